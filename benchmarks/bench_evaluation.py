@@ -1,0 +1,93 @@
+"""What exact evaluation and ranking cost: beside scikit-learn, and beside the bare BLAS product.
+
+Nothing is asserted about time. Read the ratios within a group.
+"""
+
+import numpy as np
+import pytest
+from scipy.sparse import random as random_matrix
+from sklearn.metrics import roc_auc_score
+
+from tripletrec._scores import factor_scores
+from tripletrec.evaluation import evaluate, full_auc
+from tripletrec.interactions import Interactions
+from tripletrec.ranking import top_k
+
+N_USERS, N_ITEMS, N_FACTORS = 5_000, 20_000, 64
+BLOCK = 256
+
+
+def factors(n_users, n_items, n_factors):
+    rng = np.random.default_rng(0)
+    U = rng.standard_normal((n_users, n_factors), np.float32)
+    return U, rng.standard_normal((n_items, n_factors), np.float32)
+
+
+def positives(n_users, n_items, nnz, seed):
+    rng = np.random.default_rng(seed)
+    share = nnz / n_users / n_items
+    return Interactions(random_matrix(n_users, n_items, share, format="csr", random_state=rng))
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The size of MovieLens-100K: (U, V) and 5,469 test positives."""
+    return factors(944, 1683, 100), positives(944, 1683, 5_469, seed=1)
+
+
+@pytest.fixture(scope="module")
+def large():
+    """5,000 users x 20,000 items: (U, V), 5 test positives and 50 excluded items per user."""
+    test = positives(N_USERS, N_ITEMS, 5 * N_USERS, seed=1)
+    exclude = positives(N_USERS, N_ITEMS, 50 * N_USERS, seed=2)
+    return factors(N_USERS, N_ITEMS, N_FACTORS), test, exclude
+
+
+def product(U, V):
+    """All scores, block by block into one buffer: what no exact evaluation can avoid."""
+    buffer = np.empty((BLOCK, len(V)), U.dtype)
+    for first in range(0, len(U), BLOCK):
+        block = U[first : first + BLOCK]
+        np.matmul(block, V.T, out=buffer[: len(block)])
+
+
+def test_full_auc(benchmark, small):
+    benchmark.group = "full AUC, 944 x 1,683, 100 factors"
+    benchmark(full_auc, *small)
+
+
+def test_full_auc_by_scikit_learn(benchmark, small):
+    benchmark.group = "full AUC, 944 x 1,683, 100 factors"
+    (U, V), test = small
+    truth = test.tocsr().toarray() > 0
+
+    def loop():
+        users = np.flatnonzero(truth.any(axis=1))
+        return np.mean([roc_auc_score(truth[user], U[user] @ V.T) for user in users])
+
+    value = benchmark.pedantic(loop, rounds=2)
+    assert value == pytest.approx(full_auc((U, V), test), abs=1e-4)  # float32 products differ
+
+
+def test_product_alone(benchmark, large):
+    benchmark.group = "5,000 x 20,000, 64 factors"
+    benchmark(product, *large[0])
+
+
+def test_full_auc_of_a_large_matrix(benchmark, large):
+    benchmark.group = "5,000 x 20,000, 64 factors"
+    benchmark(full_auc, *large)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_evaluate(benchmark, large, n_jobs):
+    benchmark.group = "5,000 x 20,000, 64 factors"
+    benchmark(evaluate, *large, k=(10, 20), n_jobs=n_jobs)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_top_k(benchmark, large, n_jobs):
+    benchmark.group = "5,000 x 20,000, 64 factors"
+    (U, V), _, exclude = large
+    rows = np.arange(N_USERS)
+    benchmark(top_k, factor_scores(U, V), rows, N_ITEMS, 10, exclude=exclude, n_jobs=n_jobs)

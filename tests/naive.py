@@ -1,0 +1,136 @@
+"""Slow, obvious twins of the kernels: what the tests compare with."""
+
+import math
+
+import numpy as np
+
+# --------------------------------------------------------------------------------------
+# Evaluation and ranking: of one user, by sorting and by comparing all pairs
+# --------------------------------------------------------------------------------------
+
+
+def ranking(scores, left_out=(), chosen=None):
+    """Items by falling score, then by rising number."""
+    items = range(len(scores)) if chosen is None else chosen
+    return sorted(set(items) - set(left_out), key=lambda i: (-scores[i], i))
+
+
+def auc(scores, positives, left_out=()):
+    """Share of (positive, negative) pairs in the right order, a tie counting one half."""
+    positives = set(positives) - set(left_out)
+    negatives = set(range(len(scores))) - positives - set(left_out)
+    if not negatives:
+        return math.nan
+    wins = sum((scores[i] > scores[j]) + 0.5 * (scores[i] == scores[j])
+               for i in positives for j in negatives)  # fmt: skip
+    return wins / (len(positives) * len(negatives))
+
+
+def metrics(scores, positives, left_out, cutoffs):
+    """All columns of `evaluate`, for one user."""
+    positives = set(positives) - set(left_out)
+    ranked = [item in positives for item in ranking(scores, left_out)]
+    row = {"auc": auc(scores, positives, left_out), "mrr": 1 / (1 + ranked.index(True))}
+    for k in cutoffs:
+        top = ranked[:k]
+        n_ideal = min(k, len(positives))
+        gains = sum(1 / math.log2(place + 2) for place, hit in enumerate(top) if hit)
+        ideal = sum(1 / math.log2(place + 2) for place in range(n_ideal))
+        precisions = [sum(top[: place + 1]) / (place + 1) for place, hit in enumerate(top) if hit]
+        row[f"precision@{k}"] = sum(top) / k
+        row[f"recall@{k}"] = sum(top) / len(positives)
+        row[f"ndcg@{k}"] = gains / ideal
+        row[f"map@{k}"] = sum(precisions) / n_ideal
+        row[f"hit_rate@{k}"] = float(any(top))
+    return row
+
+
+# --- Training -----------------------------------------------------------------------------------
+
+
+def logistic(x):
+    return 1.0 / (1.0 + math.exp(-x))
+
+
+LOSSES = {
+    "bpr": lambda x: (-math.log(logistic(x)), logistic(x) - 1.0),
+    "sigmoid": lambda x: (1.0 - logistic(x), -logistic(x) * (1.0 - logistic(x))),
+    "hinge": lambda x: (max(0.0, 1.0 - x), -1.0 if x < 1.0 else 0.0),
+}
+
+
+def score_and_gradients(scorer, a, b):
+    """Score of user row a and item row b, and its gradients by a and by b."""
+    if scorer == "dot":
+        return a @ b, b, a
+    na, nb = np.linalg.norm(a), np.linalg.norm(b)
+    s = a @ b / (na * nb)
+    return s, b / (na * nb) - s * a / na**2, a / (na * nb) - s * b / nb**2
+
+
+class Row:
+    """One parameter array with an optimizer of its own."""
+
+    def __init__(self, weights, optimizer, learning_rate):
+        self.w = np.array(weights, dtype=np.float64)
+        self.optimizer, self.rate, self.t = optimizer, learning_rate, 0
+        self.h = np.full_like(self.w, 0.1)
+        self.m, self.v = np.zeros_like(self.w), np.zeros_like(self.w)
+
+    def update(self, g):
+        self.t += 1
+        if self.optimizer == "sgd":
+            self.w -= self.rate * g
+        elif self.optimizer == "adagrad":
+            self.h += g**2
+            self.w -= self.rate * g / np.sqrt(self.h)
+        else:
+            self.m = 0.9 * self.m + 0.1 * g
+            self.v = 0.999 * self.v + 0.001 * g**2
+            rate = self.rate * math.sqrt(1 - 0.999**self.t) / (1 - 0.9**self.t)
+            self.w -= rate * self.m / (np.sqrt(self.v) + 1e-7)
+
+
+def learn(triplets, weights, U, V, b, loss, scorer, optimizer, learning_rate, l2, item_bias):
+    """Visit triplets (u, i, j) in order; return new U, V, b and the sum of weighted losses."""
+    users = [Row(row, optimizer, learning_rate) for row in U]
+    items = [Row(row, optimizer, learning_rate) for row in V]
+    biases = [Row([x], optimizer, learning_rate) for x in b]
+    total = 0.0
+    for (u, i, j), weight in zip(triplets, weights, strict=True):
+        if j < 0 or i == j:
+            continue
+        a, p, q = users[u].w.copy(), items[i].w.copy(), items[j].w.copy()
+        s_i, dp_u, dp_i = score_and_gradients(scorer, a, p)
+        s_j, dq_u, dq_j = score_and_gradients(scorer, a, q)
+        value, slope = LOSSES[loss](s_i + biases[i].w[0] - s_j - biases[j].w[0])
+        total += weight * value
+        users[u].update(weight * (slope * (dp_u - dq_u) + l2[0] * a))
+        items[i].update(weight * (slope * dp_i + l2[1] * p))
+        items[j].update(weight * (-slope * dq_j + l2[2] * q))
+        if item_bias:
+            biases[i].update(weight * (slope + l2[3] * biases[i].w))
+            biases[j].update(weight * (-slope + l2[3] * biases[j].w))
+    return *(np.array([row.w for row in rows]) for rows in (users, items)), np.array(
+        [row.w[0] for row in biases]
+    ), total
+
+
+# --- Random numbers -----------------------------------------------------------------------------
+
+
+def bits(key, counter):
+    """SplitMix64 in whole numbers of any size."""
+    full = 2**64 - 1
+    z = (key + counter * 0x9E3779B97F4A7C15) & full
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & full
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & full
+    return z ^ (z >> 31)
+
+
+def derive(key, name):
+    return bits(bits(key, name + 1), 0)
+
+
+def below(key, counter, n):
+    return int((bits(key, counter) >> 11) / 2**53 * n)

@@ -1,0 +1,131 @@
+"""Exactness of `top_k`: against sorting, in every order of ties, exclusions and candidates."""
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tripletrec import _scores
+from tripletrec.interactions import Interactions
+from tripletrec.ranking import _select, top_k
+
+
+def expected(scores, rows, k, exclude, candidates):
+    """The lists by sorting, padded with -1 and -inf."""
+    items, best = np.full((len(rows), k), -1), np.full((len(rows), k), -np.inf)
+    for n, row in enumerate(rows):
+        out = [] if exclude is None else np.flatnonzero(exclude[row])
+        ranked = naive.ranking(scores[row].tolist(), out, candidates)
+        ranked = [i for i in ranked if scores[row, i] > -np.inf][:k]
+        items[n, : len(ranked)], best[n, : len(ranked)] = ranked, scores[row, ranked]
+    return items, best
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([np.float32, np.float64]),
+    st.integers(1, 400),
+    st.integers(1, 30),
+    st.sampled_from([2, 5, 10**6]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_equals_sorting(seed, dtype, n_items, k, n_levels, excluding, choosing):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, n_levels, (4, n_items)).astype(dtype)
+    scores[rng.random(scores.shape) < 0.1] = -np.inf
+    scores[rng.random(scores.shape) < 0.02] = np.inf
+    exclude = rng.random(scores.shape) < rng.random() if excluding else None
+    if excluding:
+        exclude[0, 0] = True
+    candidates = rng.integers(0, n_items, rng.integers(0, 20)) if choosing else None
+    rows = rng.integers(0, 4, 5)
+    kept = scores.copy()
+    items, best = top_k(
+        lambda users: scores[users],
+        rows,
+        n_items,
+        k,
+        exclude=None if exclude is None else Interactions(exclude),
+        candidates=candidates,
+    )
+    right_items, right_best = expected(scores, rows, k, exclude, candidates)
+    np.testing.assert_array_equal(items, right_items)
+    np.testing.assert_array_equal(best, right_best)
+    assert items.dtype == np.int64
+    assert best.dtype == dtype
+    np.testing.assert_array_equal(scores, kept)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.sampled_from([2, 3, -1]))
+def test_blocks_and_threads_change_nothing(seed, n_rows, n_jobs):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 9, (7, 40)).astype(np.float32)
+    one = top_k(lambda users: scores[users], np.arange(7), 40, 5, n_jobs=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_scores, "_BLOCK_SCORES", 1)
+        patch.setattr(_scores, "_LEAST_ROWS", n_rows)
+        other = top_k(lambda users: scores[users], np.arange(7), 40, 5, n_jobs=n_jobs)
+    for array, same in zip(one, other, strict=True):
+        np.testing.assert_array_equal(array, same)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_sorted_scores_and_whole_catalogues(order):
+    scores = np.arange(1000.0)[None, ::order]
+    items, best = top_k(lambda users: scores[users], [0], 1000, 1000)
+    np.testing.assert_array_equal(best[0], np.arange(1000.0)[::-1])
+    np.testing.assert_array_equal(items[0], np.arange(1000)[::-order])
+
+
+def test_the_compiled_loop_equals_plain_python():
+    rng = np.random.default_rng(1)
+    scores = rng.integers(0, 5, (2, 30)).astype(np.float32)
+    bounds, excluded = np.array([0, 2, 3]), np.array([4, 9, 0], np.int32)
+    lists = [(np.full((2, 4), -np.inf, np.float32), np.full((2, 4), 99)) for _ in range(2)]
+    for select, (best, items) in zip(
+        (_select, getattr(_select, "py_func", _select)), lists, strict=True
+    ):
+        assert select(scores, np.arange(30), bounds, excluded, np.arange(2), best, items) == -1
+    for array, same in zip(*lists, strict=True):
+        np.testing.assert_array_equal(array, same)
+
+
+def test_no_rows_and_no_candidates():
+    items, best = top_k(lambda users: np.empty((0, 3)), [], 3, 2)
+    assert items.shape == best.shape == (0, 2)
+    items, best = top_k(lambda users: np.ones((1, 3)), [0], 3, 2, candidates=[])
+    assert items.tolist() == [[-1, -1]]
+    assert best.tolist() == [[-np.inf, -np.inf]]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("place", [0, 63, 128, 299])
+def test_a_nan_anywhere_is_found(dtype, place):
+    scores = np.full((3, 300), np.inf, dtype)  # nothing else could still enter a list
+    scores[1, place] = np.nan
+    with pytest.raises(ValueError, match="scores of user 1 contain NaN"):
+        top_k(lambda users: scores[users], [2, 1, 0], 300, 2, n_jobs=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"k": 0}, ValueError, "k must be an integer >= 1, got 0"),
+        ({"k": 1.5}, TypeError, "k must be an integer >= 1, got 1.5"),
+        ({"rows": [-1]}, ValueError, "rows must be >= 0, got -1"),
+        ({"rows": [3], "exclude": Interactions(np.eye(3))}, ValueError, "rows must be < 3, got 3"),
+        ({"candidates": [3]}, ValueError, "candidates must be < 3, got 3"),
+        ({"candidates": [0.5]}, TypeError, "candidates must be integers"),
+        ({"n_jobs": 0}, ValueError, "n_jobs must be None or an integer other than 0, got 0"),
+        ({"score_users": lambda users: np.ones((1, 2))}, ValueError,
+         r"scores of 1 users must have shape \(1, 3\), got \(1, 2\)"),
+    ],
+)  # fmt: skip
+def test_bad_input(change, error, message):
+    given = {"score_users": lambda users: np.ones((1, 3)), "rows": [0], "n_items": 3, "k": 2}
+    with pytest.raises(error, match=message):
+        top_k(**{**given, **change})

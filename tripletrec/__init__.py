@@ -1,0 +1,82 @@
+"""Recommenders learnt from triplets, with hand-derived gradients and no deep-learning framework.
+
+>>> import tripletrec as tr
+>>> data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
+>>> model = tr.MatrixFactorization(n_epochs=5).fit(data)
+>>> tr.full_auc(model, data) > 0.6
+True
+
+Names are loaded when they are first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tripletrec import (
+        datasets,
+        losses,
+        neural,
+        optimizers,
+        plots,
+        reference,
+        sampling,
+        scorers,
+        splits,
+    )
+    from tripletrec._jit import part
+    from tripletrec.artifacts import load
+    from tripletrec.evaluation import Evaluation, evaluate, full_auc
+    from tripletrec.factorization import MatrixFactorization
+    from tripletrec.interactions import Interactions
+
+__all__ = [
+    "Evaluation",
+    "Interactions",
+    "MatrixFactorization",
+    "__version__",
+    "datasets",
+    "evaluate",
+    "full_auc",
+    "load",
+    "losses",
+    "neural",
+    "optimizers",
+    "part",
+    "plots",
+    "reference",
+    "sampling",
+    "scorers",
+    "splits",
+]
+
+_HOME = {
+    "Evaluation": "evaluation",
+    "Interactions": "interactions",
+    "MatrixFactorization": "factorization",
+    "evaluate": "evaluation",
+    "full_auc": "evaluation",
+    "load": "artifacts",
+    "part": "_jit",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("tripletrec")
+    elif name in _HOME:
+        value = getattr(import_module(f"tripletrec.{_HOME[name]}"), name)
+    elif name in __all__:
+        value = import_module(f"tripletrec.{name}")
+    else:
+        raise AttributeError(f"module 'tripletrec' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

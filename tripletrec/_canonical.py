@@ -1,0 +1,147 @@
+"""Any matrix of numbers, brought to canonical compressed rows: sorted, no duplicates, no zeros."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tripletrec._checks import (
+    check_csr,
+    check_length,
+    check_positions,
+    check_shape,
+    check_timestamps,
+    check_values,
+)
+
+
+class Rows(NamedTuple):
+    """The arrays of a canonical CSR matrix."""
+
+    shape: tuple[int, int]
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: NDArray[np.float32]
+    timestamps: NDArray[np.int64] | None
+
+
+def from_matrix(matrix: Any, name: str, timestamps: ArrayLike | None) -> Rows:
+    """Bring a sparse matrix or array of any format, or an ndarray, to canonical rows."""
+    from scipy.sparse import issparse
+
+    if not issparse(matrix):
+        matrix = _as_table(matrix, name)
+    if matrix.ndim != 2:
+        raise ValueError(f"{name} must have two dimensions (users, items), got {matrix.ndim}")
+    n_users, n_items = matrix.shape
+    shape = check_shape(n_users, n_items, name)
+    if isinstance(matrix, np.ndarray):
+        users, items = np.nonzero(matrix)
+        return from_coordinates(users, items, matrix[users, items], timestamps, shape, name)
+    if matrix.format == "csr":
+        return _from_csr(matrix, shape, name, timestamps)
+    matrix = matrix.tocoo(copy=False)
+    return from_coordinates(matrix.row, matrix.col, matrix.data, timestamps, shape, name)
+
+
+def _as_table(matrix: Any, name: str) -> NDArray[Any]:
+    if hasattr(matrix, "columns"):
+        raise TypeError(
+            f"{name} must be a matrix of users x items, got a {type(matrix).__name__}: "
+            "use Interactions.from_frame for a table with one row per interaction"
+        )
+    if not isinstance(matrix, (np.ndarray, list)) and not hasattr(matrix, "__array__"):
+        raise TypeError(
+            f"{name} must be Interactions, a scipy sparse matrix or a two-dimensional ndarray, "
+            f"got {type(matrix).__name__}"
+        )
+    try:
+        return np.asarray(matrix)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a two-dimensional array: {error}") from None
+
+
+def _from_csr(matrix: Any, shape: tuple[int, int], name: str, timestamps: ArrayLike | None) -> Rows:
+    indptr: NDArray[np.int64] = matrix.indptr.astype(np.int64, copy=False)
+    check_csr(indptr, matrix.indices, len(matrix.data), name)
+    nnz = int(indptr[-1])
+    items = check_positions(matrix.indices[:nnz], f"{name}.indices", shape[1])
+
+    def locate(entry: int) -> tuple[int, int]:
+        return int(np.searchsorted(indptr, entry, side="right")) - 1, int(items[entry])
+
+    values = check_values(matrix.data[:nnz], name, locate)
+    if timestamps is not None:
+        timestamps = check_timestamps(timestamps, nnz, "timestamps")
+    if nnz and values.all() and _ascending_in_rows(indptr, items):
+        return Rows(shape, indptr, items.astype(np.int32, copy=False), values, timestamps)
+    users = np.repeat(np.arange(shape[0], dtype=np.int32), np.diff(indptr))
+    return from_coordinates(users, items, matrix.data[:nnz], timestamps, shape, name)
+
+
+def _ascending_in_rows(indptr: NDArray[np.int64], items: NDArray[Any]) -> bool:
+    rising = items[1:] > items[:-1]
+    starts = indptr[(indptr > 0) & (indptr < len(items))]
+    rising[starts - 1] = True  # from one row to the next it may fall
+    return bool(rising.all())
+
+
+def from_coordinates(
+    users: NDArray[Any],
+    items: NDArray[Any],
+    values: ArrayLike | None,
+    timestamps: ArrayLike | None,
+    shape: tuple[int, int],
+    name: str,
+) -> Rows:
+    """Bring one row, column, value and time per interaction to canonical rows."""
+    users = check_positions(users, "users", shape[0])
+    items = check_length(check_positions(items, "items", shape[1]), len(users), "items", "user")
+    if len(users) == 0:
+        raise ValueError(f"{name} has no interaction: at least one positive is needed")
+    if timestamps is not None:
+        timestamps = check_timestamps(timestamps, len(users), "timestamps")
+    if values is None:
+        weights: NDArray[Any] = np.ones(len(users), np.float32)
+    else:
+        weights = check_length(values, len(users), name, "interaction")
+        check_values(weights, name, lambda entry: (int(users[entry]), int(items[entry])))
+    rows = assemble(shape, users, items, weights, timestamps)
+    if len(rows.indices) == 0:
+        raise ValueError(f"{name} has no positive: all {len(users)} stored values are zero")
+    return rows
+
+
+def assemble(
+    shape: tuple[int, int],
+    users: NDArray[Any],
+    items: NDArray[Any],
+    values: NDArray[Any],
+    timestamps: NDArray[np.int64] | None,
+) -> Rows:
+    """Sort by (user, item), sum duplicates, drop zeros."""
+    keys = users.astype(np.int64) * shape[1] + items
+    if (keys[1:] <= keys[:-1]).any() or not values.all():
+        order = np.argsort(keys)
+        if (np.diff(keys[order]) == 0).any():
+            # Which comes first decides the last bit of a sum, and the default sort varies by CPU.
+            order = np.argsort(keys, kind="stable")
+        keys, values = keys[order], values[order]
+        starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+        if timestamps is not None:
+            timestamps = np.maximum.reduceat(timestamps[order], starts)
+        if len(starts) < len(keys):
+            # float64: int8 would wrap around. Two trues are one true, as in SciPy.
+            total = np.logical_or if values.dtype == bool else np.add
+            wide = values if values.dtype == bool else values.astype(np.float64)
+            keys, values = keys[starts], total.reduceat(wide, starts)
+        kept = values != 0
+        keys, values = keys[kept], values[kept]
+        timestamps = None if timestamps is None else timestamps[kept]
+    rows, columns = np.divmod(keys, shape[1])
+    indptr = np.zeros(shape[0] + 1, np.int64)
+    np.cumsum(np.bincount(rows, minlength=shape[0]), out=indptr[1:])
+    weights = check_values(values, "the sum of duplicates", lambda e: (rows[e], columns[e]))
+    return Rows(shape, indptr, columns.astype(np.int32), weights, timestamps)

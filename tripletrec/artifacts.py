@@ -1,0 +1,204 @@
+"""Save and load fitted models as safetensors files: arrays and JSON, no pickle.
+
+A saved model holds the constructor's parameters, the fitted attributes and the ids, but neither the
+optimizer's memories nor the training data. Loading runs no code from the file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec.losses import LOSSES, Loss
+from tripletrec.optimizers import OPTIMIZERS, Optimizer
+from tripletrec.sampling import SAMPLERS, Sampler
+from tripletrec.scorers import SCORERS, Scorer
+
+__all__ = ["load", "save"]
+
+_FORMAT = 1
+# The only classes that a file may name.
+_MODELS = {"MatrixFactorization": "tripletrec.factorization"}
+_PARTS: dict[str, tuple[type[Any], Mapping[str, Any]]] = {
+    "loss": (Loss, LOSSES),
+    "scorer": (Scorer, SCORERS),
+    "optimizer": (Optimizer, OPTIMIZERS),
+    "sampler": (Sampler, SAMPLERS),
+}
+
+
+def save(model: Any, path: str | PathLike[str]) -> None:
+    """Write a fitted model; see ``MatrixFactorization.save``."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    tensors: dict[str, NDArray[Any]] = {}
+    fitted: dict[str, Any] = {}
+    for name, value in vars(model).items():
+        if name.endswith("_"):
+            fitted[name] = _pack(name, value, tensors)
+    parameters = {name: _pack_parameter(value) for name, value in model.get_params().items()}
+    description = {
+        "format": _FORMAT,
+        "class": type(model).__name__,
+        "parameters": parameters,
+        "fitted": fitted,
+    }
+    target = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        os.close(handle)
+    except OSError as error:
+        raise OSError(f"cannot write a model to {target}: {error}") from error
+    try:
+        save_file(tensors, temporary, {"tripletrec": json.dumps(description)})
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except (OSError, SafetensorError) as error:
+        raise OSError(f"cannot write a model to {target}: {error}") from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def load(path: str | PathLike[str]) -> Any:
+    """Read a model that was saved with ``model.save(path)``.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    Recommender
+        A fitted model of the class that was saved. A part of the user's own (such as a loss) is
+        there by its name only: set it with ``set_params`` before the next ``fit``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, is not a model of this package, or is of a newer version.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, tripletrec as tr
+    >>> data = tr.datasets.make_interactions(50, 30, 400, random_state=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "model.safetensors")
+    ...     tr.MatrixFactorization(n_epochs=1).fit(data).save(path)
+    ...     tr.load(path).user_factors_.shape
+    (50, 64)
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(os.fspath(path), framework="np") as file:
+            text = (file.metadata() or {}).get("tripletrec")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a readable safetensors file: {error}") from None
+    try:
+        return _rebuild(json.loads(text or ""), tensors, path)
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} does not hold a model of tripletrec: {error!r}") from None
+
+
+def _rebuild(description: Any, tensors: dict[str, NDArray[Any]], path: Any) -> Any:
+    if description["format"] > _FORMAT:
+        raise ValueError(f"{path} was saved by a newer tripletrec: upgrade to load it")
+    name = description["class"]
+    if name not in _MODELS:
+        raise ValueError(f"{path} holds a {name!r}; known are {', '.join(_MODELS)}")
+    kind = getattr(importlib.import_module(_MODELS[name]), name)
+    known = kind().get_params()
+    given = description["parameters"].items()
+    model = kind(**{key: _unpack_parameter(key, each) for key, each in given if key in known})
+    for key, value in description["fitted"].items():
+        if not key.isidentifier() or not key.endswith("_") or key.startswith("_"):
+            raise ValueError(f"{path} holds an attribute that no model has: {key!r}")
+        setattr(model, key, _unpack(key, value, tensors))
+    model._check_loaded()
+    return model
+
+
+def _pack(name: str, value: Any, tensors: dict[str, NDArray[Any]]) -> Any:
+    """Return what stands in the JSON for a fitted attribute; arrays go to `tensors`."""
+    if not isinstance(value, np.ndarray):
+        return {"json": value}
+    if value.dtype.kind in "biuf":
+        tensors[name] = np.ascontiguousarray(value)
+        return {"tensor": None}
+    if value.dtype.kind in "mM":
+        tensors[name] = np.ascontiguousarray(value).view(np.int64)
+        return {"tensor": value.dtype.str}
+    elements = value.tolist()
+    if value.dtype.kind == "U":
+        # A few long ids must not make all the others as long: UTF-8 and where each one ends.
+        encoded = [each.encode("utf-8", "surrogatepass") for each in elements]
+        tensors[name] = np.frombuffer(b"".join(encoded) or b"\0", np.uint8)
+        tensors[name + ".ends"] = np.cumsum([len(each) for each in encoded], dtype=np.int64)
+        return {"text": None}
+    if all(isinstance(each, (str, int, float)) for each in elements):
+        return {"objects": elements}
+    raise TypeError(f"{name} cannot be saved: ids must be strings, numbers or dates")
+
+
+def _unpack(name: str, value: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Any:
+    ((form, content),) = value.items()
+    if form == "json":
+        return content
+    if form == "tensor":
+        return tensors[name] if content is None else tensors[name].view(np.dtype(content))
+    if form == "text":
+        ends = tensors[name + ".ends"].tolist()
+        whole = tensors[name].tobytes()
+        pieces = [whole[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+        return np.array([each.decode("utf-8", "surrogatepass") for each in pieces])
+    if form == "objects":
+        return np.array(content, dtype=object)
+    raise KeyError(form)
+
+
+def _pack_parameter(value: Any) -> Any:
+    for kind, known in _PARTS.values():
+        if isinstance(value, kind):
+            fields = value._asdict()
+            default = known[value.name]() if value.name in known else None
+            functions = {key: each for key, each in fields.items() if callable(each)}
+            if default is None or any(getattr(default, key) is not f for key, f in functions.items()):
+                return value.name
+            return {"part": {key: each for key, each in fields.items() if key not in functions}}
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return None  # a generator's state is not saved
+
+
+def _unpack_parameter(key: str, value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    fields = {
+        name: tuple(each) if isinstance(each, list) else each
+        for name, each in value["part"].items()
+    }
+    return _PARTS[key][1][fields["name"]]()._replace(**fields)
+
+
+def _umask() -> int:
+    """Return the process' file mode mask without touching it, as far as the system tells."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("Umask:")[1].split()[0], 8)
+    except (OSError, IndexError, ValueError):
+        return 0o022

@@ -1,0 +1,139 @@
+"""The command ``tripletrec``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words after the command's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0 if all went well, 1 if the data cannot be had or a file cannot be written, 130 after
+        Ctrl-C. Bad arguments leave by ``SystemExit`` with code 2, as argparse does.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.error("give a command: reproduce")
+    try:
+        return _reproduce(options, parser.error)
+    except KeyboardInterrupt:
+        print("tripletrec: interrupted", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(f"tripletrec: error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tripletrec", description="Recommenders learnt from triplets."
+    )
+    parser.add_argument("--version", action="version", version=f"tripletrec {_version()}")
+    commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
+    command = commands.add_parser(
+        "reproduce",
+        help="train the Keras reference systems and compare with what was published",
+        description="Train replicas of the published Keras systems on MovieLens-100K and print "
+        "published against reproduced AUC, epoch by epoch.",
+    )
+    command.add_argument("--systems", metavar="K1,K4", help="which ones; all by default")
+    command.add_argument("--seeds", type=int, default=3, help="trainings of each (default: 3)")
+    command.add_argument("--n-jobs", type=int, help="trainings side by side (default: all cores)")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves: png, svg, pdf")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
+    command.add_argument(
+        "--data-home", metavar="DIR", help="folder of the data (default: TRIPLETREC_DATA or cache)"
+    )
+    command.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    return parser
+
+
+def _version() -> str:
+    try:
+        return version("tripletrec")
+    except PackageNotFoundError:  # run from a checkout
+        return "unknown"
+
+
+def _reproduce(options: argparse.Namespace, refuse: Callable[[str], Any]) -> int:
+    from tripletrec import datasets, plots, reference
+    from tripletrec._checks import check_count, check_n_jobs
+    from tripletrec._files import check_writable, replacing
+    from tripletrec.reference.report import check_systems, n_epochs_in_all
+
+    try:
+        names = None if options.systems is None else options.systems.split(",")
+        systems = check_systems(names)
+        check_count(options.seeds, "--seeds")
+        check_n_jobs(options.n_jobs)
+        if options.plot is not None:
+            plots.check_plot(options.plot)
+            check_writable(options.plot, "--plot")
+        if options.json is not None:
+            check_writable(options.json, "--json")
+    except (ImportError, TypeError, ValueError) as error:
+        refuse(str(error))
+    try:
+        with redirect_stdout(sys.stderr):  # stdout is for the report
+            data = datasets.fetch_movielens_100k(options.data_home, verbose=not options.quiet)
+    except ValueError as error:
+        refuse(str(error))
+    with _Progress(n_epochs_in_all(systems, options.seeds), options.quiet) as progress:
+        result = reference.reproduce(
+            data, options.seeds, systems=systems, n_jobs=options.n_jobs, on_epoch=progress
+        )
+    print(reference.format_report(result), end="")
+    if options.json is not None:
+        with replacing(options.json) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if options.plot is not None:
+        plots.plot_reference(result, options.plot)
+    return 0
+
+
+class _Progress:
+    """One bar for all trainings, on stderr; prints seldom where stderr is a file."""
+
+    def __init__(self, n_epochs: int, quiet: bool) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=n_epochs,
+            unit="epoch",
+            disable=quiet,
+            file=sys.stderr,
+            mininterval=0.1 if sys.stderr.isatty() else 10.0,
+            dynamic_ncols=True,
+        )
+
+    def __call__(self, system: str, seed: int, run: Any) -> None:
+        self._bar.set_postfix_str(f"{system} AUC {run.auc[-1]:.4f}", refresh=False)
+        self._bar.update()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

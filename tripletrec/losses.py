@@ -1,0 +1,144 @@
+r"""Triplet losses: a value and its slope in the score difference.
+
+For a triplet (u, i, j) of user, positive and negative item let
+``x = s(u, i) - s(u, j)``. A loss is a function of ``x`` alone; training needs its value and its
+derivative, the slope. With the logistic function σ(x) = 1 / (1 + exp(-x)):
+
+========= ==================== ========================== =====================================
+name      value L(x)           slope dL/dx                source
+========= ==================== ========================== =====================================
+bpr       -log σ(x)            -σ(-x)                     Rendle et al., UAI 2009, section 4.1
+sigmoid   1 - σ(x)             -σ(x) σ(-x)                the Keras triplet notebooks' "BPR"
+hinge     max(0, m - x)        -1 if x < m, else 0        Weston et al., IJCAI 2011, section 2
+========= ==================== ========================== =====================================
+
+Derivations. d(-log σ)/dx = -σ'(x)/σ(x) = -σ(-x) because σ' = σ(x) σ(-x); the second line is
+-σ' itself; the third is piecewise linear, its slope at the corner x = m is taken as 0.
+
+A new loss is two part functions of ``(x, parameters)`` and one `Loss`::
+
+    from tripletrec.losses import Loss, part
+
+    @part
+    def _value(x, parameters):
+        return max(0.0, 1.0 - x) ** 2
+
+    @part
+    def _slope(x, parameters):
+        return -2.0 * max(0.0, 1.0 - x)
+
+    model = MatrixFactorization(loss=Loss("squared_hinge", _value, _slope))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from tripletrec._checks import check_positive, choose
+from tripletrec._jit import part
+
+__all__ = ["BPR", "LOSSES", "SIGMOID", "Loss", "hinge", "part"]
+
+
+class Loss(NamedTuple):
+    """A triplet loss.
+
+    Parameters
+    ----------
+    name : str
+        What messages and saved models call it.
+    value, slope : callable
+        Part functions ``(x, parameters) -> float``: the loss at score difference `x`, and its
+        derivative.
+    parameters : tuple of float, default ()
+        Handed to both, as float32.
+
+    Examples
+    --------
+    >>> from tripletrec.losses import BPR
+    >>> round(BPR.value(0.0, ()), 4), BPR.slope(0.0, ())
+    (0.6931, -0.5)
+    """
+
+    name: str
+    value: Callable[..., Any]
+    slope: Callable[..., Any]
+    parameters: tuple[float, ...] = ()
+
+
+@part
+def _bpr_value(x, parameters):
+    return max(0.0, -x) + math.log1p(math.exp(-abs(x)))  # never overflows
+
+
+@part
+def _bpr_slope(x, parameters):
+    e = math.exp(-abs(x))
+    return -e / (1.0 + e) if x > 0.0 else -1.0 / (1.0 + e)
+
+
+@part
+def _sigmoid_value(x, parameters):
+    e = math.exp(-abs(x))
+    return e / (1.0 + e) if x > 0.0 else 1.0 / (1.0 + e)
+
+
+@part
+def _sigmoid_slope(x, parameters):
+    e = math.exp(-abs(x))
+    return -e / ((1.0 + e) * (1.0 + e))
+
+
+@part
+def _hinge_value(x, parameters):
+    # Written so that a NaN stays one: max(0, nan) may be 0.
+    return 0.0 if x >= parameters[0] else parameters[0] - x
+
+
+@part
+def _hinge_slope(x, parameters):
+    return 0.0 if x >= parameters[0] else -1.0
+
+
+BPR = Loss("bpr", _bpr_value, _bpr_slope)
+SIGMOID = Loss("sigmoid", _sigmoid_value, _sigmoid_slope)
+
+
+def hinge(margin: float = 1.0) -> Loss:
+    """Return the margin triplet loss ``max(0, margin - x)``.
+
+    Parameters
+    ----------
+    margin : float, default 1.0
+        By how much a positive must outscore a negative, in units of the score; > 0.
+
+    Returns
+    -------
+    Loss
+
+    Raises
+    ------
+    ValueError
+        If `margin` is not a positive finite number.
+
+    Examples
+    --------
+    >>> from tripletrec.losses import hinge
+    >>> hinge(margin=0.5).value(0.2, (0.5,))
+    0.3
+    """
+    return Loss("hinge", _hinge_value, _hinge_slope, (check_positive(margin, "margin"),))
+
+
+LOSSES: dict[str, Callable[[], Loss]] = {
+    "bpr": lambda: BPR,
+    "sigmoid": lambda: SIGMOID,
+    "hinge": hinge,
+}
+
+
+def check_loss(loss: str | Loss) -> Loss:
+    """Return the `Loss` that a user names or hands in; raise on an unknown name."""
+    return choose(loss, LOSSES, Loss, "loss")

@@ -1,0 +1,70 @@
+"""Mini-batch training: shuffle, cut into batches, one step of the optimizer for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec.neural.optimizers import Optimizer
+
+__all__ = ["Model", "train_epoch"]
+
+
+class Model(Protocol):
+    """What `train_epoch` needs of a model."""
+
+    parameters: list[NDArray[Any]]
+    gradients: list[NDArray[Any]]
+
+    @property
+    def backward(self) -> Callable[..., float]:
+        """Add the gradient of a batch's mean loss to ``gradients`` and return that loss."""
+
+
+def train_epoch(
+    model: Model,
+    optimizer: Optimizer,
+    columns: Sequence[NDArray[Any]],
+    batch_size: int,
+    rng: np.random.Generator,
+) -> float:
+    """Show every example to the model once.
+
+    Parameters
+    ----------
+    model : Model
+        For instance a `TripletModel`; trained in place.
+    optimizer : Optimizer
+        Moves all of the model's parameters after each batch.
+    columns : sequence of arrays of one length
+        The examples, for triplets ``(users, positives, negatives)``.
+    batch_size : int
+        Examples per step; the last batch takes what is left.
+    rng : numpy.random.Generator
+        Shuffles the examples.
+
+    Returns
+    -------
+    float
+        Mean loss of the examples, each at the weights its batch met (what Keras prints).
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is NaN or infinite at the end of the epoch.
+    """
+    n_examples = len(columns[0])
+    order = rng.permutation(n_examples)
+    shuffled = [column[order] for column in columns]
+    total = 0.0
+    for start in range(0, n_examples, batch_size):
+        batch = [column[start : start + batch_size] for column in shuffled]
+        total += model.backward(*batch) * len(batch[0])
+        optimizer.update(model.parameters, model.gradients)
+    if not math.isfinite(total):
+        raise FloatingPointError("the loss is not finite: try a smaller learning_rate")
+    return total / n_examples

@@ -1,0 +1,183 @@
+r"""Optimizers: the in-place update of one row of factors.
+
+A table of rows is a float32 array of shape (n_rows, 1 + n_memories, width): the weights first, the
+optimizer's memories behind them, so that all that one update touches lies together. For the
+gradient g of one weight w and step size η:
+
+========= ================================================================== ====================
+name      update                                                             source
+========= ================================================================== ====================
+sgd       w -= η g                                                           Robbins, Monro 1951
+adagrad   h += g²;  w -= η g / √h;  h starts at `initial`                    Duchi et al. 2011
+adam      m = β₁ m + (1-β₁) g;  v = β₂ v + (1-β₂) g²;                        Kingma, Ba 2015,
+          w -= η √(1-β₂ᵗ) / (1-β₁ᵗ) · m / (√v + ε)                           end of section 2
+========= ================================================================== ====================
+
+Adam here is *lazy*: only the rows of a triplet are updated, and t counts the updates of that row.
+Rows that no triplet touches keep their moments, unlike the dense Adam of old Keras
+(`tripletrec.neural` has that one, for the reference systems).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from tripletrec._checks import check_positive, check_share, choose
+from tripletrec._jit import part
+
+__all__ = ["OPTIMIZERS", "SGD", "Optimizer", "adagrad", "adam"]
+
+
+class Optimizer(NamedTuple):
+    """An optimizer of single rows.
+
+    Parameters
+    ----------
+    name : str
+        What messages and saved models call it.
+    step : callable
+        Part function ``(clocks, row, rate, parameters) -> rate``, called once for each update of a row: may
+        advance the row's clocks and returns the step size that `update` gets.
+    update : callable
+        Part function ``(table, row, k, gradient, rate, parameters)``, called for each weight.
+    memories : tuple of float
+        Start value of each memory of a weight.
+    clocks : tuple of float
+        Start value of each clock of a row.
+    parameters : tuple of float
+        Handed to both functions, as float32.
+    """
+
+    name: str
+    step: Callable[..., Any]
+    update: Callable[..., Any]
+    memories: tuple[float, ...] = ()
+    clocks: tuple[float, ...] = ()
+    parameters: tuple[float, ...] = ()
+
+
+@part
+def _same_rate(clocks, row, rate, parameters):
+    return rate
+
+
+@part
+def _sgd_update(table, row, k, gradient, rate, parameters):
+    table[row, 0, k] -= rate * gradient
+
+
+@part
+def _adagrad_update(table, row, k, gradient, rate, parameters):
+    memory = table[row, 1, k] + gradient * gradient
+    table[row, 1, k] = memory
+    table[row, 0, k] -= rate * gradient / math.sqrt(memory)
+
+
+@part
+def _adam_step(clocks, row, rate, parameters):
+    # The clocks hold β₁ᵗ and β₂ᵗ: a product per update is cheaper than two powers.
+    beta1, beta2 = parameters[0], parameters[1]
+    clocks[row, 0] *= beta1
+    clocks[row, 1] *= beta2
+    return rate * math.sqrt(1.0 - clocks[row, 1]) / (1.0 - clocks[row, 0])
+
+
+@part
+def _adam_update(table, row, k, gradient, rate, parameters):
+    # 1 - β comes as a parameter: a literal 1.0 would make this loop float64.
+    first = parameters[0] * table[row, 1, k] + parameters[2] * gradient
+    second = parameters[1] * table[row, 2, k] + parameters[3] * gradient * gradient
+    table[row, 1, k] = first
+    table[row, 2, k] = second
+    table[row, 0, k] -= rate * first / (math.sqrt(second) + parameters[4])
+
+
+SGD = Optimizer("sgd", _same_rate, _sgd_update)
+
+
+def adagrad(initial: float = 0.1) -> Optimizer:
+    """Return Adagrad.
+
+    Parameters
+    ----------
+    initial : float, default 0.1
+        What each weight's sum of squared gradients starts from; > 0. The larger, the smaller
+        the first steps.
+
+    Returns
+    -------
+    Optimizer
+
+    Raises
+    ------
+    ValueError
+        If `initial` is not a positive finite number.
+
+    References
+    ----------
+    .. [1] Duchi, Hazan, Singer. "Adaptive subgradient methods", JMLR 12, 2011, section 1.3.
+
+    Examples
+    --------
+    >>> from tripletrec.optimizers import adagrad
+    >>> adagrad(initial=1.0).memories
+    (1.0,)
+    """
+    return Optimizer(
+        "adagrad", _same_rate, _adagrad_update, memories=(check_positive(initial, "initial"),)
+    )
+
+
+def adam(beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-7) -> Optimizer:
+    """Return lazy Adam.
+
+    Parameters
+    ----------
+    beta1, beta2 : float, defaults 0.9 and 0.999
+        Decay of the first and second moment for each update of a row, in (0, 1).
+    epsilon : float, default 1e-7
+        Added to the root of the second moment; > 0.
+
+    Returns
+    -------
+    Optimizer
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range.
+
+    References
+    ----------
+    .. [1] Kingma, Ba. "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1 in the
+       form at the end of section 2.
+
+    Examples
+    --------
+    >>> from tripletrec.optimizers import adam
+    >>> len(adam(beta1=0.8).memories)
+    2
+    """
+    beta1, beta2 = check_share(beta1, "beta1"), check_share(beta2, "beta2")
+    return Optimizer(
+        "adam",
+        _adam_step,
+        _adam_update,
+        memories=(0.0, 0.0),
+        clocks=(1.0, 1.0),
+        parameters=(beta1, beta2, 1.0 - beta1, 1.0 - beta2, check_positive(epsilon, "epsilon")),
+    )
+
+
+OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {
+    "sgd": lambda: SGD,
+    "adagrad": adagrad,
+    "adam": adam,
+}
+
+
+def check_optimizer(optimizer: str | Optimizer) -> Optimizer:
+    """Return the `Optimizer` that a user names or hands in; raise on an unknown name."""
+    return choose(optimizer, OPTIMIZERS, Optimizer, "optimizer")

@@ -1,0 +1,146 @@
+"""Figures; they need matplotlib: ``pip install tripletrec[plot]``."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from tripletrec._files import replacing
+
+__all__ = ["check_plot", "plot_reference"]
+
+_OURS, _PUBLISHED, _INK, _GRID = "#2a6fbb", "#d1602b", "#333333", "#e3e3e3"
+
+_STYLE = {
+    "axes.edgecolor": "#9a9a9a",
+    "axes.grid": True,
+    "axes.labelcolor": _INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "font.size": 9.5,
+    "grid.color": _GRID,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+}
+
+
+def _import_pyplot() -> Any:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError("plots need matplotlib: pip install tripletrec[plot]") from error
+    return pyplot
+
+
+def check_plot(path: str | os.PathLike[str]) -> None:
+    """Raise now what a plot to `path` would raise later.
+
+    Parameters
+    ----------
+    path : path
+        File to be written.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If the ending of `path` is none of matplotlib's formats.
+    """
+    figure = _import_pyplot().matplotlib.figure.Figure()
+    known = sorted(figure.canvas.get_supported_filetypes())
+    ending = Path(path).suffix.removeprefix(".").lower()
+    if ending not in known:
+        raise ValueError(f"path must end in one of {', '.join(known)}, got {str(path)!r}")
+
+
+def plot_reference(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Draw published AUC against ours, one panel per system.
+
+    Parameters
+    ----------
+    result : dict
+        What `tripletrec.reference.reproduce` returned.
+    path : path
+        File to write; its ending decides the format (png, svg, pdf). An old file is replaced, and
+        only once the new one is whole.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If `result` holds no trained system, or the ending of `path` is no format.
+    """
+    check_plot(path)
+    pyplot = _import_pyplot()
+    trained = {key: each for key, each in result["systems"].items() if "auc" in each}
+    if not trained:
+        raise ValueError("result must hold at least one trained system")
+    n_columns = min(4, math.ceil(math.sqrt(len(trained))))
+    n_rows = math.ceil(len(trained) / n_columns)
+    with pyplot.rc_context(_STYLE):
+        figure, axes = pyplot.subplots(
+            n_rows,
+            n_columns,
+            figsize=(max(5.0, 3.3 * n_columns), 2.75 * n_rows + 0.9),
+            squeeze=False,
+            layout="constrained",
+        )
+        try:
+            for axis, (key, system) in zip(axes.flat, trained.items(), strict=False):
+                _panel(axis, key, system)
+            for axis in axes.flat[len(trained) :]:
+                axis.set_visible(False)
+            _legend(figure, axes.flat[0], result["seeds"])
+            with replacing(path) as temporary:
+                figure.savefig(temporary, dpi=160)
+        finally:
+            pyplot.close(figure)
+
+
+def _panel(axis: Any, key: str, system: dict[str, Any]) -> None:
+    epochs = range(1, len(system["auc"]) + 1)
+    low, high = (
+        [edge(aucs) for aucs in zip(*system["auc_by_seed"], strict=True)] for edge in (min, max)
+    )
+    axis.fill_between(epochs, low, high, color=_OURS, alpha=0.2, linewidth=0, label="_")
+    axis.plot(epochs, system["auc"], color=_OURS, linewidth=2, label="ours")
+    published = {int(epoch): auc for epoch, auc in system["published"].items()}
+    axis.plot(
+        list(published),
+        list(published.values()),
+        color=_PUBLISHED,
+        linestyle="none",
+        marker="o",
+        markersize=5,
+        markeredgecolor="white",
+        markeredgewidth=0.7,
+        label="published",
+    )
+    axis.set_title(key)
+    axis.set_title(system["verdict"], loc="right", fontweight="normal", fontsize=9)
+    axis.set_xlabel("epoch")
+    axis.set_ylabel(system["protocol"])
+    axis.set_xlim(0.5, len(epochs) + 0.5)
+    axis.locator_params(axis="x", integer=True, nbins=6)
+    axis.locator_params(axis="y", nbins=5)
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:.2f}")
+    axis.margins(y=0.12)
+
+
+def _legend(figure: Any, axis: Any, seeds: int) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [
+        *axis.get_legend_handles_labels()[0],
+        Patch(color=_OURS, alpha=0.2, linewidth=0),
+    ]
+    labels = [f"ours, mean of {seeds} seed{'s' * (seeds > 1)}", "published", "range over seeds"]
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)

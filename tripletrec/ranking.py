@@ -1,0 +1,185 @@
+"""The best items of each user: exact, block by block.
+
+Every score is looked at once. Sixteen at a time are compared with the worst score of the current
+list, and only what beats it enters a heap of ``k`` items; once the list has filled, that is rare:
+of ``n`` scores in random order about ``k * (1 + ln(n / k))`` enter.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tripletrec._checks import check_count, check_n_jobs, check_positions
+from tripletrec._jit import kernel, part
+from tripletrec._scores import ScoreUsers, frozen, score_blocks, split_work, thread_pool
+
+if TYPE_CHECKING:
+    from tripletrec.interactions import Interactions
+
+__all__ = ["top_k"]
+
+_CHUNK = 128
+
+
+def top_k(
+    score_users: ScoreUsers,
+    rows: ArrayLike,
+    n_items: int,
+    k: int,
+    *,
+    exclude: Interactions | None = None,
+    candidates: ArrayLike | None = None,
+    n_jobs: int | None = None,
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return the `k` best items of each row, best first.
+
+    Parameters
+    ----------
+    score_users : callable
+        int64 array of rows -> scores of shape (len(rows), n_items), float32 or float64. The
+        scores are read, never written. Infinite scores are allowed.
+    rows : array-like of int of shape (n,)
+        The users to rank for; in any order, also more than once.
+    n_items : int
+        Number of columns of the scores.
+    k : int
+        Length of a list, at least 1; it may exceed `n_items`.
+    exclude : Interactions, optional
+        One row per user that `rows` may name: items not to return to him.
+    candidates : array-like of int, optional
+        The items to choose from; None: all.
+    n_jobs : int, optional
+        Number of threads; None: one where there is little to do, else all cores; -1: all cores.
+        The result does not depend on it.
+
+    Returns
+    -------
+    items : ndarray of int64 of shape (n, k)
+        Sorted by falling score, equal scores by rising item. -1 where fewer than `k` remain.
+    scores : ndarray of shape (n, k)
+        In the dtype of the scores; -inf where the item is -1. An item that scores -inf is never
+        returned.
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN, or a row or candidate out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tripletrec.ranking import top_k
+    >>> scores = np.array([[0.1, 0.9, 0.5], [0.3, 0.3, 0.2]])
+    >>> items, best = top_k(lambda rows: scores[rows], [0, 1], n_items=3, k=2)
+    >>> items
+    array([[1, 2],
+           [0, 1]])
+    """
+    k = check_count(k, "k")
+    rows = check_positions(rows, "rows").astype(np.int64)
+    chosen = _candidates(candidates, n_items)
+    if exclude is None:
+        bounds, excluded = np.zeros(rows.max(initial=0) + 2, np.int64), np.empty(0, np.int32)
+    else:
+        check_positions(rows, "rows", exclude.shape[0])
+        bounds, excluded = exclude.indptr, exclude.indices
+    bounds, excluded = frozen(bounds), frozen(excluded)
+    n_jobs = check_n_jobs(n_jobs, work=float(len(rows)) * n_items)
+    items = np.full((len(rows), k), np.iinfo(np.int64).max)
+    best = np.empty((0, k))
+    with thread_pool(n_jobs) as pool:
+        for first, last, scores in score_blocks(score_users, rows, n_items):
+            if first == 0:
+                best = np.full((len(rows), k), -np.inf, scores.dtype)
+            if candidates is not None:
+                scores = frozen(scores[:, chosen])
+
+            lists = rows[first:last], best[first:last], items[first:last]
+            select = partial(_select_slice, scores, chosen, bounds, excluded, lists)
+            for wrong in split_work(select, np.ones(last - first), n_jobs, pool):
+                if wrong >= 0:
+                    raise ValueError(f"scores of user {rows[first + wrong]} contain NaN")
+    items[best == -np.inf] = -1
+    return items, best
+
+
+def _candidates(candidates: ArrayLike | None, n_items: int) -> NDArray[np.int64]:
+    if candidates is None:
+        return frozen(np.arange(n_items))
+    # Sorted, so that among equal scores the lowest item comes first.
+    return frozen(np.unique(check_positions(candidates, "candidates", n_items)).astype(np.int64))
+
+
+def _select_slice(
+    scores: NDArray[Any],
+    candidates: NDArray[np.int64],
+    bounds: NDArray[np.int64],
+    excluded: NDArray[np.int32],
+    lists: tuple[NDArray[Any], ...],
+    start: int,
+    stop: int,
+) -> int:
+    own = [each[start:stop] for each in lists]
+    wrong = int(_select(scores[start:stop], candidates, bounds, excluded, *own))
+    return start + wrong if wrong >= 0 else -1
+
+
+@kernel
+def _select(scores, candidates, bounds, excluded, rows, best, items):  # type: ignore[no-untyped-def]
+    """Fill `best` (all -inf) and `items`; return the first row with a NaN, or -1."""
+    n_scores = scores.shape[1]
+    for r in range(scores.shape[0]):
+        row, heap, held = scores[r], best[r], items[r]
+        e, end = bounds[rows[r]], bounds[rows[r] + 1]
+        for start in range(0, n_scores, _CHUNK):
+            chunk = row[start : start + _CHUNK]
+            if not _any_above(chunk, heap[0]):
+                continue
+            for c in range(chunk.shape[0]):
+                score, item = chunk[c], candidates[start + c]
+                if score <= heap[0]:
+                    continue
+                if np.isnan(score):
+                    return r
+                # Items come in rising order, so one walk over the excluded ones is enough.
+                while e < end and excluded[e] < item:
+                    e += 1
+                if e == end or excluded[e] != item:
+                    _sift_down(heap, held, score, item)
+        for last in range(heap.shape[0] - 1, 0, -1):
+            score, item = heap[last], held[last]
+            heap[last], held[last] = heap[0], held[0]
+            _sift_down(heap[:last], held[:last], score, item)
+    return -1
+
+
+@part
+def _any_above(scores, threshold):  # type: ignore[no-untyped-def]
+    # Written as "not <=", so that a NaN is above any threshold and cannot slip through. A sum
+    # instead of an early exit, because only that becomes vector instructions.
+    above = np.int32(0)
+    for i in range(scores.shape[0]):
+        above = np.int32(above + (not scores[i] <= threshold))
+    return above > 0
+
+
+@part
+def _sift_down(scores, items, score, item):  # type: ignore[no-untyped-def]
+    """Replace the root, the worst of a heap, by `item`; of equal scores a higher item is worse."""
+    place, child = 0, 1
+    while child < scores.shape[0]:
+        other = child + 1
+        if other < scores.shape[0] and (
+            scores[other] < scores[child]
+            or (scores[other] == scores[child] and items[other] > items[child])
+        ):
+            child = other
+        if scores[child] > score or (scores[child] == score and items[child] < item):
+            break
+        scores[place], items[place] = scores[child], items[child]
+        place, child = child, 2 * child + 1
+    scores[place], items[place] = score, item

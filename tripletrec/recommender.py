@@ -1,0 +1,305 @@
+"""What every model offers once it is fitted: predict, recommend, similar rows, score, save."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from tripletrec import artifacts
+from tripletrec._checks import check_count
+from tripletrec._ids import Ids
+from tripletrec.evaluation import full_auc
+from tripletrec.interactions import Interactions, as_interactions
+from tripletrec.ranking import top_k
+
+__all__ = ["Recommender"]
+
+
+class Recommender(BaseEstimator):  # type: ignore[misc]
+    """Base of the models.
+
+    A model sets ``n_users_``, ``n_items_``, ``user_ids_`` and ``item_ids_`` in `fit` and says how
+    users score the catalogue (`_score_users`), how pairs score (`_score_pairs`), and which rows stand
+    for users and items where they are compared (`_user_rows`, `_item_rows`).
+    """
+
+    n_users_: int
+    n_items_: int
+    user_ids_: NDArray[Any] | None
+    item_ids_: NDArray[Any] | None
+
+    def _score_users(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+    def _score_pairs(
+        self, users: NDArray[np.int64], items: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+    def _user_rows(self) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+    def _item_rows(self) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+    def predict(self, users: Any, items: Any) -> NDArray[np.float32]:
+        """Return the scores of pairs of users and items.
+
+        Parameters
+        ----------
+        users, items : id or sequence of n ids
+            Pairwise; a single user meets every item, and a single item every user.
+
+        Returns
+        -------
+        float32 array of shape (n,)
+            Scores have no unit: only their order within a user means something.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If an id is unknown or the lengths differ.
+
+        Examples
+        --------
+        >>> import tripletrec as tr
+        >>> data = tr.datasets.make_interactions(50, 30, 400, random_state=0)
+        >>> model = tr.MatrixFactorization(n_epochs=2).fit(data)
+        >>> model.predict([0, 1], [2, 3]).shape
+        (2,)
+        """
+        check_is_fitted(self, "n_users_")
+        user_rows, item_rows = self._users().rows(users), self._items().rows(items)
+        if len(user_rows) != len(item_rows) and 1 not in (len(user_rows), len(item_rows)):
+            raise ValueError(
+                f"users and items must be of one length, got {len(user_rows)} and {len(item_rows)}"
+            )
+        return self._score_pairs(*np.broadcast_arrays(user_rows, item_rows))
+
+    def recommend(
+        self, users: Any, k: int = 10, exclude: Any = None, *, candidates: Any = None
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Return each user's best items, best first, ties by the lowest item number.
+
+        Parameters
+        ----------
+        users : id or sequence of n ids
+        k : int, default 10
+            How many items; where the catalogue is smaller, all of it.
+        exclude : Interactions, sparse matrix or array of shape (n_users, n_items), default None
+            Pairs that are never recommended; mostly the training data. None: nothing is excluded.
+        candidates : sequence of item ids, default None
+            The only items to choose from; None: all.
+
+        Returns
+        -------
+        ids : array of shape (n, k), or (m,) for a single user
+        scores : float32 array of the same shape
+            Where fewer than k items are left for a user, a row ends in scores of -inf, with id -1 (None
+            if the items' ids are not their numbers). For a single user these are cut off: m <= k.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If an id is unknown, k is not positive or `exclude` has another shape.
+
+        Examples
+        --------
+        >>> import tripletrec as tr
+        >>> data = tr.datasets.make_interactions(50, 30, 400, random_state=0)
+        >>> model = tr.MatrixFactorization(n_epochs=2).fit(data)
+        >>> ids, scores = model.recommend([0, 1, 2], k=5, exclude=data)
+        >>> ids.shape
+        (3, 5)
+        """
+        check_is_fitted(self, "n_users_")
+        rows = self._users().rows(users)
+        seen = None if exclude is None else self._aligned(exclude, "exclude")
+        chosen = None if candidates is None else self._items().rows(candidates)
+        items, scores = top_k(
+            self._score_users,
+            rows,
+            self.n_items_,
+            min(check_count(k, "k"), self.n_items_),
+            exclude=seen,
+            candidates=chosen,
+            n_jobs=getattr(self, "n_jobs", None),
+        )
+        return _present(items, scores, self.item_ids_, single=_is_scalar(users))
+
+    def similar_items(self, items: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Return the items most like each given item, by the cosine of their factors.
+
+        Parameters
+        ----------
+        items : id or sequence of n ids
+        k : int, default 10
+            How many; the item itself is not among them.
+
+        Returns
+        -------
+        ids : array of shape (n, k), or (k,) for a single item
+        similarities : float32 array of the same shape
+            Cosines, in [-1, 1].
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If an id is unknown or k is not positive.
+
+        Examples
+        --------
+        >>> import tripletrec as tr
+        >>> data = tr.datasets.make_interactions(50, 30, 400, random_state=0)
+        >>> model = tr.MatrixFactorization(n_epochs=2).fit(data)
+        >>> model.similar_items(3, k=4)[0].shape
+        (4,)
+        """
+        check_is_fitted(self, "n_users_")
+        rows = self._items().rows(items)
+        found = _similar(self._item_rows(), rows, check_count(k, "k"), getattr(self, "n_jobs", None))
+        return _present(*found, self.item_ids_, single=_is_scalar(items))
+
+    def similar_users(self, users: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Return the users most like each given user, by the cosine of their factors.
+
+        Parameters, returns and errors as for `similar_items`.
+
+        Examples
+        --------
+        >>> import tripletrec as tr
+        >>> data = tr.datasets.make_interactions(50, 30, 400, random_state=0)
+        >>> model = tr.MatrixFactorization(n_epochs=2).fit(data)
+        >>> model.similar_users([0, 1], k=4)[0].shape
+        (2, 4)
+        """
+        check_is_fitted(self, "n_users_")
+        rows = self._users().rows(users)
+        found = _similar(self._user_rows(), rows, check_count(k, "k"), getattr(self, "n_jobs", None))
+        return _present(*found, self.user_ids_, single=_is_scalar(users))
+
+    def score(self, X: Any, y: None = None, *, exclude: Any = None) -> float:
+        """Return the full AUC on the interactions `X`; see `tripletrec.full_auc`.
+
+        Parameters
+        ----------
+        X : Interactions, sparse matrix or array of shape (n_users, n_items)
+            Test positives.
+        y : None
+            Not used; there for scikit-learn.
+        exclude : as `X`, default None
+            Interactions left out of the ranking.
+
+        Returns
+        -------
+        float
+            In [0, 1]; 0.5 is chance.
+
+        Examples
+        --------
+        >>> import tripletrec as tr
+        >>> data = tr.datasets.make_interactions(50, 30, 400, random_state=0)
+        >>> 0.5 < tr.MatrixFactorization(n_epochs=20).fit(data).score(data) <= 1
+        True
+        """
+        check_is_fitted(self, "n_users_")
+        return full_auc(self, X, exclude, n_jobs=getattr(self, "n_jobs", None))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fitted model to a safetensors file; see `tripletrec.load`.
+
+        Parameters
+        ----------
+        path : path-like
+            A file of that name is replaced at once, when the new one is complete.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        OSError
+            If the file cannot be written; an older file stays as it was.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile, tripletrec as tr
+        >>> data = tr.datasets.make_interactions(50, 30, 400, random_state=0)
+        >>> model = tr.MatrixFactorization(n_epochs=2).fit(data)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(pathlib.Path(folder, "model.safetensors"))
+        ...     again = tr.load(pathlib.Path(folder, "model.safetensors"))
+        >>> bool((again.user_factors_ == model.user_factors_).all())
+        True
+        """
+        check_is_fitted(self, "n_users_")
+        artifacts.save(self, path)
+
+    def _users(self) -> Ids:
+        return Ids(self.user_ids_, self.n_users_, "user")
+
+    def _items(self) -> Ids:
+        return Ids(self.item_ids_, self.n_items_, "item")
+
+    def _aligned(self, X: Any, name: str) -> Interactions:
+        """Return interactions that speak of the same users and items as the model."""
+        data = as_interactions(X, name)
+        if data.shape != (self.n_users_, self.n_items_):
+            raise ValueError(
+                f"{name} must have the model's shape {(self.n_users_, self.n_items_)}, "
+                f"got {data.shape}"
+            )
+        pairs = ((self.user_ids_, data.user_ids, "user"), (self.item_ids_, data.item_ids, "item"))
+        for ours, theirs, word in pairs:
+            if ours is not None and theirs is not None and not np.array_equal(ours, theirs):
+                raise ValueError(f"{name} must have the model's {word} ids, in the same order")
+        return data
+
+
+def _is_scalar(ids: Any) -> bool:
+    return isinstance(ids, (str, bytes)) or np.ndim(ids) == 0
+
+
+def _similar(
+    factors: NDArray[np.float32], rows: NDArray[np.int64], k: int, n_jobs: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    from scipy.sparse import csr_matrix
+
+    from tripletrec.scorers import COSINE
+
+    n = len(factors)
+    directions = COSINE.rows(factors)
+    itself = csr_matrix((np.ones(n, np.float32), (np.arange(n), np.arange(n))), shape=(n, n))
+    return top_k(
+        lambda block: directions[block] @ directions.T,
+        rows,
+        n,
+        min(k, n),
+        exclude=as_interactions(itself),
+        n_jobs=n_jobs,
+    )
+
+
+def _present(
+    rows: NDArray[np.int64], scores: NDArray[Any], ids: NDArray[Any] | None, *, single: bool
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return ids for row numbers; for a single row without its padding."""
+    if single:
+        rows, scores = rows[0][rows[0] >= 0], scores[0][rows[0] >= 0]
+    if ids is None:
+        return rows, scores
+    if (rows >= 0).all():
+        return ids[rows], scores
+    found = ids.astype(object)[rows]
+    found[rows < 0] = None
+    return found, scores

@@ -1,0 +1,22 @@
+"""The Keras table: six published systems, replicas of them, and how far they agree.
+
+`SYSTEMS` is the table; `train_replica` trains one replica with the semantics of the original
+(mini-batches, mean loss, dense optimizer); `reproduce` trains all of them over several seeds, and
+`format_report` prints the comparison. On the command line: ``tripletrec reproduce``.
+"""
+
+from tripletrec.reference.replica import Task, draw_negatives, train_replica, training_task
+from tripletrec.reference.report import format_report, reproduce
+from tripletrec.reference.systems import SYSTEMS, Recipe, ReferenceSystem
+
+__all__ = [
+    "SYSTEMS",
+    "Recipe",
+    "ReferenceSystem",
+    "Task",
+    "draw_negatives",
+    "format_report",
+    "reproduce",
+    "train_replica",
+    "training_task",
+]

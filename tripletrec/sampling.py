@@ -1,0 +1,258 @@
+r"""Samplers: how the negatives of a triplet are drawn.
+
+A sampler proposes an item from a stretch of the catalogue; a *verified* one redraws an item that the
+user is known to like, by bisection in the user's CSR row. After a few refusals it draws exactly, from
+the items that are left: a known positive is never used as a negative and no step is lost. A user who
+likes everything in the stretch contributes nothing there and is counted.
+
+============== =========================================== ============================================
+name           proposes                                    source
+============== =========================================== ============================================
+uniform        every item alike; not verified              the Keras triplet notebooks
+unseen         every item alike; verified                  Rendle et al., UAI 2009, section 4.2
+popularity     item j with probability ∝ n_j^alpha, n_j    Mikolov et al., NIPS 2013, section 2.2
+               its number of positives; verified
+explicit       with probability `share` one of the         Loni et al., RecSys 2016
+               user's given negatives, else as unseen
+============== =========================================== ============================================
+
+Uniform negatives teach a model popularity first, popular ones hide it from the model; see the
+README for what that does to the full AUC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._checks import check_non_negative, check_share, choose
+from tripletrec._jit import part
+from tripletrec._random import below, derive, uniform
+
+__all__ = ["SAMPLERS", "UNIFORM", "UNSEEN", "Sampler", "explicit", "popularity"]
+
+NONE_LEFT, REFUSED = -1, -2  # in place of a negative: the user likes all there is; not found yet
+_PROPOSALS = 24  # after as many refusals the rest is listed and drawn from exactly
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio
+
+
+class Sampler(NamedTuple):
+    """A sampler of negatives.
+
+    Parameters
+    ----------
+    name : str
+        What messages and saved models call it.
+    verified : bool
+        Whether a proposal that is a known positive of the user is redrawn.
+    alpha : float, default 0
+        An item with n positives is proposed with probability proportional to ``n ** alpha``.
+    share : float, default 0
+        Share of the negatives taken from the user's given negatives, where there are any.
+
+    Examples
+    --------
+    >>> from tripletrec.sampling import Sampler
+    >>> Sampler("flat", verified=True).alpha
+    0.0
+    """
+
+    name: str
+    verified: bool
+    alpha: float = 0.0
+    share: float = 0.0
+
+    def cumulative(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the search table for items with these numbers of positives.
+
+        Parameters
+        ----------
+        counts : int64 array of shape (n_items,)
+            Positives of each item, in the order in which the items will be searched.
+
+        Returns
+        -------
+        float64 array of shape (n_items + 1,)
+            Running sums of the items' weights; of shape (0,) where all items are alike.
+        """
+        if self.alpha == 0.0:
+            return np.empty(0)
+        return np.concatenate([[0.0], np.cumsum(counts.astype(np.float64) ** self.alpha)])
+
+
+UNIFORM = Sampler("uniform", verified=False)
+UNSEEN = Sampler("unseen", verified=True)
+
+
+def popularity(alpha: float = 0.75) -> Sampler:
+    """Return the sampler that prefers popular items.
+
+    Parameters
+    ----------
+    alpha : float, default 0.75
+        Exponent of the number of positives, >= 0: 0 is uniform, 1 proportional to popularity.
+
+    Returns
+    -------
+    Sampler
+
+    Raises
+    ------
+    ValueError
+        If `alpha` is negative or not finite.
+
+    Examples
+    --------
+    >>> from tripletrec.sampling import popularity
+    >>> popularity(0.5).verified
+    True
+    """
+    return Sampler("popularity", verified=True, alpha=check_non_negative(alpha, "alpha"))
+
+
+def explicit(share: float = 0.5) -> Sampler:
+    """Return the sampler that takes a share of the negatives from given ones.
+
+    Parameters
+    ----------
+    share : float, default 0.5
+        From 0 to 1; the rest, and all negatives of users without given ones, are drawn as by
+        "unseen". The given negatives are the argument `negatives` of ``fit``.
+
+    Returns
+    -------
+    Sampler
+
+    Raises
+    ------
+    ValueError
+        If `share` is not from 0 to 1.
+
+    Examples
+    --------
+    >>> from tripletrec.sampling import explicit
+    >>> explicit(share=1.0).share
+    1.0
+    """
+    return Sampler("explicit", True, share=check_share(share, "share", closed=True))
+
+
+SAMPLERS: dict[str, Callable[[], Sampler]] = {
+    "uniform": lambda: UNIFORM,
+    "unseen": lambda: UNSEEN,
+    "popularity": popularity,
+    "explicit": explicit,
+}
+
+
+def check_sampler(sampler: str | Sampler) -> Sampler:
+    """Return the `Sampler` that a user names or hands in; raise on an unknown name."""
+    return choose(sampler, SAMPLERS, Sampler, "sampler")
+
+
+@part
+def contains(indices, first, last, item):
+    """Whether `item` is in the sorted ``indices[first:last]``."""
+    # Bisection without a branch on the data: a processor cannot guess these, and a wrong guess
+    # costs more than the whole search.
+    base, n = np.uint64(first), np.uint64(last - first)
+    if last <= first:
+        return False
+    while n > np.uint64(1):
+        half = n >> np.uint64(1)
+        base += half * np.uint64(indices[base + half - np.uint64(1)] < item)
+        n -= half
+    return indices[base] == item
+
+
+@part
+def pair_bits(user, item, n_bits):
+    """Return where the pair is noted in a filter of ``2**n_bits`` bits: a word and a mask."""
+    pair = (np.uint64(user) << np.uint64(32)) | np.uint64(item)
+    # Fibonacci hashing (Knuth, TAOCP 3, section 6.4): the high bits of a product.
+    place = (pair * _GOLDEN) >> np.uint64(64 - n_bits)
+    return place >> np.uint64(6), np.uint64(1) << (place & np.uint64(63))
+
+
+@part
+def _search(cumulative, first, last, target):
+    """Return the last position p of first ... last - 1 with ``cumulative[p] <= target``."""
+    while last - first > 1:
+        middle = (first + last) >> 1
+        if cumulative[middle] <= target:
+            first = middle
+        else:
+            last = middle
+    return first
+
+
+@part
+def _propose(stream, attempt, items, first, last, cumulative):
+    if cumulative.shape[0] > 0:
+        low, high = cumulative[first], cumulative[last]
+        target = low + uniform(stream, attempt) * (high - low)
+        return items[_search(cumulative, first, last, target)]
+    return items[first + below(stream, attempt, last - first)]
+
+
+@part
+def draw(
+    stream, user, items, first, last, cumulative, verified, indptr, indices, pairs, n_bits
+):  # fmt: skip
+    """Draw a negative for `user` from ``items[first:last]``; REFUSED if all proposals are known.
+
+    `pairs` is a filter (see `pair_bits`) in which every known pair of these users and items is
+    noted: where a proposal is not noted, no search is needed. Without a filter `n_bits` is 0.
+    """
+    drawn = REFUSED
+    for attempt in range(_PROPOSALS):
+        item = _propose(stream, attempt, items, first, last, cumulative)
+        known = verified
+        if known and n_bits > 0:
+            word, mask = pair_bits(user, item, n_bits)
+            known = (pairs[word] & mask) != np.uint64(0)
+        if not (known and contains(indices, indptr[user], indptr[user + 1], item)):
+            drawn = item
+            break
+    return drawn
+
+
+@part
+def draw_rest(stream, user, items, first, last, cumulative, indptr, indices):
+    """Draw from all items of a stretch that `user` is not known to like; NONE_LEFT if there are none.
+
+    What `draw` leaves to it: exact, but it visits the whole stretch.
+    """
+    target = np.inf
+    for _turn in range(2):  # first the sum of their weights, then where the running sum passes
+        total = 0.0
+        for position in range(first, last):
+            item = items[position]
+            if not contains(indices, indptr[user], indptr[user + 1], item):
+                if cumulative.shape[0] > 0:
+                    total += cumulative[position + 1] - cumulative[position]
+                else:
+                    total += 1.0
+                if total > target:
+                    return item
+        target = uniform(stream, _PROPOSALS) * total
+    return NONE_LEFT
+
+
+@part
+def draw_given(
+    stream, user, given_indptr, given, share, items, cumulative, verified, indptr, indices, pairs
+):
+    """Draw, with probability `share`, one of the user's given negatives, else from all items."""
+    n_given = given_indptr[user + 1] - given_indptr[user]
+    if n_given > 0 and uniform(stream, 0) < share:
+        return given[given_indptr[user] + below(stream, 1, n_given)]
+    rest = derive(stream, 2)
+    n_items = items.shape[0]
+    drawn = draw(rest, user, items, 0, n_items, cumulative, verified, indptr, indices, pairs, 0)
+    if drawn == REFUSED:
+        drawn = draw_rest(rest, user, items, 0, n_items, cumulative, indptr, indices)
+    return drawn

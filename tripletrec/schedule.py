@@ -1,0 +1,172 @@
+r"""The schedule of an epoch: who may touch what, when.
+
+Users and items are partitioned at random into blocks, afresh in every epoch. A *stratum* holds the
+triplets of one user block and one item block (or one pair of item blocks); a *round* is a set of
+strata that share no user and no item. The strata of a round may therefore run in any order, or at the
+same time, without locks and with the same bits. After DSGD (Gemulla et al., KDD 2011, section 3) and
+FPSGD (Chin et al., ACM TIST 2015, section 4).
+
+Two forms, one code:
+
+*Drawn negatives.* With B user and B item blocks, round r runs the strata (p, (p + r) mod B). The
+negatives of a stratum come from its own item block.
+
+*Given negatives* may lie in any item block, so that a stratum is a user block and an unordered pair
+of item blocks. A round-robin tournament of the B item blocks meets every pair once in B - 1 turns of
+B/2 disjoint pairs; each turn is run with the B/2 user blocks in B/2 rotations. Triplets within one
+item block run with the first pair that holds the block.
+
+The number of blocks depends on the data alone, never on the machine: the same fit has the same
+strata everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._jit import part
+from tripletrec._random import derive, shuffle
+
+__all__ = ["Schedule", "drawn_schedule", "given_schedule", "n_blocks", "partition"]
+
+_ITEM_BLOCK_BYTES = 2**20  # rows of an item block that stay in a core's own cache
+_LEAST_ITEMS = 64  # fewer items in a block make its negatives a poor sample of the catalogue
+_LEAST_TRIPLETS = 128  # fewer triplets in a stratum do not pay for its bookkeeping
+
+
+class Schedule(NamedTuple):
+    """Which stratum a triplet belongs to, and which strata make a round.
+
+    Parameters
+    ----------
+    n_user_blocks, n_item_blocks : int
+        Into how many blocks users and items are partitioned.
+    n_rounds, n_lanes : int
+        Stratum s runs in round ``s // n_lanes``; the n_lanes strata of a round share no row.
+    stratum : int32 array of shape (n_user_blocks, n_item_blocks, n_item_blocks)
+        Stratum of a triplet, by the blocks of its user, positive and negative; -1: no such triplet.
+    item_block : int32 array of shape (n_rounds * n_lanes,)
+        The one item block of each stratum (of a pair of blocks, either).
+
+    Examples
+    --------
+    >>> from tripletrec.schedule import drawn_schedule
+    >>> drawn_schedule(2).item_block
+    array([0, 1, 1, 0], dtype=int32)
+    """
+
+    n_user_blocks: int
+    n_item_blocks: int
+    n_rounds: int
+    n_lanes: int
+    stratum: NDArray[np.int32]
+    item_block: NDArray[np.int32]
+
+
+def n_blocks(n_users: int, n_items: int, n_interactions: int, item_bytes: int) -> int:
+    """Return the number of blocks for data of this size.
+
+    Parameters
+    ----------
+    n_users, n_items, n_interactions : int
+        Size of the training data.
+    item_bytes : int
+        Bytes of an item's row, optimizer memories included.
+
+    Returns
+    -------
+    int
+        1 for the smallest data, 8 for 100,000 interactions, more where the item rows outgrow a
+        cache of nominal size.
+    """
+    wanted = max(8, math.ceil(n_items * item_bytes / _ITEM_BLOCK_BYTES))
+    by_rows = min(n_users // 4, n_items // _LEAST_ITEMS)
+    return max(1, min(wanted, by_rows, math.isqrt(n_interactions // _LEAST_TRIPLETS)))
+
+
+def drawn_schedule(n_blocks: int) -> Schedule:
+    """Return the schedule for negatives drawn from the positive's own item block.
+
+    Parameters
+    ----------
+    n_blocks : int
+        User blocks and item blocks, >= 1.
+
+    Returns
+    -------
+    Schedule
+    """
+    p, q = np.meshgrid(np.arange(n_blocks), np.arange(n_blocks), indexing="ij")
+    numbers = ((q - p) % n_blocks) * n_blocks + p
+    stratum = np.full((n_blocks, n_blocks, n_blocks), -1, dtype=np.int32)
+    stratum[p, q, q] = numbers
+    item_block = np.empty(n_blocks * n_blocks, dtype=np.int32)
+    item_block[numbers] = q
+    return Schedule(n_blocks, n_blocks, n_blocks, n_blocks, stratum, item_block)
+
+
+def given_schedule(n_blocks: int) -> Schedule:
+    """Return the schedule for negatives that may lie in any item block.
+
+    Parameters
+    ----------
+    n_blocks : int
+        Item blocks, >= 1; an odd number other than 1 is rounded down.
+
+    Returns
+    -------
+    Schedule
+    """
+    if n_blocks == 1:
+        return drawn_schedule(1)
+    n_lanes = n_blocks // 2
+    n_turns = 2 * n_lanes - 1
+    n_rounds = n_turns * n_lanes
+    stratum = np.empty((n_lanes, 2 * n_lanes, 2 * n_lanes), dtype=np.int32)
+    item_block = np.empty(n_rounds * n_lanes, dtype=np.int32)
+    for p in range(n_lanes):
+        for turn in range(n_turns):
+            for pair, (a, b) in enumerate(_tournament_turn(turn, n_lanes)):
+                s = (turn * n_lanes + (pair - p) % n_lanes) * n_lanes + p
+                stratum[p, a, b] = stratum[p, b, a] = s
+                item_block[s] = a
+                if turn == 0:
+                    stratum[p, a, a] = stratum[p, b, b] = s
+    return Schedule(n_lanes, 2 * n_lanes, n_rounds, n_lanes, stratum, item_block)
+
+
+def _tournament_turn(turn: int, n_pairs: int) -> list[tuple[int, int]]:
+    """Return the disjoint pairs of one turn (circle method: one stays, the others walk round)."""
+    n_turns = 2 * n_pairs - 1
+    circle = [(turn + offset) % n_turns for offset in range(n_turns)]
+    return [(n_turns, circle[0])] + [(circle[x], circle[-x]) for x in range(1, n_pairs)]
+
+
+@part
+def partition(dealt, n_blocks, key, order, bounds, block_of):
+    """Partition rows at random into blocks that are alike in size and weight.
+
+    `dealt` lists the rows by weight. Runs of it are shuffled and dealt out in turn, so that every
+    block gets its part of the heavy rows and of the light ones; a run is many times the number
+    of blocks, so that rows of similar weight meet as often as others do.
+
+    Shuffles `dealt`; fills `order` (rows, block by block), `bounds` (n_blocks + 1 positions in
+    `order`) and `block_of`.
+    """
+    n = dealt.shape[0]
+    run = 32 * n_blocks
+    for first in range(0, n, run):
+        shuffle(dealt, first, min(first + run, n), derive(key, first))
+    filled = 0
+    for block in range(n_blocks):
+        bounds[block] = filled
+        for position in range(block, n, n_blocks):
+            row = dealt[position]
+            order[filled] = row
+            block_of[row] = block
+            filled += 1
+    bounds[n_blocks] = n

@@ -1,0 +1,122 @@
+r"""Scorers: how a user row and an item row become a score.
+
+A scorer is a function of three products of a user row a and an item row b: ``ab = a·b``,
+``aa = a·a``, ``bb = b·b``. Its gradient by either row is a combination of the two rows,
+``ds/d(own) = p·other - q·own``:
+
+======== ==================== ============== ==================== =========================
+name     score s              p              q                    source
+======== ==================== ============== ==================== =========================
+dot      ab                   1              0                    Koren et al., 2009
+cosine   ab / (|a| |b|)       1 / (|a| |b|)  s / (own·own)        quotient rule
+======== ==================== ============== ==================== =========================
+
+Derivation (cosine): d(ab/√(aa·bb))/da = b/√(aa·bb) - ab·a/(aa·√(aa·bb)) = p b - (s/aa) a.
+A row without direction (norm below 1e-6) has score 0 and gradient 0, so that neither a zero row
+nor one that shrinks to zero can turn training into NaN.
+An item bias, where the model has one, is added to either score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._checks import choose
+from tripletrec._jit import part
+
+__all__ = ["COSINE", "DOT", "SCORERS", "Scorer"]
+
+_SMALLEST = 1e-12  # squared norm under which a row has no direction
+
+
+class Scorer(NamedTuple):
+    """A scorer of user and item rows.
+
+    Parameters
+    ----------
+    name : str
+        What messages and saved models call it.
+    score : callable
+        Part function ``(ab, aa, bb) -> s``.
+    coefficients : callable
+        Part function ``(ab, own, other) -> (p, q)`` of the products a·b, own·own, other·other.
+    gradient : callable
+        Part function ``(p, q, own, other) -> p * other - q * own``, for one factor.
+    rows : callable
+        ``rows(factors)``: the array whose plain products with another such array are the scores;
+        used after training.
+
+    Examples
+    --------
+    >>> from tripletrec.scorers import COSINE
+    >>> COSINE.score(3.0, 9.0, 4.0)
+    0.5
+    """
+
+    name: str
+    score: Callable[..., Any]
+    coefficients: Callable[..., Any]
+    gradient: Callable[..., Any]
+    rows: Callable[[NDArray[Any]], NDArray[Any]]
+
+
+@part
+def _dot_score(ab, aa, bb):
+    return ab
+
+
+@part
+def _dot_coefficients(ab, own, other):
+    return ab, ab  # not used: see _dot_gradient
+
+
+@part
+def _dot_gradient(p, q, own, other):
+    return other  # p = 1, q = 0, not spelt out: 0 * own would stay in the loop (own may be NaN)
+
+
+def _dot_rows(factors: NDArray[Any]) -> NDArray[Any]:
+    return factors
+
+
+@part
+def _cosine_score(ab, aa, bb):
+    if aa < _SMALLEST or bb < _SMALLEST:
+        return ab * 0.0
+    return ab / math.sqrt(aa * bb)
+
+
+@part
+def _cosine_coefficients(ab, own, other):
+    if own < _SMALLEST or other < _SMALLEST:
+        return ab * 0.0, ab * 0.0
+    p = 1.0 / math.sqrt(own * other)
+    return p, ab * p / own
+
+
+@part
+def _cosine_gradient(p, q, own, other):
+    return p * other - q * own
+
+
+def _cosine_rows(factors: NDArray[Any]) -> NDArray[Any]:
+    squares = np.einsum("rk,rk->r", factors, factors)
+    scale = np.zeros_like(squares)
+    np.divide(1.0, np.sqrt(squares), out=scale, where=squares >= _SMALLEST)
+    return factors * scale[:, None]
+
+
+DOT = Scorer("dot", _dot_score, _dot_coefficients, _dot_gradient, _dot_rows)
+COSINE = Scorer("cosine", _cosine_score, _cosine_coefficients, _cosine_gradient, _cosine_rows)
+
+SCORERS: dict[str, Callable[[], Scorer]] = {"dot": lambda: DOT, "cosine": lambda: COSINE}
+
+
+def check_scorer(scorer: str | Scorer) -> Scorer:
+    """Return the `Scorer` that a user names or hands in; raise on an unknown name."""
+    return choose(scorer, SCORERS, Scorer, "scorer")
