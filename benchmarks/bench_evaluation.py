@@ -31,20 +31,20 @@ def positives(n_users, n_items, nnz, seed):
 
 @pytest.fixture(scope="module")
 def small():
-    """The size of MovieLens-100K: (U, V) and 5,469 test positives."""
+    """Return (U, V) and 5,469 test positives of the size of MovieLens-100K."""
     return factors(944, 1683, 100), positives(944, 1683, 5_469, seed=1)
 
 
 @pytest.fixture(scope="module")
 def large():
-    """5,000 users x 20,000 items: (U, V), 5 test positives and 50 excluded items per user."""
+    """Return (U, V), 5 test positives and 50 excluded items per user."""
     test = positives(N_USERS, N_ITEMS, 5 * N_USERS, seed=1)
     exclude = positives(N_USERS, N_ITEMS, 50 * N_USERS, seed=2)
     return factors(N_USERS, N_ITEMS, N_FACTORS), test, exclude
 
 
 def product(U, V):
-    """All scores, block by block into one buffer: what no exact evaluation can avoid."""
+    """Compute all scores, block by block into one buffer: what no exact evaluation can avoid."""
     buffer = np.empty((BLOCK, len(V)), U.dtype)
     for first in range(0, len(U), BLOCK):
         block = U[first : first + BLOCK]

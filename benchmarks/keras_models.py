@@ -114,8 +114,9 @@ def train_keras(
     Returns
     -------
     dict
-        Lists with one entry per epoch: ``auc`` (as published), ``loss`` (mean over the
-        epoch's batches) and ``seconds`` (`fit` alone; the first includes compiling).
+        Lists with one entry per epoch: ``auc`` (by the system's protocol), ``loss`` (as Keras
+        reports it: with the L2 penalty; K2's is 1 more than the replica's) and ``seconds`` (`fit`
+        alone; the first includes compiling).
     """
     import keras
 

@@ -1,6 +1,8 @@
 """Shared by all tests."""
 
 import hypothesis
+import numpy as np
+import pandas as pd
 import pytest
 
 import tripletrec as tr
@@ -14,3 +16,26 @@ hypothesis.settings.load_profile("tripletrec")
 def small():
     """Interactions that a few epochs can learn from; never modified."""
     return tr.datasets.make_interactions(60, 40, 500, random_state=3)
+
+
+@pytest.fixture(scope="session")
+def tiny_movielens():
+    """What `fetch_movielens_100k` gives, of two groups of users with opposite tastes."""
+    rng = np.random.default_rng(5)
+    n_users, n_items = 41, 31  # row and column 0 are empty, as there
+    records = []
+    for user in range(1, n_users):
+        for place, item in enumerate(rng.permutation(np.arange(1, n_items))[:20]):
+            liked = user % 2 == item % 2
+            rating = rng.integers(4, 6) if liked else rng.integers(1, 4)
+            records.append((user, item, rating, place, "test" if place < 5 else "train"))
+    ratings = pd.DataFrame(records, columns=["user", "item", "rating", "timestamp", "split"])
+
+    def positives(split):
+        part = ratings[(ratings["split"] == split) & (ratings["rating"] >= 4)]
+        return tr.Interactions.from_arrays(part["user"], part["item"], shape=(n_users, n_items))
+
+    nothing = pd.DataFrame()
+    return tr.datasets.MovieLens(
+        positives("train"), positives("test"), ratings, nothing, nothing
+    )

@@ -111,9 +111,11 @@ def learn(triplets, weights, U, V, b, loss, scorer, optimizer, learning_rate, l2
         if item_bias:
             biases[i].update(weight * (slope + l2[3] * biases[i].w))
             biases[j].update(weight * (-slope + l2[3] * biases[j].w))
-    return *(np.array([row.w for row in rows]) for rows in (users, items)), np.array(
-        [row.w[0] for row in biases]
-    ), total
+    return (
+        *(np.array([row.w for row in rows]) for rows in (users, items)),
+        np.array([row.w[0] for row in biases]),
+        total,
+    )
 
 
 # --- Random numbers -----------------------------------------------------------------------------
@@ -134,3 +136,40 @@ def derive(key, name):
 
 def below(key, counter, n):
     return int((bits(key, counter) >> 11) / 2**53 * n)
+
+
+# --- Mini-batches --------------------------------------------------------------------------------
+
+
+def sgd_step(w, g, memories, t, rate, l2):
+    return w - rate * (g + 2 * l2 * w), []
+
+
+def adagrad_step(w, g, memories, t, rate, l2, epsilon):
+    g = g + 2 * l2 * w
+    h = memories[0] + g * g
+    return w - rate * g / math.sqrt(h + epsilon), [h]
+
+
+def adam_step(w, g, memories, t, rate, l2, beta1, beta2, epsilon):
+    g = g + 2 * l2 * w
+    m = beta1 * memories[0] + (1 - beta1) * g
+    v = beta2 * memories[1] + (1 - beta2) * g * g
+    rate = rate * math.sqrt(1 - beta2**t) / (1 - beta1**t)
+    return w - rate * m / (math.sqrt(v) + epsilon), [m, v]
+
+
+def mean_loss(triplets, U, V, loss, scorer, bias=0.0):
+    total = 0.0
+    for u, i, j in triplets:
+        a = U[u] + bias
+        if scorer == "cosine":
+            x = sum(
+                sign * a @ V[k] / math.sqrt(a @ a) / math.sqrt(V[k] @ V[k])
+                for sign, k in ((1, i), (-1, j))
+            )
+        else:
+            x = a @ V[i] - a @ V[j]
+        value = max(0.0, 1.0 - x) if loss == "hinge" else 1.0 - 1.0 / (1.0 + math.exp(-x))
+        total += value - 1.0 if loss == "negative_sigmoid" else value
+    return total / len(triplets)

@@ -1,7 +1,7 @@
 """How many candidates stand above each positive: the one loop behind every ranking metric.
 
-Two ways give the same counts. Few positives: one sweep over the user's scores per positive, sixteen
-compared at a time where the processor can. Many: the scores are sorted once.
+Two ways give the same counts. For few positives, one sweep over the user's scores each, comparing
+as many at a time as a vector register holds. For many, the scores are sorted once.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ def _count_slice(
 
 @kernel
 def _drop_common(bounds, items, out_bounds, out_items, kept):  # type: ignore[no-untyped-def]
+    """Set `kept` to whether an item is absent from the same row of `out_items`."""
     for user in range(bounds.shape[0] - 1):
         e, end = out_bounds[user], out_bounds[user + 1]
         for p in range(bounds[user], bounds[user + 1]):

@@ -57,6 +57,9 @@ class Ids:
         if self.values is None:
             return self._check_numbers(ids)
         asked = _as_list(ids, self.word)
+        if self.values.dtype.kind == "M":
+            # A date of another unit than the table's is equal to its key but hashes otherwise.
+            asked = [_as_date(each) if isinstance(each, np.datetime64) else each for each in asked]
         try:
             return np.fromiter((self._row_of[each] for each in asked), np.int64, len(asked))
         except KeyError as error:
@@ -93,6 +96,10 @@ def _as_list(ids: Any, word: str) -> list[Any]:
         raise ValueError(f"{word} ids must be one-dimensional, got shape {ids.shape}")
     ids = ids.to_numpy() if hasattr(ids, "to_numpy") else ids
     return as_elements(ids) if isinstance(ids, np.ndarray) else list(ids)
+
+
+def _as_date(each: np.datetime64) -> Any:
+    return each.astype("M8[us]").item()
 
 
 def column_of(frame: Any, name: str) -> Any:

@@ -29,7 +29,7 @@ def score_function(model: Any, n_users: int, n_items: int) -> ScoreUsers:
     Parameters
     ----------
     model : estimator, tuple, list or callable
-        A fitted estimator (``n_users_``, ``n_items_``, ``_score_users``), arrays ``(U, V)`` or
+        A fitted estimator (``n_users_``, ``n_items_``, ``_score_function``), arrays ``(U, V)`` or
         ``(U, V, b)``, or a function of an int64 array of row numbers.
     n_users, n_items : int
         The shape of the interactions to rank.
@@ -45,13 +45,13 @@ def score_function(model: Any, n_users: int, n_items: int) -> ScoreUsers:
         arrays = check_factors(*model)
         _check_model_shape(len(arrays[0]), len(arrays[1]), n_users, n_items)
         return factor_scores(*arrays)
-    if hasattr(model, "_score_users") and not isinstance(model, type):
+    if hasattr(model, "_score_function") and not isinstance(model, type):
         if not hasattr(model, "n_items_"):
             from sklearn.exceptions import NotFittedError
 
             raise NotFittedError(f"model {type(model).__name__} is not fitted yet: call fit first")
         _check_model_shape(model.n_users_, model.n_items_, n_users, n_items)
-        score_users: ScoreUsers = model._score_users
+        score_users: ScoreUsers = model._score_function()
         return score_users
     if not callable(model) or isinstance(model, type):
         raise TypeError(
@@ -72,6 +72,8 @@ def _check_model_shape(model_users: int, model_items: int, n_users: int, n_items
 
 def factor_scores(U: NDArray[Any], V: NDArray[Any], b: NDArray[Any] | None = None) -> ScoreUsers:
     """Return the function rows -> ``U[rows] @ V.T + b``, one BLAS product into a reused buffer.
+
+    The buffer makes the function one for a single caller: not to be shared between threads.
 
     Parameters
     ----------
@@ -136,6 +138,6 @@ def split_work(
     if pool is None:
         return [task(0, len(costs))]
     done = np.cumsum(costs)
-    inner = np.searchsorted(done, done[-1] * np.arange(1, n_jobs) / n_jobs)
+    inner = np.searchsorted(done, done[-1] * np.arange(1, n_jobs) / n_jobs, "right")
     cuts = [0, *inner.tolist(), len(costs)]
     return list(pool.map(task, cuts[:-1], cuts[1:]))

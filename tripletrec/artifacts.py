@@ -108,24 +108,25 @@ def load(path: str | PathLike[str]) -> Any:
     except SafetensorError as error:
         raise ValueError(f"{path} is not a readable safetensors file: {error}") from None
     try:
-        return _rebuild(json.loads(text or ""), tensors, path)
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} does not hold a model of tripletrec: {error!r}") from None
+        return _rebuild(json.loads(text or ""), tensors)
+    except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
+        reason = error if type(error) is ValueError else repr(error)
+        raise ValueError(f"{path} does not hold a model of this tripletrec: {reason}") from None
 
 
-def _rebuild(description: Any, tensors: dict[str, NDArray[Any]], path: Any) -> Any:
+def _rebuild(description: Any, tensors: dict[str, NDArray[Any]]) -> Any:
     if description["format"] > _FORMAT:
-        raise ValueError(f"{path} was saved by a newer tripletrec: upgrade to load it")
+        raise ValueError("it was saved by a newer version, upgrade to load it")
     name = description["class"]
     if name not in _MODELS:
-        raise ValueError(f"{path} holds a {name!r}; known are {', '.join(_MODELS)}")
+        raise ValueError(f"it holds a {name!r}, known are {', '.join(_MODELS)}")
     kind = getattr(importlib.import_module(_MODELS[name]), name)
     known = kind().get_params()
     given = description["parameters"].items()
     model = kind(**{key: _unpack_parameter(key, each) for key, each in given if key in known})
     for key, value in description["fitted"].items():
         if not key.isidentifier() or not key.endswith("_") or key.startswith("_"):
-            raise ValueError(f"{path} holds an attribute that no model has: {key!r}")
+            raise ValueError(f"it holds an attribute that no model has: {key!r}")
         setattr(model, key, _unpack(key, value, tensors))
     model._check_loaded()
     return model

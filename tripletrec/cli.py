@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = ["main"]
 
@@ -42,10 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tripletrec", description="Recommenders learnt from triplets."
-    )
+    parser = _Parser(prog="tripletrec", description="Recommenders learnt from triplets.")
     parser.add_argument("--version", action="version", version=f"tripletrec {_version()}")
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
     command = commands.add_parser(
@@ -73,28 +78,16 @@ def _version() -> str:
         return "unknown"
 
 
-def _reproduce(options: argparse.Namespace, refuse: Callable[[str], Any]) -> int:
+def _reproduce(options: argparse.Namespace, refuse: Callable[[str], NoReturn]) -> int:
     from tripletrec import datasets, plots, reference
-    from tripletrec._checks import check_count, check_n_jobs
-    from tripletrec._files import check_writable, replacing
-    from tripletrec.reference.report import check_systems, n_epochs_in_all
+    from tripletrec._files import replacing
+    from tripletrec.reference.report import n_epochs_in_all
 
     try:
-        names = None if options.systems is None else options.systems.split(",")
-        systems = check_systems(names)
-        check_count(options.seeds, "--seeds")
-        check_n_jobs(options.n_jobs)
-        if options.plot is not None:
-            plots.check_plot(options.plot)
-            check_writable(options.plot, "--plot")
-        if options.json is not None:
-            check_writable(options.json, "--json")
-    except (ImportError, TypeError, ValueError) as error:
-        refuse(str(error))
-    try:
+        systems = _check(options)
         with redirect_stdout(sys.stderr):  # stdout is for the report
             data = datasets.fetch_movielens_100k(options.data_home, verbose=not options.quiet)
-    except ValueError as error:
+    except (ImportError, TypeError, ValueError) as error:
         refuse(str(error))
     with _Progress(n_epochs_in_all(systems, options.seeds), options.quiet) as progress:
         result = reference.reproduce(
@@ -107,6 +100,25 @@ def _reproduce(options: argparse.Namespace, refuse: Callable[[str], Any]) -> int
     if options.plot is not None:
         plots.plot_reference(result, options.plot)
     return 0
+
+
+def _check(options: argparse.Namespace) -> list[str]:
+    """Find what is wrong before the training rather than after; return the systems to train."""
+    from tripletrec import plots
+    from tripletrec._checks import check_count, check_n_jobs
+    from tripletrec._files import check_writable
+    from tripletrec.reference.report import check_systems
+
+    names = None if options.systems is None else options.systems.split(",")
+    systems = check_systems(names, "--systems")
+    check_count(options.seeds, "--seeds")
+    check_n_jobs(options.n_jobs)
+    if options.plot is not None:
+        plots.check_plot(options.plot)
+        check_writable(options.plot, "--plot")
+    if options.json is not None:
+        check_writable(options.json, "--json")
+    return systems
 
 
 class _Progress:

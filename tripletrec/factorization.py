@@ -16,7 +16,9 @@ from tripletrec._checks import (
     check_non_negative,
     check_positive,
     check_random_state,
+    check_same_ids,
 )
+from tripletrec._scores import ScoreUsers, factor_scores
 from tripletrec.evaluation import check_metric, evaluate
 from tripletrec.interactions import Interactions, as_interactions
 from tripletrec.losses import Loss, check_loss
@@ -69,7 +71,7 @@ class MatrixFactorization(Recommender):
         Whether each item has a learnt bias; without one a model hardly learns popularity.
     n_negatives : int, default 1
         Negatives for each positive and epoch.
-    init_scale : float, default 0.1
+    init_scale : float, default 0.02
         Standard deviation of the normal distribution that the factors start from.
     early_stopping : int or None, default None
         With `validation` data: stop after so many epochs without a better `validation_metric`, and keep
@@ -148,7 +150,7 @@ class MatrixFactorization(Recommender):
         bias_l2: float = 0.0,
         item_bias: bool = True,
         n_negatives: int = 1,
-        init_scale: float = 0.1,
+        init_scale: float = 0.02,
         early_stopping: int | None = None,
         validation_metric: str = "auc",
         n_jobs: int | None = None,
@@ -327,6 +329,7 @@ class MatrixFactorization(Recommender):
                 raise ValueError(
                     f"{name} must be float32 of shape {shape}, got {array.dtype} {array.shape}"
                 )
+        self._users(), self._items()  # checks the ids
 
     def _user_rows(self) -> NDArray[np.float32]:
         return check_scorer(self.scorer).rows(self.user_factors_)
@@ -334,11 +337,8 @@ class MatrixFactorization(Recommender):
     def _item_rows(self) -> NDArray[np.float32]:
         return check_scorer(self.scorer).rows(self.item_factors_)
 
-    def _score_users(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        users = check_scorer(self.scorer).rows(self.user_factors_[rows])
-        scores: NDArray[np.float32] = users @ self._item_rows().T
-        scores += self.item_biases_
-        return scores
+    def _score_function(self) -> ScoreUsers:
+        return factor_scores(self._user_rows(), self._item_rows(), self.item_biases_)
 
     def _score_pairs(
         self, users: NDArray[np.int64], items: NDArray[np.int64]
@@ -366,7 +366,9 @@ def _check_negatives(negatives: Any, data: Interactions) -> Interactions | None:
     given = as_interactions(negatives, "negatives")
     if given.shape != data.shape:
         raise ValueError(f"negatives must have the shape of X {data.shape}, got {given.shape}")
-    both = data.tocsr().multiply(given.tocsr()).tocoo()
+    check_same_ids(data, given, "X", "negatives")
+    # As truth values: the product of two small numbers may be zero.
+    both = data.tocsr().astype(bool).multiply(given.tocsr().astype(bool)).tocoo()
     if both.nnz:
         raise ValueError(
             f"negatives must not be positives too: {both.nnz} pairs are both, the first is "
@@ -388,6 +390,7 @@ def _check_sample_weight(sample_weight: Any, data: Interactions) -> NDArray[np.f
             raise ValueError(
                 f"sample_weight must have the shape of X {data.shape}, got {matrix.shape}"
             )
+        check_same_ids(data, matrix, "X", "sample_weight")
         # Absent entries weigh 0; np.asarray: scipy's matrices and arrays answer in different types.
         values = np.asarray(matrix.tocsr()[data.rows, data.indices]).ravel()
     else:
@@ -399,15 +402,17 @@ def _check_sample_weight(sample_weight: Any, data: Interactions) -> NDArray[np.f
         )
     if values.dtype.kind not in "biuf":
         raise TypeError(f"sample_weight must hold numbers, got dtype {values.dtype}")
-    wrong = ~(np.isfinite(values) & (values >= 0))
+    with np.errstate(over="ignore", under="ignore"):
+        weights = values.astype(np.float32)
+    wrong = ~(np.isfinite(weights) & (values >= 0))
     if wrong.any():
         raise ValueError(
-            f"sample_weight must be finite and >= 0, got {values[wrong][0]} "
+            f"sample_weight must be finite in float32 and >= 0, got {values[wrong][0]} "
             f"at position {int(wrong.argmax())}"
         )
-    if not values.any():
+    if not weights.any():
         raise ValueError("sample_weight must not be all zero")
-    return values.astype(np.float32)
+    return weights
 
 
 def _check_callbacks(callbacks: Any) -> list[Callable[..., Any]]:

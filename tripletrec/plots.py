@@ -11,7 +11,7 @@ from tripletrec._files import replacing
 
 __all__ = ["check_plot", "plot_reference"]
 
-_OURS, _PUBLISHED, _INK, _GRID = "#2a6fbb", "#d1602b", "#333333", "#e3e3e3"
+_OURS, _PUBLISHED, _INK, _GRID, _FAINT = "#2a6fbb", "#d1602b", "#333333", "#e6e6e6", "#6a6a6a"
 
 _STYLE = {
     "axes.edgecolor": "#9a9a9a",
@@ -83,16 +83,18 @@ def plot_reference(result: dict[str, Any], path: str | os.PathLike[str]) -> None
     trained = {key: each for key, each in result["systems"].items() if "auc" in each}
     if not trained:
         raise ValueError("result must hold at least one trained system")
-    n_columns = min(4, math.ceil(math.sqrt(len(trained))))
+    n_columns = len(trained) if len(trained) <= 3 else math.ceil(len(trained) / 2)
+    n_columns = min(4, n_columns)
     n_rows = math.ceil(len(trained) / n_columns)
     with pyplot.rc_context(_STYLE):
         figure, axes = pyplot.subplots(
             n_rows,
             n_columns,
-            figsize=(max(5.0, 3.3 * n_columns), 2.75 * n_rows + 0.9),
+            figsize=(max(5.5, 3.3 * n_columns), 3.0 * n_rows + 0.5),
             squeeze=False,
             layout="constrained",
         )
+        figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
         try:
             for axis, (key, system) in zip(axes.flat, trained.items(), strict=False):
                 _panel(axis, key, system)
@@ -124,15 +126,21 @@ def _panel(axis: Any, key: str, system: dict[str, Any]) -> None:
         markeredgewidth=0.7,
         label="published",
     )
-    axis.set_title(key)
-    axis.set_title(system["verdict"], loc="right", fontweight="normal", fontsize=9)
+    axis.set_title(key, pad=18)
+    axis.text(0.0, 1.03, _caption(system), transform=axis.transAxes, fontsize=8.5, color=_FAINT)
     axis.set_xlabel("epoch")
     axis.set_ylabel(system["protocol"])
     axis.set_xlim(0.5, len(epochs) + 0.5)
     axis.locator_params(axis="x", integer=True, nbins=6)
-    axis.locator_params(axis="y", nbins=5)
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:.2f}")
+    axis.locator_params(axis="y", nbins=6, steps=[1, 2, 5, 10])
     axis.margins(y=0.12)
+
+
+def _caption(system: dict[str, Any]) -> str:
+    if "verdict_epoch" not in system:
+        return str(system["verdict"])
+    ours = system["auc"][system["verdict_epoch"] - 1]
+    return f"{system['verdict']}: {ours:.4f}, published {ours - system['difference']:.4f}"
 
 
 def _legend(figure: Any, axis: Any, seeds: int) -> None:

@@ -1,8 +1,8 @@
 """The best items of each user: exact, block by block.
 
-Every score is looked at once. Sixteen at a time are compared with the worst score of the current
-list, and only what beats it enters a heap of ``k`` items; once the list has filled, that is rare:
-of ``n`` scores in random order about ``k * (1 + ln(n / k))`` enter.
+Every score is looked at once. A chunk at a time is compared with the worst score of the list so
+far, a min-heap of ``k`` items, and only what beats it enters. That is rare: of ``n`` scores in
+random order about ``k * (1 + ln(n / k))``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["top_k"]
 
+# Measured: shorter chunks cost more to start than they save in the ones that hold a better score.
 _CHUNK = 128
 
 
@@ -97,7 +98,6 @@ def top_k(
                 best = np.full((len(rows), k), -np.inf, scores.dtype)
             if candidates is not None:
                 scores = frozen(scores[:, chosen])
-
             lists = rows[first:last], best[first:last], items[first:last]
             select = partial(_select_slice, scores, chosen, bounds, excluded, lists)
             for wrong in split_work(select, np.ones(last - first), n_jobs, pool):

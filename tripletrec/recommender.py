@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from tripletrec import artifacts
 from tripletrec._checks import check_count
 from tripletrec._ids import Ids
+from tripletrec._scores import ScoreUsers, factor_scores
 from tripletrec.evaluation import full_auc
 from tripletrec.interactions import Interactions, as_interactions
 from tripletrec.ranking import top_k
@@ -24,7 +25,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
     """Base of the models.
 
     A model sets ``n_users_``, ``n_items_``, ``user_ids_`` and ``item_ids_`` in `fit` and says how
-    users score the catalogue (`_score_users`), how pairs score (`_score_pairs`), and which rows stand
+    users score the catalogue (`_score_function`), how pairs score (`_score_pairs`), and which rows stand
     for users and items where they are compared (`_user_rows`, `_item_rows`).
     """
 
@@ -33,7 +34,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
     user_ids_: NDArray[Any] | None
     item_ids_: NDArray[Any] | None
 
-    def _score_users(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _score_function(self) -> ScoreUsers:
         raise NotImplementedError
 
     def _score_pairs(
@@ -126,7 +127,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         seen = None if exclude is None else self._aligned(exclude, "exclude")
         chosen = None if candidates is None else self._items().rows(candidates)
         items, scores = top_k(
-            self._score_users,
+            self._score_function(),
             rows,
             self.n_items_,
             min(check_count(k, "k"), self.n_items_),
@@ -245,11 +246,27 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "n_users_")
         artifacts.save(self, path)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = True
+        return tags
+
     def _users(self) -> Ids:
-        return Ids(self.user_ids_, self.n_users_, "user")
+        return self._lookup(self.user_ids_, self.n_users_, "user")
 
     def _items(self) -> Ids:
-        return Ids(self.item_ids_, self.n_items_, "item")
+        return self._lookup(self.item_ids_, self.n_items_, "item")
+
+    def _lookup(self, values: NDArray[Any] | None, n: int, word: str) -> Ids:
+        if values is None:
+            return Ids(None, n, word)
+        # Checking a million ids takes a second: once for a fitted model, not in every call.
+        known: tuple[Any, Ids] | None = vars(self).get(f"_{word}_lookup")
+        if known is None or known[0] is not values:
+            known = values, Ids(values, n, word)
+            setattr(self, f"_{word}_lookup", known)
+        return known[1]
 
     def _aligned(self, X: Any, name: str) -> Interactions:
         """Return interactions that speak of the same users and items as the model."""
@@ -281,7 +298,7 @@ def _similar(
     directions = COSINE.rows(factors)
     itself = csr_matrix((np.ones(n, np.float32), (np.arange(n), np.arange(n))), shape=(n, n))
     return top_k(
-        lambda block: directions[block] @ directions.T,
+        factor_scores(directions, directions),
         rows,
         n,
         min(k, n),

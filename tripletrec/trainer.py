@@ -36,8 +36,9 @@ Record = dict[str, Any]
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    # The kernels' types tell read-only arrays from others: one sort only, so one compilation.
-    view = array.view()
+    # The kernels' types tell read-only, strided and mapped arrays from others: one sort only, so
+    # one compilation.
+    view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view
 
@@ -96,10 +97,12 @@ class Training:
     ) -> None:
         self.plan = plan
         self.n_jobs = n_jobs
-        self._known = (interactions.indptr, interactions.indices)
+        self._known = (_read_only(interactions.indptr), _read_only(interactions.indices))
         self._weights = _read_only(np.empty(0, np.float32) if weights is None else weights)
         self._given_negatives = given is not None
-        self._given = _NOTHING if given is None else (given.indptr, given.indices)
+        self._given = (
+            _NOTHING if given is None else (_read_only(given.indptr), _read_only(given.indices))
+        )
         self._make_tables(interactions)
         self._make_schedule(interactions)
         self._pool: ThreadPoolExecutor | None = None

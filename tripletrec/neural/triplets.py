@@ -1,17 +1,12 @@
-r"""The triplet model of two tables, on whole batches: scorers, losses and their gradients.
+r"""The triplet model of two tables, on whole batches: losses, scorers and their gradients.
 
-For n triplets let A, P, N be the (n, d) factors of users, positives and negatives. The batch loss
-is the **mean** of L(x), x = s(A, P) - s(A, N), row by row. A scorer returns the scores together
-with their gradients in both arguments:
+For n triplets let A, P, N be the (n, d) factors of users, positives and negatives; for the scorer
+"cosine" each row is scaled to length 1 first. With x = A·(P - N), row by row, the batch loss is the
+**mean** of L(x), and with g = L'(x) / n its gradients are
 
-========= ============================ ==================================================
-scorer    s(a, b)                      ds/da  (ds/db: exchange a and b)
-========= ============================ ==================================================
-dot       a·b                          b
-cosine    â·b̂,  â = a / |a|            (b̂ - s â) / |a|
-========= ============================ ==================================================
+    in A: g (P - N)        in P: g A        in N: -g A.
 
-and a loss its values and slopes dL/dx:
+Behind the scaling â = a / |a| of a row, a gradient h in â becomes (h - (h·â) â) / |a| in a.
 
 ================= ===================== ================
 loss              L(x)                  dL/dx
@@ -32,39 +27,9 @@ from numpy.typing import NDArray
 
 from tripletrec.neural.embedding import Embedding
 
-__all__ = ["LOSSES", "SCORERS", "TripletModel", "unit_rows"]
+__all__ = ["LOSSES", "TripletModel", "scale_rows", "scale_rows_backward"]
 
 Array: TypeAlias = NDArray[Any]
-Scorer: TypeAlias = Callable[[Array, Array], tuple[Array, Array, Array]]
-BatchLoss: TypeAlias = Callable[[Array], tuple[Array, Array]]
-
-
-def dot(a: Array, b: Array) -> tuple[Array, Array, Array]:
-    """Scores a·b of paired rows and their gradients in a and b."""
-    return np.einsum("nk,nk->n", a, b), b, a
-
-
-def cosine(a: Array, b: Array) -> tuple[Array, Array, Array]:
-    """Cosines of paired rows and their gradients in a and b; all are 0 for a row of zeros."""
-    a_unit, a_scale = _unit_and_scale(a)
-    b_unit, b_scale = _unit_and_scale(b)
-    scores = np.einsum("nk,nk->n", a_unit, b_unit)
-    s = scores[:, None]
-    return scores, (b_unit - s * a_unit) * a_scale, (a_unit - s * b_unit) * b_scale
-
-
-def _unit_and_scale(a: Array) -> tuple[Array, Array]:
-    squared = np.einsum("nk,nk->n", a, a)[:, None]
-    # The true gradient at a zero row does not exist; 0 keeps such a row where it is, where
-    # the limit 1/|a| would turn it, and then everything, into NaN.
-    scale = np.where(squared > 1e-12, 1.0 / np.sqrt(np.maximum(squared, 1e-12)), 0.0)
-    scale = scale.astype(a.dtype, copy=False)
-    return a * scale, scale
-
-
-def unit_rows(a: Array) -> Array:
-    """Rows of `a` at length 1, so that their dot products are cosines; zero rows stay zero."""
-    return _unit_and_scale(a)[0]
 
 
 def sigmoid(x: Array) -> tuple[Array, Array]:
@@ -85,12 +50,27 @@ def hinge(x: Array) -> tuple[Array, Array]:
     return np.maximum(gap, 0.0), -(gap > 0.0).astype(x.dtype)
 
 
-SCORERS: dict[str, Scorer] = {"dot": dot, "cosine": cosine}
-LOSSES: dict[str, BatchLoss] = {
+LOSSES: dict[str, Callable[[Array], tuple[Array, Array]]] = {
     "sigmoid": sigmoid,
     "negative_sigmoid": negative_sigmoid,
     "hinge": hinge,
 }
+
+
+def scale_rows(a: Array) -> tuple[Array, Array]:
+    """Return the rows of `a` at length 1, and the factors, shape (n, 1), that made them so."""
+    squared = np.einsum("nk,nk->n", a, a)[:, None]
+    # The gradient at a zero row does not exist. A factor of 0 keeps such a row where it is; the
+    # limit 1/|a| would turn it, and with it all other rows, into NaN.
+    scale = np.where(squared > 1e-12, 1.0 / np.sqrt(np.maximum(squared, 1e-12)), 0.0)
+    scale = scale.astype(a.dtype, copy=False)
+    return a * scale, scale
+
+
+def scale_rows_backward(unit: Array, scale: Array, gradient: Array) -> Array:
+    """Turn a gradient in what `scale_rows` returned into one in what it was given."""
+    along = np.einsum("nk,nk->n", gradient, unit)[:, None]
+    return (gradient - along * unit) * scale
 
 
 class TripletModel:
@@ -113,25 +93,35 @@ class TripletModel:
 
     def __init__(self, users: Embedding, items: Embedding, loss: str, scorer: str = "dot") -> None:
         self.users, self.items = users, items
-        self._loss, self._scorer = LOSSES[loss], SCORERS[scorer]
+        self._loss = LOSSES[loss]
+        self._scaled = {"dot": False, "cosine": True}[scorer]
         self.parameters = [*users.parameters, *items.parameters]
         self.gradients = [*users.gradients, *items.gradients]
 
     def loss(self, users: Array, positives: Array, negatives: Array) -> float:
         """Return the mean loss of a batch of triplets, three integer arrays of one length."""
-        a = self.users.forward(users)
-        x = self._scorer(a, self.items.forward(positives))[0]
-        x = x - self._scorer(a, self.items.forward(negatives))[0]
-        return float(self._loss(x)[0].mean())
+        a, p, n = self._factors(users, positives, negatives)[0]
+        return float(self._loss(np.einsum("nk,nk->n", a, p - n))[0].mean())
 
     def backward(self, users: Array, positives: Array, negatives: Array) -> float:
         """Add the gradient of the mean loss of a batch to the tables' and return that loss."""
-        a = self.users.forward(users)
-        s_positive, a_positive, p = self._scorer(a, self.items.forward(positives))
-        s_negative, a_negative, n = self._scorer(a, self.items.forward(negatives))
-        values, slopes = self._loss(s_positive - s_negative)
+        (a, p, n), scales = self._factors(users, positives, negatives)
+        difference = p - n
+        values, slopes = self._loss(np.einsum("nk,nk->n", a, difference))
         g = (slopes / len(users)).astype(a.dtype, copy=False)[:, None]
-        self.users.backward(users, g * (a_positive - a_negative))
-        self.items.backward(positives, g * p)
-        self.items.backward(negatives, -g * n)
+        in_a, in_p = g * difference, g * a
+        in_n = -in_p
+        if self._scaled:
+            in_a, in_p, in_n = map(scale_rows_backward, (a, p, n), scales, (in_a, in_p, in_n))
+        self.users.backward(users, in_a)
+        self.items.backward(positives, in_p)
+        self.items.backward(negatives, in_n)
         return float(values.mean())
+
+    def _factors(self, *triplets: Array) -> tuple[list[Array], list[Array]]:
+        layers = (self.users, self.items, self.items)
+        factors = [layer.forward(rows) for layer, rows in zip(layers, triplets, strict=True)]
+        if not self._scaled:
+            return factors, []
+        scaled = [scale_rows(each) for each in factors]
+        return [unit for unit, _ in scaled], [scale for _, scale in scaled]

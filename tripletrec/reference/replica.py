@@ -15,7 +15,7 @@ from tripletrec.evaluation import full_auc
 from tripletrec.interactions import Interactions
 from tripletrec.neural import Adagrad, Adam, Embedding, Optimizer, TripletModel, train_epoch
 from tripletrec.neural.embedding import glorot_uniform, uniform
-from tripletrec.neural.triplets import unit_rows
+from tripletrec.neural.triplets import scale_rows
 from tripletrec.reference.systems import SYSTEMS, Recipe
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Task:
 
     def auc(self, U: NDArray[np.floating], V: NDArray[np.floating], scorer: str) -> float:
         """Return the full AUC of two tables of factors."""
-        factors = (unit_rows(U), unit_rows(V)) if scorer == "cosine" else (U, V)
+        factors = (scale_rows(U)[0], scale_rows(V)[0]) if scorer == "cosine" else (U, V)
         return full_auc(factors, self.test, self.exclude, n_jobs=1)
 
 

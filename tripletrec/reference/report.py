@@ -24,14 +24,14 @@ _WIDTH = 100  # of the report, in characters
 _COLUMNS = 10  # epochs side by side
 
 
-def check_systems(systems: Iterable[str] | None) -> list[str]:
+def check_systems(systems: Iterable[str] | None, name: str = "systems") -> list[str]:
     """Return the keys to train, in the order of the table; None means all."""
     if systems is None:
         return list(SYSTEMS)
     wanted = list(systems)
     for key in wanted:
         if key not in SYSTEMS:
-            raise ValueError(f"systems must be among {', '.join(SYSTEMS)}, got {key!r}")
+            raise ValueError(f"{name} must be among {', '.join(SYSTEMS)}, got {key!r}")
     return [key for key in SYSTEMS if key in wanted]
 
 

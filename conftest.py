@@ -1,0 +1,83 @@
+"""The option ``--benchmark``: run the suites in ``benchmarks/`` and nothing else.
+
+Without it they are never run. Nothing here judges a time: results go to a JSON file.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+
+SUITES = Path(__file__).parent / "benchmarks"
+PACKAGES = (
+    "tripletrec", "numpy", "numba", "llvmlite", "scipy", "pandas", "scikit-learn",
+    "pytest-benchmark", "keras", "jax", "tensorflow", "torch",
+)  # fmt: skip
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--benchmark", action="store_true", help="run the suites in benchmarks/, and only those"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-benchmark reads its options
+def pytest_configure(config):
+    if not config.getoption("--benchmark"):
+        return
+    if not config.pluginmanager.hasplugin("benchmark"):
+        raise pytest.UsageError(
+            "--benchmark needs pytest-benchmark: pip install 'tripletrec[test]'"
+        )
+    config.addinivalue_line("python_files", "bench_*.py")
+    if config.args_source is not config.ArgsSource.ARGS:
+        config.args = [str(SUITES)]
+    option = config.option
+    if not option.benchmark_json and not option.collectonly:
+        folder = SUITES / "results"
+        folder.mkdir(exist_ok=True)
+        option.benchmark_json = str(folder / f"{datetime.now():%Y%m%d-%H%M%S}.json")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Suites with the option and tests without it, whatever paths are given."""
+    wanted = config.getoption("--benchmark")
+    kept = [item for item in items if (SUITES in item.path.parents) == wanted]
+    if len(kept) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(config, machine_info):
+    machine_info.pop("node", None)  # the name of the machine is nobody's business
+    machine_info["cores"] = _cores()
+    machine_info["load"] = os.getloadavg() if hasattr(os, "getloadavg") else None
+    machine_info["platform"] = platform.platform()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(config, benchmarks, output_json):
+    output_json["packages"] = {name: found for name in PACKAGES if (found := _version(name))}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter, config):
+    if config.getoption("--benchmark") and config.option.benchmark_json:
+        terminalreporter.write_line(f"results: {config.option.benchmark_json}")
+
+
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _version(name):
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

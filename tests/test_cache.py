@@ -1,0 +1,114 @@
+"""Compiled kernels on disk: found again, never stale, never needed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tripletrec
+
+FIT = """
+import gc, json, sys
+import numpy as np
+import tripletrec as tr
+
+rng = np.random.default_rng(3)
+data = tr.Interactions((rng.random((30, 20)) < 0.3).astype(np.float32))
+model = tr.MatrixFactorization(n_factors=4, n_epochs=1, n_jobs=1).fit(data)
+
+from numba.core.dispatcher import Dispatcher
+stats = [each.stats for each in gc.get_objects() if isinstance(each, Dispatcher)]
+stats = [each for each in stats if each.cache_path]  # parts are compiled into kernels
+print(json.dumps({
+    "file": tr.__file__,
+    "loss": model.history_[0]["loss"],
+    "factors": float(np.abs(model.user_factors_).sum()),
+    "hits": sum(sum(each.cache_hits.values()) for each in stats),
+    "misses": sum(sum(each.cache_misses.values()) for each in stats),
+}))
+"""
+
+
+class Copy:
+    """The package copied to a folder, run there in processes of their own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.package = folder / "tripletrec"
+        self.cache = folder / "cache"
+        skip = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(Path(tripletrec.__file__).parent, self.package, ignore=skip)
+
+    def fit(self, **environment):
+        known = {**os.environ, "PYTHONPATH": str(self.folder), "NUMBA_CACHE_DIR": str(self.cache)}
+        known.pop("NUMBA_DISABLE_JIT", None)
+        process = subprocess.run(
+            [sys.executable, "-c", FIT],
+            env=known | environment,
+            cwd=self.folder,
+            capture_output=True,
+            encoding="utf-8",
+        )
+        assert process.returncode == 0, process.stderr
+        result = json.loads(process.stdout)
+        assert Path(result["file"]).samefile(self.package / "__init__.py")
+        return result
+
+    def compiled(self):
+        return {file.name for file in self.cache.rglob("*.nbc")}
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return Copy(tmp_path)
+
+
+def numbers(result):
+    return result["loss"], result["factors"]
+
+
+def test_kernels_are_found_again_and_never_stale(copy):
+    first = copy.fit()
+    files = copy.compiled()
+    assert first["misses"] == len(files) > 0
+
+    second = copy.fit()
+    assert (second["hits"], second["misses"]) == (len(files), 0)
+    assert copy.compiled() == files
+    assert numbers(second) == numbers(first)
+
+    # The kernel's own file is as it was; only a part that it calls changes.
+    losses = copy.package / "losses.py"
+    before = losses.read_text("utf-8")
+    start = before.index("def _bpr_slope")
+    end = before.index("\n\n\n", start)
+    slope = "def _bpr_slope(x, parameters):\n    return -0.25"
+    losses.write_text(before[:start] + slope + before[end:], "utf-8")
+    edited = copy.fit()
+    assert edited["misses"] > 0
+    assert numbers(edited) != numbers(first)
+
+    losses.write_text(before, "utf-8")
+    assert numbers(copy.fit()) == numbers(first)
+
+
+def test_nowhere_to_write(copy):
+    """Neither the chosen folder nor the package's nor the user's: compiled, but not kept."""
+    for file in (copy.cache, copy.folder / "home"):
+        file.write_text("a file where a folder is wanted")
+    for folder in [copy.package, *(each for each in copy.package.iterdir() if each.is_dir())]:
+        (folder / "__pycache__").write_text("")
+    nowhere = str(copy.folder / "home" / "below")
+    result = copy.fit(
+        NUMBA_CACHE_DIR=str(copy.cache / "below"),
+        HOME=nowhere,
+        XDG_CACHE_HOME=nowhere,
+        LOCALAPPDATA=nowhere,
+    )
+    assert result["factors"] > 0
+    if sys.platform == "linux":  # elsewhere the user's folder is not told by a variable alone
+        assert (result["hits"], result["misses"]) == (0, 0)

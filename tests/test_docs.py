@@ -1,0 +1,98 @@
+"""Docstrings: all examples run, and every public name has what a reader needs."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+from dataclasses import is_dataclass
+
+import pytest
+
+import tripletrec
+
+MODULES = sorted(
+    each.name for each in pkgutil.walk_packages(tripletrec.__path__, prefix="tripletrec.")
+)
+PUBLIC = [name for name in MODULES if not any(p.startswith("_") for p in name.split("."))]
+# Where a user's names come from. What other modules call public is so for the package alone.
+DOORS = ["tripletrec"] + [
+    f"tripletrec.{name}"
+    for name in tripletrec.__all__
+    if inspect.ismodule(getattr(tripletrec, name))
+]
+
+
+def documented():
+    found = {}
+    for door in DOORS:
+        module = importlib.import_module(door)
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if inspect.isclass(thing) or inspect.isfunction(thing):
+                found.setdefault(f"{thing.__module__}.{thing.__qualname__}", thing)
+    return found
+
+
+DOCUMENTED = documented()
+
+
+def methods(kind):
+    for name, each in inspect.getmembers(kind, inspect.isfunction):
+        if not name.startswith("_") and each.__module__.startswith("tripletrec"):
+            yield name, each
+
+
+@pytest.mark.parametrize("name", ["tripletrec", *MODULES])
+def test_examples_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    failed, _ = doctest.testmod(module, optionflags=flags)
+    assert failed == 0
+    assert module.__doc__, f"{name} has no docstring"
+
+
+def is_record(thing):
+    """Tells what only holds values: the example is where it comes from."""
+    return inspect.isclass(thing) and (is_dataclass(thing) or hasattr(thing, "_fields"))
+
+
+@pytest.mark.parametrize("name", [name for name in DOCUMENTED if not is_record(DOCUMENTED[name])])
+def test_public_names_have_an_example(name):
+    text = inspect.getdoc(DOCUMENTED[name]) or ""
+    assert "Examples\n--------\n" in text and ">>> " in text
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_parameters_are_documented(name):
+    thing = DOCUMENTED[name]
+    check_parameters(name, thing)
+    for method, function in methods(thing) if inspect.isclass(thing) else ():
+        text = inspect.getdoc(function) or ""
+        assert text, f"{name}.{method} has no docstring"
+        if "\n" in text:  # one line says all, or the sections do
+            check_parameters(f"{name}.{method}", function)
+
+
+def check_parameters(where, thing):
+    text = inspect.getdoc(thing) or ""
+    assert text, f"{where} has no docstring"
+    for parameter in inspect.signature(thing).parameters:
+        known = parameter in ("self", "cls", "args", "kwargs") or parameter in text
+        assert known, f"{where}: {parameter} is not in the docstring"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_functions_are_annotated(name):
+    """Parts excepted, which Numba types from their arguments; mypy does not ask them either."""
+    module = importlib.import_module(name)
+    for public in getattr(module, "__all__", ()):
+        function = getattr(module, public)
+        if not inspect.isfunction(function) or function.__module__ != name:
+            continue
+        if "@part" in inspect.getsource(function):
+            continue
+        signature = inspect.signature(function)
+        assert signature.return_annotation is not inspect.Signature.empty, public
+        for parameter in signature.parameters.values():
+            assert parameter.annotation is not inspect.Parameter.empty, f"{public}: {parameter}"

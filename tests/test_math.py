@@ -1,0 +1,38 @@
+import math
+
+import numpy as np
+import pytest
+
+from tripletrec._jit import kernel
+from tripletrec._math import exp_of_negative, log_of_one_plus
+
+
+@kernel
+def _map(values, exponentials, logarithms):
+    for t in range(values.shape[0]):
+        exponentials[t] = exp_of_negative(values[t])
+        logarithms[t] = log_of_one_plus(exponentials[t])
+
+
+def test_relative_error_is_that_of_float32():
+    values = np.linspace(0, 87, 200_001, dtype=np.float32)
+    exponentials, logarithms = np.empty_like(values), np.empty_like(values)
+    _map(values, exponentials, logarithms)
+    # The rounding of the argument's product with log2(e), and of that constant, grow with it.
+    allowed = 2e-7 + values.astype(np.float64) * (2**-24 + 1.4e-8)
+    exact = np.exp(-values.astype(np.float64))
+    assert (np.abs(exponentials / exact - 1) < allowed).all()
+    exact = np.log1p(exponentials.astype(np.float64))
+    assert (np.abs(logarithms / exact - 1) < 3e-7).all()
+
+
+@pytest.mark.parametrize("a", [100.0, 1e30, math.inf])
+def test_does_not_underflow(a):
+    assert 0 < exp_of_negative(np.float32(a)) < 1e-37
+
+
+def test_nan_stays_nan():
+    values = np.full(20, np.nan, np.float32)
+    exponentials, logarithms = np.zeros_like(values), np.zeros_like(values)
+    _map(values, exponentials, logarithms)
+    assert np.isnan(exponentials).all() and np.isnan(logarithms).all()

@@ -1,0 +1,193 @@
+"""The rules of the house: what may import what, what a file may hold, and what is loaded when."""
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import tripletrec
+
+PACKAGE = Path(tripletrec.__file__).parent
+PROJECT = PACKAGE.parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# Lowest first. A unit (a module, or a subpackage as a whole) imports from floors below its own only.
+FLOORS = (
+    "_checks _files _jit",
+    "_math _random _canonical _ids _scores scorers optimizers",
+    "losses interactions sampling schedule",
+    "splits datasets kernels ranking _counting neural",
+    "trainer artifacts evaluation",
+    "recommender",
+    "factorization",
+    "plots reference",
+    "cli",
+)
+FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.split()}
+
+
+def name_of(file):
+    """Dotted name of a module, without the package's own: "", "losses", "neural.embedding"."""
+    parts = file.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(file): file for file in FILES}
+
+
+@pytest.fixture(scope="module")
+def trees():
+    return {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in MODULES.items()}
+
+
+def nodes(trees, *kinds):
+    """All nodes of some kinds, each with "module:line"."""
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, kinds):
+                yield f"{name or '__init__'}:{node.lineno}", node
+
+
+def imported(trees):
+    """All imports, wherever they stand: ("module:line", dotted name)."""
+    for where, node in nodes(trees, ast.Import, ast.ImportFrom):
+        if isinstance(node, ast.Import):
+            yield from ((where, alias.name) for alias in node.names)
+            continue
+        assert not node.level, f"{where} imports relatively: spell the module out"
+        for alias in node.names:
+            whole = f"{node.module}.{alias.name}"
+            yield where, whole if whole.removeprefix("tripletrec.") in MODULES else node.module
+
+
+def own_imports(trees):
+    for where, target in imported(trees):
+        importer = where.split(":")[0]
+        if target.split(".")[0] == "tripletrec" and importer != "__init__":
+            yield where, importer, target.partition(".")[2]
+
+
+def test_every_module_has_a_floor(trees):
+    units = {name.split(".")[0] for name in MODULES} - {""}
+    assert units == set(FLOOR), "give each module its place in FLOORS"
+
+
+def test_imports_go_down_only(trees):
+    for where, importer, target in own_imports(trees):
+        assert target, f"{where} imports the package itself: name the module"
+        unit, below = importer.split(".")[0], target.split(".")[0]
+        assert unit == below or FLOOR[below] < FLOOR[unit], f"{where} imports {target}"
+
+
+def test_no_circle_within_a_subpackage(trees):
+    below = {}
+    for _, importer, target in own_imports(trees):
+        if importer.split(".")[0] == target.split(".")[0]:
+            below.setdefault(importer, set()).add(target)
+
+    def visit(name, path):
+        assert name not in path, f"imports go round: {' -> '.join([*path, name])}"
+        for target in below.get(name, ()):
+            visit(target, [*path, name])
+
+    for name in below:
+        visit(name, [])
+
+
+def test_only_jit_imports_numba(trees):
+    for where, target in imported(trees):
+        if target.split(".")[0] in ("numba", "llvmlite"):
+            assert where.startswith("_jit:"), where
+
+
+def test_no_assert(trees):
+    assert [where for where, _ in nodes(trees, ast.Assert)] == []
+
+
+def test_no_print_but_in_the_command_and_when_asked_for(trees):
+    calls = {
+        where.split(":")[0]
+        for where, node in nodes(trees, ast.Call)
+        if isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+    assert calls <= {"cli", "datasets.movielens"}  # the latter: verbose=True
+
+
+def test_no_global_state(trees):
+    for where, node in nodes(trees, ast.Call):
+        called = ast.unparse(node.func)
+        assert called not in ("np.random.seed", "np.seterr", "random.seed", "set_num_threads"), where
+        assert not called.startswith("warnings.") or called == "warnings.warn", where
+
+
+def test_public_modules_say_what_is_public(trees):
+    for name, tree in trees.items():
+        if any(part.startswith("_") for part in name.split(".")):
+            continue
+        targets = [
+            target.id
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        ]
+        assert "__all__" in targets, f"{name or '__init__'} has no __all__"
+        module = importlib.import_module(f"tripletrec.{name}".rstrip("."))
+        missing = [each for each in module.__all__ if not hasattr(module, each)]
+        assert missing == [], name
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_path_of_a_machine(file):
+    found = re.search(r"""["'(\s](/(root|home|Users|tmp|work)/|[A-Z]:\\)""", file.read_text("utf-8"))
+    assert found is None, found
+
+
+def test_no_bin_of_everything():
+    names = {file.stem for file in FILES}
+    assert not names & {"utils", "helpers", "core", "common", "misc"}
+
+
+def run(code):
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, encoding="utf-8"
+    ).stdout.split()
+
+
+def test_import_is_light():
+    heavy = {"numba", "pandas", "scipy", "sklearn", "matplotlib", "tqdm", "numpy"}
+    assert not heavy & set(run("import tripletrec, sys; print(*sys.modules)"))
+
+
+def test_help_of_the_command_is_light():
+    code = "import sys, tripletrec.cli as c; c._parser(); print(*sys.modules)"
+    assert not {"numba", "pandas", "scipy", "sklearn", "matplotlib"} & set(run(code))
+
+
+def test_names_are_loaded_when_used():
+    assert dir(tripletrec) == sorted(tripletrec.__all__)
+    for name in tripletrec.__all__:
+        assert getattr(tripletrec, name) is getattr(tripletrec, name)
+    with pytest.raises(AttributeError, match="no attribute 'MatrixFactorisation'"):
+        tripletrec.MatrixFactorisation  # noqa: B018
+    namespace = {}
+    exec("from tripletrec import *", namespace)
+    assert set(tripletrec.__all__) <= set(namespace)
+
+
+def test_version():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert tripletrec.__version__ == project["version"]
+    changelog = (PROJECT / "CHANGELOG.md").read_text("utf-8")
+    assert f"## [{tripletrec.__version__}]" in changelog
+
+
+def test_pure_python_and_typed():
+    files = {file.name for file in PACKAGE.rglob("*") if "__pycache__" not in file.parts}
+    odd = {name for name in files if "." in name and not name.endswith(".py")}
+    assert odd == {"py.typed"}

@@ -1,0 +1,119 @@
+"""The README tells the truth: its Python blocks run in order, and print what stands below them.
+
+A block after the comment ``<!-- not run -->`` is left alone. If the next fenced block after a Python block
+is a ``text`` block, it is exactly what the Python block prints.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import tripletrec as tr
+
+README = Path(__file__).parent.parent / "README.md"
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+NOT_RUN = "<!-- not run -->"
+MARK = "\x1e"  # between the outputs of blocks
+
+
+class Block(NamedTuple):
+    line: int  # of the opening fence, from 1
+    language: str
+    content: str
+    runs: bool
+
+
+def blocks_of(text):
+    found = []
+    for match in FENCE.finditer(text):
+        runs = match[1] == "python" and not text[: match.start()].rstrip().endswith(NOT_RUN)
+        found.append(Block(text.count("\n", 0, match.start()) + 1, match[1], match[2], runs))
+    return found
+
+
+def script_of(blocks):
+    """All blocks that run, each on its own lines of the README, so that a traceback names them."""
+    lines = []
+    for block in blocks:
+        if block.runs:
+            lines += [""] * (block.line - 1 - len(lines))
+            lines += [f"print({MARK!r}, end='')", *block.content.splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def expected(blocks):
+    """For each block that runs: its first line, and what it must print or None."""
+    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+        if block.runs:
+            shown = following is not None and following.language == "text"
+            yield block.line, following.content if shown else None
+
+
+def check(text, folder):
+    blocks = blocks_of(text)
+    script = folder / "readme.py"
+    script.write_text(script_of(blocks), "utf-8")
+    process = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=folder,
+        env=os.environ | {"MPLBACKEND": "Agg", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert process.returncode == 0, process.stderr
+    printed = process.stdout.split(MARK)[1:]
+    for (line, wanted), got in zip(expected(blocks), printed, strict=True):
+        assert wanted is None or got.split("\n") == wanted.split("\n"), f"README.md, line {line}"
+
+
+def test_readme(tmp_path):
+    text = README.read_text("utf-8")
+    assert any(block.runs for block in blocks_of(text))
+    if "fetch_movielens_100k" in script_of(blocks_of(text)):
+        try:
+            tr.datasets.fetch_movielens_100k()
+        except OSError as error:
+            pytest.skip(f"no source of MovieLens-100K can be reached from here: {error}")
+    check(text, tmp_path)
+
+
+SAMPLE = """\
+# Title
+
+```bash
+exit 1
+```
+
+```python
+x = 1
+print("one", x)
+```
+
+It prints
+
+```text
+one 1
+```
+
+<!-- not run -->
+```python
+raise SystemExit(1)
+```
+
+```python
+print(x + 1)
+```
+"""
+
+
+def test_the_test(tmp_path):
+    check(SAMPLE, tmp_path)
+    with pytest.raises(AssertionError, match="line 7"):
+        check(SAMPLE.replace("\none 1\n", "\none 2\n"), tmp_path)
+    with pytest.raises(AssertionError, match="line 24.*\n.*print\\(y"):
+        check(SAMPLE.replace("print(x", "print(y"), tmp_path)
