@@ -13,6 +13,7 @@ def show(pytestconfig):
     return pytestconfig.stash.setdefault(_LINES, []).append
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter, config):
     for line in config.stash.get(_LINES, []):
         terminalreporter.write_line(line)

@@ -7,6 +7,8 @@ import pytest
 
 import tripletrec as tr
 
+pytest.register_assert_rewrite("contract")
+
 # The first call of a kernel compiles it: no example may be judged by its time.
 hypothesis.settings.register_profile("tripletrec", deadline=None)
 hypothesis.settings.load_profile("tripletrec")
@@ -36,6 +38,4 @@ def tiny_movielens():
         return tr.Interactions.from_arrays(part["user"], part["item"], shape=(n_users, n_items))
 
     nothing = pd.DataFrame()
-    return tr.datasets.MovieLens(
-        positives("train"), positives("test"), ratings, nothing, nothing
-    )
+    return tr.datasets.MovieLens(positives("train"), positives("test"), ratings, nothing, nothing)

@@ -1,7 +1,7 @@
 """What every estimator of the package promises, as tests to inherit.
 
-A test class names itself ``Test...``, inherits `EstimatorContract` and says how a quick estimator is
-made; nothing else here knows which model it is.
+A test class names itself ``Test...``, inherits `EstimatorContract` and says how a quick estimator
+is made; nothing else here knows which model it is.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import threading
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from safetensors.numpy import load_file, save_file
@@ -28,6 +29,7 @@ import tripletrec as tr
 
 # Users, items, interactions: one pair of one user; no negative at all; one block; several blocks.
 SIZES = [(1, 2, 1), (1, 1, 1), (3, 2, 4), (2, 300, 40), (60, 40, 500), (40, 300, 2500)]
+KINDS = [sp.csr_matrix, sp.csr_array]
 FORMATS = ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"]
 DTYPES = [bool, np.int8, np.int64, np.uint16, np.float32, np.float64, ">f4", ">i8"]
 
@@ -84,9 +86,8 @@ def learnt(model):
 
     def frozen(value):
         if isinstance(value, np.ndarray):
-            return value.dtype.str, value.shape, value.tolist() if value.dtype == object else (
-                np.ascontiguousarray(value).tobytes()
-            )
+            plain = value.tolist() if value.dtype == object else value.tobytes()
+            return value.dtype.str, value.shape, plain
         if isinstance(value, dict):
             return {key: frozen(each) for key, each in value.items() if key != "seconds"}
         if isinstance(value, (list, tuple)):
@@ -414,9 +415,7 @@ class EstimatorContract:
         assert ids.shape == scores.shape == (30, 7)
         assert (np.diff(scores, axis=1) <= 0).all()
         whole = self.catalogue(fitted)
-        np.testing.assert_allclose(
-            scores, -np.sort(-whole, axis=1)[:, :7], rtol=1e-4, atol=1e-5
-        )
+        np.testing.assert_allclose(scores, -np.sort(-whole, axis=1)[:, :7], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(
             scores, np.take_along_axis(whole, ids, axis=1), rtol=1e-4, atol=1e-5
         )
@@ -430,6 +429,8 @@ class EstimatorContract:
                 assert single[0].shape == single[1].shape == (4,)
                 np.testing.assert_array_equal(single[0], ids[row])
                 np.testing.assert_allclose(single[1], scores[row], rtol=1e-5, atol=1e-6)
+        for several in (order.tolist(), tuple(order), pd.Series(order), order.astype(np.uint8)):
+            np.testing.assert_array_equal(fitted.recommend(several, k=4)[0], ids)
         assert fitted.recommend([2], k=4)[0].shape == (1, 4)
         assert fitted.recommend([], k=4)[0].shape == (0, 4)
         np.testing.assert_array_equal(fitted.recommend([5, 5], k=4)[0][0], ids[order == 5][0])
@@ -525,9 +526,10 @@ class EstimatorContract:
 
     def with_ids(self, kind, pairs):
         n_users, n_items = pairs.shape
+        strings = [f"üser {u}\u4e2d\0x" for u in range(n_users)]
         words = {
             "int": (np.arange(n_users) * 7 + 1000, np.arange(n_items)[::-1] - 5),
-            "str": ([f"üser {u}\u4e2d\0x" for u in range(n_users)], [f"{i}" for i in range(n_items)]),
+            "str": (strings, [f"{i}" for i in range(n_items)]),
             "date": (
                 np.datetime64("2020-01-01") + np.arange(n_users),
                 np.datetime64("2020-01-01T00:00:01") + np.arange(n_items),
@@ -545,7 +547,8 @@ class EstimatorContract:
         expected, scores = fitted.recommend([3, 4], k=5, exclude=pairs)
         for each in (model, tr.load(tmp_path / "model.safetensors")):
             users = list(data.user_ids[[3, 4]])
-            ids, got = each.recommend(users, k=5, exclude=data)
+            ids, got = each.recommend(pd.Series(users), k=5, exclude=data)
+            np.testing.assert_array_equal(got, each.recommend(users, k=5, exclude=data)[1])
             assert ids.tolist() == data.item_ids[expected].tolist()
             np.testing.assert_array_equal(got, scores)
             single = each.recommend(users[0], k=5, exclude=data)
@@ -725,7 +728,7 @@ class EstimatorContract:
         path = tmp_path / "model.safetensors"
         changes = [
             (lambda d, _: d.update(format=99), "saved by a newer version"),
-            (lambda d, _: d.update({"class": "Popen"}), "holds a 'Popen'; known are"),
+            (lambda d, _: d.update({"class": "Popen"}), "holds a 'Popen', known are"),
             (lambda d, _: d["fitted"].update(fit={"json": 1}), "that no model has: 'fit'"),
             (lambda d, _: d["fitted"].update(__class__={"json": 1}), "no model has: '__class__'"),
             (lambda d, _: d["fitted"].update(_private_={"json": 1}), "no model has: '_private_'"),
@@ -791,6 +794,3 @@ class EstimatorContract:
                 function(kind.__name__, self.make())
             else:
                 function(kind.__name__, adapter(**quick))
-
-
-KINDS = [sp.csr_matrix, sp.csr_array]

@@ -173,3 +173,75 @@ def mean_loss(triplets, U, V, loss, scorer, bias=0.0):
         value = max(0.0, 1.0 - x) if loss == "hinge" else 1.0 - 1.0 / (1.0 + math.exp(-x))
         total += value - 1.0 if loss == "negative_sigmoid" else value
     return total / len(triplets)
+
+
+# --- List-wise losses ----------------------------------------------------------------------------
+
+
+def list_loss(name, positives, weights, others, multiples, n_unknown, temperature, parameters):
+    """Loss of one user: scores of the positives, and for each positive those of its candidates."""
+    total = sum(weights)
+    if name == "softmax":
+        return sum(
+            -w * temperature * (x / temperature - math.log(
+                math.exp(x / temperature)
+                + sum(m * math.exp(y / temperature) for y, m in zip(o, ms, strict=True))
+            ))
+            for x, w, o, ms in zip(positives, weights, others, multiples, strict=True)
+        )  # fmt: skip
+    if name == "bsl":
+        if not others[0]:
+            return 0.0
+        hot = parameters[0] * temperature
+        mass = sum(m * math.exp(y / temperature) for y, m in zip(others[0], multiples[0], strict=True))
+        mean = sum(w * math.exp(x / hot) for x, w in zip(positives, weights, strict=True)) / total
+        return total * (temperature * math.log(mass) - hot * math.log(mean))
+    margin, weight = parameters
+    mass = sum(m * max(0.0, y - margin) for y, m in zip(others[0], multiples[0], strict=True))
+    pull = sum(w * (1.0 - x) for x, w in zip(positives, weights, strict=True))
+    return pull + total * weight / max(n_unknown, 1) * mass
+
+
+def block_loss(U, V, b, users, liked, weights, candidates, multiples, loss, cosine, masked, l2):
+    """Objective of one block, float64; `liked` and `weights` by user, `multiples` by item."""
+    total = 0.0
+    tau = loss.temperature
+
+    def score(u, i):
+        s = U[u] @ V[i]
+        if cosine:
+            s /= np.linalg.norm(U[u]) * np.linalg.norm(V[i])
+        return s + tau * b[i]
+
+    for u in users:
+        others = []
+        for p in liked[u]:
+            hidden = set(liked[u]) if masked else {p} if loss.name == "softmax" else set()
+            others.append([j for j in candidates if j not in hidden])
+        n_unknown = len(V) - (len(liked[u]) if masked else 0)
+        total += list_loss(
+            loss.name,
+            [score(u, p) for p in liked[u]],
+            weights[u],
+            [[score(u, j) for j in each] for each in others],
+            [[multiples[j] for j in each] for each in others],
+            n_unknown,
+            tau,
+            loss.parameters,
+        )
+        for p, w in zip(liked[u], weights[u], strict=True):
+            total += 0.5 * w * (l2[0] * U[u] @ U[u] + l2[1] * V[p] @ V[p] + l2[3] * b[p] ** 2)
+    return total + sum(0.5 * l2[2] * V[j] @ V[j] for j in candidates)
+
+
+def slopes(function, array, h=1e-6):
+    """Central differences of a function of no argument by each entry of `array`."""
+    result = np.zeros_like(array)
+    for place in np.ndindex(array.shape):
+        old = array[place]
+        array[place] = old + h
+        above = function()
+        array[place] = old - h
+        result[place] = (above - function()) / (2 * h)
+        array[place] = old
+    return result

@@ -13,7 +13,6 @@ import tripletrec
 MODULES = sorted(
     each.name for each in pkgutil.walk_packages(tripletrec.__path__, prefix="tripletrec.")
 )
-PUBLIC = [name for name in MODULES if not any(p.startswith("_") for p in name.split("."))]
 # Where a user's names come from. What other modules call public is so for the package alone.
 DOORS = ["tripletrec"] + [
     f"tripletrec.{name}"
@@ -52,12 +51,16 @@ def test_examples_run(name, tmp_path, monkeypatch):
     assert module.__doc__, f"{name} has no docstring"
 
 
-def is_record(thing):
-    """Tells what only holds values: the example is where it comes from."""
-    return inspect.isclass(thing) and (is_dataclass(thing) or hasattr(thing, "_fields"))
+def needs_example(thing):
+    """Tells what is used by its name: not what only holds values, nor a base of others."""
+    if not inspect.isclass(thing):
+        return True
+    is_record = is_dataclass(thing) or hasattr(thing, "_fields")
+    is_base = any(thing in each.__bases__ for each in DOCUMENTED.values() if inspect.isclass(each))
+    return not is_record and not is_base
 
 
-@pytest.mark.parametrize("name", [name for name in DOCUMENTED if not is_record(DOCUMENTED[name])])
+@pytest.mark.parametrize("name", [name for name, each in DOCUMENTED.items() if needs_example(each)])
 def test_public_names_have_an_example(name):
     text = inspect.getdoc(DOCUMENTED[name]) or ""
     assert "Examples\n--------\n" in text and ">>> " in text
@@ -80,19 +83,3 @@ def check_parameters(where, thing):
     for parameter in inspect.signature(thing).parameters:
         known = parameter in ("self", "cls", "args", "kwargs") or parameter in text
         assert known, f"{where}: {parameter} is not in the docstring"
-
-
-@pytest.mark.parametrize("name", PUBLIC)
-def test_public_functions_are_annotated(name):
-    """Parts excepted, which Numba types from their arguments; mypy does not ask them either."""
-    module = importlib.import_module(name)
-    for public in getattr(module, "__all__", ()):
-        function = getattr(module, public)
-        if not inspect.isfunction(function) or function.__module__ != name:
-            continue
-        if "@part" in inspect.getsource(function):
-            continue
-        signature = inspect.signature(function)
-        assert signature.return_annotation is not inspect.Signature.empty, public
-        for parameter in signature.parameters.values():
-            assert parameter.annotation is not inspect.Parameter.empty, f"{public}: {parameter}"

@@ -1,12 +1,604 @@
-"""MatrixFactorization: the contract, and what is its own."""
+"""MatrixFactorization: the contract, parameters, what bad input is told, what is learnt."""
 
+import itertools
+import math
+import pickle
+import re
+
+import numpy as np
 import pytest
-from contract import *  # noqa: F403
-from contract import EstimatorContract
+import scipy.sparse as sp
 
 import tripletrec as tr
+from contract import EstimatorContract, assert_same, digest, interactions, learnt, pairs
+from tripletrec import losses, optimizers, sampling, scorers
+
+__all__ = ["pairs"]  # the contract's fixture
+
+COMBINATIONS = list(itertools.product(losses.LOSSES, scorers.SCORERS, optimizers.OPTIMIZERS))
+# One thing that changes for each parameter that must change the result.
+ALTERNATIVES = {
+    "n_factors": 5,
+    "loss": losses.hinge(0.5),
+    "scorer": "cosine",
+    "optimizer": optimizers.adagrad(0.5),
+    "sampler": sampling.popularity(2.0),
+    "learning_rate": 0.07,
+    "schedule": "cosine",
+    "n_epochs": 4,
+    "user_l2": 0.5,
+    "item_l2": 0.5,
+    "negative_l2": 0.5,
+    "bias_l2": 0.5,
+    "item_bias": False,
+    "n_negatives": 2,
+    "init_scale": 0.3,
+    "random_state": 1,
+}
+UNCHANGING = {"n_jobs": 2, "verbose": 1}
+ONLY_WITH_LISTS = {"batch_size": 7, "dropout": 0.3}
+ONLY_WITH_VALIDATION = {"early_stopping", "validation_metric"}
+
+
+def make(**overrides):
+    return tr.MatrixFactorization(**{"n_factors": 6, "n_epochs": 3, **overrides})
+
+
+def negatives_of(data, seed=2):
+    others = np.random.default_rng(seed).random(data.shape) < 0.02
+    return sp.csr_matrix(others & ~data.tocsr().toarray().astype(bool))
 
 
 class TestContract(EstimatorContract):
     def make(self, **overrides):
-        return tr.MatrixFactorization(**{"n_factors": 6, "n_epochs": 3, **overrides})
+        return make(**overrides)
+
+
+class TestContractOfListLosses(EstimatorContract):
+    takes_negatives = False
+    test_full_disk_leaves_the_older_file = None  # writes as the other does
+
+    def make(self, **overrides):
+        return make(**{"loss": "softmax", "batch_size": 8, **overrides})
+
+
+@pytest.mark.parametrize("loss", losses.LIST_LOSSES)
+@pytest.mark.parametrize("scorer", scorers.SCORERS)
+def test_every_list_loss_is_the_same_at_any_number_of_threads(loss, scorer, blocks):
+    for n_negatives, dropout in ((None, 0.0), (30, 0.3)):
+        fitted = [
+            make(
+                loss=loss, scorer=scorer, n_negatives=n_negatives, dropout=dropout, n_jobs=n_jobs,
+                batch_size=9, n_epochs=2,
+            ).fit(blocks)
+            for n_jobs in (1, 2, 4)
+        ]  # fmt: skip
+        assert_same(fitted[1], fitted[0])
+        assert_same(fitted[2], fitted[0])
+        assert all(np.isfinite(each).all() for each in arrays(fitted[0]))
+
+
+# -------------------------------------------------------------------- every combination of parts
+
+
+@pytest.fixture(scope="module")
+def blocks():
+    """Enough interactions for several blocks of users and of items."""
+    return interactions(40, 300, 2500)
+
+
+@pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
+def test_every_combination_is_the_same_at_any_number_of_threads(names, blocks):
+    loss, scorer, optimizer = names
+    for sampler, n_negatives in zip(sampling.SAMPLERS, (1, 2, 3, 2), strict=True):
+        fitted = []
+        for n_jobs in (1, 2, 4):
+            model = make(
+                loss=loss, scorer=scorer, optimizer=optimizer, sampler=sampler, n_epochs=2,
+                n_negatives=n_negatives, n_jobs=n_jobs, learning_rate=0.02,
+            )  # fmt: skip
+            given = negatives_of(blocks) if sampler == "explicit" else None
+            fitted.append(model.fit(blocks, negatives=given))
+        assert_same(fitted[1], fitted[0])
+        assert_same(fitted[2], fitted[0])
+        assert all(np.isfinite(each).all() for each in arrays(fitted[0]))
+        record = fitted[0].history_[-1]
+        assert record["n_triplets"] + record["n_skipped"] == blocks.nnz * n_negatives
+
+
+def arrays(model):
+    return model.user_factors_, model.item_factors_, model.item_biases_
+
+
+# -------------------------------------------------------------------- parameters
+
+
+def test_every_parameter_is_tested_here():
+    known = {*ALTERNATIVES, *UNCHANGING, *ONLY_WITH_LISTS, *ONLY_WITH_VALIDATION}
+    assert known == tr.MatrixFactorization().get_params().keys()
+
+
+@pytest.mark.parametrize("name", ALTERNATIVES)
+def test_parameter_changes_the_result(name, pairs):
+    models = make(**{name: ALTERNATIVES[name]}), make()
+    changed, plain = ([each.tobytes() for each in arrays(m.fit(pairs))] for m in models)
+    assert changed != plain
+
+
+@pytest.mark.parametrize("name", ONLY_WITH_LISTS)
+def test_parameter_changes_the_result_of_list_losses(name, pairs):
+    models = make(loss="softmax", **{name: ONLY_WITH_LISTS[name]}), make(loss="softmax")
+    changed, plain = ([each.tobytes() for each in arrays(m.fit(pairs))] for m in models)
+    assert changed != plain
+
+
+def test_parameters_of_the_parts_change_the_result(pairs):
+    groups = [
+        ("loss", [losses.hinge(m) for m in (0.5, 1.0, 2.0)]),
+        ("optimizer", [optimizers.adagrad(h) for h in (0.1, 0.2)]),
+        (
+            "optimizer",
+            [
+                optimizers.adam(),
+                optimizers.adam(beta1=0.8),
+                optimizers.adam(beta2=0.9),
+                optimizers.adam(epsilon=0.1),
+            ],
+        ),
+        ("sampler", [sampling.popularity(a) for a in (0.0, 0.5, 1.0)]),
+        ("sampler", list(sampling.SAMPLERS)[:3]),
+    ]
+    for name, parts in groups:
+        results = {make(**{name: part}).fit(pairs).user_factors_.tobytes() for part in parts}
+        assert len(results) == len(parts)
+    given = negatives_of(pairs)
+    shares = [sampling.explicit(share) for share in (0.3, 0.5, 1.0)]
+    results = {make(sampler=s).fit(pairs, negatives=given).user_factors_.tobytes() for s in shares}
+    assert len(results) == 3
+
+
+@pytest.mark.parametrize("name", UNCHANGING)
+def test_parameter_changes_nothing(name, pairs):
+    assert_same(make(**{name: UNCHANGING[name]}).fit(pairs), make().fit(pairs))
+
+
+def test_names_stand_for_the_defaults_of_the_parts(pairs):
+    for name, named, part in [
+        ("loss", "hinge", losses.hinge(1.0)),
+        ("loss", "bpr", losses.BPR),
+        ("scorer", "cosine", scorers.COSINE),
+        ("optimizer", "adam", optimizers.adam(0.9, 0.999, 1e-7)),
+        ("optimizer", "sgd", optimizers.SGD),
+        ("sampler", "popularity", sampling.popularity(0.75)),
+        ("sampler", "unseen", sampling.UNSEEN),
+    ]:
+        assert_same(make(**{name: part}).fit(pairs), make(**{name: named}).fit(pairs))
+    assert_same(make(negative_l2=0.01).fit(pairs), make(negative_l2=None).fit(pairs))
+    assert_same(make(sampler=sampling.popularity(0)).fit(pairs), make().fit(pairs))
+
+
+def test_without_item_bias(pairs):
+    model = make(item_bias=False).fit(pairs)
+    assert not model.item_biases_.any()
+
+
+def test_what_is_learnt(pairs):
+    model = make(n_factors=7).fit(pairs)
+    for array, shape in zip(arrays(model), [(30, 7), (40, 7), (40,)], strict=True):
+        assert array.shape == shape and array.dtype == np.float32
+        assert array.flags.owndata or array.base is None or array.flags.writeable
+    assert model.best_epoch_ == 3
+    own = {name for name in vars(model) if name.endswith("_")}
+    assert own == {
+        "user_factors_", "item_factors_", "item_biases_", "history_", "best_epoch_", "n_users_",
+        "n_items_", "n_features_in_", "user_ids_", "item_ids_",
+    }  # fmt: skip
+
+
+# -------------------------------------------------------------------- bad input
+
+COUNTS = ("n_factors", "n_epochs", "n_negatives")
+COUNT = "must be an integer >= 1, got"
+RATE = "must be a finite number > 0, got"
+L2 = "must be a finite number >= 0, got"
+WRONG_VALUES = [
+    *((name, value, f"{name} {COUNT} {value}") for name in COUNTS
+      for value in (0, -1)),
+    *((name, value, f"{name} {RATE} {value}") for name in ("learning_rate", "init_scale")
+      for value in (0, -0.1, math.nan, math.inf)),
+    *((name, value, f"{name} {L2} {value}")
+      for name in ("user_l2", "item_l2", "negative_l2", "bias_l2")
+      for value in (-0.1, math.nan, math.inf)),
+    ("loss", "brp", "loss must be one of 'bpr', 'sigmoid', 'hinge',? .*or a Loss, got 'brp'"),
+    ("scorer", "DOT", "scorer must be one of 'dot', 'cosine' or a Scorer, got 'DOT'"),
+    ("optimizer", "", "optimizer must be one of 'sgd', 'adagrad', 'adam' or a Optimizer, got ''"),
+    ("sampler", "all", "sampler must be one of 'uniform', 'unseen', 'popularity', 'explicit'"),
+    ("sampler", "explicit", "takes negatives from the argument negatives of fit, which is missing"),
+    ("validation_metric", "f1", "validation_metric must be one of auc, mrr, precision@k"),
+    ("validation_metric", "ndcg", "with an integer k >= 1, got 'ndcg'"),
+    ("validation_metric", "ndcg@0", "with an integer k >= 1, got 'ndcg@0'"),
+    ("validation_metric", 5, "with an integer k >= 1, got 5"),
+    ("early_stopping", 2, r"early_stopping needs validation data: fit\(X, validation=...\)"),
+    ("n_jobs", 0, "n_jobs must be None or an integer other than 0, got 0"),
+    ("random_state", -1, r"random_state must be from 0 to 2\*\*63 - 1, got -1"),
+    ("random_state", 2**63, r"random_state must be from 0 to 2\*\*63 - 1, got 9223372036854775808"),
+    ("verbose", -1, "verbose must be an integer >= 0, got -1"),
+]  # fmt: skip
+WRONG_TYPES = [
+    *((name, value, f"{name} {COUNT} {value!r}") for name in COUNTS
+      for value in (2.0, "2", 1j, True)),
+    *((name, value, f"{name} {RATE} {value!r}") for name in ("learning_rate", "init_scale")
+      for value in ("0.1", None, True, 1j)),
+    *((name, value, f"{name} {L2} {value!r}") for name in ("user_l2", "item_l2", "bias_l2")
+      for value in ("0.1", None, False)),
+    ("negative_l2", "0.1", f"negative_l2 {L2} '0.1'"),
+    ("item_bias", 1, "item_bias must be True or False, got 1"),
+    ("item_bias", "no", "item_bias must be True or False, got 'no'"),
+    ("loss", 3, "loss must be one of 'bpr', 'sigmoid', 'hinge',? .*or a Loss, got 3"),
+    ("loss", losses.Loss, "loss must be one of 'bpr', 'sigmoid', 'hinge',? .*or a Loss, got <class"),
+    ("scorer", None, "scorer must be one of 'dot', 'cosine' or a Scorer, got None"),
+    ("optimizer", losses.BPR, "optimizer must be one of 'sgd', 'adagrad', 'adam' or a Optimizer"),
+    ("sampler", ["unseen"], r"sampler must be one of 'uniform', .* got \['unseen'\]"),
+    ("n_jobs", 1.0, "n_jobs must be None or an integer other than 0, got 1.0"),
+    ("n_jobs", True, "n_jobs must be None or an integer other than 0, got True"),
+    ("random_state", "0", "random_state must be None, an integer, a RandomState or a Generator"),
+    ("random_state", 1.0, "random_state must be None, an integer, a RandomState or a Generator"),
+    ("verbose", None, "verbose must be an integer >= 0, got None"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def seasoned(pairs):
+    """A fitted model, and what it has learnt: no failed fit may change it."""
+    model = make().fit(pairs)
+    return model, learnt(model)
+
+
+def refused(seasoned, kind, message, *arguments, params=None, **options):
+    """Fit a copy of a fitted model in vain."""
+    model = pickle.loads(pickle.dumps(seasoned[0])).set_params(**(params or {}))
+    with pytest.raises(kind, match=message):
+        model.fit(*arguments, **options)
+    assert learnt(model) == seasoned[1]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), WRONG_VALUES)
+def test_wrong_values(name, value, message, seasoned, pairs):
+    refused(seasoned, ValueError, message, pairs, params={name: value})
+
+
+@pytest.mark.parametrize(("name", "value", "message"), WRONG_TYPES)
+def test_wrong_types(name, value, message, seasoned, pairs):
+    refused(seasoned, TypeError, message, pairs, params={name: value})
+
+
+def test_early_stopping_is_checked(seasoned, pairs):
+    for value, kind in ((0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)):
+        message = f"early_stopping must be an integer >= 1, got {value}"
+        params = {"early_stopping": value}
+        refused(seasoned, kind, message, pairs, params=params, validation=pairs)
+
+
+def spoilt(value, dtype=np.float64):
+    dense = np.ones((4, 5), dtype)
+    dense[1, 2] = value
+    return dense
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (spoilt(np.nan), "X must hold finite values >= 0, got the value nan at row 1, column 2"),
+        (spoilt(np.inf), "X must hold finite values >= 0, got the value inf at row 1, column 2"),
+        (spoilt(-1.0), "got the negative value -1.0 at row 1, column 2"),
+        (spoilt(-1, np.int8), "got the negative value -1 at row 1, column 2"),
+        (spoilt(1j, np.complex64), "got the complex value"),
+        (spoilt(1e300), "X must hold finite values >= 0, got the beyond float32"),
+        (np.zeros((4, 5)), "X has no interaction: at least one positive is needed"),
+        (np.zeros((0, 5)), r"X has no user: its shape is \(0, 5\)"),
+        (np.zeros((4, 0)), r"X has no item: its shape is \(4, 0\)"),
+        (np.ones(5), r"X must have two dimensions \(users, items\), got 1"),
+        (np.ones((2, 2, 2)), r"X must have two dimensions \(users, items\), got 3"),
+        ([[1, 0], [1]], "X must be a two-dimensional array"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_matrices(X, message, seasoned):
+    message = message.replace("the beyond", "beyond").replace("beyond float32", ".*beyond float32")
+    containers = [np.asarray] if isinstance(X, list) or X.ndim != 2 else [
+        np.asarray, sp.csr_matrix, sp.coo_array, sp.csc_matrix,
+    ]  # fmt: skip
+    for container in containers:
+        given = X if isinstance(X, list) else container(X)
+        refused(seasoned, ValueError, message, given)
+
+
+@pytest.mark.parametrize("X", [None, "data", 5, object(), {"a": 1}], ids=str)
+def test_no_matrix_at_all(X, seasoned):
+    refused(seasoned, (TypeError, ValueError), "^X must ", X)
+
+
+def test_table_is_told_what_to_do(seasoned):
+    import pandas as pd
+
+    frame = pd.DataFrame({"user": [0, 1], "item": [1, 0]})
+    refused(seasoned, TypeError, "use Interactions.from_frame", frame)
+
+
+def test_broken_csr(seasoned, pairs):
+    for name, place, value in [
+        ("indices", 3, 40),
+        ("indices", 3, -1),
+        ("indptr", 5, -4),
+        ("indptr", -1, 10**6),
+        ("indptr", 0, 1),
+    ]:
+        broken = pairs.tocsr().copy()
+        for each in ("indices", "indptr", "data"):
+            setattr(broken, each, getattr(broken, each).copy())
+        getattr(broken, name)[place] = value
+        refused(seasoned, ValueError, name, broken)
+
+
+@pytest.mark.parametrize(
+    ("validation", "message"),
+    [
+        (np.ones((30, 39)), r"validation must have the model's shape \(30, 40\), got \(30, 39\)"),
+        (np.zeros((30, 40)), "validation has no interaction"),
+        (np.full((30, 40), -1), "validation must hold finite values >= 0, got the negative"),
+    ],
+)
+def test_wrong_validation(validation, message, seasoned, pairs):
+    refused(seasoned, ValueError, message, pairs, validation=validation)
+
+
+def test_validation_that_holds_nothing_new(seasoned, pairs):
+    message = "no user can be evaluated"
+    refused(seasoned, ValueError, message, pairs, validation=pairs)
+
+
+def test_wrong_negatives(seasoned, pairs):
+    def refuse(message, negatives, kind=ValueError):
+        refused(seasoned, kind, message, pairs, negatives=negatives)
+
+    refuse(r"negatives must have the shape of X \(30, 40\), got \(40, 30\)", np.ones((40, 30)))
+    refuse("negatives has no interaction", np.zeros((30, 40)))
+    refuse("negatives must hold finite values >= 0, got the negative value -1.0", -pairs.tocsr())
+    row, column = pairs.rows[7], pairs.indices[7]
+    both = sp.csr_matrix(([1e-30], ([row], [column])), pairs.shape)
+    refuse(f"1 pairs are both, the first is row {row}, column {column}", both)
+    refuse(f"{pairs.nnz} pairs are both, the first is row", pairs)
+    refuse("negatives must be Interactions", "none", (TypeError, ValueError))
+
+
+def test_tiny_values_are_positives_too(seasoned, pairs):
+    tiny = pairs.tocsr() * np.float32(1e-30)
+    refused(seasoned, ValueError, "pairs are both", tiny, negatives=tiny)
+    assert_same(make().fit(tiny), make().fit(pairs))
+
+
+def test_wrong_sample_weights(seasoned, pairs):
+    def refuse(message, weights, kind=ValueError):
+        refused(seasoned, kind, message, pairs, sample_weight=weights)
+
+    ones = np.ones(pairs.nnz)
+    refuse(r"one number per interaction, shape \(300,\), got \(299,\)", ones[1:])
+    refuse(r"shape \(300,\), got \(300, 1\)", ones[:, None])
+    refuse(r"shape \(300,\), got \(\)", 2.0)
+    refuse(r"shape \(300,\), got \(30, 40\)", np.ones((30, 40)))
+    refuse(r"sample_weight must have the shape of X \(30, 40\), got \(2, 2\)", sp.eye(2).tocsr())
+    for value in (-1.0, math.nan, math.inf, 1e300):
+        wrong = ones.copy()
+        wrong[[7, 9]] = value
+        message = f"sample_weight must be finite in float32 and >= 0, got {value} at position 7"
+        refuse(re.escape(message), wrong)
+    refuse("sample_weight must not be all zero", 0 * ones)
+    refuse("sample_weight must not be all zero", 1e-300 * ones)
+    refuse("sample_weight must hold numbers, got dtype complex128", 1j * ones, TypeError)
+    refuse("sample_weight must hold numbers, got dtype <U1", ["1"] * 300, TypeError)
+    refuse("sample_weight must be 'values' or numbers, got 'value'", "value")
+    refuse("sample_weight must hold finite values >= 0", -pairs.tocsr())
+
+
+def test_wrong_callbacks(seasoned, pairs):
+    refused(seasoned, TypeError, "callbacks must be callable, got 3", pairs, callbacks=[print, 3])
+    for wrong in (5, "print"):
+        refused(seasoned, TypeError, "callbacks", pairs, callbacks=wrong)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("rate", [1e7, 1e30, 1e300])
+def test_divergence(rate, n_jobs, seasoned, pairs):
+    for validation in (None, interactions(*pairs.shape, 20, seed=1)):
+        refused(
+            seasoned,
+            FloatingPointError,
+            "training diverged in epoch 1: .* try a learning_rate",
+            pairs,
+            params={"optimizer": "sgd", "learning_rate": rate, "n_jobs": n_jobs},
+            validation=validation,
+        )
+
+
+def test_divergence_in_the_last_step(seasoned):
+    """One triplet: its loss is that of the start, and the step after it leaves no finite factor."""
+    refused(
+        seasoned,
+        FloatingPointError,
+        "training diverged in epoch 1",
+        np.array([[1, 0, 0]]),
+        params={"optimizer": "sgd", "learning_rate": 1e38, "init_scale": 100.0, "n_epochs": 1},
+        validation=np.array([[0, 1, 0]]),
+    )
+
+
+@pytest.mark.parametrize("optimizer", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("loss", losses.LOSSES)
+def test_a_fit_is_finite_or_refused(loss, optimizer, pairs):
+    """Whatever the step: factors that can be used, or an error."""
+    rng = np.random.default_rng()
+    for rate in 10.0 ** rng.uniform(-3, 38, 6):
+        model = make(loss=loss, optimizer=optimizer, learning_rate=float(rate))
+        try:
+            model.fit(pairs)
+        except FloatingPointError:
+            assert not [name for name in vars(model) if name.endswith("_")]
+        else:
+            assert all(np.isfinite(each).all() for each in arrays(model))
+
+
+# -------------------------------------------------------------------- sizes and shapes
+
+
+def test_user_with_all_items_is_counted():
+    dense = np.zeros((3, 4))
+    dense[0] = 1
+    dense[1, :2] = 1
+    model = make(n_epochs=2, n_negatives=3).fit(dense)
+    for record in model.history_:
+        assert record["n_skipped"] == 12 and record["n_triplets"] == 6
+    everything = make(n_epochs=2).fit(np.ones((3, 4)))
+    for record in everything.history_:
+        assert record["n_skipped"] == 12 and record["n_triplets"] == 0
+        assert record["loss"] == 0.0 and record["train_auc"] == 0.5
+    start = make(n_epochs=1).fit(np.ones((3, 4)))
+    np.testing.assert_array_equal(everything.user_factors_, start.user_factors_)
+
+
+@pytest.mark.parametrize("sampler", ["uniform", "unseen", "popularity"])
+@pytest.mark.parametrize(
+    "dense",
+    [
+        np.ones((1, 1)),
+        np.array([[1, 0]]),
+        np.array([[1], [0]]),
+        np.array([[1, 0], [0, 0]]),
+        np.eye(2),
+        np.diag([1, 0, 0, 1, 0]),
+        np.ones((1, 300)) * (np.arange(300) % 2),
+        np.ones((300, 1)),
+        np.ones((300, 2)) * [1, 0],
+    ],
+    ids=lambda dense: "x".join(map(str, dense.shape)) if isinstance(dense, np.ndarray) else dense,
+)
+def test_smallest_data(dense, sampler):
+    model = make(sampler=sampler).fit(dense)
+    assert model.predict(0, 0).shape == (1,)
+    ids, scores = model.recommend(np.arange(len(dense)), k=3)
+    assert ids.shape == (len(dense), min(3, dense.shape[1])) and np.isfinite(scores).all()
+    assert model.recommend(0, k=3, exclude=dense)[0].shape == (min(3, int((dense[0] == 0).sum())),)
+    for similar, n in ((model.similar_users, len(dense)), (model.similar_items, dense.shape[1])):
+        assert len(similar(0, k=2)[0]) == min(2, n - 1)
+    given = 1 - dense
+    if given.any():
+        make(sampler=sampler).fit(dense, negatives=given)
+
+
+def test_rows_without_interactions_keep_their_start(pairs):
+    """An unseen user is as the seed left him; an unseen item may still have been a negative."""
+    wider = sp.csr_matrix(pairs.tocsr())
+    wider.resize((33, 40))
+    before, after = make(n_epochs=1).fit(wider), make(n_epochs=4).fit(wider)
+    np.testing.assert_array_equal(before.user_factors_[30:], after.user_factors_[30:])
+    assert before.user_factors_[30:].any()
+    assert (before.user_factors_[:30] != after.user_factors_[:30]).any()
+
+
+def test_explicit_share_of_zero_takes_no_given_negative(pairs):
+    given = negatives_of(pairs)
+    none = make(sampler=sampling.explicit(0.0)).fit(pairs, negatives=given)
+    half = make(sampler=sampling.explicit(0.5)).fit(pairs, negatives=given)
+    assert digest(none) != digest(half)
+
+
+def test_ties_are_broken_by_the_lowest_item(seasoned, pairs):
+    model = pickle.loads(pickle.dumps(seasoned[0]))
+    model.user_factors_[:] = 0
+    model.item_biases_[:] = np.arange(40) % 2
+    expected = [*range(1, 40, 2), *range(0, 40, 2)]
+    for n_jobs in (1, 2):
+        ids, _ = model.set_params(n_jobs=n_jobs).recommend(np.arange(30), k=40)
+        assert ids.tolist() == [expected] * 30
+    ids, _ = model.recommend(0, k=2, candidates=[6, 4, 2])
+    assert ids.tolist() == [2, 4]
+
+
+def test_predictions_read_the_factors(seasoned):
+    model = seasoned[0]
+    U, V, b = arrays(model)
+    np.testing.assert_allclose(
+        model.predict([3, 4], [5, 6]), (U[3:5] * V[5:7]).sum(1) + b[5:7], rtol=1e-5
+    )
+    lengths = np.linalg.norm(V, axis=1)
+    ids, cosines = model.similar_items(7, k=39)
+    np.testing.assert_allclose(cosines, (V @ V[7] / lengths / lengths[7])[ids], rtol=1e-4)
+
+
+def test_cosine_scores_are_cosines(pairs):
+    model = make(scorer="cosine", item_bias=False).fit(pairs)
+    scores = model.predict(3, np.arange(40))
+    U, V, _ = arrays(model)
+    expected = V @ U[3] / np.linalg.norm(V, axis=1) / np.linalg.norm(U[3])
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_validation_whose_metric_is_undefined(seasoned):
+    """Everything that is not a training positive is a validation positive: no AUC."""
+    train = np.array([[1, 1, 0, 0], [0, 1, 0, 0]])
+    for params in ({}, {"early_stopping": 2}):
+        message = "auc .*undefined|undefined"
+        refused(seasoned, ValueError, message, train, params=params, validation=1 - train)
+
+
+# -------------------------------------------------------------------- learning, for any seed
+
+
+def planted(item_exponent):
+    data = tr.datasets.make_interactions(
+        120, 150, 4000, n_factors=3, user_exponent=0.2, item_exponent=item_exponent, signal=8.0
+    )
+    return tr.splits.train_test_split(data, 0.2)
+
+
+@pytest.mark.parametrize("loss", losses.LOSSES)
+@pytest.mark.parametrize("scorer", scorers.SCORERS)
+def test_learns_taste_beyond_popularity(loss, scorer):
+    train, test = planted(item_exponent=0.3)
+    popularity = np.bincount(train.indices, minlength=150).astype(float)
+    baseline = tr.full_auc(lambda users: np.tile(popularity, (len(users), 1)), test, train)
+    for sampler in list(sampling.SAMPLERS)[:3]:
+        model = make(
+            loss=loss, scorer=scorer, sampler=sampler, n_factors=8, n_epochs=30, random_state=None
+        )
+        learnt_auc = model.fit(train).score(test, exclude=train)
+        assert learnt_auc > baseline + 0.05
+
+
+def test_given_negatives_teach():
+    """Items that a user is said to dislike end below those he is not known to have met."""
+    rng = np.random.default_rng()
+    data = interactions(60, 80, 600, seed=int(rng.integers(2**31)))
+    given = negatives_of(data, rng).tocoo()
+    plain = make(n_factors=16, n_epochs=40, random_state=None).fit(data)
+    taught = make(n_factors=16, n_epochs=40, random_state=None).fit(data, negatives=given)
+
+    def places(model):
+        order = np.argsort(np.argsort(model.predict_all(), axis=1), axis=1)
+        return order[given.row, given.col].mean()
+
+    for model in (plain, taught):
+        users, items = np.indices(data.shape)
+        scores = model.predict(users.ravel(), items.ravel()).reshape(data.shape)
+        model.predict_all = lambda scores=scores: scores
+    assert places(taught) < places(plain) - 5
+
+
+def test_weights_teach():
+    """Of two halves of the positives, the heavier one comes to the top."""
+    rng = np.random.default_rng()
+    data = interactions(60, 80, 1200, seed=int(rng.integers(2**31)))
+    heavy = rng.random(data.nnz) < 0.5
+    model = make(n_factors=4, n_epochs=30, random_state=None)
+    model.fit(data, sample_weight=np.where(heavy, 10.0, 0.1))
+    scores = model.predict(data.rows, data.indices)
+    assert scores[heavy].mean() > scores[~heavy].mean() + 0.5

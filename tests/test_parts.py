@@ -116,7 +116,7 @@ def test_optimizer_equals_its_naive_twin(name, seed):
         (lambda: sampling.explicit(1.5), "share must be a number from 0 to 1, got 1.5"),
         (
             lambda: losses.check_loss("brp"),
-            "loss must be one of 'bpr', 'sigmoid', 'hinge' or a Loss, got 'brp'",
+            "loss must be one of 'bpr', 'sigmoid', 'hinge', 'softmax', 'bsl', 'ccl' or a Loss, got 'brp'",
         ),
         (lambda: scorers.check_scorer("dott"), "scorer must be one of 'dot', 'cosine'"),
         (lambda: optimizers.check_optimizer("ada"), "optimizer must be one of 'sgd', 'adagrad'"),

@@ -60,7 +60,7 @@ def test_the_first_notebook_prints_a_negative_loss(tiny_movielens):
     assert -0.6 < loss < -0.4
 
 
-@pytest.mark.parametrize("key", TRAINABLE)
+@pytest.mark.parametrize("key", [key for key in TRAINABLE if key != "K5"])
 def test_batch_gradient_equals_central_differences(key, tiny_movielens):
     recipe, task, rng = SYSTEMS[key].recipe, task_of(key, tiny_movielens), np.random.default_rng(0)
     built, _ = build_model(recipe, task.shape, rng)

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tripletrec import (
         datasets,
+        hard_negatives,
         losses,
         neural,
         optimizers,
         plots,
+        rates,
         reference,
         sampling,
         scorers,
@@ -31,21 +33,27 @@ if TYPE_CHECKING:
     from tripletrec.evaluation import Evaluation, evaluate, full_auc
     from tripletrec.factorization import MatrixFactorization
     from tripletrec.interactions import Interactions
+    from tripletrec.matching import MLPMatcher
+    from tripletrec.two_tower import TwoTower
 
 __all__ = [
     "Evaluation",
     "Interactions",
+    "MLPMatcher",
     "MatrixFactorization",
+    "TwoTower",
     "__version__",
     "datasets",
     "evaluate",
     "full_auc",
+    "hard_negatives",
     "load",
     "losses",
     "neural",
     "optimizers",
     "part",
     "plots",
+    "rates",
     "reference",
     "sampling",
     "scorers",
@@ -55,7 +63,9 @@ __all__ = [
 _HOME = {
     "Evaluation": "evaluation",
     "Interactions": "interactions",
+    "MLPMatcher": "matching",
     "MatrixFactorization": "factorization",
+    "TwoTower": "two_tower",
     "evaluate": "evaluation",
     "full_auc": "evaluation",
     "load": "artifacts",

@@ -113,7 +113,7 @@ def check_random_state(random_state: Any) -> int:
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
     if isinstance(random_state, Integral) and not isinstance(random_state, bool):
-        if not 0 <= random_state < 2**63:
+        if not 0 <= int(random_state) < 2**63:
             raise ValueError(f"random_state must be from 0 to 2**63 - 1, got {random_state!r}")
         return int(random_state)
     if isinstance(random_state, np.random.Generator):

@@ -42,6 +42,14 @@ def part(function: F) -> F:
     -------
     callable
         The same function.
+
+    Examples
+    --------
+    >>> @part
+    ... def squared_hinge(x, parameters):
+    ...     return max(0.0, 1.0 - x) ** 2
+    >>> squared_hinge(0.5, ())
+    0.25
     """
     register_jitable(fastmath=FAST_MATH, error_model="numpy")(function)
     return function

@@ -18,21 +18,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec.losses import LOSSES, Loss
+from tripletrec.losses import LIST_LOSSES, LOSSES, ListLoss, Loss
 from tripletrec.optimizers import OPTIMIZERS, Optimizer
-from tripletrec.sampling import SAMPLERS, Sampler
+from tripletrec.rates import SCHEDULES, Schedule
+from tripletrec.sampling import HARD_SAMPLERS, SAMPLERS, Sampler
 from tripletrec.scorers import SCORERS, Scorer
 
 __all__ = ["load", "save"]
 
 _FORMAT = 1
 # The only classes that a file may name.
-_MODELS = {"MatrixFactorization": "tripletrec.factorization"}
-_PARTS: dict[str, tuple[type[Any], Mapping[str, Any]]] = {
-    "loss": (Loss, LOSSES),
+_MODELS = {
+    "MLPMatcher": "tripletrec.matching",
+    "MatrixFactorization": "tripletrec.factorization",
+    "TwoTower": "tripletrec.two_tower",
+}
+_PARTS: dict[str, tuple[Any, Mapping[str, Any]]] = {
+    "loss": ((Loss, ListLoss), {**LOSSES, **LIST_LOSSES}),
     "scorer": (Scorer, SCORERS),
     "optimizer": (Optimizer, OPTIMIZERS),
-    "sampler": (Sampler, SAMPLERS),
+    "sampler": (Sampler, SAMPLERS | HARD_SAMPLERS),
+    "schedule": (Schedule, SCHEDULES),
 }
 
 
@@ -55,12 +61,12 @@ def save(model: Any, path: str | PathLike[str]) -> None:
     }
     target = Path(path)
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:99]}.")
         os.close(handle)
     except OSError as error:
         raise OSError(f"cannot write a model to {target}: {error}") from error
     try:
-        save_file(tensors, temporary, {"tripletrec": json.dumps(description)})
+        save_file(tensors, temporary, {"tripletrec": json.dumps(description, default=_plain)})
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
     except (OSError, SafetensorError) as error:
@@ -183,17 +189,32 @@ def _pack_parameter(value: Any) -> Any:
         return value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, (tuple, list)):
+        elements = [_pack_parameter(each) for each in value]
+        return {"tuple": elements} if isinstance(value, tuple) else elements
     return None  # a generator's state is not saved
 
 
 def _unpack_parameter(key: str, value: Any) -> Any:
     if not isinstance(value, dict):
         return value
+    if "tuple" in value:
+        return tuple(value["tuple"])
     fields = {
         name: tuple(each) if isinstance(each, list) else each
         for name, each in value["part"].items()
     }
-    return _PARTS[key][1][fields["name"]]()._replace(**fields)
+    part = _PARTS[key][1][str(fields["name"])]()
+    for name in fields:
+        if callable(getattr(part, name)):
+            raise ValueError(f"it sets the function {name!r} of {key}")
+    return part._replace(**fields)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):  # a callback may note one in the history
+        return value.item()
+    raise TypeError(f"{value!r} cannot be saved: it is a {type(value).__name__}")
 
 
 def _umask() -> int:

@@ -91,7 +91,12 @@ def _reproduce(options: argparse.Namespace, refuse: Callable[[str], NoReturn]) -
         refuse(str(error))
     with _Progress(n_epochs_in_all(systems, options.seeds), options.quiet) as progress:
         result = reference.reproduce(
-            data, options.seeds, systems=systems, n_jobs=options.n_jobs, on_epoch=progress
+            data,
+            options.seeds,
+            systems=systems,
+            n_jobs=options.n_jobs,
+            on_epoch=progress,
+            extra=reference.SECTIONS if options.systems is None else (),
         )
     print(reference.format_report(result), end="")
     if options.json is not None:

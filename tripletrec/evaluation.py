@@ -165,8 +165,8 @@ def evaluate(
     >>> popularity = np.array([5.0, 3.0, 1.0])
     >>> test = np.array([[0, 1, 1], [0, 0, 0]])
     >>> result = tr.evaluate(lambda users: np.tile(popularity, (len(users), 1)), test, k=2)
-    >>> result.mean["recall@2"], result.mean["mrr"]
-    (np.float64(0.5), np.float64(0.5))
+    >>> result.mean[["recall@2", "mrr"]].tolist()
+    [0.5, 0.5]
     """
     cutoffs = check_cutoffs(k)
     standing = _rank_positives(model, test, exclude, n_jobs)

@@ -20,7 +20,7 @@ import numpy as np
 
 from tripletrec._jit import fingerprint, kernel, part, prefetch
 from tripletrec._random import below, derive
-from tripletrec.sampling import REFUSED, draw, draw_given, draw_rest, pair_bits
+from tripletrec.sampling import draw, draw_given, pair_bits, propose
 from tripletrec.schedule import partition
 
 __all__ = ["Preparation", "build_epoch", "build_preparation"]
@@ -32,7 +32,7 @@ class Preparation(NamedTuple):
     """The kernels that prepare an epoch."""
 
     partition: Callable[..., None]
-    count: Callable[..., None]
+    tally: Callable[..., None]
     place: Callable[..., None]
     draw: Callable[..., None]
 
@@ -60,7 +60,7 @@ def build_preparation(given_negatives: bool) -> Preparation:
     @kernel
     def draw_round(
         first, last, key, bounds, item_block, item_bounds, known, catalogue, verified,
-        n_negatives, users, positives, pairs, negatives,
+        n_negatives, users, positives, pairs, doubtful, negatives,
     ):  # fmt: skip
         """Draw the negatives of strata first ... last - 1 into the front of `negatives`."""
         _ = stamp
@@ -70,25 +70,25 @@ def build_preparation(given_negatives: bool) -> Preparation:
         for s in range(first, last):
             begin, end = item_bounds[item_block[s]], item_bounds[item_block[s] + 1]
             stream = derive(key, s)
-            # The known pairs of the stratum's users and items are its own triplets.
+            # The known pairs of the stratum's users and items are its own triplets. With a filter
+            # of them, first proposals for all; a second loop looks at those that may be known.
             n_bits = _note_pairs(pairs, users, positives, bounds[s], bounds[s + 1])
-            n_refused = 0
+            n_doubtful = 0
             for t in range(bounds[s], bounds[s + 1]):
                 for c in range(n_negatives):
                     d = t * n_negatives + c
-                    j = draw(
-                        derive(stream, d - bounds[s] * n_negatives), users[t], items, begin, end,
-                        cumulative, verified, indptr, indices, pairs, n_bits,
-                    )  # fmt: skip
+                    draw_key = derive(stream, d - bounds[s] * n_negatives)
+                    j = propose(draw_key, 0, items, begin, end, cumulative)
                     negatives[d - origin] = j
-                    n_refused += j == REFUSED
-            # In a loop of its own: the call would slow down the loop above even if never made.
-            for d in range(bounds[s] * n_negatives, bounds[s + 1] * n_negatives * (n_refused > 0)):
-                if negatives[d - origin] == REFUSED:
-                    negatives[d - origin] = draw_rest(
-                        derive(stream, d - bounds[s] * n_negatives), users[d // n_negatives],
-                        items, begin, end, cumulative, indptr, indices,
-                    )  # fmt: skip
+                    word, mask = pair_bits(users[t], j, n_bits)
+                    doubtful[n_doubtful] = d
+                    n_doubtful += (pairs[word] & mask) != np.uint64(0)
+            for x in range(n_doubtful if verified else 0):
+                d = doubtful[x]
+                negatives[d - origin] = draw(
+                    derive(stream, d - bounds[s] * n_negatives), users[d // n_negatives], items,
+                    begin, end, cumulative, verified, indptr, indices,
+                )  # fmt: skip
 
     return Preparation(
         divide, _build_pass(given_negatives, False), _build_pass(given_negatives, True), draw_round
@@ -102,7 +102,7 @@ def _build_pass(given_negatives: bool, place: bool) -> Callable[..., None]:
     @kernel
     def visit(
         first, last, key, order, bounds, item_block, stratum, known, weights, given, catalogue,
-        share, verified, n_negatives, starts, sizes, triplets, no_pairs,
+        share, verified, n_negatives, starts, sizes, triplets,
     ):  # fmt: skip
         """Count into `sizes`, or place from `starts` on, the triplets of user blocks first ... last - 1."""
         _ = stamp
@@ -121,7 +121,7 @@ def _build_pass(given_negatives: bool, place: bool) -> Callable[..., None]:
                             # Drawn in both passes: a pure function needs no memory.
                             j = draw_given(
                                 derive(key, e * n_negatives + c), u, given_indptr, given_indices,
-                                share, items, cumulative, verified, indptr, indices, no_pairs,
+                                share, items, cumulative, verified, indptr, indices,
                             )  # fmt: skip
                             if j < 0:
                                 continue

@@ -28,6 +28,9 @@ A new loss is two part functions of ``(x, parameters)`` and one `Loss`::
         return -2.0 * max(0.0, 1.0 - x)
 
     model = MatrixFactorization(loss=Loss("squared_hinge", _value, _slope))
+
+`softmax`, `bsl` and `ccl` rank all positives of a user against many items at once; they are in
+`tripletrec.listwise`.
 """
 
 from __future__ import annotations
@@ -40,8 +43,21 @@ import numpy as np
 from tripletrec._checks import check_positive, choose
 from tripletrec._jit import part
 from tripletrec._math import exp_of_negative, log_of_one_plus
+from tripletrec.listwise import LIST_LOSSES, ListLoss, bsl, ccl, softmax
 
-__all__ = ["BPR", "LOSSES", "SIGMOID", "Loss", "hinge", "part"]
+__all__ = [
+    "BPR",
+    "LIST_LOSSES",
+    "LOSSES",
+    "SIGMOID",
+    "ListLoss",
+    "Loss",
+    "bsl",
+    "ccl",
+    "hinge",
+    "part",
+    "softmax",
+]
 
 
 class Loss(NamedTuple):
@@ -61,8 +77,8 @@ class Loss(NamedTuple):
     --------
     >>> from tripletrec.losses import BPR
     >>> import numpy as np
-    >>> float(BPR.value(np.float32(0.0), ())), float(BPR.slope(np.float32(0.0), ()))
-    (0.6931471824645996, -0.5)
+    >>> round(float(BPR.value(np.float32(0.0), ())), 4), float(BPR.slope(np.float32(0.0), ()))
+    (0.6931, -0.5)
     """
 
     name: str
@@ -146,6 +162,9 @@ LOSSES: dict[str, Callable[[], Loss]] = {
 }
 
 
-def check_loss(loss: str | Loss) -> Loss:
-    """Return the `Loss` that a user names or hands in; raise on an unknown name."""
-    return choose(loss, LOSSES, Loss, "loss")
+def check_loss(loss: str | Loss | ListLoss) -> Loss | ListLoss:
+    """Return the loss that a user names or hands in; raise on an unknown name."""
+    if isinstance(loss, ListLoss):
+        return loss
+    known: dict[str, Callable[[], Any]] = {**LOSSES, **LIST_LOSSES}
+    return choose(loss, known, Loss, "loss")

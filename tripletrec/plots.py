@@ -52,6 +52,10 @@ def check_plot(path: str | os.PathLike[str]) -> None:
         If matplotlib is not installed.
     ValueError
         If the ending of `path` is none of matplotlib's formats.
+
+    Examples
+    --------
+    >>> check_plot("curves.svg")
     """
     figure = _import_pyplot().matplotlib.figure.Figure()
     known = sorted(figure.canvas.get_supported_filetypes())
@@ -77,6 +81,13 @@ def plot_reference(result: dict[str, Any], path: str | os.PathLike[str]) -> None
         If matplotlib is not installed.
     ValueError
         If `result` holds no trained system, or the ending of `path` is no format.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.fetch_movielens_100k()  # doctest: +SKIP
+    >>> result = tr.reference.reproduce(data, seeds=1, systems=["K1"])  # doctest: +SKIP
+    >>> plot_reference(result, "curves.svg")  # doctest: +SKIP
     """
     check_plot(path)
     pyplot = _import_pyplot()

@@ -21,7 +21,7 @@ from tripletrec.ranking import top_k
 __all__ = ["Recommender"]
 
 
-class Recommender(BaseEstimator):  # type: ignore[misc]
+class Recommender(BaseEstimator):
     """Base of the models.
 
     A model sets ``n_users_``, ``n_items_``, ``user_ids_`` and ``item_ids_`` in `fit` and says how

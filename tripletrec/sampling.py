@@ -14,7 +14,17 @@ popularity     item j with probability ∝ n_j^alpha, n_j    Mikolov et al., NIP
                its number of positives; verified
 explicit       with probability `share` one of the         Loni et al., RecSys 2016
                user's given negatives, else as unseen
+dynamic        of m unseen items the one that the model    Rendle, Freudenthaler, WSDM 2014; Zhang
+               scores highest                              et al., SIGIR 2013
+semi_hard      of m unseen items the highest scored below  Schroff et al., CVPR 2015, section 3.2
+               the positive
+nearest        with probability `share` the given          see `tripletrec.hard_negatives`
+               negative, or else the unseen item, whose
+               features are nearest to the positive's
 ============== =========================================== ============================================
+
+The last three are *hard* negatives: the first two of them ask the model itself, the last looks at
+features. They work in batches, so they are for the neural models.
 
 Uniform negatives teach a model popularity first, popular ones hide it from the model; see the
 README for what that does to the full AUC.
@@ -28,13 +38,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_non_negative, check_share, choose
+from tripletrec._checks import check_count, check_non_negative, check_share, choose
 from tripletrec._jit import part
 from tripletrec._random import below, derive, uniform
 
-__all__ = ["SAMPLERS", "UNIFORM", "UNSEEN", "Sampler", "explicit", "popularity"]
+__all__ = [
+    "HARD_SAMPLERS",
+    "SAMPLERS",
+    "UNIFORM",
+    "UNSEEN",
+    "Sampler",
+    "dynamic",
+    "explicit",
+    "nearest",
+    "popularity",
+    "semi_hard",
+]
 
-NONE_LEFT, REFUSED = -1, -2  # in place of a negative: the user likes all there is; not found yet
+NONE_LEFT = -1  # in place of a negative: the user likes all there is
 _PROPOSALS = 24  # after as many refusals the rest is listed and drawn from exactly
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio
 
@@ -52,6 +73,10 @@ class Sampler(NamedTuple):
         An item with n positives is proposed with probability proportional to ``n ** alpha``.
     share : float, default 0
         Share of the negatives taken from the user's given negatives, where there are any.
+    n_candidates : int, default 1
+        How many items are drawn for one negative.
+    rule : {"", "hardest", "semi_hard", "nearest"}, default ""
+        How hard negatives are chosen; "": they are not.
 
     Examples
     --------
@@ -64,6 +89,8 @@ class Sampler(NamedTuple):
     verified: bool
     alpha: float = 0.0
     share: float = 0.0
+    n_candidates: int = 1
+    rule: str = ""
 
     def cumulative(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the search table for items with these numbers of positives.
@@ -140,6 +167,90 @@ def explicit(share: float = 0.5) -> Sampler:
     return Sampler("explicit", True, share=check_share(share, "share", closed=True))
 
 
+def dynamic(n_candidates: int = 8) -> Sampler:
+    """Return the sampler of the hardest of some unseen items: the one that the model scores highest.
+
+    Parameters
+    ----------
+    n_candidates : int, default 8
+        How many are drawn, uniformly, and scored for each negative; >= 2.
+
+    Returns
+    -------
+    Sampler
+
+    Raises
+    ------
+    ValueError
+        If `n_candidates` is less than 2.
+
+    Examples
+    --------
+    >>> from tripletrec.sampling import dynamic
+    >>> dynamic(4).n_candidates
+    4
+    """
+    n = check_count(n_candidates, "n_candidates", 2)
+    return Sampler("dynamic", True, n_candidates=n, rule="hardest")
+
+
+def semi_hard(n_candidates: int = 8) -> Sampler:
+    """Return the sampler of the highest scored of some unseen items that score below the positive.
+
+    Where none does, the lowest scored is taken.
+
+    Parameters
+    ----------
+    n_candidates : int, default 8
+        How many are drawn, uniformly, and scored for each negative; >= 2.
+
+    Returns
+    -------
+    Sampler
+
+    Raises
+    ------
+    ValueError
+        If `n_candidates` is less than 2.
+
+    Examples
+    --------
+    >>> from tripletrec.sampling import semi_hard
+    >>> semi_hard().rule
+    'semi_hard'
+    """
+    n = check_count(n_candidates, "n_candidates", 2)
+    return Sampler("semi_hard", True, n_candidates=n, rule="semi_hard")
+
+
+def nearest(share: float = 0.5) -> Sampler:
+    """Return the sampler of items whose features are nearest to the positive's, by the cosine.
+
+    Parameters
+    ----------
+    share : float, default 0.5
+        From 0 to 1; the rest is drawn as by "unseen". Where the argument `negatives` of ``fit``
+        gives negatives, the nearest of the user's own is taken, else the nearest item that he is not
+        known to like.
+
+    Returns
+    -------
+    Sampler
+
+    Raises
+    ------
+    ValueError
+        If `share` is not from 0 to 1.
+
+    Examples
+    --------
+    >>> from tripletrec.sampling import nearest
+    >>> nearest(share=1.0).rule
+    'nearest'
+    """
+    return Sampler("nearest", True, share=check_share(share, "share", closed=True), rule="nearest")
+
+
 SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "uniform": lambda: UNIFORM,
     "unseen": lambda: UNSEEN,
@@ -147,10 +258,25 @@ SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "explicit": explicit,
 }
 
+HARD_SAMPLERS: dict[str, Callable[[], Sampler]] = {
+    "dynamic": dynamic,
+    "semi_hard": semi_hard,
+    "nearest": nearest,
+}
 
-def check_sampler(sampler: str | Sampler) -> Sampler:
-    """Return the `Sampler` that a user names or hands in; raise on an unknown name."""
-    return choose(sampler, SAMPLERS, Sampler, "sampler")
+
+def check_sampler(sampler: str | Sampler, hard: bool = False) -> Sampler:
+    """Return the `Sampler` that a user names or hands in; raise on an unknown name.
+
+    Hard ones are refused unless `hard`.
+    """
+    known = SAMPLERS | HARD_SAMPLERS if hard else SAMPLERS
+    chosen = choose(sampler, known, Sampler, "sampler")
+    if chosen.rule and not hard:
+        raise ValueError(
+            f"sampler {chosen.name!r} works in batches: it is for MLPMatcher and TwoTower"
+        )
+    return chosen
 
 
 @part
@@ -190,7 +316,8 @@ def _search(cumulative, first, last, target):
 
 
 @part
-def _propose(stream, attempt, items, first, last, cumulative):
+def propose(stream, attempt, items, first, last, cumulative):
+    """Return proposal number `attempt` from ``items[first:last]``."""
     if cumulative.shape[0] > 0:
         low, high = cumulative[first], cumulative[last]
         target = low + uniform(stream, attempt) * (high - low)
@@ -199,32 +326,23 @@ def _propose(stream, attempt, items, first, last, cumulative):
 
 
 @part
-def draw(
-    stream, user, items, first, last, cumulative, verified, indptr, indices, pairs, n_bits
-):  # fmt: skip
-    """Draw a negative for `user` from ``items[first:last]``; REFUSED if all proposals are known.
+def draw(stream, user, items, first, last, cumulative, verified, indptr, indices):
+    """Draw a negative for `user` from ``items[first:last]``; NONE_LEFT if he likes them all.
 
-    `pairs` is a filter (see `pair_bits`) in which every known pair of these users and items is
-    noted: where a proposal is not noted, no search is needed. Without a filter `n_bits` is 0.
+    A pure function of its arguments.
     """
-    drawn = REFUSED
     for attempt in range(_PROPOSALS):
-        item = _propose(stream, attempt, items, first, last, cumulative)
-        known = verified
-        if known and n_bits > 0:
-            word, mask = pair_bits(user, item, n_bits)
-            known = (pairs[word] & mask) != np.uint64(0)
-        if not (known and contains(indices, indptr[user], indptr[user + 1], item)):
-            drawn = item
-            break
-    return drawn
+        item = propose(stream, attempt, items, first, last, cumulative)
+        if not (verified and contains(indices, indptr[user], indptr[user + 1], item)):
+            return item
+    return _draw_rest(stream, user, items, first, last, cumulative, indptr, indices)
 
 
 @part
-def draw_rest(stream, user, items, first, last, cumulative, indptr, indices):
+def _draw_rest(stream, user, items, first, last, cumulative, indptr, indices):
     """Draw from all items of a stretch that `user` is not known to like; NONE_LEFT if there are none.
 
-    What `draw` leaves to it: exact, but it visits the whole stretch.
+    Exact, but it visits the whole stretch.
     """
     target = np.inf
     for _turn in range(2):  # first the sum of their weights, then where the running sum passes
@@ -244,15 +362,11 @@ def draw_rest(stream, user, items, first, last, cumulative, indptr, indices):
 
 @part
 def draw_given(
-    stream, user, given_indptr, given, share, items, cumulative, verified, indptr, indices, pairs
+    stream, user, given_indptr, given, share, items, cumulative, verified, indptr, indices
 ):
     """Draw, with probability `share`, one of the user's given negatives, else from all items."""
     n_given = given_indptr[user + 1] - given_indptr[user]
     if n_given > 0 and uniform(stream, 0) < share:
         return given[given_indptr[user] + below(stream, 1, n_given)]
-    rest = derive(stream, 2)
-    n_items = items.shape[0]
-    drawn = draw(rest, user, items, 0, n_items, cumulative, verified, indptr, indices, pairs, 0)
-    if drawn == REFUSED:
-        drawn = draw_rest(rest, user, items, 0, n_items, cumulative, indptr, indices)
-    return drawn
+    rest, n_items = derive(stream, 2), items.shape[0]
+    return draw(rest, user, items, 0, n_items, cumulative, verified, indptr, indices)

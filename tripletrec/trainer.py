@@ -10,8 +10,8 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,15 @@ from tqdm.auto import tqdm
 
 from tripletrec.interactions import Interactions
 from tripletrec.kernels import build_epoch, build_preparation
-from tripletrec.losses import Loss
+from tripletrec.losses import ListLoss, Loss
 from tripletrec.optimizers import Optimizer
+from tripletrec.rates import Schedule, constant
 from tripletrec.sampling import Sampler
 from tripletrec.schedule import drawn_schedule, given_schedule, n_blocks
 from tripletrec.scorers import Scorer
+from tripletrec.stagnation import Watchman
 
-__all__ = ["Factors", "Outcome", "Plan", "Record", "Training", "train"]
+__all__ = ["Factors", "Outcome", "Plan", "Record", "Trainable", "Training", "train"]
 
 _LANES_OF_FLOATS = 16  # factors are padded to whole cache lines
 _FILTER_WORDS = 2**14  # of known pairs, while the negatives of a stratum are drawn: 128 KiB
@@ -43,7 +45,6 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-_NO_PAIRS = np.empty(0, np.uint64)
 _NOTHING = (_read_only(np.zeros(1, np.int64)), _read_only(np.empty(0, np.int32)))
 
 
@@ -59,7 +60,7 @@ class Plan(NamedTuple):
     """All that one fit depends on; see `tripletrec.MatrixFactorization` for the meaning of each."""
 
     n_factors: int
-    loss: Loss
+    loss: Loss | ListLoss
     scorer: Scorer
     optimizer: Optimizer
     sampler: Sampler
@@ -69,6 +70,12 @@ class Plan(NamedTuple):
     n_negatives: int
     init_scale: float
     seed: int
+    schedule: Schedule = constant()
+    n_epochs: int = 1
+
+    def rate_at(self, epochs: float) -> float:
+        """Return the learning rate after so many epochs."""
+        return self.learning_rate * self.schedule.factor(min(1.0, epochs / self.n_epochs))
 
 
 class Training:
@@ -118,10 +125,12 @@ class Training:
             start = random.standard_normal((table.shape[0], plan.n_factors), dtype=np.float32)
             table[:, 0, : plan.n_factors] = start * np.float32(plan.init_scale)
         self._clocks = tuple(
-            np.tile(np.float32(optimizer.clocks), (n, 1)) for n in (data.n_users, data.n_items)
+            np.tile(np.array(optimizer.clocks, np.float32), (n, 1)) for n in (data.n_users, data.n_items)
         )
         far = self._users.nbytes + self._items.nbytes > _CACHE_BYTES
         loss, scorer = plan.loss, plan.scorer
+        if isinstance(loss, ListLoss):
+            raise TypeError(f"loss {loss.name!r} is not one of triplets")
         self._epoch = build_epoch(
             loss.value, loss.slope, scorer.score, scorer.coefficients, scorer.gradient,
             optimizer.step, optimizer.update, width, far,
@@ -199,6 +208,7 @@ class Training:
             epoch, loss, train_auc, n_triplets, n_without_negative, seconds.
         """
         started = time.perf_counter()
+        self._rate = self.plan.rate_at(number - 0.5)
         # Streams of their own for users, items, placing and drawing, in every epoch of every seed.
         keys = np.random.SeedSequence((self.plan.seed, number)).generate_state(4, np.uint64)
         bounds, catalogue, item_bounds = self._prepare(keys)
@@ -217,7 +227,7 @@ class Training:
             "seconds": time.perf_counter() - started,
         }
 
-    def _prepare(self, keys: NDArray[np.uint64]) -> tuple[Any, Any, Any]:
+    def _prepare(self, keys: NDArray[Any]) -> tuple[Any, Any, Any]:
         """Partition users and items, and bucket the positives (with given negatives: triplets)."""
         schedule, plan, kernels = self.schedule, self.plan, self._kernels
         users, user_bounds, _ = self._divide(self._user_ranking, schedule.n_user_blocks, keys[0])
@@ -235,12 +245,11 @@ class Training:
                     first, last, keys[2], users, user_bounds, item_block, schedule.stratum,
                     self._known, self._weights, self._given, catalogue, plan.sampler.share,
                     plan.sampler.verified, plan.n_negatives, starts, sizes, self._triplets,
-                    _NO_PAIRS,
                 )  # fmt: skip
 
             self._spread(task, 0, schedule.n_user_blocks, loads)
 
-        visit(kernels.count)
+        visit(kernels.tally)
         np.cumsum(sizes, out=starts[1:])
         sizes[:] = 0
         visit(kernels.place)
@@ -258,7 +267,13 @@ class Training:
         plan = self.plan
         last = first + self.schedule.n_lanes
         users, positives, given, weights = self._triplets
-        real = np.float32
+        with np.errstate(over="ignore"):  # of a step beyond float32 the error of training tells
+            (rate,), l2, loss_parameters, step_parameters = (
+                tuple(map(np.float32, numbers))
+                for numbers in (
+                    (self._rate,), plan.l2, plan.loss.parameters, plan.optimizer.parameters
+                )
+            )  # fmt: skip
 
         def task(a: int, b: int) -> None:
             negatives, offset = given, 0
@@ -268,14 +283,13 @@ class Training:
                 self._kernels.draw(
                     a, b, key, bounds, self.schedule.item_block, item_bounds, self._known,
                     catalogue, plan.sampler.verified, plan.n_negatives, users, positives,
-                    np.empty(_FILTER_WORDS, np.uint64), negatives,
+                    np.empty(_FILTER_WORDS, np.uint64), np.empty(len(negatives) + 1, np.int64),
+                    negatives,
                 )  # fmt: skip
             self._epoch(
                 a, b, bounds, (users, positives, negatives, weights), offset, self._n_each,
                 self._users, self._clocks[0], self._items, self._clocks[1], self._biases,
-                plan.item_bias, real(plan.learning_rate), tuple(map(real, plan.l2)),
-                tuple(map(real, plan.loss.parameters)),
-                tuple(map(real, plan.optimizer.parameters)), totals,
+                plan.item_bias, rate, l2, loss_parameters, step_parameters, totals,
             )  # fmt: skip
 
         self._spread(task, first, last, np.diff(bounds[first : last + 1]))
@@ -287,8 +301,26 @@ def _table(n_rows: int, width: int, optimizer: Optimizer) -> Float32:
     flat = np.zeros(math.prod(shape) + _LANES_OF_FLOATS, np.float32)
     skip = -flat.ctypes.data % 64 // flat.itemsize
     table = flat[skip : skip + math.prod(shape)].reshape(shape)
-    table[:, 1:] = np.float32(optimizer.memories)[:, None]
+    table[:, 1:] = np.array(optimizer.memories, np.float32)[:, None]
     return table
+
+
+class Trainable(Protocol):
+    """What `train` needs of a state of training; `Training` is one."""
+
+    @property
+    def plan(self) -> Any:
+        """At least ``learning_rate``, for the advice after divergence."""
+
+    @property
+    def factors(self) -> Any:
+        """The arrays that are learnt, as they stand."""
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Keep threads alive for a run of epochs."""
+
+    def run_epoch(self, number: int) -> Record:
+        """Run epoch `number`, from 1; the record has at least "loss"."""
 
 
 class Outcome(NamedTuple):
@@ -301,7 +333,7 @@ class Outcome(NamedTuple):
 
 
 def train(
-    training: Training,
+    training: Trainable,
     n_epochs: int,
     *,
     watch: Callable[[Record, Factors], bool],
@@ -313,7 +345,7 @@ def train(
 
     Parameters
     ----------
-    training : Training
+    training : Trainable
     n_epochs : int
         At most so many.
     watch : callable
@@ -339,18 +371,20 @@ def train(
     """
     kept: tuple[Factors, list[Record], int] | None = None
     best, history = -math.inf, list[Record]()
+    watchman = Watchman(training.plan.learning_rate)
     bar = tqdm(total=n_epochs, disable=not verbose, desc="training", unit="epoch")
     try:
         with bar, training.threads():
             for number in range(1, n_epochs + 1):
                 record = training.run_epoch(number)
                 _check_finite(record["loss"], training, number)
+                watchman.look(record)
                 stop = watch(record, training.factors)
                 history = [*history, record]
-                better = patience is None or record[metric] > best
-                if better or kept is None:
-                    best = record[metric] if patience is not None else best
-                    copies = Factors(*(each.copy() for each in training.factors))
+                quality = record[metric] if metric is not None else math.nan
+                if kept is None or patience is None or quality > best:
+                    best = quality
+                    copies = _copied(training.factors)
                     kept = copies, history, number  # one assignment: Ctrl-C sees all or nothing
                 else:
                     kept = kept[0], history, kept[2]
@@ -363,14 +397,20 @@ def train(
             raise
         return Outcome(*kept, interrupt)
     if kept is None:
-        raise AssertionError("n_epochs is at least 1")
-    _check_finite(math.fsum(float(np.sum(each)) for each in kept[0]), training, kept[2])
+        raise ValueError(f"n_epochs must be at least 1, got {n_epochs}")
     return Outcome(*kept, None)
 
 
-def _check_finite(value: float, training: Training, number: int) -> None:
-    if not math.isfinite(value):
+def _copied(factors: Any) -> Any:
+    copies = [each.copy() for each in factors]
+    return Factors(*copies) if isinstance(factors, Factors) else tuple(copies)
+
+
+def _check_finite(loss: float, training: Trainable, number: int) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = [float(np.sum(each)) for each in training.factors]  # losses are of before the steps
+    if not all(map(math.isfinite, [loss, *sums])):
         raise FloatingPointError(
-            f"training diverged in epoch {number}: the loss is not finite; try a learning_rate "
-            f"below {training.plan.learning_rate:g}, or more L2"
+            f"training diverged in epoch {number}: the loss or a factor is not finite; try a "
+            f"learning_rate below {training.plan.learning_rate:g}, or more L2"
         )

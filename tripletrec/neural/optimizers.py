@@ -155,6 +155,14 @@ class Adagrad(Optimizer):
         Added under the root: 1e-7 in Keras 3, 1e-6 in Keras 0.3 and 1.
     l2 : float, default=0.0
         Penalty ``l2 * sum(w ** 2)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w, g = np.ones(2, np.float32), np.array([2, 0], np.float32)
+    >>> Adagrad(0.5, initial=0.0).update([w], [g])  # the first step has the length of the rate
+    >>> w.round(3)
+    array([0.5, 1. ], dtype=float32)
     """
 
     _step = staticmethod(_adagrad_step)
@@ -189,6 +197,14 @@ class Adam(Optimizer):
     l2 : float, default=0.0
         Penalty ``l2 * sum(w ** 2)``; it passes through the moments, so a weight that has no other
         gradient moves by up to η per batch however small `l2` is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w, g = np.ones(2, np.float32), np.array([2, 0], np.float32)
+    >>> Adam(0.5).update([w], [g])  # the first step has the length of the rate
+    >>> w.round(3)
+    array([0.5, 1. ], dtype=float32)
     """
 
     _memories = (0.0, 0.0)

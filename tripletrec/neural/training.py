@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec.neural.optimizers import Optimizer
+from tripletrec.neural.patient import PatientAdam
 
 __all__ = ["Model", "train_epoch"]
 
@@ -39,7 +40,8 @@ def train_epoch(
     model : Model
         For instance a `TripletModel`; trained in place.
     optimizer : Optimizer
-        Moves all of the model's parameters after each batch.
+        Moves all of the model's parameters after each batch. `PatientAdam` needs a model that tells
+        which rows of its parameters a batch meets, ``model.met_by(*batch)``.
     columns : sequence of arrays of one length
         The examples, for triplets ``(users, positives, negatives)``.
     batch_size : int
@@ -56,15 +58,35 @@ def train_epoch(
     ------
     FloatingPointError
         If the loss is NaN or infinite at the end of the epoch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tripletrec.neural import SGD, Embedding, TripletModel
+    >>> users, items = Embedding(np.ones((1, 2))), Embedding(np.array([[2.0, 0.0], [0.0, 1.0]]))
+    >>> model = TripletModel(users, items, "hinge")
+    >>> liked_the_second = np.array([0]), np.array([1]), np.array([0])
+    >>> rng = np.random.default_rng(0)
+    >>> [round(train_epoch(model, SGD(0.1), liked_the_second, 1, rng), 2) for _ in range(2)]
+    [2.0, 1.12]
     """
     n_examples = len(columns[0])
     order = rng.permutation(n_examples)
     shuffled = [column[order] for column in columns]
     total = 0.0
+    parameters, gradients = model.parameters, model.gradients
     for start in range(0, n_examples, batch_size):
         batch = [column[start : start + batch_size] for column in shuffled]
-        total += model.backward(*batch) * len(batch[0])
-        optimizer.update(model.parameters, model.gradients)
+        if isinstance(optimizer, PatientAdam):
+            rows = model.met_by(*batch)  # type: ignore[attr-defined]
+            optimizer.catch_up(parameters, rows)
+            total += model.backward(*batch) * len(batch[0])
+            optimizer.update(parameters, gradients, rows)
+        else:
+            total += model.backward(*batch) * len(batch[0])
+            optimizer.update(parameters, gradients)
+    if isinstance(optimizer, PatientAdam):
+        optimizer.settle(parameters)
     if not math.isfinite(total):
         raise FloatingPointError("the loss is not finite: try a smaller learning_rate")
     return total / n_examples

@@ -89,6 +89,15 @@ class TripletModel:
     ----------
     parameters, gradients : list of arrays
         Those of both tables.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tripletrec.neural import Embedding
+    >>> users, items = Embedding(np.ones((1, 2))), Embedding(np.array([[2.0, 0.0], [0.0, 1.0]]))
+    >>> model = TripletModel(users, items, "hinge")
+    >>> float(model.loss([0, 0], [0, 1], [1, 0]))
+    1.0
     """
 
     def __init__(self, users: Embedding, items: Embedding, loss: str, scorer: str = "dot") -> None:
@@ -117,6 +126,10 @@ class TripletModel:
         self.items.backward(positives, in_p)
         self.items.backward(negatives, in_n)
         return float(values.mean())
+
+    def met_by(self, users: Array, positives: Array, negatives: Array) -> list[Array | None]:
+        """Return for each parameter the rows that a batch meets; only for tables without bias."""
+        return [users, np.concatenate([positives, negatives])]
 
     def _factors(self, *triplets: Array) -> tuple[list[Array], list[Array]]:
         layers = (self.users, self.items, self.items)

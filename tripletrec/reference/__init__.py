@@ -5,18 +5,23 @@
 `format_report` prints the comparison. On the command line: ``tripletrec reproduce``.
 """
 
+from tripletrec.reference.native import NATIVE, SECTIONS, Native, train_native
 from tripletrec.reference.replica import Task, draw_negatives, train_replica, training_task
 from tripletrec.reference.report import format_report, reproduce
 from tripletrec.reference.systems import SYSTEMS, Recipe, ReferenceSystem
 
 __all__ = [
+    "NATIVE",
+    "SECTIONS",
     "SYSTEMS",
+    "Native",
     "Recipe",
     "ReferenceSystem",
     "Task",
     "draw_negatives",
     "format_report",
     "reproduce",
+    "train_native",
     "train_replica",
     "training_task",
 ]

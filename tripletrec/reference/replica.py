@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._blas import one_blas_thread
 from tripletrec._checks import check_count
 from tripletrec.evaluation import full_auc
 from tripletrec.interactions import Interactions
 from tripletrec.neural import Adagrad, Adam, Embedding, Optimizer, TripletModel, train_epoch
+from tripletrec.neural.patient import PatientAdam
 from tripletrec.neural.embedding import glorot_uniform, uniform
 from tripletrec.neural.triplets import scale_rows
+from tripletrec.reference.perceptron import PerceptronModel
 from tripletrec.reference.systems import SYSTEMS, Recipe
 
 if TYPE_CHECKING:
@@ -94,6 +97,17 @@ def training_task(recipe: Recipe, protocol: str, data: MovieLens, rng: np.random
         What `tripletrec.datasets.fetch_movielens_100k` returns.
     rng : numpy.random.Generator
         Chooses which ratings of 3 top up the low ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.fetch_movielens_100k()  # doctest: +SKIP
+    >>> rng = np.random.default_rng(0)
+    >>> recipe = tr.reference.SYSTEMS["K1"].recipe
+    >>> task = tr.reference.training_task(recipe, "AUC-A", data, rng)  # doctest: +SKIP
+    >>> len(task.users)  # doctest: +SKIP
+    49906
     """
     train, test = data.train, data.test
     low_items, low_bounds = np.empty(0, np.int32), np.zeros(train.n_users + 1, np.int64)
@@ -102,11 +116,11 @@ def training_task(recipe: Recipe, protocol: str, data: MovieLens, rng: np.random
         low_items, low_bounds = _low_ratings(data, recipe.negatives == "low-own", rng)
         if recipe.negatives == "low-own":  # who has none cannot train
             train = train[np.diff(low_bounds)[train.rows] > 0]
-    exclude = _known_and_first_item(data.train) if protocol == "AUC-B" else None
+    exclude = known_and_first_item(data.train) if protocol == "AUC-B" else None
     return Task(train.rows, train.indices, train.shape, test, exclude, low_items, low_bounds)
 
 
-def _known_and_first_item(train: Interactions) -> Interactions:
+def known_and_first_item(train: Interactions) -> Interactions:
     """Return the training positives and, for every user, item 0, which does not exist."""
     everyone = np.arange(train.n_users)
     users = np.concatenate([train.rows, everyone])
@@ -168,6 +182,17 @@ def draw_negatives(
         Source of all draws.
     n : int, optional
         Number of uniform negatives if not one per training positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.fetch_movielens_100k()  # doctest: +SKIP
+    >>> rng = np.random.default_rng(0)
+    >>> recipe = tr.reference.SYSTEMS["K1"].recipe
+    >>> task = tr.reference.training_task(recipe, "AUC-A", data, rng)  # doctest: +SKIP
+    >>> tr.reference.draw_negatives(recipe, task, rng).shape  # doctest: +SKIP
+    (49906,)
     """
     n_positives = len(task.users) if n is None else n
     if recipe.negatives in ("fresh", "once"):
@@ -180,18 +205,20 @@ def draw_negatives(
 
 def build_model(
     recipe: Recipe, shape: tuple[int, int], rng: np.random.Generator
-) -> tuple[TripletModel, Optimizer]:
+) -> tuple[TripletModel | PerceptronModel, Optimizer]:
     """Return the untrained model of a system and its optimizer.
 
     The items' bias of K2 is left out: positive and negative share it, so it cancels in every
     score difference and never moves.
     """
+    if recipe.scorer == "perceptron":
+        return PerceptronModel(recipe, shape, rng), PatientAdam(epsilon=recipe.epsilon)
     start = glorot_uniform if recipe.bias else uniform
     U, V = (start(rng, (n_rows, recipe.n_factors)) for n_rows in shape)
     bias = np.zeros(recipe.n_factors, np.float32) if recipe.bias else None
     model = TripletModel(Embedding(U, bias), Embedding(V), recipe.loss, recipe.scorer)
     if recipe.optimizer == "adam":
-        return model, Adam(l2=recipe.l2)
+        return model, Adam(l2=recipe.l2, epsilon=recipe.epsilon)
     return model, Adagrad(0.1, initial=0.0, epsilon=1e-6, l2=recipe.l2)
 
 
@@ -241,21 +268,28 @@ def train_replica(
     task = training_task(recipe, SYSTEMS[system].protocol, data, rng)
     model, optimizer = build_model(recipe, task.shape, rng)
     test_triplets = _test_triplets(recipe, task, rng)
-    run = Run(auc_before=task.auc(model.users.table, model.items.table, recipe.scorer))
+    run = Run(auc_before=_auc(task, model, recipe))
     negatives = draw_negatives(recipe, task, rng)
     for epoch in range(n_epochs):
         if epoch > 0 and recipe.negatives != "once":
             negatives = draw_negatives(recipe, task, rng)
         started = time.perf_counter()
         triplets = (task.users, task.positives, negatives)
-        run.loss.append(train_epoch(model, optimizer, triplets, recipe.batch_size, rng))
+        with one_blas_thread():
+            run.loss.append(train_epoch(model, optimizer, triplets, recipe.batch_size, rng))
         run.seconds.append(time.perf_counter() - started)
-        run.auc.append(task.auc(model.users.table, model.items.table, recipe.scorer))
-        if test_triplets:
+        run.auc.append(_auc(task, model, recipe))
+        if test_triplets and isinstance(model, TripletModel):
             run.test_loss.append(model.loss(*test_triplets))
         if on_epoch is not None:
             on_epoch(run)
     return run
+
+
+def _auc(task: Task, model: TripletModel | PerceptronModel, recipe: Recipe) -> float:
+    if isinstance(model, PerceptronModel):
+        return full_auc(model.score_function(), task.test, task.exclude, n_jobs=1)
+    return task.auc(model.users.table, model.items.table, recipe.scorer)
 
 
 def _recipe(system: str) -> Recipe:

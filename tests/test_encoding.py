@@ -1,0 +1,106 @@
+"""Features: what columns are recognised as, unknown categories, missing columns, bad input."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from tripletrec.encoding import align, encode, groups_of, learn_encoding
+
+FRAME = pd.DataFrame(
+    {
+        "kind": ["a", "b", "a", "b", "rare"],
+        "genres": [["x", "y"], ["y"], [], ["x", "z"], None],
+        "price": [1.0, 2.0, 3.0, np.nan, 2.0],
+        "new": [True, False, True, False, True],
+        "year": pd.array([0, 1, None, 1, 0], dtype="Int64"),
+    }
+)
+ALL = np.arange(5)
+
+
+def test_columns_are_recognised():
+    encoding = learn_encoding(FRAME, ALL, "features")
+    kinds = [each["kind"] for each in encoding["columns"]]
+    assert kinds == ["categorical", "several", "number", "flag", "flag"]
+    assert encoding["columns"][0]["categories"] == ["a", "b"]
+    assert encoding["columns"][1]["categories"] == ["x", "y"]
+    rows = encode(encoding, FRAME, "features").toarray()
+    assert rows[:, :3].tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert rows[:, 3:6].tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0], [1, 0, 1], [0, 0, 1]]
+    price = np.array([1.0, 2.0, 3.0, 2.0, 2.0])
+    expected = (price - 2.0) / np.std([1, 2, 3, 2])
+    np.testing.assert_allclose(rows[:, 6], expected, rtol=1e-6)
+    assert rows[:, 7].tolist() == [1, 0, 1, 0, 1]
+    assert rows[:, 8].tolist() == [0, 1, 0, 1, 0]
+    assert groups_of(encoding).tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_new_categories_are_unknown_and_new_columns_ignored():
+    encoding = learn_encoding(FRAME, ALL, "features")
+    new = FRAME.iloc[:2].assign(kind=["never", None], other=1)[::-1]
+    rows = encode(encoding, new, "features").toarray()
+    assert rows[:, :3].tolist() == [[0, 0, 1], [0, 0, 1]]
+
+
+def test_only_the_rows_of_training_teach():
+    encoding = learn_encoding(FRAME, np.array([0, 1, 2]), "features")
+    assert encoding["columns"][0]["categories"] == ["a"]
+    assert encoding["columns"][2]["mean"] == 2.0
+
+
+@pytest.mark.parametrize("dtype", ["category", "string", object])
+def test_categories_of_any_dtype(dtype):
+    frame = pd.DataFrame({"c": pd.Series(["u", "v", "u", "v"]).astype(dtype)})
+    rows = encode(learn_encoding(frame, np.arange(4), "f"), frame, "f").toarray()
+    assert rows.tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0]]
+    numbers = pd.DataFrame({"c": pd.Series([7, 8, 7, 8]).astype("category")})
+    rows = encode(learn_encoding(numbers, np.arange(4), "f"), numbers, "f").toarray()
+    assert rows.tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0]]
+
+
+def test_matrices_are_taken_as_they_are():
+    matrix = np.array([[0.0, 2.0], [-1.0, 0.0]])
+    for given in (matrix, sp.coo_matrix(matrix), sp.csc_array(matrix), matrix.tolist()):
+        encoding = learn_encoding(align(given, None, np.ones(2, bool), "f"), np.arange(2), "f")
+        assert (encode(encoding, given, "f").toarray() == matrix).all()
+    with pytest.raises(ValueError, match="f must have 2 columns, got 3"):
+        encode(encoding, np.ones((1, 3)), "f")
+
+
+def test_rows_are_found_by_id():
+    frame = pd.DataFrame({"c": [1.0, 2.0, 3.0]}, index=["x", "y", "z"])
+    ids, used = np.array(["z", "q", "x"]), np.array([True, False, True])
+    aligned = align(frame, ids, used, "f")
+    assert aligned["c"].tolist()[::2] == [3.0, 1.0] and np.isnan(aligned["c"].iloc[1])
+    with pytest.raises(ValueError, match="1 are missing from its index, the first is 'q'"):
+        align(frame, ids, np.ones(3, bool), "f")
+    with pytest.raises(ValueError, match="'x' twice"):
+        align(frame.set_axis(["x", "x", "z"]), ids, used, "f")
+    with pytest.raises(ValueError, match="must have 3 rows, got 2"):
+        align(np.ones((2, 2)), None, used, "f")
+
+
+@pytest.mark.parametrize(
+    ("features", "kind", "message"),
+    [
+        (np.ones(3), ValueError, "two-dimensional"),
+        (np.full((3, 1), np.nan), ValueError, "finite"),
+        (np.array([["a"]] * 3), TypeError, "real numbers"),
+        (pd.DataFrame({"c": pd.date_range("2020", periods=3)}), TypeError, "column 'c' of f"),
+        (pd.DataFrame({"c": [1.0, np.inf, 0.0]}), ValueError, "column 'c' of f must be finite"),
+    ],
+)
+def test_bad_features(features, kind, message):
+    with pytest.raises(kind, match=message):
+        learn_encoding(align(features, None, np.ones(3, bool), "f"), np.arange(3), "f")
+
+
+def test_missing_columns_and_other_kinds():
+    encoding = learn_encoding(FRAME, ALL, "features")
+    with pytest.raises(ValueError, match="lacks the columns 'kind', 'price'"):
+        encode(encoding, FRAME.drop(columns=["kind", "price"]), "features")
+    with pytest.raises(TypeError, match="must be a DataFrame"):
+        encode(encoding, np.ones((2, 9)), "features")
+    with pytest.raises(ValueError, match="column 'price' of features must hold numbers"):
+        encode(encoding, FRAME.assign(price=["a"] * 5), "features")

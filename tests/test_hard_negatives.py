@@ -1,0 +1,86 @@
+"""The nearest negatives by features, and the samplers of hard negatives."""
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+from tripletrec import hard_negatives, sampling
+from tripletrec.hard_negatives import nearest_negatives
+
+
+def naive_nearest(known, features, allowed):
+    """For each positive, by user: the allowed item of the highest cosine, the lowest of equals."""
+    length = np.linalg.norm(features, axis=1)
+    unit = (features / np.where(length > 0, length, 1.0)[:, None]).astype(np.float32)
+    found = []
+    for user, item in np.argwhere(known):
+        best = [(-round(float(unit[item] @ unit[j]), 4), j) for j in np.flatnonzero(allowed[user])]
+        found.append(min(best)[1] if best else -1)
+    return found
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_nearest_equals_a_loop(given, monkeypatch):
+    rng = np.random.default_rng()
+    monkeypatch.setattr(hard_negatives, "_BLOCK", 60)  # several blocks
+    known = rng.random((8, 20)) < 0.3
+    features = rng.integers(0, 2, (20, 5)).astype(float)
+    dislikes = (rng.random((8, 20)) < 0.2) & ~known
+    dislikes[0] = False
+    found = nearest_negatives(known, features, dislikes if given else None, n_neighbors=20)
+    assert found.tolist() == naive_nearest(known, features, dislikes if given else ~known)
+
+
+def test_nearest_gives_up_beyond_its_neighbours():
+    known = np.array([[1, 1, 0]])
+    assert nearest_negatives(known, np.eye(3), n_neighbors=1).tolist() == [-1, -1]
+    assert nearest_negatives(known, np.eye(3)).tolist() == [2, 2]
+
+
+def test_bad_input():
+    known = np.array([[1, 1, 0]])
+    with pytest.raises(ValueError, match="item_features must have 3 rows, got 2"):
+        nearest_negatives(known, np.eye(2))
+    with pytest.raises(ValueError, match=r"dislikes must have shape \(1, 3\)"):
+        nearest_negatives(known, np.eye(3), np.ones((2, 3)))
+    with pytest.raises(ValueError, match="n_neighbors"):
+        nearest_negatives(known, np.eye(3), n_neighbors=0)
+    for make in (sampling.dynamic, sampling.semi_hard):
+        with pytest.raises(ValueError, match="n_candidates must be an integer >= 2"):
+            make(1)
+    with pytest.raises(ValueError, match="share"):
+        sampling.nearest(1.5)
+
+
+def test_factor_models_refuse_them(small):
+    for sampler in ("dynamic", sampling.semi_hard(4)):
+        with pytest.raises(ValueError, match="sampler"):
+            tr.MatrixFactorization(sampler=sampler).fit(small)
+    with pytest.raises(ValueError, match="needs item features"):
+        tr.MLPMatcher(sampler="nearest").fit(small)
+
+
+@pytest.mark.parametrize("kind", [tr.MLPMatcher, tr.TwoTower])
+def test_hard_negatives_are_hard(kind, small, tmp_path):
+    """Of a model that knows nothing and learns nothing half of the triplets are in the right order."""
+    right = {}
+    settings = {"n_epochs": 1, "learning_rate": 1e-9, "init_scale": 1.0, "random_state": 1}
+    for sampler in (sampling.UNSEEN, sampling.dynamic(8), sampling.semi_hard(8)):
+        model = kind(sampler=sampler, **settings)
+        if kind is tr.MLPMatcher:
+            model.set_params(dropout=0.0)
+        right[sampler.name] = model.fit(small).history_[0]["train_auc"]
+        model.save(tmp_path / "model")
+        assert tr.load(tmp_path / "model").get_params() == model.get_params()
+    assert 0.4 < right["unseen"] < 0.6
+    assert right["dynamic"] < 0.25  # the positive must be the best of nine
+    assert right["semi_hard"] > 0.75  # the positive must not be the worst of nine
+
+
+def test_nearest_in_training(small):
+    rng = np.random.default_rng(0)
+    items = rng.integers(0, 2, (small.n_items, 4)).astype(np.float32)
+    model = tr.TwoTower(sampler=sampling.nearest(1.0), n_epochs=2)
+    assert model.fit(small, item_features=items).history_[-1]["n_triplets"] == small.nnz
+    with pytest.raises(ValueError, match="needs features"):
+        model.fit(small)

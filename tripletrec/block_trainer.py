@@ -1,0 +1,279 @@
+r"""Training by blocks of users: list-wise losses, whose work is mostly matrix products.
+
+An epoch deals the users with positives into blocks at random. A block scores its users against
+candidates that they share: all items, or a random sample of them. With U the rows of the users and V
+those of the candidates (both scaled to length one with the scorer "cosine"), b the biases and τ the
+temperature, the work on it is
+
+.. math:: E = f(U V^T / \tau + b), \qquad \nabla_U = E' V, \qquad \nabla_V = E'^T U,
+
+where f is the loss' `spread` and E' is E with each row multiplied by a factor, which the products
+absorb. So a user's softmax serves all of the user's positives, and no score is looked at twice.
+
+The candidates are cut up into pieces whose borders depend on the data alone. Two passes go over the
+pieces, on any number of threads: the first makes E and E V of each, the second, once the row sums are
+known, the items' gradients and their update. A sum over pieces is taken in their order, by one
+thread. So the same seed gives the same bits at any `n_jobs`. There is never more than one block of
+scores.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._blas import one_blas_thread
+from tripletrec._team import Team
+from tripletrec.block_kernels import build_block, build_candidates
+from tripletrec.interactions import Interactions
+from tripletrec.listwise import ListLoss
+from tripletrec.scorers import COSINE
+from tripletrec.trainer import _LANES_OF_FLOATS, Factors, Plan, Record, _read_only, _table
+
+__all__ = ["BlockTraining"]
+
+_PIECE_SCORES = 2**17  # scores in a piece, 512 KiB: they stay in a core's cache between the passes
+_LEAST_PIECE, _MOST_PIECE = 256, 4096
+
+Float32 = NDArray[np.float32]
+
+
+class BlockTraining:
+    """The state of one fit of a list-wise loss; see `tripletrec.trainer.train` for who runs it.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its loss is a `ListLoss`.
+    interactions : Interactions
+        The positives.
+    weights : float32 array of shape (nnz,) or None
+        Weight of each positive.
+    n_negatives : int or None
+        Candidates of a block; None: all items.
+    batch_size : int
+        Users of a block.
+    dropout : float
+        Share of the factors of a user that are left out when it is learnt from.
+    n_jobs : int
+        Threads, >= 1.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        interactions: Interactions,
+        weights: Float32 | None,
+        n_negatives: int | None,
+        batch_size: int,
+        dropout: float,
+        n_jobs: int,
+    ) -> None:
+        self.plan = plan
+        self._loss: ListLoss = plan.loss  # type: ignore[assignment]
+        self._dropout = dropout
+        self._team = Team(n_jobs)
+        self._known = (_read_only(interactions.indptr), _read_only(interactions.indices))
+        self._weights = _read_only(np.empty(0, np.float32) if weights is None else weights)
+        self._mass = float(interactions.nnz if weights is None else weights.sum(dtype=np.float64))
+        counts = np.diff(interactions.indptr)
+        self._users_with_positives = np.flatnonzero(counts).astype(np.int32)
+        self._n_rows = min(batch_size, len(self._users_with_positives))
+        self._make_tables(interactions)
+        self._make_candidates(interactions, n_negatives)
+        self._make_scratch(int(np.sort(counts)[-self._n_rows :].sum()))
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Keep the threads alive for a run of epochs."""
+        return self._team.threads()
+
+    @property
+    def factors(self) -> Factors:
+        """The factors as they stand; the biases in units of the score."""
+        n_factors = self.plan.n_factors
+        return Factors(
+            self._users[:, 0, :n_factors],
+            self._items[:, 0, :n_factors],
+            self._biases[:, 0, 0] * np.float32(self._loss.temperature),
+        )
+
+    def _make_tables(self, data: Interactions) -> None:
+        plan, optimizer, loss = self.plan, self.plan.optimizer, self._loss
+        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(plan.seed)))
+        width = -(-plan.n_factors // _LANES_OF_FLOATS) * _LANES_OF_FLOATS
+        self._width = width
+        self._users = _table(data.n_users, width, optimizer)
+        self._items = _table(data.n_items, width, optimizer)
+        self._biases = _table(data.n_items, 1, optimizer)
+        for table in (self._users, self._items):
+            start = random.standard_normal((table.shape[0], plan.n_factors), dtype=np.float32)
+            table[:, 0, : plan.n_factors] = start * np.float32(plan.init_scale)
+        # A user without positives has no taste to speak of: what is left is the biases.
+        self._users[np.diff(data.indptr) == 0, 0] = 0.0
+        self._clocks = tuple(
+            np.tile(np.float32(optimizer.clocks), (n, 1)) for n in (data.n_users, data.n_items)
+        )
+        self._kernels = build_block(
+            loss.spread, loss.fold, optimizer.step, optimizer.update, plan.scorer is COSINE, width
+        )
+
+    def _make_candidates(self, data: Interactions, n_negatives: int | None) -> None:
+        self._n_items = data.n_items
+        self._all = n_negatives is None
+        self._n_candidates = data.n_items if n_negatives is None else n_negatives
+        counts = np.bincount(data.indices, minlength=data.n_items)
+        self._cumulative = self.plan.sampler.cumulative(counts)
+        self._choose = build_candidates()
+
+    def _make_scratch(self, n_pairs: int) -> None:
+        n_rows, width = self._n_rows, self._width
+        n_slots = min(self._n_items, self._n_candidates + n_pairs)
+        most = max(_LEAST_PIECE, min(_MOST_PIECE, _PIECE_SCORES // n_rows))
+        n_pieces = -(-self._n_candidates // most)
+        # Pieces of about one size, so that threads end together; whole cache lines.
+        self._piece = -(-self._n_candidates // (n_pieces * 16)) * 16
+        real, whole = np.float32, np.int32
+        self._items_of_block = (
+            np.arange(n_slots, dtype=whole), np.zeros((n_slots, width), real),
+            np.zeros(n_slots, real), np.zeros(n_slots, real), np.ones(n_slots, real),
+        )  # fmt: skip
+        self._slot_of = np.arange(self._n_items, dtype=whole) if self._all else np.full(
+            self._n_items, -1, whole
+        )  # fmt: skip
+        self._pairs = (
+            np.zeros(n_pairs, whole), np.zeros(n_pairs, whole), np.zeros(n_pairs, real),
+            *(np.zeros(n_pairs) for _ in range(3)), np.zeros(n_rows + 1, np.int64),
+            np.zeros(n_pairs, whole), np.zeros(n_slots + 1, np.int64),
+        )  # fmt: skip
+        self._pieces = (
+            np.zeros((n_pieces, n_rows, self._piece), real), np.zeros((n_pieces, n_rows), real),
+            np.zeros((n_pieces, n_rows), real), np.zeros((n_pieces, n_rows, width), real),
+        )  # fmt: skip
+        self._coefficients = np.zeros((n_pieces, n_rows), real)
+        self._item_gradients = np.zeros((n_slots, width), real), np.zeros(n_slots, real)
+        self._users_of_block = (
+            np.ones((n_rows, width), real), np.zeros((n_rows, width), real), np.zeros(n_rows, real),
+        )  # fmt: skip
+        self._user_gradients = np.zeros((n_rows, width), real)
+
+    def run_epoch(self, number: int) -> Record:
+        """Learn from every user once; return the epoch's record.
+
+        Parameters
+        ----------
+        number : int
+            From 1; with the seed it determines all that is random in the epoch.
+
+        Returns
+        -------
+        dict
+            epoch, loss, n_positives, seconds. The loss is not finite if that of any block was not: the
+            epoch ends there.
+        """
+        started = time.perf_counter()
+        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.plan.seed, number))))
+        users = random.permutation(self._users_with_positives)
+        blocks = range(0, len(users), self._n_rows)
+        keys = random.integers(2**63, size=(len(blocks), 2), dtype=np.uint64)
+        self._catalogue = np.arange(self._n_items, dtype=np.int32)
+        loss = 0.0
+        with one_blas_thread():
+            if self._all:
+                self._take_items(self._n_items)
+            for n, first in enumerate(blocks):
+                rate = self.plan.rate_at(number - 1 + (n + 0.5) / len(blocks))
+                loss += self._learn(users[first : first + self._n_rows], keys[n], rate)
+                if not math.isfinite(loss):
+                    break
+        return {
+            "epoch": number,
+            "loss": loss / self._mass,
+            "n_positives": len(self._known[1]),
+            "seconds": time.perf_counter() - started,
+        }
+
+    def _draw(self, key: Any) -> int:
+        """Choose the block's candidates; return how many."""
+        slots, multiples = self._items_of_block[0], self._items_of_block[4]
+        if self._all:
+            return self._n_items
+        if len(self._cumulative):
+            return self._choose.draw_weighted(
+                self._n_candidates, key, self._cumulative, slots, self._slot_of, multiples
+            )
+        return self._choose.draw_uniform(
+            self._n_candidates, key, self._catalogue, slots, self._slot_of, multiples
+        )
+
+    def _take_items(self, n_slots: int) -> None:
+        def task(c: int) -> None:
+            a, b = c * self._piece, min((c + 1) * self._piece, n_slots)
+            self._kernels.take_items(a, b, self._items, self._biases, self._items_of_block)
+
+        self._team.share(task, -(-n_slots // self._piece))
+
+    def _learn(self, users: NDArray[np.int32], keys: NDArray[np.uint64], rate: float) -> float:
+        """Learn from one block; return the sum of its losses."""
+        plan, loss, kernels = self.plan, self._loss, self._kernels
+        pairs, items, pieces = self._pairs, self._items_of_block, self._pieces
+        real, width_of_piece = np.float32, self._piece
+        n_candidates = self._draw(keys[0])
+        n_slots = self._choose.collect(
+            users, self._known, self._weights, self._slot_of, items[0], n_candidates, pairs
+        )
+        if not self._all:
+            self._take_items(n_slots)
+        n_rows, n_pieces = len(users), -(-n_candidates // width_of_piece)
+        masks, units, lengths = self._users_of_block
+        kernels.take_users(users, self._users, self._dropout, keys[1], masks, units, lengths)
+        units, gradients = units[:n_rows], self._user_gradients[:n_rows]
+        scale, parameters = real(1.0 / loss.temperature), loss.parameters
+        masked, l2 = plan.sampler.verified, tuple(map(real, plan.l2))
+        step_parameters = tuple(map(real, plan.optimizer.parameters))
+
+        def first_pass(c: int) -> None:
+            a, b = c * width_of_piece, min((c + 1) * width_of_piece, n_candidates)
+            rows = pieces[0][c, :n_rows, : b - a]
+            np.matmul(units, items[1][a:b].T, out=rows)
+            kernels.spread(
+                a, b, n_rows, masked, scale, parameters, pairs, items, pieces[0][c], pieces[1][c],
+                pieces[2][c],
+            )  # fmt: skip
+            np.matmul(rows, items[1][a:b], out=pieces[3][c, :n_rows])
+
+        self._team.share(first_pass, n_pieces)
+        total = kernels.fold(
+            n_rows, n_pieces, n_candidates, width_of_piece, self._n_items, masked, scale,
+            parameters, pairs, items, pieces, units, gradients, self._coefficients,
+        )  # fmt: skip
+        if not math.isfinite(total):
+            return math.nan
+        kernels.learn_users(
+            users, self._users, self._clocks[0], real(rate), l2[0], step_parameters, pairs,
+            self._dropout, masks, units, lengths, gradients,
+        )  # fmt: skip
+
+        def second_pass(c: int) -> None:
+            a, b = c * width_of_piece, min((c + 1) * width_of_piece, n_slots)
+            by_items, by_biases = self._item_gradients
+            end = min(b, n_candidates)
+            if a < end:
+                spread, share = pieces[0][c, :n_rows, : end - a], self._coefficients[c, :n_rows]
+                scaled = np.multiply(units, share[:, None], out=pieces[3][c, :n_rows])
+                np.matmul(spread.T, scaled, out=by_items[a:end])
+                np.matmul(spread.T, share, out=by_biases[a:end])
+            kernels.learn_items(
+                a, b, n_candidates, self._items, self._biases, self._clocks[1], plan.item_bias,
+                real(rate), l2, real(loss.temperature), step_parameters, pairs, items, units,
+                by_items, by_biases,
+            )  # fmt: skip
+
+        self._team.share(second_pass, -(-n_slots // width_of_piece))
+        if not self._all:
+            self._slot_of[items[0][:n_slots]] = -1
+        return float(total) * loss.temperature

@@ -1,0 +1,253 @@
+"""Features of users and items as sparse rows of numbers.
+
+A DataFrame's columns are recognised by what they hold:
+
+============= ======================================= ==========================================
+kind          columns of                              become
+============= ======================================= ==========================================
+categorical   strings, categories, other objects      a 1 in the column of the value, or in that
+                                                      of "unknown"
+several       lists, tuples or sets of such           a 1 for each element
+flag          booleans, and numbers that are 0 or 1   the number; missing is 0
+number        other numbers                           (x - mean) / deviation; missing is 0
+============= ======================================= ==========================================
+
+What is learnt (categories, means) comes from the rows that training sees. A category that fewer than two
+rows have says nothing about others: those share the "unknown" column, which so has learnt something when
+a new category falls into it. A matrix is taken as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix, csr_matrix, issparse
+
+__all__ = ["align", "as_feature_matrix", "encode", "groups_of", "learn_encoding"]
+
+_LEAST_ROWS = 2  # of a category of its own
+
+Encoding = dict[str, Any]
+
+
+def align(
+    features: Any, ids: NDArray[Any] | None, used: NDArray[np.bool_], name: str
+) -> Any:
+    """Return the features of each user or item, in their order.
+
+    Parameters
+    ----------
+    features : DataFrame or matrix
+        A DataFrame is looked up by its index; a matrix has one row for each.
+    ids : array or None
+        Ids of the users or items; None: 0, 1, 2, ...
+    used : bool array of shape (n,)
+        Who has interactions, and so must have features. The others may be missing from a DataFrame:
+        their categories are unknown.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    DataFrame or csr_matrix
+    """
+    n = len(used)
+    if not _is_frame(features):
+        matrix = as_feature_matrix(features, name)
+        if matrix.shape[0] != n:
+            raise ValueError(f"{name} must have {n} rows, got {matrix.shape[0]}")
+        return matrix
+    frame = _as_frame(features)
+    if not frame.index.is_unique:
+        twice = frame.index[frame.index.duplicated()][0]
+        raise ValueError(f"{name} must have one row per id, got {twice!r} twice in its index")
+    wanted = np.arange(n) if ids is None else ids
+    missing = (frame.index.get_indexer(wanted) < 0) & used
+    if missing.any():
+        raise ValueError(
+            f"{name} must have a row for every id with interactions: {int(missing.sum())} are "
+            f"missing from its index, the first is {wanted[missing].tolist()[0]!r}"
+        )
+    return frame.reindex(wanted)
+
+
+def learn_encoding(features: Any, rows: NDArray[np.integer], name: str) -> Encoding:
+    """Return how to encode features such as these, as plain data.
+
+    Parameters
+    ----------
+    features : DataFrame or csr_matrix
+    rows : int array
+        The rows to learn from.
+    name : str
+        For messages.
+    """
+    if issparse(features):
+        return {"kind": "matrix", "n_columns": int(features.shape[1])}
+    columns = [
+        _learn_column(features[column].iloc[rows], column, name) for column in features.columns
+    ]
+    return {"kind": "frame", "columns": columns, "n_columns": sum(map(_n_columns, columns))}
+
+
+def encode(encoding: Encoding, features: Any, name: str) -> csr_matrix:
+    """Return float32 rows of shape (len(features), n_columns).
+
+    Parameters
+    ----------
+    encoding : dict
+        From `learn_encoding`.
+    features : DataFrame or matrix
+        With all columns that the encoding knows; others are not looked at.
+    name : str
+        For messages.
+    """
+    if encoding["kind"] == "matrix":
+        matrix = as_feature_matrix(features, name)
+        if matrix.shape[1] != encoding["n_columns"]:
+            raise ValueError(
+                f"{name} must have {encoding['n_columns']} columns, got {matrix.shape[1]}"
+            )
+        return matrix
+    if not _is_frame(features):
+        raise TypeError(f"{name} must be a DataFrame, as in fit, got {type(features).__name__}")
+    frame = _as_frame(features)
+    missing = [each["name"] for each in encoding["columns"] if each["name"] not in frame.columns]
+    if missing:
+        raise ValueError(f"{name} lacks the columns {', '.join(map(repr, missing))}")
+    rows, columns, values, start = [], [], [], 0
+    for spec in encoding["columns"]:
+        row, column, value = _encode_column(frame[spec["name"]], spec, name)
+        rows.append(row)
+        columns.append(column + start)
+        values.append(value)
+        start += _n_columns(spec)
+    entries = [np.concatenate([np.empty(0, kind), *parts]) for kind, parts in (
+        (np.float32, values), (np.int64, rows), (np.int64, columns))]  # fmt: skip
+    shape = (len(frame), encoding["n_columns"])
+    return coo_matrix((entries[0], (entries[1], entries[2])), shape).tocsr().astype(np.float32)
+
+
+def groups_of(encoding: Encoding) -> NDArray[np.int64]:
+    """Return the group of each column, for concatenation: all numbers and flags are one."""
+    if encoding["kind"] == "matrix":
+        return np.zeros(encoding["n_columns"], np.int64)
+    groups, found = [], 0
+    plain: int | None = None
+    for spec in encoding["columns"]:
+        single = spec["kind"] in ("number", "flag")
+        if single and plain is not None:
+            group = plain
+        else:
+            group, found = found, found + 1
+            plain = group if single else plain
+        groups += [group] * _n_columns(spec)
+    return np.array(groups, np.int64)
+
+
+def _is_frame(features: Any) -> bool:
+    return hasattr(features, "columns") and not isinstance(features, np.ndarray)
+
+
+def _as_frame(features: Any) -> Any:
+    import pandas as pd
+
+    if isinstance(features, pd.DataFrame):
+        return features
+    return pd.DataFrame({name: features[name].to_list() for name in features.columns})
+
+
+def as_feature_matrix(features: Any, name: str) -> csr_matrix:
+    """Return features as a finite float32 CSR matrix."""
+    if not issparse(features):
+        features = np.asarray(features)
+        if features.ndim != 2:
+            raise ValueError(f"{name} must be two-dimensional, got shape {features.shape}")
+    if features.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {features.dtype}")
+    matrix = csr_matrix(features, dtype=np.float32)
+    if not np.isfinite(matrix.data).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return matrix
+
+
+def _n_columns(spec: dict[str, Any]) -> int:
+    return len(spec["categories"]) + 1 if "categories" in spec else 1
+
+
+def _learn_column(column: Any, label: Any, name: str) -> dict[str, Any]:
+    from pandas.api import types
+
+    label = label if isinstance(label, (str, int)) else str(label)
+    if types.is_numeric_dtype(column.dtype) and not types.is_complex_dtype(column.dtype):
+        values = _numbers(column, label, name)
+        known = values[~np.isnan(values)]
+        if np.isin(known, (0.0, 1.0)).all():
+            return {"name": label, "kind": "flag"}
+        spread = float(known.std()) or 1.0
+        return {"name": label, "kind": "number", "mean": float(known.mean()), "scale": spread}
+    if types.is_datetime64_any_dtype(column.dtype) or types.is_complex_dtype(column.dtype):
+        raise TypeError(
+            f"column {label!r} of {name} must hold numbers, strings, categories or lists, "
+            f"got {column.dtype}"
+        )
+    elements = [_elements(each) for each in column]
+    several = any(_is_list(each) for each in column)
+    counts: dict[Any, int] = {}
+    for row in elements:
+        for each in set(row):
+            counts[each] = counts.get(each, 0) + 1
+    often = [each for each, n in counts.items() if n >= _LEAST_ROWS and each is not None]
+    kind = "several" if several else "categorical"
+    return {"name": label, "kind": kind, "categories": sorted(often, key=lambda x: (str(x), repr(x)))}
+
+
+def _encode_column(
+    column: Any, spec: dict[str, Any], name: str
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return rows, columns and values of the entries that are not zero."""
+    if "categories" not in spec:
+        values = _numbers(column, spec["name"], name)
+        if spec["kind"] == "number":
+            values = (values - spec["mean"]) / spec["scale"]
+        values = np.nan_to_num(values, nan=0.0)
+        rows = np.flatnonzero(values)
+        return rows, np.zeros(len(rows), np.int64), values[rows].astype(np.float32)
+    place = {each: n for n, each in enumerate(spec["categories"])}
+    unknown = len(place)
+    found = [
+        (row, each)
+        for row, value in enumerate(column)
+        for each in sorted({place.get(each, unknown) for each in _elements(value)})
+    ]
+    entries = np.array(found, np.int64).reshape(-1, 2)
+    return entries[:, 0], entries[:, 1], np.ones(len(entries), np.float32)
+
+
+def _numbers(column: Any, label: Any, name: str) -> NDArray[np.float64]:
+    try:
+        values: NDArray[np.float64] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"column {label!r} of {name} must hold numbers, as in fit, got {column.dtype}"
+        ) from None
+    if np.isinf(values).any():
+        raise ValueError(f"column {label!r} of {name} must be finite, got infinity")
+    return values
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple, set, frozenset, np.ndarray))
+
+
+def _elements(value: Any) -> list[Any]:
+    """Return the categories of a cell as plain data; a missing one is None, never a known one."""
+    if _is_list(value):
+        return [each for cell in value for each in _elements(cell)]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or value != value:
+        return [None]
+    return [value if isinstance(value, (str, int, float)) else str(value)]

@@ -1,0 +1,155 @@
+"""What the neural models share as estimators: fit, its checks, and what is learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._checks import (
+    check_count,
+    check_non_negative,
+    check_positive,
+    check_random_state,
+    check_share,
+)
+from tripletrec.factorization import (
+    MatrixFactorization,
+    _check_callbacks,
+    _check_negatives,
+    _check_sample_weight,
+    _with_share,
+)
+from tripletrec.interactions import Interactions, as_interactions
+from tripletrec.losses import Loss, check_loss
+from tripletrec.neural.fitting import NeuralPlan, NeuralTraining
+from tripletrec.optimizers import check_optimizer
+from tripletrec.recommender import Recommender
+from tripletrec.sampling import check_sampler
+from tripletrec.trainer import Outcome, Record, train
+
+__all__ = ["Learner", "check_dropout", "check_widths", "split_seed"]
+
+Arrays = dict[str, Any]
+
+
+class Learner(Recommender):
+    """Base of the models that train a network in batches.
+
+    A model says how a training starts (`_start`) and which arrays a fitted model consists of
+    (`_fitted_arrays`); the rest is here.
+    """
+
+    history_: list[Record]
+    best_epoch_: int
+
+    def _start(
+        self,
+        plan: NeuralPlan,
+        data: Interactions,
+        weights: NDArray[np.float32] | None,
+        given: Interactions | None,
+    ) -> NeuralTraining:
+        raise NotImplementedError
+
+    def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
+        raise NotImplementedError
+
+    def _fit(
+        self,
+        X: Any,
+        validation: Any,
+        callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None,
+        sample_weight: Any,
+        negatives: Any,
+        start: Callable[..., NeuralTraining],
+    ) -> Self:
+        plan = self._plan()
+        n_epochs = check_count(self.n_epochs, "n_epochs")
+        patience = self._patience(validation)
+        _check_callbacks(callbacks)
+        data = as_interactions(X, "X")
+        self._check_against(data, validation, "validation")
+        weights = _check_sample_weight(sample_weight, data)
+        if weights is not None and not weights.all():
+            data, weights = data[weights > 0], weights[weights > 0]
+        given = _check_negatives(negatives, data)
+        if not plan.sampler.rule:
+            plan = plan._replace(sampler=_with_share(plan.sampler, given))
+        training = start(plan, data, weights, given)
+        outcome = train(
+            training,  # type: ignore[arg-type]
+            n_epochs,
+            watch=self._watch(data, validation, callbacks),
+            metric=f"validation_{self.validation_metric}" if validation is not None else None,
+            patience=patience,
+            verbose=check_count(self.verbose, "verbose", 0),
+        )
+        self._take(data, outcome.factors, outcome)
+        if outcome.interrupt is not None:
+            raise outcome.interrupt
+        return self
+
+    def _plan(self) -> NeuralPlan:
+        loss = check_loss(self.loss)
+        if not isinstance(loss, Loss):
+            raise ValueError(f"loss must be a triplet loss here, got {loss.name!r}")
+        return NeuralPlan(
+            loss=loss,
+            optimizer=check_optimizer(self.optimizer),
+            sampler=check_sampler(self.sampler, hard=True),
+            learning_rate=check_positive(self.learning_rate, "learning_rate"),
+            batch_size=check_count(self.batch_size, "batch_size"),
+            n_negatives=check_count(self.n_negatives, "n_negatives"),
+            l2=check_non_negative(self.l2, "l2"),
+            factor_l2=(
+                check_non_negative(self.user_l2, "user_l2"),
+                check_non_negative(self.item_l2, "item_l2"),
+            ),
+            seed=check_random_state(self.random_state),
+        )
+
+    _patience = MatrixFactorization._patience
+    _check_against = MatrixFactorization._check_against
+    _watch = MatrixFactorization._watch
+    _describe = MatrixFactorization._describe
+
+    def _take(
+        self, data: Interactions, factors: tuple[NDArray[Any], ...], outcome: Outcome | None = None
+    ) -> Self:
+        """Become the model that has these arrays."""
+        self._describe(data)
+        self._set_factors(factors)
+        if outcome is not None:
+            self.history_, self.best_epoch_ = outcome.history, outcome.kept_epoch
+        return self
+
+    def _check_arrays(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        for name, shape in shapes.items():
+            array = getattr(self, name)
+            known = isinstance(array, np.ndarray)
+            if not known or array.shape != shape or array.dtype != np.float32:
+                found = f"{array.dtype} {array.shape}" if known else repr(array)
+                raise ValueError(f"{name} must be float32 of shape {shape}, got {found}")
+
+
+def check_widths(widths: Any, name: str) -> tuple[int, ...]:
+    """Return the widths of layers: a sequence of integers >= 1, maybe empty, or a single one."""
+    if isinstance(widths, (str, bytes)) or not (np.ndim(widths) <= 1):
+        raise TypeError(f"{name} must be integers >= 1, got {widths!r}")
+    return tuple(check_count(each, name) for each in np.atleast_1d(np.array(widths, object)))
+
+
+def check_dropout(rate: Any) -> float:
+    """Return `rate` as a float in [0, 1)."""
+    number = check_share(rate, "dropout", closed=True)
+    if number == 1.0:
+        raise ValueError(f"dropout must be a number from 0 to 1 (1 excluded), got {rate!r}")
+    return number
+
+
+def split_seed(seed: int, n: int) -> list[int]:
+    """Return `n` seeds of one."""
+    return [int(x) for x in np.random.SeedSequence(seed).generate_state(n, np.uint64)]

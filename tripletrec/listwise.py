@@ -1,0 +1,290 @@
+r"""List-wise losses: of all positives of a user against all candidates at once.
+
+Let x be scores, P the positives of a user, C the candidates that stand for all items the user is not
+known to like, and :math:`m_j` how many items candidate j stands for (one over the probability that it
+was drawn), so that :math:`N = \sum_{j \in C} m_j e^{x_j / \tau}` is the sum over all these items, or
+an unbiased estimate of it (the correction known as "log q"). A user contributes
+
+======== ================================================================= ==================================
+name     value                                                             source
+======== ================================================================= ==================================
+softmax  :math:`-\tau \sum_{p \in P} \log                                  Wu et al., TOIS 2024, equation 5;
+         \frac{e^{x_p / \tau}}{e^{x_p / \tau} + N}`                        Rendle et al., section "SSM"
+bsl      :math:`|P| (\tau \log N - \tau_+ \log                             Wu et al., ICDE 2024, equation 18
+         \frac{1}{|P|} \sum_{p \in P} e^{x_p / \tau_+})`
+ccl      :math:`\sum_{p \in P} (1 - x_p + \frac{w}{n}                      Mao et al., CIKM 2021, equation 2
+         \sum_{j \in C} m_j \max(0, x_j - m))`
+======== ================================================================= ==================================
+
+where n is the number of items the user is not known to like. The factor τ leaves the optimum where it
+is and keeps the gradient in x of order one at any temperature. The gradients, with
+:math:`z_p = \log N - x_p / \tau` and the logistic function σ:
+
+======== ======================== ===================================================================
+name     by :math:`x_p`           by :math:`x_j`
+======== ======================== ===================================================================
+softmax  :math:`-σ(z_p)`          :math:`m_j e^{x_j / \tau} \sum_p 1 / (e^{x_p / \tau} + N)`
+bsl      :math:`-|P|\, q_p`       :math:`m_j e^{x_j / \tau} |P| / N`, q the softmax of
+                                  :math:`x / \tau_+` over P
+ccl      :math:`-1`               :math:`m_j |P| w / n` if :math:`x_j > m`, else 0
+======== ======================== ===================================================================
+
+All are computed from :math:`x_j / \tau` minus its maximum (log-sum-exp), so that no τ overflows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tripletrec._checks import check_non_negative, check_positive, check_real
+from tripletrec._jit import part
+from tripletrec._math import exp_of_negative
+
+__all__ = ["LIST_LOSSES", "ListLoss", "bsl", "ccl", "softmax"]
+
+_ZERO = np.float32(0.0)
+_SIGN_LESS = np.int32(0x7FFFFFFF)
+_LOWEST = np.int32(-0x7F800001)  # the key of minus infinity
+
+
+class ListLoss(NamedTuple):
+    """A list-wise loss.
+
+    Parameters
+    ----------
+    name : str
+        What messages and saved models call it.
+    spread : callable
+        Part function ``(row, biases, multiples, scale, parameters) -> (peak, mass)``: replaces a row of
+        scores of the candidates by what the gradient is proportional to, relative to ``exp(peak)``, and
+        returns the sum of it (of the values, where that is another one).
+    fold : callable
+        Part function ``(first, last, peak, mass, n_unknown, logits, weights, hits, slopes, parameters)
+        -> (value, factor)`` of the positives ``first ... last - 1``: writes the derivatives by their
+        logits and returns the value and what the spread row is multiplied by.
+    temperature : float, default 1
+        Scores are divided by it.
+    parameters : tuple of float, default ()
+        Handed to both.
+    """
+
+    name: str
+    spread: Callable[..., Any]
+    fold: Callable[..., Any]
+    temperature: float = 1.0
+    parameters: tuple[float, ...] = ()
+
+
+@part
+def _in_order(pattern):
+    # From the bits of a float32 to a whole number that grows with it, and back.
+    return np.int32(pattern ^ ((pattern >> np.int32(31)) & _SIGN_LESS))
+
+
+@part
+def _spread_exp(row, biases, multiples, scale, parameters):
+    # The maximum of whole numbers in the order of the floats: one of floats is not vectorised, because
+    # it would have to say what it does about NaN. Here a NaN stays, and is found in the loss.
+    highest = _LOWEST
+    for j in range(row.shape[0]):
+        x = np.float32(row[j] * scale + biases[j])
+        row[j] = x
+        highest = max(highest, _in_order(np.float32(x).view(np.int32)))
+    peak = np.int32(_in_order(highest)).view(np.float32)
+    mass = _ZERO
+    if peak == -np.inf:  # all candidates are known positives
+        for j in range(row.shape[0]):
+            row[j] = _ZERO
+        return peak, mass
+    for j in range(row.shape[0]):
+        e = exp_of_negative(peak - row[j]) * multiples[j]
+        row[j] = e
+        mass += e
+    return peak, mass
+
+
+@part
+def _spread_hinge(row, biases, multiples, scale, parameters):
+    margin = np.float32(parameters[0])
+    mass = _ZERO
+    for j in range(row.shape[0]):
+        x = row[j] * scale + biases[j] - margin
+        weight = _ZERO if x <= _ZERO else multiples[j]  # a NaN stays one, in the sum
+        row[j] = weight
+        mass += weight * (x if x > -np.inf else _ZERO)
+    return _ZERO, mass
+
+
+@part
+def _softplus(z):
+    return z + math.log1p(math.exp(-z)) if z > 0.0 else math.log1p(math.exp(z))
+
+
+@part
+def _fold_softmax(first, last, peak, mass, n_unknown, logits, weights, hits, slopes, parameters):
+    value, factor = 0.0, 0.0
+    for p in range(first, last):
+        slopes[p] = 0.0
+        # Without verification a positive may be among the candidates: there it does not count.
+        rest = mass - hits[p]
+        if rest <= 0.0:
+            continue
+        ahead = logits[p] - peak
+        loss = _softplus(math.log(rest) - ahead)
+        share = weights[p] * math.exp(-ahead - loss)  # weight / (exp(logit) + N)
+        value += weights[p] * loss
+        factor += share
+        slopes[p] = -share * (rest + hits[p])
+    return value, factor
+
+
+@part
+def _fold_bsl(first, last, peak, mass, n_unknown, logits, weights, hits, slopes, parameters):
+    if mass <= 0.0 or first == last:
+        for p in range(first, last):
+            slopes[p] = 0.0
+        return 0.0, 0.0
+    ratio = parameters[0]
+    highest, total, weight = -np.inf, 0.0, 0.0
+    for p in range(first, last):
+        highest = max(highest, logits[p] / ratio)
+    for p in range(first, last):
+        total += weights[p] * math.exp(logits[p] / ratio - highest)
+        weight += weights[p]
+    for p in range(first, last):
+        share = weights[p] * math.exp(logits[p] / ratio - highest) / total
+        slopes[p] = -weight * share
+    positive = ratio * (highest + math.log(total / weight))
+    return weight * (peak + math.log(mass) - positive), weight / mass
+
+
+@part
+def _fold_ccl(first, last, peak, mass, n_unknown, logits, weights, hits, slopes, parameters):
+    value, weight = 0.0, 0.0
+    for p in range(first, last):
+        value += weights[p] * (1.0 - logits[p])
+        weight += weights[p]
+        slopes[p] = -weights[p]
+    factor = weight * parameters[1] / max(n_unknown, 1)
+    return value + factor * mass, factor
+
+
+def softmax(temperature: float = 0.1) -> ListLoss:
+    r"""Return the softmax loss, exact or sampled.
+
+    A positive against all items that the user is not known to like:
+    :math:`-\log \frac{e^{x_p/\tau}}{e^{x_p/\tau} + N}`, times τ; see `tripletrec.listwise`.
+
+    Parameters
+    ----------
+    temperature : float, default 0.1
+        τ > 0, in units of the score. With the scorer "cosine" 0.05 ... 0.2; with "dot" 1 is the
+        multinomial likelihood. The smaller, the more the hardest negatives count.
+
+    Returns
+    -------
+    ListLoss
+
+    Raises
+    ------
+    ValueError
+        If `temperature` is not a positive finite number.
+
+    References
+    ----------
+    .. [1] Wu et al. "On the effectiveness of sampled softmax loss for item recommendation",
+       ACM TOIS 42 (4), 2024.
+
+    Examples
+    --------
+    >>> from tripletrec.losses import softmax
+    >>> softmax(temperature=0.2).temperature
+    0.2
+    """
+    return ListLoss(
+        "softmax", _spread_exp, _fold_softmax, check_positive(temperature, "temperature")
+    )
+
+
+def bsl(temperature: float = 0.1, positive_temperature: float = 0.2) -> ListLoss:
+    r"""Return the bilateral softmax loss, with a temperature for each side.
+
+    For each user :math:`\tau \log N - \tau_+ \log \frac{1}{|P|} \sum_p e^{x_p / \tau_+}`, times the
+    number of positives: the softmax of the negatives' side on both sides. It trusts positives that are
+    already ranked high more than those that may be noise; with an infinite :math:`\tau_+` all count alike.
+
+    Parameters
+    ----------
+    temperature : float, default 0.1
+        τ of the negatives, > 0, in units of the score.
+    positive_temperature : float, default 0.2
+        :math:`\tau_+` of the positives, > 0.
+
+    Returns
+    -------
+    ListLoss
+
+    Raises
+    ------
+    ValueError
+        If a temperature is not a positive finite number.
+
+    References
+    ----------
+    .. [1] Wu et al. "BSL: Understanding and improving softmax loss for recommendation", ICDE 2024.
+
+    Examples
+    --------
+    >>> from tripletrec.losses import bsl
+    >>> bsl(0.1, 0.3).name
+    'bsl'
+    """
+    negative = check_positive(temperature, "temperature")
+    positive = check_positive(positive_temperature, "positive_temperature")
+    return ListLoss("bsl", _spread_exp, _fold_bsl, negative, (positive / negative,))
+
+
+def ccl(margin: float = 0.4, negative_weight: float = 100.0) -> ListLoss:
+    r"""Return the cosine contrastive loss of SimpleX.
+
+    For each positive :math:`1 - x_p + \frac{w}{n} \sum_j \max(0, x_j - m)`, the mean over the items
+    that the user is not known to like. Meant for the scorer "cosine".
+
+    Parameters
+    ----------
+    margin : float, default 0.4
+        m, in units of the score: negatives below it are left alone.
+    negative_weight : float, default 100.0
+        w >= 0, of all negatives together.
+
+    Returns
+    -------
+    ListLoss
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite, or the weight negative.
+
+    References
+    ----------
+    .. [1] Mao et al. "SimpleX: A simple and strong baseline for collaborative filtering", CIKM 2021.
+
+    Examples
+    --------
+    >>> from tripletrec.losses import ccl
+    >>> ccl(margin=0.8).parameters
+    (0.8, 100.0)
+    """
+    parameters = (
+        check_real(margin, "margin"),
+        check_non_negative(negative_weight, "negative_weight"),
+    )
+    return ListLoss("ccl", _spread_hinge, _fold_ccl, 1.0, parameters)
+
+
+LIST_LOSSES: dict[str, Callable[[], ListLoss]] = {"softmax": softmax, "bsl": bsl, "ccl": ccl}

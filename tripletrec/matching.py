@@ -1,0 +1,318 @@
+"""MLPMatcher: a perceptron that scores the factors of a user and an item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import identity
+
+from tripletrec._checks import check_count, check_flag, check_positive
+from tripletrec._scores import ScoreUsers
+from tripletrec.interactions import Interactions
+from tripletrec.learner import Learner, check_dropout, check_widths, split_seed
+from tripletrec.losses import Loss
+from tripletrec.neural.catalogue import score_catalogue
+from tripletrec.neural.drawing import PairLoss
+from tripletrec.neural.features import FeatureEmbedding
+from tripletrec.neural.fitting import NeuralPlan, NeuralTraining
+from tripletrec.neural.layers import Dense, Dropout, Layer, ReLU, Stack
+from tripletrec.neural.networks import PairPerceptron
+from tripletrec.optimizers import Optimizer
+from tripletrec.sampling import Sampler
+
+__all__ = ["MLPMatcher"]
+
+_PAIRS = 1 << 15  # scored at once
+
+
+class MLPMatcher(Learner):
+    r"""Perceptron on the factors of user and item, side by side, learnt from triplets.
+
+    The score of user u and item i is :math:`s_{ui} = w^\top h_n + b` with :math:`h_0 = [U_u, V_i]` and
+    :math:`h_k = \max(0, W_k^\top h_{k-1} + b_k)`. The perceptron is the same for positives and
+    negatives, and training takes a step for each batch of triplets, down the gradient of
+
+    .. math:: L(s_{ui} - s_{uj}) + \tfrac12 (\lambda_u |U_u|^2 + \lambda_i (|V_i|^2 + |V_j|^2)).
+
+    To score a catalogue the first layer is split, :math:`W_1^\top [U_u, V_i] = A^\top U_u + B^\top V_i`, so
+    that neither half is computed more than once for a user or an item.
+
+    Parameters
+    ----------
+    n_user_factors, n_item_factors : int, default 32 and 64
+        Lengths of the rows of users and of items.
+    hidden : sequence of int, default (128,)
+        Widths of the hidden layers; may be empty.
+    dropout : float, default 0.1
+        Share of the inputs of every dense layer that is zeroed while training, in [0, 1).
+    final_relu : bool, default False
+        Whether scores are cut off below 0, as in the reference system K5.
+    loss : {"bpr", "sigmoid", "hinge"} or Loss, default "bpr"
+        See `tripletrec.losses`.
+    optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
+        See `tripletrec.optimizers`. Only factors that a batch meets are moved.
+    sampler : {"unseen", "uniform", "popularity", "explicit", "dynamic", "semi_hard"} or Sampler, default "unseen"
+        See `tripletrec.sampling`.
+    learning_rate : float, default 0.05
+        Step size.
+    n_epochs : int, default 15
+        Passes over the positives.
+    batch_size : int, default 64
+        Triplets per step.
+    n_negatives : int, default 1
+        Negatives for each positive and epoch.
+    user_l2, item_l2 : float, default 0.0
+        L2 of the factors, for each triplet that meets them.
+    l2 : float, default 0.0
+        L2 of the perceptron's weights, at every step.
+    init_scale : float, default 0.05
+        Factors start uniformly from -init_scale to init_scale.
+    early_stopping : int or None, default None
+        With `validation` data: stop after so many epochs without a better `validation_metric`, and keep
+        the best epoch. None: run all epochs and keep the last.
+    validation_metric : str, default "auc"
+        A column of `tripletrec.evaluate`, such as "ndcg@10".
+    n_jobs : int or None, default None
+        Threads of evaluation and ranking; training runs on one. Never changes a result.
+    random_state : int, RandomState, Generator or None, default 0
+        Where all randomness comes from; None: another one in every fit.
+    verbose : int, default 0
+        1: a progress bar on standard error.
+
+    Attributes
+    ----------
+    user_factors_ : float32 array of shape (n_users, n_user_factors)
+    item_factors_ : float32 array of shape (n_items, n_item_factors)
+    weights_ : float32 array of shape (n_weights,)
+        Weights and biases of the dense layers, one after the other: for each W by rows, then b.
+    layer_widths_ : list of int
+        Widths of the layers, input and output included.
+    history_ : list of dict
+        For each epoch: "epoch" (from 1), "loss" (mean over the triplets, before each batch's step),
+        "train_auc" (share of the triplets whose positive was ahead), "n_triplets", "n_skipped",
+        "seconds", and "validation_<metric>".
+    best_epoch_ : int
+        The epoch that was kept.
+    n_users_, n_items_, n_features_in_ : int
+        ``n_features_in_`` is the number of items.
+    user_ids_, item_ids_ : array or None
+        Ids of the training data; None where they are the row numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        In `fit`, if a parameter or the data is not allowed; a fitted model stays as it was.
+    FloatingPointError
+        In `fit`, if training diverges; likewise.
+
+    References
+    ----------
+    .. [1] He, Liao, Zhang, Nie, Hu, Chua. "Neural collaborative filtering", WWW 2017, section 3.3.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
+    >>> train, test = tr.splits.train_test_split(data, random_state=0)
+    >>> model = tr.MLPMatcher(hidden=(32,), n_epochs=5).fit(train)
+    >>> model.score(test) > 0.6
+    True
+    """
+
+    user_factors_: NDArray[np.float32]
+    item_factors_: NDArray[np.float32]
+    weights_: NDArray[np.float32]
+    layer_widths_: list[int]
+
+    def __init__(
+        self,
+        n_user_factors: int = 32,
+        n_item_factors: int = 64,
+        hidden: Sequence[int] = (128,),
+        *,
+        dropout: float = 0.1,
+        final_relu: bool = False,
+        loss: str | Loss = "bpr",
+        optimizer: str | Optimizer = "adagrad",
+        sampler: str | Sampler = "unseen",
+        learning_rate: float = 0.05,
+        n_epochs: int = 15,
+        batch_size: int = 64,
+        n_negatives: int = 1,
+        user_l2: float = 0.0,
+        item_l2: float = 0.0,
+        l2: float = 0.0,
+        init_scale: float = 0.05,
+        early_stopping: int | None = None,
+        validation_metric: str = "auc",
+        n_jobs: int | None = None,
+        random_state: Any = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.n_user_factors = n_user_factors
+        self.n_item_factors = n_item_factors
+        self.hidden = hidden
+        self.dropout = dropout
+        self.final_relu = final_relu
+        self.loss = loss
+        self.optimizer = optimizer
+        self.sampler = sampler
+        self.learning_rate = learning_rate
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.n_negatives = n_negatives
+        self.user_l2 = user_l2
+        self.item_l2 = item_l2
+        self.l2 = l2
+        self.init_scale = init_scale
+        self.early_stopping = early_stopping
+        self.validation_metric = validation_metric
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: Any,
+        y: None = None,
+        *,
+        validation: Any = None,
+        callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
+        sample_weight: Any = None,
+        negatives: Any = None,
+    ) -> MLPMatcher:
+        """Learn factors and perceptron from scratch.
+
+        Parameters
+        ----------
+        X : Interactions, sparse matrix or array of shape (n_users, n_items)
+            The positives: every value other than 0.
+        y : None
+            Not used; there for scikit-learn.
+        validation : as `X`, default None
+            Held-out positives; `validation_metric` is computed on them after every epoch.
+        callbacks : callable or sequence of callables, default None
+            Each is called as ``callback(model, record)`` after every epoch; True as answer ends
+            training. See `MatrixFactorization.fit`.
+        sample_weight : array of shape (nnz,), sparse matrix or "values", default None
+            Weight of each positive, >= 0; see `MatrixFactorization.fit`.
+        negatives : as `X`, default None
+            Known negatives, such as dislikes; see `MatrixFactorization.fit`.
+
+        Returns
+        -------
+        MLPMatcher
+            The model itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data is not allowed.
+        FloatingPointError
+            If training diverges.
+        KeyboardInterrupt
+            After Ctrl-C; the model is then fitted with the last whole epoch, if there was one.
+        """
+        return self._fit(X, validation, callbacks, sample_weight, negatives, self._start)
+
+    def _start(
+        self,
+        plan: NeuralPlan,
+        data: Interactions,
+        weights: NDArray[np.float32] | None,
+        given: Interactions | None,
+    ) -> NeuralTraining:
+        if plan.sampler.rule == "nearest":
+            raise ValueError("sampler 'nearest' needs item features, which TwoTower has")
+        first, *drops = split_seed(plan.seed, 3 + len(check_widths(self.hidden, "hidden")))
+        rng = np.random.default_rng(first)
+        tables = [
+            FeatureEmbedding(
+                _start_factors(rng, n_rows, check_count(width, name), self.init_scale),
+                identity(n_rows, np.float32, format="csr"),
+            )
+            for n_rows, width, name in (
+                (data.n_users, self.n_user_factors, "n_user_factors"),
+                (data.n_items, self.n_item_factors, "n_item_factors"),
+            )
+        ]
+        widths = [sum(each.width for each in tables), *check_widths(self.hidden, "hidden"), 1]
+        network = PairPerceptron(*tables, self._trunk(widths, rng, drops), PairLoss(plan.loss, mean=False))
+        trunk = network.trunk.flat[0]
+        return NeuralTraining(
+            plan, network, data, weights, given, lambda: (*(x.table for x in tables), trunk)
+        )
+
+    def _trunk(
+        self, widths: Sequence[int], rng: np.random.Generator | None, seeds: Sequence[int] = ()
+    ) -> Stack:
+        """Return the perceptron: untrained, or without `rng` with the weights that were learnt."""
+        rate = check_dropout(self.dropout) if rng is not None else 0.0
+        layers: list[Layer] = []
+        for n, (n_inputs, n_outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+            if rate > 0.0:
+                layers.append(Dropout(rate, seeds[n]))
+            if rng is None:
+                layers.append(Dense(np.zeros((n_inputs, n_outputs), np.float32)))
+            else:
+                layers.append(Dense.start(rng, n_inputs, n_outputs))
+            layers.append(ReLU())
+        if not check_flag(self.final_relu, "final_relu"):
+            layers.pop()
+        return Stack(layers)
+
+    def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
+        self.user_factors_, self.item_factors_, self.weights_ = arrays
+        inputs = self.user_factors_.shape[1] + self.item_factors_.shape[1]
+        self.layer_widths_ = [inputs, *check_widths(self.hidden, "hidden"), 1]
+
+    def _perceptron(self) -> Stack:
+        stack = self._trunk(self.layer_widths_, None)
+        stack.flat[0] = self.weights_
+        return stack
+
+    def _score_function(self) -> ScoreUsers:
+        return score_catalogue(self._perceptron(), self.user_factors_, self.item_factors_)
+
+    def _score_pairs(
+        self, users: NDArray[np.int64], items: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        perceptron, scores = self._perceptron(), np.empty(len(users), np.float32)
+        for first in range(0, len(users), _PAIRS):
+            pairs = slice(first, first + _PAIRS)
+            sides = (self.user_factors_[users[pairs]], self.item_factors_[items[pairs]])
+            scores[pairs] = perceptron.infer(np.concatenate(sides, axis=1))[:, 0]
+        return scores
+
+    def _user_rows(self) -> NDArray[np.float32]:
+        return self.user_factors_
+
+    def _item_rows(self) -> NDArray[np.float32]:
+        return self.item_factors_
+
+    def _check_loaded(self) -> None:
+        widths = self.layer_widths_
+        if not all(isinstance(each, int) and each > 0 for each in widths) or len(widths) < 2:
+            raise ValueError(f"layer_widths_ must be integers >= 1, got {widths}")
+        n_weights = sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
+        n_user_factors = self.user_factors_.shape[-1]
+        self._check_arrays(
+            {
+                "user_factors_": (self.n_users_, n_user_factors),
+                "item_factors_": (self.n_items_, widths[0] - n_user_factors),
+                "weights_": (n_weights,),
+            }
+        )
+        if widths[-1] != 1:
+            raise ValueError(f"layer_widths_ must end in 1, got {widths}")
+        self._users(), self._items()  # checks the ids
+
+
+def _start_factors(
+    rng: np.random.Generator, n_rows: int, width: int, scale: float
+) -> NDArray[np.float32]:
+    limit = check_positive(scale, "init_scale")
+    return rng.uniform(-limit, limit, (n_rows, width)).astype(np.float32)

@@ -1,0 +1,210 @@
+"""What a batch needs of the package's losses and samplers: values and slopes, negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._jit import fingerprint, kernel
+from tripletrec._random import derive
+from tripletrec.interactions import Interactions
+from tripletrec.losses import Loss
+from tripletrec.sampling import Sampler, draw_given
+
+__all__ = ["Negatives", "PairLoss", "choose_candidates"]
+
+
+@cache
+def _build_pair_loss(value: Callable[..., Any], slope: Callable[..., Any]) -> Any:
+    stamp = fingerprint(value, slope)
+
+    @kernel
+    def pair_loss(scores, weights, parameters, share, gradient, totals):  # type: ignore[no-untyped-def]
+        """Scores of n positives, then of their negatives: `share` of the summed loss's gradient."""
+        _ = stamp
+        n = scores.shape[0] >> 1
+        one = scores.dtype.type(1.0)
+        loss, right, mass = 0.0, 0.0, 0.0
+        for t in range(n):
+            x = scores[t] - scores[n + t]
+            weight = weights[t] if weights.shape[0] > 0 else one
+            loss += weight * value(x, parameters)
+            right += weight * (1.0 if x > 0 else 0.5 if x == 0 else 0.0)
+            mass += weight
+            g = weight * share * slope(x, parameters)
+            gradient[t] = g
+            gradient[n + t] = -g
+        totals[0] += loss
+        totals[1] += right
+        totals[2] += mass
+
+    return pair_loss
+
+
+class PairLoss:
+    """A loss of the package on a batch of scores.
+
+    Parameters
+    ----------
+    loss : tripletrec.losses.Loss
+    mean : bool, default True
+        Whether the loss of a batch is the mean of its triplets', or the sum.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tripletrec.losses import hinge
+    >>> totals = np.zeros(3)
+    >>> PairLoss(hinge()).gradient(np.array([0.5, 0.0], np.float32), None, totals)
+    array([-1.,  1.], dtype=float32)
+    >>> totals
+    array([0.5, 1. , 1. ])
+    """
+
+    def __init__(self, loss: Loss, mean: bool = True) -> None:
+        self.mean = mean
+        self._kernel = _build_pair_loss(loss.value, loss.slope)
+        self._parameters = loss.parameters
+
+    def gradient(
+        self, scores: NDArray[Any], weights: NDArray[Any] | None, totals: NDArray[np.float64]
+    ) -> NDArray[Any]:
+        """Return the gradient of the batch's loss in its scores.
+
+        Parameters
+        ----------
+        scores : float array of shape (2 n,)
+            Of n positives, then of their negatives.
+        weights : float array of shape (n,) or None
+            Weight of each triplet; None: 1.
+        totals : float64 array of shape (3,)
+            The loss, the weight of triplets in the right order and the weight of all are added.
+        """
+        gradient = np.empty_like(scores)
+        real = scores.dtype.type
+        if weights is None:
+            weights = np.empty(0, scores.dtype)
+        share = real(2.0 / len(scores) if self.mean else 1.0)
+        self._kernel(scores, weights, tuple(map(real, self._parameters)), share, gradient, totals)
+        return gradient
+
+
+@cache
+def _build_draw() -> Any:
+    stamp = fingerprint()
+
+    @kernel
+    def draw_all(  # type: ignore[no-untyped-def]
+        key, users, first, share, given_indptr, given, items, cumulative, verified, indptr,
+        indices, negatives,
+    ):  # fmt: skip
+        _ = stamp
+        for t in range(negatives.shape[0]):
+            for c in range(negatives.shape[1]):
+                negatives[t, c] = draw_given(
+                    derive(key, (first + t) * negatives.shape[1] + c), users[t], given_indptr,
+                    given, share, items, cumulative, verified, indptr, indices,
+                )  # fmt: skip
+
+    return draw_all
+
+
+class Negatives:
+    """Draws negatives by a sampler of the package.
+
+    Parameters
+    ----------
+    sampler : tripletrec.sampling.Sampler
+    positives : Interactions
+        Known positives; a verified sampler redraws them.
+    given : Interactions or None
+        Negatives handed in by the user.
+    items : int array, default None
+        The items to draw from; None: all.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        positives: Interactions,
+        given: Interactions | None = None,
+        items: NDArray[np.integer] | None = None,
+    ) -> None:
+        self._sampler = sampler
+        n_items = positives.n_items
+        catalogue = np.arange(n_items) if items is None else np.asarray(items)
+        counts = np.bincount(positives.indices, minlength=n_items)[catalogue]
+        self._known = (positives.indptr.astype(np.int64), np.array(positives.indices))
+        self._catalogue = (catalogue.astype(np.int32), sampler.cumulative(counts))
+        nothing = (np.zeros(positives.n_users + 1, np.int64), np.empty(0, np.int32))
+        self._given = (
+            nothing if given is None else (given.indptr.astype(np.int64), np.array(given.indices))
+        )
+
+    def draw(
+        self, key: np.uint64, users: NDArray[np.integer], n: int, first: int = 0
+    ) -> NDArray[np.int32]:
+        """Return `n` negatives for each of `users`, shape (len(users), n); < 0: there is none.
+
+        Parameters
+        ----------
+        key : numpy.uint64
+            Stream of random numbers.
+        users : int array
+        n : int
+        first : int, default 0
+            Number of the first of these draws in the stream.
+        """
+        negatives = np.empty((len(users), n), np.int32)
+        _build_draw()(
+            key, users, first, self._sampler.share, *self._given, *self._catalogue,
+            self._sampler.verified, *self._known, negatives,
+        )  # fmt: skip
+        return negatives
+
+
+def choose_candidates(
+    candidates: NDArray[np.integer],
+    scores: NDArray[Any],
+    positive_scores: NDArray[Any],
+    below_positive: bool,
+) -> NDArray[Any]:
+    """Return of each row of candidates the one with the highest score.
+
+    Parameters
+    ----------
+    candidates : int array of shape (n, m)
+        Negative numbers stand for none.
+    scores : float array of shape (n, m)
+    positive_scores : float array of shape (n,)
+    below_positive : bool
+        Semi-hard: only candidates that score less than the positive count, as long as there is one;
+        otherwise the lowest of all is taken.
+
+    Returns
+    -------
+    int array of shape (n,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> three, scores = np.array([[7, 8, 9]]), np.array([[0.1, 0.9, 0.5]])
+    >>> choose_candidates(three, scores, np.array([0.6]), below_positive=False)
+    array([8])
+    >>> choose_candidates(three, scores, np.array([0.6]), below_positive=True)
+    array([9])
+    """
+    missing = candidates < 0
+    hardness = np.where(missing, -np.inf, scores)
+    if below_positive:
+        reach = positive_scores[:, None]
+        allowed = np.where(scores < reach, hardness, -np.inf)
+        none = ~np.isfinite(allowed).any(axis=1)
+        lowest = -np.where(missing, np.inf, scores)
+        hardness = np.where(none[:, None], lowest, allowed)
+    best = hardness.argmax(axis=1)
+    return candidates[np.arange(len(candidates)), best]

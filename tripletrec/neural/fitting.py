@@ -1,0 +1,166 @@
+"""The state of one fit of a network: epochs of batches, negatives of every kind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._blas import one_blas_thread
+from tripletrec.interactions import Interactions
+from tripletrec.losses import Loss
+from tripletrec.neural.drawing import Negatives, choose_candidates
+from tripletrec.neural.networks import PairPerceptron, Towers
+from tripletrec.neural.rows import RowOptimizer
+from tripletrec.optimizers import Optimizer
+from tripletrec.sampling import Sampler
+
+__all__ = ["NeuralPlan", "NeuralTraining"]
+
+Record = dict[str, Any]
+
+
+class NeuralPlan(NamedTuple):
+    """What a fit of a network depends on, the network apart."""
+
+    loss: Loss
+    optimizer: Optimizer
+    sampler: Sampler
+    learning_rate: float
+    batch_size: int
+    n_negatives: int
+    l2: float  # of the layers' weights
+    factor_l2: tuple[float, float]  # of the factors of users, of items
+    seed: int
+
+
+class NeuralTraining:
+    """Runs the epochs of one fit; see `tripletrec.trainer.train`.
+
+    Parameters
+    ----------
+    plan : NeuralPlan
+    network : PairPerceptron or Towers
+    interactions : Interactions
+        The positives.
+    weights : float32 array of shape (nnz,) or None
+        Weight of each positive.
+    given : Interactions or None
+        Negatives handed in by the user.
+    factors : callable
+        Returns the arrays that make a fitted model, as they stand.
+    items : int array, default None
+        The items that negatives are drawn from; None: all.
+    nearest : int array of shape (nnz,), default None
+        The nearest negative of each positive, see `tripletrec.hard_negatives`; negative: none.
+    """
+
+    def __init__(
+        self,
+        plan: NeuralPlan,
+        network: PairPerceptron | Towers,
+        interactions: Interactions,
+        weights: NDArray[np.float32] | None,
+        given: Interactions | None,
+        factors: Callable[[], tuple[NDArray[Any], ...]],
+        *,
+        items: NDArray[np.integer] | None = None,
+        nearest: NDArray[np.integer] | None = None,
+    ) -> None:
+        self.plan, self.network = plan, network
+        n_stacks = len(network.stacks)
+        self._optimizer = RowOptimizer(
+            plan.optimizer, plan.learning_rate, network.parameters, (0.0, 0.0, *[plan.l2] * n_stacks)
+        )
+        self._gradients = network.gradients
+        self._columns = (
+            np.repeat(interactions.rows, plan.n_negatives),
+            np.repeat(interactions.indices, plan.n_negatives),
+            None if weights is None else np.repeat(weights, plan.n_negatives),
+            None if nearest is None else np.repeat(nearest, plan.n_negatives),
+        )
+        self._negatives = Negatives(plan.sampler, interactions, given, items)
+        self._make_factors = factors
+        self._factors: tuple[NDArray[Any], ...] | None = None
+
+    @property
+    def factors(self) -> tuple[NDArray[Any], ...]:
+        """The arrays of a model fitted so far, valid until the next epoch."""
+        if self._factors is None:
+            self._factors = self._make_factors()
+        return self._factors
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Keep BLAS to one thread, which is faster for a batch and gives the same bits everywhere."""
+        return one_blas_thread()
+
+    def run_epoch(self, number: int) -> Record:
+        """Learn from every positive once; return the epoch's record.
+
+        Parameters
+        ----------
+        number : int
+            From 1; with the seed it determines the order and the negatives of the epoch.
+
+        Returns
+        -------
+        dict
+            epoch, loss, train_auc, n_triplets, n_skipped, seconds.
+        """
+        started = time.perf_counter()
+        self._factors = None
+        shuffle, key = np.random.SeedSequence((self.plan.seed, number)).generate_state(2, np.uint64)
+        columns, n_skipped = self._triplets(int(shuffle), key)
+        totals = np.zeros(3)
+        size = self.plan.batch_size
+        for first in range(0, len(columns[0]), size):
+            self._step([None if x is None else x[first : first + size] for x in columns], totals)
+        loss, right, mass = totals.tolist()
+        return {
+            "epoch": number,
+            "loss": loss / mass if mass else 0.0,
+            "train_auc": right / mass if mass else 0.5,
+            "n_triplets": len(columns[0]),
+            "n_skipped": n_skipped,
+            "seconds": time.perf_counter() - started,
+        }
+
+    def _triplets(self, shuffle: int, key: np.uint64) -> tuple[list[Any], int]:
+        """Return users, positives, weights and negatives (or candidates) in the order of the epoch."""
+        order = np.random.default_rng(shuffle).permutation(len(self._columns[0]))
+        users, positives, weights, nearest = (
+            None if each is None else each[order] for each in self._columns
+        )
+        sampler = self.plan.sampler
+        negatives = self._negatives.draw(key, users, sampler.n_candidates)
+        if nearest is not None:
+            chosen = np.random.default_rng(shuffle ^ 1).random(len(order)) < sampler.share
+            chosen &= nearest >= 0
+            negatives[chosen, 0] = nearest[chosen]
+        # No negative: the user likes all there is; an unverified one may be the positive itself.
+        negatives[negatives == positives[:, None]] = -1
+        kept = (negatives >= 0).any(axis=1)
+        n_skipped = len(kept) - int(kept.sum())
+        columns = [users, positives, weights, negatives]
+        if n_skipped:
+            columns = [None if each is None else each[kept] for each in columns]
+        return columns, n_skipped
+
+    def _step(self, batch: list[Any], totals: NDArray[np.float64]) -> None:
+        users, positives, weights, candidates = batch
+        negatives = candidates[:, 0]
+        if candidates.shape[1] > 1:
+            negatives = self._hardest(users, positives, candidates)
+        self.network.step(users, positives, negatives, weights, self.plan.factor_l2, totals)
+        self._optimizer.update(self._gradients, self.network.met, len(users))
+
+    def _hardest(self, users: Any, positives: Any, candidates: Any) -> Any:
+        """Return the candidate that the network, as it stands, scores highest."""
+        items = np.concatenate([positives, np.maximum(candidates, 0).T.reshape(-1)])
+        scores = self.network.scores(users, items).reshape(-1, len(users))
+        below = self.plan.sampler.rule == "semi_hard"
+        return choose_candidates(candidates, scores[1:].T, scores[0], below)

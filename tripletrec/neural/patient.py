@@ -1,0 +1,172 @@
+r"""Adam with dense moments, at the cost of the rows that a batch meets.
+
+A row that a batch does not meet has gradient 0, and old Keras' Adam still moves it by what is left of its
+momentum. These steps can wait until somebody looks at the row: after k of them, from step t on,
+
+.. math:: w \leftarrow w - \sum_{j=1}^k \eta_{t+j} \frac{\beta_1^j m}{\beta_2^{j/2} \sqrt v + \epsilon},
+          \quad m \leftarrow \beta_1^k m, \quad v \leftarrow \beta_2^k v.
+
+With :math:`a = 1 / (\sqrt v + \epsilon)` and :math:`r = a \sqrt v` a term's fraction is
+:math:`a / (1 - r (1 - \beta_2^{j/2}))`, and as :math:`\beta_2^{j/2}` is near 1 as long as :math:`\beta_1^j` is not near 0,
+:math:`a (1 + r (1 - \beta_2^{j/2}))` to about 10⁻⁵ of the sum. So two sums over j serve the whole row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._jit import kernel
+from tripletrec.neural.optimizers import Adam
+
+__all__ = ["PatientAdam"]
+
+_NOTHING = 1e-9  # what is left of a momentum by then moves nothing
+
+
+@kernel
+def _catch_up(rows, now, last, rates, weights, mean, square, beta1, root2, rest, epsilon):  # type: ignore[no-untyped-def]
+    """Make the steps that `rows` have waited for, up to step `now`."""
+    real = weights.dtype.type
+    one, tiny = real(1.0), real(1e-30)
+    for n in range(rows.shape[0]):
+        row = rows[n]
+        k = now - last[row]
+        if k <= 0:
+            continue
+        first, second, b, s = 0.0, 0.0, 1.0, 1.0
+        start = last[row] + 1
+        n_terms = min(k, rest)
+        for j in range(n_terms):
+            b *= beta1
+            s *= root2
+            share = rates[start + j] * b
+            first += share
+            second += share * (1.0 - s)
+        if n_terms < k:
+            b, s = 0.0, root2**k
+        last[row] = now
+        s0, s1, m_left, v_left = real(first), real(second), real(b), real(s * s)
+        for c in range(weights.shape[1]):
+            root = np.sqrt(square[row, c])
+            a = one / (root + epsilon)
+            m = mean[row, c]
+            weights[row, c] -= m * a * (s0 + root * a * s1)
+            mean[row, c] = m * m_left if abs(m * m_left) > tiny else real(0.0)
+            square[row, c] *= v_left
+
+
+@kernel
+def _step(rows, now, last, rate, weights, gradient, mean, square, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
+    """Make step `now` of `rows`, each once, and clear their gradients."""
+    real = weights.dtype.type
+    first, second, step, zero = real(1.0 - beta1), real(1.0 - beta2), real(rate), real(0.0)
+    keep1, keep2 = real(beta1), real(beta2)
+    for n in range(rows.shape[0]):
+        row = rows[n]
+        if last[row] == now:
+            continue
+        last[row] = now
+        for c in range(weights.shape[1]):
+            g = gradient[row, c]
+            m = keep1 * mean[row, c] + first * g
+            v = keep2 * square[row, c] + second * g * g
+            mean[row, c], square[row, c], gradient[row, c] = m, v, zero
+            weights[row, c] -= step * m / (np.sqrt(v) + epsilon)
+
+
+class PatientAdam(Adam):
+    """`Adam`, for models that know which rows of their tables a batch meets.
+
+    Before a batch `catch_up` brings its rows up to date, after it `update` moves them, and after the
+    last one `settle` brings all rows up to date. There is no L2, which would move every row.
+
+    Parameters
+    ----------
+    learning_rate : float, default=0.001
+        Step size η, > 0.
+    beta1, beta2, epsilon : float
+        As of `Adam`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table, gradient = np.zeros((2, 1), np.float32), np.ones((2, 1), np.float32)
+    >>> adam = PatientAdam()
+    >>> for rows in (np.array([0, 1]), np.array([0])):
+    ...     adam.catch_up([table], [rows])
+    ...     adam.update([table], [gradient], [rows])
+    >>> adam.settle([table])
+    >>> bool(table[1, 0] < -0.001)  # moved by the second step too, by its momentum
+    True
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        *,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-7,
+    ) -> None:
+        super().__init__(learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon)
+        self._rates = np.zeros(1024)
+        self._n_terms = math.ceil(math.log(_NOTHING) / math.log(beta1))
+        self._moments: list[tuple[NDArray[Any], ...]] = []
+
+    def catch_up(self, parameters: Sequence[NDArray[Any]], rows: Sequence[Any]) -> None:
+        """Make the steps that rows have waited for.
+
+        Parameters
+        ----------
+        parameters : sequence of float arrays of two dimensions
+            The same arrays at every call.
+        rows : sequence of int arrays, or None
+            Of each parameter, repetitions allowed; None: it is moved as a whole at every step.
+        """
+        if not self._moments:
+            self._moments = [
+                (np.zeros(len(w), np.int64), np.zeros_like(w), np.zeros_like(w)) for w in parameters
+            ]
+            self._all = [np.arange(len(w)) for w in parameters]
+        for weights, met, (last, mean, square) in zip(
+            parameters, rows, self._moments, strict=True
+        ):
+            if met is not None:
+                _catch_up(
+                    met, self.n_steps, last, self._rates, weights, mean, square, self.beta1,
+                    math.sqrt(self.beta2), self._n_terms, weights.dtype.type(self.epsilon),
+                )  # fmt: skip
+
+    def settle(self, parameters: Sequence[NDArray[Any]]) -> None:
+        """Bring all rows up to date."""
+        self.catch_up(parameters, self._all)
+
+    def update(
+        self,
+        parameters: Sequence[NDArray[Any]],
+        gradients: Sequence[NDArray[Any]],
+        rows: Sequence[Any] = (),
+    ) -> None:
+        """Move the rows that the last `catch_up` named one step; set their gradients to zero.
+
+        Parameters
+        ----------
+        parameters, gradients, rows : sequences
+            As of `catch_up`; gradients have the shapes of the parameters.
+        """
+        self.n_steps += 1
+        if self.n_steps == len(self._rates):
+            self._rates = np.concatenate([self._rates, np.zeros_like(self._rates)])
+        rate = self._rates[self.n_steps] = self._scalars()[0]
+        for n, (weights, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+            met = self._all[n] if rows[n] is None else rows[n]
+            last, mean, square = self._moments[n]
+            _step(
+                met, self.n_steps, last, rate, weights, gradient, mean, square, self.beta1,
+                self.beta2, weights.dtype.type(self.epsilon),
+            )  # fmt: skip

@@ -1,0 +1,159 @@
+r"""Schedules of the learning rate: what it is multiplied by, as training goes on.
+
+With t the share of the training that is done, 0 ... 1, and w the share that is warm-up:
+
+========= =============================================== ======================================
+name      factor after the warm-up                        source
+========= =============================================== ======================================
+constant  1
+linear    :math:`1 - s`
+cosine    :math:`\tfrac12 (1 + \cos \pi s)`               Loshchilov, Hutter, ICLR 2017, eq. 5
+========= =============================================== ======================================
+
+where :math:`s = (t - w) / (1 - w)`; during the warm-up the factor is :math:`t / w`. The number of epochs
+that a schedule counts with is `n_epochs`, also where early stopping ends training before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tripletrec._checks import check_share, choose
+
+__all__ = ["SCHEDULES", "Schedule", "constant", "cosine", "linear"]
+
+
+class Schedule(NamedTuple):
+    """A schedule of the learning rate.
+
+    Parameters
+    ----------
+    name : str
+        What messages and saved models call it.
+    shape : callable
+        ``s -> factor`` for s from 0, the end of the warm-up, to 1.
+    warmup : float, default 0
+        Share of the training during which the rate rises from 0.
+    """
+
+    name: str
+    shape: Callable[[float], float]
+    warmup: float = 0.0
+
+    def factor(self, done: float) -> float:
+        """Return the factor when a share `done` of the training is over."""
+        if done < self.warmup:
+            return done / self.warmup
+        return self.shape((done - self.warmup) / (1.0 - self.warmup))
+
+
+def _flat(s: float) -> float:
+    return 1.0
+
+
+def _falling(s: float) -> float:
+    return 1.0 - s
+
+
+def _half_wave(s: float) -> float:
+    return 0.5 * (1.0 + math.cos(math.pi * s))
+
+
+def _warm(warmup: float) -> float:
+    return 0.0 if warmup == 0 else check_share(warmup, "warmup")
+
+
+def constant(warmup: float = 0.0) -> Schedule:
+    """Return the schedule that stays where it is.
+
+    Parameters
+    ----------
+    warmup : float, default 0.0
+        Share of the training, 0 <= warmup < 1, during which the rate rises from 0.
+
+    Returns
+    -------
+    Schedule
+
+    Raises
+    ------
+    ValueError
+        If `warmup` is out of its range.
+
+    Examples
+    --------
+    >>> from tripletrec.rates import constant
+    >>> constant(warmup=0.5).factor(0.25)
+    0.5
+    """
+    return Schedule("constant", _flat, _warm(warmup))
+
+
+def linear(warmup: float = 0.0) -> Schedule:
+    """Return the schedule that falls to 0 in a straight line.
+
+    Parameters
+    ----------
+    warmup : float, default 0.0
+        Share of the training, 0 <= warmup < 1, during which the rate rises from 0.
+
+    Returns
+    -------
+    Schedule
+
+    Raises
+    ------
+    ValueError
+        If `warmup` is out of its range.
+
+    Examples
+    --------
+    >>> from tripletrec.rates import linear
+    >>> linear().factor(0.75)
+    0.25
+    """
+    return Schedule("linear", _falling, _warm(warmup))
+
+
+def cosine(warmup: float = 0.0) -> Schedule:
+    """Return the schedule that falls to 0 along half a cosine wave.
+
+    Parameters
+    ----------
+    warmup : float, default 0.0
+        Share of the training, 0 <= warmup < 1, during which the rate rises from 0.
+
+    Returns
+    -------
+    Schedule
+
+    Raises
+    ------
+    ValueError
+        If `warmup` is out of its range.
+
+    References
+    ----------
+    .. [1] Loshchilov, Hutter. "SGDR: Stochastic gradient descent with warm restarts", ICLR 2017.
+
+    Examples
+    --------
+    >>> from tripletrec.rates import cosine
+    >>> round(cosine().factor(0.5), 6)
+    0.5
+    """
+    return Schedule("cosine", _half_wave, _warm(warmup))
+
+
+SCHEDULES: dict[str, Callable[[], Schedule]] = {
+    "constant": constant,
+    "linear": linear,
+    "cosine": cosine,
+}
+
+
+def check_schedule(schedule: str | Schedule) -> Schedule:
+    """Return the `Schedule` that a user names or hands in; raise on an unknown name."""
+    return choose(schedule, SCHEDULES, Schedule, "schedule")

@@ -1,0 +1,68 @@
+"""K5's replica: a perceptron on the factors of user and item, as the notebook built it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import identity
+
+from tripletrec.losses import SIGMOID, hinge
+from tripletrec.neural import Dense, Dropout, FeatureEmbedding, Layer, ReLU, Stack
+from tripletrec.neural.catalogue import score_catalogue
+from tripletrec.neural.drawing import PairLoss
+from tripletrec.neural.embedding import uniform
+from tripletrec.neural.networks import PairPerceptron
+from tripletrec.reference.systems import Recipe
+
+__all__ = ["PerceptronModel"]
+
+_LOSSES = {"hinge": hinge(), "sigmoid": SIGMOID}
+
+
+class PerceptronModel:
+    """What `train_epoch` takes: a perceptron whose every layer ends in a ReLU, the last one too.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With ``scorer="perceptron"``.
+    shape : (n_users, n_items)
+    rng : numpy.random.Generator
+        Start of all weights, and of the dropout's own random numbers.
+
+    Attributes
+    ----------
+    parameters, gradients : list of arrays
+    """
+
+    def __init__(self, recipe: Recipe, shape: tuple[int, int], rng: np.random.Generator) -> None:
+        tables = [
+            FeatureEmbedding(uniform(rng, (n, width)), identity(n, np.float32, format="csr"))
+            for n, width in zip(shape, (recipe.n_factors, recipe.n_item_factors), strict=True)
+        ]
+        widths = [recipe.n_factors + recipe.n_item_factors, *recipe.hidden, 1]
+        layers: list[Layer] = []
+        for n_inputs, n_outputs in zip(widths, widths[1:], strict=False):
+            if recipe.dropout:
+                layers.append(Dropout(recipe.dropout, int(rng.integers(2**63))))
+            layers += [Dense.start(rng, n_inputs, n_outputs), ReLU()]
+        self.network = PairPerceptron(*tables, Stack(layers), PairLoss(_LOSSES[recipe.loss]))
+        self.parameters, self.gradients = self.network.parameters, self.network.gradients
+
+    def backward(self, users: Any, positives: Any, negatives: Any) -> float:
+        """Add the gradient of the mean loss of a batch of triplets and return that loss."""
+        totals = np.zeros(3)
+        self.network.step(users, positives, negatives, None, (0.0, 0.0), totals)
+        return float(totals[0] / totals[2])
+
+    def met_by(self, users: Any, positives: Any, negatives: Any) -> list[Any]:
+        """Return for each parameter the rows that a batch meets; None: all."""
+        return [users, np.concatenate([positives, negatives]), None]
+
+    def score_function(self) -> Callable[[NDArray[np.int64]], NDArray[Any]]:
+        """Return the function rows -> scores of all items, without dropout."""
+        network = self.network
+        return score_catalogue(network.trunk, network.users.table, network.items.table)
