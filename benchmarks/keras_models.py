@@ -1,4 +1,4 @@
-"""The reference systems K1-K4 as a Keras 3 user would write them: real layers, `compile`, `fit`.
+"""The reference systems K1-K5 as a Keras 3 user would write them: real layers, `compile`, `fit`.
 
 Written for the benchmark that trains the original beside the replica of
 `tripletrec.reference`. Keras is imported when a model is trained, on whichever backend
@@ -6,7 +6,7 @@ is installed and configured (``KERAS_BACKEND``).
 
 The models follow the two public notebooks that published the numbers: "Recommendations in
 Keras using triplet loss" (M. Kula, 2016: K1, K2) and "Triplet loss for implicit feedback
-neural recommender systems" (O. Grisel and C. Ollion, 2018: K4). The triplet loss is the
+neural recommender systems" (O. Grisel and C. Ollion, 2018: K4, K5). The triplet loss is the
 *output* of the model and the compiled loss passes its mean through.
 """
 
@@ -18,18 +18,35 @@ from typing import Any
 
 import numpy as np
 
+from tripletrec.evaluation import full_auc
+from tripletrec.neural import Dense, ReLU, Stack
+from tripletrec.neural.catalogue import score_catalogue
 from tripletrec.reference import SYSTEMS, Recipe, Task, draw_negatives, training_task
 
 __all__ = ["build_model", "train_keras"]
 
 
+def _scorer(recipe: Recipe) -> Callable[[list[Any]], Any]:
+    """Shared layers that score rows of factors of users and items, shape (batch, 1)."""
+    import keras
+    from keras import layers
+
+    if recipe.scorer != "perceptron":
+        return layers.Dot(axes=1, normalize=recipe.scorer == "cosine")
+    steps: list[Any] = []
+    for width in (*recipe.hidden, 1):
+        steps += [layers.Dropout(recipe.dropout), layers.Dense(width, activation="relu")]
+    trunk = keras.Sequential(steps, name="trunk")
+    return lambda sides: trunk(layers.Concatenate()(sides))
+
+
 def _triplet_output(recipe: Recipe, user: Any, positive: Any, negative: Any) -> Any:
     """Symbolic triplet loss, shape (batch, 1), of three rows of factors."""
     import keras
-    from keras import layers, ops
+    from keras import ops
 
-    dot = layers.Dot(axes=1, normalize=recipe.scorer == "cosine")
-    x = dot([user, positive]) - dot([user, negative])
+    score = _scorer(recipe)
+    x = score([user, positive]) - score([user, negative])
 
     def loss(x: Any) -> Any:
         return ops.relu(1.0 - x) if recipe.loss == "hinge" else 1.0 - ops.sigmoid(x)
@@ -37,7 +54,7 @@ def _triplet_output(recipe: Recipe, user: Any, positive: Any, negative: Any) -> 
     return keras.layers.Lambda(loss, output_shape=(1,), name="triplet_loss")(x)
 
 
-def _table(recipe: Recipe, n_rows: int, name: str) -> Callable[[Any], Any]:
+def _table(recipe: Recipe, n_rows: int, name: str, n_factors: int) -> Callable[[Any], Any]:
     """Shared layer that turns a row number, shape (batch, 1), into its factors."""
     import keras
     from keras import layers
@@ -45,13 +62,13 @@ def _table(recipe: Recipe, n_rows: int, name: str) -> Callable[[Any], Any]:
     penalty = keras.regularizers.L2(recipe.l2) if recipe.l2 else None
     if not recipe.bias:
         lookup = layers.Embedding(
-            n_rows, recipe.n_factors, embeddings_regularizer=penalty, name=name
+            n_rows, n_factors, embeddings_regularizer=penalty, name=name
         )
         return lambda rows: layers.Flatten()(lookup(rows))
     # K2 multiplies one-hot vectors by a dense layer; they are made batch by batch here,
     # because 50,000 x 1,683 of them, as in the notebook, take gigabytes.
     one_hot = layers.CategoryEncoding(num_tokens=n_rows, output_mode="one_hot")
-    dense = layers.Dense(recipe.n_factors, name=name)
+    dense = layers.Dense(n_factors, name=name)
     return lambda rows: dense(one_hot(rows))
 
 
@@ -75,7 +92,8 @@ def build_model(recipe: Recipe, n_users: int, n_items: int) -> Any:
     user, positive, negative = (
         keras.Input((1,), dtype="int32", name=name) for name in ("user", "positive", "negative")
     )
-    users, items = _table(recipe, n_users, "users"), _table(recipe, n_items, "items")
+    users = _table(recipe, n_users, "users", recipe.n_factors)
+    items = _table(recipe, n_items, "items", recipe.n_item_factors or recipe.n_factors)
     output = _triplet_output(recipe, users(user), items(positive), items(negative))
     model = keras.Model([user, positive, negative], output)
     if recipe.optimizer == "adam":
@@ -89,6 +107,12 @@ def build_model(recipe: Recipe, n_users: int, n_items: int) -> Any:
 
 def _auc(model: Any, recipe: Recipe, task: Task) -> float:
     U, V = (np.asarray(model.get_layer(name).get_weights()[0]) for name in ("users", "items"))
+    if recipe.scorer == "perceptron":
+        weights = [np.array(each) for each in model.get_layer("trunk").get_weights()]
+        layers: list[Any] = []
+        for W, b in zip(weights[::2], weights[1::2], strict=True):
+            layers += [Dense(W, b), ReLU()]
+        return full_auc(score_catalogue(Stack(layers), U, V), task.test, task.exclude)
     return task.auc(U, V, recipe.scorer)
 
 
@@ -103,7 +127,7 @@ def train_keras(
     Parameters
     ----------
     system : str
-        Key of the system: ``"K1"``, ``"K2"`` and its variants, ``"K3"`` or ``"K4"``.
+        Key of the system: ``"K1"``, ``"K2"`` and its variants, ``"K3"``, ``"K4"`` or ``"K5"``.
     data : MovieLens
         What `tripletrec.datasets.fetch_movielens_100k` returns.
     n_epochs : int, optional
@@ -140,3 +164,41 @@ def train_keras(
         history["loss"].append(float(report.history["loss"][0]))
         history["auc"].append(_auc(model, recipe, task))
     return history
+
+
+def build_towers(widths: tuple[int, int], n_columns: tuple[int, int], n_factors: int) -> Any:
+    """Compiled Keras model of two towers on dense rows of features: the loss of each triplet.
+
+    Parameters
+    ----------
+    widths : (int, int)
+        Of the two dense layers of each tower.
+    n_columns : (int, int)
+        Columns of the features of users and of items, own factors included (one-hot).
+    n_factors : int
+        Outputs of the first, linear layer: the sum of the factors of the features.
+    """
+    import keras
+    from keras import layers, ops
+
+    def tower(n_inputs: int) -> Any:
+        return keras.Sequential(
+            [
+                keras.Input((n_inputs,)),
+                layers.Dense(n_factors, use_bias=False),
+                layers.Dense(widths[0], activation="relu"),
+                layers.Dense(widths[1]),
+            ]
+        )
+
+    user, positive, negative = (
+        keras.Input((n,)) for n in (n_columns[0], n_columns[1], n_columns[1])
+    )
+    users, items = tower(n_columns[0]), tower(n_columns[1])
+    dot = layers.Dot(axes=1)
+    anchor = users(user)
+    x = dot([anchor, items(positive)]) - dot([anchor, items(negative)])
+    output = layers.Lambda(lambda x: ops.softplus(-x), output_shape=(1,))(x)
+    model = keras.Model([user, positive, negative], output)
+    model.compile(loss=lambda target, output: output, optimizer=keras.optimizers.Adagrad(0.1))
+    return model

@@ -39,7 +39,7 @@ PUBLISHED: dict[tuple[int, int], dict[str, tuple[float, float]]] = {
 }
 # What is chosen on validation; all else is the preset. The first of each is the preset's own.
 GRIDS: dict[str, dict[str, list[Any]]] = {
-    "softmax": {"loss": [losses.softmax(t) for t in (0.1, 0.12, 0.15)]},
+    "softmax": {"loss": [losses.softmax(t) for t in (None, 0.12)]},
     "bsl": {"loss": [losses.bsl(0.1, t) for t in (0.1, 0.2, 0.4)]},
     "ccl": {"loss": [losses.ccl(m, w) for m, w in ((0.4, 100.0), (0.6, 300.0))]},
     "bpr": {"n_negatives": [5, 20], "user_l2": [0.003, 0.01]},
@@ -109,7 +109,7 @@ def choose(
 def shown(parameters: dict[str, Any]) -> str:
     """Return parameters as a short text."""
     parts = {
-        key: (each.name, round(each.temperature, 4), *each.parameters)
+        key: (each.name, each.temperature, *each.parameters)
         if isinstance(each, losses.ListLoss)
         else each
         for key, each in parameters.items()

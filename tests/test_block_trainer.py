@@ -61,7 +61,7 @@ def twin(training, data, weights, n_epochs, sampler):
     rows = [[naive.Row(row, name, rate) for row in np.atleast_2d(each.T).T] for each in start]
     matrix = data.tocsr()
     liked = [matrix[u].indices.tolist() for u in range(data.n_users)]
-    each_weight = np.ones(data.nnz) if weights is None else weights
+    each_weight = np.ones(data.nnz) if weights is None else weights.astype(np.float64)
     parts = [each_weight[a:b] for a, b in itertools.pairwise(data.indptr)]
     learn, draw = training._learn, training._draw
     drawn = {}
@@ -217,7 +217,7 @@ def test_wrong_parameters_of_losses():
         (losses.softmax, "temperature"), (losses.bsl, "temperature"),
         (lambda t: losses.bsl(0.1, t), "positive_temperature"),
     ]:  # fmt: skip
-        for value in (0, -0.1, math.nan, math.inf):
+        for value in (0, -0.1, -1e-9, math.nan, math.inf):
             with pytest.raises(ValueError, match=f"^{name} must be a finite number > 0, got"):
                 make_loss(value)
         with pytest.raises(TypeError, match=f"^{name} must be"):

@@ -118,8 +118,8 @@ def test_quiet(capsys, fetch):
 
 
 def test_systems_without_a_replica_are_listed(capsys, fetch):
-    assert main(["reproduce", "--systems", "K5", "--quiet"]) == 0
-    assert "arrives with the neural models" in capsys.readouterr().out
+    assert main(["reproduce", "--systems", "K6", "--quiet"]) == 0
+    assert "no number published" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from scipy.sparse import identity
 
 import tripletrec as tr
-from tripletrec.neural import Embedding
+from tripletrec.neural import Adam, Embedding, FeatureEmbedding
+from tripletrec.neural.patient import PatientAdam
 from tripletrec.neural.triplets import TripletModel
 from tripletrec.reference import (
     SYSTEMS,
@@ -17,6 +19,7 @@ from tripletrec.reference import (
     training_task,
 )
 from tripletrec.reference.replica import build_model
+from tripletrec.reference.towers import MistakenTowers
 
 TRAINABLE = [key for key, system in SYSTEMS.items() if system.recipe is not None]
 
@@ -155,9 +158,9 @@ def test_shared_negatives_are_as_many_as_positives_where_there_are_enough(tiny_m
     assert len(task.low_items) == max(len(one), (train["rating"] <= 2).sum())
 
 
-@pytest.mark.parametrize("key", ["K5", "k1", ""])
+@pytest.mark.parametrize("key", ["K6", "k1", ""])
 def test_unknown_systems_are_named(key, tiny_movielens):
-    with pytest.raises(ValueError, match=f"system must be one of K1, .*K4, got '{key}'"):
+    with pytest.raises(ValueError, match=f"system must be one of K1, .*K5, got '{key}'"):
         train_replica(key, tiny_movielens)
 
 
@@ -221,7 +224,8 @@ def test_report(result):
     assert "published       .9059  .9082" in block
     assert "had evidently been run twice" in " ".join(block.split())
     assert "(published  .7926 ... .2818)" in report
-    assert report.count("arrives with the neural models") == 4
+    assert "K6: two towers" in report
+    assert any(line.split() == "K6 no number published".split() for line in report.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -247,3 +251,48 @@ def test_further_sections_are_printed(tiny_movielens):
     result = reproduce(tiny_movielens, 1, systems=["K2"], extra=[section])
     text = f"\n\nNative kernel\n    {tiny_movielens.train.nnz} positives, 1 seed\n\nSummary\n"
     assert text in format_report(result)
+
+
+def test_k5_ends_in_a_relu_and_scores_the_catalogue(tiny_movielens):
+    recipe, task = SYSTEMS["K5"].recipe, task_of("K5", tiny_movielens)
+    model, _ = build_model(recipe, task.shape, np.random.default_rng(0))
+    widths = [layer.weights.shape for layer in model.network.trunk.dense]
+    assert widths == [(96, 128), (128, 1)]
+    rows, items = np.arange(5), np.arange(task.shape[1])
+    scores = model.score_function()(rows)
+    assert scores.min() >= 0.0
+    for row in rows:
+        pairs = model.network.scores(np.full(len(items), row), items)
+        np.testing.assert_allclose(scores[row], pairs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_steps", [3, 400, 3000])
+def test_patient_adam_is_dense_adam(n_steps):
+    """Rows met seldom, often and never, against the optimizer that moves all of them each time."""
+    rng = np.random.default_rng()
+    start = rng.normal(size=(40, 5)).astype(np.float32)
+    weights, gradients = [start.copy(), start.copy()], [np.zeros_like(start) for _ in range(2)]
+    dense, patient = Adam(0.01), PatientAdam(0.01)
+    for _ in range(n_steps):
+        rows = np.minimum(rng.geometric(0.1, 4) - 1, 38)
+        gradients[0][rows] = gradients[1][rows] = rng.normal(size=(4, 5)) * 0.01 + 0.005
+        dense.update([weights[0]], [gradients[0]])
+        patient.catch_up([weights[1]], [rows])
+        patient.update([weights[1]], [gradients[1]], [rows])
+        assert not gradients[1].any()
+    patient.settle([weights[1]])
+    moved = np.abs(weights[0] - start).max()
+    np.testing.assert_allclose(weights[1], weights[0], atol=3e-3 * moved)
+    np.testing.assert_array_equal(weights[1][39], start[39])
+
+
+def test_the_mistake_of_k6_does_not_learn_and_its_gradient_is_right():
+    """Batch x batch scores behind softmax towers; the gradient is not what is wrong."""
+    rng = np.random.default_rng(0)
+    sides = [
+        FeatureEmbedding(rng.normal(size=(n, 3)), identity(n, format="csr")) for n in (6, 9)
+    ]
+    model = MistakenTowers(*sides, rng)
+    batch = (rng.integers(0, 6, 8), rng.integers(0, 9, 8), rng.integers(0, 9, 8))
+    losses = [model.backward(*batch) for _ in range(5)]
+    assert np.ptp(losses) < 0.01 and abs(np.mean(losses) - 0.5) < 0.01

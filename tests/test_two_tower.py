@@ -26,3 +26,165 @@ class TestContractWithLayers(EstimatorContract):
     def make(self, **overrides):
         settings = {"user_layers": (5, 4), "item_layers": (4,), "normalize": True, "dropout": 0.2}
         return make(**{**settings, **overrides})
+
+
+# -------------------------------------------------------------------- features
+
+
+@pytest.fixture(scope="module")
+def tastes():
+    """Users of two countries who like items of two kinds, with ids; what is liked is told by features."""
+    rng = np.random.default_rng(0)
+    n_users, n_items = 80, 60
+    likes = (np.add.outer(np.arange(n_users), np.arange(n_items)) % 2 == 0) & (
+        rng.random((n_users, n_items)) < 0.4
+    )
+    users = pd.DataFrame({"country": [f"c{u % 2}" for u in range(n_users)]})
+    items = pd.DataFrame(
+        {"kind": [f"k{i % 2}" for i in range(n_items)], "price": rng.random(n_items)}
+    )
+    users.index, items.index = [f"u{u}" for u in range(n_users)], [f"i{i}" for i in range(n_items)]
+    data = tr.Interactions(sp.csr_matrix(likes), user_ids=users.index, item_ids=items.index)
+    return data, users, items
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"own_factors": False},
+        {"combine": "concatenation", "user_layers": (8,), "item_layers": (8,)},
+        {"user_layers": (8, 6), "item_layers": (6,), "activation": "linear"},
+    ],
+    ids=str,
+)
+def test_unseen_users_and_items_by_their_features(tastes, settings, tmp_path):
+    data, users, items = tastes
+    model = make(n_epochs=15, learning_rate=0.3, **settings)
+    model.fit(data, user_features=users, item_features=items).save(tmp_path / "model")
+    new_users = pd.DataFrame({"country": ["c0", "c1"]})
+    new_items = pd.DataFrame({"kind": ["k0", "k1"], "price": [0.5, 0.5], "more": ["is", "ignored"]})
+    for each in (model, tr.load(tmp_path / "model")):
+        scores = each.encode_users(new_users) @ each.encode_items(new_items).T
+        assert scores[0, 0] > scores[0, 1] and scores[1, 1] > scores[1, 0]
+        ids, best = each.recommend_unseen(new_users, k=5)
+        assert ids.shape == best.shape == (2, 5)
+        assert [{int(i[1:]) % 2 for i in row} for row in ids] == [{0}, {1}]
+    np.testing.assert_array_equal(model.encode_users(new_users), each.encode_users(new_users))
+    assert model.score(data) > 0.7
+
+
+def test_without_own_factors_features_are_all(tastes):
+    data, users, items = tastes
+    model = make(own_factors=False).fit(data, user_features=users, item_features=items)
+    np.testing.assert_allclose(model.encode_users(users), model.user_factors_, rtol=1e-5)
+    np.testing.assert_allclose(model.encode_items(items), model.item_factors_, rtol=1e-5)
+    with pytest.raises(ValueError, match="own_factors=False needs features"):
+        make(own_factors=False).fit(data, user_features=users)
+
+
+def test_items_without_interactions_are_scored_by_features(tastes):
+    data, users, items = tastes
+    matrix = data.tocsr().tolil()
+    matrix[:, :6] = 0
+    known = tr.Interactions(matrix.tocsr(), user_ids=data.user_ids, item_ids=data.item_ids)
+    model = make(n_epochs=15, learning_rate=0.3)
+    model.fit(known, user_features=users, item_features=items)
+    np.testing.assert_allclose(
+        model.encode_items(items.iloc[:6]), model.item_factors_[:6], rtol=1e-5
+    )
+    cold = tr.Interactions(data.tocsr().multiply(np.arange(60) < 6).tocsr())
+    others = np.ones(data.shape)
+    others[:, :6] = 0
+    model_scores = model.user_factors_ @ model.item_factors_.T
+    assert tr.full_auc(lambda rows: model_scores[rows], cold, others) > 0.8
+
+
+def test_matrices_and_frames_agree_on_flags(tastes):
+    data, users, items = tastes
+    flags = (np.arange(60)[:, None] % 2 == np.arange(2)).astype(float)
+    plain = tr.Interactions(data.tocsr())
+    one = make().fit(plain, item_features=flags)
+    assert_same(make().fit(plain, item_features=sp.coo_array(flags)), one)
+    frame = pd.DataFrame(flags, columns=["a", "b"])
+    two = make().fit(plain, item_features=frame)
+    np.testing.assert_array_equal(two.item_factors_, one.item_factors_)
+
+
+def test_bad_features(tastes):
+    data, users, items = tastes
+    for features, message in (
+        ({"item_features": items.drop(index="i3")}, "missing from its index, the first is 'i3'"),
+        ({"item_features": np.ones((3, 2))}, "item_features must have 60 rows, got 3"),
+        ({"user_features": np.full((80, 2), np.nan)}, "user_features must be finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make().fit(data, **features)
+    model = make().fit(data, user_features=users)
+    with pytest.raises(ValueError, match="lacks the columns 'country'"):
+        model.encode_users(items)
+    with pytest.raises(ValueError, match="was fitted without item_features"):
+        model.encode_items(items)
+    with pytest.raises(tr_not_fitted()):
+        make().encode_users(users)
+
+
+def tr_not_fitted():
+    from sklearn.exceptions import NotFittedError
+
+    return NotFittedError
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_factors": 0}, "n_factors"),
+        ({"user_layers": (3,)}, "must end in the same width, got 3 and 6"),
+        ({"user_layers": (0,)}, "user_layers"),
+        ({"combine": "product"}, "combine must be one of"),
+        ({"activation": "tanh"}, "activation must be one of 'relu', 'linear', got 'tanh'"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"loss": "warp"}, "loss"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"init_scale": 0.0}, "init_scale"),
+    ],
+    ids=str,
+)
+def test_bad_parameters(pairs, settings, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make(**settings).fit(pairs)
+
+
+CHANGES = {
+    "n_factors": 5,
+    "own_factors": False,
+    "combine": "concatenation",
+    "normalize": True,
+    "loss": "hinge",
+    "optimizer": "adam",
+    "sampler": "uniform",
+    "learning_rate": 0.3,
+    "batch_size": 16,
+    "n_negatives": 2,
+    "user_l2": 0.3,
+    "item_l2": 0.3,
+    "init_scale": 0.2,
+    "user_layers": (7, 4),
+    "item_layers": (7, 4),
+    "activation": "linear",
+    "dropout": 0.5,
+    "l2": 0.3,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_parameter_changes_something(tastes, name):
+    data, users, items = tastes
+    base = {"user_layers": (5, 4), "item_layers": (5, 4)}
+    one, two = (
+        make(**{**base, **extra}).fit(data, user_features=users, item_features=items)
+        for extra in ({}, {name: CHANGES[name]})
+    )
+    assert not np.array_equal(
+        one.user_factors_ @ one.item_factors_.T, two.user_factors_ @ two.item_factors_.T
+    )

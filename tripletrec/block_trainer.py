@@ -43,6 +43,14 @@ _LEAST_PIECE, _MOST_PIECE = 256, 4096
 Float32 = NDArray[np.float32]
 
 
+def _temperature(plan: Plan, n_items: int) -> float:
+    """Return the temperature of the loss, or the one that suits where it has none."""
+    temperature = plan.loss.temperature  # type: ignore[union-attr]
+    if temperature is not None:
+        return temperature
+    return 1.0 / max(1.0, math.log(n_items)) if plan.scorer is COSINE else 1.0
+
+
 class BlockTraining:
     """The state of one fit of a list-wise loss; see `tripletrec.trainer.train` for who runs it.
 
@@ -76,6 +84,7 @@ class BlockTraining:
     ) -> None:
         self.plan = plan
         self._loss: ListLoss = plan.loss  # type: ignore[assignment]
+        self._temperature = _temperature(plan, interactions.n_items)
         self._dropout = dropout
         self._team = Team(n_jobs)
         self._known = (_read_only(interactions.indptr), _read_only(interactions.indices))
@@ -99,7 +108,7 @@ class BlockTraining:
         return Factors(
             self._users[:, 0, :n_factors],
             self._items[:, 0, :n_factors],
-            self._biases[:, 0, 0] * np.float32(self._loss.temperature),
+            self._biases[:, 0, 0] * np.float32(self._temperature),
         )
 
     def _make_tables(self, data: Interactions) -> None:
@@ -232,7 +241,7 @@ class BlockTraining:
         masks, units, lengths = self._users_of_block
         kernels.take_users(users, self._users, self._dropout, keys[1], masks, units, lengths)
         units, gradients = units[:n_rows], self._user_gradients[:n_rows]
-        scale, parameters = real(1.0 / loss.temperature), loss.parameters
+        scale, parameters = real(1.0 / self._temperature), loss.parameters
         masked, l2 = plan.sampler.verified, tuple(map(real, plan.l2))
         step_parameters = tuple(map(real, plan.optimizer.parameters))
 
@@ -269,11 +278,11 @@ class BlockTraining:
                 np.matmul(spread.T, share, out=by_biases[a:end])
             kernels.learn_items(
                 a, b, n_candidates, self._items, self._biases, self._clocks[1], plan.item_bias,
-                real(rate), l2, real(loss.temperature), step_parameters, pairs, items, units,
+                real(rate), l2, real(self._temperature), step_parameters, pairs, items, units,
                 by_items, by_biases,
             )  # fmt: skip
 
         self._team.share(second_pass, -(-n_slots // width_of_piece))
         if not self._all:
             self._slot_of[items[0][:n_slots]] = -1
-        return float(total) * loss.temperature
+        return float(total) * self._temperature

@@ -106,8 +106,8 @@ class MatrixFactorization(Recommender):
     schedule : {"constant", "linear", "cosine"} or Schedule, default "constant"
         How the learning rate goes from the first epoch to the last; see `tripletrec.rates`, also for a
         warm-up, as in ``rates.cosine(warmup=0.1)``.
-    batch_size : int, default 128
-        Users of a block. For list-wise losses only, as the next one.
+    batch_size : int or None, default None
+        Users of a block; None: a 64th of all, but from 8 to 128. For list-wise losses only, as the next one.
     dropout : float, default 0.0
         Share of the factors of a user that are set to zero when the user is learnt from, in [0, 1).
     early_stopping : int or None, default None
@@ -190,7 +190,7 @@ class MatrixFactorization(Recommender):
         n_negatives: int | str | None = None,
         init_scale: float = 0.02,
         schedule: str | Schedule = "constant",
-        batch_size: int = 128,
+        batch_size: int | None = None,
         dropout: float = 0.0,
         early_stopping: int | None = None,
         validation_metric: str = "auc",
@@ -351,9 +351,13 @@ class MatrixFactorization(Recommender):
                 f"{plan.loss.name!r}, or 'all', got {n_negatives}"
             )
         n_users = np.count_nonzero(np.diff(data.indptr))
+        # Items are moved once for each block, so few users must make many blocks.
+        batch_size = max(8, min(128, int(n_users) // 64))
+        if self.batch_size is not None:
+            batch_size = check_count(self.batch_size, "batch_size")
         work = 6.0 * plan.n_factors * n_users * (n_negatives or data.n_items)
         return BlockTraining(
-            plan, data, weights, n_negatives, check_count(self.batch_size, "batch_size"),
+            plan, data, weights, n_negatives, batch_size,
             _check_dropout(self.dropout), check_n_jobs(self.n_jobs, work),
         )  # fmt: skip
 

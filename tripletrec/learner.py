@@ -32,8 +32,6 @@ from tripletrec.trainer import Outcome, Record, train
 
 __all__ = ["Learner", "check_dropout", "check_widths", "split_seed"]
 
-Arrays = dict[str, Any]
-
 
 class Learner(Recommender):
     """Base of the models that train a network in batches.
@@ -80,7 +78,7 @@ class Learner(Recommender):
             plan = plan._replace(sampler=_with_share(plan.sampler, given))
         training = start(plan, data, weights, given)
         outcome = train(
-            training,  # type: ignore[arg-type]
+            training,
             n_epochs,
             watch=self._watch(data, validation, callbacks),
             metric=f"validation_{self.validation_metric}" if validation is not None else None,

@@ -66,8 +66,8 @@ class ListLoss(NamedTuple):
         Part function ``(first, last, peak, mass, n_unknown, logits, weights, hits, slopes, parameters)
         -> (value, factor)`` of the positives ``first ... last - 1``: writes the derivatives by their
         logits and returns the value and what the spread row is multiplied by.
-    temperature : float, default 1
-        Scores are divided by it.
+    temperature : float or None, default 1
+        Scores are divided by it. None: the trainer decides, see `softmax`.
     parameters : tuple of float, default ()
         Handed to both.
     """
@@ -75,7 +75,7 @@ class ListLoss(NamedTuple):
     name: str
     spread: Callable[..., Any]
     fold: Callable[..., Any]
-    temperature: float = 1.0
+    temperature: float | None = 1.0
     parameters: tuple[float, ...] = ()
 
 
@@ -113,9 +113,9 @@ def _spread_hinge(row, biases, multiples, scale, parameters):
     mass = _ZERO
     for j in range(row.shape[0]):
         x = row[j] * scale + biases[j] - margin
-        weight = _ZERO if x <= _ZERO else multiples[j]  # a NaN stays one, in the sum
-        row[j] = weight
-        mass += weight * (x if x > -np.inf else _ZERO)
+        below = x <= _ZERO  # not of a NaN, which so stays one in the sum
+        row[j] = _ZERO if below else multiples[j]
+        mass += _ZERO if below else multiples[j] * x
     return _ZERO, mass
 
 
@@ -173,7 +173,7 @@ def _fold_ccl(first, last, peak, mass, n_unknown, logits, weights, hits, slopes,
     return value + factor * mass, factor
 
 
-def softmax(temperature: float = 0.1) -> ListLoss:
+def softmax(temperature: float | None = None) -> ListLoss:
     r"""Return the softmax loss, exact or sampled.
 
     A positive against all items that the user is not known to like:
@@ -181,9 +181,11 @@ def softmax(temperature: float = 0.1) -> ListLoss:
 
     Parameters
     ----------
-    temperature : float, default 0.1
-        τ > 0, in units of the score. With the scorer "cosine" 0.05 ... 0.2; with "dot" 1 is the
-        multinomial likelihood. The smaller, the more the hardest negatives count.
+    temperature : float or None, default None
+        τ > 0, in units of the score. The smaller, the more the hardest negatives count. With the scorer
+        "dot" 1 is the multinomial likelihood; with "cosine" 0.05 ... 0.2 do well. None: 1 with "dot", and
+        ``1 / log(n_items)`` with "cosine", at which one item in the user's very direction weighs as
+        much as all others at right angles to it.
 
     Returns
     -------
@@ -205,9 +207,9 @@ def softmax(temperature: float = 0.1) -> ListLoss:
     >>> softmax(temperature=0.2).temperature
     0.2
     """
-    return ListLoss(
-        "softmax", _spread_exp, _fold_softmax, check_positive(temperature, "temperature")
-    )
+    if temperature is not None:
+        temperature = check_positive(temperature, "temperature")
+    return ListLoss("softmax", _spread_exp, _fold_softmax, temperature)
 
 
 def bsl(temperature: float = 0.1, positive_temperature: float = 0.2) -> ListLoss:

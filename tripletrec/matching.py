@@ -42,7 +42,7 @@ class MLPMatcher(Learner):
 
     Parameters
     ----------
-    n_user_factors, n_item_factors : int, default 32 and 64
+    n_user_factors, n_item_factors : int, default 64
         Lengths of the rows of users and of items.
     hidden : sequence of int, default (128,)
         Widths of the hidden layers; may be empty.
@@ -54,21 +54,21 @@ class MLPMatcher(Learner):
         See `tripletrec.losses`.
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
         See `tripletrec.optimizers`. Only factors that a batch meets are moved.
-    sampler : {"unseen", "uniform", "popularity", "explicit", "dynamic", "semi_hard"} or Sampler, default "unseen"
-        See `tripletrec.sampling`.
-    learning_rate : float, default 0.05
+    sampler : str or Sampler, default "unseen"
+        Any of `tripletrec.sampling` but "nearest".
+    learning_rate : float, default 0.15
         Step size.
     n_epochs : int, default 15
         Passes over the positives.
-    batch_size : int, default 64
+    batch_size : int, default 128
         Triplets per step.
     n_negatives : int, default 1
         Negatives for each positive and epoch.
-    user_l2, item_l2 : float, default 0.0
+    user_l2, item_l2 : float, default 0.01
         L2 of the factors, for each triplet that meets them.
     l2 : float, default 0.0
         L2 of the perceptron's weights, at every step.
-    init_scale : float, default 0.05
+    init_scale : float, default 0.1
         Factors start uniformly from -init_scale to init_scale.
     early_stopping : int or None, default None
         With `validation` data: stop after so many epochs without a better `validation_metric`, and keep
@@ -129,7 +129,7 @@ class MLPMatcher(Learner):
 
     def __init__(
         self,
-        n_user_factors: int = 32,
+        n_user_factors: int = 64,
         n_item_factors: int = 64,
         hidden: Sequence[int] = (128,),
         *,
@@ -138,14 +138,14 @@ class MLPMatcher(Learner):
         loss: str | Loss = "bpr",
         optimizer: str | Optimizer = "adagrad",
         sampler: str | Sampler = "unseen",
-        learning_rate: float = 0.05,
+        learning_rate: float = 0.15,
         n_epochs: int = 15,
-        batch_size: int = 64,
+        batch_size: int = 128,
         n_negatives: int = 1,
-        user_l2: float = 0.0,
-        item_l2: float = 0.0,
+        user_l2: float = 0.01,
+        item_l2: float = 0.01,
         l2: float = 0.0,
-        init_scale: float = 0.05,
+        init_scale: float = 0.1,
         early_stopping: int | None = None,
         validation_metric: str = "auc",
         n_jobs: int | None = None,
@@ -229,7 +229,7 @@ class MLPMatcher(Learner):
             raise ValueError("sampler 'nearest' needs item features, which TwoTower has")
         first, *drops = split_seed(plan.seed, 3 + len(check_widths(self.hidden, "hidden")))
         rng = np.random.default_rng(first)
-        tables = [
+        users, items = (
             FeatureEmbedding(
                 _start_factors(rng, n_rows, check_count(width, name), self.init_scale),
                 identity(n_rows, np.float32, format="csr"),
@@ -238,13 +238,12 @@ class MLPMatcher(Learner):
                 (data.n_users, self.n_user_factors, "n_user_factors"),
                 (data.n_items, self.n_item_factors, "n_item_factors"),
             )
-        ]
-        widths = [sum(each.width for each in tables), *check_widths(self.hidden, "hidden"), 1]
-        network = PairPerceptron(*tables, self._trunk(widths, rng, drops), PairLoss(plan.loss, mean=False))
-        trunk = network.trunk.flat[0]
-        return NeuralTraining(
-            plan, network, data, weights, given, lambda: (*(x.table for x in tables), trunk)
         )
+        widths = [users.width + items.width, *check_widths(self.hidden, "hidden"), 1]
+        trunk = self._trunk(widths, rng, drops)
+        network = PairPerceptron(users, items, trunk, PairLoss(plan.loss, mean=False))
+        arrays = (users.table, items.table, trunk.flat[0])
+        return NeuralTraining(plan, network, data, weights, given, lambda: arrays)
 
     def _trunk(
         self, widths: Sequence[int], rng: np.random.Generator | None, seeds: Sequence[int] = ()

@@ -84,7 +84,7 @@ class TwoTower(Learner):
         Triplets per step.
     n_negatives : int, default 1
         Negatives for each positive and epoch.
-    user_l2, item_l2 : float, default 0.0
+    user_l2, item_l2 : float, default 0.02 and 0.01
         L2 of the factors, for each triplet that meets them.
     l2 : float, default 0.0
         L2 of the weights of the dense layers, at every step.
@@ -172,8 +172,8 @@ class TwoTower(Learner):
         n_epochs: int = 20,
         batch_size: int = 64,
         n_negatives: int = 1,
-        user_l2: float = 0.0,
-        item_l2: float = 0.0,
+        user_l2: float = 0.02,
+        item_l2: float = 0.01,
         l2: float = 0.0,
         init_scale: float = 0.05,
         early_stopping: int | None = None,
@@ -296,7 +296,9 @@ class TwoTower(Learner):
                 "user_layers and item_layers must end in the same width, got "
                 f"{learnt['user_widths_'][-1]} and {learnt['item_widths_'][-1]}"
             )
-        network = Towers(*layers, *stacks, PairLoss(plan.loss, mean=False))
+        network = Towers(
+            layers[0], layers[1], stacks[0], stacks[1], PairLoss(plan.loss, mean=False)
+        )
         nearest = None
         if plan.sampler.rule == "nearest":
             nearest = self._nearest(sides[1], data, given)

@@ -203,8 +203,7 @@ def choose_candidates(
     if below_positive:
         reach = positive_scores[:, None]
         allowed = np.where(scores < reach, hardness, -np.inf)
-        none = ~np.isfinite(allowed).any(axis=1)
-        lowest = -np.where(missing, np.inf, scores)
-        hardness = np.where(none[:, None], lowest, allowed)
+        none = ~np.isfinite(allowed).any(axis=1, keepdims=True)
+        hardness = np.where(none, -np.where(missing, np.inf, scores), allowed)
     best = hardness.argmax(axis=1)
     return candidates[np.arange(len(candidates)), best]

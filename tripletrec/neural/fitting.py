@@ -77,7 +77,7 @@ class NeuralTraining:
             plan.optimizer, plan.learning_rate, network.parameters, (0.0, 0.0, *[plan.l2] * n_stacks)
         )
         self._gradients = network.gradients
-        self._columns = (
+        self._columns: tuple[Any, ...] = (
             np.repeat(interactions.rows, plan.n_negatives),
             np.repeat(interactions.indices, plan.n_negatives),
             None if weights is None else np.repeat(weights, plan.n_negatives),

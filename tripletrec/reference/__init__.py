@@ -5,10 +5,13 @@
 `format_report` prints the comparison. On the command line: ``tripletrec reproduce``.
 """
 
-from tripletrec.reference.native import NATIVE, SECTIONS, Native, train_native
+from tripletrec.reference.best_perceptron import best_perceptron_section
+from tripletrec.reference.native import NATIVE, Native, train_native
+from tripletrec.reference.native import SECTIONS as _FACTOR_SECTIONS
 from tripletrec.reference.replica import Task, draw_negatives, train_replica, training_task
 from tripletrec.reference.report import format_report, reproduce
 from tripletrec.reference.systems import SYSTEMS, Recipe, ReferenceSystem
+from tripletrec.reference.towers import towers_section
 
 __all__ = [
     "NATIVE",
@@ -25,3 +28,6 @@ __all__ = [
     "train_replica",
     "training_task",
 ]
+
+# What `reproduce` of the command line adds to the replicas.
+SECTIONS = (*_FACTOR_SECTIONS, best_perceptron_section, towers_section)

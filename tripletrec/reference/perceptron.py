@@ -39,17 +39,19 @@ class PerceptronModel:
     """
 
     def __init__(self, recipe: Recipe, shape: tuple[int, int], rng: np.random.Generator) -> None:
-        tables = [
+        users, items = (
             FeatureEmbedding(uniform(rng, (n, width)), identity(n, np.float32, format="csr"))
             for n, width in zip(shape, (recipe.n_factors, recipe.n_item_factors), strict=True)
-        ]
+        )
         widths = [recipe.n_factors + recipe.n_item_factors, *recipe.hidden, 1]
         layers: list[Layer] = []
         for n_inputs, n_outputs in zip(widths, widths[1:], strict=False):
             if recipe.dropout:
                 layers.append(Dropout(recipe.dropout, int(rng.integers(2**63))))
             layers += [Dense.start(rng, n_inputs, n_outputs), ReLU()]
-        self.network = PairPerceptron(*tables, Stack(layers), PairLoss(_LOSSES[recipe.loss]))
+        self.network = PairPerceptron(
+            users, items, Stack(layers), PairLoss(_LOSSES[recipe.loss])
+        )
         self.parameters, self.gradients = self.network.parameters, self.network.gradients
 
     def backward(self, users: Any, positives: Any, negatives: Any) -> float:

@@ -92,7 +92,7 @@ class ReferenceSystem:
     note : str
         What a reader of the numbers must know.
     recipe : Recipe or None
-        How the replica is trained; None: it arrives with the neural models.
+        How the replica is trained; None: a section of its own shows it.
     published_before : float or None
         Published AUC of the untrained model.
     published_loss, published_test_loss : tuple of float
@@ -263,7 +263,8 @@ _ALL = (
         title="two towers on features, hard negatives",
         protocol="AUC-A",
         n_epochs=15,
-        note='Published: "the loss never goes down".',
+        note='Published: "the loss never goes down". See the section on K6 below, and '
+        "docs/why-the-loss-never-went-down.md.",
     ),
 )
 
