@@ -88,10 +88,14 @@ def main() -> None:
     options = parser.parse_args()
     data = tr.datasets.fetch_movielens_100k()
     runs = [run(data, seed) for seed in range(options.seeds)]
-    print(f"AUC among the {SHARE:.0%} of items held out, mean of {options.seeds} choices (chance: .5)")
+    print(
+        f"AUC among the {SHARE:.0%} of items held out, mean of {options.seeds} choices (chance: .5)"
+    )
     for name in runs[0]:
         values = [each[name] for each in runs]
-        print(f"    {name:<36}{statistics.fmean(values):.4f}  ({min(values):.4f}-{max(values):.4f})")
+        print(
+            f"    {name:<36}{statistics.fmean(values):.4f}  ({min(values):.4f}-{max(values):.4f})"
+        )
 
 
 if __name__ == "__main__":

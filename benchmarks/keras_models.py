@@ -61,9 +61,7 @@ def _table(recipe: Recipe, n_rows: int, name: str, n_factors: int) -> Callable[[
 
     penalty = keras.regularizers.L2(recipe.l2) if recipe.l2 else None
     if not recipe.bias:
-        lookup = layers.Embedding(
-            n_rows, n_factors, embeddings_regularizer=penalty, name=name
-        )
+        lookup = layers.Embedding(n_rows, n_factors, embeddings_regularizer=penalty, name=name)
         return lambda rows: layers.Flatten()(lookup(rows))
     # K2 multiplies one-hot vectors by a dense layer; they are made batch by batch here,
     # because 50,000 x 1,683 of them, as in the notebook, take gigabytes.

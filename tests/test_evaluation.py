@@ -3,7 +3,6 @@
 import dataclasses
 import math
 
-import naive
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
+import naive
 from tripletrec import _counting, _scores
 from tripletrec._scores import frozen
 from tripletrec.evaluation import check_metric, evaluate, full_auc

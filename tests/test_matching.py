@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from contract import EstimatorContract, pairs
 
 import tripletrec as tr
+from contract import EstimatorContract, pairs
 
 __all__ = ["pairs"]  # the contract's fixture
 
@@ -19,3 +19,85 @@ class TestContract(EstimatorContract):
 
     def make(self, **overrides):
         return make(**overrides)
+
+
+CHANGES = {
+    "n_user_factors": 3,
+    "n_item_factors": 3,
+    "hidden": (8, 4),
+    "dropout": 0.5,
+    "final_relu": True,
+    "loss": "sigmoid",
+    "optimizer": "adam",
+    "sampler": "uniform",
+    "learning_rate": 0.3,
+    "n_epochs": 4,
+    "batch_size": 16,
+    "n_negatives": 2,
+    "user_l2": 0.3,
+    "item_l2": 0.3,
+    "l2": 0.3,
+    "init_scale": 0.3,
+    "random_state": 1,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_parameter_changes_something(pairs, name):
+    one, two = make().fit(pairs), make(**{name: CHANGES[name]}).fit(pairs)
+    items = np.arange(40)
+    assert not np.array_equal(one.predict(0, items), two.predict(0, items))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_user_factors": 0}, "n_user_factors must be an integer >= 1, got 0"),
+        ({"n_item_factors": 1.5}, "n_item_factors must be an integer"),
+        ({"hidden": (4, 0)}, "hidden must be an integer >= 1, got 0"),
+        ({"hidden": "8"}, "hidden must be integers"),
+        ({"dropout": 1.0}, "dropout must be a number from 0 to 1"),
+        ({"dropout": -0.1}, "dropout"),
+        ({"final_relu": "yes"}, "final_relu must be True or False"),
+        ({"loss": "warp"}, "loss"),
+        ({"sampler": "hard"}, "sampler must be one of .*'dynamic', 'semi_hard', 'nearest'"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"l2": -1.0}, "l2"),
+        ({"init_scale": 0.0}, "init_scale"),
+        ({"early_stopping": 2}, "early_stopping needs validation data"),
+    ],
+    ids=str,
+)
+def test_bad_parameters_leave_the_model_as_it_was(pairs, settings, message):
+    model = make().fit(pairs)
+    before = model.predict(0, np.arange(40))
+    with pytest.raises((ValueError, TypeError), match=message):
+        model.set_params(**settings).fit(pairs)
+    model.set_params(final_relu=False)
+    np.testing.assert_array_equal(model.predict(0, np.arange(40)), before)
+
+
+@pytest.mark.parametrize("hidden", [(), (8,), (8, 5)], ids=str)
+def test_it_learns_with_any_number_of_hidden_layers(hidden):
+    data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
+    train, test = tr.splits.train_test_split(data, random_state=0)
+    model = make(hidden=hidden, n_epochs=10).fit(train)
+    assert model.score(test) > 0.6
+    assert model.history_[-1]["loss"] < model.history_[0]["loss"]
+    assert len(model.layer_widths_) == 2 + len(hidden)
+
+
+def test_early_stopping_keeps_the_best_epoch():
+    data = tr.datasets.make_interactions(60, 40, 900, random_state=4)
+    train, held_out = tr.splits.train_test_split(data, 0.2, random_state=0)
+    model = make(n_epochs=60, early_stopping=3, learning_rate=0.5)
+    model.fit(train, validation=held_out)
+    aucs = [record["validation_auc"] for record in model.history_]
+    assert model.best_epoch_ == int(np.argmax(aucs)) + 1
+    assert len(aucs) == min(60, model.best_epoch_ + 3)
+    assert tr.full_auc(model, held_out, train) == aucs[model.best_epoch_ - 1]
+
+
+def test_k5s_model_by_the_estimator(pairs):
+    model = make(final_relu=True, loss="hinge", optimizer="adam", learning_rate=1e-3).fit(pairs)
+    assert model.predict(np.arange(30), 3).min() >= 0.0

@@ -1,9 +1,9 @@
 """Mini-batch training: optimizers, the table layer, batch gradients, epochs."""
 
-import naive
 import numpy as np
 import pytest
 
+import naive
 import tripletrec.losses
 from tripletrec.neural import (
     SGD,

@@ -158,7 +158,9 @@ def towers(rng, loss):
     return Towers(embedding(rng, 5, 3), embedding(rng, 9, 4), *towers, PairLoss(loss))
 
 
-@pytest.mark.parametrize("loss", [losses.BPR, losses.SIGMOID, losses.hinge(0.7)], ids=lambda x: x.name)
+@pytest.mark.parametrize(
+    "loss", [losses.BPR, losses.SIGMOID, losses.hinge(0.7)], ids=lambda x: x.name
+)
 @pytest.mark.parametrize("build", [perceptron, towers])
 def test_networks_against_central_differences(build, loss):
     rng = np.random.default_rng()
@@ -171,7 +173,9 @@ def test_networks_against_central_differences(build, loss):
         x = network.scores(users, positives) - network.scores(users, negatives)
         parameters = loss.parameters
         # The losses of the package are of float32; smooth enough for a wide step.
-        total = sum(w * float(loss.value(each, parameters)) for w, each in zip(weights, x, strict=True))
+        total = sum(
+            w * float(loss.value(each, parameters)) for w, each in zip(weights, x, strict=True)
+        )
         U, V = network.users.table, network.items.table
         penalty = l2[0] * (U[users] ** 2).sum() + l2[1] * (V[positives] ** 2).sum()
         return total / 8 + (penalty + l2[1] * (V[negatives] ** 2).sum()) / 2

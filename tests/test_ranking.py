@@ -1,11 +1,11 @@
 """Exactness of `top_k`: against sorting, in every order of ties, exclusions and candidates."""
 
-import naive
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import naive
 from tripletrec import _scores
 from tripletrec.interactions import Interactions
 from tripletrec.ranking import _select, top_k

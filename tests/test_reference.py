@@ -289,9 +289,7 @@ def test_patient_adam_is_dense_adam(n_steps):
 def test_the_mistake_of_k6_does_not_learn_and_its_gradient_is_right():
     """Batch x batch scores behind softmax towers; the gradient is not what is wrong."""
     rng = np.random.default_rng(0)
-    sides = [
-        FeatureEmbedding(rng.normal(size=(n, 3)), identity(n, format="csr")) for n in (6, 9)
-    ]
+    sides = [FeatureEmbedding(rng.normal(size=(n, 3)), identity(n, format="csr")) for n in (6, 9)]
     model = MistakenTowers(*sides, rng)
     batch = (rng.integers(0, 6, 8), rng.integers(0, 9, 8), rng.integers(0, 9, 8))
     losses = [model.backward(*batch) for _ in range(5)]

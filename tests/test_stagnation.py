@@ -32,6 +32,18 @@ def test_no_warning(losses):
     assert look(losses) == []
 
 
+def test_later_than_the_second_epoch():
+    """What the question of K6 saw: a first step, and then nothing."""
+    (message,) = look([0.479, 0.4645, 0.4650, 0.4635])
+    assert "0.4645, then 0.465" in message
+
+
+def test_a_model_that_ranks_well_may_rest():
+    watchman = Watchman(0.1)
+    records = [{"loss": 0.2, "train_auc": 0.9, "n_triplets": 5000}] * 3
+    assert not any(watchman.stands_still(record) for record in records)
+
+
 def test_few_steps_prove_nothing():
     assert look([0.5, 0.5], n_triplets=999) == []
 
@@ -41,7 +53,7 @@ def test_every_model_warns(kind):
     data = tr.datasets.make_interactions(60, 40, 1200, random_state=0)
     still = kind(learning_rate=1e-9, n_epochs=3)
     if "dropout" in still.get_params():
-        still.set_params(dropout=0.0)  # noise that moves the loss
+        still.set_params(dropout=0.0, init_scale=0.001)  # no noise that moves the loss
     with pytest.warns(UserWarning, match="has not moved for an epoch"):
         still.fit(data)
     with warnings.catch_warnings():

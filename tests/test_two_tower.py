@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from contract import EstimatorContract, assert_same, interactions, pairs
 
 import tripletrec as tr
+from contract import EstimatorContract, assert_same, pairs
 
 __all__ = ["pairs"]  # the contract's fixture
 

@@ -51,7 +51,10 @@ def part(function: F) -> F:
     >>> squared_hinge(0.5, ())
     0.25
     """
-    register_jitable(fastmath=FAST_MATH, error_model="numpy")(function)
+    # Always inlined: a part left as a function of its own is a weak symbol, and the process that
+    # compiles the kernel may link another copy of it, whose sums round otherwise, than the processes
+    # that load the kernel from the cache. "The same bits" would end there.
+    register_jitable(fastmath=FAST_MATH, error_model="numpy", forceinline=True)(function)
     return function
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 __all__ = ["Team"]
 
+
 class Team:
     """So many threads, which share a range of tasks.
 

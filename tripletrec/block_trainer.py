@@ -125,7 +125,8 @@ class BlockTraining:
         # A user without positives has no taste to speak of: what is left is the biases.
         self._users[np.diff(data.indptr) == 0, 0] = 0.0
         self._clocks = tuple(
-            np.tile(np.float32(optimizer.clocks), (n, 1)) for n in (data.n_users, data.n_items)
+            np.tile(np.array(optimizer.clocks, np.float32), (n, 1))
+            for n in (data.n_users, data.n_items)
         )
         self._kernels = build_block(
             loss.spread, loss.fold, optimizer.step, optimizer.update, plan.scorer is COSINE, width
@@ -185,7 +186,9 @@ class BlockTraining:
             epoch ends there.
         """
         started = time.perf_counter()
-        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.plan.seed, number))))
+        random = np.random.Generator(
+            np.random.PCG64(np.random.SeedSequence((self.plan.seed, number)))
+        )
         users = random.permutation(self._users_with_positives)
         blocks = range(0, len(users), self._n_rows)
         keys = random.integers(2**63, size=(len(blocks), 2), dtype=np.uint64)
@@ -241,9 +244,11 @@ class BlockTraining:
         masks, units, lengths = self._users_of_block
         kernels.take_users(users, self._users, self._dropout, keys[1], masks, units, lengths)
         units, gradients = units[:n_rows], self._user_gradients[:n_rows]
-        scale, parameters = real(1.0 / self._temperature), loss.parameters
-        masked, l2 = plan.sampler.verified, tuple(map(real, plan.l2))
-        step_parameters = tuple(map(real, plan.optimizer.parameters))
+        masked, parameters = plan.sampler.verified, loss.parameters
+        with np.errstate(over="ignore"):  # of a step beyond float32 the error of training tells
+            scale, step_size = real(1.0 / self._temperature), real(rate)
+            l2 = tuple(map(real, plan.l2))
+            step_parameters = tuple(map(real, plan.optimizer.parameters))
 
         def first_pass(c: int) -> None:
             a, b = c * width_of_piece, min((c + 1) * width_of_piece, n_candidates)
@@ -263,7 +268,7 @@ class BlockTraining:
         if not math.isfinite(total):
             return math.nan
         kernels.learn_users(
-            users, self._users, self._clocks[0], real(rate), l2[0], step_parameters, pairs,
+            users, self._users, self._clocks[0], step_size, l2[0], step_parameters, pairs,
             self._dropout, masks, units, lengths, gradients,
         )  # fmt: skip
 
@@ -278,7 +283,7 @@ class BlockTraining:
                 np.matmul(spread.T, share, out=by_biases[a:end])
             kernels.learn_items(
                 a, b, n_candidates, self._items, self._biases, self._clocks[1], plan.item_bias,
-                real(rate), l2, real(self._temperature), step_parameters, pairs, items, units,
+                step_size, l2, real(self._temperature), step_parameters, pairs, items, units,
                 by_items, by_biases,
             )  # fmt: skip
 

@@ -32,9 +32,7 @@ _LEAST_ROWS = 2  # of a category of its own
 Encoding = dict[str, Any]
 
 
-def align(
-    features: Any, ids: NDArray[Any] | None, used: NDArray[np.bool_], name: str
-) -> Any:
+def align(features: Any, ids: NDArray[Any] | None, used: NDArray[np.bool_], name: str) -> Any:
     """Return the features of each user or item, in their order.
 
     Parameters
@@ -201,7 +199,11 @@ def _learn_column(column: Any, label: Any, name: str) -> dict[str, Any]:
             counts[each] = counts.get(each, 0) + 1
     often = [each for each, n in counts.items() if n >= _LEAST_ROWS and each is not None]
     kind = "several" if several else "categorical"
-    return {"name": label, "kind": kind, "categories": sorted(often, key=lambda x: (str(x), repr(x)))}
+    return {
+        "name": label,
+        "kind": kind,
+        "categories": sorted(often, key=lambda x: (str(x), repr(x))),
+    }
 
 
 def _encode_column(

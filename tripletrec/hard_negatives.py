@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_count
 from tripletrec._jit import fingerprint, kernel
 from tripletrec.encoding import as_feature_matrix
-from tripletrec.interactions import Interactions, as_interactions
+from tripletrec.interactions import as_interactions
 from tripletrec.sampling import contains
 
 __all__ = ["nearest_negatives"]

@@ -287,7 +287,10 @@ class TwoTower(Learner):
             side = self._side(features, ids, used[n], f"{word}_features")
             table = self._start_table(rng, side.matrix.shape[1])
             layers.append(FeatureEmbedding(table, side.matrix, side.groups))
-            widths = [layers[n].width, *check_widths(getattr(self, f"{word}_layers"), f"{word}_layers")]
+            widths = [
+                layers[n].width,
+                *check_widths(getattr(self, f"{word}_layers"), f"{word}_layers"),
+            ]
             stacks.append(self._tower(widths, rng, seeds[1 + n]))
             learnt |= {f"{word}_encoding_": side.encoding, f"{word}_widths_": widths}
             sides.append(side)

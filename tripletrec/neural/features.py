@@ -97,6 +97,9 @@ class FeatureEmbedding:
         self.width = int(offsets.max(initial=0)) + n_factors
         self.n_rows = matrix.shape[0]
         self._sizes = np.diff(matrix.indptr)
+        self._same_size = (
+            int(self._sizes.max(initial=0)) if len(set(self._sizes.tolist())) == 1 else -1
+        )
         self._entries = (
             matrix.indptr.astype(np.int64),
             matrix.indices.astype(np.int64),
@@ -124,7 +127,9 @@ class FeatureEmbedding:
             Times its factors is added to the gradient of a column for each of its entries: the
             gradient of an L2 penalty.
         """
-        self.met = np.empty(int(self._sizes[rows].sum()), np.int64)
+        same = self._same_size
+        n_entries = same * len(rows) if same >= 0 else int(self._sizes[rows].sum())
+        self.met = np.empty(n_entries, np.int64)
         _add_rows(
             rows, *self._entries, row_gradients, self.table, self.table.dtype.type(penalty),
             self.gradient, self.met,

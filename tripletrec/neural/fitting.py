@@ -74,7 +74,10 @@ class NeuralTraining:
         self.plan, self.network = plan, network
         n_stacks = len(network.stacks)
         self._optimizer = RowOptimizer(
-            plan.optimizer, plan.learning_rate, network.parameters, (0.0, 0.0, *[plan.l2] * n_stacks)
+            plan.optimizer,
+            plan.learning_rate,
+            network.parameters,
+            (0.0, 0.0, *[plan.l2] * n_stacks),
         )
         self._gradients = network.gradients
         self._columns: tuple[Any, ...] = (
@@ -132,9 +135,8 @@ class NeuralTraining:
     def _triplets(self, shuffle: int, key: np.uint64) -> tuple[list[Any], int]:
         """Return users, positives, weights and negatives (or candidates) in the order of the epoch."""
         order = np.random.default_rng(shuffle).permutation(len(self._columns[0]))
-        users, positives, weights, nearest = (
-            None if each is None else each[order] for each in self._columns
-        )
+        users, positives = (each[order] for each in self._columns[:2])
+        weights, nearest = (None if each is None else each[order] for each in self._columns[2:])
         sampler = self.plan.sampler
         negatives = self._negatives.draw(key, users, sampler.n_candidates)
         if nearest is not None:
@@ -143,8 +145,8 @@ class NeuralTraining:
             negatives[chosen, 0] = nearest[chosen]
         # No negative: the user likes all there is; an unverified one may be the positive itself.
         negatives[negatives == positives[:, None]] = -1
-        kept = (negatives >= 0).any(axis=1)
-        n_skipped = len(kept) - int(kept.sum())
+        kept = negatives.max(axis=1) >= 0
+        n_skipped = int((~kept).sum())
         columns = [users, positives, weights, negatives]
         if n_skipped:
             columns = [None if each is None else each[kept] for each in columns]

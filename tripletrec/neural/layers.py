@@ -40,7 +40,9 @@ Array: TypeAlias = NDArray[Any]
 class Layer:
     """A layer without parameters; see the table of this module."""
 
-    names: tuple[str, ...] = ()  # attributes that hold parameters; ``<name>_gradient`` their gradients
+    names: tuple[
+        str, ...
+    ] = ()  # attributes that hold parameters; ``<name>_gradient`` their gradients
 
     def forward(self, x: Array) -> Array:
         """Return y, shape (n, width); keep what `backward` needs."""
@@ -124,7 +126,14 @@ class Dense(Layer):
 
 
 class ReLU(Layer):
-    """Nothing below zero."""
+    """Nothing below zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ReLU().infer(np.array([[3.0, -4.0]]))
+    array([[3., 0.]])
+    """
 
     def forward(self, x: Array) -> Array:
         """Return max(0, x)."""
@@ -145,7 +154,14 @@ class ReLU(Layer):
 
 
 class Softmax(Layer):
-    """Positive outputs that sum to 1."""
+    """Positive outputs that sum to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Softmax().infer(np.array([[1.0, 1.0]]))
+    array([[0.5, 0.5]])
+    """
 
     def forward(self, x: Array) -> Array:
         """Return exp(x) / Σ exp(x)."""
@@ -169,7 +185,14 @@ class Softmax(Layer):
 
 
 class Normalize(Layer):
-    """Rows of length 1; a row of zeros stays one."""
+    """Rows of length 1; a row of zeros stays one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Normalize().infer(np.array([[3.0, 4.0]]))
+    array([[0.6, 0.8]])
+    """
 
     def forward(self, x: Array) -> Array:
         """Return x / |x|."""
@@ -216,6 +239,13 @@ class Dropout(Layer):
         Share that is zeroed, in (0, 1).
     seed : int, default 0
         From 0 to 2**64 - 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = Dropout(0.5).forward(np.ones((2, 50)))
+    >>> sorted(set(y.ravel().tolist()))
+    [0.0, 2.0]
     """
 
     def __init__(self, rate: float, seed: int = 0) -> None:

@@ -7,8 +7,9 @@ momentum. These steps can wait until somebody looks at the row: after k of them,
           \quad m \leftarrow \beta_1^k m, \quad v \leftarrow \beta_2^k v.
 
 With :math:`a = 1 / (\sqrt v + \epsilon)` and :math:`r = a \sqrt v` a term's fraction is
-:math:`a / (1 - r (1 - \beta_2^{j/2}))`, and as :math:`\beta_2^{j/2}` is near 1 as long as :math:`\beta_1^j` is not near 0,
-:math:`a (1 + r (1 - \beta_2^{j/2}))` to about 10⁻⁵ of the sum. So two sums over j serve the whole row.
+:math:`a / (1 - r (1 - \beta_2^{j/2}))` times :math:`\beta_1^j m`. As long as :math:`\beta_1^j` is not near 0,
+:math:`\beta_2^{j/2}` is near 1, and the fraction :math:`a (1 + r (1 - \beta_2^{j/2}))` to about 10⁻⁵ of the
+sum. So two sums over j serve the whole row.
 """
 
 from __future__ import annotations
@@ -133,9 +134,7 @@ class PatientAdam(Adam):
                 (np.zeros(len(w), np.int64), np.zeros_like(w), np.zeros_like(w)) for w in parameters
             ]
             self._all = [np.arange(len(w)) for w in parameters]
-        for weights, met, (last, mean, square) in zip(
-            parameters, rows, self._moments, strict=True
-        ):
+        for weights, met, (last, mean, square) in zip(parameters, rows, self._moments, strict=True):
             if met is not None:
                 _catch_up(
                     met, self.n_steps, last, self._rates, weights, mean, square, self.beta1,

@@ -129,9 +129,7 @@ class RowOptimizer:
             the batch: so the step size means the same for every batch size.
         """
         self._now += 1
-        for n, (table, gradient, met) in enumerate(
-            zip(self._tables, gradients, rows, strict=True)
-        ):
+        for n, (table, gradient, met) in enumerate(zip(self._tables, gradients, rows, strict=True)):
             scale = table.dtype.type(1.0 if met is not None else 1.0 / n_triplets)
             met = self._all[n] if met is None else met
             self._move(table, gradient, met, self._moved[n], self._now, scale, *self._states[n])

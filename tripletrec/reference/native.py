@@ -178,7 +178,9 @@ def same_models_section(data: MovieLens, seeds: int) -> dict[str, Any]:
 
 def defaults_section(data: MovieLens, seeds: int) -> dict[str, Any]:
     """Return the section on the defaults of `MatrixFactorization`."""
-    return _section("The defaults of MatrixFactorization", ["defaults-A", "defaults-B"], data, seeds)
+    return _section(
+        "The defaults of MatrixFactorization", ["defaults-A", "defaults-B"], data, seeds
+    )
 
 
 def best_section(data: MovieLens, seeds: int) -> dict[str, Any]:

@@ -49,9 +49,7 @@ class PerceptronModel:
             if recipe.dropout:
                 layers.append(Dropout(recipe.dropout, int(rng.integers(2**63))))
             layers += [Dense.start(rng, n_inputs, n_outputs), ReLU()]
-        self.network = PairPerceptron(
-            users, items, Stack(layers), PairLoss(_LOSSES[recipe.loss])
-        )
+        self.network = PairPerceptron(users, items, Stack(layers), PairLoss(_LOSSES[recipe.loss]))
         self.parameters, self.gradients = self.network.parameters, self.network.gradients
 
     def backward(self, users: Any, positives: Any, negatives: Any) -> float:

@@ -15,8 +15,8 @@ from tripletrec._checks import check_count
 from tripletrec.evaluation import full_auc
 from tripletrec.interactions import Interactions
 from tripletrec.neural import Adagrad, Adam, Embedding, Optimizer, TripletModel, train_epoch
-from tripletrec.neural.patient import PatientAdam
 from tripletrec.neural.embedding import glorot_uniform, uniform
+from tripletrec.neural.patient import PatientAdam
 from tripletrec.neural.triplets import scale_rows
 from tripletrec.reference.perceptron import PerceptronModel
 from tripletrec.reference.systems import SYSTEMS, Recipe
