@@ -64,7 +64,7 @@ def reproduce(
     on_epoch : callable, optional
         Called with (system, seed, run) after every epoch, from the training's thread.
     extra : sequence of callables, default=()
-        Each gets (data, seeds) after the replicas are done and returns a further section of the
+        Each gets (data, seeds) while the replicas are trained and returns a further section of the
         report: a dict with ``"title"``, ``"text"`` and whatever else belongs to it.
 
     Returns
@@ -90,15 +90,14 @@ def reproduce(
     seeds, n_threads = check_count(seeds, "seeds"), check_n_jobs(n_jobs)
     keys = check_systems(systems)
     started = time.perf_counter()
-    runs = _train_all(
-        [key for key in keys if SYSTEMS[key].recipe], seeds, n_threads, data, on_epoch
-    )
+    trained = [key for key in keys if SYSTEMS[key].recipe]
+    runs, sections = _train_all(trained, seeds, n_threads, data, on_epoch, extra)
     result: dict[str, Any] = {
         "data": "MovieLens-100K, split ua",
         "seeds": seeds,
         "n_jobs": n_threads,
         "systems": {key: _summary(SYSTEMS[key], runs.get(key, [])) for key in keys},
-        "sections": [section(data, seeds) for section in extra],
+        "sections": sections,
     }
     result["seconds"] = time.perf_counter() - started
     return result
@@ -110,7 +109,9 @@ def _train_all(
     n_threads: int,
     data: MovieLens,
     on_epoch: Callable[[str, int, Run], None] | None,
-) -> dict[str, list[Run]]:
+    extra: Sequence[Callable[[MovieLens, int], dict[str, Any]]],
+) -> tuple[dict[str, list[Run]], list[dict[str, Any]]]:
+    """Train the replicas in threads and, meanwhile, the extra sections in this one."""
     stop = threading.Event()
 
     def train(key: str, seed: int) -> Run:
@@ -122,14 +123,17 @@ def _train_all(
 
         return train_replica(key, data, random_state=seed, on_epoch=watch)
 
-    with ThreadPoolExecutor(n_threads) as pool:
+    with ThreadPoolExecutor(max(1, n_threads - bool(extra))) as pool:
         futures = {key: [pool.submit(train, key, seed) for seed in range(seeds)] for key in keys}
         try:
-            return {key: [future.result() for future in each] for key, each in futures.items()}
+            # Here rather than in the pool: Ctrl-C ends them at once.
+            sections = [section(data, seeds) for section in extra]
+            runs = {key: [future.result() for future in each] for key, each in futures.items()}
         except BaseException:  # Ctrl-C as well: the threads end after their epoch
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    return runs, sections
 
 
 def _summary(system: ReferenceSystem, runs: Sequence[Run]) -> dict[str, Any]:
