@@ -193,7 +193,9 @@ def list_loss(name, positives, weights, others, multiples, n_unknown, temperatur
         if not others[0]:
             return 0.0
         hot = parameters[0] * temperature
-        mass = sum(m * math.exp(y / temperature) for y, m in zip(others[0], multiples[0], strict=True))
+        mass = sum(
+            m * math.exp(y / temperature) for y, m in zip(others[0], multiples[0], strict=True)
+        )
         mean = sum(w * math.exp(x / hot) for x, w in zip(positives, weights, strict=True)) / total
         return total * (temperature * math.log(mass) - hot * math.log(mean))
     margin, weight = parameters

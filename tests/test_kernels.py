@@ -10,9 +10,7 @@ from tripletrec import losses, optimizers, scorers
 from tripletrec.kernels import build_epoch
 from tripletrec.trainer import _table
 
-COMBINATIONS = list(
-    itertools.product(losses.LOSSES, scorers.SCORERS, optimizers.OPTIMIZERS)
-)
+COMBINATIONS = list(itertools.product(losses.LOSSES, scorers.SCORERS, optimizers.OPTIMIZERS))
 N_USERS, N_ITEMS, N_FACTORS, WIDTH = 6, 9, 5, 16
 L2 = (0.02, 0.01, 0.03, 0.005)
 
@@ -35,7 +33,9 @@ def run(names, rows, weights, factors, *, item_bias=True, weighted=True, compile
     loss, scorer, optimizer = (
         check(name)
         for check, name in zip(
-            (losses.check_loss, scorers.check_scorer, optimizers.check_optimizer), names, strict=True
+            (losses.check_loss, scorers.check_scorer, optimizers.check_optimizer),
+            names,
+            strict=True,
         )
     )
     tables = [_table(len(factors[0]), WIDTH, optimizer), _table(len(factors[1]), WIDTH, optimizer)]
@@ -125,7 +125,9 @@ def test_step_of_sgd_is_the_gradient_of_the_loss(scorer):
         l2 += L2[3] * (b[2] ** 2 + b[3] ** 2)
         return naive.LOSSES["bpr"](s_i - s_j)[0] + 0.5 * l2
 
-    after = run(("bpr", scorer, "sgd"), rows, ones, [f.astype(np.float32) for f in factors], rate=rate)
+    after = run(
+        ("bpr", scorer, "sgd"), rows, ones, [f.astype(np.float32) for f in factors], rate=rate
+    )
     for which, before in enumerate(factors):
         step = (before - after[which]) / rate
         for place in np.ndindex(before.shape):

@@ -55,7 +55,9 @@ def test_losses_keep_nan(name):
 @given(margin=st.floats(0.125, 10, width=32), x=numbers)
 def test_hinge_margin(margin, x):
     loss = losses.hinge(margin)
-    assert loss.value(np.float32(x), loss.parameters) == pytest.approx(max(0.0, margin - x), rel=1e-6)
+    assert loss.value(np.float32(x), loss.parameters) == pytest.approx(
+        max(0.0, margin - x), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", list(scorers.SCORERS))

@@ -37,9 +37,7 @@ def sample(n, liked, *, n_items=20, verified=True, counts=None, alpha=0.0, given
     """Draw `n` negatives for one user who likes `liked`."""
     sampler = sampling.Sampler("any", verified, alpha)
     counts = np.ones(n_items, np.int64) if counts is None else np.asarray(counts)
-    rows = [
-        (np.array([0, len(row)]), np.array(sorted(row), np.int32)) for row in (liked, given)
-    ]
+    rows = [(np.array([0, len(row)]), np.array(sorted(row), np.int32)) for row in (liked, given)]
     drawn = np.empty(n, np.int64)
     items = np.random.default_rng(2).permutation(n_items).astype(np.int32)
     _draw(
@@ -106,7 +104,10 @@ def test_never_draws_a_known_positive(liked, alpha, seed, many):
 
 def test_compiled_equals_uncompiled():
     with np.errstate(over="ignore"):
-        items, row = np.arange(20, dtype=np.int32), (np.array([0, 3]), np.array([2, 5, 7], np.int32))
+        items, row = (
+            np.arange(20, dtype=np.int32),
+            (np.array([0, 3]), np.array([2, 5, 7], np.int32)),
+        )
         no_table = np.empty(0)
         drawn = np.empty(30, np.int64)
         _draw(np.uint64(5), 30, row, row, 0.0, items, no_table, True, drawn)

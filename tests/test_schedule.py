@@ -52,9 +52,7 @@ def test_given_schedule_has_every_triplet(n_blocks):
     np.testing.assert_array_equal(plan.stratum, plan.stratum.transpose(0, 2, 1))
 
 
-@given(
-    n=st.integers(1, 300), n_blocks=st.integers(1, 12), key=st.integers(0, 2**64 - 1)
-)
+@given(n=st.integers(1, 300), n_blocks=st.integers(1, 12), key=st.integers(0, 2**64 - 1))
 def test_partition_is_a_partition_into_even_blocks(n, n_blocks, key):
     order, block_of = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
     bounds = np.empty(n_blocks + 1, np.int64)
@@ -86,9 +84,7 @@ def test_partition_lets_all_pairs_meet_alike():
     assert np.abs(share - 15 / 63).max() < 6 * spread
 
 
-@given(
-    st.integers(1, 10**6), st.integers(1, 10**6), st.integers(1, 10**9), st.integers(64, 4096)
-)
+@given(st.integers(1, 10**6), st.integers(1, 10**6), st.integers(1, 10**9), st.integers(64, 4096))
 def test_number_of_blocks_fits_the_data(n_users, n_items, nnz, item_bytes):
     blocks = schedule.n_blocks(n_users, n_items, nnz, item_bytes)
     assert 1 <= blocks <= max(1, n_users)

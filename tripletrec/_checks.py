@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 # Below this much work (multiply-adds, roughly 10 ms) a second thread costs more than it brings.
 _WORTH_A_THREAD = 2e7
+_LEAST_FLOAT32 = 1.2e-38  # what is smaller is zero where it is used
 
 
 def check_real(value: Any, name: str, allowed: str = "a finite number") -> float:
@@ -34,6 +35,8 @@ def check_positive(value: Any, name: str) -> float:
     number = check_real(value, name, "a finite number > 0")
     if number <= 0.0:
         raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
+    if number < _LEAST_FLOAT32:
+        raise ValueError(f"{name} must be at least {_LEAST_FLOAT32:g}, got {value!r}")
     return number
 
 

@@ -182,8 +182,13 @@ def _pack_parameter(value: Any) -> Any:
             fields = value._asdict()
             default = known[value.name]() if value.name in known else None
             functions = {key: each for key, each in fields.items() if callable(each)}
-            if default is None or any(getattr(default, key) is not f for key, f in functions.items()):
+            if default is None:
                 return value.name
+            if any(getattr(default, key) is not each for key, each in functions.items()):
+                raise ValueError(
+                    f"a {kind.__name__} of your own cannot be saved under the name {value.name!r}, "
+                    "which is a built-in one's: give it another name"
+                )
             return {"part": {key: each for key, each in fields.items() if key not in functions}}
     if isinstance(value, np.generic):
         return value.item()

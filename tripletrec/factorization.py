@@ -36,7 +36,7 @@ __all__ = ["MatrixFactorization"]
 
 _DEFAULT_SHARE = 0.5
 _CANDIDATES = 4096  # of a block, where the user does not say
-# What does well untuned; chosen on a validation cut of a set of 40,981 items, tried on one of 1,683. A user is
+# What does well untuned; chosen on a validation cut of 40,981 items, tried on one of 1,683. A user is
 # moved once in an epoch: with Adam's usual β₁ the gradients of ten epochs ago would still steer it.
 _PRESETS: dict[str, dict[str, Any]] = {
     "bpr": {},
@@ -305,6 +305,9 @@ class MatrixFactorization(Recommender):
         plan = self._plan()
         n_epochs = check_count(self.n_epochs, "n_epochs")
         patience = self._patience(validation)
+        if self.batch_size is not None:
+            check_count(self.batch_size, "batch_size")
+        _check_dropout(self.dropout)
         data = as_interactions(X, "X")
         self._check_against(data, validation, "validation")
         weights = _check_sample_weight(sample_weight, data)
@@ -356,7 +359,7 @@ class MatrixFactorization(Recommender):
         # Items are moved once for each block, so few users must make many blocks.
         batch_size = max(8, min(128, int(n_users) // 64))
         if self.batch_size is not None:
-            batch_size = check_count(self.batch_size, "batch_size")
+            batch_size = self.batch_size
         work = 6.0 * plan.n_factors * n_users * (n_negatives or data.n_items)
         return BlockTraining(
             plan, data, weights, n_negatives, batch_size,
@@ -408,15 +411,20 @@ class MatrixFactorization(Recommender):
         listeners = _check_callbacks(callbacks)
         held_out = None if validation is None else as_interactions(validation, "validation")
         metric = self.validation_metric
+        history: list[Record] = []
 
         def watch(record: Record, factors: Factors) -> bool:
             view = copy.copy(self)._take(data, factors)
+            history.append(record)
+            view.history_ = history
             if held_out is not None:
                 k = check_metric(metric, "validation_metric")
                 result = evaluate(view, held_out, data, k=k, n_jobs=self.n_jobs)
                 value = float(result.mean[metric])
                 if math.isnan(value):
-                    raise ValueError(f"validation has no user with a negative: {metric} is undefined")
+                    raise ValueError(
+                        f"validation has no user with a negative: {metric} is undefined"
+                    )
                 record[f"validation_{metric}"] = value
             return any([listener(view, record) is True for listener in listeners])
 
@@ -482,7 +490,9 @@ def _check_n_negatives(n_negatives: Any, loss: Loss | ListLoss) -> int:
 
 
 def _check_dropout(dropout: Any) -> float:
-    return 0.0 if dropout == 0 and not isinstance(dropout, bool) else check_share(dropout, "dropout")
+    return (
+        0.0 if dropout == 0 and not isinstance(dropout, bool) else check_share(dropout, "dropout")
+    )
 
 
 def _with_share(sampler: Sampler, given: Interactions | None) -> Sampler:

@@ -161,6 +161,11 @@ def adam(beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-7) -> Opt
     2
     """
     beta1, beta2 = check_share(beta1, "beta1"), check_share(beta2, "beta2")
+    for name, beta in (("beta1", beta1), ("beta2", beta2)):
+        if 1.0 - beta < 1e-7:
+            raise ValueError(
+                f"{name} must be at most 1 - 1e-7 (it is used in float32), got {beta!r}"
+            )
     return Optimizer(
         "adam",
         _adam_step,

@@ -169,7 +169,9 @@ class Recommender(BaseEstimator):
         """
         check_is_fitted(self, "n_users_")
         rows = self._items().rows(items)
-        found = _similar(self._item_rows(), rows, check_count(k, "k"), getattr(self, "n_jobs", None))
+        found = _similar(
+            self._item_rows(), rows, check_count(k, "k"), getattr(self, "n_jobs", None)
+        )
         return _present(*found, self.item_ids_, single=_is_scalar(items))
 
     def similar_users(self, users: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
@@ -187,7 +189,9 @@ class Recommender(BaseEstimator):
         """
         check_is_fitted(self, "n_users_")
         rows = self._users().rows(users)
-        found = _similar(self._user_rows(), rows, check_count(k, "k"), getattr(self, "n_jobs", None))
+        found = _similar(
+            self._user_rows(), rows, check_count(k, "k"), getattr(self, "n_jobs", None)
+        )
         return _present(*found, self.user_ids_, single=_is_scalar(users))
 
     def score(self, X: Any, y: None = None, *, exclude: Any = None) -> float:
@@ -301,7 +305,7 @@ def _similar(
         factor_scores(directions, directions),
         rows,
         n,
-        min(k, n),
+        max(1, min(k, n - 1)),
         exclude=as_interactions(itself),
         n_jobs=n_jobs,
     )

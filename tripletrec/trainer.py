@@ -125,7 +125,8 @@ class Training:
             start = random.standard_normal((table.shape[0], plan.n_factors), dtype=np.float32)
             table[:, 0, : plan.n_factors] = start * np.float32(plan.init_scale)
         self._clocks = tuple(
-            np.tile(np.array(optimizer.clocks, np.float32), (n, 1)) for n in (data.n_users, data.n_items)
+            np.tile(np.array(optimizer.clocks, np.float32), (n, 1))
+            for n in (data.n_users, data.n_items)
         )
         far = self._users.nbytes + self._items.nbytes > _CACHE_BYTES
         loss, scorer = plan.loss, plan.scorer
