@@ -8,11 +8,11 @@ an unbiased estimate of it (the correction known as "log q"). A user contributes
 ======== ================================================================= ==================================
 name     value                                                             source
 ======== ================================================================= ==================================
-softmax  :math:`-\tau \sum_{p \in P} \log                                  Wu et al., TOIS 2024, equation 5;
-         \frac{e^{x_p / \tau}}{e^{x_p / \tau} + N}`                        Rendle et al., section "SSM"
-bsl      :math:`|P| (\tau \log N - \tau_+ \log                             Wu et al., ICDE 2024, equation 18
+softmax  :math:`-\tau \sum_{p \in P} \log                                  Wu et al., "On the effectiveness of
+         \frac{e^{x_p / \tau}}{e^{x_p / \tau} + N}`                        sampled softmax loss", TOIS 2024
+bsl      :math:`|P| (\tau \log N - \tau_+ \log                             Wu et al., "BSL", ICDE 2024
          \frac{1}{|P|} \sum_{p \in P} e^{x_p / \tau_+})`
-ccl      :math:`\sum_{p \in P} (1 - x_p + \frac{w}{n}                      Mao et al., CIKM 2021, equation 2
+ccl      :math:`\sum_{p \in P} (1 - x_p + \frac{w}{n}                      Mao et al., "SimpleX", CIKM 2021
          \sum_{j \in C} m_j \max(0, x_j - m))`
 ======== ================================================================= ==================================
 
