@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -126,14 +127,33 @@ def _train_all(
     with ThreadPoolExecutor(max(1, n_threads - bool(extra))) as pool:
         futures = {key: [pool.submit(train, key, seed) for seed in range(seeds)] for key in keys}
         try:
-            # Here rather than in the pool: Ctrl-C ends them at once.
-            sections = [section(data, seeds) for section in extra]
+            # Here, where Ctrl-C ends them at once; a thread without a replica takes from the end.
+            waiting = deque(range(len(extra)))
+            helper = pool.submit(_take, waiting.pop, extra, data, seeds)
+            sections = _take(waiting.popleft, extra, data, seeds)
             runs = {key: [future.result() for future in each] for key, each in futures.items()}
+            sections |= helper.result()
         except BaseException:  # Ctrl-C as well: the threads end after their epoch
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return runs, sections
+    return runs, [sections[number] for number in sorted(sections)]
+
+
+def _take(
+    next_number: Callable[[], int],
+    extra: Sequence[Callable[[MovieLens, int], dict[str, Any]]],
+    data: MovieLens,
+    seeds: int,
+) -> dict[int, dict[str, Any]]:
+    """Work on sections until none is waiting; return them by number."""
+    done: dict[int, dict[str, Any]] = {}
+    while True:
+        try:
+            number = next_number()
+        except IndexError:
+            return done
+        done[number] = extra[number](data, seeds)
 
 
 def _summary(system: ReferenceSystem, runs: Sequence[Run]) -> dict[str, Any]:
