@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["Team"]
 
@@ -52,7 +56,24 @@ class Team:
                     return
                 task(number)
 
-        futures = [self._pool.submit(work) for _ in range(min(self.n_jobs, n_tasks))]
+        self._finish([self._pool.submit(work) for _ in range(min(self.n_jobs, n_tasks))])
+
+    def spread(
+        self, task: Callable[[int, int], None], first: int, last: int, loads: NDArray[Any]
+    ) -> None:
+        """Run ``task(a, b)`` on runs of first ... last - 1 of about equal load, all threads at once."""
+        if self._pool is None or last - first == 1:
+            task(first, last)
+            return
+        shares = np.arange(1, self.n_jobs) / self.n_jobs
+        running = np.cumsum(loads, dtype=np.float64)
+        cuts = first + np.searchsorted(running, shares * running[-1] + 0.5 * loads.mean())
+        edges = [first, *np.clip(cuts, first, last).tolist(), last]
+        runs = zip(edges, edges[1:], strict=False)
+        self._finish([self._pool.submit(task, a, b) for a, b in runs if a < b])
+
+    @staticmethod
+    def _finish(futures: list[Future[None]]) -> None:
         try:
             for future in futures:
                 future.result()

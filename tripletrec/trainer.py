@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from tripletrec._team import Team
 from tripletrec.interactions import Interactions
 from tripletrec.kernels import build_epoch, build_preparation
 from tripletrec.losses import ListLoss, Loss
@@ -103,7 +103,7 @@ class Training:
         n_jobs: int,
     ) -> None:
         self.plan = plan
-        self.n_jobs = n_jobs
+        self._team = Team(n_jobs)
         self._known = (_read_only(interactions.indptr), _read_only(interactions.indices))
         self._weights = _read_only(np.empty(0, np.float32) if weights is None else weights)
         self._given_negatives = given is not None
@@ -112,7 +112,6 @@ class Training:
         )
         self._make_tables(interactions)
         self._make_schedule(interactions)
-        self._pool: ThreadPoolExecutor | None = None
 
     def _make_tables(self, data: Interactions) -> None:
         plan, optimizer = self.plan, self.plan.optimizer
@@ -164,36 +163,9 @@ class Training:
             self._users[:, 0, :n_factors], self._items[:, 0, :n_factors], self._biases[:, 0, 0]
         )
 
-    @contextmanager
-    def threads(self) -> Iterator[None]:
+    def threads(self) -> AbstractContextManager[None]:
         """Keep the threads alive for a run of epochs."""
-        if self.n_jobs == 1:
-            yield
-            return
-        with ThreadPoolExecutor(self.n_jobs, thread_name_prefix="tripletrec") as pool:
-            self._pool = pool
-            try:
-                yield
-            finally:
-                self._pool = None
-
-    def _spread(self, task: Callable[[int, int], None], first: int, last: int, loads: Any) -> None:
-        """Run ``task(a, b)`` on runs of first ... last - 1 of about equal load, all threads at once."""
-        if self._pool is None or last - first == 1:
-            task(first, last)
-            return
-        shares = np.arange(1, self.n_jobs) / self.n_jobs
-        running = np.cumsum(loads, dtype=np.float64)
-        cuts = first + np.searchsorted(running, shares * running[-1] + 0.5 * loads.mean())
-        edges = [first, *np.clip(cuts, first, last).tolist(), last]
-        tasks = [
-            self._pool.submit(task, a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b
-        ]
-        try:
-            for future in tasks:
-                future.result()
-        finally:
-            wait(tasks)  # after Ctrl-C too: no thread may write behind our back
+        return self._team.threads()
 
     def run_epoch(self, number: int) -> Record:
         """Learn from every positive once; return the epoch's record.
@@ -248,7 +220,7 @@ class Training:
                     plan.sampler.verified, plan.n_negatives, starts, sizes, self._triplets,
                 )  # fmt: skip
 
-            self._spread(task, 0, schedule.n_user_blocks, loads)
+            self._team.spread(task, 0, schedule.n_user_blocks, loads)
 
         visit(kernels.tally)
         np.cumsum(sizes, out=starts[1:])
@@ -293,7 +265,7 @@ class Training:
                 plan.item_bias, rate, l2, loss_parameters, step_parameters, totals,
             )  # fmt: skip
 
-        self._spread(task, first, last, np.diff(bounds[first : last + 1]))
+        self._team.spread(task, first, last, np.diff(bounds[first : last + 1]))
 
 
 def _table(n_rows: int, width: int, optimizer: Optimizer) -> Float32:
