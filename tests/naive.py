@@ -91,13 +91,28 @@ class Row:
             self.w -= rate * self.m / (np.sqrt(self.v) + 1e-7)
 
 
-def learn(triplets, weights, U, V, b, loss, scorer, optimizer, learning_rate, l2, item_bias):
-    """Visit triplets (u, i, j) in order; return new U, V, b and the sum of weighted losses."""
+def learn(
+    triplets, weights, U, V, b, loss, scorer, optimizer, learning_rate, l2, item_bias, rule=""
+):
+    """Visit triplets (u, i, j) in order; return new U, V, b and the sum of weighted losses.
+
+    With a `rule` for hard negatives: (u, i, candidates ...), and None where two scores that are
+    compared are so near that rounding may tell which is higher.
+    """
     users = [Row(row, optimizer, learning_rate) for row in U]
     items = [Row(row, optimizer, learning_rate) for row in V]
     biases = [Row([x], optimizer, learning_rate) for x in b]
     total = 0.0
-    for (u, i, j), weight in zip(triplets, weights, strict=True):
+    for (u, i, *drawn), weight in zip(triplets, weights, strict=True):
+        j = drawn[0]
+        if rule:
+            scores = {
+                item: score_and_gradients(scorer, users[u].w, items[item].w)[0] + biases[item].w[0]
+                for item in {i, *drawn}
+            }
+            if np.diff(sorted(scores.values())).min(initial=1.0) < 1e-3:
+                return None
+            j = hard_negative(drawn, i, scores, rule)
         if j < 0 or i == j:
             continue
         a, p, q = users[u].w.copy(), items[i].w.copy(), items[j].w.copy()
@@ -116,6 +131,20 @@ def learn(triplets, weights, U, V, b, loss, scorer, optimizer, learning_rate, l2
         np.array([row.w[0] for row in biases]),
         total,
     )
+
+
+# --- Hard negatives -----------------------------------------------------------------------------
+
+
+def hard_negative(candidates, positive, scores, rule):
+    """The candidate that `rule` chooses, -1 if none is a negative; `scores` by item."""
+    negatives = [j for j in candidates if j >= 0 and j != positive]
+    if rule == "semi_hard":
+        below = [j for j in negatives if scores[j] < scores[positive]]
+        if not below:
+            return min(negatives, key=lambda j: scores[j], default=-1)
+        negatives = below
+    return max(negatives, key=lambda j: scores[j], default=-1)
 
 
 # --- Random numbers -----------------------------------------------------------------------------

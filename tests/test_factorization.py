@@ -109,6 +109,33 @@ def test_every_combination_is_the_same_at_any_number_of_threads(names, blocks):
         assert record["n_triplets"] + record["n_skipped"] == blocks.nnz * n_negatives
 
 
+@pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
+def test_hard_negatives_are_the_same_at_any_number_of_threads(names, blocks):
+    # In turn, so that each rule meets every loss, scorer and optimizer.
+    make_sampler = (sampling.dynamic, sampling.semi_hard)[COMBINATIONS.index(names) % 2]
+    params = dict(zip(("loss", "scorer", "optimizer"), names, strict=True))
+    weights = np.random.default_rng(1).uniform(0, 3, blocks.nnz)
+    fitted = [
+        make(
+            sampler=make_sampler(3), n_negatives=2, n_epochs=2, n_jobs=n_jobs, learning_rate=0.02,
+            **params,
+        ).fit(blocks, sample_weight=weights)
+        for n_jobs in (1, 2, 4)
+    ]  # fmt: skip
+    assert_same(fitted[1], fitted[0])
+    assert_same(fitted[2], fitted[0])
+    assert all(np.isfinite(each).all() for each in arrays(fitted[0]))
+
+
+def test_one_candidate_is_as_none(blocks):
+    plain = make().fit(blocks)
+    for rule in ("hardest", "semi_hard"):
+        sampler = sampling.Sampler("unseen", True, n_candidates=1, rule=rule)
+        same = make(sampler=sampler).fit(blocks)
+        for ours, theirs in zip(arrays(same), arrays(plain), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
 def arrays(model):
     return model.user_factors_, model.item_factors_, model.item_biases_
 
@@ -150,6 +177,7 @@ def test_parameters_of_the_parts_change_the_result(pairs):
         ),
         ("sampler", [sampling.popularity(a) for a in (0.0, 0.5, 1.0)]),
         ("sampler", list(sampling.SAMPLERS)[:3]),
+        ("sampler", [f(m) for f in (sampling.dynamic, sampling.semi_hard) for m in (2, 5)]),
     ]
     for name, parts in groups:
         results = {make(**{name: part}).fit(pairs).user_factors_.tobytes() for part in parts}
@@ -174,6 +202,8 @@ def test_names_stand_for_the_defaults_of_the_parts(pairs):
         ("optimizer", "sgd", optimizers.SGD),
         ("sampler", "popularity", sampling.popularity(0.75)),
         ("sampler", "unseen", sampling.UNSEEN),
+        ("sampler", "dynamic", sampling.dynamic(8)),
+        ("sampler", "semi_hard", sampling.semi_hard(8)),
     ]:
         assert_same(make(**{name: part}).fit(pairs), make(**{name: named}).fit(pairs))
     assert_same(make(negative_l2=0.01).fit(pairs), make(negative_l2=None).fit(pairs))
@@ -215,7 +245,8 @@ WRONG_VALUES = [
     ("loss", "brp", "loss must be one of 'bpr', 'sigmoid', 'hinge',? .*or a Loss, got 'brp'"),
     ("scorer", "DOT", "scorer must be one of 'dot', 'cosine' or a Scorer, got 'DOT'"),
     ("optimizer", "", "optimizer must be one of 'sgd', 'adagrad', 'adam' or a Optimizer, got ''"),
-    ("sampler", "all", "sampler must be one of 'uniform', 'unseen', 'popularity', 'explicit'"),
+    ("sampler", "all", "sampler must be one of 'uniform', .* 'explicit', 'dynamic', 'semi_hard'"),
+    ("sampler", "nearest", "sampler 'nearest' compares features of items, which this model does not"),
     ("sampler", "explicit", "takes negatives from the argument negatives of fit, which is missing"),
     ("validation_metric", "f1", "validation_metric must be one of auc, mrr, precision@k"),
     ("validation_metric", "ndcg", "with an integer k >= 1, got 'ndcg'"),

@@ -52,15 +52,29 @@ def test_bad_input():
         sampling.nearest(1.5)
 
 
-def test_factor_models_refuse_them(small):
-    for sampler in ("dynamic", sampling.semi_hard(4)):
-        with pytest.raises(ValueError, match="sampler"):
-            tr.MatrixFactorization(sampler=sampler).fit(small)
+def test_what_models_refuse(small):
+    others = ~small.tocsr().toarray().astype(bool)
+    for sampler in ("dynamic", sampling.semi_hard(4), sampling.dynamic()._replace(share=0.5)):
+        name = getattr(sampler, "name", sampler)
+        with pytest.raises(ValueError, match=f"loss 'bsl' .* sampler '{name}'|given"):
+            tr.MatrixFactorization(loss="bsl", sampler=sampler).fit(small)
+        with pytest.raises(ValueError, match=f"sampler '{name}' takes no given negatives"):
+            tr.MatrixFactorization(sampler=sampler).fit(small, negatives=others)
+    with pytest.raises(ValueError, match="sampler 'dynamic' takes no given negatives"):
+        tr.MatrixFactorization(sampler=sampler).fit(small)
+    for loss in ("bpr", "softmax"):
+        with pytest.raises(ValueError, match="sampler 'nearest' compares features of items, which"):
+            tr.MatrixFactorization(loss=loss, sampler="nearest").fit(small)
     with pytest.raises(ValueError, match="needs item features"):
         tr.MLPMatcher(sampler="nearest").fit(small)
+    for kind in (tr.MatrixFactorization, tr.MLPMatcher):
+        with pytest.raises(ValueError, match="rule of a sampler .* 'hardest'.*'odd'"):
+            kind(sampler=sampling.Sampler("mine", True, rule="odd")).fit(small)
+        with pytest.raises(ValueError, match="n_candidates must be an integer >= 1, got 0"):
+            kind(sampler=sampling.dynamic()._replace(n_candidates=0)).fit(small)
 
 
-@pytest.mark.parametrize("kind", [tr.MLPMatcher, tr.TwoTower])
+@pytest.mark.parametrize("kind", [tr.MatrixFactorization, tr.MLPMatcher, tr.TwoTower])
 def test_hard_negatives_are_hard(kind, small, tmp_path):
     """Of a model that knows nothing and learns nothing half of the triplets are in the right order."""
     right = {}

@@ -7,6 +7,7 @@ import pytest
 
 import naive
 from tripletrec import losses, optimizers, scorers
+from tripletrec.choosing import CHOICES
 from tripletrec.kernels import build_epoch
 from tripletrec.trainer import _table
 
@@ -29,7 +30,10 @@ def start(rng):
     )
 
 
-def run(names, rows, weights, factors, *, item_bias=True, weighted=True, compiled=True, rate=0.1):
+def run(
+    names, rows, weights, factors, *, item_bias=True, weighted=True, compiled=True, rate=0.1, rule="",
+):  # fmt: skip
+    """Learn from `rows` of users, positives and negatives; with a `rule`: several candidates each."""
     loss, scorer, optimizer = (
         check(name)
         for check, name in zip(
@@ -45,10 +49,10 @@ def run(names, rows, weights, factors, *, item_bias=True, weighted=True, compile
     clocks = [np.tile(np.float32(optimizer.clocks), (len(table), 1)) for table in tables]
     epoch = build_epoch(
         loss.value, loss.slope, scorer.score, scorer.coefficients, scorer.gradient,
-        optimizer.step, optimizer.update, WIDTH, False,
+        optimizer.step, optimizer.update, WIDTH, False, CHOICES[rule], rows.shape[1] - 2,
     )  # fmt: skip
     epoch = epoch if compiled else getattr(epoch, "py_func", epoch)
-    columns = tuple(np.ascontiguousarray(column) for column in rows.T)
+    columns = [np.ascontiguousarray(x) for x in (rows[:, 0], rows[:, 1], rows[:, 2:].ravel())]
     bounds = np.array([0, len(rows) // 3, len(rows)])
     totals = np.zeros((2, 4))
     epoch(
@@ -76,6 +80,25 @@ def test_equals_naive_twin(names):
     used = (rows[:, 2] >= 0) & (rows[:, 1] != rows[:, 2])
     assert totals[3] == used.sum()
     assert totals[2] == pytest.approx(weights[used].sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize("names", COMBINATIONS[:6], ids="-".join)  # the loss has no part in it
+@pytest.mark.parametrize("rule", ["hardest", "semi_hard"])
+def test_hard_negatives_equal_the_naive_twin(rule, names):
+    rng, expected = np.random.default_rng(), None
+    while expected is None:  # two scores too near
+        rows, weights = triplets(rng, 20)
+        # Candidates may be missing, be the positive, and be there twice.
+        rows = np.column_stack([rows, rng.integers(-1, N_ITEMS, (len(rows), 2))]).astype(np.int32)
+        factors = start(rng)
+        expected = naive.learn(rows, weights, *factors, *names, 0.1, L2, True, rule)
+    for compiled in (True, False):
+        *got, totals = run(names, rows, weights, factors, rule=rule, compiled=compiled)
+        for ours, theirs in zip(got, expected[:3], strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
+        assert totals[0] == pytest.approx(expected[3], rel=1e-3)
+        none = (rows[:, 2:] < 0) | (rows[:, 2:] == rows[:, 1:2])
+        assert totals[3] == (~none.all(1)).sum()
 
 
 @pytest.mark.parametrize("names", COMBINATIONS[::5], ids="-".join)

@@ -66,11 +66,12 @@ class Visit:
 
     def note(self, first, last, bounds, triplets, offset, n_negatives, *rest):
         users, positives, negatives, weights = triplets
+        m = self.training._n_candidates
         for s in range(first, last):
             for t in range(bounds[s], bounds[s + 1]):
                 for c in range(n_negatives):
-                    j = negatives[(t - offset) * n_negatives + c]
-                    self.rows.append((users[t], positives[t], j))
+                    place = ((t - offset) * n_negatives + c) * m
+                    self.rows.append((users[t], positives[t], *negatives[place : place + m]))
                     self.stratum.append(s)
                     self.weights.append(weights[t] if len(weights) else 1.0)
 
@@ -120,6 +121,25 @@ def test_known_positives_are_never_drawn(sampler, given):
     visit = Visit(data, sampler=sampler, given=negatives, n_negatives=2, random_state=None)
     assert not known(data)[visit.rows[:, 0], visit.rows[:, 2]].any()
     assert (visit.rows[:, 2] >= 0).all()
+
+
+@pytest.mark.parametrize("n_negatives", [1, 2])
+def test_candidates_of_hard_negatives(n_negatives):
+    """They are unseen items of the positive's own block, so that no other thread touches them."""
+    data = interactions(40, 140, 2800)
+    params = {"sampler": sampling.dynamic(3), "n_negatives": n_negatives, "random_state": None}
+    visit = Visit(data, **params)
+    assert visit.pairs == pairs_of(data, n_negatives)
+    n_lanes = visit.training.schedule.n_lanes
+    assert n_lanes > 1 and visit.rows.shape[1] == 5
+    blocks = {}
+    for row, s in zip(visit.rows.tolist(), visit.stratum.tolist(), strict=True):
+        assert not known(data)[row[0], row[2:]].any()
+        for item in row[1:]:
+            assert blocks.setdefault((s // n_lanes, item), s) == s
+    params["random_state"] = 0
+    alone, four = (Visit(data, n_jobs=n_jobs, **params) for n_jobs in (1, 4))
+    np.testing.assert_array_equal(alone.rows, four.rows)
 
 
 def test_uniform_draws_known_positives_too():
@@ -225,6 +245,27 @@ def test_an_epoch_equals_its_naive_twin(given, weighted, blocks):
     assert model.history_[0]["loss"] == pytest.approx(loss / mass, rel=1e-3)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("sampler", [sampling.dynamic(3), sampling.semi_hard(3)])
+def test_an_epoch_chooses_as_its_naive_twin(sampler, weighted, blocks):
+    """With steps too small to matter: which candidates meet which positives and weights."""
+    params = {"sampler": sampler, "n_negatives": 2, "init_scale": 0.7, "learning_rate": 1e-9}
+    weights = None
+    if weighted:
+        weights = np.random.default_rng(1).uniform(0.5, 2, blocks.nnz).astype(np.float32)
+    visit = Visit(blocks, weights=weights, **params)
+    U, V, _ = visit.start
+    losses = []
+    for u, i, *candidates in visit.rows:
+        scores = V.astype(float) @ U[u]
+        j = naive.hard_negative(candidates, i, scores, sampler.rule)
+        losses.append(naive.LOSSES["bpr"](scores[i] - scores[j])[0])
+    record = make(**{**params, "n_epochs": 1}).fit(blocks, sample_weight=weights).history_[0]
+    # Where two scores are as good as equal, the twin may choose the other one.
+    expected = np.average(losses, weights=visit.weights)
+    assert record["loss"] == pytest.approx(expected, rel=2e-3)
+
+
 @hypothesis.settings(
     max_examples=60, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
 )
@@ -232,7 +273,7 @@ def test_an_epoch_equals_its_naive_twin(given, weighted, blocks):
     n_users=st.integers(1, 40),
     n_items=st.integers(1, 40),
     density=st.floats(0.0, 1.0),
-    sampler=st.sampled_from(list(sampling.SAMPLERS)),
+    sampler=st.sampled_from([*sampling.SAMPLERS, "dynamic", "semi_hard"]),
     n_negatives=st.integers(1, 3),
     weighted=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
@@ -276,6 +317,10 @@ def test_prefetching_changes_the_speed_only(blocks, monkeypatch):
     for n_negatives in (1, 2):
         near = make(n_negatives=n_negatives)
         assert_same(near.fit(blocks), expected if n_negatives == 1 else near)
+    hard = {"sampler": sampling.dynamic(3), "n_negatives": 2}
+    far = make(**hard).fit(blocks)
+    monkeypatch.undo()
+    assert_same(far, make(**hard).fit(blocks))
 
 
 # -------------------------------------------------------------------- records, progress, callbacks

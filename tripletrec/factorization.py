@@ -82,8 +82,11 @@ class MatrixFactorization(Recommender):
         See `tripletrec.scorers`.
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
         See `tripletrec.optimizers`, where each one's own parameters are.
-    sampler : {"unseen", "uniform", "popularity", "explicit"} or Sampler, default "unseen"
-        See `tripletrec.sampling`; ``sampling.popularity(alpha)``, ``sampling.explicit(share)``.
+    sampler : {"unseen", "uniform", "popularity", "explicit", "dynamic", "semi_hard"} or Sampler, \
+            default "unseen"
+        See `tripletrec.sampling`; ``sampling.popularity(alpha)``, ``sampling.explicit(share)``. The last
+        two choose each negative among several items by their scores, for the losses of triplets only;
+        ``sampling.dynamic(2)`` to ``dynamic(4)`` help the top of the list.
     learning_rate : float, default 0.1
         Step size.
     n_epochs : int, default 30
@@ -333,8 +336,15 @@ class MatrixFactorization(Recommender):
         if isinstance(plan.loss, ListLoss):
             return self._block_training(plan, data, weights, negatives)
         given = _check_negatives(negatives, data)
-        plan = plan._replace(sampler=_with_share(plan.sampler, given))
-        work = 20.0 * plan.n_factors * plan.n_negatives * data.nnz
+        if plan.sampler.rule:
+            if given is not None or plan.sampler.share > 0.0:
+                raise ValueError(
+                    f"sampler {plan.sampler.name!r} takes no given negatives, only sampled candidates"
+                )
+            n_candidates = plan.sampler.n_candidates
+        else:
+            n_candidates, plan = 1, plan._replace(sampler=_with_share(plan.sampler, given))
+        work = (18.0 + 2.0 * n_candidates) * plan.n_factors * plan.n_negatives * data.nnz
         return Training(plan, data, weights, given, check_n_jobs(self.n_jobs, work))
 
     def _block_training(
@@ -342,6 +352,11 @@ class MatrixFactorization(Recommender):
     ) -> BlockTraining:
         if negatives is not None or plan.sampler.share > 0.0:
             raise ValueError(f"loss {plan.loss.name!r} takes no given negatives, only sampled ones")
+        if plan.sampler.rule:
+            raise ValueError(
+                f"loss {plan.loss.name!r} learns from all its candidates: sampler "
+                f"{plan.sampler.name!r}, which chooses among them, is for the losses of triplets"
+            )
         if plan.scorer not in [make() for make in SCORERS.values()]:
             raise ValueError(
                 f"loss {plan.loss.name!r} knows the scorers {', '.join(map(repr, SCORERS))}, "

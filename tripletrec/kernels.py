@@ -20,6 +20,7 @@ import numpy as np
 
 from tripletrec._jit import fingerprint, kernel, part, prefetch
 from tripletrec._random import below, derive
+from tripletrec.choosing import only
 from tripletrec.sampling import draw, draw_given, pair_bits, propose
 from tripletrec.schedule import partition
 
@@ -169,6 +170,8 @@ def build_epoch(
     update: Callable[..., Any],
     width: int,
     far: bool,
+    choose: Callable[..., Any] = only,
+    n_candidates: int = 1,
 ) -> Callable[..., None]:
     """Return the training loop for one choice of parts.
 
@@ -184,12 +187,16 @@ def build_epoch(
         Factors of a row, padding included: known when compiled, so that the loops unroll.
     far : bool
         Whether rows lie beyond the processor's cache, so that they should be prefetched.
+    choose : callable, default `tripletrec.choosing.only`
+        Which of the candidates for a negative is the one.
+    n_candidates : int, default 1
+        Candidates for each negative, next to each other in the array of negatives.
 
     Returns
     -------
     Dispatcher
     """
-    stamp = fingerprint(value, slope, score, coefficients, gradient, step, update)
+    stamp = fingerprint(value, slope, score, coefficients, gradient, step, update, choose)
     index = np.uint64  # signed indices would be checked for "from the end"
 
     @kernel
@@ -210,9 +217,12 @@ def build_epoch(
                     ahead = min(t + _AHEAD, bounds[last] - 1)
                     prefetch(U, users[ahead])
                     prefetch(V, positives[ahead])
-                    prefetch(V, max(0, negatives[(ahead - offset) * n_negatives]))
+                    prefetch(V, max(0, negatives[(ahead - offset) * n_negatives * n_candidates]))
                 for c in range(n_negatives):
-                    drawn = negatives[(t - offset) * n_negatives + c]
+                    drawn = choose(
+                        negatives, (t - offset) * n_negatives + c, n_candidates, users, positives,
+                        t, U, V, b, score, width,
+                    )  # fmt: skip
                     # No negative: the user likes all there is. The positive itself (an unverified
                     # sampler may draw it): x is 0 whatever the parameters are, no gradient.
                     if drawn < 0 or drawn == positives[t]:

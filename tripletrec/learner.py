@@ -97,7 +97,7 @@ class Learner(Recommender):
         return NeuralPlan(
             loss=loss,
             optimizer=check_optimizer(self.optimizer),
-            sampler=check_sampler(self.sampler, hard=True),
+            sampler=check_sampler(self.sampler, features=True),
             learning_rate=check_positive(self.learning_rate, "learning_rate"),
             batch_size=check_count(self.batch_size, "batch_size"),
             n_negatives=check_count(self.n_negatives, "n_negatives"),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from tripletrec._team import Team
+from tripletrec.choosing import CHOICES
 from tripletrec.interactions import Interactions
 from tripletrec.kernels import build_epoch, build_preparation
 from tripletrec.losses import ListLoss, Loss
@@ -89,7 +90,7 @@ class Training:
     weights : float32 array of shape (nnz,) or None
         Weight of each positive.
     given : Interactions or None
-        Negatives handed in by the user, of the same shape.
+        Negatives handed in by the user, of the same shape; not with a sampler of hard negatives.
     n_jobs : int
         Threads, >= 1.
     """
@@ -110,6 +111,8 @@ class Training:
         self._given = (
             _NOTHING if given is None else (_read_only(given.indptr), _read_only(given.indices))
         )
+        # Candidates of a hard negative are drawn like further negatives, and from the same block.
+        self._n_candidates = plan.sampler.n_candidates if plan.sampler.rule else 1
         self._make_tables(interactions)
         self._make_schedule(interactions)
 
@@ -133,7 +136,8 @@ class Training:
             raise TypeError(f"loss {loss.name!r} is not one of triplets")
         self._epoch = build_epoch(
             loss.value, loss.slope, scorer.score, scorer.coefficients, scorer.gradient,
-            optimizer.step, optimizer.update, width, far,
+            optimizer.step, optimizer.update, width, far, CHOICES[plan.sampler.rule],
+            self._n_candidates,
         )  # fmt: skip
 
     def _make_schedule(self, data: Interactions) -> None:
@@ -238,6 +242,7 @@ class Training:
         self, first: int, key: Any, bounds: Any, catalogue: Any, item_bounds: Any, totals: Any
     ) -> None:
         plan = self.plan
+        n_drawn = plan.n_negatives * self._n_candidates
         last = first + self.schedule.n_lanes
         users, positives, given, weights = self._triplets
         with np.errstate(over="ignore"):  # of a step beyond float32 the error of training tells
@@ -251,11 +256,11 @@ class Training:
         def task(a: int, b: int) -> None:
             negatives, offset = given, 0
             if not self._given_negatives:
-                negatives = np.empty((bounds[b] - bounds[a]) * plan.n_negatives, np.int32)
+                negatives = np.empty((bounds[b] - bounds[a]) * n_drawn, np.int32)
                 offset = bounds[a]
                 self._kernels.draw(
                     a, b, key, bounds, self.schedule.item_block, item_bounds, self._known,
-                    catalogue, plan.sampler.verified, plan.n_negatives, users, positives,
+                    catalogue, plan.sampler.verified, n_drawn, users, positives,
                     np.empty(_FILTER_WORDS, np.uint64), np.empty(len(negatives) + 1, np.int64),
                     negatives,
                 )  # fmt: skip

@@ -1,0 +1,100 @@
+r"""Hard negatives of the factor models: which of the drawn candidates the training loop learns from.
+
+A choice is a part that the loop calls once for each negative. Negative number n of an array has the m
+candidates from place n·m on; they are scored by the model as it stands at that step. With s⁺ the score of
+the positive, the candidates' being s₁ … s_m:
+
+========== ==================================================== =====================================
+rule       chosen                                               source
+========== ==================================================== =====================================
+""         the only one                                         Rendle et al., UAI 2009
+hardest    the highest scored                                   Zhang et al., SIGIR 2013
+semi_hard  the highest scored of those with s < s⁺; where       Schroff et al., CVPR 2015, section 3.2
+           there is none, the lowest scored of all
+========== ==================================================== =====================================
+
+Of equal scores the first counts. The neural models choose by the same rules, a batch at a time: see
+`tripletrec.neural.drawing.choose_candidates`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tripletrec._jit import part
+from tripletrec.sampling import NONE_LEFT
+
+__all__ = ["CHOICES"]
+
+
+@part
+def only(negatives, number, n_candidates, users, positives, t, U, V, b, score, width):
+    """Return the negative of this number, which belongs to triplet t."""
+    return negatives[number]  # looks at nothing else: the loop is compiled as if this stood in it
+
+
+@part
+def hardest(negatives, number, n_candidates, users, positives, t, U, V, b, score, width):
+    """Return the highest scored of the negative's candidates; NONE_LEFT if there is none."""
+    return _first_of_all(
+        _is_higher, negatives, number * n_candidates, n_candidates, users[t], positives[t],
+        U, V, b, score, width,
+    )  # fmt: skip
+
+
+@part
+def semi_hard(negatives, number, n_candidates, users, positives, t, U, V, b, score, width):
+    """Return the highest scored that scores below the positive, or else the lowest scored."""
+    return _first_of_all(
+        _is_higher_below, negatives, number * n_candidates, n_candidates, users[t], positives[t],
+        U, V, b, score, width,
+    )  # fmt: skip
+
+
+@part
+def _is_higher(s, best, limit):
+    return s > best
+
+
+@part
+def _is_higher_below(s, best, limit):
+    if s < limit:
+        return best >= limit or s > best
+    return s < best  # not below the limit: the least of these, until one is below
+
+
+@part
+def _first_of_all(
+    goes_before, negatives, start, n_candidates, user, positive, U, V, b, score, width
+):
+    """Return the candidate that goes before all others."""
+    limit = _score(user, positive, U, V, b, score, width)
+    chosen, best = NONE_LEFT, limit
+    for c in range(start, start + n_candidates):
+        item = negatives[c]
+        # An unverified sampler may have drawn the positive itself: nothing to learn from it.
+        if item < 0 or item == positive:
+            continue
+        s = _score(user, item, U, V, b, score, width)
+        if chosen < 0 or goes_before(s, best, limit):
+            chosen, best = item, s
+    return chosen
+
+
+@part
+def _score(user, item, U, V, b, score, width):
+    real = U.dtype.type
+    u, i = np.uint64(user), np.uint64(item)  # signed indices would be checked for "from the end"
+    ui, uu, ii = real(0), real(0), real(0)
+    for k in range(width):
+        a, p = U[u, 0, k], V[i, 0, k]
+        ui += a * p
+        uu += a * a
+        ii += p * p
+    return real(score(ui, uu, ii) + b[i, 0, 0])
+
+
+CHOICES: dict[str, Callable[..., Any]] = {"": only, "hardest": hardest, "semi_hard": semi_hard}
