@@ -10,13 +10,14 @@ from tripletrec.neural import (
     Dense,
     Dropout,
     FeatureEmbedding,
+    Layer,
     Normalize,
     ReLU,
     Softmax,
     Stack,
 )
 from tripletrec.neural.catalogue import score_catalogue
-from tripletrec.neural.drawing import Negatives, PairLoss, choose_candidates
+from tripletrec.neural.drawing import Negatives, choose_candidates
 from tripletrec.neural.networks import PairPerceptron, Towers
 from tripletrec.neural.rows import RowOptimizer
 
@@ -117,6 +118,68 @@ def test_a_stack_keeps_its_parameters_in_one_array():
     assert stack.dense == [layers[0], layers[2]]
 
 
+def all_kinds(rng, seed):
+    """All kinds of layers, single outputs and activations without a dense layer among them."""
+    real = np.float32
+    return [
+        Dropout(0.3, seed),
+        Dense(rng.normal(size=(5, 6)).astype(real), rng.normal(size=6).astype(real)),
+        ReLU(),
+        Dropout(0.2, seed + 1),
+        Softmax(),
+        Dense(rng.normal(size=(6, 1)).astype(real), rng.normal(size=1).astype(real)),
+        Dense(rng.normal(size=(1, 4)).astype(real)),
+        ReLU(),
+        Normalize(),
+        ReLU(),
+    ]
+
+
+@pytest.mark.parametrize("n_layers", range(1, 11))
+def test_a_stack_is_its_layers_one_by_one(n_layers):
+    seed, key = (int(each) for each in np.random.default_rng().integers(0, 2**32, 2))
+    alone, together = (all_kinds(np.random.default_rng(key), seed)[:n_layers] for _ in range(2))
+    stack, rng = Stack(together), np.random.default_rng(key)
+    for n_rows in (7, 9, 3):  # scratch grows, and is used in part
+        x = rng.normal(size=(n_rows, 5)).astype(np.float32)
+        y = x
+        for layer in alone:
+            y = layer.forward(y)
+        np.testing.assert_allclose(stack.forward(x), y, rtol=1e-4, atol=1e-5)
+        expected = gradient = rng.normal(size=y.shape).astype(np.float32)
+        for layer in reversed(alone):
+            expected = layer.backward(expected)
+        np.testing.assert_allclose(stack.backward(gradient), expected, rtol=1e-3, atol=1e-4)
+    flat = [each.ravel() for layer in alone for each in layer.gradients]
+    if flat:
+        np.testing.assert_allclose(stack.flat_gradient[0], np.concatenate(flat), 1e-3, 1e-4)
+
+
+def test_a_stack_forgets_rows_without_gradient():
+    rng = np.random.default_rng()
+    stack, x = Stack([dense(rng, 4, 3), ReLU(), dense(rng, 3, 2)]), rng.normal(size=(8, 4))
+    kept = np.flatnonzero(rng.random(8) < 0.5).astype(np.int32)
+    gradient = np.zeros((8, 2))
+    gradient[kept] = rng.normal(size=(len(kept), 2))
+    stack.forward(x)
+    everything = stack.backward(gradient)
+    parameters = stack.flat_gradient.copy()
+    stack.flat_gradient[...] = 0.0
+    moved = x.copy()
+    stack.run(moved)
+    moved[: len(kept)] = moved[kept]
+    stack.keep(kept)
+    into = np.empty((len(kept), 4))
+    stack.run_back(gradient[kept].ravel(), into)
+    np.testing.assert_allclose(into, everything[kept], atol=1e-12)
+    np.testing.assert_allclose(stack.flat_gradient, parameters, atol=1e-12)
+
+
+def test_a_stack_refuses_what_it_cannot_run():
+    with pytest.raises(TypeError, match="a stack takes the layers of this package"):
+        Stack([Layer()])
+
+
 def features(rng, n=6, n_columns=8):
     return sp.random(n, n_columns, 0.4, format="csr", random_state=rng) + sp.csr_matrix(
         (np.ones(n), (np.arange(n), np.arange(n))), shape=(n, n_columns)
@@ -150,12 +213,12 @@ def embedding(rng, n, width):
 
 def perceptron(rng, loss):
     trunk = Stack([dense(rng, 7, 6), ReLU(), dense(rng, 6, 4), ReLU(), dense(rng, 4, 1)])
-    return PairPerceptron(embedding(rng, 5, 3), embedding(rng, 9, 4), trunk, PairLoss(loss))
+    return PairPerceptron(embedding(rng, 5, 3), embedding(rng, 9, 4), trunk, loss)
 
 
 def towers(rng, loss):
     towers = Stack([dense(rng, 3, 4)]), Stack([dense(rng, 4, 5), ReLU(), dense(rng, 5, 4)])
-    return Towers(embedding(rng, 5, 3), embedding(rng, 9, 4), *towers, PairLoss(loss))
+    return Towers(embedding(rng, 5, 3), embedding(rng, 9, 4), *towers, loss)
 
 
 @pytest.mark.parametrize(
@@ -183,8 +246,6 @@ def test_networks_against_central_differences(build, loss):
     totals = np.zeros(3)
     network.step(users, positives, negatives, weights, l2, totals)
     assert totals[2] == pytest.approx(weights.sum())
-    both = np.concatenate([positives, negatives])
-    np.testing.assert_allclose(network.forward(users, both), network.scores(users, both))
     for array, gradient in zip(network.parameters, network.gradients, strict=True):
         direction, start, sides = rng.normal(size=array.shape), array.copy(), []
         direction /= np.linalg.norm(direction)
@@ -196,11 +257,15 @@ def test_networks_against_central_differences(build, loss):
         assert (gradient * direction).sum() == pytest.approx(slope, rel=2e-2, abs=2e-2)
 
 
-def test_pair_loss_counts():
-    scores = np.array([2.0, 0.0, 1.0, 0.5, 0.0, 3.0], np.float32)
+def test_a_step_counts():
+    """Losses, right orders and weights, of scores that are the products of single factors."""
+    columns = [np.ones((3, 1)), np.array([[2.0], [0.0], [1.0], [0.5], [0.0], [3.0]])]
+    columns = [each.astype(np.float32) for each in columns]
+    sides = (FeatureEmbedding(x, sp.identity(len(x), format="csr")) for x in columns)
+    network = Towers(*sides, Stack([]), Stack([]), losses.hinge(), mean=False)
     totals = np.zeros(3)
-    gradient = PairLoss(losses.hinge(), mean=False).gradient(scores, None, totals)
-    np.testing.assert_allclose(gradient, [0, -1, -1, 0, 1, 1])
+    network.step(np.arange(3), np.arange(3), np.arange(3, 6), None, (0.0, 0.0), totals)
+    np.testing.assert_allclose(network.items.gradient[:, 0], [0, -1, -1, 0, 1, 1])
     np.testing.assert_allclose(totals, [0 + 1 + 3, 1.5, 3])
 
 

@@ -191,8 +191,9 @@ def _learn_column(column: Any, label: Any, name: str) -> dict[str, Any]:
             f"column {label!r} of {name} must hold numbers, strings, categories or lists, "
             f"got {column.dtype}"
         )
-    elements = [_elements(each) for each in column]
-    several = any(_is_list(each) for each in column)
+    cells = column.to_numpy(dtype=object)  # cell by cell pandas takes ten times as long
+    elements = [_elements(each) for each in cells]
+    several = any(_is_list(each) for each in cells)
     counts: dict[Any, int] = {}
     for row in elements:
         for each in set(row):
@@ -221,7 +222,7 @@ def _encode_column(
     unknown = len(place)
     found = [
         (row, each)
-        for row, value in enumerate(column)
+        for row, value in enumerate(column.to_numpy(dtype=object))
         for each in sorted({place.get(each, unknown) for each in _elements(value)})
     ]
     entries = np.array(found, np.int64).reshape(-1, 2)

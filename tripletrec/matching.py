@@ -15,11 +15,11 @@ from tripletrec.interactions import Interactions
 from tripletrec.learner import Learner, check_dropout, check_widths, split_seed
 from tripletrec.losses import Loss
 from tripletrec.neural.catalogue import score_catalogue
-from tripletrec.neural.drawing import PairLoss
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.fitting import NeuralPlan, NeuralTraining
-from tripletrec.neural.layers import Dense, Dropout, Layer, ReLU, Stack
+from tripletrec.neural.layers import Dense, Dropout, Layer, ReLU
 from tripletrec.neural.networks import PairPerceptron
+from tripletrec.neural.stack import Stack
 from tripletrec.optimizers import Optimizer
 from tripletrec.sampling import Sampler
 
@@ -241,7 +241,7 @@ class MLPMatcher(Learner):
         )
         widths = [users.width + items.width, *check_widths(self.hidden, "hidden"), 1]
         trunk = self._trunk(widths, rng, drops)
-        network = PairPerceptron(users, items, trunk, PairLoss(plan.loss, mean=False))
+        network = PairPerceptron(users, items, trunk, plan.loss, mean=False)
         arrays = (users.table, items.table, trunk.flat[0])
         return NeuralTraining(plan, network, data, weights, given, lambda: arrays)
 

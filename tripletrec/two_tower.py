@@ -18,11 +18,11 @@ from tripletrec.hard_negatives import nearest_negatives
 from tripletrec.interactions import Interactions
 from tripletrec.learner import Learner, check_dropout, check_widths, split_seed
 from tripletrec.losses import Loss
-from tripletrec.neural.drawing import PairLoss
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.fitting import NeuralPlan, NeuralTraining
-from tripletrec.neural.layers import Dense, Dropout, Layer, Normalize, ReLU, Stack
+from tripletrec.neural.layers import Dense, Dropout, Layer, Normalize, ReLU
 from tripletrec.neural.networks import Towers
+from tripletrec.neural.stack import Stack
 from tripletrec.optimizers import Optimizer
 from tripletrec.ranking import top_k
 from tripletrec.recommender import _present
@@ -299,9 +299,7 @@ class TwoTower(Learner):
                 "user_layers and item_layers must end in the same width, got "
                 f"{learnt['user_widths_'][-1]} and {learnt['item_widths_'][-1]}"
             )
-        network = Towers(
-            layers[0], layers[1], stacks[0], stacks[1], PairLoss(plan.loss, mean=False)
-        )
+        network = Towers(layers[0], layers[1], stacks[0], stacks[1], plan.loss, mean=False)
         nearest = None
         if plan.sampler.rule == "nearest":
             nearest = self._nearest(sides[1], data, given)

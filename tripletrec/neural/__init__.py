@@ -9,9 +9,10 @@ module           what it holds
 ================ =======================================================================
 ``embedding``    a table of rows looked up by number, and its gradient
 ``features``     a table of factors of features, summed or concatenated for sparse rows
-``layers``       dense, ReLU, softmax, normalise, dropout, and a stack of them
+``layers``       dense, ReLU, softmax, normalise, dropout
+``stack``        layers one after the other, as one compiled pass
 ``triplets``     losses and scorers on whole batches; the triplet model of two tables
-``drawing``      the package's losses and samplers on batches
+``drawing``      the package's samplers on batches
 ``networks``     perceptron on the factors of user and item; two towers
 ``optimizers``   dense SGD, Adagrad and Adam
 ``rows``         the package's optimizers on rows of tables
@@ -22,8 +23,9 @@ module           what it holds
 
 from tripletrec.neural.embedding import Embedding
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.layers import Dense, Dropout, Layer, Normalize, ReLU, Softmax, Stack
+from tripletrec.neural.layers import Dense, Dropout, Layer, Normalize, ReLU, Softmax
 from tripletrec.neural.optimizers import SGD, Adagrad, Adam, Optimizer
+from tripletrec.neural.stack import Stack
 from tripletrec.neural.training import train_epoch
 from tripletrec.neural.triplets import TripletModel
 

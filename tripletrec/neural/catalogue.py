@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._jit import kernel
-from tripletrec.neural.layers import Dense, Dropout, ReLU, Stack
+from tripletrec.neural.layers import Dense, Dropout, ReLU
+from tripletrec.neural.stack import Stack
 
 __all__ = ["score_catalogue"]
 

@@ -1,8 +1,7 @@
-"""What a batch needs of the package's losses and samplers: values and slopes, negatives."""
+"""What a batch needs of the package's samplers: negatives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -12,85 +11,9 @@ from numpy.typing import NDArray
 from tripletrec._jit import fingerprint, kernel
 from tripletrec._random import derive
 from tripletrec.interactions import Interactions
-from tripletrec.losses import Loss
 from tripletrec.sampling import Sampler, draw_given
 
-__all__ = ["Negatives", "PairLoss", "choose_candidates"]
-
-
-@cache
-def _build_pair_loss(value: Callable[..., Any], slope: Callable[..., Any]) -> Any:
-    stamp = fingerprint(value, slope)
-
-    @kernel
-    def pair_loss(scores, weights, parameters, share, gradient, totals):  # type: ignore[no-untyped-def]
-        """Scores of n positives, then of their negatives: `share` of the summed loss's gradient."""
-        _ = stamp
-        n = scores.shape[0] >> 1
-        one = scores.dtype.type(1.0)
-        loss, right, mass = 0.0, 0.0, 0.0
-        for t in range(n):
-            x = scores[t] - scores[n + t]
-            weight = weights[t] if weights.shape[0] > 0 else one
-            loss += weight * value(x, parameters)
-            right += weight * (1.0 if x > 0 else 0.5 if x == 0 else 0.0)
-            mass += weight
-            g = weight * share * slope(x, parameters)
-            gradient[t] = g
-            gradient[n + t] = -g
-        totals[0] += loss
-        totals[1] += right
-        totals[2] += mass
-
-    return pair_loss
-
-
-class PairLoss:
-    """A loss of the package on a batch of scores.
-
-    Parameters
-    ----------
-    loss : tripletrec.losses.Loss
-    mean : bool, default True
-        Whether the loss of a batch is the mean of its triplets', or the sum.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from tripletrec.losses import hinge
-    >>> totals = np.zeros(3)
-    >>> PairLoss(hinge()).gradient(np.array([0.5, 0.0], np.float32), None, totals)
-    array([-1.,  1.], dtype=float32)
-    >>> totals
-    array([0.5, 1. , 1. ])
-    """
-
-    def __init__(self, loss: Loss, mean: bool = True) -> None:
-        self.mean = mean
-        self._kernel = _build_pair_loss(loss.value, loss.slope)
-        self._parameters = loss.parameters
-
-    def gradient(
-        self, scores: NDArray[Any], weights: NDArray[Any] | None, totals: NDArray[np.float64]
-    ) -> NDArray[Any]:
-        """Return the gradient of the batch's loss in its scores.
-
-        Parameters
-        ----------
-        scores : float array of shape (2 n,)
-            Of n positives, then of their negatives.
-        weights : float array of shape (n,) or None
-            Weight of each triplet; None: 1.
-        totals : float64 array of shape (3,)
-            The loss, the weight of triplets in the right order and the weight of all are added.
-        """
-        gradient = np.empty_like(scores)
-        real = scores.dtype.type
-        if weights is None:
-            weights = np.empty(0, scores.dtype)
-        share = real(2.0 / len(scores) if self.mean else 1.0)
-        self._kernel(scores, weights, tuple(map(real, self._parameters)), share, gradient, totals)
-        return gradient
+__all__ = ["Negatives", "choose_candidates"]
 
 
 @cache

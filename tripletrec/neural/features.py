@@ -13,41 +13,70 @@ that a batch meets have one, and only those are moved (see `tripletrec.neural.ro
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._jit import kernel
+from tripletrec._jit import fingerprint, kernel, part
 
-__all__ = ["FeatureEmbedding"]
+__all__ = ["FeatureEmbedding", "add_rows", "sum_rows"]
 
 
-@kernel
-def _sum_rows(rows, indptr, indices, values, offsets, table, sums):  # type: ignore[no-untyped-def]
-    """``sums[n]`` = the factors of the entries of row ``rows[n]``, each times its value."""
+@part
+def sum_rows(rows, features, first, place, sums):  # type: ignore[no-untyped-def]
+    """``sums[first + n, place:]`` = the factors of the entries of row ``rows[n]``, each times its value."""
+    indptr, indices, values, offsets, width, table, _ = features
+    index = np.uint64  # signed sums would be checked for "from the end", factor by factor
     for n in range(rows.shape[0]):
-        for k in range(sums.shape[1]):
-            sums[n, k] = 0.0
-        for e in range(indptr[rows[n]], indptr[rows[n] + 1]):
-            column, value = indices[e], values[e]
-            start = offsets[column]
+        row, target = index(rows[n]), index(first + n)
+        for k in range(width):
+            sums[target, index(place) + index(k)] = 0.0
+        for e in range(indptr[row], indptr[row + index(1)]):
+            column, value = index(indices[e]), values[e]
+            start = index(place + offsets[column])
             for k in range(table.shape[1]):
-                sums[n, start + k] += value * table[column, k]
+                sums[target, start + index(k)] += value * table[column, k]
 
 
-@kernel
-def _add_rows(rows, indptr, indices, values, offsets, sums, table, penalty, gradient, met):  # type: ignore[no-untyped-def]
-    """Add value times ``sums[n]`` to the gradients of the entries of row ``rows[n]``; note the columns."""
-    place = 0
+@part
+def add_rows(rows, features, place, sums, penalty, met):  # type: ignore[no-untyped-def]
+    """Add value times ``sums[n, place:]`` to the gradients of the entries of row ``rows[n]``.
+
+    Note the columns in `met`, and return how many.
+    """
+    indptr, indices, values, offsets, _, table, gradient = features
+    index = np.uint64
+    n_met = 0
     for n in range(rows.shape[0]):
-        for e in range(indptr[rows[n]], indptr[rows[n] + 1]):
-            column, value = indices[e], values[e]
-            start = offsets[column]
+        row = index(rows[n])
+        for e in range(indptr[row], indptr[row + index(1)]):
+            column, value = index(indices[e]), values[e]
+            start = index(place + offsets[column])
             for k in range(table.shape[1]):
-                gradient[column, k] += value * sums[n, start + k] + penalty * table[column, k]
-            met[place] = column
-            place += 1
+                g = value * sums[n, start + index(k)]
+                gradient[column, k] += g + penalty * table[column, k]
+            met[n_met] = column
+            n_met += 1
+    return n_met
+
+
+@cache
+def _build() -> tuple[Any, Any]:
+    stamp = fingerprint()
+
+    @kernel
+    def forward(rows, features, sums):  # type: ignore[no-untyped-def]
+        _ = stamp
+        sum_rows(rows, features, 0, 0, sums)
+
+    @kernel
+    def backward(rows, features, sums, penalty, met):  # type: ignore[no-untyped-def]
+        _ = stamp
+        add_rows(rows, features, 0, sums, penalty, met)
+
+    return forward, backward
 
 
 class FeatureEmbedding:
@@ -67,7 +96,11 @@ class FeatureEmbedding:
     width : int
         Length of an output row: n_factors times the number of groups.
     n_rows : int
+    most : int
+        Entries of the row that has most.
     parameters, gradients : list of one array each
+    arrays : tuple
+        What `sum_rows` and `add_rows` take as ``features``.
     met : int array
         The columns that the last `backward` met, some more than once.
 
@@ -97,21 +130,22 @@ class FeatureEmbedding:
         self.width = int(offsets.max(initial=0)) + n_factors
         self.n_rows = matrix.shape[0]
         self._sizes = np.diff(matrix.indptr)
-        self._same_size = (
-            int(self._sizes.max(initial=0)) if len(set(self._sizes.tolist())) == 1 else -1
-        )
-        self._entries = (
+        self.most = int(self._sizes.max(initial=0))
+        self.arrays = (
             matrix.indptr.astype(np.int64),
             matrix.indices.astype(np.int64),
             matrix.data.astype(table.dtype),
             offsets,
+            self.width,
+            table,
+            self.gradient,
         )
-        self.met = np.empty(0, np.int64)
+        self.met = np.empty(0, np.int32)
 
     def forward(self, rows: NDArray[np.integer]) -> NDArray[Any]:
         """Return the sums of `rows`, shape (len(rows), width)."""
         sums = np.empty((len(rows), self.width), self.table.dtype)
-        _sum_rows(rows, *self._entries, self.table, sums)
+        _build()[0](rows, self.arrays, sums)
         return sums
 
     def backward(
@@ -127,10 +161,6 @@ class FeatureEmbedding:
             Times its factors is added to the gradient of a column for each of its entries: the
             gradient of an L2 penalty.
         """
-        same = self._same_size
-        n_entries = same * len(rows) if same >= 0 else int(self._sizes[rows].sum())
-        self.met = np.empty(n_entries, np.int64)
-        _add_rows(
-            rows, *self._entries, row_gradients, self.table, self.table.dtype.type(penalty),
-            self.gradient, self.met,
-        )  # fmt: skip
+        self.met = np.empty(int(self._sizes[rows].sum()), np.int32)
+        penalty = self.table.dtype.type(penalty)
+        _build()[1](rows, self.arrays, row_gradients, penalty, self.met)

@@ -1,4 +1,4 @@
-r"""Layers with hand-derived gradients: dense, ReLU, softmax, normalise, dropout, and a stack of them.
+r"""Layers with hand-derived gradients: dense, ReLU, softmax, normalise and dropout.
 
 A layer turns rows x into rows y. ``forward(x)`` computes y and keeps what the gradient needs;
 ``backward(g)`` takes g = dL/dy, *adds* to the gradients of the layer's own parameters and returns dL/dx;
@@ -17,22 +17,23 @@ Dropout     x r / (1 - rate)               g r / (1 - rate); r: 0 with probabili
 Sums are over a row. Derivations. Softmax: dy_a/dx_b = y_a (δ_ab - y_b), so dL/dx_b = y_b (g_b - Σ_a g_a y_a).
 Normalize: y = x/|x| moves only across its own direction, and there by 1/|x|. Dropout (Srivastava et
 al., JMLR 2014) scales what stays, so that nothing has to be scaled when the model is used.
+
+`tripletrec.neural.stack` runs a sequence of them as one compiled pass, with the same numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_share
-from tripletrec._jit import kernel
+from tripletrec._jit import kernel, part
 from tripletrec.neural.embedding import glorot_uniform
 from tripletrec.neural.triplets import scale_rows, scale_rows_backward
 
-__all__ = ["ACTIVATIONS", "Dense", "Dropout", "Layer", "Normalize", "ReLU", "Softmax", "Stack"]
+__all__ = ["ACTIVATIONS", "Dense", "Dropout", "Layer", "Normalize", "ReLU", "Softmax"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -55,9 +56,6 @@ class Layer:
     def infer(self, x: Array) -> Array:
         """Return y for use rather than training."""
         return self.forward(x)
-
-    def keep(self, rows: Array) -> None:
-        """Forget all rows of the last `forward` but these: the gradient of the others is zero."""
 
     @property
     def parameters(self) -> list[Array]:
@@ -120,10 +118,6 @@ class Dense(Layer):
         # An outer product by BLAS costs several times that of a broadcast one.
         return gradient * self.weights.T if len(self.bias) == 1 else gradient @ self.weights.T
 
-    def keep(self, rows: Array) -> None:
-        """Forget the other rows of the last `forward`."""
-        self._x = self._x[rows]
-
 
 class ReLU(Layer):
     """Nothing below zero.
@@ -147,10 +141,6 @@ class ReLU(Layer):
     def backward(self, gradient: Array) -> Array:
         """Return g where y > 0."""
         return gradient * (self._y > 0.0)
-
-    def keep(self, rows: Array) -> None:
-        """Forget the other rows of the last `forward`."""
-        self._y = self._y[rows]
 
 
 class Softmax(Layer):
@@ -179,10 +169,6 @@ class Softmax(Layer):
         along = np.einsum("nk,nk->n", gradient, self._y)[:, None]
         return self._y * (gradient - along)
 
-    def keep(self, rows: Array) -> None:
-        """Forget the other rows of the last `forward`."""
-        self._y = self._y[rows]
-
 
 class Normalize(Layer):
     """Rows of length 1; a row of zeros stays one.
@@ -207,25 +193,25 @@ class Normalize(Layer):
         """Return (g - (g·y) y) / |x|."""
         return scale_rows_backward(self._y, self._scale, gradient)
 
-    def keep(self, rows: Array) -> None:
-        """Forget the other rows of the last `forward`."""
-        self._y, self._scale = self._y[rows], self._scale[rows]
+
+@part
+def dropout_scale(n, key, threshold, scale):  # type: ignore[no-untyped-def]
+    """Return `scale`, or 0 if the 32 random bits of place n are below `threshold`."""
+    # A mixing function of 32 bits (C. Wellons, "Prospecting for hash functions", 2018), because a
+    # processor multiplies eight or sixteen such numbers at once, but 64-bit ones singly.
+    z = np.uint32(n) ^ key
+    z = np.uint32(z ^ (z >> np.uint32(16)))
+    z = np.uint32(z * np.uint32(0x7FEB352D) + key)
+    z = np.uint32(z ^ (z >> np.uint32(15)))
+    z = np.uint32(z * np.uint32(0x846CA68B))
+    z = np.uint32(z ^ (z >> np.uint32(16)))
+    return scale if z >= threshold else type(scale)(0.0)
 
 
 @kernel
 def _draw_scales(key, threshold, scale, scales):  # type: ignore[no-untyped-def]
-    """Fill with `scale`, or 0 where the 32 random bits of a place are below `threshold`."""
-    zero = scales.dtype.type(0.0)
     for n in range(scales.shape[0]):
-        # A mixing function of 32 bits (C. Wellons, "Prospecting for hash functions", 2018), because a
-        # processor multiplies eight or sixteen such numbers at once, but 64-bit ones singly.
-        z = np.uint32(n) ^ key
-        z = np.uint32(z ^ (z >> np.uint32(16)))
-        z = np.uint32(z * np.uint32(0x7FEB352D) + key)
-        z = np.uint32(z ^ (z >> np.uint32(15)))
-        z = np.uint32(z * np.uint32(0x846CA68B))
-        z = np.uint32(z ^ (z >> np.uint32(16)))
-        scales[n] = scale if z >= threshold else zero
+        scales[n] = dropout_scale(n, key, threshold, scale)
 
 
 class Dropout(Layer):
@@ -250,18 +236,21 @@ class Dropout(Layer):
 
     def __init__(self, rate: float, seed: int = 0) -> None:
         self.rate = check_share(rate, "rate")
-        self._threshold = np.uint32(self.rate * 2**32)
-        self._scale = 1.0 / (1.0 - self.rate)
+        self.threshold = np.uint32(self.rate * 2**32)
+        self.scale = 1.0 / (1.0 - self.rate)
         self._seed, self._n_forward = seed, 0
+
+    def next_key(self) -> np.uint32:
+        """Return the key of the random numbers of the next `forward`."""
+        self._n_forward += 1
+        # The high half of Weyl's sequence: multiples of an odd number visit all residues.
+        return np.uint32((self._seed + 0x9E3779B97F4A7C15 * self._n_forward) % 2**64 >> 32)
 
     def forward(self, x: Array) -> Array:
         """Return x with a share of zeros."""
-        self._n_forward += 1
-        # The high half of Weyl's sequence: multiples of an odd number visit all residues.
-        key = np.uint32((self._seed + 0x9E3779B97F4A7C15 * self._n_forward) % 2**64 >> 32)
         self._scales = np.empty(x.shape, x.dtype)
-        scale = x.dtype.type(self._scale)
-        _draw_scales(key, self._threshold, scale, self._scales.reshape(-1))
+        scale = x.dtype.type(self.scale)
+        _draw_scales(self.next_key(), self.threshold, scale, self._scales.reshape(-1))
         y: Array = x * self._scales
         return y
 
@@ -272,86 +261,6 @@ class Dropout(Layer):
     def backward(self, gradient: Array) -> Array:
         """Return g with zeros at the same places."""
         return gradient * self._scales
-
-    def keep(self, rows: Array) -> None:
-        """Forget the other rows of the last `forward`."""
-        self._scales = self._scales[rows]
-
-
-class Stack(Layer):
-    """Layers one after the other; their parameters become views of a single array.
-
-    So an optimizer moves all of them in one pass.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        The first gets x, the last gives y. May be empty.
-
-    Attributes
-    ----------
-    layers : list of Layer
-    flat, flat_gradient : float array of shape (1, n_parameters)
-        All parameters, in the order of the layers.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> stack = Stack([Dense(np.eye(2, dtype=np.float32)), ReLU()])
-    >>> stack.infer(np.array([[3.0, -4.0]], np.float32))
-    array([[3., 0.]], dtype=float32)
-    >>> stack.flat.shape
-    (1, 6)
-    """
-
-    names = ("flat",)
-
-    def __init__(self, layers: Sequence[Layer]) -> None:
-        self.layers = list(layers)
-        arrays = [each for layer in layers for each in layer.parameters]
-        dtype = np.result_type(np.float32, *arrays)
-        self.flat = np.zeros((1, sum(each.size for each in arrays)), dtype)
-        self.flat_gradient = np.zeros_like(self.flat)
-        place = 0
-        for layer in layers:
-            for name in layer.names:
-                values = getattr(layer, name)
-                view, gradient = (
-                    each[0, place : place + values.size].reshape(values.shape)
-                    for each in (self.flat, self.flat_gradient)
-                )
-                view[...] = values
-                setattr(layer, name, view)
-                setattr(layer, f"{name}_gradient", gradient)
-                place += values.size
-
-    def forward(self, x: Array) -> Array:
-        """Return what the last layer gives."""
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x
-
-    def infer(self, x: Array) -> Array:
-        """Return what the last layer gives, without dropout."""
-        for layer in self.layers:
-            x = layer.infer(x)
-        return x
-
-    def backward(self, gradient: Array) -> Array:
-        """Return dL/dx."""
-        for layer in reversed(self.layers):
-            gradient = layer.backward(gradient)
-        return gradient
-
-    def keep(self, rows: Array) -> None:
-        """Forget the other rows of the last `forward`."""
-        for layer in self.layers:
-            layer.keep(rows)
-
-    @property
-    def dense(self) -> list[Dense]:
-        """The dense layers, first to last."""
-        return [layer for layer in self.layers if isinstance(layer, Dense)]
 
 
 ACTIVATIONS: dict[str, Any] = {"linear": None, "relu": ReLU, "softmax": Softmax}

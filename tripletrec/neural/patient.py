@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._jit import kernel
+from tripletrec._jit import fingerprint, kernel, part
 from tripletrec.neural.optimizers import Adam
 
 __all__ = ["PatientAdam"]
@@ -29,44 +30,56 @@ __all__ = ["PatientAdam"]
 _NOTHING = 1e-9  # what is left of a momentum by then moves nothing
 
 
-@kernel
-def _catch_up(rows, now, last, rates, weights, mean, square, beta1, root2, rest, epsilon):  # type: ignore[no-untyped-def]
-    """Make the steps that `rows` have waited for, up to step `now`."""
+@part
+def _catch_up(rows, now, rates, table, beta1, root2, sums, powers, epsilon):  # type: ignore[no-untyped-def]
+    """Make the steps that `rows` have waited for, up to step `now`.
+
+    `sums` is scratch, of rows that waited k steps the two sums over j in row k; `powers` holds β₁ᵏ and
+    β₂^(k/2). Neither goes on where β₁ᵏ is as good as 0.
+    """
+    last, weights, mean, square = table
     real = weights.dtype.type
-    one, tiny = real(1.0), real(1e-30)
+    one, tiny, zero = real(1.0), real(1e-30), real(0.0)
+    most, n_known = sums.shape[0] - 1, 0
+    sums[0, 0], sums[0, 1] = 0.0, 0.0
+    both = beta1 * root2
     for n in range(rows.shape[0]):
         row = rows[n]
         k = now - last[row]
         if k <= 0:
             continue
-        first, second, b, s = 0.0, 0.0, 1.0, 1.0
-        start = last[row] + 1
-        n_terms = min(k, rest)
-        for j in range(n_terms):
-            b *= beta1
-            s *= root2
-            share = rates[start + j] * b
-            first += share
-            second += share * (1.0 - s)
-        if n_terms < k:
-            b, s = 0.0, root2**k
+        # A row that waited one step more has one more step before all others, which decay.
+        for age in range(n_known + 1, min(k, most) + 1):
+            rate = rates[now - age + 1]
+            sums[age, 0] = beta1 * (rate + sums[age - 1, 0])
+            sums[age, 1] = both * (rate + sums[age - 1, 1])
+        n_known = max(n_known, min(k, most))
+        first, second, b, s = 0.0, 0.0, 0.0, math.exp(k * math.log(root2))
+        if k <= most:
+            first, second, b, s = sums[k, 0], sums[k, 1], powers[k, 0], powers[k, 1]
+        else:
+            for j in range(1, most + 1):
+                share = rates[last[row] + j] * powers[j, 0]
+                first += share
+                second += share * powers[j, 1]
         last[row] = now
-        s0, s1, m_left, v_left = real(first), real(second), real(b), real(s * s)
+        s0, s1, m_left, v_left = real(first), real(first - second), real(b), real(s * s)
         for c in range(weights.shape[1]):
             root = np.sqrt(square[row, c])
             a = one / (root + epsilon)
             m = mean[row, c]
             weights[row, c] -= m * a * (s0 + root * a * s1)
-            mean[row, c] = m * m_left if abs(m * m_left) > tiny else real(0.0)
+            mean[row, c] = m * m_left if abs(m * m_left) > tiny else zero
             square[row, c] *= v_left
 
 
-@kernel
-def _step(rows, now, last, rate, weights, gradient, mean, square, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
+@part
+def _step(rows, now, rate, table, gradient, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
     """Make step `now` of `rows`, each once, and clear their gradients."""
+    last, weights, mean, square = table
     real = weights.dtype.type
     first, second, step, zero = real(1.0 - beta1), real(1.0 - beta2), real(rate), real(0.0)
-    keep1, keep2 = real(beta1), real(beta2)
+    keep1, keep2, tiny = real(beta1), real(beta2), real(1e-30)
     for n in range(rows.shape[0]):
         row = rows[n]
         if last[row] == now:
@@ -76,8 +89,30 @@ def _step(rows, now, last, rate, weights, gradient, mean, square, beta1, beta2, 
             g = gradient[row, c]
             m = keep1 * mean[row, c] + first * g
             v = keep2 * square[row, c] + second * g * g
-            mean[row, c], square[row, c], gradient[row, c] = m, v, zero
+            # A unit that has died gets no gradient: its mean would become a subnormal number, and
+            # those are 20 times slower.
+            mean[row, c] = m if abs(m) > tiny else zero
+            square[row, c], gradient[row, c] = v, zero
             weights[row, c] -= step * m / (np.sqrt(v) + epsilon)
+
+
+@cache
+def _build() -> tuple[Any, Any]:
+    stamp = fingerprint()
+
+    @kernel
+    def catch_up(rows, now, rates, tables, beta1, root2, sums, powers, epsilon):  # type: ignore[no-untyped-def]
+        _ = stamp
+        for t in range(len(tables)):
+            _catch_up(rows[t], now, rates, tables[t], beta1, root2, sums, powers, epsilon)
+
+    @kernel
+    def step(rows, now, rate, tables, gradients, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
+        _ = stamp
+        for t in range(len(tables)):
+            _step(rows[t], now, rate, tables[t], gradients[t], beta1, beta2, epsilon)
+
+    return catch_up, step
 
 
 class PatientAdam(Adam):
@@ -116,8 +151,11 @@ class PatientAdam(Adam):
     ) -> None:
         super().__init__(learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon)
         self._rates = np.zeros(1024)
-        self._n_terms = math.ceil(math.log(_NOTHING) / math.log(beta1))
-        self._moments: list[tuple[NDArray[Any], ...]] = []
+        n_terms = math.ceil(math.log(_NOTHING) / math.log(beta1))
+        self._sums = np.empty((n_terms + 1, 2))
+        waits = np.arange(n_terms + 1)
+        self._powers = np.stack([beta1**waits, math.sqrt(beta2) ** waits], axis=1)
+        self._tables: tuple[tuple[NDArray[Any], ...], ...] = ()
 
     def catch_up(self, parameters: Sequence[NDArray[Any]], rows: Sequence[Any]) -> None:
         """Make the steps that rows have waited for.
@@ -129,17 +167,18 @@ class PatientAdam(Adam):
         rows : sequence of int arrays, or None
             Of each parameter, repetitions allowed; None: it is moved as a whole at every step.
         """
-        if not self._moments:
-            self._moments = [
-                (np.zeros(len(w), np.int64), np.zeros_like(w), np.zeros_like(w)) for w in parameters
-            ]
-            self._all = [np.arange(len(w)) for w in parameters]
-        for weights, met, (last, mean, square) in zip(parameters, rows, self._moments, strict=True):
-            if met is not None:
-                _catch_up(
-                    met, self.n_steps, last, self._rates, weights, mean, square, self.beta1,
-                    math.sqrt(self.beta2), self._n_terms, weights.dtype.type(self.epsilon),
-                )  # fmt: skip
+        if not self._tables:
+            self._tables = tuple(
+                (np.zeros(len(w), np.int64), w, *(np.zeros_like(w) for _ in range(2)))
+                for w in parameters
+            )
+            self._all = [np.arange(len(w), dtype=np.int32) for w in parameters]
+        nothing = self._all[0][:0]
+        _build()[0](
+            tuple(nothing if met is None else np.asarray(met, np.int32) for met in rows),
+            self.n_steps, self._rates, self._tables, self.beta1, math.sqrt(self.beta2), self._sums,
+            self._powers, parameters[0].dtype.type(self.epsilon),
+        )  # fmt: skip
 
     def settle(self, parameters: Sequence[NDArray[Any]]) -> None:
         """Bring all rows up to date."""
@@ -162,10 +201,11 @@ class PatientAdam(Adam):
         if self.n_steps == len(self._rates):
             self._rates = np.concatenate([self._rates, np.zeros_like(self._rates)])
         rate = self._rates[self.n_steps] = self._scalars()[0]
-        for n, (weights, gradient) in enumerate(zip(parameters, gradients, strict=True)):
-            met = self._all[n] if rows[n] is None else rows[n]
-            last, mean, square = self._moments[n]
-            _step(
-                met, self.n_steps, last, rate, weights, gradient, mean, square, self.beta1,
-                self.beta2, weights.dtype.type(self.epsilon),
-            )  # fmt: skip
+        _build()[1](
+            tuple(
+                every if met is None else np.asarray(met, np.int32)
+                for every, met in zip(self._all, rows, strict=True)
+            ),
+            self.n_steps, rate, self._tables, tuple(gradients), self.beta1, self.beta2,
+            parameters[0].dtype.type(self.epsilon),
+        )  # fmt: skip

@@ -23,37 +23,31 @@ __all__ = ["RowOptimizer"]
 
 
 @cache
-def _build_move(step: Callable[..., Any], update: Callable[..., Any]) -> Any:
+def _build_move(step: Callable[..., Any], update: Callable[..., Any]) -> Callable[..., None]:
     stamp = fingerprint(step, update)
 
     @kernel
-    def move(  # type: ignore[no-untyped-def]
-        weights, gradient, rows, moved, now, scale, memories, clocks, scratch, rate, l2, parameters
-    ):
-        """Move each of `rows` that was not moved in this step yet, and clear its gradient."""
+    def move(tables, gradients, rows, states, now, scales, l2, rate, parameters):  # type: ignore[no-untyped-def]
+        """Move each of the rows that was not moved in this step yet, and clear its gradient."""
         _ = stamp
-        real = weights.dtype.type
-        n_memories = memories.shape[1]
-        for n in range(rows.shape[0]):
-            row = rows[n]
-            if moved[row] == now:
-                continue
-            moved[row] = now
-            rate_now = real(step(clocks, row, rate, parameters))
-            for k in range(weights.shape[1]):
-                scratch[0, 0, k] = weights[row, k]
-            for m in range(n_memories):
+        for t in range(len(tables)):
+            weights, gradient, scale, penalty = tables[t], gradients[t], scales[t], l2[t]
+            memories, clocks, moved = states[t]
+            real = weights.dtype.type
+            for n in range(rows[t].shape[0]):
+                row = np.uint64(rows[t][n])
+                if moved[row] == now:
+                    continue
+                moved[row] = now
+                rate_now = real(step(clocks, row, rate, parameters))
                 for k in range(weights.shape[1]):
-                    scratch[0, 1 + m, k] = memories[row, m, k]
-            for k in range(weights.shape[1]):
-                g = scale * gradient[row, k] + l2 * scratch[0, 0, k]
-                update(scratch, 0, k, g, rate_now, parameters)
-                gradient[row, k] = real(0.0)
-            for k in range(weights.shape[1]):
-                weights[row, k] = scratch[0, 0, k]
-            for m in range(n_memories):
+                    memories[row, 0, k] = weights[row, k]
                 for k in range(weights.shape[1]):
-                    memories[row, m, k] = scratch[0, 1 + m, k]
+                    g = scale * gradient[row, k] + penalty * memories[row, 0, k]
+                    update(memories, row, k, g, rate_now, parameters)
+                for k in range(weights.shape[1]):
+                    weights[row, k] = memories[row, 0, k]
+                    gradient[row, k] = real(0.0)
 
     return move
 
@@ -89,25 +83,12 @@ class RowOptimizer:
         l2: Sequence[float] = (),
     ) -> None:
         self._move = _build_move(optimizer.step, optimizer.update)
-        self._tables = list(tables)
-        self._now = 0
-        self._states = []
-        for n, table in enumerate(self._tables):
-            real, (n_rows, width) = table.dtype.type, table.shape
-            memories = np.empty((n_rows, len(optimizer.memories), width), table.dtype)
-            memories[...] = np.array(optimizer.memories, table.dtype)[:, None]
-            self._states.append(
-                (
-                    memories,
-                    np.tile(np.array(optimizer.clocks, table.dtype), (n_rows, 1)),
-                    np.empty((1, 1 + len(optimizer.memories), width), table.dtype),
-                    real(learning_rate),
-                    real(l2[n] if l2 else 0.0),
-                    tuple(map(real, optimizer.parameters)),
-                )
-            )
-        self._moved = [np.zeros(len(table), np.int64) for table in self._tables]
-        self._all = [np.arange(len(table)) for table in self._tables]
+        self._tables, self._now = tuple(tables), 0
+        self._states = tuple(_state(optimizer, table) for table in tables)
+        self._all = [np.arange(len(table), dtype=np.int32) for table in tables]
+        self._real = real = tables[0].dtype.type
+        self._l2 = tuple(map(real, l2)) if l2 else (real(0.0),) * len(tables)
+        self._rest = real(learning_rate), tuple(map(real, optimizer.parameters))
 
     def update(
         self,
@@ -129,7 +110,21 @@ class RowOptimizer:
             the batch: so the step size means the same for every batch size.
         """
         self._now += 1
-        for n, (table, gradient, met) in enumerate(zip(self._tables, gradients, rows, strict=True)):
-            scale = table.dtype.type(1.0 if met is not None else 1.0 / n_triplets)
-            met = self._all[n] if met is None else met
-            self._move(table, gradient, met, self._moved[n], self._now, scale, *self._states[n])
+        scales = tuple(self._real(1.0 / n_triplets if met is None else 1.0) for met in rows)
+        moved = tuple(
+            every if met is None else np.asarray(met, np.int32)
+            for every, met in zip(self._all, rows, strict=True)
+        )
+        self._move(
+            self._tables, tuple(gradients), moved, self._states, self._now, scales, self._l2,
+            *self._rest,
+        )  # fmt: skip
+
+
+def _state(optimizer: Optimizer, table: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """Return the memories and clocks of the rows of a table, and when each was moved last."""
+    # A row as the training of factors has it: a place for the weights, then the memories.
+    memories = np.empty((len(table), 1 + len(optimizer.memories), table.shape[1]), table.dtype)
+    memories[:, 1:] = np.array(optimizer.memories, table.dtype)[:, None]
+    clocks = np.tile(np.array(optimizer.clocks, table.dtype), (len(table), 1))
+    return memories, clocks, np.zeros(len(table), np.int64)

@@ -12,7 +12,6 @@ from scipy.sparse import identity
 from tripletrec.losses import SIGMOID, hinge
 from tripletrec.neural import Dense, Dropout, FeatureEmbedding, Layer, ReLU, Stack
 from tripletrec.neural.catalogue import score_catalogue
-from tripletrec.neural.drawing import PairLoss
 from tripletrec.neural.embedding import uniform
 from tripletrec.neural.networks import PairPerceptron
 from tripletrec.reference.systems import Recipe
@@ -49,7 +48,7 @@ class PerceptronModel:
             if recipe.dropout:
                 layers.append(Dropout(recipe.dropout, int(rng.integers(2**63))))
             layers += [Dense.start(rng, n_inputs, n_outputs), ReLU()]
-        self.network = PairPerceptron(users, items, Stack(layers), PairLoss(_LOSSES[recipe.loss]))
+        self.network = PairPerceptron(users, items, Stack(layers), _LOSSES[recipe.loss])
         self.parameters, self.gradients = self.network.parameters, self.network.gradients
 
     def backward(self, users: Any, positives: Any, negatives: Any) -> float:
