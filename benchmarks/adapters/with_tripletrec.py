@@ -1,0 +1,45 @@
+"""tripletrec: bpr, sgd, item biases, known positives excluded."""
+
+import time
+
+
+def start():
+    global tr
+    import tripletrec as tr
+    from tripletrec import MatrixFactorization, full_auc  # noqa: F401  # what a user needs to fit
+
+    return f"tripletrec {tr.__version__}"
+
+
+def convert(matrix):
+    return matrix
+
+
+def fit(data, n_factors, n_epochs, n_threads):
+    tr.MatrixFactorization(
+        n_factors=n_factors, loss="bpr", optimizer="sgd", sampler="unseen", learning_rate=0.05,
+        user_l2=0.01, item_l2=0.01, n_epochs=n_epochs, n_jobs=n_threads, random_state=0,
+    ).fit(data)  # fmt: skip
+
+
+def full_auc(U, V, train, test, n_threads):
+    return lambda: tr.full_auc((U, V), test, n_jobs=n_threads)
+
+
+def reach(target, seed):
+    """Look at the AUC after each epoch; then time a whole fit of as many epochs."""
+    movielens = tr.datasets.fetch_movielens_100k()
+    settings = dict(tr.reference.NATIVE["K1"].parameters, random_state=seed)
+    auc = []
+
+    def watch(fitted, record):
+        auc.append(tr.full_auc(fitted, movielens.test))
+        return auc[-1] >= target
+
+    tr.MatrixFactorization(**settings, n_epochs=50).fit(movielens.train, callbacks=watch)
+    model = tr.MatrixFactorization(**settings, n_epochs=len(auc))
+    started = time.perf_counter()
+    model.fit(movielens.train)
+    seconds = time.perf_counter() - started
+    value = tr.full_auc(model, movielens.test)
+    return {"seconds": seconds, "epochs": len(auc), "value": value, "reached": value >= target}

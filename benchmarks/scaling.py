@@ -1,0 +1,239 @@
+"""What a triplet costs, and how much memory a fit takes, from 100,000 interactions to 50 million.
+
+    python benchmarks/scaling.py                      # to 12 million
+    python benchmarks/scaling.py --most 5e7           # some 8 GB of memory
+
+The data are synthetic, of the shape of 300,000 users x 500,000 items x 12 million interactions, larger or
+smaller; bpr with SGD (`--optimizer` for another), one verified negative for each positive. Every fit runs in
+a process of its own. Time is that of the fastest epoch by the model's own clock, and beside it that of the
+whole `fit`, over all its epochs; the stages are those of one thread, in seconds on a core. Memory is the
+highest resident memory during `fit` less that before the data was read, beside what there must be: factors,
+state of the optimizer, CSR (8 bytes a row, 8 an interaction) and one permutation (4 an interaction).
+
+Writes docs/scaling.png (`--plot`) and a table to benchmarks/results/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from machine import describe, load
+from peer_tables import markdown
+
+HERE = Path(__file__).parent
+STAGES = ("prepare", "draw", "update")
+Row = dict[str, Any]
+
+
+def sizes(most: float) -> list[int]:
+    """Return numbers of interactions from 100,000 to `most`, about three to a factor of ten."""
+    steps = [m * 10**e for e in range(5, 9) for m in (1, 2, 5)]
+    return sorted({*(step for step in steps if step < most), int(most)})
+
+
+def make(n_interactions: int, path: str) -> None:
+    """Write synthetic interactions; in a process of its own, whose memory does not count."""
+    import scipy.sparse as sp
+
+    import tripletrec as tr
+
+    shape = max(8, n_interactions // 40), max(8, n_interactions // 24)
+    data = tr.datasets.make_interactions(*shape, n_interactions, random_state=0)
+    sp.save_npz(path, data.tocsr(), compressed=False)
+
+
+def fit(path: str, n_factors: int, n_jobs: int, n_epochs: int, optimizer: str) -> Row:
+    """Return what one fit took."""
+    import scipy.sparse as sp
+
+    import tripletrec as tr
+    from stages import SETTINGS, Fit
+
+    sys.path.append(str(HERE / "adapters"))
+    from worker import forget_peak, memory_mb
+
+    settings = {"n_factors": n_factors, "n_jobs": n_jobs, "n_epochs": n_epochs}
+    settings = {**SETTINGS, **settings, "optimizer": optimizer}
+    for n_items in (200, 100_000):  # compile what near and far tables need
+        tiny = tr.datasets.make_interactions(100, n_items, 1000, random_state=0)
+        tr.MatrixFactorization(**settings).fit(tiny)
+    del tiny
+    before = memory_mb(peak=False)
+    data = tr.Interactions(sp.load_npz(path))
+    forget_peak()
+    model = tr.MatrixFactorization(**settings)
+    started = time.perf_counter()
+    model.fit(data)
+    seconds = time.perf_counter() - started
+    memory = memory_mb(peak=True) - before
+    epochs = [1e9 * each["seconds"] / each["n_triplets"] for each in model.history_]
+    stages = Fit(data, n_factors, optimizer)
+    csr = data.indptr.nbytes + data.indices.nbytes + data.values.nbytes
+    row = {
+        "n": data.nnz, "users": data.n_users, "items": data.n_items, "n_jobs": n_jobs,
+        "fit": 1e9 * seconds / (data.nnz * n_epochs), "epoch": min(epochs), "memory": memory,
+        "needed": (stages.table_bytes + stages.state_bytes + csr + 4 * data.nnz) / 1e6,
+    }  # fmt: skip
+    if n_jobs == 1:
+        runs = [stages.epoch() for _ in range(2)]
+        row.update({name: min(run[name] for run in runs) for name in STAGES})
+    return row
+
+
+def child(call: str, **arguments: Any) -> Any:
+    """Run one of the functions above in a process of its own."""
+    command = [sys.executable, __file__, "--child", json.dumps({"call": call, **arguments})]
+    search = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": search}, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"{call} failed: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout)
+
+
+def measure(options: argparse.Namespace) -> list[Row]:
+    """Return a row for each size and number of threads."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="tripletrec-scaling-") as folder:
+        path = str(Path(folder) / "data.npz")
+        for n in sizes(options.most):
+            child("make", n_interactions=n, path=path)
+            for n_jobs in options.threads:
+                n_epochs = max(options.epochs, round(2e6 / n))  # short epochs need more of them
+                row = child(
+                    "fit", path=path, n_factors=options.factors, n_jobs=n_jobs,
+                    n_epochs=n_epochs, optimizer=options.optimizer,
+                )  # fmt: skip
+                rows.append(row)
+                print(
+                    f"{n:>12,} interactions, {n_jobs} thread{'s' * (n_jobs > 1)}: {row['epoch']:6.1f} ns, "
+                    f"{row['memory']:,.0f} MB",
+                    flush=True,
+                )
+    return rows
+
+
+def table(rows: list[Row]) -> list[str]:
+    """Return the lines of the table."""
+    header = [
+        "interactions", "users", "items", "threads", "ns per triplet, epoch", *STAGES,
+        "whole fit", "peak memory, MB", "needed, MB", "ratio",
+    ]  # fmt: skip
+    return markdown(
+        header,
+        (
+            [f"{row['n']:,}", f"{row['users']:,}", f"{row['items']:,}", row["n_jobs"],
+             f"{row['epoch']:.1f}", *(f"{row[s]:.1f}" if s in row else "" for s in STAGES),
+             f"{row['fit']:.1f}", f"{row['memory']:,.0f}", f"{row['needed']:,.0f}",
+             f"{row['memory'] / row['needed']:.2f}"]
+            for row in rows
+        ),
+    )  # fmt: skip
+
+
+def draw(rows: list[Row], path: Path, settings: str) -> None:
+    """Draw time and memory against the number of interactions."""
+    from matplotlib import pyplot
+
+    from tripletrec.plots import _FAINT, _INK, _OURS, _PUBLISHED, _STYLE
+
+    one = [row for row in rows if row["n_jobs"] == min(each["n_jobs"] for each in rows)]
+    with pyplot.rc_context(_STYLE):
+        figure, (left, right) = pyplot.subplots(1, 2, figsize=(10.5, 4.2), layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.1)
+        lines = []
+        for n_jobs, color in zip(
+            sorted({row["n_jobs"] for row in rows}), (_OURS, _PUBLISHED, _INK), strict=False
+        ):
+            mine = [row for row in rows if row["n_jobs"] == n_jobs]
+            label = f"{n_jobs} thread{'s' * (n_jobs > 1)}"
+            lines.append((mine, "epoch", label, color, "-", 2.0))
+        if "draw" in one[0]:
+            lines += [(one, stage, stage, _FAINT, "--", 1.0) for stage in STAGES]
+        _lines(left, lines)
+        _lines(
+            right,
+            [
+                (one, "memory", "highest", _OURS, "-", 2.0),
+                (one, "needed", "needed", _FAINT, "--", 1.0),
+            ],
+        )
+        left.set_title("Nanoseconds per triplet")
+        right.set_title("Memory of a fit, MB")
+        figure.supxlabel(f"interactions ({settings})", fontsize=9.5)
+        figure.savefig(path, dpi=160)
+        pyplot.close(figure)
+
+
+def _lines(axis: Any, lines: list[tuple[list[Row], str, str, str, str, float]]) -> None:
+    """Draw lines on logarithmic axes, each with its name at its right end."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set(xscale="log", yscale="log")
+    ends = []
+    for rows, name, label, color, style, width in lines:
+        x, y = [row["n"] for row in rows], [row[name] for row in rows]
+        axis.plot(x, y, style, color=color, linewidth=width, marker="o", markersize=1.5 + width)
+        ends.append([y[-1], label, color])
+    low, high = axis.get_ylim()
+    gap = (high / low) ** 0.055  # labels keep apart, from the lowest one upwards
+    ends.sort()
+    for below, above in zip(ends, ends[1:], strict=False):
+        above[0] = max(above[0], below[0] * gap)
+    right = max(row["n"] for row in lines[0][0])
+    for y, label, color in ends:
+        axis.annotate(
+            label, (right, y), xytext=(8, 0), textcoords="offset points", va="center", color=color,
+            annotation_clip=False,
+        )  # fmt: skip
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_minor_locator(NullLocator())
+
+
+def main() -> None:
+    """Measure, print, draw."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--most", type=float, default=1.2e7, help="interactions, from 1e5")
+    parser.add_argument("--factors", type=int, default=64)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--optimizer", choices=("sgd", "adagrad", "adam"), default="sgd")
+    parser.add_argument("--plot", type=Path, default=HERE.parent / "docs" / "scaling.png")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        request = json.loads(options.child)
+        call = {"make": make, "fit": fit}[request.pop("call")]
+        print(json.dumps(call(**request)))
+        return
+    if options.most < 1e5:
+        parser.error(f"--most must be at least 1e5, got {options.most:g}")
+    started = load()
+    rows = measure(options)
+    settings = f"bpr, {options.optimizer}, {options.factors} factors"
+    draw(rows, options.plot, settings)
+    lines = [
+        f"## Scaling: {settings}", "", *table(rows), "", *describe(),
+        f"Load average before the first run: {started}; fastest of {options.epochs} epochs.",
+    ]  # fmt: skip
+    (HERE / "results").mkdir(exist_ok=True)
+    file = HERE / "results" / f"scaling-{datetime.now():%Y%m%d-%H%M%S}.md"
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+    print("", *lines, f"\nplot: {options.plot}\nresults: {file}", sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""What an epoch spends its time on; used by `roofline.py` and `scaling.py`.
+
+Reaches into the trainer: `Training._epoch` is the training loop, `Training._kernels` a named tuple of the
+kernels that prepare an epoch, `draw` among them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import tripletrec as tr
+
+__all__ = ["SETTINGS", "Fit"]
+
+SETTINGS: dict[str, Any] = {
+    "loss": "bpr", "optimizer": "sgd", "learning_rate": 0.05, "user_l2": 0.01, "item_l2": 0.01,
+    "random_state": 0,
+}  # fmt: skip
+
+
+class _Watch:
+    """A kernel that keeps the seconds spent in it: of the thread on a core, not of waiting for one."""
+
+    def __init__(self, kernel: Callable[..., Any]) -> None:
+        self.kernel, self.seconds = kernel, 0.0
+
+    def __call__(self, *arguments: Any) -> Any:
+        started = time.thread_time()
+        answer = self.kernel(*arguments)
+        self.seconds += time.thread_time() - started
+        return answer
+
+
+class Fit:
+    """The state of a fit by one thread, whose stages are timed apart.
+
+    Parameters
+    ----------
+    data : Interactions
+    n_factors : int
+    optimizer : str, default "sgd"
+
+    Attributes
+    ----------
+    table_bytes, state_bytes : int
+        What factors and item biases take, and what the optimizer remembers of them, without padding.
+    """
+
+    def __init__(self, data: tr.Interactions, n_factors: int, optimizer: str = "sgd") -> None:
+        settings = {**SETTINGS, "n_factors": n_factors, "optimizer": optimizer, "n_jobs": 1}
+        model = tr.MatrixFactorization(**settings)
+        training: Any = model._training(model._plan(), data, None, None)
+        training._epoch = self._update = _Watch(training._epoch)
+        self._draw = _Watch(training._kernels.draw)
+        training._kernels = training._kernels._replace(draw=self._draw)
+        self.table_bytes = sum(each.nbytes for each in training.factors)
+        remembered, clocks = training.plan.optimizer.memories, training.plan.optimizer.clocks
+        rows = data.n_users + data.n_items
+        self.state_bytes = len(remembered) * self.table_bytes + 4 * len(clocks) * rows
+        self._training, self._number = training, 0
+
+    def epoch(self) -> dict[str, float]:
+        """Run an epoch; return nanoseconds per triplet, whole and by stage."""
+        self._number += 1
+        self._update.seconds = self._draw.seconds = 0.0
+        started = time.thread_time()
+        record = self._training.run_epoch(self._number)
+        whole = time.thread_time() - started
+        update, draw = self._update.seconds, self._draw.seconds
+        stages = {"whole": whole, "prepare": whole - update - draw, "draw": draw, "update": update}
+        return {name: 1e9 * s / max(1, record["n_triplets"]) for name, s in stages.items()}
