@@ -427,7 +427,8 @@ def test_divergence_is_told_within_the_epoch(data):
 
 
 def test_temperature_that_suits_the_catalogue(data):
-    for scorer, temperature in (("cosine", 1 / math.log(40)), ("dot", 1.0)):
+    per_user = data.nnz / np.count_nonzero(np.diff(data.indptr))
+    for scorer, temperature in (("cosine", 1 / math.log(40 / math.sqrt(per_user))), ("dot", 1.0)):
         suited = make(scorer=scorer).fit(data)
         assert_same(suited, make(scorer=scorer, loss=losses.softmax(temperature)).fit(data))
 

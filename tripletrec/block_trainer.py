@@ -33,7 +33,16 @@ from tripletrec.block_kernels import build_block, build_candidates
 from tripletrec.interactions import Interactions
 from tripletrec.listwise import ListLoss
 from tripletrec.scorers import COSINE
-from tripletrec.trainer import _LANES_OF_FLOATS, Factors, Plan, Record, _read_only, _table
+from tripletrec.trainer import (
+    _LANES_OF_FLOATS,
+    Factors,
+    Plan,
+    Record,
+    _draw_start,
+    _let_go,
+    _read_only,
+    _table,
+)
 
 __all__ = ["BlockTraining"]
 
@@ -43,16 +52,15 @@ _LEAST_PIECE, _MOST_PIECE = 256, 4096
 Float32 = NDArray[np.float32]
 
 
-def _temperature(plan: Plan, n_items: int) -> float:
+def _temperature(plan: Plan, data: Interactions) -> float:
     """Return the temperature of the loss, or the one that suits where it has none."""
-    temperature = plan.loss.temperature  # type: ignore[union-attr]
-    if temperature is not None:
-        return temperature
-    return 1.0 / max(1.0, math.log(n_items)) if plan.scorer is COSINE else 1.0
+    loss: ListLoss = plan.loss  # type: ignore[assignment]
+    n_each = data.nnz / max(1, int(np.count_nonzero(np.diff(data.indptr))))
+    return loss.temperature_for(plan.scorer is COSINE, data.n_items, n_each)
 
 
 class BlockTraining:
-    """The state of one fit of a list-wise loss; see `tripletrec.trainer.train` for who runs it.
+    """The state of one fit of a list-wise loss; see `tripletrec.epochs.train` for who runs it.
 
     Parameters
     ----------
@@ -83,8 +91,9 @@ class BlockTraining:
         n_jobs: int,
     ) -> None:
         self.plan = plan
+        self.given_up = False  # to be set from another thread
         self._loss: ListLoss = plan.loss  # type: ignore[assignment]
-        self._temperature = _temperature(plan, interactions.n_items)
+        self._temperature = _temperature(plan, interactions)
         self._dropout = dropout
         self._team = Team(n_jobs)
         self._known = (_read_only(interactions.indptr), _read_only(interactions.indices))
@@ -111,6 +120,11 @@ class BlockTraining:
             self._biases[:, 0, 0] * np.float32(self._temperature),
         )
 
+    def hand_over(self) -> Factors:
+        """Return the factors as arrays of their own and drop all else: this is the end."""
+        _let_go(self)
+        return self.factors
+
     def _make_tables(self, data: Interactions) -> None:
         plan, optimizer, loss = self.plan, self.plan.optimizer, self._loss
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(plan.seed)))
@@ -120,8 +134,7 @@ class BlockTraining:
         self._items = _table(data.n_items, width, optimizer)
         self._biases = _table(data.n_items, 1, optimizer)
         for table in (self._users, self._items):
-            start = random.standard_normal((table.shape[0], plan.n_factors), dtype=np.float32)
-            table[:, 0, : plan.n_factors] = start * np.float32(plan.init_scale)
+            _draw_start(table[:, 0, : plan.n_factors], plan.init_scale, random)
         # A user without positives has no taste to speak of: what is left is the biases.
         self._users[np.diff(data.indptr) == 0, 0] = 0.0
         self._clocks = tuple(
@@ -198,6 +211,8 @@ class BlockTraining:
             if self._all:
                 self._take_items(self._n_items)
             for n, first in enumerate(blocks):
+                if self.given_up:
+                    raise KeyboardInterrupt
                 rate = self.plan.rate_at(number - 1 + (n + 0.5) / len(blocks))
                 loss += self._learn(users[first : first + self._n_rows], keys[n], rate)
                 if not math.isfinite(loss):
