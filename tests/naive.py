@@ -265,6 +265,43 @@ def block_loss(U, V, b, users, liked, weights, candidates, multiples, loss, cosi
     return total + sum(0.5 * l2[2] * V[j] @ V[j] for j in candidates)
 
 
+# --- List-wise losses on the batches of two towers -----------------------------------------------
+
+
+def in_batch_multiples(users, positives, drawn, liked, shares):
+    """How many items each of the batch's stands for: how often it came over how often it should."""
+    n_pairs = sum(len(each) for each in liked)
+    found = [*positives, *drawn]
+    multiples = {}
+    for j in sorted(set(found)):
+        others = (len(users) - 1) / max(1, n_pairs - 1) * sum(j in each for each in liked)
+        expected = others + len(drawn) * shares[j]
+        multiples[j] = found.count(j) / (expected or 1.0)
+    return multiples
+
+
+def in_batch_loss(A, V, users, positives, drawn, weights, liked, shares, loss, masked):
+    """Loss of one batch, float64: A and V are what the towers give for all users and items."""
+    multiples = in_batch_multiples(users, positives, drawn, liked, shares)
+    n_items = len(set().union(*liked))
+    total = 0.0
+    for u in sorted(set(users)):
+        batch = [t for t, each in enumerate(users) if each == u]
+        hidden = liked[u] if masked else [positives[t] for t in batch]
+        others = [j for j in multiples if j not in hidden]
+        total += list_loss(
+            loss.name,
+            [A[u] @ V[positives[t]] for t in batch],
+            [weights[t] for t in batch],
+            [[A[u] @ V[j] for j in others]] * len(batch),
+            [[multiples[j] for j in others]] * len(batch),
+            n_items - (len(liked[u]) if masked else 0),
+            loss.temperature,
+            loss.parameters,
+        )
+    return total
+
+
 def slopes(function, array, h=1e-6):
     """Central differences of a function of no argument by each entry of `array`."""
     result = np.zeros_like(array)

@@ -38,6 +38,7 @@ CHANGES = {
     "item_l2": 0.3,
     "l2": 0.3,
     "init_scale": 0.3,
+    "schedule": "cosine",
     "random_state": 1,
 }
 
@@ -60,6 +61,8 @@ def test_every_parameter_changes_something(pairs, name):
         ({"dropout": -0.1}, "dropout"),
         ({"final_relu": "yes"}, "final_relu must be True or False"),
         ({"loss": "warp"}, "loss"),
+        ({"loss": "softmax"}, "loss must be one of triplets for MLPMatcher, got 'softmax'"),
+        ({"schedule": "step"}, "schedule must be one of"),
         ({"sampler": "hard"}, "sampler must be one of .*'dynamic', 'semi_hard', 'nearest'"),
         ({"batch_size": 0}, "batch_size"),
         ({"l2": -1.0}, "l2"),

@@ -18,13 +18,13 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Lowest first. A unit, which is a module or a whole subpackage, imports from floors below its own.
 FLOORS = (
-    "_blas _checks _files _jit",
+    "_blas _checks _estimator _files _jit",
     "_math stagnation _random _team _canonical _ids _scores _team scorers optimizers rates rates",
     "listwise interactions encoding schedule sampling",
     "losses hard_negatives splits datasets choosing ranking _counting",
     "kernels block_kernels",
     "trainer neural artifacts evaluation",
-    "recommender block_trainer",
+    "recommender block_trainer epochs",
     "factorization",
     "learner",
     "matching two_tower",
@@ -179,6 +179,20 @@ def run(code):
 def test_import_is_light():
     heavy = {"numba", "pandas", "scipy", "sklearn", "matplotlib", "tqdm", "numpy"}
     assert not heavy & set(run("import tripletrec, sys; print(*sys.modules)"))
+
+
+def test_first_fit_is_light():
+    """Nor does it need what takes longer to import than to fit; as plain Python, to compile nothing."""
+    code = """
+import os, sys
+os.environ["NUMBA_DISABLE_JIT"] = "1"
+import tripletrec as tr
+data = tr.datasets.make_interactions(20, 20, 50, random_state=0)
+model = tr.MatrixFactorization(n_factors=2, n_epochs=1).fit(data)
+model.predict(0, 1), model.get_params(), repr(model), tr.TwoTower, tr.MLPMatcher
+print(*sys.modules)
+"""
+    assert not {"pandas", "sklearn", "scipy.stats", "matplotlib", "tqdm"} & set(run(code))
 
 
 def test_help_of_the_command_is_light():

@@ -28,6 +28,18 @@ class TestContractWithLayers(EstimatorContract):
         return make(**{**settings, **overrides})
 
 
+class TestContractOfListLosses(EstimatorContract):
+    takes_negatives = False
+    learns_checkerboard = False
+    test_full_disk_leaves_the_older_file = None  # writes as the other does
+
+    def make(self, **overrides):
+        layers = {"user_layers": (4,), "item_layers": (4,)}
+        return make(
+            **{"loss": "softmax", "batch_size": 32, "n_negatives": 1, **layers, **overrides}
+        )
+
+
 # -------------------------------------------------------------------- features
 
 
@@ -147,6 +159,8 @@ def tr_not_fitted():
         ({"loss": "warp"}, "loss"),
         ({"batch_size": 0}, "batch_size"),
         ({"init_scale": 0.0}, "init_scale"),
+        ({"n_negatives": 0}, "n_negatives must be an integer >= 1, got 0"),
+        ({"schedule": "step"}, "schedule must be one of"),
     ],
     ids=str,
 )
@@ -169,6 +183,7 @@ CHANGES = {
     "user_l2": 0.3,
     "item_l2": 0.3,
     "init_scale": 0.2,
+    "schedule": "cosine",
     "user_layers": (7, 4),
     "item_layers": (7, 4),
     "activation": "linear",

@@ -22,6 +22,7 @@ from tripletrec._checks import (
 )
 from tripletrec._scores import ScoreUsers, factor_scores
 from tripletrec.block_trainer import BlockTraining
+from tripletrec.epochs import Outcome, train
 from tripletrec.evaluation import check_metric, evaluate
 from tripletrec.interactions import Interactions, as_interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
@@ -30,12 +31,12 @@ from tripletrec.rates import Schedule, check_schedule
 from tripletrec.recommender import Recommender
 from tripletrec.sampling import Sampler, check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
-from tripletrec.trainer import Factors, Outcome, Plan, Record, Training, train
+from tripletrec.trainer import Factors, Plan, Record, Training
 
 __all__ = ["MatrixFactorization"]
 
 _DEFAULT_SHARE = 0.5
-_CANDIDATES = 4096  # of a block, where the user does not say
+_CANDIDATES = 8192  # of a block, where the user does not say
 # What does well untuned; chosen on a validation cut of 40,981 items, tried on one of 1,683. A user is
 # moved once in an epoch: with Adam's usual β₁ the gradients of ten epochs ago would still steer it.
 _PRESETS: dict[str, dict[str, Any]] = {
@@ -105,7 +106,7 @@ class MatrixFactorization(Recommender):
         Negatives for each positive and epoch; None: 1. With a list-wise loss: candidates that a block of
         users shares, drawn by `sampler` ("unseen" and "uniform": different items, all with the same
         probability; the former leaves out, user by user, what the user is known to like), at most as many
-        as there are items; "all": all items, the exact loss; None: all, but no more than 4,096.
+        as there are items; "all": all items, the exact loss; None: all, but no more than 8,192.
     init_scale : float, default 0.02
         Standard deviation of the normal distribution that the factors start from.
     schedule : {"constant", "linear", "cosine"} or Schedule, default "constant"
@@ -303,7 +304,9 @@ class MatrixFactorization(Recommender):
         FloatingPointError
             If training diverges.
         KeyboardInterrupt
-            After Ctrl-C; the model is then fitted with the last whole epoch, if there was one.
+            After Ctrl-C, once the epoch under way is finished: the model is then fitted with that one,
+            with early stopping with the best one. A second Ctrl-C gives that epoch up;
+            without early stopping the model then stays as it was.
         """
         plan = self._plan()
         n_epochs = check_count(self.n_epochs, "n_epochs")
@@ -350,13 +353,7 @@ class MatrixFactorization(Recommender):
     def _block_training(
         self, plan: Plan, data: Interactions, weights: Any, negatives: Any
     ) -> BlockTraining:
-        if negatives is not None or plan.sampler.share > 0.0:
-            raise ValueError(f"loss {plan.loss.name!r} takes no given negatives, only sampled ones")
-        if plan.sampler.rule:
-            raise ValueError(
-                f"loss {plan.loss.name!r} learns from all its candidates: sampler "
-                f"{plan.sampler.name!r}, which chooses among them, is for the losses of triplets"
-            )
+        check_list_sampling(plan.loss, plan.sampler, negatives)
         if plan.scorer not in [make() for make in SCORERS.values()]:
             raise ValueError(
                 f"loss {plan.loss.name!r} knows the scorers {', '.join(map(repr, SCORERS))}, "
@@ -491,6 +488,17 @@ class MatrixFactorization(Recommender):
         left, right = rows(self.user_factors_[users]), rows(self.item_factors_[items])
         scores: NDArray[np.float32] = np.einsum("nk,nk->n", left, right) + self.item_biases_[items]
         return scores
+
+
+def check_list_sampling(loss: Any, sampler: Sampler, negatives: Any) -> None:
+    """Raise unless a list-wise loss can draw its candidates so."""
+    if negatives is not None or sampler.share > 0.0:
+        raise ValueError(f"loss {loss.name!r} takes no given negatives, only sampled ones")
+    if sampler.rule:
+        raise ValueError(
+            f"loss {loss.name!r} learns from all its candidates: sampler {sampler.name!r}, which "
+            "chooses among them, is for the losses of triplets"
+        )
 
 
 def _check_n_negatives(n_negatives: Any, loss: Loss | ListLoss) -> int:

@@ -15,20 +15,23 @@ from tripletrec._checks import (
     check_random_state,
     check_share,
 )
+from tripletrec.epochs import Outcome, train
 from tripletrec.factorization import (
     MatrixFactorization,
     _check_callbacks,
     _check_negatives,
     _check_sample_weight,
     _with_share,
+    check_list_sampling,
 )
 from tripletrec.interactions import Interactions, as_interactions
-from tripletrec.losses import Loss, check_loss
-from tripletrec.neural.fitting import NeuralPlan, NeuralTraining
+from tripletrec.losses import ListLoss, Loss, check_loss
+from tripletrec.neural.fitting import NetworkTraining, NeuralPlan
 from tripletrec.optimizers import check_optimizer
+from tripletrec.rates import check_schedule
 from tripletrec.recommender import Recommender
 from tripletrec.sampling import check_sampler
-from tripletrec.trainer import Outcome, Record, train
+from tripletrec.trainer import Record
 
 __all__ = ["Learner", "check_dropout", "check_widths", "split_seed"]
 
@@ -49,7 +52,7 @@ class Learner(Recommender):
         data: Interactions,
         weights: NDArray[np.float32] | None,
         given: Interactions | None,
-    ) -> NeuralTraining:
+    ) -> NetworkTraining:
         raise NotImplementedError
 
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
@@ -62,7 +65,7 @@ class Learner(Recommender):
         callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None,
         sample_weight: Any,
         negatives: Any,
-        start: Callable[..., NeuralTraining],
+        start: Callable[..., NetworkTraining],
     ) -> Self:
         plan = self._plan()
         n_epochs = check_count(self.n_epochs, "n_epochs")
@@ -74,7 +77,9 @@ class Learner(Recommender):
         if weights is not None and not weights.all():
             data, weights = data[weights > 0], weights[weights > 0]
         given = _check_negatives(negatives, data)
-        if not plan.sampler.rule:
+        if isinstance(plan.loss, ListLoss):
+            check_list_sampling(plan.loss, plan.sampler, given)
+        elif not plan.sampler.rule:
             plan = plan._replace(sampler=_with_share(plan.sampler, given))
         training = start(plan, data, weights, given)
         outcome = train(
@@ -92,27 +97,30 @@ class Learner(Recommender):
 
     def _plan(self) -> NeuralPlan:
         loss = check_loss(self.loss)
-        if not isinstance(loss, Loss):
-            raise ValueError(f"loss must be a triplet loss here, got {loss.name!r}")
         return NeuralPlan(
             loss=loss,
             optimizer=check_optimizer(self.optimizer),
             sampler=check_sampler(self.sampler, features=True),
             learning_rate=check_positive(self.learning_rate, "learning_rate"),
             batch_size=check_count(self.batch_size, "batch_size"),
-            n_negatives=check_count(self.n_negatives, "n_negatives"),
+            n_negatives=self._n_negatives(loss),
             l2=check_non_negative(self.l2, "l2"),
             factor_l2=(
                 check_non_negative(self.user_l2, "user_l2"),
                 check_non_negative(self.item_l2, "item_l2"),
             ),
             seed=check_random_state(self.random_state),
+            schedule=check_schedule(self.schedule),
+            n_epochs=check_count(self.n_epochs, "n_epochs"),
         )
 
-    _patience = MatrixFactorization._patience
-    _check_against = MatrixFactorization._check_against
-    _watch = MatrixFactorization._watch
-    _describe = MatrixFactorization._describe
+    def _n_negatives(self, loss: Loss | ListLoss) -> int:
+        return check_count(self.n_negatives, "n_negatives")
+
+    _patience: Any = MatrixFactorization._patience
+    _check_against: Any = MatrixFactorization._check_against
+    _watch: Any = MatrixFactorization._watch
+    _describe: Any = MatrixFactorization._describe
 
     def _take(
         self, data: Interactions, factors: tuple[NDArray[Any], ...], outcome: Outcome | None = None

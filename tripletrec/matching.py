@@ -13,7 +13,7 @@ from tripletrec._checks import check_count, check_flag, check_positive
 from tripletrec._scores import ScoreUsers
 from tripletrec.interactions import Interactions
 from tripletrec.learner import Learner, check_dropout, check_widths, split_seed
-from tripletrec.losses import Loss
+from tripletrec.losses import ListLoss, Loss
 from tripletrec.neural.catalogue import score_catalogue
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.fitting import NeuralPlan, NeuralTraining
@@ -21,6 +21,7 @@ from tripletrec.neural.layers import Dense, Dropout, Layer, ReLU
 from tripletrec.neural.networks import PairPerceptron
 from tripletrec.neural.stack import Stack
 from tripletrec.optimizers import Optimizer
+from tripletrec.rates import Schedule
 from tripletrec.sampling import Sampler
 
 __all__ = ["MLPMatcher"]
@@ -70,6 +71,8 @@ class MLPMatcher(Learner):
         L2 of the perceptron's weights, at every step.
     init_scale : float, default 0.1
         Factors start uniformly from -init_scale to init_scale.
+    schedule : {"constant", "linear", "cosine"} or Schedule, default "constant"
+        How the learning rate goes from the first step to the last; see `tripletrec.rates`.
     early_stopping : int or None, default None
         With `validation` data: stop after so many epochs without a better `validation_metric`, and keep
         the best epoch. None: run all epochs and keep the last.
@@ -146,6 +149,7 @@ class MLPMatcher(Learner):
         item_l2: float = 0.01,
         l2: float = 0.0,
         init_scale: float = 0.1,
+        schedule: str | Schedule = "constant",
         early_stopping: int | None = None,
         validation_metric: str = "auc",
         n_jobs: int | None = None,
@@ -168,6 +172,7 @@ class MLPMatcher(Learner):
         self.item_l2 = item_l2
         self.l2 = l2
         self.init_scale = init_scale
+        self.schedule = schedule
         self.early_stopping = early_stopping
         self.validation_metric = validation_metric
         self.n_jobs = n_jobs
@@ -214,7 +219,9 @@ class MLPMatcher(Learner):
         FloatingPointError
             If training diverges.
         KeyboardInterrupt
-            After Ctrl-C; the model is then fitted with the last whole epoch, if there was one.
+            After Ctrl-C, once the epoch under way is finished: the model is then fitted with that one,
+            with early stopping with the best one. A second Ctrl-C gives that epoch up;
+            without early stopping the model then stays as it was.
         """
         return self._fit(X, validation, callbacks, sample_weight, negatives, self._start)
 
@@ -225,6 +232,8 @@ class MLPMatcher(Learner):
         weights: NDArray[np.float32] | None,
         given: Interactions | None,
     ) -> NeuralTraining:
+        if isinstance(plan.loss, ListLoss):
+            raise ValueError(f"loss must be one of triplets for MLPMatcher, got {plan.loss.name!r}")
         if plan.sampler.rule == "nearest":
             raise ValueError("sampler 'nearest' needs item features, which TwoTower has")
         first, *drops = split_seed(plan.seed, 3 + len(check_widths(self.hidden, "hidden")))

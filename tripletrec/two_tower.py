@@ -9,22 +9,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
-from sklearn.utils.validation import check_is_fitted
 
 from tripletrec._checks import check_count, check_flag, check_positive
+from tripletrec._estimator import check_is_fitted
 from tripletrec._scores import ScoreUsers, factor_scores
 from tripletrec.encoding import align, encode, groups_of, learn_encoding
 from tripletrec.hard_negatives import nearest_negatives
 from tripletrec.interactions import Interactions
 from tripletrec.learner import Learner, check_dropout, check_widths, split_seed
-from tripletrec.losses import Loss
+from tripletrec.losses import ListLoss, Loss
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.fitting import NeuralPlan, NeuralTraining
+from tripletrec.neural.fitting import NetworkTraining, NeuralPlan, NeuralTraining
+from tripletrec.neural.in_batch import InBatchTowers, InBatchTraining
 from tripletrec.neural.layers import Dense, Dropout, Layer, Normalize, ReLU
 from tripletrec.neural.networks import Towers
 from tripletrec.neural.stack import Stack
 from tripletrec.optimizers import Optimizer
 from tripletrec.ranking import top_k
+from tripletrec.rates import Schedule
 from tripletrec.recommender import _present
 from tripletrec.sampling import Sampler
 
@@ -69,8 +71,8 @@ class TwoTower(Learner):
         Whether the vectors have length 1, so that scores are cosines.
     dropout : float, default 0.0
         Share of the inputs of every dense layer that is zeroed while training, in [0, 1).
-    loss : {"bpr", "sigmoid", "hinge"} or Loss, default "bpr"
-        See `tripletrec.losses`.
+    loss : {"bpr", "sigmoid", "hinge", "softmax", "bsl", "ccl"}, Loss or ListLoss, default "bpr"
+        See `tripletrec.losses`, and `tripletrec.listwise` for the last three.
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
         See `tripletrec.optimizers`. Only factors that a batch meets are moved.
     sampler : str or Sampler, default "unseen"
@@ -81,15 +83,18 @@ class TwoTower(Learner):
     n_epochs : int, default 20
         Passes over the positives.
     batch_size : int, default 64
-        Triplets per step.
-    n_negatives : int, default 1
-        Negatives for each positive and epoch.
+        Triplets per step; with a list-wise loss positives per step.
+    n_negatives : int or None, default None
+        Negatives for each positive and epoch; None: 1. With a list-wise loss: items drawn for each batch,
+        besides its own items, at most as many as have a positive; None: 0.
     user_l2, item_l2 : float, default 0.02 and 0.01
-        L2 of the factors, for each triplet that meets them.
+        L2 of the factors, for each triplet that meets them; with a list-wise loss for each positive.
     l2 : float, default 0.0
         L2 of the weights of the dense layers, at every step.
     init_scale : float, default 0.05
         Factors start uniformly from -init_scale to init_scale.
+    schedule : {"constant", "linear", "cosine"} or Schedule, default "constant"
+        How the learning rate goes from the first step to the last; see `tripletrec.rates`.
     early_stopping : int or None, default None
         With `validation` data: stop after so many epochs without a better `validation_metric`, and keep
         the best epoch. None: run all epochs and keep the last.
@@ -130,6 +135,18 @@ class TwoTower(Learner):
     FloatingPointError
         In `fit`, if training diverges; likewise.
 
+    Notes
+    -----
+    With a list-wise loss the items of a batch are candidates for all of its users, corrected for how often
+    each comes into a batch, see `tripletrec.neural.in_batch`. It wants `normalize`, hardly any L2 and
+    small steps; large batches are faster::
+
+        TwoTower(loss="softmax", normalize=True, batch_size=512, learning_rate=0.02, user_l2=0, item_l2=0)
+
+    On validation data cut from the training part of MovieLens-100K (features and own factors, 10 epochs, mean
+    of three cuts) that has NDCG@10 and AUC .190 and .923, with 512 further items drawn for each batch .180
+    and .918, "bpr" with the defaults .159 and .911 and with four negatives .175 and .912.
+
     References
     ----------
     .. [1] Yi et al. "Sampling-bias-corrected neural modeling for large corpus item recommendations",
@@ -165,17 +182,18 @@ class TwoTower(Learner):
         activation: str = "relu",
         normalize: bool = False,
         dropout: float = 0.0,
-        loss: str | Loss = "bpr",
+        loss: str | Loss | ListLoss = "bpr",
         optimizer: str | Optimizer = "adagrad",
         sampler: str | Sampler = "unseen",
         learning_rate: float = 0.1,
         n_epochs: int = 20,
         batch_size: int = 64,
-        n_negatives: int = 1,
+        n_negatives: int | None = None,
         user_l2: float = 0.02,
         item_l2: float = 0.01,
         l2: float = 0.0,
         init_scale: float = 0.05,
+        schedule: str | Schedule = "constant",
         early_stopping: int | None = None,
         validation_metric: str = "auc",
         n_jobs: int | None = None,
@@ -201,6 +219,7 @@ class TwoTower(Learner):
         self.item_l2 = item_l2
         self.l2 = l2
         self.init_scale = init_scale
+        self.schedule = schedule
         self.early_stopping = early_stopping
         self.validation_metric = validation_metric
         self.n_jobs = n_jobs
@@ -253,7 +272,9 @@ class TwoTower(Learner):
         FloatingPointError
             If training diverges.
         KeyboardInterrupt
-            After Ctrl-C; the model is then fitted with the last whole epoch, if there was one.
+            After Ctrl-C, once the epoch under way is finished: the model is then fitted with that one,
+            with early stopping with the best one. A second Ctrl-C gives that epoch up;
+            without early stopping the model then stays as it was.
         """
         # Encodings become part of the model together with what is learnt from them, or not at all.
         learnt: dict[str, Any] = {}
@@ -273,7 +294,7 @@ class TwoTower(Learner):
         data: Interactions,
         weights: NDArray[np.float32] | None,
         given: Interactions | None,
-    ) -> NeuralTraining:
+    ) -> NetworkTraining:
         seeds = split_seed(plan.seed, 3)
         rng = np.random.default_rng(seeds[0])
         used = [
@@ -299,6 +320,8 @@ class TwoTower(Learner):
                 "user_layers and item_layers must end in the same width, got "
                 f"{learnt['user_widths_'][-1]} and {learnt['item_widths_'][-1]}"
             )
+        if isinstance(plan.loss, ListLoss):
+            return self._in_batch(plan, plan.loss, data, weights, layers, stacks)
         network = Towers(layers[0], layers[1], stacks[0], stacks[1], plan.loss, mean=False)
         nearest = None
         if plan.sampler.rule == "nearest":
@@ -307,6 +330,36 @@ class TwoTower(Learner):
             plan, network, data, weights, given, partial(_fitted_arrays, network),
             items=np.flatnonzero(used[1]), nearest=nearest,
         )  # fmt: skip
+
+    def _in_batch(
+        self,
+        plan: NeuralPlan,
+        loss: ListLoss,
+        data: Interactions,
+        weights: NDArray[np.float32] | None,
+        layers: Sequence[FeatureEmbedding],
+        stacks: Sequence[Stack],
+    ) -> InBatchTraining:
+        n_each = data.nnz / len(np.unique(data.rows))
+        temperature = loss.temperature_for(self.normalize, data.n_items, n_each)
+        network = InBatchTowers(
+            layers[0], layers[1], stacks[0], stacks[1], loss, temperature, data, plan.sampler
+        )
+        n_items = len(network.catalogue.items)
+        if plan.n_negatives > n_items:
+            raise ValueError(
+                f"n_negatives must be at most the number of items with a positive ({n_items}) with "
+                f"loss {loss.name!r}, got {plan.n_negatives}"
+            )
+        return InBatchTraining(plan, network, data, weights, partial(_fitted_arrays, network))
+
+    def _n_negatives(self, loss: Loss | ListLoss) -> int:
+        least = 0 if isinstance(loss, ListLoss) else 1
+        return (
+            least
+            if self.n_negatives is None
+            else check_count(self.n_negatives, "n_negatives", least)
+        )
 
     def _side(
         self, features: Any, ids: NDArray[Any] | None, used: NDArray[np.bool_], name: str
@@ -474,7 +527,7 @@ class TwoTower(Learner):
         return _present(items, scores, self.item_ids_, single=False)
 
     def _encode(self, word: str, features: Any) -> NDArray[np.float32]:
-        check_is_fitted(self, "n_users_")
+        check_is_fitted(self)
         encoding, table = getattr(self, f"{word}_encoding_"), getattr(self, f"{word}_table_")
         if not encoding["n_columns"]:
             raise ValueError(f"the model was fitted without {word}_features")

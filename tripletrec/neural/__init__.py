@@ -18,6 +18,7 @@ module           what it holds
 ``rows``         the package's optimizers on rows of tables
 ``training``     one epoch: shuffle, cut into batches, step
 ``fitting``      the state of one fit of a network
+``in_batch``     the list-wise losses for two towers: the items of a batch are candidates
 ================ =======================================================================
 """
 

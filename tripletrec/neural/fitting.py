@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from tripletrec._blas import one_blas_thread
 from tripletrec.interactions import Interactions
-from tripletrec.losses import Loss
+from tripletrec.losses import ListLoss, Loss
 from tripletrec.neural.drawing import Negatives, choose_candidates
 from tripletrec.neural.networks import PairPerceptron, Towers
 from tripletrec.neural.rows import RowOptimizer
 from tripletrec.optimizers import Optimizer
+from tripletrec.rates import Schedule, constant
 from tripletrec.sampling import Sampler
 
-__all__ = ["NeuralPlan", "NeuralTraining"]
+__all__ = ["NetworkTraining", "NeuralPlan", "NeuralTraining"]
 
 Record = dict[str, Any]
 
@@ -27,19 +28,75 @@ Record = dict[str, Any]
 class NeuralPlan(NamedTuple):
     """What a fit of a network depends on, the network apart."""
 
-    loss: Loss
+    loss: Loss | ListLoss
     optimizer: Optimizer
     sampler: Sampler
     learning_rate: float
     batch_size: int
-    n_negatives: int
+    n_negatives: int  # for each positive; with a list-wise loss for each batch
     l2: float  # of the layers' weights
     factor_l2: tuple[float, float]  # of the factors of users, of items
     seed: int
+    schedule: Schedule = constant()
+    n_epochs: int = 1
+
+    def rate_at(self, epochs: float) -> float:
+        """Return the learning rate after so many epochs."""
+        return self.learning_rate * self.schedule.factor(min(1.0, epochs / self.n_epochs))
 
 
-class NeuralTraining:
-    """Runs the epochs of one fit; see `tripletrec.trainer.train`.
+class NetworkTraining:
+    """What fits of all losses share: the optimizer, its step size, the arrays of the fitted model.
+
+    Parameters
+    ----------
+    plan : NeuralPlan
+    network : PairPerceptron or Towers
+    factors : callable
+        Returns the arrays that make a fitted model, as they stand.
+    """
+
+    def __init__(
+        self,
+        plan: NeuralPlan,
+        network: PairPerceptron | Towers,
+        factors: Callable[[], tuple[NDArray[Any], ...]],
+    ) -> None:
+        self.plan, self.network = plan, network
+        self.given_up = False  # to be set from another thread
+        l2 = (0.0, 0.0, *[plan.l2] * len(network.stacks))
+        self._optimizer = RowOptimizer(plan.optimizer, plan.learning_rate, network.parameters, l2)
+        self._gradients = network.gradients
+        self._make_factors = factors
+        self._factors: tuple[NDArray[Any], ...] | None = None
+
+    @property
+    def factors(self) -> tuple[NDArray[Any], ...]:
+        """The arrays of a model fitted so far, valid until the next epoch."""
+        if self._factors is None:
+            self._factors = self._make_factors()
+        return self._factors
+
+    def hand_over(self) -> tuple[NDArray[Any], ...]:
+        """Return the arrays of a fitted model, in memory of their own."""
+        return tuple(each.copy() for each in self.factors)
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Keep BLAS to one thread, which is faster for a batch and gives the same bits everywhere."""
+        return one_blas_thread()
+
+    def run_epoch(self, number: int) -> Record:
+        """Learn from every positive once; return the epoch's record."""
+        raise NotImplementedError
+
+    def _move(self, number: int, first: int, n: int, n_all: int) -> None:
+        """Move all that a batch met: the n pairs from `first` on, of `n_all` in epoch `number`."""
+        self._optimizer.learning_rate = self.plan.rate_at(number - 1 + (first + 0.5 * n) / n_all)
+        self._optimizer.update(self._gradients, self.network.met, n)
+
+
+class NeuralTraining(NetworkTraining):
+    """Runs the epochs of a fit by a loss of triplets; see `tripletrec.epochs.train`.
 
     Parameters
     ----------
@@ -71,15 +128,7 @@ class NeuralTraining:
         items: NDArray[np.integer] | None = None,
         nearest: NDArray[np.integer] | None = None,
     ) -> None:
-        self.plan, self.network = plan, network
-        n_stacks = len(network.stacks)
-        self._optimizer = RowOptimizer(
-            plan.optimizer,
-            plan.learning_rate,
-            network.parameters,
-            (0.0, 0.0, *[plan.l2] * n_stacks),
-        )
-        self._gradients = network.gradients
+        super().__init__(plan, network, factors)
         self._columns: tuple[Any, ...] = (
             np.repeat(interactions.rows, plan.n_negatives),
             np.repeat(interactions.indices, plan.n_negatives),
@@ -87,19 +136,6 @@ class NeuralTraining:
             None if nearest is None else np.repeat(nearest, plan.n_negatives),
         )
         self._negatives = Negatives(plan.sampler, interactions, given, items)
-        self._make_factors = factors
-        self._factors: tuple[NDArray[Any], ...] | None = None
-
-    @property
-    def factors(self) -> tuple[NDArray[Any], ...]:
-        """The arrays of a model fitted so far, valid until the next epoch."""
-        if self._factors is None:
-            self._factors = self._make_factors()
-        return self._factors
-
-    def threads(self) -> AbstractContextManager[None]:
-        """Keep BLAS to one thread, which is faster for a batch and gives the same bits everywhere."""
-        return one_blas_thread()
 
     def run_epoch(self, number: int) -> Record:
         """Learn from every positive once; return the epoch's record.
@@ -121,7 +157,10 @@ class NeuralTraining:
         totals = np.zeros(3)
         size = self.plan.batch_size
         for first in range(0, len(columns[0]), size):
+            if self.given_up:
+                raise KeyboardInterrupt
             self._step([None if x is None else x[first : first + size] for x in columns], totals)
+            self._move(number, first, min(size, len(columns[0]) - first), len(columns[0]))
         loss, right, mass = totals.tolist()
         return {
             "epoch": number,
@@ -158,7 +197,6 @@ class NeuralTraining:
         if candidates.shape[1] > 1:
             negatives = self._hardest(users, positives, candidates)
         self.network.step(users, positives, negatives, weights, self.plan.factor_l2, totals)
-        self._optimizer.update(self._gradients, self.network.met, len(users))
 
     def _hardest(self, users: Any, positives: Any, candidates: Any) -> Any:
         """Return the candidate that the network, as it stands, scores highest."""

@@ -134,15 +134,16 @@ class _Network:
     stacks: list[Stack]
 
     def __init__(
-        self, users: FeatureEmbedding, items: FeatureEmbedding, loss: Loss, mean: bool
+        self, users: FeatureEmbedding, items: FeatureEmbedding, loss: Loss | None, mean: bool
     ) -> None:
         self.users, self.items = users, items
         self._mean = mean
-        self._pair_loss = _build_pair_loss(loss.value, loss.slope)
         self._look_up, self._add_up = _build_shared()
         self._features = users.arrays, items.arrays
         self._real = users.table.dtype.type
-        self._parameters = tuple(map(self._real, loss.parameters))
+        if loss is not None:
+            self._pair_loss = _build_pair_loss(loss.value, loss.slope)
+            self._parameters = tuple(map(self._real, loss.parameters))
         self._nothing = np.empty(0, self._real)
         self._n_met = np.zeros(2, np.int64)
         self._scratch: dict[int, tuple[Any, ...]] = {}
@@ -296,7 +297,8 @@ class Towers(_Network):
     users, items : FeatureEmbedding
     user_tower, item_tower : Stack
         To the same number of outputs.
-    loss : Loss
+    loss : Loss or None
+        None: of a subclass whose loss is not one of triplets, see `tripletrec.neural.in_batch`.
     mean : bool, default True
         Whether the loss of a batch is the mean of its triplets', or the sum.
 
@@ -312,7 +314,7 @@ class Towers(_Network):
         items: FeatureEmbedding,
         user_tower: Stack,
         item_tower: Stack,
-        loss: Loss,
+        loss: Loss | None,
         mean: bool = True,
     ) -> None:
         super().__init__(users, items, loss, mean)

@@ -65,6 +65,11 @@ class RowOptimizer:
     l2 : sequence of float, default zeros
         For each table the penalty ``l2 / 2 * sum(w ** 2)`` on the rows that are moved.
 
+    Attributes
+    ----------
+    learning_rate : float
+        May be set between steps.
+
     Examples
     --------
     >>> import numpy as np
@@ -88,7 +93,8 @@ class RowOptimizer:
         self._all = [np.arange(len(table), dtype=np.int32) for table in tables]
         self._real = real = tables[0].dtype.type
         self._l2 = tuple(map(real, l2)) if l2 else (real(0.0),) * len(tables)
-        self._rest = real(learning_rate), tuple(map(real, optimizer.parameters))
+        self.learning_rate = learning_rate
+        self._parameters = tuple(map(real, optimizer.parameters))
 
     def update(
         self,
@@ -117,7 +123,7 @@ class RowOptimizer:
         )
         self._move(
             self._tables, tuple(gradients), moved, self._states, self._now, scales, self._l2,
-            *self._rest,
+            self._real(self.learning_rate), self._parameters,
         )  # fmt: skip
 
 

@@ -1,0 +1,293 @@
+"""List-wise losses for two towers: gradients, the correction for what comes into a batch, its parameters."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import naive
+import tripletrec as tr
+from tripletrec import listwise, rates, sampling
+from tripletrec.neural import Dense, FeatureEmbedding, Normalize, ReLU, Stack
+from tripletrec.neural.in_batch import Catalogue, InBatchTowers
+
+# A few epochs, and settings that hardly learn, need not move the loss.
+pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
+
+N_USERS, N_ITEMS = 6, 9
+
+
+def random_likes(rng):
+    """Every user likes something, the last item nobody likes."""
+    likes = rng.random((N_USERS, N_ITEMS)) < 0.4
+    likes[np.arange(N_USERS), rng.integers(0, N_ITEMS - 1, N_USERS)] = True
+    likes[:, -1] = False
+    return likes
+
+
+def draw_shares(likes, sampler):
+    counts = likes.sum(axis=0)
+    weights = np.where(counts > 0, counts.astype(float) ** sampler.alpha, 0.0)
+    return weights / weights.sum()
+
+
+def sides(rng):
+    """Factors and layers in float64, to be rounded."""
+    tables = [rng.normal(size=(n, 3)) for n in (N_USERS, N_ITEMS)]
+    weights = [rng.normal(size=shape) for shape in ((3, 4), (3, 5), (5, 4))]
+    return tables, weights
+
+
+def network_of(tables, weights, dtype, *more):
+    embeddings, stacks = (
+        [
+            FeatureEmbedding(table.astype(dtype), sp.identity(len(table), format="csr"))
+            for table in tables
+        ],
+        [
+            Stack([Dense(weights[0].astype(dtype)), Normalize()]),
+            Stack([Dense(weights[1].astype(dtype)), ReLU(), Dense(weights[2].astype(dtype))]),
+        ],
+    )
+    return (*embeddings, *stacks) if not more else InBatchTowers(*embeddings, *stacks, *more)
+
+
+LOSSES = [
+    listwise.softmax(0.7),
+    listwise.softmax(0.1),
+    listwise.bsl(0.3, 0.8),
+    listwise.ccl(0.2, 5.0),
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda x: f"{x.name} {x.temperature}")
+@pytest.mark.parametrize(
+    "sampler", [sampling.UNSEEN, sampling.UNIFORM, sampling.popularity()], ids=lambda x: x.name
+)
+@pytest.mark.parametrize("n_drawn", [0, 4])
+def test_loss_and_gradient_against_central_differences_of_the_twin(loss, sampler, n_drawn):
+    rng = np.random.default_rng()
+    likes = random_likes(rng)
+    data, arrays = tr.Interactions(likes), sides(rng)
+    network = network_of(*arrays, np.float32, loss, loss.temperature, data, sampler)
+    users, items, user_tower, item_tower = network_of(*arrays, np.float64)
+    for ours, twin in zip(
+        network.parameters,
+        [users.table, items.table, user_tower.flat, item_tower.flat],
+        strict=True,
+    ):
+        twin[...] = ours
+    pairs = rng.permutation(data.nnz)[: data.nnz - 2]
+    batch = data.rows[pairs], data.indices[pairs]
+    drawn = network.catalogue.draw(rng, n_drawn)
+    weights, l2 = rng.uniform(0.5, 2.0, len(pairs)).astype(np.float32), (0.1, 0.2)
+    liked = [np.flatnonzero(row).tolist() for row in likes]
+    shares = draw_shares(likes, sampler)
+
+    def value(penalised=True):
+        A = user_tower.infer(users.forward(np.arange(N_USERS)))
+        V = item_tower.infer(items.forward(np.arange(N_ITEMS)))
+        penalty = l2[0] * (users.table[batch[0]] ** 2).sum()
+        penalty += l2[1] * (items.table[batch[1]] ** 2).sum()
+        loss_of_batch = naive.in_batch_loss(
+            A, V, *(each.tolist() for each in (*batch, drawn, weights)), liked, shares, loss,
+            sampler.verified,
+        )  # fmt: skip
+        return loss_of_batch + penalised * penalty / 2
+
+    totals = np.zeros(2)
+    network.step_on_batch(*batch, drawn, weights, l2, totals)
+    assert totals[0] == pytest.approx(value(penalised=False), rel=1e-3, abs=1e-3)
+    assert totals[1] == pytest.approx(weights.sum())
+    twins = [users.table, items.table, user_tower.flat, item_tower.flat]
+    for array, gradient in zip(twins, network.gradients, strict=True):
+        np.testing.assert_allclose(gradient, naive.slopes(value, array), rtol=5e-3, atol=5e-3)
+
+
+@pytest.mark.parametrize("n_drawn", [0, 2])
+@pytest.mark.parametrize("n_pairs", [2, 3])
+def test_the_sum_over_all_other_items_is_estimated_without_bias(n_pairs, n_drawn):
+    """The mean over all batches that one pair can be in, and over all that can be drawn for them."""
+    likes = np.array([[1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [1, 1, 0, 1, 0]], bool)
+    data = tr.Interactions(likes)
+    catalogue = Catalogue(data, sampling.UNSEEN)
+    values = np.exp(np.random.default_rng().normal(size=5))
+    pair, estimates = 2, []  # of user 1, who does not know items 1 and 3; nobody likes item 4
+    others = [t for t in range(data.nnz) if t != pair]
+    for chosen in itertools.combinations(others, n_pairs - 1):
+        for drawn in itertools.combinations(catalogue.items.tolist(), n_drawn):
+            found = [*data.indices[[pair, *chosen]].tolist(), *drawn]
+            items, counts = np.unique(np.array(found, int), return_counts=True)
+            multiples = catalogue.multiples(items, counts, n_pairs, n_drawn)
+            unknown = ~likes[1][items]
+            estimates.append((multiples * values[items])[unknown].sum())
+            twin = naive.in_batch_multiples(
+                [0] * n_pairs, found[:n_pairs], drawn,
+                [np.flatnonzero(row).tolist() for row in likes], [0.25, 0.25, 0.25, 0.25, 0.0],
+            )  # fmt: skip
+            np.testing.assert_allclose(multiples, list(twin.values()), rtol=1e-6)
+    assert np.mean(estimates) == pytest.approx(values[1] + values[3], rel=1e-5)
+
+
+def test_popular_items_of_a_batch_stand_for_less():
+    likes = np.zeros((10, 4), bool)
+    likes[:, 0] = likes[:3, 1] = likes[0, 2] = likes[9, 3] = True
+    catalogue = Catalogue(tr.Interactions(likes), sampling.UNSEEN)
+    multiples = catalogue.multiples(np.arange(4), np.ones(4, int), 5, 0)
+    assert multiples[0] < multiples[1] < multiples[2] == multiples[3]
+    np.testing.assert_allclose(multiples[1] / multiples[0], 10 / 3, rtol=1e-6)
+
+
+def test_what_is_drawn():
+    rng = np.random.default_rng()
+    likes = np.zeros((20, 6), bool)
+    likes[:, 1] = likes[:5, 2] = likes[0, 4] = True
+    data = tr.Interactions(likes)
+    plain = Catalogue(data, sampling.UNSEEN)
+    assert plain.items.tolist() == [1, 2, 4]
+    assert sorted(plain.draw(rng, 3).tolist()) == [1, 2, 4]
+    drawn = Catalogue(data, sampling.popularity(1.0)).draw(rng, 40_000)
+    np.testing.assert_allclose(
+        np.bincount(drawn, minlength=6) / 40_000, [0, 20 / 26, 5 / 26, 0, 1 / 26, 0], atol=0.02
+    )
+
+
+@pytest.mark.parametrize("sampler", [sampling.UNSEEN, sampling.UNIFORM], ids=lambda x: x.name)
+def test_known_positives_are_no_negatives(sampler):
+    likes = np.array([[1, 1, 0], [0, 0, 1]], bool)
+    rng = np.random.default_rng()
+    embeddings = (
+        FeatureEmbedding(rng.normal(size=(n, 2)).astype(np.float32), sp.identity(n, format="csr"))
+        for n in (2, 3)
+    )
+    network = InBatchTowers(
+        *embeddings, Stack([]), Stack([]), listwise.softmax(), 1.0, tr.Interactions(likes), sampler
+    )
+    one = np.array([0], np.int32)
+    network.step_on_batch(one, one, np.array([1, 2]), None, (0.0, 0.0), np.zeros(2))
+    moved = np.abs(network.items.gradient).max(axis=1) > 1e-9
+    assert moved.tolist() == [True, not sampler.verified, True]
+
+
+# ------------------------------------------------------------------------------ the estimator
+
+
+def make(**overrides):
+    settings = {"n_factors": 8, "n_epochs": 4, "loss": "softmax", "batch_size": 64}
+    return tr.TwoTower(**{**settings, **overrides})
+
+
+@pytest.fixture(scope="module")
+def data():
+    return tr.datasets.make_interactions(200, 100, 3000, random_state=0)
+
+
+@pytest.mark.parametrize("loss", listwise.LIST_LOSSES)
+@pytest.mark.parametrize("settings", [{}, {"normalize": True}, {"n_negatives": 50}], ids=str)
+def test_it_learns(data, loss, settings):
+    train, test = tr.splits.train_test_split(data, random_state=0)
+    model = make(loss=loss, n_epochs=15, **settings).fit(train)
+    losses = [record["loss"] for record in model.history_]
+    assert losses[-1] < losses[0]
+    assert model.score(train) > 0.65 and model.score(test) > 0.5
+    assert set(model.history_[0]) == {"epoch", "loss", "n_positives", "seconds"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_negatives": 0},
+        {"batch_size": 32},
+        {"loss": listwise.softmax(0.5)},
+        {"sampler": "popularity"},
+        {"sampler": "uniform"},
+        {"normalize": True},
+        {"user_l2": 0.3},
+        {"item_l2": 0.3},
+        {"schedule": rates.cosine(warmup=0.1)},
+    ],
+    ids="-".join,
+)
+def test_every_parameter_changes_something(data, change):
+    one, two = (make(**{"n_negatives": 20, **each}).fit(data) for each in ({}, change))
+    assert not np.array_equal(one.item_factors_, two.item_factors_)
+
+
+def test_temperature_where_none_is_given(data):
+    for settings, temperature in (
+        ({}, 1.0),
+        ({"normalize": True}, 1.0 / math.log(100 / math.sqrt(3000 / 200))),
+    ):
+        expected = make(loss=listwise.softmax(temperature), **settings).fit(data)
+        np.testing.assert_array_equal(
+            make(**settings).fit(data).item_factors_, expected.item_factors_
+        )
+
+
+def test_a_pair_alone_teaches_nothing(data):
+    model = make(batch_size=1, n_negatives=0, n_epochs=1, user_l2=0.0, item_l2=0.0).fit(data)
+    assert model.history_[0]["loss"] == 0.0
+    assert np.abs(model.user_table_).max() <= model.init_scale
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_negatives": -1}, "n_negatives must be an integer >= 0, got -1"),
+        ({"n_negatives": 101}, r"n_negatives must be at most the number of items with .* got 101"),
+        ({"n_negatives": "all"}, "n_negatives must be an integer >= 0, got 'all'"),
+        ({"sampler": "dynamic"}, "learns from all its candidates: sampler 'dynamic'"),
+        (
+            {"sampler": "nearest"},
+            "'softmax' takes no given negatives|learns from all its candidates",
+        ),
+        ({"sampler": "explicit"}, "loss 'softmax' takes no given negatives, only sampled ones"),
+        ({"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
+    ],
+    ids=str,
+)
+def test_bad_parameters(data, settings, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make(**settings).fit(data)
+
+
+def test_given_negatives_are_refused(data):
+    others = ~data.tocsr().toarray().astype(bool)
+    with pytest.raises(ValueError, match="loss 'softmax' takes no given negatives"):
+        make().fit(data, negatives=others)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, math.inf])
+def test_bad_temperatures(temperature):
+    with pytest.raises(ValueError, match="temperature must be a finite number > 0"):
+        listwise.softmax(temperature)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value")
+def test_divergence_is_seen_within_the_epoch(data):
+    model = make().fit(data)
+    before = model.item_factors_.copy()
+    model.set_params(learning_rate=1e30, optimizer="sgd")
+    with pytest.raises(FloatingPointError, match="training diverged in epoch 1"):
+        model.fit(data)
+    np.testing.assert_array_equal(model.item_factors_, before)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_no_temperature_overflows(data, normalize):
+    for temperature in (1e-37, 1e-6, 1e6, 1e37):
+        model = make(loss=listwise.softmax(temperature), normalize=normalize).fit(data)
+        assert np.isfinite(model.item_factors_).all()
+        assert all(math.isfinite(record["loss"]) for record in model.history_)
+
+
+def test_the_rate_follows_the_schedule(data):
+    """A rate that is zero from the start moves nothing; one that stays is the rate itself."""
+    still = make(schedule=rates.Schedule("off", lambda s: 0.0), user_l2=0.0, item_l2=0.0).fit(data)
+    assert np.abs(still.user_table_).max() <= still.init_scale
+    for loss in ("softmax", "bpr"):
+        half = make(loss=loss, schedule=rates.Schedule("half", lambda s: 0.5), learning_rate=0.2)
+        plain = make(loss=loss, learning_rate=0.1)
+        np.testing.assert_array_equal(half.fit(data).item_factors_, plain.fit(data).item_factors_)
