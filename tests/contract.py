@@ -13,16 +13,21 @@ import subprocess
 import sys
 import threading
 import warnings
+from copy import deepcopy
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 from safetensors.numpy import load_file, save_file
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.utils import estimator_checks
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import estimator_checks, get_tags
+from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_info
 
 import tripletrec as tr
@@ -181,6 +186,32 @@ class EstimatorContract:
         assert repr(self.make(random_state=12)).startswith(type(self.make()).__name__ + "(")
         assert "random_state=12" in repr(self.make(random_state=12))
         assert isinstance(self.make()._repr_html_(), str)
+
+    def test_what_is_borrowed_from_scikit_learn(self, pairs):
+        model = self.make(random_state=12)
+        assert get_tags(model).input_tags.sparse
+        assert set(model._repr_mimebundle_()) >= {"text/plain"}
+        assert model.get_metadata_routing() is not None
+        with config_context(enable_metadata_routing=True):
+            assert model.set_fit_request(sample_weight=True) is model
+        request = model.get_metadata_routing().fit.requests
+        assert request["sample_weight"] is True and request["validation"] is None
+        for copy in (clone(model), pickle.loads(pickle.dumps(model)), deepcopy(model)):
+            assert type(copy) is type(model)
+            assert copy.get_params() == model.get_params()
+            assert copy.get_metadata_routing().fit.requests == request
+        assert_same(model.fit(pairs), self.make(random_state=12).fit(pairs))
+        with pytest.raises(AttributeError, match="no_such"):
+            model.no_such  # noqa: B018
+
+    def test_in_a_pipeline(self, pairs):
+        matrix = pairs.tocsr()
+        line = make_pipeline(FunctionTransformer(accept_sparse=True), self.make(random_state=3))
+        assert_same(line.fit(matrix)[-1], self.make(random_state=3).fit(matrix))
+        assert 0 <= line.score(matrix) <= 1
+        check_is_fitted(line[-1])
+        with pytest.raises(NotFittedError):
+            check_is_fitted(clone(line[-1]))
 
     def test_not_fitted(self, pairs, tmp_path):
         model = self.make()

@@ -51,7 +51,7 @@ def own_slope(x, parameters):
         {"random_state": np.int64(3), "learning_rate": np.float32(0.25), "item_bias": np.True_},
         {"negative_l2": 0.5, "early_stopping": None, "validation_metric": "ndcg@7"},
     ],
-    ids=str,
+    ids="-".join,
 )
 def test_parameters_survive(params, data, tmp_path):
     path = tmp_path / "model"

@@ -347,7 +347,7 @@ def test_wrong_matrices(X, message, seasoned):
         refused(seasoned, ValueError, message, given)
 
 
-@pytest.mark.parametrize("X", [None, "data", 5, object(), {"a": 1}], ids=str)
+@pytest.mark.parametrize("X", [None, "data", 5, object(), {"a": 1}], ids=lambda X: type(X).__name__)
 def test_no_matrix_at_all(X, seasoned):
     refused(seasoned, (TypeError, ValueError), "^X must ", X)
 

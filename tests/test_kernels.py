@@ -49,7 +49,8 @@ def run(
     clocks = [np.tile(np.float32(optimizer.clocks), (len(table), 1)) for table in tables]
     epoch = build_epoch(
         loss.value, loss.slope, scorer.score, scorer.coefficients, scorer.gradient,
-        optimizer.step, optimizer.update, WIDTH, False, CHOICES[rule], rows.shape[1] - 2,
+        optimizer.step, optimizer.update, WIDTH, False, scorer.linear, CHOICES[rule],
+        rows.shape[1] - 2,
     )  # fmt: skip
     epoch = epoch if compiled else getattr(epoch, "py_func", epoch)
     columns = [np.ascontiguousarray(x) for x in (rows[:, 0], rows[:, 1], rows[:, 2:].ravel())]
@@ -59,7 +60,7 @@ def run(
         0, 2, bounds, (*columns, weights if weighted else np.empty(0, np.float32)), 0, 1,
         tables[0], clocks[0], tables[1], clocks[1], biases, item_bias, np.float32(rate),
         tuple(map(np.float32, L2)), tuple(map(np.float32, loss.parameters)),
-        tuple(map(np.float32, optimizer.parameters)), totals,
+        tuple(map(np.float32, optimizer.parameters)), np.empty((2, len(rows)), np.float32), totals,
     )  # fmt: skip
     if np.isfinite(totals).all():
         assert not tables[0][:, 0, N_FACTORS:].any()  # the padding stays zero

@@ -1,5 +1,6 @@
 """The trainer: what an epoch visits and draws, and what is left when training is stopped."""
 
+import _thread
 import sys
 
 import hypothesis
@@ -484,40 +485,63 @@ def test_ctrl_c_leaves_the_last_whole_epoch(epoch, n_jobs, split):
     assert_same(model, after(len(model.history_), split[0], of=50))
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("fitted", [False, True])
-def test_ctrl_c_before_the_end_of_the_first_epoch(fitted, n_jobs, split, monkeypatch):
-    model = make(n_jobs=n_jobs)
+def test_ctrl_c_before_the_end_of_the_first_epoch(fitted, split, monkeypatch):
+    """What a second Ctrl-C does: the epoch under way is given up."""
+    model = make()
     if fitted:
         model.fit(split[1])
     before = learnt(model)
 
-    def press(*arguments):
-        raise KeyboardInterrupt
+    def press(self, number):
+        self.given_up = True
+        return run_epoch(self, number)
 
-    monkeypatch.setattr(Training, "_run_round", press)
+    run_epoch = Training.run_epoch
+    monkeypatch.setattr(Training, "run_epoch", press)
     with pytest.raises(KeyboardInterrupt):
         model.fit(split[0])
     assert learnt(model) == before
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_ctrl_c_within_an_epoch(n_jobs, blocks, monkeypatch):
-    """Half of an epoch's rounds are done: none of what they learnt is kept."""
-    run_round, calls = Training._run_round, []
+@pytest.mark.parametrize("validated", [False, True])
+def test_ctrl_c_within_an_epoch(validated, n_jobs, split, monkeypatch):
+    """The epoch is finished, though not validated, and is the last one."""
+    (train, test), run_epoch = split, Training.run_epoch
 
-    def press(self, first, *arguments):
-        calls.append(first)
-        if calls.count(0) == 3 and first > 0:
-            raise KeyboardInterrupt
-        run_round(self, first, *arguments)
+    def press(self, number):
+        if number == 3:
+            _thread.interrupt_main()
+        return run_epoch(self, number)
 
-    monkeypatch.setattr(Training, "_run_round", press)
+    monkeypatch.setattr(Training, "run_epoch", press)
     model = make(n_epochs=9, n_jobs=n_jobs)
     with pytest.raises(KeyboardInterrupt):
-        model.fit(blocks)
+        model.fit(train, validation=test if validated else None)
     monkeypatch.undo()
-    assert_same(model, after(2, blocks, of=9))
+    expected = after(3, train, of=9)
+    np.testing.assert_array_equal(model.user_factors_, expected.user_factors_)
+    np.testing.assert_array_equal(model.item_factors_, expected.item_factors_)
+    np.testing.assert_array_equal(model.item_biases_, expected.item_biases_)
+    assert [record["epoch"] for record in model.history_] == [1, 2, 3]
+    if validated:
+        values = [record["validation_auc"] for record in model.history_]
+        assert np.isnan(values).tolist() == [False, False, True]
+
+
+def test_ctrl_c_when_the_factors_are_handed_over(split, monkeypatch):
+    def press(self):
+        monkeypatch.undo()
+        for name in ("_triplets", "_clocks"):  # as far as it came
+            delattr(self, name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Training, "hand_over", press)
+    model = make(n_epochs=4)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(split[0])
+    assert_same(model, after(4, split[0], of=4))
 
 
 def test_ctrl_c_with_early_stopping_keeps_the_best_epoch(split):
@@ -566,6 +590,38 @@ for n_jobs, delay in ((1, 0.05), (2, 0.05), (2, 0.0713), (1, 0.0317)):
 """
     lines = run_python(code).split("\n")
     assert [line.split()[0] for line in lines if line] == ["same"] * 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends signals of POSIX")
+def test_a_second_signal_gives_the_epoch_up():
+    code = """
+import os, signal, threading, time
+import contract, tripletrec as tr
+from tripletrec.trainer import Training
+
+data = contract.interactions(40, 300, 2500)
+model = tr.MatrixFactorization(n_factors=6, n_epochs=10**6, n_jobs=2).fit(data, callbacks=lambda *_: True)
+before = contract.digest(model)
+run_epoch = Training.run_epoch
+
+def slow(self, number):
+    while not self.given_up:  # an epoch that is not ready when the signals come
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+    return run_epoch(self, number)
+
+Training.run_epoch = slow
+try:
+    model.fit(data)
+except KeyboardInterrupt:
+    print(contract.digest(model) == before)
+for each in threading.enumerate():
+    if each.name.startswith("tripletrec"):
+        each.join(60)  # a third signal may have cut short the wait for it
+        print(each.is_alive())
+"""
+    lines = run_python(code).split()
+    assert lines[0] == "True" and "True" not in lines[1:]
 
 
 def test_no_thread_outlives_a_fit(blocks):

@@ -23,7 +23,16 @@ from numba.extending import (
     register_jitable,
 )
 
-__all__ = ["FAST_MATH", "blas_product", "fingerprint", "kernel", "multiply", "part", "prefetch"]
+__all__ = [
+    "FAST_MATH",
+    "blas_product",
+    "fingerprint",
+    "kernel",
+    "multiply",
+    "part",
+    "prefetch",
+    "use_whole_vectors",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -118,6 +127,29 @@ def fingerprint(*parts: Callable[..., Any]) -> str:
         path = Path(file)
         digest.update(path.read_bytes() if path.is_file() else b"interactive")
     return digest.hexdigest()
+
+
+def use_whole_vectors() -> None:
+    """Let a kernel, which calls this first, use all of the processor's widest vectors.
+
+    LLVM takes half of them where processors once slowed down for the whole; a loop that does
+    little else than arithmetic on rows of factors is a third faster with them.
+    """
+
+
+@intrinsic
+def _prefer_widest(typing_context):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        # llvmlite knows no attributes with values, and writes out what the set holds.
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@overload(use_whole_vectors, inline="always")  # the attribute belongs to the kernel itself
+def _use_whole_vectors():  # type: ignore[no-untyped-def]
+    return lambda: _prefer_widest()
 
 
 def prefetch(array: Any, row: int) -> None:

@@ -1,17 +1,18 @@
-"""Threads for one fit."""
+"""Threads for one fit: those that share its work, and the one that Ctrl-C cannot reach."""
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Team"]
+__all__ = ["Aside", "Team"]
 
 
 class Team:
@@ -79,3 +80,47 @@ class Team:
                 future.result()
         finally:
             wait(futures)  # after Ctrl-C too: no thread may write behind our back
+
+
+class Aside:
+    """A thread for calls that are to be whole or not at all.
+
+    Python raises KeyboardInterrupt in the main thread alone. So who waits for such a call may be
+    interrupted, but the call is not: leaving the context waits for its end.
+
+    Parameters
+    ----------
+    give_up : callable
+        Called if KeyboardInterrupt comes in that wait too: makes the call under way end early.
+    """
+
+    def __init__(self, give_up: Callable[[], None]) -> None:
+        self._give_up = give_up
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="tripletrec-aside")
+
+    def __enter__(self) -> Self:
+        # A pool that is interrupted while it starts a thread loses sight of it: start it idle.
+        self._pool.submit(_nothing).result()
+        return self
+
+    def run(self, call: Callable[[], None]) -> None:
+        """Run ``call()`` over there, and wait for it."""
+        # The caller's context: NumPy keeps in it what to do about overflow.
+        self._pool.submit(contextvars.copy_context().run, call).result()
+
+    def __exit__(self, *_: object) -> None:
+        # Calls run in turn: when one that does nothing has run, the others have as well. Joining the
+        # thread would not do: it is not safe to interrupt in all versions of Python.
+        last = self._pool.submit(_nothing)
+        try:
+            last.result()
+        except KeyboardInterrupt:
+            self._give_up()
+            last.result()
+            raise
+        finally:
+            self._pool.shutdown()
+
+
+def _nothing() -> None:
+    pass

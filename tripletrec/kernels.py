@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tripletrec._jit import fingerprint, kernel, part, prefetch
+from tripletrec._jit import fingerprint, kernel, part, prefetch, use_whole_vectors
 from tripletrec._random import below, derive
 from tripletrec.choosing import only
-from tripletrec.sampling import draw, draw_given, pair_bits, propose
+from tripletrec.sampling import contains, draw_again, draw_given, pair_bits, propose
 from tripletrec.schedule import partition
 
 __all__ = ["Preparation", "build_epoch", "build_preparation"]
@@ -35,6 +35,7 @@ class Preparation(NamedTuple):
     partition: Callable[..., None]
     tally: Callable[..., None]
     place: Callable[..., None]
+    shuffle: Callable[..., None]
     draw: Callable[..., None]
 
 
@@ -65,35 +66,57 @@ def build_preparation(given_negatives: bool) -> Preparation:
     ):  # fmt: skip
         """Draw the negatives of strata first ... last - 1 into the front of `negatives`."""
         _ = stamp
+        use_whole_vectors()
         indptr, indices = known
         items, cumulative = catalogue
         origin = bounds[first] * n_negatives
         for s in range(first, last):
             begin, end = item_bounds[item_block[s]], item_bounds[item_block[s] + 1]
             stream = derive(key, s)
-            # The known pairs of the stratum's users and items are its own triplets. With a filter
-            # of them, first proposals for all; a second loop looks at those that may be known.
+            place, n_drawn = bounds[s] * n_negatives - origin, bounds[s + 1] - bounds[s]
+            drawn = negatives[place : place + n_drawn * n_negatives]
+            # Proposals for all, in a loop without branches; then a look at those that may be known.
+            _propose_all(stream, items, begin, end, cumulative, drawn)
+            # The known pairs of the stratum's users and items are its own triplets.
             n_bits = _note_pairs(pairs, users, positives, bounds[s], bounds[s + 1])
             n_doubtful = 0
-            for t in range(bounds[s], bounds[s + 1]):
+            for t in range(n_drawn if verified else 0):
+                user = users[bounds[s] + t]
                 for c in range(n_negatives):
                     d = t * n_negatives + c
-                    draw_key = derive(stream, d - bounds[s] * n_negatives)
-                    j = propose(draw_key, 0, items, begin, end, cumulative)
-                    negatives[d - origin] = j
-                    word, mask = pair_bits(users[t], j, n_bits)
+                    word, mask = pair_bits(user, drawn[d], n_bits)
                     doubtful[n_doubtful] = d
                     n_doubtful += (pairs[word] & mask) != np.uint64(0)
-            for x in range(n_doubtful if verified else 0):
+            for x in range(n_doubtful):
                 d = doubtful[x]
-                negatives[d - origin] = draw(
-                    derive(stream, d - bounds[s] * n_negatives), users[d // n_negatives], items,
-                    begin, end, cumulative, verified, indptr, indices,
-                )  # fmt: skip
+                user = users[bounds[s] + d // n_negatives]
+                if contains(indices, indptr[user], indptr[user + 1], drawn[d]):
+                    drawn[d] = draw_again(
+                        stream, d, user, items, begin, end, cumulative, known, pairs, n_bits
+                    )
 
-    return Preparation(
-        divide, _build_pass(given_negatives, False), _build_pass(given_negatives, True), draw_round
-    )
+    @kernel
+    def shuffle_round(first, last, key, bounds, triplets, places):
+        """Shuffle the triplets of each of the strata first ... last - 1 (Fisher and Yates)."""
+        _ = stamp
+        use_whole_vectors()
+        users, positives, negatives, weights = triplets
+        for s in range(first, last):
+            stream, begin = derive(key, s), bounds[s]
+            # All random places first: a loop without branches, eight at a time.
+            for t in range(bounds[s + 1] - begin):
+                places[t] = below(stream, t, t + 1)
+            for t in range(bounds[s + 1] - begin):
+                a, b = np.uint64(begin + t), np.uint64(begin + places[t])
+                users[a], users[b] = users[b], users[a]
+                positives[a], positives[b] = positives[b], positives[a]
+                if negatives.shape[0] > 0:
+                    negatives[a], negatives[b] = negatives[b], negatives[a]
+                if weights.shape[0] > 0:
+                    weights[a], weights[b] = weights[b], weights[a]
+
+    tally, place = _build_pass(given_negatives, False), _build_pass(given_negatives, True)
+    return Preparation(divide, tally, place, shuffle_round, draw_round)
 
 
 def _build_pass(given_negatives: bool, place: bool) -> Callable[..., None]:
@@ -126,31 +149,37 @@ def _build_pass(given_negatives: bool, place: bool) -> Callable[..., None]:
                             )  # fmt: skip
                             if j < 0:
                                 continue
-                        s = stratum[p, item_block[i], item_block[j]]
+                        s = stratum[p, item_block[i], item_block[j] if given_negatives else 0]
                         n = sizes[s]
                         sizes[s] = n + 1
                         if place:
-                            # Shuffled as it is filled: the newcomer takes a random place among
-                            # those so far, and who stood there goes to the end.
                             end = starts[s] + n
-                            here = starts[s] + below(derive(key, s), n, n + 1)
-                            users[end], positives[end] = users[here], positives[here]
-                            users[here], positives[here] = u, i
+                            users[end], positives[end] = u, i
                             if given_negatives:
-                                negatives[end] = negatives[here]
-                                negatives[here] = j
+                                negatives[end] = j
                             if weights.shape[0] > 0:
-                                weights_out[end] = weights_out[here]
-                                weights_out[here] = weights[e]
+                                weights_out[end] = weights[e]
 
     return visit
+
+
+@part
+def _propose_all(stream, items, first, last, cumulative, drawn):
+    """Fill with the proposals 0, 1, 2, … of a stream."""
+    if cumulative.shape[0] > 0:
+        for d in range(drawn.shape[0]):
+            drawn[d] = propose(stream, d, items, first, last, cumulative)
+    else:
+        stretch = items[first:last]
+        for d in range(drawn.shape[0]):
+            drawn[d] = stretch[np.uint64(below(stream, d, last - first))]
 
 
 @part
 def _note_pairs(pairs, users, positives, first, last):
     """Note a stratum's pairs in a filter that few other pairs pass; return its size in bits, log2."""
     n_bits = 6
-    while (1 << n_bits) < 16 * (last - first) and (2 << n_bits) <= 64 * pairs.shape[0]:
+    while (1 << n_bits) < 64 * (last - first) and (2 << n_bits) <= 64 * pairs.shape[0]:
         n_bits += 1
     pairs[: 1 << (n_bits - 6)] = np.uint64(0)
     for t in range(first, last):
@@ -170,6 +199,7 @@ def build_epoch(
     update: Callable[..., Any],
     width: int,
     far: bool,
+    linear: bool = False,
     choose: Callable[..., Any] = only,
     n_candidates: int = 1,
 ) -> Callable[..., None]:
@@ -187,6 +217,8 @@ def build_epoch(
         Factors of a row, padding included: known when compiled, so that the loops unroll.
     far : bool
         Whether rows lie beyond the processor's cache, so that they should be prefetched.
+    linear : bool, default False
+        Whether a score is linear in the item, so that one product gives the difference of two.
     choose : callable, default `tripletrec.choosing.only`
         Which of the candidates for a negative is the one.
     n_candidates : int, default 1
@@ -202,16 +234,21 @@ def build_epoch(
     @kernel
     def epoch(
         first, last, bounds, triplets, offset, n_negatives, user_table, user_clocks, item_table,
-        item_clocks, bias_table, learn_bias, rate, l2, loss_parameters, step_parameters, totals,
+        item_clocks, bias_table, learn_bias, rate, l2, loss_parameters, step_parameters, noted,
+        totals,
     ):  # fmt: skip
-        """Learn from strata first ... last - 1; note loss, right order, weight, triplets in `totals`."""
+        """Learn from strata first ... last - 1; note loss, right order, weight, triplets in `totals`.
+
+        `noted` is scratch for two numbers of each triplet of a stratum.
+        """
         _ = stamp
+        use_whole_vectors()
         real = user_table.dtype.type  # float64 in a loop over factors would halve the speed
         users, positives, negatives, weights = triplets
         U, V, b = user_table, item_table, bias_table
         l2_user, l2_positive, l2_negative, l2_bias = l2
         for s in range(first, last):
-            loss, right, mass, count = 0.0, 0.0, 0.0, 0
+            count = 0
             for t in range(bounds[s], bounds[s + 1]):
                 if far:
                     ahead = min(t + _AHEAD, bounds[last] - 1)
@@ -229,18 +266,21 @@ def build_epoch(
                         continue
                     u, i, j = index(users[t]), index(positives[t]), index(drawn)
                     ui, uj, uu, ii, jj = real(0), real(0), real(0), real(0), real(0)
-                    for k in range(width):
-                        a, p, q = U[u, 0, k], V[i, 0, k], V[j, 0, k]
-                        ui += a * p
-                        uj += a * q
-                        uu += a * a
-                        ii += p * p
-                        jj += q * q
-                    x = real(score(ui, uu, ii) - score(uj, uu, jj) + b[i, 0, 0] - b[j, 0, 0])
+                    if linear:
+                        for k in range(width):
+                            ui += U[u, 0, k] * (V[i, 0, k] - V[j, 0, k])
+                        x = real(ui + b[i, 0, 0] - b[j, 0, 0])
+                    else:
+                        for k in range(width):
+                            a, p, q = U[u, 0, k], V[i, 0, k], V[j, 0, k]
+                            ui += a * p
+                            uj += a * q
+                            uu += a * a
+                            ii += p * p
+                            jj += q * q
+                        x = real(score(ui, uu, ii) - score(uj, uu, jj) + b[i, 0, 0] - b[j, 0, 0])
                     weight = weights[t] if weights.shape[0] > 0 else real(1)
-                    loss += weight * value(x, loss_parameters)
-                    right += weight * (1.0 if x > 0 else 0.5 if x == 0 else 0.0)
-                    mass += weight
+                    noted[0, count], noted[1, count] = x, weight
                     count += 1
                     g = real(weight * slope(x, loss_parameters))
                     rate_u = real(step(user_clocks, u, rate, step_parameters))
@@ -266,6 +306,13 @@ def build_epoch(
                         update(U, u, k, du + l2_u * a, rate_u, step_parameters)
                         update(V, i, k, di + l2_i * p, rate_i, step_parameters)
                         update(V, j, k, dj + l2_j * q, rate_j, step_parameters)
+            # Afterwards, because a loop over all of them takes eight or sixteen at once.
+            loss, right, mass = 0.0, 0.0, 0.0
+            for n in range(count):
+                x, weight = noted[0, n], noted[1, n]
+                loss += weight * value(x, loss_parameters)
+                right += weight * (real(1) if x > 0 else real(0.5) if x == 0 else real(0))
+                mass += weight
             totals[s, 0], totals[s, 1], totals[s, 2], totals[s, 3] = loss, right, mass, count
 
     return epoch

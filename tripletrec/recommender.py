@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from tripletrec import artifacts
 from tripletrec._checks import check_count
+from tripletrec._estimator import Estimator, check_is_fitted
 from tripletrec._ids import Ids
 from tripletrec._scores import ScoreUsers, factor_scores
 from tripletrec.evaluation import full_auc
@@ -21,7 +20,7 @@ from tripletrec.ranking import top_k
 __all__ = ["Recommender"]
 
 
-class Recommender(BaseEstimator):
+class Recommender(Estimator):
     """Base of the models.
 
     A model sets ``n_users_``, ``n_items_``, ``user_ids_`` and ``item_ids_`` in `fit` and says how
@@ -76,7 +75,7 @@ class Recommender(BaseEstimator):
         >>> model.predict([0, 1], [2, 3]).shape
         (2,)
         """
-        check_is_fitted(self, "n_users_")
+        check_is_fitted(self)
         user_rows, item_rows = self._users().rows(users), self._items().rows(items)
         if len(user_rows) != len(item_rows) and 1 not in (len(user_rows), len(item_rows)):
             raise ValueError(
@@ -122,7 +121,7 @@ class Recommender(BaseEstimator):
         >>> ids.shape
         (3, 5)
         """
-        check_is_fitted(self, "n_users_")
+        check_is_fitted(self)
         rows = self._users().rows(users)
         seen = None if exclude is None else self._aligned(exclude, "exclude")
         chosen = None if candidates is None else self._items().rows(candidates)
@@ -167,7 +166,7 @@ class Recommender(BaseEstimator):
         >>> model.similar_items(3, k=4)[0].shape
         (4,)
         """
-        check_is_fitted(self, "n_users_")
+        check_is_fitted(self)
         rows = self._items().rows(items)
         found = _similar(
             self._item_rows(), rows, check_count(k, "k"), getattr(self, "n_jobs", None)
@@ -187,7 +186,7 @@ class Recommender(BaseEstimator):
         >>> model.similar_users([0, 1], k=4)[0].shape
         (2, 4)
         """
-        check_is_fitted(self, "n_users_")
+        check_is_fitted(self)
         rows = self._users().rows(users)
         found = _similar(
             self._user_rows(), rows, check_count(k, "k"), getattr(self, "n_jobs", None)
@@ -218,7 +217,7 @@ class Recommender(BaseEstimator):
         >>> 0.5 < tr.MatrixFactorization(n_epochs=20).fit(data).score(data) <= 1
         True
         """
-        check_is_fitted(self, "n_users_")
+        check_is_fitted(self)
         return full_auc(self, X, exclude, n_jobs=getattr(self, "n_jobs", None))
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -247,7 +246,7 @@ class Recommender(BaseEstimator):
         >>> bool((again.user_factors_ == model.user_factors_).all())
         True
         """
-        check_is_fitted(self, "n_users_")
+        check_is_fitted(self)
         artifacts.save(self, path)
 
     def __sklearn_tags__(self) -> Any:

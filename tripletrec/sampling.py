@@ -334,34 +334,57 @@ def _search(cumulative, first, last, target):
 
 
 @part
-def propose(stream, attempt, items, first, last, cumulative):
-    """Return proposal number `attempt` from ``items[first:last]``."""
+def propose(stream, number, items, first, last, cumulative):
+    """Return proposal `number` of the stream, from ``items[first:last]``."""
     if cumulative.shape[0] > 0:
         low, high = cumulative[first], cumulative[last]
-        target = low + uniform(stream, attempt) * (high - low)
+        target = low + uniform(stream, number) * (high - low)
         return items[_search(cumulative, first, last, target)]
-    return items[first + below(stream, attempt, last - first)]
+    return items[first + below(stream, number, last - first)]
 
 
 @part
-def draw(stream, user, items, first, last, cumulative, verified, indptr, indices):
-    """Draw a negative for `user` from ``items[first:last]``; NONE_LEFT if he likes them all.
+def is_known(user, item, known, pairs, n_bits):
+    """Whether the pair is one of `known`; a filter of them (n_bits < 0: none) may tell sooner."""
+    if n_bits >= 0:
+        word, mask = pair_bits(user, item, n_bits)
+        if (pairs[word] & mask) == np.uint64(0):
+            return False
+    indptr, indices = known
+    return contains(indices, indptr[user], indptr[user + 1], item)
+
+
+@part
+def draw(stream, number, user, items, first, last, cumulative, verified, known):
+    """Draw negative `number` of the stream from ``items[first:last]``; NONE_LEFT if `user` likes all.
 
     A pure function of its arguments.
     """
-    for attempt in range(_PROPOSALS):
-        item = propose(stream, attempt, items, first, last, cumulative)
-        if not (verified and contains(indices, indptr[user], indptr[user + 1], item)):
-            return item
-    return _draw_rest(stream, user, items, first, last, cumulative, indptr, indices)
+    # The first proposals are neighbours in one stream, which is cheap; most are not refused.
+    item = propose(stream, number, items, first, last, cumulative)
+    if not (verified and is_known(user, item, known, items, -1)):
+        return item
+    return draw_again(stream, number, user, items, first, last, cumulative, known, items, -1)
 
 
 @part
-def _draw_rest(stream, user, items, first, last, cumulative, indptr, indices):
+def draw_again(stream, number, user, items, first, last, cumulative, known, pairs, n_bits):
+    """Return what `draw` does when the first proposal was a known pair."""
+    own = derive(stream, number)
+    for attempt in range(1, _PROPOSALS):
+        item = propose(own, attempt, items, first, last, cumulative)
+        if not is_known(user, item, known, pairs, n_bits):
+            return item
+    return _draw_rest(own, user, items, first, last, cumulative, known)
+
+
+@part
+def _draw_rest(stream, user, items, first, last, cumulative, known):
     """Draw from all items of a stretch that `user` is not known to like; NONE_LEFT if there are none.
 
     Exact, but it visits the whole stretch.
     """
+    indptr, indices = known
     target = np.inf
     for _turn in range(2):  # first the sum of their weights, then where the running sum passes
         total = 0.0
@@ -387,4 +410,4 @@ def draw_given(
     if n_given > 0 and uniform(stream, 0) < share:
         return given[given_indptr[user] + below(stream, 1, n_given)]
     rest, n_items = derive(stream, 2), items.shape[0]
-    return draw(rest, user, items, 0, n_items, cumulative, verified, indptr, indices)
+    return draw(rest, 0, user, items, 0, n_items, cumulative, verified, (indptr, indices))

@@ -8,8 +8,10 @@ FPSGD (Chin et al., ACM TIST 2015, section 4).
 
 Two forms, one code:
 
-*Drawn negatives.* With B user and B item blocks, round r runs the strata (p, (p + r) mod B). The
-negatives of a stratum come from its own item block.
+*Drawn negatives.* With P user blocks and Q >= P item blocks, round r runs the strata (p, (p + r) mod Q). The
+negatives of a stratum come from its own item block. There are as many item blocks as make the rows of
+one fit a cache, but at most 16 user blocks: then a stratum of large data has many triplets for each
+row of its item block, which is read from memory once. So no more than 16 threads have work.
 
 *Given negatives* may lie in any item block, so that a stratum is a user block and an unordered pair
 of item blocks. A round-robin tournament of the B item blocks meets every pair once in B - 1 turns of
@@ -34,6 +36,7 @@ from tripletrec._random import derive, shuffle
 __all__ = ["Schedule", "drawn_schedule", "given_schedule", "n_blocks", "partition"]
 
 _ITEM_BLOCK_BYTES = 2**20  # rows of an item block that stay in a core's own cache
+_MOST_LANES = 16  # user blocks
 _LEAST_ITEMS = 64  # fewer items in a block make its negatives a poor sample of the catalogue
 _LEAST_TRIPLETS = 128  # fewer triplets in a stratum do not pay for its bookkeeping
 
@@ -47,8 +50,9 @@ class Schedule(NamedTuple):
         Into how many blocks users and items are partitioned.
     n_rounds, n_lanes : int
         Stratum s runs in round ``s // n_lanes``; the n_lanes strata of a round share no row.
-    stratum : int32 array of shape (n_user_blocks, n_item_blocks, n_item_blocks)
-        Stratum of a triplet, by the blocks of its user, positive and negative; -1: no such triplet.
+    stratum : int32 array of shape (n_user_blocks, n_item_blocks, n_item_blocks) or (..., 1)
+        Stratum of a triplet, by the blocks of its user, positive and negative; with drawn negatives
+        by the first two.
     item_block : int32 array of shape (n_rounds * n_lanes,)
         The one item block of each stratum (of a pair of blocks, either).
 
@@ -68,7 +72,7 @@ class Schedule(NamedTuple):
 
 
 def n_blocks(n_users: int, n_items: int, n_interactions: int, item_bytes: int) -> int:
-    """Return the number of blocks for data of this size.
+    """Return the number of item blocks for data of this size.
 
     Parameters
     ----------
@@ -94,19 +98,18 @@ def drawn_schedule(n_blocks: int) -> Schedule:
     Parameters
     ----------
     n_blocks : int
-        User blocks and item blocks, >= 1.
+        Item blocks, >= 1, and user blocks up to 16.
 
     Returns
     -------
     Schedule
     """
-    p, q = np.meshgrid(np.arange(n_blocks), np.arange(n_blocks), indexing="ij")
-    numbers = ((q - p) % n_blocks) * n_blocks + p
-    stratum = np.full((n_blocks, n_blocks, n_blocks), -1, dtype=np.int32)
-    stratum[p, q, q] = numbers
-    item_block = np.empty(n_blocks * n_blocks, dtype=np.int32)
-    item_block[numbers] = q
-    return Schedule(n_blocks, n_blocks, n_blocks, n_blocks, stratum, item_block)
+    n_lanes = min(n_blocks, _MOST_LANES)
+    p, q = np.meshgrid(np.arange(n_lanes), np.arange(n_blocks), indexing="ij")
+    stratum = (((q - p) % n_blocks) * n_lanes + p).astype(np.int32)
+    item_block = np.empty(n_lanes * n_blocks, dtype=np.int32)
+    item_block[stratum] = q
+    return Schedule(n_lanes, n_blocks, n_blocks, n_lanes, stratum[:, :, None], item_block)
 
 
 def given_schedule(n_blocks: int) -> Schedule:

@@ -50,6 +50,8 @@ class Scorer(NamedTuple):
     rows : callable
         ``rows(factors)``: the array whose plain products with another such array are the scores;
         used after training.
+    linear : bool, default False
+        Whether s is a·b itself, so that the difference of two scores of a user is one product.
 
     Examples
     --------
@@ -63,6 +65,7 @@ class Scorer(NamedTuple):
     coefficients: Callable[..., Any]
     gradient: Callable[..., Any]
     rows: Callable[[NDArray[Any]], NDArray[Any]]
+    linear: bool = False
 
 
 @part
@@ -111,7 +114,7 @@ def _cosine_rows(factors: NDArray[Any]) -> NDArray[Any]:
     return factors * scale[:, None]
 
 
-DOT = Scorer("dot", _dot_score, _dot_coefficients, _dot_gradient, _dot_rows)
+DOT = Scorer("dot", _dot_score, _dot_coefficients, _dot_gradient, _dot_rows, linear=True)
 COSINE = Scorer("cosine", _cosine_score, _cosine_coefficients, _cosine_gradient, _cosine_rows)
 
 SCORERS: dict[str, Callable[[], Scorer]] = {"dot": lambda: DOT, "cosine": lambda: COSINE}

@@ -1,4 +1,4 @@
-"""Runs a schedule: tables of rows, epochs by one or many threads, the loop over epochs.
+"""Runs a schedule: tables of rows, and epochs by one or many threads.
 
 A model class hands over a `Plan`; what comes back are arrays and one record per epoch. Everything
 here is a pure function of the plan: neither the number of threads nor their order changes a bit.
@@ -7,14 +7,14 @@ here is a pure function of the plan: neither the number of threads nor their ord
 from __future__ import annotations
 
 import math
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from tripletrec._team import Team
 from tripletrec.choosing import CHOICES
@@ -26,12 +26,14 @@ from tripletrec.rates import Schedule, constant
 from tripletrec.sampling import Sampler
 from tripletrec.schedule import drawn_schedule, given_schedule, n_blocks
 from tripletrec.scorers import Scorer
-from tripletrec.stagnation import Watchman
 
-__all__ = ["Factors", "Outcome", "Plan", "Record", "Trainable", "Training", "train"]
+__all__ = ["Factors", "Plan", "Record", "Training"]
 
 _LANES_OF_FLOATS = 16  # factors are padded to whole cache lines
 _FILTER_WORDS = 2**14  # of known pairs, while the negatives of a stratum are drawn: 128 KiB
+_AT_ONCE = 2**15  # triplets drawn before they are learnt from, as many as a core's cache keeps
+_TABLES = ("_users", "_items", "_biases")
+_ROWS_AT_ONCE = 2**12
 _CACHE_BYTES = 4 * 2**20  # tables beyond this are prefetched; changes the speed only
 
 Float32 = NDArray[np.float32]
@@ -104,7 +106,8 @@ class Training:
         n_jobs: int,
     ) -> None:
         self.plan = plan
-        self._team = Team(n_jobs)
+        self.given_up = False  # to be set from another thread
+        self._team, self._local = Team(n_jobs), threading.local()
         self._known = (_read_only(interactions.indptr), _read_only(interactions.indices))
         self._weights = _read_only(np.empty(0, np.float32) if weights is None else weights)
         self._given_negatives = given is not None
@@ -124,8 +127,7 @@ class Training:
         self._items = _table(data.n_items, width, optimizer)
         self._biases = _table(data.n_items, 1, optimizer)
         for table in (self._users, self._items):
-            start = random.standard_normal((table.shape[0], plan.n_factors), dtype=np.float32)
-            table[:, 0, : plan.n_factors] = start * np.float32(plan.init_scale)
+            _draw_start(table[:, 0, : plan.n_factors], plan.init_scale, random)
         self._clocks = tuple(
             np.tile(np.array(optimizer.clocks, np.float32), (n, 1))
             for n in (data.n_users, data.n_items)
@@ -136,8 +138,8 @@ class Training:
             raise TypeError(f"loss {loss.name!r} is not one of triplets")
         self._epoch = build_epoch(
             loss.value, loss.slope, scorer.score, scorer.coefficients, scorer.gradient,
-            optimizer.step, optimizer.update, width, far, CHOICES[plan.sampler.rule],
-            self._n_candidates,
+            optimizer.step, optimizer.update, width, far, scorer.linear,
+            CHOICES[plan.sampler.rule], self._n_candidates,
         )  # fmt: skip
 
     def _make_schedule(self, data: Interactions) -> None:
@@ -167,6 +169,11 @@ class Training:
             self._users[:, 0, :n_factors], self._items[:, 0, :n_factors], self._biases[:, 0, 0]
         )
 
+    def hand_over(self) -> Factors:
+        """Return the factors as arrays of their own and drop all else: this is the end."""
+        _let_go(self)
+        return self.factors
+
     def threads(self) -> AbstractContextManager[None]:
         """Keep the threads alive for a run of epochs."""
         return self._team.threads()
@@ -185,14 +192,28 @@ class Training:
             epoch, loss, train_auc, n_triplets, n_without_negative, seconds.
         """
         started = time.perf_counter()
-        self._rate = self.plan.rate_at(number - 0.5)
-        # Streams of their own for users, items, placing and drawing, in every epoch of every seed.
-        keys = np.random.SeedSequence((self.plan.seed, number)).generate_state(4, np.uint64)
+        plan = self.plan
+        with np.errstate(over="ignore"):  # of a step beyond float32 the error of training tells
+            (rate,), *rest = (
+                tuple(map(np.float32, numbers))
+                for numbers in (
+                    (plan.rate_at(number - 0.5),), plan.l2, plan.loss.parameters,
+                    plan.optimizer.parameters,
+                )
+            )  # fmt: skip
+        self._numbers = rate, *rest
+        # Streams of their own for users, items, given negatives, drawn ones and the order of triplets.
+        keys = np.random.SeedSequence((self.plan.seed, number)).generate_state(5, np.uint64)
         bounds, catalogue, item_bounds = self._prepare(keys)
         totals = np.zeros((len(bounds) - 1, 4))
-        n_lanes = self.schedule.n_lanes
-        for first in range(0, len(bounds) - 1, n_lanes):
-            self._run_round(first, keys[3], bounds, catalogue, item_bounds, totals)
+        learn = self._learn(keys, bounds, catalogue, item_bounds, totals)
+        n_lanes, n_strata = self.schedule.n_lanes, len(bounds) - 1
+        if self._team.n_jobs == 1:
+            learn(0, n_strata)
+        else:
+            for first in range(0, n_strata, n_lanes):
+                last = first + n_lanes
+                self._team.spread(learn, first, last, np.diff(bounds[first : last + 1]))
         loss, right, mass, count = (math.fsum(column) for column in totals.T)
         drawn = len(self._known[1]) * self.plan.n_negatives
         return {
@@ -238,39 +259,87 @@ class Training:
         self._kernels.partition(ranking.copy(), blocks, key, order, bounds, block_of)
         return order, bounds, block_of
 
-    def _run_round(
-        self, first: int, key: Any, bounds: Any, catalogue: Any, item_bounds: Any, totals: Any
-    ) -> None:
-        plan = self.plan
+    def _learn(
+        self, keys: Any, bounds: Any, catalogue: Any, item_bounds: Any, totals: Any
+    ) -> Callable[[int, int], None]:
+        """Return the function (first, last) -> None that learns from a run of strata."""
+        plan, sampler = self.plan, self.plan.sampler
         n_drawn = plan.n_negatives * self._n_candidates
-        last = first + self.schedule.n_lanes
         users, positives, given, weights = self._triplets
-        with np.errstate(over="ignore"):  # of a step beyond float32 the error of training tells
-            (rate,), l2, loss_parameters, step_parameters = (
-                tuple(map(np.float32, numbers))
-                for numbers in (
-                    (self._rate,), plan.l2, plan.loss.parameters, plan.optimizer.parameters
-                )
-            )  # fmt: skip
 
-        def task(a: int, b: int) -> None:
-            negatives, offset = given, 0
-            if not self._given_negatives:
-                negatives = np.empty((bounds[b] - bounds[a]) * n_drawn, np.int32)
-                offset = bounds[a]
-                self._kernels.draw(
-                    a, b, key, bounds, self.schedule.item_block, item_bounds, self._known,
-                    catalogue, plan.sampler.verified, n_drawn, users, positives,
-                    np.empty(_FILTER_WORDS, np.uint64), np.empty(len(negatives) + 1, np.int64),
-                    negatives,
+        def learn(first: int, last: int) -> None:
+            longest, most = _sizes(bounds, first, last)
+            noted, places, pairs, drawn = self._scratch(longest, most * n_drawn)
+            for a, b in _pieces(bounds, first, last):
+                if self.given_up:
+                    raise KeyboardInterrupt
+                self._kernels.shuffle(a, b, keys[4], bounds, self._triplets, places)
+                negatives, offset = given, 0
+                if not self._given_negatives:
+                    negatives, offset = drawn, bounds[a]
+                    self._kernels.draw(
+                        a, b, keys[3], bounds, self.schedule.item_block, item_bounds,
+                        self._known, catalogue, sampler.verified, n_drawn, users, positives,
+                        pairs, places, negatives,
+                    )  # fmt: skip
+                self._epoch(
+                    a, b, bounds, (users, positives, negatives, weights), offset, self._n_each,
+                    self._users, self._clocks[0], self._items, self._clocks[1], self._biases,
+                    plan.item_bias, *self._numbers, noted, totals,
                 )  # fmt: skip
-            self._epoch(
-                a, b, bounds, (users, positives, negatives, weights), offset, self._n_each,
-                self._users, self._clocks[0], self._items, self._clocks[1], self._biases,
-                plan.item_bias, rate, l2, loss_parameters, step_parameters, totals,
-            )  # fmt: skip
 
-        self._team.spread(task, first, last, np.diff(bounds[first : last + 1]))
+        return learn
+
+    def _scratch(self, longest: int, n_drawn: int) -> tuple[NDArray[Any], ...]:
+        """Return what the kernels work on in this thread: for a stratum, and for a piece of a run.
+
+        Kept from round to round: asking the system for memory costs as much as small rounds do.
+        """
+        made = getattr(self._local, "scratch", None)
+        each = longest * max(self._n_each, self.plan.n_negatives * self._n_candidates) + 1
+        if made is None or made[1].size < each or made[3].size < n_drawn:
+            made = self._local.scratch = (
+                np.empty((2, each), np.float32),
+                np.empty(each, np.int64),
+                np.empty(_FILTER_WORDS, np.uint64),
+                np.empty(n_drawn, np.int32),
+            )
+        return made
+
+
+def _pieces(bounds: NDArray[np.int64], first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Cut a run of strata into runs of a few ten thousand triplets, but at least one stratum."""
+    while first < last:
+        end = int(np.searchsorted(bounds, bounds[first] + _AT_ONCE, side="right")) - 1
+        end = min(max(end, first + 1), last)
+        yield first, end
+        first = end
+
+
+def _sizes(bounds: NDArray[np.int64], first: int, last: int) -> tuple[int, int]:
+    """Return the triplets of the longest stratum of a run, and at most how many a piece has."""
+    longest = int(np.diff(bounds[first : last + 1]).max())
+    return longest, min(int(bounds[last] - bounds[first]), max(longest, _AT_ONCE))
+
+
+def _draw_start(rows: Float32, scale: float, random: np.random.Generator) -> None:
+    """Fill with normal numbers, some rows at a time: a draw at once would need as much again, twice."""
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[first : first + _ROWS_AT_ONCE]
+        some[...] = random.standard_normal(some.shape, np.float32) * np.float32(scale)
+
+
+def _let_go(training: Any) -> None:
+    """Drop all but the factors of a training, the optimizer's memories and padding included.
+
+    The smaller tables are copied first, and leave their place to the next; where nothing lies
+    between the factors they stay where they are. May be interrupted and called again.
+    """
+    for name in vars(training).keys() - {"plan", "_temperature", *_TABLES}:
+        delattr(training, name)
+    for name in sorted(_TABLES, key=lambda name: getattr(training, name).nbytes):
+        rows = getattr(training, name)[:, :1, : training.plan.n_factors]
+        setattr(training, name, np.ascontiguousarray(rows))
 
 
 def _table(n_rows: int, width: int, optimizer: Optimizer) -> Float32:
@@ -281,114 +350,3 @@ def _table(n_rows: int, width: int, optimizer: Optimizer) -> Float32:
     table = flat[skip : skip + math.prod(shape)].reshape(shape)
     table[:, 1:] = np.array(optimizer.memories, np.float32)[:, None]
     return table
-
-
-class Trainable(Protocol):
-    """What `train` needs of a state of training; `Training` is one."""
-
-    @property
-    def plan(self) -> Any:
-        """At least ``learning_rate``, for the advice after divergence."""
-
-    @property
-    def factors(self) -> Any:
-        """The arrays that are learnt, as they stand."""
-
-    def threads(self) -> AbstractContextManager[None]:
-        """Keep threads alive for a run of epochs."""
-
-    def run_epoch(self, number: int) -> Record:
-        """Run epoch `number`, from 1; the record has at least "loss"."""
-
-
-class Outcome(NamedTuple):
-    """What a run of epochs leaves: the factors kept, the records, and how it ended."""
-
-    factors: Factors
-    history: list[Record]
-    kept_epoch: int
-    interrupt: KeyboardInterrupt | None
-
-
-def train(
-    training: Trainable,
-    n_epochs: int,
-    *,
-    watch: Callable[[Record, Factors], bool],
-    metric: str | None,
-    patience: int | None,
-    verbose: int,
-) -> Outcome:
-    """Run epochs until they are done, the callbacks or the metric say stop, or Ctrl-C.
-
-    Parameters
-    ----------
-    training : Trainable
-    n_epochs : int
-        At most so many.
-    watch : callable
-        ``watch(record, factors) -> bool`` after each epoch; may add to the record; True stops.
-    metric : str or None
-        Entry of the records by which the best epoch is told (larger is better).
-    patience : int or None
-        Stop after so many epochs without a better `metric`, and keep the best epoch's factors;
-        None: keep the last epoch's.
-    verbose : int
-        0: silent, otherwise a progress bar on standard error.
-
-    Returns
-    -------
-    Outcome
-
-    Raises
-    ------
-    FloatingPointError
-        If the loss or a factor is not finite.
-    KeyboardInterrupt
-        If it comes before the end of the first epoch; later ones are returned.
-    """
-    kept: tuple[Factors, list[Record], int] | None = None
-    best, history = -math.inf, list[Record]()
-    watchman = Watchman(training.plan.learning_rate)
-    bar = tqdm(total=n_epochs, disable=not verbose, desc="training", unit="epoch")
-    try:
-        with bar, training.threads():
-            for number in range(1, n_epochs + 1):
-                record = training.run_epoch(number)
-                _check_finite(record["loss"], training, number)
-                watchman.look(record)
-                stop = watch(record, training.factors)
-                history = [*history, record]
-                quality = record[metric] if metric is not None else math.nan
-                if kept is None or patience is None or quality > best:
-                    best = quality
-                    copies = _copied(training.factors)
-                    kept = copies, history, number  # one assignment: Ctrl-C sees all or nothing
-                else:
-                    kept = kept[0], history, kept[2]
-                bar.set_postfix({name: f"{record[name]:.4f}" for name in ("loss", metric) if name})
-                bar.update()
-                if stop or (patience is not None and number - kept[2] >= patience):
-                    break
-    except KeyboardInterrupt as interrupt:
-        if kept is None:
-            raise
-        return Outcome(*kept, interrupt)
-    if kept is None:
-        raise ValueError(f"n_epochs must be at least 1, got {n_epochs}")
-    return Outcome(*kept, None)
-
-
-def _copied(factors: Any) -> Any:
-    copies = [each.copy() for each in factors]
-    return Factors(*copies) if isinstance(factors, Factors) else tuple(copies)
-
-
-def _check_finite(loss: float, training: Trainable, number: int) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        sums = [float(np.sum(each)) for each in training.factors]  # losses are of before the steps
-    if not all(map(math.isfinite, [loss, *sums])):
-        raise FloatingPointError(
-            f"training diverged in epoch {number}: the loss or a factor is not finite; try a "
-            f"learning_rate below {training.plan.learning_rate:g}, or more L2"
-        )

@@ -1,0 +1,146 @@
+"""The base of all estimators: what scikit-learn asks of one, without importing scikit-learn.
+
+Importing ``sklearn.base`` takes longer than all that a first fit needs. Parameters need nothing of it; what
+else its `BaseEstimator` offers (tags, the HTML representation, metadata routing) is borrowed from there when
+it is asked for, by which time scikit-learn is mostly there.
+"""
+
+from __future__ import annotations
+
+import inspect
+from functools import cache, wraps
+from typing import Any, Self
+
+__all__ = ["Estimator", "check_is_fitted"]
+
+_BORROWED = {
+    "_get_metadata_request",
+    "_repr_html_",
+    "_repr_mimebundle_",
+    "get_metadata_routing",
+    "set_fit_request",
+    "set_predict_request",
+    "set_score_request",
+}
+
+
+class Estimator:
+    """Base of the estimators.
+
+    The constructor of a subclass stores its parameters under their names and does nothing else.
+    """
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        return sorted(inspect.signature(cls).parameters)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters of the constructor by name.
+
+        Parameters
+        ----------
+        deep : bool, default True
+            There for scikit-learn: no parameter is itself an estimator.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> import tripletrec as tr
+        >>> tr.MatrixFactorization(n_factors=8).get_params()["n_factors"]
+        8
+        """
+        return {name: getattr(self, name) for name in self._get_param_names()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of the constructor; they are checked in `fit`.
+
+        Parameters
+        ----------
+        **params
+            New values by name.
+
+        Returns
+        -------
+        Estimator
+            The model itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter; none is set then.
+
+        Examples
+        --------
+        >>> import tripletrec as tr
+        >>> tr.MatrixFactorization().set_params(n_factors=8).n_factors
+        8
+        """
+        known = self._get_param_names()
+        for name in params:
+            if name not in known:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator {self!r}. Valid parameters are: {known!r}."
+                )
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        """Name the parameters that are not the default."""
+        parameters = inspect.signature(type(self)).parameters.values()
+        changed = [
+            f"{each.name}={value!r}"
+            for each in parameters
+            if repr(value := getattr(self, each.name, each.default)) != repr(each.default)
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.base import BaseEstimator
+
+        return BaseEstimator().__sklearn_tags__()
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _BORROWED:
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self
+            )
+        kind: Any = type(self)
+        twin: Any = object.__new__(_twin(kind))
+        twin.__dict__ = vars(self)
+        value = getattr(twin, name)
+        if not callable(value):
+            return value
+
+        @wraps(value)
+        def borrowed(*arguments: Any, **options: Any) -> Any:
+            answer = value(*arguments, **options)
+            return self if answer is twin else answer
+
+        return borrowed
+
+
+@cache
+def _twin(kind: type) -> type:
+    """Return the class as it would be if it inherited from scikit-learn's."""
+    from sklearn.base import BaseEstimator
+
+    def reduce(self: Any, protocol: int) -> Any:
+        return object.__new__, (kind,), vars(self)
+
+    own = {"__module__": kind.__module__, "__reduce_ex__": reduce}
+    return type(kind.__name__, (kind, BaseEstimator), own)
+
+
+def check_is_fitted(model: Any) -> None:
+    """Raise scikit-learn's NotFittedError unless the model is fitted."""
+    if "n_users_" not in vars(model):
+        from sklearn.exceptions import NotFittedError
+
+        raise NotFittedError(
+            f"This {type(model).__name__} instance is not fitted yet. Call 'fit' with appropriate "
+            "arguments before using this estimator."
+        )

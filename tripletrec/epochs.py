@@ -1,0 +1,186 @@
+"""The loop over epochs: records, callbacks, early stopping, Ctrl-C."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from tripletrec._team import Aside
+from tripletrec.stagnation import Watchman
+from tripletrec.trainer import Factors, Record
+
+__all__ = ["Outcome", "Trainable", "train"]
+
+
+class Trainable(Protocol):
+    """What `train` needs of a state of training; `tripletrec.trainer.Training` is one."""
+
+    given_up: bool
+    """Set by another thread while an epoch runs: nobody wants its end any more."""
+
+    @property
+    def plan(self) -> Any:
+        """At least ``learning_rate``, for the advice after divergence."""
+
+    @property
+    def factors(self) -> Any:
+        """The arrays that are learnt, as they stand."""
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Keep threads alive for a run of epochs."""
+
+    def run_epoch(self, number: int) -> Record:
+        """Run epoch `number`, from 1; the record has at least "loss"."""
+
+    def hand_over(self) -> Any:
+        """Return the arrays that are learnt as arrays of their own, and drop all else.
+
+        The training ends with it. If it is interrupted, it may be called again.
+        """
+
+
+class Outcome(NamedTuple):
+    """What a run of epochs leaves: the factors kept, the records, and how it ended."""
+
+    factors: Factors
+    history: list[Record]
+    kept_epoch: int
+    interrupt: KeyboardInterrupt | None
+
+
+class _Course:
+    """How far a training has come; `epoch` runs aside, where no Ctrl-C cuts it in two."""
+
+    def __init__(self, training: Trainable) -> None:
+        self.training = training
+        self.n_begun = 0
+        self.records: list[Record] = []  # of the whole epochs
+
+    @property
+    def whole(self) -> bool:
+        """Whether the factors are those at the end of an epoch."""
+        return 0 < self.n_begun == len(self.records)
+
+    def epoch(self) -> None:
+        self.n_begun += 1
+        record = self.training.run_epoch(self.n_begun)
+        _check_finite(record["loss"], self.training, self.n_begun)
+        self.records.append(record)
+
+    def give_up(self) -> None:
+        self.training.given_up = True
+
+
+def train(
+    training: Trainable,
+    n_epochs: int,
+    *,
+    watch: Callable[[Record, Factors], bool],
+    metric: str | None,
+    patience: int | None,
+    verbose: int,
+) -> Outcome:
+    """Run epochs until they are done, the callbacks or the metric say stop, or Ctrl-C.
+
+    After Ctrl-C the epoch under way is finished, so that no copy of the factors needs to be at hand;
+    after a second one it is given up.
+
+    Parameters
+    ----------
+    training : Trainable
+        Not to be used again.
+    n_epochs : int
+        At most so many.
+    watch : callable
+        ``watch(record, factors) -> bool`` after each epoch; may add to the record; True stops.
+    metric : str or None
+        Entry of the records by which the best epoch is told (larger is better).
+    patience : int or None
+        Stop after so many epochs without a better `metric`, and keep a copy of the best epoch's
+        factors; None: keep the last epoch's.
+    verbose : int
+        0: silent, otherwise a progress bar on standard error.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss or a factor is not finite.
+    KeyboardInterrupt
+        If it comes before the end of the first epoch, or twice; others are returned.
+    """
+    if n_epochs < 1:
+        raise ValueError(f"n_epochs must be at least 1, got {n_epochs}")
+    course, interrupt = _Course(training), None
+    best: tuple[Any, list[Record], int] | None = None
+    watchman = Watchman(training.plan.learning_rate)
+    bar = _bar(n_epochs) if verbose else None
+    try:
+        with bar or nullcontext(), training.threads(), Aside(course.give_up) as aside:
+            for number in range(1, n_epochs + 1):
+                aside.run(course.epoch)
+                record = course.records[-1]
+                watchman.look(record)
+                stop = watch(record, training.factors)
+                if patience is not None:
+                    best = _better(best, course.records[:], metric, training)
+                    stop = stop or number - best[2] >= patience
+                if bar:
+                    names = [name for name in ("loss", metric) if name]
+                    bar.set_postfix({name: f"{record[name]:.4f}" for name in names})
+                    bar.update()
+                if stop:
+                    break
+    except KeyboardInterrupt as error:
+        if best is None and (patience is not None or not course.whole):
+            raise
+        interrupt = error
+    if best is not None:
+        return Outcome(*best, interrupt)
+    if metric is not None:  # of an epoch that Ctrl-C left unwatched
+        course.records[-1].setdefault(metric, math.nan)
+    try:
+        factors = training.hand_over()
+    except KeyboardInterrupt as error:
+        if interrupt is not None:
+            raise
+        factors, interrupt = training.hand_over(), error
+    return Outcome(factors, course.records, len(course.records), interrupt)
+
+
+def _better(
+    best: tuple[Any, list[Record], int] | None,
+    records: list[Record],
+    metric: Any,
+    training: Trainable,
+) -> tuple[Any, list[Record], int]:
+    """Return a copy of the factors, the records and the epoch, if it is the best one so far."""
+    quality = records[-1][metric]
+    if best is None or quality > records[best[2] - 1][metric]:
+        copies = [each.copy() for each in training.factors]
+        factors = Factors(*copies) if isinstance(training.factors, Factors) else tuple(copies)
+        return factors, records, len(records)
+    return best[0], records, best[2]
+
+
+def _bar(n_epochs: int) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(total=n_epochs, desc="training", unit="epoch")
+
+
+def _check_finite(loss: float, training: Trainable, number: int) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = [float(np.sum(each)) for each in training.factors]  # losses are of before the steps
+    if not all(map(math.isfinite, [loss, *sums])):
+        raise FloatingPointError(
+            f"training diverged in epoch {number}: the loss or a factor is not finite; try a "
+            f"learning_rate below {training.plan.learning_rate:g}, or more L2"
+        )
