@@ -30,6 +30,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if not config.getoption("--benchmark"):
         return
+    if getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError("--benchmark times one thing after the other: leave -n away")
     if not config.pluginmanager.hasplugin("benchmark"):
         raise pytest.UsageError(
             "--benchmark needs pytest-benchmark: pip install 'tripletrec[test]'"
