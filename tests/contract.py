@@ -119,8 +119,10 @@ def assert_same(model, other):
 def run_python(code, *arguments, timeout=300):
     """Run code in a new process that can import what this one can; return what it printed."""
     folders = os.pathsep.join([os.getcwd(), os.path.dirname(__file__), *filter(None, sys.path)])
+    # Whoever is started in the background by a shell script ignores Ctrl-C, and so do his children.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, "-c", heed + code, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -1,6 +1,7 @@
 """The trainer: what an epoch visits and draws, and what is left when training is stopped."""
 
 import _thread
+import signal
 import sys
 
 import hypothesis
@@ -504,6 +505,15 @@ def test_ctrl_c_before_the_end_of_the_first_epoch(fitted, split, monkeypatch):
     assert learnt(model) == before
 
 
+@pytest.fixture
+def heeds_ctrl_c():
+    """As in a shell: what a script starts in the background ignores Ctrl-C."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("validated", [False, True])
 def test_ctrl_c_within_an_epoch(validated, n_jobs, split, monkeypatch):
