@@ -14,6 +14,14 @@ hypothesis.settings.register_profile("tripletrec", deadline=None)
 hypothesis.settings.load_profile("tripletrec")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def threads_on_small_data():
+    """Small data would be left to one thread, and nothing would be seen of what several do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tripletrec.trainer._LEAST_ROUND", 0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def small():
     """Interactions that a few epochs can learn from; never modified."""

@@ -577,7 +577,9 @@ def test_real_signals():
     code = """
 import os, signal, threading, time
 import contract, tripletrec as tr
+from tripletrec import trainer
 
+trainer._LEAST_ROUND = 0  # use all threads
 data = contract.interactions(40, 300, 2500)
 for n_jobs, delay in ((1, 0.05), (2, 0.05), (2, 0.0713), (1, 0.0317)):
     started = threading.Event()
@@ -607,8 +609,10 @@ def test_a_second_signal_gives_the_epoch_up():
     code = """
 import os, signal, threading, time
 import contract, tripletrec as tr
+from tripletrec import trainer
 from tripletrec.trainer import Training
 
+trainer._LEAST_ROUND = 0  # use all threads
 data = contract.interactions(40, 300, 2500)
 model = tr.MatrixFactorization(n_factors=6, n_epochs=10**6, n_jobs=2).fit(data, callbacks=lambda *_: True)
 before = contract.digest(model)
@@ -632,6 +636,19 @@ for each in threading.enumerate():
 """
     lines = run_python(code).split()
     assert lines[0] == "True" and "True" not in lines[1:]
+
+
+def test_rounds_too_short_to_share_are_run_by_one_thread(blocks, monkeypatch):
+    seen = []
+    spread = trainer.Team.spread
+    monkeypatch.setattr(
+        trainer.Team, "spread", lambda self, *a: (seen.append(self.n_jobs), spread(self, *a))
+    )
+    shared = make(n_jobs=3).fit(blocks)
+    monkeypatch.setattr(trainer, "_LEAST_ROUND", 10**6)
+    alone = make(n_jobs=3).fit(blocks)
+    assert set(seen) == {3, 1}
+    assert_same(shared, alone)
 
 
 def test_no_thread_outlives_a_fit(blocks):

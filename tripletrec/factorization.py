@@ -123,7 +123,8 @@ class MatrixFactorization(Recommender):
         A column of `tripletrec.evaluate`, such as "ndcg@10". Training positives are left out of
         the ranking.
     n_jobs : int or None, default None
-        Threads. None: as many as pay, -1: all cores. Never changes a result.
+        At most so many threads; data whose rounds are over in a millisecond get one. None: as many
+        as pay, -1: all cores. Never changes a result.
     random_state : int, RandomState, Generator or None, default 0
         Where all randomness comes from; None: another one in every fit.
     verbose : int, default 0

@@ -34,6 +34,7 @@ _FILTER_WORDS = 2**14  # of known pairs, while the negatives of a stratum are dr
 _AT_ONCE = 2**15  # triplets drawn before they are learnt from, as many as a core's cache keeps
 _TABLES = ("_users", "_items", "_biases")
 _ROWS_AT_ONCE = 2**12
+_LEAST_ROUND = 2**14  # triplets of a round that are worth waking another thread for
 _CACHE_BYTES = 4 * 2**20  # tables beyond this are prefetched; changes the speed only
 
 Float32 = NDArray[np.float32]
@@ -94,7 +95,7 @@ class Training:
     given : Interactions or None
         Negatives handed in by the user, of the same shape; not with a sampler of hard negatives.
     n_jobs : int
-        Threads, >= 1.
+        At most so many threads, >= 1.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class Training:
     ) -> None:
         self.plan = plan
         self.given_up = False  # to be set from another thread
-        self._team, self._local = Team(n_jobs), threading.local()
+        self._local = threading.local()
         self._known = (_read_only(interactions.indptr), _read_only(interactions.indices))
         self._weights = _read_only(np.empty(0, np.float32) if weights is None else weights)
         self._given_negatives = given is not None
@@ -118,6 +119,9 @@ class Training:
         self._n_candidates = plan.sampler.n_candidates if plan.sampler.rule else 1
         self._make_tables(interactions)
         self._make_schedule(interactions)
+        n_triplets = interactions.nnz * plan.n_negatives
+        shared = n_triplets >= _LEAST_ROUND * self.schedule.n_rounds
+        self._team = Team(n_jobs if shared else 1)
 
     def _make_tables(self, data: Interactions) -> None:
         plan, optimizer = self.plan, self.plan.optimizer
