@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 import tripletrec as tr
+from contract import run_python
 from tripletrec import losses, optimizers, sampling
 from tripletrec.neural import (
     Dense,
@@ -348,3 +349,22 @@ def test_hard_candidates_equal_a_loop(below):
         else:
             best = min(there, key=lambda c: scores[row, c])
         assert chosen[row] == candidates[row, best]
+
+
+def test_a_blas_that_is_loaded_during_a_fit_is_limited_too():
+    """And given back: the layers bring SciPy's, which others may be the first to keep from its threads."""
+    code = """
+import numpy
+from threadpoolctl import threadpool_info
+from tripletrec._blas import one_blas_thread
+
+def threads():
+    return {each["filepath"]: each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+former = threads()
+with one_blas_thread():
+    import tripletrec.neural.stack
+    assert set(threads().values()) <= {1}
+assert former.items() <= threads().items()
+"""
+    run_python(code)

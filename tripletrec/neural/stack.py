@@ -16,8 +16,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401 - loaded before a fit limits the threads of BLAS
+import scipy.linalg.cython_blas  # noqa: F401 - whose products `multiply` calls
 
+from tripletrec._blas import limit_newly_loaded
 from tripletrec._jit import blas_product, fingerprint, kernel, multiply, part
 from tripletrec.neural.layers import (
     Array,
@@ -31,6 +32,8 @@ from tripletrec.neural.layers import (
 )
 
 __all__ = ["Stack"]
+
+limit_newly_loaded()  # SciPy brings a BLAS of its own, perhaps while other models are trained
 
 _DENSE, _PASS, _NORMALIZE, _SOFTMAX = range(4)
 _SMALLEST = 1e-12  # squared length of a row that has a direction, as in `scale_rows`
