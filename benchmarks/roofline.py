@@ -21,6 +21,9 @@ The roof is the larger of bytes / bandwidth (the best of the three loops, arrays
 and flops / peak; the share reached is roof / time of the training loop alone, which is called with all
 negatives drawn. What preparing and drawing cost besides is printed as well. Seconds are those of the
 thread on a core, so that waiting for a busy core does not count.
+
+After SGD, in the same repetitions, come the other optimizers: Adagrad reads and writes one number more for
+each factor, Adam two, and both take a root and divide. `scaling.py --optimizer` has tables beyond the caches.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -36,11 +39,12 @@ import numpy as np
 
 import tripletrec as tr
 from machine import cache_bytes, describe, load
-from peer_tables import markdown, spread
+from peer_tables import markdown, ratio, spread
 from stages import Fit
 from tripletrec._jit import kernel
 
 RESULTS = Path(__file__).parent / "results"
+OPTIMIZERS = ("sgd", "adagrad", "adam")
 MOST_BYTES = 2**30  # of the arrays beyond the caches, all three together
 
 
@@ -103,46 +107,62 @@ def counted(n_factors: int) -> tuple[int, int]:
     return 24 * n_factors + 28, 20 * n_factors + 40
 
 
-def measure(options: argparse.Namespace) -> tuple[dict[str, dict[str, list[float]]], Fit]:
+def measure(options: argparse.Namespace) -> tuple[dict[str, dict[str, list[float]]], list[Fit]]:
     """Return samples of all rates and of the stages, taken in turn, and what was trained."""
-    fit = Fit(tr.datasets.fetch_movielens_100k().train, options.factors)
+    data = tr.datasets.fetch_movielens_100k().train
+    fits = [Fit(data, options.factors, optimizer) for optimizer in OPTIMIZERS]
     caches = cache_bytes()
     far = 4 * max(caches.values(), default=2**25)
     sizes = {
         "beyond the caches": min(far, MOST_BYTES),
-        "size of the tables": fit.table_bytes,
+        "size of the tables": fits[0].table_bytes,
         "first cache": caches.get(1, 32 * 1024) // 2,
     }
-    found: dict[str, dict[str, list[float]]] = {where: {} for where in (*sizes, "peak", "ns")}
+    groups = (*sizes, "peak", *OPTIMIZERS)
+    found: dict[str, dict[str, list[float]]] = {where: {} for where in groups}
     for repeat in range(options.repeats + 1):
         taken = {(where, name): rate(each, per_element, size, options.seconds)
                  for where, size in sizes.items() for name, (each, per_element) in LOOPS.items()}  # fmt: skip
         taken["peak", "fma"] = rate(horner, 32, sizes["first cache"], options.seconds)
-        epochs = [fit.epoch() for _ in range(options.epochs)]
-        for stage in epochs[0]:
-            taken["ns", stage] = statistics.median(each[stage] for each in epochs)
+        for optimizer, fit in zip(OPTIMIZERS, fits, strict=True):
+            epochs = [fit.epoch() for _ in range(options.epochs)]
+            for stage in epochs[0]:
+                taken[optimizer, stage] = statistics.median(each[stage] for each in epochs)
         if repeat:  # the first one compiled
             for (where, name), value in taken.items():
                 found[where].setdefault(name, []).append(value)
-    return found, fit
+    return found, fits
+
+
+def optimizer_rows(
+    found: dict[str, dict[str, list[float]]], fits: list[Fit]
+) -> Iterator[list[str]]:
+    """Yield a row for each optimizer: what it keeps, and nanoseconds beside those of SGD."""
+    for optimizer, fit in zip(OPTIMIZERS, fits, strict=True):
+        mine, sgd = found[optimizer], found["sgd"]
+        against = ["", ""]
+        if optimizer != "sgd":
+            against = [ratio(mine[stage], sgd[stage], 2) for stage in ("update", "whole")]
+        times = (spread(mine[stage], 1) for stage in ("update", "whole"))
+        yield [optimizer, f"{fit.state_bytes / 1024:,.0f}", *times, *against]
 
 
 def report(options: argparse.Namespace) -> list[str]:
     """Return the tables."""
     started = load()
-    found, fit = measure(options)
+    found, fits = measure(options)
     n_bytes, n_flops = counted(options.factors)
-    places = [where for where in found if where not in ("peak", "ns")]
+    places = [where for where in found if where not in ("peak", *OPTIMIZERS)]
     rows = [[where, *(spread(found[where][name], 1) for name in LOOPS)] for where in places]
     best = [max(each) for each in zip(*found["size of the tables"].values(), strict=True)]
     moving = [n_bytes / each for each in best]
     computing = [n_flops / each for each in found["peak"]["fma"]]
     roof = [max(pair) for pair in zip(moving, computing, strict=True)]
-    share = [100 * a / b for a, b in zip(roof, found["ns"]["update"], strict=True)]
-    stages = found["ns"]
+    share = [100 * a / b for a, b in zip(roof, found["sgd"]["update"], strict=True)]
+    stages = found["sgd"]
     return [
         f"## Roofline: bpr, SGD, {options.factors} factors, MovieLens-100K, 1 thread", "",
-        f"Tables of factors: {fit.table_bytes / 1024:,.0f} KiB.", "",
+        f"Tables of factors: {fits[0].table_bytes / 1024:,.0f} KiB.", "",
         *markdown(["GB/s, arrays", *LOOPS], rows), "",
         f"Peak of fused multiply-adds: {spread(found['peak']['fma'], 1)} Gflop/s.", "",
         *markdown(
@@ -153,6 +173,10 @@ def report(options: argparse.Namespace) -> list[str]:
         *markdown(["ns per triplet, measured", *stages], [["", *(spread(v, 1) for v in stages.values())]]),
         "", f"The training loop alone reaches {spread(share, 0)} % of the roof "
         f"({'bytes' if statistics.median(moving) >= statistics.median(computing) else 'flops'}).", "",
+        *markdown(
+            ["optimizer", "keeps, KiB", "ns per triplet, update", "whole", "times SGD, update", "whole"],
+            optimizer_rows(found, fits),
+        ), "",
         *describe(), f"Load average before the first run: {started}; {options.repeats} repetitions.",
     ]  # fmt: skip
 

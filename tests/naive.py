@@ -1,5 +1,6 @@
 """Slow, obvious twins of the kernels: what the tests compare with."""
 
+import itertools
 import math
 
 import numpy as np
@@ -91,41 +92,58 @@ class Row:
             self.w -= rate * self.m / (np.sqrt(self.v) + 1e-7)
 
 
+def coefficients(scorer, a, b):
+    """p, q, r of the gradients p b - q a by user row a and p a - r b by item row b, and the score."""
+    if scorer == "dot":
+        return 1.0, 0.0, 0.0, a @ b
+    norms = np.linalg.norm(a) * np.linalg.norm(b)
+    s = a @ b / norms
+    return 1 / norms, s / (a @ a), s / (b @ b), s
+
+
 def learn(
-    triplets, weights, U, V, b, loss, scorer, optimizer, learning_rate, l2, item_bias, rule=""
-):
+    triplets, weights, U, V, b, loss, scorer, optimizer, learning_rate, l2, item_bias, rule="",
+    groups=None,
+):  # fmt: skip
     """Visit triplets (u, i, j) in order; return new U, V, b and the sum of weighted losses.
 
     With a `rule` for hard negatives: (u, i, candidates ...), and None where two scores that are
-    compared are so near that rounding may tell which is higher.
+    compared are so near that rounding may tell which is higher. Triplets of one of the `groups`, a number
+    for each, default: all of their own, see the same parameters in all but the rows that they add up.
     """
     users = [Row(row, optimizer, learning_rate) for row in U]
     items = [Row(row, optimizer, learning_rate) for row in V]
     biases = [Row([x], optimizer, learning_rate) for x in b]
     total = 0.0
-    for (u, i, *drawn), weight in zip(triplets, weights, strict=True):
-        j = drawn[0]
-        if rule:
-            scores = {
-                item: score_and_gradients(scorer, users[u].w, items[item].w)[0] + biases[item].w[0]
-                for item in {i, *drawn}
-            }
-            if np.diff(sorted(scores.values())).min(initial=1.0) < 1e-3:
-                return None
-            j = hard_negative(drawn, i, scores, rule)
-        if j < 0 or i == j:
-            continue
-        a, p, q = users[u].w.copy(), items[i].w.copy(), items[j].w.copy()
-        s_i, dp_u, dp_i = score_and_gradients(scorer, a, p)
-        s_j, dq_u, dq_j = score_and_gradients(scorer, a, q)
-        value, slope = LOSSES[loss](s_i + biases[i].w[0] - s_j - biases[j].w[0])
-        total += weight * value
-        users[u].update(weight * (slope * (dp_u - dq_u) + l2[0] * a))
-        items[i].update(weight * (slope * dp_i + l2[1] * p))
-        items[j].update(weight * (-slope * dq_j + l2[2] * q))
-        if item_bias:
-            biases[i].update(weight * (slope + l2[3] * biases[i].w))
-            biases[j].update(weight * (-slope + l2[3] * biases[j].w))
+    groups = range(len(triplets)) if groups is None else groups
+    for _, members in itertools.groupby(range(len(triplets)), lambda t: groups[t]):
+        ready = []
+        for t in members:
+            (u, i, *drawn), weight = triplets[t], weights[t]
+            j = drawn[0]
+            if rule:
+                scores = {
+                    item: coefficients(scorer, users[u].w, items[item].w)[3] + biases[item].w[0]
+                    for item in {i, *drawn}
+                }
+                if np.diff(sorted(scores.values())).min(initial=1.0) < 1e-3:
+                    return None
+                j = hard_negative(drawn, i, scores, rule)
+            if j < 0 or i == j:
+                continue
+            p_i, q_ui, r_i, s_i = coefficients(scorer, users[u].w, items[i].w)
+            p_j, q_uj, r_j, s_j = coefficients(scorer, users[u].w, items[j].w)
+            value, slope = LOSSES[loss](s_i + biases[i].w[0] - s_j - biases[j].w[0])
+            total += weight * value
+            ready.append((u, i, j, weight, slope, (p_i, p_j, q_ui - q_uj, r_i, r_j)))
+        for u, i, j, weight, slope, (p_i, p_j, q_u, r_i, r_j) in ready:
+            a, p, q = users[u].w.copy(), items[i].w.copy(), items[j].w.copy()
+            users[u].update(weight * (slope * (p_i * p - p_j * q - q_u * a) + l2[0] * a))
+            items[i].update(weight * (slope * (p_i * a - r_i * p) + l2[1] * p))
+            items[j].update(weight * (-slope * (p_j * a - r_j * q) + l2[2] * q))
+            if item_bias:
+                biases[i].update(weight * (slope + l2[3] * biases[i].w))
+                biases[j].update(weight * (-slope + l2[3] * biases[j].w))
     return (
         *(np.array([row.w for row in rows]) for rows in (users, items)),
         np.array([row.w[0] for row in biases]),

@@ -19,7 +19,9 @@ def build(rule, scorer):
 
     @kernel
     def chosen(negatives, number, n_candidates, users, positives, t, U, V, b):
-        return choose(negatives, number, n_candidates, users, positives, t, U, V, b, score, WIDTH)
+        return choose(
+            negatives, number, n_candidates, users, positives, t, U, V, b, score, WIDTH, 2 * WIDTH
+        )  # fmt: skip
 
     return chosen
 
@@ -36,13 +38,15 @@ def choose(rule, candidates, positive, scores, scorer="dot", compiled=True):
         V[:, 0, 1] = 0.5 * half
     else:  # rows of length 5 at an angle with this cosine; a cosine must not depend on the length
         V[:, 0, 1], V[:, 0, 2] = 5 * half, 5 * np.sqrt(1 - half**2)
-    b = half.reshape(-1, 1, 1)
+    b = np.zeros((len(scores), 2), np.float32)
+    b[:, 0] = half
     # The second number of three, of the second triplet: the others must not be looked at.
     negatives = np.array([*[7] * len(candidates), *candidates, *[7] * len(candidates)], np.int32)
     users, positives = np.array([7, 0], np.int32), np.array([7, positive], np.int32)
+    tables = [table.reshape(-1) for table in (U, V, b)]
     function = KERNELS[rule, scorer]
     function = function if compiled else getattr(function, "py_func", function)
-    return function(negatives, 1, len(candidates), users, positives, 1, U, V, b)
+    return function(negatives, 1, len(candidates), users, positives, 1, *tables)
 
 
 @pytest.mark.parametrize("compiled", [True, False])

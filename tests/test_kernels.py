@@ -8,7 +8,7 @@ import pytest
 import naive
 from tripletrec import losses, optimizers, scorers
 from tripletrec.choosing import CHOICES
-from tripletrec.kernels import build_epoch
+from tripletrec.kernels import GROUP, build_epoch, group_scratch
 from tripletrec.trainer import _table
 
 COMBINATIONS = list(itertools.product(losses.LOSSES, scorers.SCORERS, optimizers.OPTIMIZERS))
@@ -32,6 +32,7 @@ def start(rng):
 
 def run(
     names, rows, weights, factors, *, item_bias=True, weighted=True, compiled=True, rate=0.1, rule="",
+    group=GROUP,
 ):  # fmt: skip
     """Learn from `rows` of users, positives and negatives; with a `rule`: several candidates each."""
     loss, scorer, optimizer = (
@@ -49,8 +50,8 @@ def run(
     clocks = [np.tile(np.float32(optimizer.clocks), (len(table), 1)) for table in tables]
     epoch = build_epoch(
         loss.value, loss.slope, scorer.score, scorer.coefficients, scorer.gradient,
-        optimizer.step, optimizer.update, WIDTH, False, scorer.linear, CHOICES[rule],
-        rows.shape[1] - 2,
+        optimizer.step, optimizer.update, WIDTH, False, len(optimizer.memories), scorer.linear,
+        CHOICES[rule], rows.shape[1] - 2,
     )  # fmt: skip
     epoch = epoch if compiled else getattr(epoch, "py_func", epoch)
     columns = [np.ascontiguousarray(x) for x in (rows[:, 0], rows[:, 1], rows[:, 2:].ravel())]
@@ -58,9 +59,10 @@ def run(
     totals = np.zeros((2, 4))
     epoch(
         0, 2, bounds, (*columns, weights if weighted else np.empty(0, np.float32)), 0, 1,
-        tables[0], clocks[0], tables[1], clocks[1], biases, item_bias, np.float32(rate),
+        group, tables[0].reshape(-1), clocks[0], tables[1].reshape(-1), clocks[1],
+        biases.reshape(-1), item_bias, np.float32(rate),
         tuple(map(np.float32, L2)), tuple(map(np.float32, loss.parameters)),
-        tuple(map(np.float32, optimizer.parameters)), np.empty((2, len(rows)), np.float32), totals,
+        tuple(map(np.float32, optimizer.parameters)), *group_scratch(WIDTH), totals,
     )  # fmt: skip
     if np.isfinite(totals).all():
         assert not tables[0][:, 0, N_FACTORS:].any()  # the padding stays zero
@@ -68,13 +70,23 @@ def run(
     return tables[0][:, 0, :N_FACTORS], tables[1][:, 0, :N_FACTORS], biases[:, 0, 0], totals.sum(0)
 
 
+def groups_of(n, group):
+    """The group of each triplet: they do not reach from one of the two strata into the other."""
+    edge = n // 3
+    return [("first", t // group) if t < edge else ((t - edge) // group,) for t in range(n)]
+
+
+@pytest.mark.parametrize("group", [1, 3, GROUP])
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
-def test_equals_naive_twin(names):
+def test_equals_naive_twin(names, group):
     rng = np.random.default_rng()
     rows, weights = triplets(rng)
     factors = start(rng)
-    *got, totals = run(names, rows, weights, factors)
-    *expected, loss = naive.learn(rows, weights, *factors, *names, 0.1, L2, True)
+    *got, totals = run(names, rows, weights, factors, group=group)
+    groups = groups_of(len(rows), group)
+    *expected, loss = naive.learn(
+        rows, weights, *factors, *names, 0.1, L2, True, groups=groups
+    )  # fmt: skip
     for ours, theirs in zip(got, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
     assert totals[0] == pytest.approx(loss, rel=1e-3)
@@ -92,7 +104,8 @@ def test_hard_negatives_equal_the_naive_twin(rule, names):
         # Candidates may be missing, be the positive, and be there twice.
         rows = np.column_stack([rows, rng.integers(-1, N_ITEMS, (len(rows), 2))]).astype(np.int32)
         factors = start(rng)
-        expected = naive.learn(rows, weights, *factors, *names, 0.1, L2, True, rule)
+        groups = groups_of(len(rows), GROUP)
+        expected = naive.learn(rows, weights, *factors, *names, 0.1, L2, True, rule, groups)
     for compiled in (True, False):
         *got, totals = run(names, rows, weights, factors, rule=rule, compiled=compiled)
         for ours, theirs in zip(got, expected[:3], strict=True):
@@ -130,7 +143,10 @@ def test_without_item_bias_biases_stay():
     factors = start(rng)
     got = run(("bpr", "dot", "adagrad"), rows, weights, factors, item_bias=False)
     np.testing.assert_array_equal(got[2], factors[2])
-    expected = naive.learn(rows, weights, *factors, "bpr", "dot", "adagrad", 0.1, L2, False)
+    expected = naive.learn(
+        rows, weights, *factors, "bpr", "dot", "adagrad", 0.1, L2, False,
+        groups=groups_of(len(rows), GROUP),
+    )  # fmt: skip
     np.testing.assert_allclose(got[0], expected[0], rtol=2e-3, atol=2e-4)
 
 

@@ -170,8 +170,7 @@ def test_a_stack_forgets_rows_without_gradient():
     stack.run(moved)
     moved[: len(kept)] = moved[kept]
     stack.keep(kept)
-    into = np.empty((len(kept), 4))
-    stack.run_back(gradient[kept].ravel(), into)
+    into = stack.run_back(gradient[kept])
     np.testing.assert_allclose(into, everything[kept], atol=1e-12)
     np.testing.assert_allclose(stack.flat_gradient, parameters, atol=1e-12)
 
@@ -287,8 +286,8 @@ def test_rows_move_as_a_naive_twin(name):
         for row in set(rows.tolist()):
             rate = optimizer.step(clocks, row, np.float32(0.1), parameters)
             for k in range(3):
-                g = gradient[row, k] + 0.01 * twin[row, 0, k]
-                optimizer.update(twin, row, k, g, rate, parameters)
+                at, l2 = row * twin[0].size + k, np.float32(0.01)
+                optimizer.update(twin.reshape(-1), at, 3, gradient[row, k], l2, rate, parameters)
         moving.update([gradient], [rows])
         assert not gradient.any()
         np.testing.assert_allclose(table, twin[:, 0], rtol=1e-5, atol=1e-6)

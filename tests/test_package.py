@@ -113,7 +113,7 @@ def test_all_functions_are_annotated_but_those_that_numba_types(trees):
     """Of a part or a kernel the types are those of its arguments."""
     for where, node in nodes(trees, ast.FunctionDef):
         decorators = {ast.unparse(each).split("(")[0] for each in node.decorator_list}
-        if where.startswith("_jit:") or decorators & {"part", "kernel"}:
+        if where.startswith("_jit:") or decorators & {"part", "kernel", "kernel_apart"}:
             continue
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         named = [each for each in arguments if each.arg not in ("self", "cls")]

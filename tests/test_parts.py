@@ -97,13 +97,22 @@ def test_optimizer_equals_its_naive_twin(name, seed):
     twin = naive.Row(np.ones(3), name, 0.1)
     table = np.ones((1, 1 + len(optimizer.memories), 3))
     table[:, 1:] = np.reshape(optimizer.memories, (-1, 1))
-    clocks = np.array([optimizer.clocks])
+    clocks, size, l2 = np.array([optimizer.clocks]), np.float64(0.1), np.float64(0.03)
     for g in gradients:
-        twin.update(g)
-        rate = optimizer.step(clocks, 0, 0.1, optimizer.parameters)
+        twin.update(g + l2 * twin.w)
+        rate = optimizer.step(clocks, 0, size, optimizer.parameters)
         for k in range(3):
-            optimizer.update(table, 0, k, g[k], rate, optimizer.parameters)
+            optimizer.update(table.reshape(-1), k, 3, g[k], l2, rate, optimizer.parameters)
     np.testing.assert_allclose(table[0, 0], twin.w, rtol=1e-9)
+
+
+def test_clocks_of_adam_never_become_subnormal():
+    optimizer = optimizers.adam(beta2=0.99)
+    clocks, parameters = np.ones((1, 2), np.float32), tuple(map(np.float32, optimizer.parameters))
+    for _ in range(12_000):
+        rate = optimizer.step(clocks, 0, np.float32(0.1), parameters)
+        assert not ((clocks > 0) & (clocks < np.finfo(np.float32).tiny)).any()
+    assert not clocks.any() and rate == np.float32(0.1)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ class Visit:
         if given is not None:
             plan = plan._replace(sampler=sampling.explicit(plan.sampler.share or 0.5))
         self.training = Training(plan, data, weights, given, n_jobs)
-        self.rows, self.stratum, self.weights = [], [], []
+        self.rows, self.stratum, self.weights, self.groups = [], [], [], []
         self.start = [each.copy() for each in self.training.factors]
         self.training._epoch = self.note
         with self.training.threads():
@@ -64,18 +64,21 @@ class Visit:
         order = np.argsort(self.stratum, kind="stable")
         self.rows = np.array(self.rows)[order]
         self.stratum = np.array(self.stratum)[order]
+        self.groups = [self.groups[place] for place in order]
         self.weights = np.array(self.weights)[order] if weights is not None else None
 
-    def note(self, first, last, bounds, triplets, offset, n_negatives, *rest):
+    def note(self, first, last, bounds, triplets, offset, n_negatives, group, *rest):
         users, positives, negatives, weights = triplets
         m = self.training._n_candidates
         for s in range(first, last):
-            for t in range(bounds[s], bounds[s + 1]):
+            for start in range(bounds[s], bounds[s + 1], group):
                 for c in range(n_negatives):
-                    place = ((t - offset) * n_negatives + c) * m
-                    self.rows.append((users[t], positives[t], *negatives[place : place + m]))
-                    self.stratum.append(s)
-                    self.weights.append(weights[t] if len(weights) else 1.0)
+                    for t in range(start, min(start + group, bounds[s + 1])):
+                        place = ((t - offset) * n_negatives + c) * m
+                        self.rows.append((users[t], positives[t], *negatives[place : place + m]))
+                        self.stratum.append(s)
+                        self.groups.append((s, start, c))
+                        self.weights.append(weights[t] if len(weights) else 1.0)
 
     @property
     def pairs(self):
@@ -152,11 +155,11 @@ def test_uniform_draws_known_positives_too():
 
 
 def test_negatives_are_uniform_over_epochs():
-    """Blocks are fresh in every epoch, so that any item may be the negative of any positive."""
+    """Blocks are fresh in every other epoch, so that any item may be the negative of any positive."""
     data = interactions(12, 256, 600)
     counts = np.zeros(256)
     blocks = 0
-    for epoch in range(1, 31):
+    for epoch in range(1, 61, 2):
         visit = Visit(data, sampler="uniform", epoch=epoch, random_state=None)
         blocks = max(blocks, visit.training.schedule.n_item_blocks)
         counts += np.bincount(visit.rows[:, 2], minlength=256)
@@ -235,7 +238,7 @@ def test_an_epoch_equals_its_naive_twin(given, weighted, blocks):
     visit = Visit(blocks, weights=weights if weighted else None, given=negatives, **params)
     *expected, loss = naive.learn(
         visit.rows, visit.weights if weighted else np.ones(len(visit.rows)), *visit.start,
-        "bpr", "dot", "adagrad", 0.05, (0.02, 0.01, 0.03, 0.004), True,
+        "bpr", "dot", "adagrad", 0.05, (0.02, 0.01, 0.03, 0.004), True, groups=visit.groups,
     )  # fmt: skip
     model = make(n_epochs=1, **params)
     model.fit(blocks, negatives=negatives, sample_weight=weights if weighted else None)

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core.compiler import Compiler
 from numba.extending import (
     get_cython_function_address,
     intrinsic,
@@ -28,6 +29,7 @@ __all__ = [
     "blas_product",
     "fingerprint",
     "kernel",
+    "kernel_apart",
     "multiply",
     "part",
     "prefetch",
@@ -73,6 +75,14 @@ def part(function: F) -> F:
     return function
 
 
+class _Apart(Compiler):
+    """Numba's compiler, which is told that no two arrays handed in share memory."""
+
+    def define_pipelines(self) -> Any:
+        self.state.flags.noalias = True
+        return super().define_pipelines()
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a loop that calls parts; it releases the GIL and is cached on disk.
 
@@ -90,7 +100,31 @@ def kernel(function: Callable[..., Any]) -> Any:
     Dispatcher
         The compiled function; ``py_func`` is the original.
     """
-    compiled = njit(nogil=True, fastmath=FAST_MATH, error_model="numpy", _nrt=False)(function)
+    return _compile(function)
+
+
+def kernel_apart(function: Callable[..., Any]) -> Any:
+    """Compile as `kernel` does, with a promise: arrays it writes to share no memory with its others.
+
+    Its loops need not look whether they overlap.
+
+    Parameters
+    ----------
+    function : callable
+        Takes arrays and scalars only. It compiles at its first call.
+
+    Returns
+    -------
+    Dispatcher
+        The compiled function; ``py_func`` is the original.
+    """
+    return _compile(function, pipeline_class=_Apart)
+
+
+def _compile(function: Callable[..., Any], **options: Any) -> Any:
+    compiled = njit(
+        nogil=True, fastmath=FAST_MATH, error_model="numpy", _nrt=False, **options
+    )(function)  # fmt: skip
     try:
         compiled.enable_caching()
     except (AttributeError, RuntimeError):  # Numba switched off, or nowhere to write
@@ -152,8 +186,8 @@ def _use_whole_vectors():  # type: ignore[no-untyped-def]
     return lambda: _prefer_widest()
 
 
-def prefetch(array: Any, row: int) -> None:
-    """Ask the processor to load the start of ``array[row]``; never changes a result."""
+def prefetch(table: Any, row: int, n_bytes: int) -> None:
+    """Ask the processor to load a row of a flat table of such rows; never changes a result."""
 
 
 @intrinsic
@@ -173,10 +207,10 @@ def _prefetch_line(typing_context, address):  # type: ignore[no-untyped-def]
 
 
 @overload(prefetch)
-def _prefetch(array, row):  # type: ignore[no-untyped-def]
-    def implementation(array, row):  # type: ignore[no-untyped-def]
-        first = array.ctypes.data + row * array.strides[0]
-        for byte in range(0, array.strides[0], 64):
+def _prefetch(table, row, n_bytes):  # type: ignore[no-untyped-def]
+    def implementation(table, row, n_bytes):  # type: ignore[no-untyped-def]
+        first = table.ctypes.data + row * n_bytes
+        for byte in range(0, n_bytes, 64):
             _prefetch_line(first + byte)
 
     return implementation

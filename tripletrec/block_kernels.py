@@ -168,6 +168,7 @@ def build_block(
     update: Callable[..., None],
     cosine: bool,
     width: int,
+    n_memories: int,
 ) -> BlockKernels:
     """Return the kernels that learn from one block.
 
@@ -181,12 +182,16 @@ def build_block(
         Whether rows are scaled to length one first.
     width : int
         Factors of a row, padding included.
+    n_memories : int
+        Numbers that the optimizer keeps of each weight.
 
     Returns
     -------
     BlockKernels
     """
     stamp = fingerprint(spread_row, fold_row, step, update)
+    # Rows of tables as places in flat arrays.
+    size, bias_size = width * (1 + n_memories), 1 + n_memories
 
     @kernel
     def take_users(users, table, dropout, key, masks, units, lengths):
@@ -196,7 +201,7 @@ def build_block(
         for row in range(users.shape[0]):
             u = users[row]
             for k in range(width):
-                units[row, k] = table[u, 0, k]
+                units[row, k] = table[u * size + k]
             if dropout > 0.0:
                 for k in range(width):
                     mask = np.float32(0.0) if uniform(key, u * width + k) < dropout else kept
@@ -211,9 +216,9 @@ def build_block(
         for slot in range(first, last):
             i = slots[slot]
             for k in range(width):
-                units[slot, k] = table[i, 0, k]
+                units[slot, k] = table[i * size + k]
             lengths[slot] = _to_unit(units[slot], cosine)
-            biases[slot] = bias_table[i, 0, 0]
+            biases[slot] = bias_table[i * bias_size]
 
     @kernel
     def spread(first, last, n_rows, masked, scale, parameters, pairs, items, rows, peaks, masses):
@@ -287,7 +292,7 @@ def build_block(
         _ = stamp
         weights, bounds = pairs[2], pairs[6]
         for r in range(users.shape[0]):
-            u = np.uint64(users[r])
+            u = users[r]
             weight = np.float32(0.0)
             for p in range(bounds[r], bounds[r + 1]):
                 weight += weights[p]
@@ -295,10 +300,9 @@ def build_block(
             if dropout > 0.0:
                 for k in range(width):
                     gradients[r, k] *= masks[r, k]
-            own, decay = np.float32(step(clocks, u, rate, step_parameters)), weight * l2
+            own, l2_u = np.float32(step(clocks, u, rate, step_parameters)), weight * l2
             for k in range(width):
-                gradient = gradients[r, k] + decay * table[u, 0, k]
-                update(table, u, k, gradient, own, step_parameters)
+                update(table, u * size + k, width, gradients[r, k], l2_u, own, step_parameters)
 
     @kernel
     def learn_items(
@@ -311,7 +315,7 @@ def build_block(
         slots, units, lengths, biases, _1 = items
         _2, l2_positive, l2_negative, l2_bias = l2
         for slot in range(first, last):
-            i = np.uint64(slots[slot])
+            i = slots[slot]
             candidate = slot < n_candidates
             if not candidate:
                 for k in range(width):
@@ -325,17 +329,15 @@ def build_block(
                 for k in range(width):
                     gradients[slot, k] += slope * users[r, k]
             _through_norm(gradients[slot], units[slot], lengths[slot], cosine)
-            decay = weight * l2_positive + (l2_negative if candidate else np.float32(0.0))
+            l2_i = weight * l2_positive + (l2_negative if candidate else np.float32(0.0))
             own = np.float32(step(clocks, i, rate, step_parameters))
             for k in range(width):
-                gradient = gradients[slot, k] + decay * table[i, 0, k]
-                update(table, i, k, gradient, own, step_parameters)
-                units[slot, k] = table[i, 0, k]
+                update(table, i * size + k, width, gradients[slot, k], l2_i, own, step_parameters)
+                units[slot, k] = table[i * size + k]
             lengths[slot] = _to_unit(units[slot], cosine)
             if learn_bias:
-                decay = weight * l2_bias
-                by_bias = temperature * by_bias + decay * bias_table[i, 0, 0]
-                update(bias_table, i, 0, by_bias, own, step_parameters)
-                biases[slot] = bias_table[i, 0, 0]
+                at, by_bias = i * bias_size, np.float32(temperature * by_bias)
+                update(bias_table, at, 1, by_bias, weight * l2_bias, own, step_parameters)
+                biases[slot] = bias_table[at]
 
     return BlockKernels(take_users, take_items, spread, fold, learn_users, learn_items)

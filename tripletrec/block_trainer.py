@@ -142,8 +142,9 @@ class BlockTraining:
             for n in (data.n_users, data.n_items)
         )
         self._kernels = build_block(
-            loss.spread, loss.fold, optimizer.step, optimizer.update, plan.scorer is COSINE, width
-        )
+            loss.spread, loss.fold, optimizer.step, optimizer.update, plan.scorer is COSINE, width,
+            len(optimizer.memories),
+        )  # fmt: skip
 
     def _make_candidates(self, data: Interactions, n_negatives: int | None) -> None:
         self._n_items = data.n_items
@@ -238,9 +239,11 @@ class BlockTraining:
         )
 
     def _take_items(self, n_slots: int) -> None:
+        V, biases = self._items.reshape(-1), self._biases.reshape(-1)
+
         def task(c: int) -> None:
             a, b = c * self._piece, min((c + 1) * self._piece, n_slots)
-            self._kernels.take_items(a, b, self._items, self._biases, self._items_of_block)
+            self._kernels.take_items(a, b, V, biases, self._items_of_block)
 
         self._team.share(task, -(-n_slots // self._piece))
 
@@ -249,6 +252,7 @@ class BlockTraining:
         plan, loss, kernels = self.plan, self._loss, self._kernels
         pairs, items, pieces = self._pairs, self._items_of_block, self._pieces
         real, width_of_piece = np.float32, self._piece
+        U, V, biases = (each.reshape(-1) for each in (self._users, self._items, self._biases))
         n_candidates = self._draw(keys[0])
         n_slots = self._choose.collect(
             users, self._known, self._weights, self._slot_of, items[0], n_candidates, pairs
@@ -257,7 +261,7 @@ class BlockTraining:
             self._take_items(n_slots)
         n_rows, n_pieces = len(users), -(-n_candidates // width_of_piece)
         masks, units, lengths = self._users_of_block
-        kernels.take_users(users, self._users, self._dropout, keys[1], masks, units, lengths)
+        kernels.take_users(users, U, self._dropout, keys[1], masks, units, lengths)
         units, gradients = units[:n_rows], self._user_gradients[:n_rows]
         masked, parameters = plan.sampler.verified, loss.parameters
         with np.errstate(over="ignore"):  # of a step beyond float32 the error of training tells
@@ -283,7 +287,7 @@ class BlockTraining:
         if not math.isfinite(total):
             return math.nan
         kernels.learn_users(
-            users, self._users, self._clocks[0], step_size, l2[0], step_parameters, pairs,
+            users, U, self._clocks[0], step_size, l2[0], step_parameters, pairs,
             self._dropout, masks, units, lengths, gradients,
         )  # fmt: skip
 
@@ -297,7 +301,7 @@ class BlockTraining:
                 np.matmul(spread.T, scaled, out=by_items[a:end])
                 np.matmul(spread.T, share, out=by_biases[a:end])
             kernels.learn_items(
-                a, b, n_candidates, self._items, self._biases, self._clocks[1], plan.item_bias,
+                a, b, n_candidates, V, biases, self._clocks[1], plan.item_bias,
                 step_size, l2, real(self._temperature), step_parameters, pairs, items, units,
                 by_items, by_biases,
             )  # fmt: skip

@@ -18,14 +18,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tripletrec._jit import fingerprint, kernel, part, prefetch, use_whole_vectors
+from tripletrec._jit import fingerprint, kernel, kernel_apart, part, prefetch, use_whole_vectors
 from tripletrec._random import below, derive
 from tripletrec.choosing import only
 from tripletrec.sampling import contains, draw_again, draw_given, pair_bits, propose
 from tripletrec.schedule import partition
 
-__all__ = ["Preparation", "build_epoch", "build_preparation"]
+__all__ = ["GROUP", "Preparation", "build_epoch", "build_preparation", "group_scratch"]
 
+GROUP = 16  # at most so many triplets make a group: a vector of float32
 _AHEAD = 8  # triplets between the prefetch of a row and its use
 
 
@@ -188,6 +189,12 @@ def _note_pairs(pairs, users, positives, first, last):
     return n_bits
 
 
+def group_scratch(width: int) -> tuple[Any, Any, Any]:
+    """Return scratch: the rows of a group's triplets, numbers made of their products, gradients of one."""
+    lanes = [np.zeros(shape, np.float32) for shape in (GROUP, GROUP, GROUP, (5, GROUP), (8, GROUP))]
+    return np.zeros((3, GROUP), np.uint64), tuple(lanes), np.zeros((3, width), np.float32)
+
+
 @cache
 def build_epoch(
     value: Callable[..., Any],
@@ -199,6 +206,7 @@ def build_epoch(
     update: Callable[..., Any],
     width: int,
     far: bool,
+    n_memories: int,
     linear: bool = False,
     choose: Callable[..., Any] = only,
     n_candidates: int = 1,
@@ -217,6 +225,8 @@ def build_epoch(
         Factors of a row, padding included: known when compiled, so that the loops unroll.
     far : bool
         Whether rows lie beyond the processor's cache, so that they should be prefetched.
+    n_memories : int
+        Numbers that the optimizer keeps of each weight.
     linear : bool, default False
         Whether a score is linear in the item, so that one product gives the difference of two.
     choose : callable, default `tripletrec.choosing.only`
@@ -230,89 +240,139 @@ def build_epoch(
     """
     stamp = fingerprint(value, slope, score, coefficients, gradient, step, update, choose)
     index = np.uint64  # signed indices would be checked for "from the end"
+    # Rows are places in flat tables of a width known here: the compiler sees what cannot overlap.
+    row_size, bias_size = index(width * (1 + n_memories)), index(1 + n_memories)
+    row_bytes = 4 * width * (1 + n_memories)
 
-    @kernel
+    @kernel_apart
     def epoch(
-        first, last, bounds, triplets, offset, n_negatives, user_table, user_clocks, item_table,
-        item_clocks, bias_table, learn_bias, rate, l2, loss_parameters, step_parameters, noted,
-        totals,
+        first, last, bounds, triplets, offset, n_negatives, group, user_table, user_clocks,
+        item_table, item_clocks, bias_table, learn_bias, rate, l2, loss_parameters, step_parameters,
+        rows, lanes, steps, totals,
     ):  # fmt: skip
         """Learn from strata first ... last - 1; note loss, right order, weight, triplets in `totals`.
 
-        `noted` is scratch for two numbers of each triplet of a stratum.
+        `rows`, `lanes` and `steps` are scratch, see `group_scratch`.
         """
         _ = stamp
         use_whole_vectors()
         real = user_table.dtype.type  # float64 in a loop over factors would halve the speed
+        one, all_factors = index(1), index(width)
         users, positives, negatives, weights = triplets
         U, V, b = user_table, item_table, bias_table
+        differences, masses, slopes, products, factors = lanes
         l2_user, l2_positive, l2_negative, l2_bias = l2
         for s in range(first, last):
-            count = 0
-            for t in range(bounds[s], bounds[s + 1]):
-                if far:
-                    ahead = min(t + _AHEAD, bounds[last] - 1)
-                    prefetch(U, users[ahead])
-                    prefetch(V, positives[ahead])
-                    prefetch(V, max(0, negatives[(ahead - offset) * n_negatives * n_candidates]))
-                for c in range(n_negatives):
-                    drawn = choose(
-                        negatives, (t - offset) * n_negatives + c, n_candidates, users, positives,
-                        t, U, V, b, score, width,
-                    )  # fmt: skip
-                    # No negative: the user likes all there is. The positive itself (an unverified
-                    # sampler may draw it): x is 0 whatever the parameters are, no gradient.
-                    if drawn < 0 or drawn == positives[t]:
-                        continue
-                    u, i, j = index(users[t]), index(positives[t]), index(drawn)
-                    ui, uj, uu, ii, jj = real(0), real(0), real(0), real(0), real(0)
-                    if linear:
-                        for k in range(width):
-                            ui += U[u, 0, k] * (V[i, 0, k] - V[j, 0, k])
-                        x = real(ui + b[i, 0, 0] - b[j, 0, 0])
-                    else:
-                        for k in range(width):
-                            a, p, q = U[u, 0, k], V[i, 0, k], V[j, 0, k]
-                            ui += a * p
-                            uj += a * q
-                            uu += a * a
-                            ii += p * p
-                            jj += q * q
-                        x = real(score(ui, uu, ii) - score(uj, uu, jj) + b[i, 0, 0] - b[j, 0, 0])
-                    weight = weights[t] if weights.shape[0] > 0 else real(1)
-                    noted[0, count], noted[1, count] = x, weight
-                    count += 1
-                    g = real(weight * slope(x, loss_parameters))
-                    rate_u = real(step(user_clocks, u, rate, step_parameters))
-                    rate_i = real(step(item_clocks, i, rate, step_parameters))
-                    rate_j = real(step(item_clocks, j, rate, step_parameters))
-                    # A triplet of weight 2 counts as two of them, so its L2 does as well.
-                    l2_u, l2_i, l2_j = weight * l2_user, weight * l2_positive, weight * l2_negative
-                    if learn_bias:
-                        bi, bj, l2_b = b[i, 0, 0], b[j, 0, 0], weight * l2_bias
-                        update(b, i, 0, g + l2_b * bi, rate_i, step_parameters)
-                        update(b, j, 0, l2_b * bj - g, rate_j, step_parameters)
-                    p_ui, q_ui = coefficients(ui, uu, ii)
-                    p_uj, q_uj = coefficients(uj, uu, jj)
-                    p_iu, q_iu = coefficients(ui, ii, uu)
-                    p_ju, q_ju = coefficients(uj, jj, uu)
-                    p_ui, q_ui, p_uj, q_uj = real(p_ui), real(q_ui), real(p_uj), real(q_uj)
-                    p_iu, q_iu, p_ju, q_ju = real(p_iu), real(q_iu), real(p_ju), real(q_ju)
-                    for k in range(width):
-                        a, p, q = U[u, 0, k], V[i, 0, k], V[j, 0, k]
-                        du = g * (gradient(p_ui, q_ui, a, p) - gradient(p_uj, q_uj, a, q))
-                        di = g * gradient(p_iu, q_iu, p, a)
-                        dj = -g * gradient(p_ju, q_ju, q, a)
-                        update(U, u, k, du + l2_u * a, rate_u, step_parameters)
-                        update(V, i, k, di + l2_i * p, rate_i, step_parameters)
-                        update(V, j, k, dj + l2_j * q, rate_j, step_parameters)
-            # Afterwards, because a loop over all of them takes eight or sixteen at once.
-            loss, right, mass = 0.0, 0.0, 0.0
-            for n in range(count):
-                x, weight = noted[0, n], noted[1, n]
-                loss += weight * value(x, loss_parameters)
-                right += weight * (real(1) if x > 0 else real(0.5) if x == 0 else real(0))
-                mass += weight
+            loss, right, mass, count = 0.0, 0.0, 0.0, 0
+            end = index(bounds[s + 1])
+            for start in range(index(bounds[s]), end, index(group)):
+                for c in range(index(n_negatives)):
+                    # Which triplets, and the products of their rows.
+                    n = index(0)
+                    for t in range(start, min(start + index(group), end)):
+                        if far:
+                            ahead = min(t + index(_AHEAD), index(bounds[last] - 1))
+                            place = (ahead - index(offset)) * index(n_negatives) + c
+                            prefetch(U, users[ahead], row_bytes)
+                            prefetch(V, positives[ahead], row_bytes)
+                            prefetch(V, max(0, negatives[place * index(n_candidates)]), row_bytes)
+                        drawn = choose(
+                            negatives, (t - index(offset)) * index(n_negatives) + c, n_candidates,
+                            users, positives, t, U, V, b, score, width, row_size,
+                        )  # fmt: skip
+                        # No negative: the user likes all there is. The positive itself (an
+                        # unverified sampler may draw it): x is 0 whatever the parameters are.
+                        if drawn < 0 or drawn == positives[t]:
+                            continue
+                        u, i, j = index(users[t]), index(positives[t]), index(drawn)
+                        rows[0, n], rows[1, n], rows[2, n] = u, i, j
+                        masses[n] = weights[t] if weights.shape[0] > 0 else real(1)
+                        differences[n] = b[i * bias_size] - b[j * bias_size]
+                        u, i, j = u * row_size, i * row_size, j * row_size
+                        ui, uj, uu, ii, jj = real(0), real(0), real(0), real(0), real(0)
+                        if linear:
+                            for k in range(all_factors):
+                                ui += U[u + k] * (V[i + k] - V[j + k])
+                        else:
+                            for k in range(all_factors):
+                                a, p, q = U[u + k], V[i + k], V[j + k]
+                                ui += a * p
+                                uj += a * q
+                                uu += a * a
+                                ii += p * p
+                                jj += q * q
+                            products[1, n], products[2, n] = uj, uu
+                            products[3, n], products[4, n] = ii, jj
+                        products[0, n] = ui
+                        n += one
+                    # What follows from these, for all at once; lanes beyond n are not used.
+                    for m in range(index(masses.shape[0])):
+                        x, ui, weight = differences[m], products[0, m], masses[m]
+                        if linear:
+                            x = real(x + ui)
+                        else:
+                            uj, uu = products[1, m], products[2, m]
+                            ii, jj = products[3, m], products[4, m]
+                            x = real(x + score(ui, uu, ii) - score(uj, uu, jj))
+                            factors[0, m], factors[1, m] = coefficients(ui, uu, ii)
+                            factors[2, m], factors[3, m] = coefficients(uj, uu, jj)
+                            factors[4, m], factors[5, m] = coefficients(ui, ii, uu)
+                            factors[6, m], factors[7, m] = coefficients(uj, jj, uu)
+                        slopes[m] = weight * slope(x, loss_parameters)
+                        if m < n:
+                            half = real(1) if x > 0 else real(0.5) if x == 0 else real(0)
+                            loss += weight * value(x, loss_parameters)
+                            right += weight * half
+                            mass += weight
+                    count += int(n)
+                    # The steps, one after the other: triplets of a group may share rows.
+                    for m in range(n):
+                        u, i, j, g, weight = (
+                            rows[0, m],
+                            rows[1, m],
+                            rows[2, m],
+                            slopes[m],
+                            masses[m],
+                        )
+                        rate_u = real(step(user_clocks, u, rate, step_parameters))
+                        rate_i = real(step(item_clocks, i, rate, step_parameters))
+                        rate_j = real(step(item_clocks, j, rate, step_parameters))
+                        # A triplet of weight 2 counts as two of them, so its L2 does as well.
+                        l2_u, l2_b = weight * l2_user, weight * l2_bias
+                        l2_i, l2_j = weight * l2_positive, weight * l2_negative
+                        if learn_bias:
+                            update(b, i * bias_size, one, g, l2_b, rate_i, step_parameters)
+                            update(b, j * bias_size, one, -g, l2_b, rate_j, step_parameters)
+                        u, i, j = u * row_size, i * row_size, j * row_size
+                        p_ui, q_ui, p_uj, q_uj = (
+                            factors[0, m], factors[1, m], factors[2, m], factors[3, m],
+                        )  # fmt: skip
+                        p_iu, q_iu, p_ju, q_ju = (
+                            factors[4, m], factors[5, m], factors[6, m], factors[7, m],
+                        )  # fmt: skip
+                        for k in range(all_factors):
+                            a, p, q = U[u + k], V[i + k], V[j + k]
+                            du = g * (gradient(p_ui, q_ui, a, p) - gradient(p_uj, q_uj, a, q))
+                            di = g * gradient(p_iu, q_iu, p, a)
+                            dj = -g * gradient(p_ju, q_ju, q, a)
+                            if n_memories == 0:
+                                update(U, u + k, all_factors, du, l2_u, rate_u, step_parameters)
+                                update(V, i + k, all_factors, di, l2_i, rate_i, step_parameters)
+                                update(V, j + k, all_factors, dj, l2_j, rate_j, step_parameters)
+                            else:
+                                steps[0, k], steps[1, k], steps[2, k] = du, di, dj
+                        if n_memories > 0:
+                            # Row by row: that rows and memories do not overlap would have to be
+                            # looked at for each two of nine.
+                            for k in range(all_factors):
+                                du = steps[0, k]
+                                update(U, u + k, all_factors, du, l2_u, rate_u, step_parameters)
+                            for k in range(all_factors):
+                                di = steps[1, k]
+                                update(V, i + k, all_factors, di, l2_i, rate_i, step_parameters)
+                            for k in range(all_factors):
+                                dj = steps[2, k]
+                                update(V, j + k, all_factors, dj, l2_j, rate_j, step_parameters)
             totals[s, 0], totals[s, 1], totals[s, 2], totals[s, 3] = loss, right, mass, count
 
     return epoch

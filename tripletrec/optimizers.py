@@ -2,7 +2,7 @@ r"""Optimizers: the in-place update of one row of factors.
 
 A table of rows is a float32 array of shape (n_rows, 1 + n_memories, width): the weights first, the
 optimizer's memories behind them, so that all that one update touches lies together. For the
-gradient g of one weight w and step size η:
+gradient g of one weight w, λ w of its L2 included, and step size η:
 
 ========= ================================================================== ====================
 name      update                                                             source
@@ -20,9 +20,10 @@ Rows that no triplet touches keep their moments, unlike the dense Adam of old Ke
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from tripletrec._checks import check_positive, check_share, choose
 from tripletrec._jit import part
@@ -41,7 +42,9 @@ class Optimizer(NamedTuple):
         Part function ``(clocks, row, rate, parameters) -> rate``, called once for each update of a row: may
         advance the row's clocks and returns the step size that `update` gets.
     update : callable
-        Part function ``(table, row, k, gradient, rate, parameters)``, called for each weight.
+        Part function ``(table, at, width, gradient, l2, rate, parameters)``, called for each weight. `table`
+        is flat: the weight lies at `at`, its memories at ``at + width``, ``at + width + width``, …;
+        `gradient` is that of the loss alone, to which ``l2 * table[at]`` is to be added.
     memories : tuple of float
         Start value of each memory of a weight.
     clocks : tuple of float
@@ -58,40 +61,54 @@ class Optimizer(NamedTuple):
     parameters: tuple[float, ...] = ()
 
 
+_ZERO, _LEAST = np.float32(0.0), np.float32(1e-30)
+_ONE = np.float32(1.0)  # a literal would make the loops float64
+
+
 @part
 def _same_rate(clocks, row, rate, parameters):
     return rate
 
 
 @part
-def _sgd_update(table, row, k, gradient, rate, parameters):
-    table[row, 0, k] -= rate * gradient
+def _sgd_update(table, at, width, gradient, l2, rate, parameters):
+    # Not "-= rate * (gradient + l2 * weight)": like this a vector of weights takes two operations.
+    table[at] = (_ONE - rate * l2) * table[at] - rate * gradient
 
 
 @part
-def _adagrad_update(table, row, k, gradient, rate, parameters):
-    memory = table[row, 1, k] + gradient * gradient
-    table[row, 1, k] = memory
-    table[row, 0, k] -= rate * gradient / math.sqrt(memory)
+def _adagrad_update(table, at, width, gradient, l2, rate, parameters):
+    gradient += l2 * table[at]
+    memory = table[at + width] + gradient * gradient
+    table[at + width] = memory
+    table[at] -= (
+        rate * gradient * (_ONE / np.sqrt(memory))
+    )  # processors have instructions for these
 
 
 @part
 def _adam_step(clocks, row, rate, parameters):
     # The clocks hold β₁ᵗ and β₂ᵗ: a product per update is cheaper than two powers.
     beta1, beta2 = parameters[0], parameters[1]
-    clocks[row, 0] *= beta1
-    clocks[row, 1] *= beta2
-    return rate * math.sqrt(1.0 - clocks[row, 1]) / (1.0 - clocks[row, 0])
+    # Below 1e-30 they are 0: subnormal numbers, among which they would stop, are slow.
+    clocks[row, 0] = beta1 * clocks[row, 0] if clocks[row, 0] > _LEAST else _ZERO
+    clocks[row, 1] = beta2 * clocks[row, 1] if clocks[row, 1] > _LEAST else _ZERO
+    return rate * np.sqrt(_ONE - clocks[row, 1]) / (_ONE - clocks[row, 0])
 
 
 @part
-def _adam_update(table, row, k, gradient, rate, parameters):
+def _adam_update(table, at, width, gradient, l2, rate, parameters):
+    gradient += l2 * table[at]
     # 1 - β comes as a parameter: a literal 1.0 would make this loop float64.
-    first = parameters[0] * table[row, 1, k] + parameters[2] * gradient
-    second = parameters[1] * table[row, 2, k] + parameters[3] * gradient * gradient
-    table[row, 1, k] = first
-    table[row, 2, k] = second
-    table[row, 0, k] -= rate * first / (math.sqrt(second) + parameters[4])
+    first = parameters[0] * table[at + width] + parameters[2] * gradient
+    second = parameters[1] * table[at + width + width] + parameters[3] * gradient * gradient
+    table[at + width] = first
+    table[at + width + width] = second
+    if second < _LEAST:
+        second = _LEAST
+    root = second * (_ONE / np.sqrt(second))
+    over = _ONE / np.sqrt(root + parameters[4])
+    table[at] -= rate * first * over * over
 
 
 SGD = Optimizer("sgd", _same_rate, _sgd_update)

@@ -43,7 +43,8 @@ class Schedule(NamedTuple):
     warmup: float = 0.0
 
     def factor(self, done: float) -> float:
-        """Return the factor when a share `done` of the training is over."""
+        """Return the factor when a share `done` of the training is over; beyond 1 as at 1."""
+        done = min(1.0, done)
         if done < self.warmup:
             return done / self.warmup
         return self.shape((done - self.warmup) / (1.0 - self.warmup))

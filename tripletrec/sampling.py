@@ -109,7 +109,11 @@ class Sampler(NamedTuple):
         """
         if self.alpha == 0.0:
             return np.empty(0)
-        return np.concatenate([[0.0], np.cumsum(counts.astype(np.float64) ** self.alpha)])
+        return np.concatenate([[0.0], np.cumsum(self.weights(counts))])
+
+    def weights(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return how often items with these numbers of positives are proposed, up to a factor."""
+        return counts.astype(np.float64) ** self.alpha
 
 
 UNIFORM = Sampler("uniform", verified=False)

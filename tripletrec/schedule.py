@@ -8,10 +8,11 @@ FPSGD (Chin et al., ACM TIST 2015, section 4).
 
 Two forms, one code:
 
-*Drawn negatives.* With P user blocks and Q >= P item blocks, round r runs the strata (p, (p + r) mod Q). The
-negatives of a stratum come from its own item block. There are as many item blocks as make the rows of
-one fit a cache, but at most 16 user blocks: then a stratum of large data has many triplets for each
-row of its item block, which is read from memory once. So no more than 16 threads have work.
+*Drawn negatives.* The negatives of a stratum come from its own item block. There are as many item blocks as
+make the rows of one fit a cache, but at most 16 user blocks: then a stratum of large data has many
+triplets for each row of its item block, which is read from memory once. So no more than 16 threads
+have work. With P user blocks and P groups of item blocks, lane p of round r is the strata of user block
+p with the item blocks of group (p + r) mod P, one after the other: the rows of its users stay near.
 
 *Given negatives* may lie in any item block, so that a stratum is a user block and an unordered pair
 of item blocks. A round-robin tournament of the B item blocks meets every pair once in B - 1 turns of
@@ -33,10 +34,18 @@ from numpy.typing import NDArray
 from tripletrec._jit import part
 from tripletrec._random import derive, shuffle
 
-__all__ = ["Schedule", "drawn_schedule", "given_schedule", "n_blocks", "partition"]
+__all__ = [
+    "Schedule",
+    "drawn_schedule",
+    "given_schedule",
+    "group_size",
+    "n_blocks",
+    "partition",
+]
 
 _ITEM_BLOCK_BYTES = 2**20  # rows of an item block that stay in a core's own cache
 _MOST_LANES = 16  # user blocks
+_MOST_BLOCKS = 2**15 - 2**4  # their numbers are int16
 _LEAST_ITEMS = 64  # fewer items in a block make its negatives a poor sample of the catalogue
 _LEAST_TRIPLETS = 128  # fewer triplets in a stratum do not pay for its bookkeeping
 
@@ -48,12 +57,13 @@ class Schedule(NamedTuple):
     ----------
     n_user_blocks, n_item_blocks : int
         Into how many blocks users and items are partitioned.
-    n_rounds, n_lanes : int
-        Stratum s runs in round ``s // n_lanes``; the n_lanes strata of a round share no row.
+    n_rounds, n_lanes, lane : int
+        The strata of a round are `n_lanes` times `lane`. The first `lane` of them run one after the other,
+        and so do the second, …; two strata of different lanes of a round share no row.
     stratum : int32 array of shape (n_user_blocks, n_item_blocks, n_item_blocks) or (..., 1)
         Stratum of a triplet, by the blocks of its user, positive and negative; with drawn negatives
         by the first two.
-    item_block : int32 array of shape (n_rounds * n_lanes,)
+    item_block : int32 array of shape (n_rounds * n_lanes * lane,)
         The one item block of each stratum (of a pair of blocks, either).
 
     Examples
@@ -67,6 +77,7 @@ class Schedule(NamedTuple):
     n_item_blocks: int
     n_rounds: int
     n_lanes: int
+    lane: int
     stratum: NDArray[np.int32]
     item_block: NDArray[np.int32]
 
@@ -88,8 +99,47 @@ def n_blocks(n_users: int, n_items: int, n_interactions: int, item_bytes: int) -
         cache of nominal size.
     """
     wanted = max(8, math.ceil(n_items * item_bytes / _ITEM_BLOCK_BYTES))
+    if wanted > _MOST_LANES:
+        wanted = math.ceil(wanted / _MOST_LANES) * _MOST_LANES
     by_rows = min(n_users // 4, n_items // _LEAST_ITEMS)
-    return max(1, min(wanted, by_rows, math.isqrt(n_interactions // _LEAST_TRIPLETS)))
+    by_triplets = math.isqrt(n_interactions // _LEAST_TRIPLETS)
+    return max(1, min(wanted, by_rows, by_triplets, _MOST_BLOCKS))
+
+
+def group_size(
+    schedule: Schedule,
+    user_counts: NDArray[np.int64],
+    item_counts: NDArray[np.int64],
+    item_weights: NDArray[np.float64],
+    most: int,
+) -> int:
+    """Return how many triplets of a stratum may be looked at together, before any of their steps.
+
+    The slope of a triplet then misses the steps of those before it in its group. So many may make a group
+    that, on average, at most half a step on one of its rows is missed.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    user_counts, item_counts : int64 array of shape (n_users,), (n_items,)
+        Positives of each.
+    item_weights : float64 array of shape (n_items,)
+        How often each item is drawn as a negative, up to a factor.
+    most : int
+        No more than so many.
+
+    Returns
+    -------
+    int
+        From 1 to `most`.
+    """
+    users, positives, negatives = (
+        each / each.sum() for each in (user_counts, item_counts, item_weights)
+    )
+    # The chance that two triplets of a stratum share a row, or rather the mean number they share.
+    shared = schedule.n_user_blocks * (users @ users)
+    shared += schedule.n_item_blocks * float(np.sum((positives + negatives) ** 2))
+    return int(min(most, 1 + 1 // shared))
 
 
 def drawn_schedule(n_blocks: int) -> Schedule:
@@ -98,18 +148,22 @@ def drawn_schedule(n_blocks: int) -> Schedule:
     Parameters
     ----------
     n_blocks : int
-        Item blocks, >= 1, and user blocks up to 16.
+        Item blocks, >= 1, and user blocks up to 16. More than 16 are rounded down to a multiple of it.
 
     Returns
     -------
     Schedule
     """
     n_lanes = min(n_blocks, _MOST_LANES)
-    p, q = np.meshgrid(np.arange(n_lanes), np.arange(n_blocks), indexing="ij")
-    stratum = (((q - p) % n_blocks) * n_lanes + p).astype(np.int32)
-    item_block = np.empty(n_lanes * n_blocks, dtype=np.int32)
+    lane = n_blocks // n_lanes
+    p, q = np.meshgrid(np.arange(n_lanes), np.arange(n_lanes * lane), indexing="ij")
+    turn = (q // lane - p) % n_lanes
+    stratum = ((turn * n_lanes + p) * lane + q % lane).astype(np.int32)
+    item_block = np.empty(stratum.size, dtype=np.int32)
     item_block[stratum] = q
-    return Schedule(n_lanes, n_blocks, n_blocks, n_lanes, stratum[:, :, None], item_block)
+    return Schedule(
+        n_lanes, n_lanes * lane, n_lanes, n_lanes, lane, stratum[:, :, None], item_block
+    )
 
 
 def given_schedule(n_blocks: int) -> Schedule:
@@ -139,7 +193,7 @@ def given_schedule(n_blocks: int) -> Schedule:
                 item_block[s] = a
                 if turn == 0:
                     stratum[p, a, a] = stratum[p, b, b] = s
-    return Schedule(n_lanes, 2 * n_lanes, n_rounds, n_lanes, stratum, item_block)
+    return Schedule(n_lanes, 2 * n_lanes, n_rounds, n_lanes, 1, stratum, item_block)
 
 
 def _tournament_turn(turn: int, n_pairs: int) -> list[tuple[int, int]]:

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from tripletrec._team import Team
 from tripletrec.choosing import CHOICES
 from tripletrec.interactions import Interactions
-from tripletrec.kernels import build_epoch, build_preparation
+from tripletrec.kernels import GROUP, build_epoch, build_preparation, group_scratch
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.optimizers import Optimizer
 from tripletrec.rates import Schedule, constant
 from tripletrec.sampling import Sampler
-from tripletrec.schedule import drawn_schedule, given_schedule, n_blocks
+from tripletrec.schedule import drawn_schedule, given_schedule, group_size, n_blocks
 from tripletrec.scorers import Scorer
 
 __all__ = ["Factors", "Plan", "Record", "Training"]
@@ -35,6 +35,7 @@ _AT_ONCE = 2**15  # triplets drawn before they are learnt from, as many as a cor
 _TABLES = ("_users", "_items", "_biases")
 _ROWS_AT_ONCE = 2**12
 _LEAST_ROUND = 2**14  # triplets of a round that are worth waking another thread for
+_EPOCHS_OF_PARTITION = 2  # four cost a little NDCG where there are but eight blocks
 _CACHE_BYTES = 4 * 2**20  # tables beyond this are prefetched; changes the speed only
 
 Float32 = NDArray[np.float32]
@@ -79,7 +80,7 @@ class Plan(NamedTuple):
 
     def rate_at(self, epochs: float) -> float:
         """Return the learning rate after so many epochs."""
-        return self.learning_rate * self.schedule.factor(min(1.0, epochs / self.n_epochs))
+        return self.learning_rate * self.schedule.factor(epochs / self.n_epochs)
 
 
 class Training:
@@ -109,6 +110,7 @@ class Training:
         self.plan = plan
         self.given_up = False  # to be set from another thread
         self._local = threading.local()
+        self._prepared: tuple[int, tuple[Any, Any, Any]] | None = None
         self._known = (_read_only(interactions.indptr), _read_only(interactions.indices))
         self._weights = _read_only(np.empty(0, np.float32) if weights is None else weights)
         self._given_negatives = given is not None
@@ -127,6 +129,7 @@ class Training:
         plan, optimizer = self.plan, self.plan.optimizer
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(plan.seed)))
         width = -(-plan.n_factors // _LANES_OF_FLOATS) * _LANES_OF_FLOATS
+        self._width = width
         self._users = _table(data.n_users, width, optimizer)
         self._items = _table(data.n_items, width, optimizer)
         self._biases = _table(data.n_items, 1, optimizer)
@@ -142,7 +145,7 @@ class Training:
             raise TypeError(f"loss {loss.name!r} is not one of triplets")
         self._epoch = build_epoch(
             loss.value, loss.slope, scorer.score, scorer.coefficients, scorer.gradient,
-            optimizer.step, optimizer.update, width, far, scorer.linear,
+            optimizer.step, optimizer.update, width, far, len(optimizer.memories), scorer.linear,
             CHOICES[plan.sampler.rule], self._n_candidates,
         )  # fmt: skip
 
@@ -157,6 +160,10 @@ class Training:
         self._item_ranking = np.argsort(-self._item_counts, kind="stable").astype(np.int32)
         # With given negatives a triplet is stored for each negative, else for each positive.
         n_stored = data.nnz * (self.plan.n_negatives if self._given_negatives else 1)
+        self._group = group_size(
+            self.schedule, np.diff(data.indptr), self._item_counts,
+            self.plan.sampler.weights(self._item_counts), GROUP,
+        )  # fmt: skip
         self._n_each = 1 if self._given_negatives else self.plan.n_negatives
         self._triplets = (
             np.empty(n_stored, np.int32),
@@ -193,7 +200,7 @@ class Training:
         Returns
         -------
         dict
-            epoch, loss, train_auc, n_triplets, n_without_negative, seconds.
+            epoch, loss, train_auc, n_triplets, n_skipped, seconds.
         """
         started = time.perf_counter()
         plan = self.plan
@@ -206,18 +213,20 @@ class Training:
                 )
             )  # fmt: skip
         self._numbers = rate, *rest
-        # Streams of their own for users, items, given negatives, drawn ones and the order of triplets.
-        keys = np.random.SeedSequence((self.plan.seed, number)).generate_state(5, np.uint64)
-        bounds, catalogue, item_bounds = self._prepare(keys)
+        keys = self._keys(number)
+        bounds, catalogue, item_bounds = self._prepare(number)
         totals = np.zeros((len(bounds) - 1, 4))
         learn = self._learn(keys, bounds, catalogue, item_bounds, totals)
-        n_lanes, n_strata = self.schedule.n_lanes, len(bounds) - 1
+        n_lanes, lane = self.schedule.n_lanes, self.schedule.lane
         if self._team.n_jobs == 1:
-            learn(0, n_strata)
+            learn(0, len(bounds) - 1)
         else:
-            for first in range(0, n_strata, n_lanes):
+            loads = np.diff(bounds[::lane])
+            for first in range(0, len(loads), n_lanes):
                 last = first + n_lanes
-                self._team.spread(learn, first, last, np.diff(bounds[first : last + 1]))
+                self._team.spread(
+                    lambda a, b: learn(a * lane, b * lane), first, last, loads[first:last]
+                )
         loss, right, mass, count = (math.fsum(column) for column in totals.T)
         drawn = len(self._known[1]) * self.plan.n_negatives
         return {
@@ -229,8 +238,21 @@ class Training:
             "seconds": time.perf_counter() - started,
         }
 
-    def _prepare(self, keys: NDArray[Any]) -> tuple[Any, Any, Any]:
-        """Partition users and items, and bucket the positives (with given negatives: triplets)."""
+    def _keys(self, number: int) -> NDArray[Any]:
+        """Return an epoch's streams: for users, items, given negatives, drawn ones, the order of triplets."""
+        return np.random.SeedSequence((self.plan.seed, number)).generate_state(5, np.uint64)
+
+    def _prepare(self, number: int) -> tuple[Any, Any, Any]:
+        """Partition users and items, and bucket the positives (with given negatives: triplets).
+
+        A partition serves two epochs: on large data it costs a quarter of one.
+        """
+        number -= (number - 1) % (1 if self._given_negatives else _EPOCHS_OF_PARTITION)
+        if self._prepared is None or self._prepared[0] != number:
+            self._prepared = (number, self._bucket(self._keys(number)))
+        return self._prepared[1]
+
+    def _bucket(self, keys: NDArray[Any]) -> tuple[Any, Any, Any]:
         schedule, plan, kernels = self.schedule, self.plan, self._kernels
         users, user_bounds, _ = self._divide(self._user_ranking, schedule.n_user_blocks, keys[0])
         items, item_bounds, item_block = self._divide(
@@ -258,7 +280,7 @@ class Training:
         return starts, catalogue, item_bounds
 
     def _divide(self, ranking: Any, blocks: int, key: np.uint64) -> tuple[Any, Any, Any]:
-        order, block_of = np.empty_like(ranking), np.empty_like(ranking)
+        order, block_of = np.empty_like(ranking), np.empty(len(ranking), np.int16)
         bounds = np.empty(blocks + 1, np.int64)
         self._kernels.partition(ranking.copy(), blocks, key, order, bounds, block_of)
         return order, bounds, block_of
@@ -270,10 +292,11 @@ class Training:
         plan, sampler = self.plan, self.plan.sampler
         n_drawn = plan.n_negatives * self._n_candidates
         users, positives, given, weights = self._triplets
+        U, V, biases = (each.reshape(-1) for each in (self._users, self._items, self._biases))
 
         def learn(first: int, last: int) -> None:
             longest, most = _sizes(bounds, first, last)
-            noted, places, pairs, drawn = self._scratch(longest, most * n_drawn)
+            places, pairs, drawn, rows, lanes, steps = self._scratch(longest, most * n_drawn)
             for a, b in _pieces(bounds, first, last):
                 if self.given_up:
                     raise KeyboardInterrupt
@@ -288,8 +311,8 @@ class Training:
                     )  # fmt: skip
                 self._epoch(
                     a, b, bounds, (users, positives, negatives, weights), offset, self._n_each,
-                    self._users, self._clocks[0], self._items, self._clocks[1], self._biases,
-                    plan.item_bias, *self._numbers, noted, totals,
+                    self._group, U, self._clocks[0], V, self._clocks[1], biases, plan.item_bias,
+                    *self._numbers, rows, lanes, steps, totals,
                 )  # fmt: skip
 
         return learn
@@ -301,12 +324,12 @@ class Training:
         """
         made = getattr(self._local, "scratch", None)
         each = longest * max(self._n_each, self.plan.n_negatives * self._n_candidates) + 1
-        if made is None or made[1].size < each or made[3].size < n_drawn:
+        if made is None or made[0].size < each or made[2].size < n_drawn:
             made = self._local.scratch = (
-                np.empty((2, each), np.float32),
                 np.empty(each, np.int64),
                 np.empty(_FILTER_WORDS, np.uint64),
                 np.empty(n_drawn, np.int32),
+                *group_scratch(self._width),
             )
         return made
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -39,10 +39,6 @@ class NeuralPlan(NamedTuple):
     seed: int
     schedule: Schedule = constant()
     n_epochs: int = 1
-
-    def rate_at(self, epochs: float) -> float:
-        """Return the learning rate after so many epochs."""
-        return self.learning_rate * self.schedule.factor(min(1.0, epochs / self.n_epochs))
 
 
 class NetworkTraining:
@@ -89,10 +85,18 @@ class NetworkTraining:
         """Learn from every positive once; return the epoch's record."""
         raise NotImplementedError
 
-    def _move(self, number: int, first: int, n: int, n_all: int) -> None:
-        """Move all that a batch met: the n pairs from `first` on, of `n_all` in epoch `number`."""
-        self._optimizer.learning_rate = self.plan.rate_at(number - 1 + (first + 0.5 * n) / n_all)
-        self._optimizer.update(self._gradients, self.network.met, n)
+    def _batches(self, number: int, n_all: int) -> Iterator[slice]:
+        """Yield the places of each batch of epoch `number`; then move all that the batch met."""
+        plan = self.plan
+        for first in range(0, n_all, plan.batch_size):
+            if self.given_up:
+                raise KeyboardInterrupt
+            n = min(plan.batch_size, n_all - first)
+            yield slice(first, first + n)
+            epochs = number - 1 + (first + 0.5 * n) / n_all
+            rate = plan.learning_rate * plan.schedule.factor(epochs / plan.n_epochs)
+            self._optimizer.learning_rate = rate
+            self._optimizer.update(self._gradients, self.network.met, n)
 
 
 class NeuralTraining(NetworkTraining):
@@ -155,12 +159,8 @@ class NeuralTraining(NetworkTraining):
         shuffle, key = np.random.SeedSequence((self.plan.seed, number)).generate_state(2, np.uint64)
         columns, n_skipped = self._triplets(int(shuffle), key)
         totals = np.zeros(3)
-        size = self.plan.batch_size
-        for first in range(0, len(columns[0]), size):
-            if self.given_up:
-                raise KeyboardInterrupt
-            self._step([None if x is None else x[first : first + size] for x in columns], totals)
-            self._move(number, first, min(size, len(columns[0]) - first), len(columns[0]))
+        for batch in self._batches(number, len(columns[0])):
+            self._step([None if x is None else x[batch] for x in columns], totals)
         loss, right, mass = totals.tolist()
         return {
             "epoch": number,

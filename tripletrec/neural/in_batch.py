@@ -50,9 +50,8 @@ from tripletrec.sampling import Sampler
 __all__ = ["Catalogue", "InBatchTowers", "InBatchTraining"]
 
 _ZERO = np.float32(0.0)
-_LEAST = np.float32(
-    1e-30
-)  # gradients below count as zero: products with subnormal numbers are slow
+# Smaller gradients count as zero: products with subnormal numbers are slow.
+_LEAST = np.float32(1e-30)
 
 
 class Catalogue:
@@ -260,12 +259,7 @@ class InBatchTowers(Towers):
         sides = batch.users, batch.items
         multiples = self.catalogue.multiples(sides[1], batch.counts, len(users), len(drawn))
         weights = np.ones(len(users), np.float32) if weights is None else weights[batch.order]
-        x = tuple(
-            np.empty((len(side), layer.width), np.float32)
-            for side, layer in zip(sides, (self.users, self.items), strict=True)
-        )
-        self._look_up(sides, self._features, (0, 0), (0, 0), x)
-        a, v = (_outputs(tower, each) for tower, each in zip(self.stacks, x, strict=True))
+        a, v = self._run(sides)
         gradient = np.matmul(a, v.T, out=self._scratch_scores(len(a), len(v)))
         self._slot_of[batch.items] = np.arange(len(batch.items))
         self._differentiate(
@@ -274,7 +268,7 @@ class InBatchTowers(Towers):
             self._temperature, self._parameters, np.empty((3, len(users))), gradient, totals,
         )  # fmt: skip
         self._slot_of[batch.items] = -1
-        self._learn_sides(sides, x, (gradient @ v, gradient.T @ a))
+        self._run_back(sides, gradient @ v, gradient.T @ a, (0.0, 0.0))
         if any(l2):
             pairs = np.diff(batch.bounds), np.bincount(batch.slots, minlength=len(batch.items))
             times = tuple(each.astype(np.float32) for each in pairs)
@@ -284,29 +278,6 @@ class InBatchTowers(Towers):
         if n_rows * n_slots > len(self._scores):
             self._scores = np.empty(n_rows * n_slots, np.float32)
         return self._scores[: n_rows * n_slots].reshape(n_rows, n_slots)
-
-    def _learn_sides(self, sides: Any, x: Any, in_outputs: Any) -> None:
-        """Run the gradient in the outputs of both towers back into all that is learnt."""
-        into = tuple(map(np.empty_like, x))
-        for tower, outputs, inputs in zip(self.stacks, in_outputs, into, strict=True):
-            tower.run_back(outputs.reshape(-1), inputs)
-        zero = np.float32(0.0)
-        layers = self.users, self.items
-        met = tuple(
-            np.empty(len(side) * layer.most, np.int32)
-            for side, layer in zip(sides, layers, strict=True)
-        )
-        self._add_up(sides, self._features, (0, 0), into, (zero, zero), met, self._n_met)
-        ends = self._n_met.tolist()
-        self.met = [*(each[:end] for each, end in zip(met, ends, strict=True)), None, None]
-
-
-def _outputs(tower: Stack, x: Array) -> Array:
-    """Return what a tower gives, as a view that is valid until its next run."""
-    outputs, begin = tower.run(x)
-    n_outputs = tower.n_outputs if tower.layers else x.shape[1]
-    y: Array = outputs[begin : begin + len(x) * n_outputs].reshape(len(x), n_outputs)
-    return y
 
 
 class InBatchTraining(NetworkTraining):
@@ -357,10 +328,8 @@ class InBatchTraining(NetworkTraining):
         self._factors = None
         random = np.random.default_rng((plan.seed, number))
         order, totals = random.permutation(len(self._users)), np.zeros(2)
-        for first in range(0, len(order), plan.batch_size):
-            if self.given_up:
-                raise KeyboardInterrupt
-            pairs = order[first : first + plan.batch_size]
+        for batch in self._batches(number, len(order)):
+            pairs = order[batch]
             drawn = network.catalogue.draw(random, plan.n_negatives)
             weights = None if self._weights is None else self._weights[pairs]
             network.step_on_batch(
@@ -368,7 +337,6 @@ class InBatchTraining(NetworkTraining):
             )
             if not math.isfinite(totals[0]):
                 break
-            self._move(number, first, len(pairs), len(order))
         return {
             "epoch": number,
             "loss": float(totals[0] / totals[1]),

@@ -41,9 +41,8 @@ Array: TypeAlias = NDArray[Any]
 class Layer:
     """A layer without parameters; see the table of this module."""
 
-    names: tuple[
-        str, ...
-    ] = ()  # attributes that hold parameters; ``<name>_gradient`` their gradients
+    # Attributes that hold parameters; ``<name>_gradient`` their gradients.
+    names: tuple[str, ...] = ()
 
     def forward(self, x: Array) -> Array:
         """Return y, shape (n, width); keep what `backward` needs."""

@@ -103,35 +103,35 @@ def _compact(gradient, x, kept):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _multiply_outputs(a, a0, v, v0, width, scores):  # type: ignore[no-untyped-def]
+def _multiply_outputs(a, v, scores):  # type: ignore[no-untyped-def]
     """Score n users' outputs with those of 2 n items."""
-    n = scores.shape[0] >> 1
+    n = a.shape[0]
     for t in range(2 * n):
-        total = scores.dtype.type(0)
-        left, right = np.uint64(a0 + (t if t < n else t - n) * width), np.uint64(v0 + t * width)
-        for k in range(width):
-            total += a[left + np.uint64(k)] * v[right + np.uint64(k)]
+        total, user, item = scores.dtype.type(0), a[t if t < n else t - n], v[t]
+        for k in range(a.shape[1]):
+            total += user[k] * item[k]
         scores[t] = total
 
 
 @kernel
-def _share_out(gradient, a, a0, v, v0, width, in_a, in_v):  # type: ignore[no-untyped-def]
+def _share_out(gradient, a, v, in_a, in_v):  # type: ignore[no-untyped-def]
     """Turn the gradient in the scores into those in the outputs of both towers."""
-    n, index = gradient.shape[0] >> 1, np.uint64
+    n = a.shape[0]
     for t in range(n):
-        g, h = gradient[t], gradient[n + t]
-        left, here, there = index(a0 + t * width), index(t * width), index((n + t) * width)
-        first, second = index(v0 + t * width), index(v0 + (n + t) * width)
-        for k in range(width):
-            in_a[here + index(k)] = g * v[first + index(k)] + h * v[second + index(k)]
-            in_v[here + index(k)] = g * a[left + index(k)]
-            in_v[there + index(k)] = h * a[left + index(k)]
+        g, h, user, first, second = gradient[t], gradient[n + t], a[t], v[t], v[n + t]
+        in_user, in_first, in_second = in_a[t], in_v[t], in_v[n + t]
+        # All in one loop would be too many arrays to check for overlaps: it would go number by number.
+        for k in range(a.shape[1]):
+            in_user[k] = g * first[k] + h * second[k]
+        for k in range(a.shape[1]):
+            in_first[k], in_second[k] = g * user[k], h * user[k]
 
 
 class _Network:
     """What the two share: a batch's loss and gradient, and what an optimizer needs."""
 
     stacks: list[Stack]
+    met: list[Array | None]
 
     def __init__(
         self, users: FeatureEmbedding, items: FeatureEmbedding, loss: Loss | None, mean: bool
@@ -146,7 +146,7 @@ class _Network:
             self._parameters = tuple(map(self._real, loss.parameters))
         self._nothing = np.empty(0, self._real)
         self._n_met = np.zeros(2, np.int64)
-        self._scratch: dict[int, tuple[Any, ...]] = {}
+        self._arrays: dict[str, Array] = {}
 
     @property
     def parameters(self) -> list[Array]:
@@ -186,36 +186,37 @@ class _Network:
         totals : float64 array of shape (3,)
             The loss, the weight of triplets in the right order and the weight of all are added.
         """
-        n = len(users)
-        if n not in self._scratch:
-            met = tuple(np.empty(2 * n * x.most, np.int32) for x in (self.users, self.items))
-            scores, gradient = (np.empty(2 * n, self._real) for _ in range(2))
-            self._scratch[n] = scores, gradient, met, self._make_scratch(n)
-        scores, gradient, met, scratch = self._scratch[n]
-        rows = np.ascontiguousarray(users, np.int32), np.empty(2 * n, np.int32)
-        rows[1][:n], rows[1][n:] = positives, negatives
-        self._score(rows, scratch, scores)
+        users = np.ascontiguousarray(users, np.int32)
+        items = np.concatenate([positives, negatives], dtype=np.int32)
+        scores = self._score(users, items)
+        gradient = np.empty(len(items), self._real)
         weights = self._nothing if weights is None else weights
         self._pair_loss(scores, weights, self._parameters, self._mean, gradient, totals)
-        self._learn(rows, scratch, gradient, l2, met)
-        self.met: list[Array | None] = [
-            *(each[:count] for each, count in zip(met, self._n_met.tolist(), strict=True)),
-            *(None for _ in self.stacks),
-        ]
+        self._learn(users, items, gradient, l2)
 
-    def _make_scratch(self, n: int) -> tuple[Any, ...]:
-        """Return arrays to work on, for n triplets."""
+    def _array(self, use: str, *shape: int) -> Array:
+        """Return an array to work on: that of the last call for this `use`, if it has this shape."""
+        if self._arrays.get(use, self._nothing).shape != shape:
+            self._arrays[use] = np.empty(shape, self._real)
+        return self._arrays[use]
+
+    def _score(self, users: Array, items: Array) -> Array:
+        """Return the scores of n users with their positives, then with their negatives."""
         raise NotImplementedError
 
-    def _score(self, rows: tuple[Array, Array], scratch: Any, scores: Array) -> None:
-        """Fill the scores of n users with their positives, then with their negatives."""
-        raise NotImplementedError
-
-    def _learn(
-        self, rows: Any, scratch: Any, gradient: Array, l2: Sequence[float], met: Any
-    ) -> None:
+    def _learn(self, users: Array, items: Array, gradient: Array, l2: Sequence[float]) -> None:
         """Add to all gradients, for that in the scores."""
         raise NotImplementedError
+
+    def _learn_factors(self, rows: Any, places: Any, sums: Any, l2: Sequence[float]) -> None:
+        """Add to the gradients of the factors of users and items; note which rows were met."""
+        of_users = np.empty(len(rows[0]) * self.users.most, np.int32)
+        of_items = np.empty(len(rows[1]) * self.items.most, np.int32)
+        penalties = self._real(l2[0]), self._real(l2[1])
+        met = of_users, of_items
+        self._add_up(rows, self._features, places, sums, penalties, met, self._n_met)
+        n_users, n_items = self._n_met.tolist()
+        self.met = [of_users[:n_users], of_items[:n_items], *(None for _ in self.stacks)]
 
 
 class PairPerceptron(_Network):
@@ -252,41 +253,29 @@ class PairPerceptron(_Network):
         left = np.tile(self.users.forward(users), (len(items) // len(users), 1))
         return self.trunk.infer(np.concatenate([left, self.items.forward(items)], axis=1))[:, 0]
 
-    def _make_scratch(self, n: int) -> tuple[Any, ...]:
-        shape = 2 * n, self.users.width + self.items.width
-        x, into = (np.empty(shape, self._real) for _ in range(2))
-        return x, into, np.empty(2 * n + 1, np.int32)
-
-    def _score(self, rows: tuple[Array, Array], scratch: Any, scores: Array) -> None:
-        users, items = rows
-        x, features = scratch[0], self._features
+    def _score(self, users: Array, items: Array) -> Array:
+        width, features = self.users.width + self.items.width, self._features
+        self._x = x = self._array("x", len(items), width)
         self._look_up(
             (users, users, items), (features[0], *features), (0, len(users), 0),
             (0, 0, self.users.width), (x, x, x),
         )  # fmt: skip
-        outputs, begin = self.trunk.run(x)
-        scores[:] = outputs[begin : begin + len(scores)]
+        return self.trunk.run(x).reshape(-1)
 
-    def _learn(
-        self, rows: Any, scratch: Any, gradient: Array, l2: Sequence[float], met: Any
-    ) -> None:
-        users, items = rows
-        x, into, kept = scratch
+    def _learn(self, users: Array, items: Array, gradient: Array, l2: Sequence[float]) -> None:
         users = np.concatenate([users, users])
         if not any(l2):
             # A margin loss leaves most triplets alone once the model has learnt; both rows of a
             # triplet have a gradient, or neither.
-            n_rows = _compact(gradient, x, kept)
-            if n_rows < len(x):
-                rows = kept[:n_rows]
-                self.trunk.keep(rows)
-                users, items, into = users.take(rows), items.take(rows), into[:n_rows]
-        self.trunk.run_back(gradient, into)
-        penalties = self._real(l2[0] / 2), self._real(l2[1])  # a user is in two rows
-        self._add_up(
-            (users, items), self._features, (0, self.users.width), (into, into), penalties, met,
-            self._n_met,
-        )  # fmt: skip
+            kept = np.empty(len(users) + 1, np.int32)
+            n_kept = _compact(gradient, self._x, kept)
+            if n_kept < len(users):
+                kept = kept[:n_kept]
+                self.trunk.keep(kept)
+                users, items = users.take(kept), items.take(kept)
+        into = self.trunk.run_back(gradient)
+        l2 = l2[0] / 2, l2[1]  # a user is in two rows
+        self._learn_factors((users, items), (0, self.users.width), (into, into), l2)
 
 
 class Towers(_Network):
@@ -328,25 +317,29 @@ class Towers(_Network):
         scores: Array = np.einsum("nk,rnk->rn", a, v).reshape(-1)
         return scores
 
-    def _make_scratch(self, n: int) -> tuple[Any, ...]:
-        shapes = (n, self.users.width), (2 * n, self.items.width)
-        x, into = (tuple(np.empty(shape, self._real) for shape in shapes) for _ in range(2))
-        sides = self.users.width, self.items.width
-        widest = max(*sides, *(each.widest for each in self.stacks))
-        return x, into, tuple(np.empty(n_rows * widest, self._real) for n_rows, _ in shapes)
+    def _run(self, rows: tuple[Array, Array]) -> tuple[Array, Array]:
+        """Return what both towers give, as views that are valid until the next run."""
+        of_users = self._array("x of users", len(rows[0]), self.users.width)
+        of_items = self._array("x of items", len(rows[1]), self.items.width)
+        self._look_up(rows, self._features, (0, 0), (0, 0), (of_users, of_items))
+        return self.user_tower.run(of_users), self.item_tower.run(of_items)
 
-    def _score(self, rows: tuple[Array, Array], scratch: Any, scores: Array) -> None:
-        x = scratch[0]
-        self._look_up(rows, self._features, (0, 0), (0, 0), x)
-        self._outputs = *self.user_tower.run(x[0]), *self.item_tower.run(x[1])
-        _multiply_outputs(*self._outputs, self.user_tower.n_outputs, scores)
-
-    def _learn(
-        self, rows: Any, scratch: Any, gradient: Array, l2: Sequence[float], met: Any
+    def _run_back(
+        self, rows: tuple[Array, Array], in_a: Array, in_v: Array, l2: Sequence[float]
     ) -> None:
-        _, into, in_outputs = scratch
-        _share_out(gradient, *self._outputs, self.user_tower.n_outputs, *in_outputs)
-        for tower, outputs, inputs in zip(self.stacks, in_outputs, into, strict=True):
-            tower.run_back(outputs, inputs)
-        penalties = self._real(l2[0]), self._real(l2[1])
-        self._add_up(rows, self._features, (0, 0), into, penalties, met, self._n_met)
+        """Turn the gradient in what both towers gave into that of all that is learnt."""
+        of_users = self.user_tower.run_back(in_a)
+        of_items = self.item_tower.run_back(in_v)
+        self._learn_factors(rows, (0, 0), (of_users, of_items), l2)
+
+    def _score(self, users: Array, items: Array) -> Array:
+        self._outputs = self._run((users, items))
+        scores = np.empty(len(items), self._real)
+        _multiply_outputs(*self._outputs, scores)
+        return scores
+
+    def _learn(self, users: Array, items: Array, gradient: Array, l2: Sequence[float]) -> None:
+        a, v = self._outputs
+        in_a, in_v = self._array("in a", *a.shape), self._array("in v", *v.shape)
+        _share_out(gradient, a, v, in_a, in_v)
+        self._run_back((users, items), in_a, in_v, l2)

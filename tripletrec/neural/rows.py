@@ -23,7 +23,9 @@ __all__ = ["RowOptimizer"]
 
 
 @cache
-def _build_move(step: Callable[..., Any], update: Callable[..., Any]) -> Callable[..., None]:
+def _build_move(
+    step: Callable[..., Any], update: Callable[..., Any], n_memories: int
+) -> Callable[..., None]:
     stamp = fingerprint(step, update)
 
     @kernel
@@ -40,13 +42,15 @@ def _build_move(step: Callable[..., Any], update: Callable[..., Any]) -> Callabl
                     continue
                 moved[row] = now
                 rate_now = real(step(clocks, row, rate, parameters))
-                for k in range(weights.shape[1]):
-                    memories[row, 0, k] = weights[row, k]
-                for k in range(weights.shape[1]):
-                    g = scale * gradient[row, k] + penalty * memories[row, 0, k]
-                    update(memories, row, k, g, rate_now, parameters)
-                for k in range(weights.shape[1]):
-                    weights[row, k] = memories[row, 0, k]
+                width = np.uint64(weights.shape[1])
+                start = row * width * np.uint64(1 + n_memories)
+                for k in range(width):
+                    memories[start + k] = weights[row, k]
+                for k in range(width):
+                    g = scale * gradient[row, k]
+                    update(memories, start + k, width, g, penalty, rate_now, parameters)
+                for k in range(width):
+                    weights[row, k] = memories[start + k]
                     gradient[row, k] = real(0.0)
 
     return move
@@ -87,7 +91,7 @@ class RowOptimizer:
         tables: Sequence[NDArray[Any]],
         l2: Sequence[float] = (),
     ) -> None:
-        self._move = _build_move(optimizer.step, optimizer.update)
+        self._move = _build_move(optimizer.step, optimizer.update, len(optimizer.memories))
         self._tables, self._now = tuple(tables), 0
         self._states = tuple(_state(optimizer, table) for table in tables)
         self._all = [np.arange(len(table), dtype=np.int32) for table in tables]
@@ -133,4 +137,4 @@ def _state(optimizer: Optimizer, table: NDArray[Any]) -> tuple[NDArray[Any], ...
     memories = np.empty((len(table), 1 + len(optimizer.memories), table.shape[1]), table.dtype)
     memories[:, 1:] = np.array(optimizer.memories, table.dtype)[:, None]
     clocks = np.tile(np.array(optimizer.clocks, table.dtype), (len(table), 1))
-    return memories, clocks, np.zeros(len(table), np.int64)
+    return memories.ravel(), clocks, np.zeros(len(table), np.int64)

@@ -137,17 +137,9 @@ def _forward(product, n_rows, x, stack):  # type: ignore[no-untyped-def]
                 _soften(y, n, width)
             else:
                 _activate(
-                    y,
-                    biases,
-                    at_bias,
-                    slope,
-                    n,
-                    width,
-                    floors[s],
-                    keys[s],
-                    thresholds[s],
+                    y, biases, at_bias, slope, n, width, floors[s], keys[s], thresholds[s],
                     scales[s],
-                )
+                )  # fmt: skip
         source, begin = outputs, first
 
 
@@ -198,7 +190,7 @@ def _backward(product, n_rows, x, stack, gradient, into):  # type: ignore[no-unt
             into[k] = here[k]
 
 
-@part
+@kernel
 def _keep(n_rows, kept, stack):  # type: ignore[no-untyped-def]
     """Move the rows `kept`, in ascending order, to where ``n_rows = len(kept)`` puts them."""
     program, _, _, _, _, _, _, outputs, slopes, _, _ = stack
@@ -214,7 +206,7 @@ def _keep(n_rows, kept, stack):  # type: ignore[no-untyped-def]
 
 
 @cache
-def _build() -> tuple[Any, Any, Any]:
+def _build() -> tuple[Any, Any]:
     stamp = fingerprint()
 
     @kernel
@@ -227,12 +219,7 @@ def _build() -> tuple[Any, Any, Any]:
         _ = stamp
         _backward(product, n_rows, x, stack, gradient, into)
 
-    @kernel
-    def keep(n_rows, kept, stack):  # type: ignore[no-untyped-def]
-        _ = stamp
-        _keep(n_rows, kept, stack)
-
-    return forward, backward, keep
+    return forward, backward
 
 
 class Stack(Layer):
@@ -250,10 +237,6 @@ class Stack(Layer):
     layers : list of Layer
     flat, flat_gradient : float array of shape (1, n_parameters)
         All parameters, in the order of the layers.
-    widest : int
-        Most inputs or outputs of a dense layer.
-    n_outputs : int
-        Columns of y; known after the first `forward`.
 
     Raises
     ------
@@ -292,13 +275,12 @@ class Stack(Layer):
                 setattr(layer, f"{name}_gradient", gradient)
                 place += values.size
         self._steps, self._dropouts = _steps(self.layers)
-        self.widest = max((max(each.weights.shape) for each in self.dense), default=0)
         self._keys = np.zeros(len(self._steps), np.uint32)
-        self._product, self._kernels = blas_product(dtype), _build()
-        self._capacity = self._n_rows = self._n_inputs = self._last = self.n_outputs = 0
+        self._product, (self._forward, self._backward) = blas_product(dtype), _build()
+        self._capacity = self._n_rows = self._n_inputs = 0
         self._arrays: tuple[Any, ...] | None = None
 
-    def run(self, x: Array) -> tuple[Array, int]:
+    def run(self, x: Array) -> Array:
         """Run all layers, as `forward`, and copy nothing.
 
         Parameters
@@ -308,8 +290,8 @@ class Stack(Layer):
 
         Returns
         -------
-        array, int
-            One that holds the outputs, until the next `run`, and the place where they begin.
+        array of shape (n, n_outputs)
+            Valid until the next `run`.
         """
         n_rows, n_inputs = x.shape
         for n, dropout in self._dropouts:
@@ -318,23 +300,31 @@ class Stack(Layer):
             self._capacity, self._n_inputs = n_rows, n_inputs
             self._arrays = self._make_arrays()
         self._x, self._n_rows = x.reshape(-1), n_rows
-        self._kernels[0](self._product, n_rows, self._x, self._arrays)
+        self._forward(self._product, n_rows, self._x, self._arrays)
         if not self._steps:
-            return self._x, 0
-        return self._arrays[7], self._last * n_rows
+            return x
+        first, end = self._last
+        y: Array = self._arrays[7][first * n_rows : end * n_rows].reshape(n_rows, end - first)
+        return y
 
-    def run_back(self, gradient: Array, into: Array) -> None:
-        """Add to the gradients of the parameters, as `backward`, and write dL/dx.
+    def run_back(self, gradient: Array) -> Array:
+        """Add to the gradients of the parameters, as `backward`, and copy nothing.
 
         Parameters
         ----------
-        gradient : array of at least n * n_outputs numbers
-            dL/dy, flat.
-        into : array of shape (n, n_inputs)
+        gradient : C-contiguous array
+            dL/dy of the rows that are kept, and perhaps more behind.
+
+        Returns
+        -------
+        array of shape (n, n_inputs)
+            dL/dx, valid until the next `run_back`.
         """
-        self._kernels[1](
-            self._product, self._n_rows, self._x, self._arrays, gradient, into.reshape(-1)
+        into = self._into[: self._n_rows * self._n_inputs]
+        self._backward(
+            self._product, self._n_rows, self._x, self._arrays, gradient.reshape(-1), into
         )
+        return into.reshape(self._n_rows, self._n_inputs)
 
     def keep(self, rows: Array) -> None:
         """Forget all rows of the last `run` but these, and move those together; x is the caller's to move.
@@ -344,7 +334,7 @@ class Stack(Layer):
         rows : int array
             In ascending order.
         """
-        self._kernels[2](self._n_rows, rows, self._arrays)
+        _keep(self._n_rows, rows, self._arrays)
         self._n_rows = len(rows)
 
     def _make_arrays(self) -> tuple[Any, ...]:
@@ -354,8 +344,9 @@ class Stack(Layer):
             program.append((kind, width, n_outputs, place, put))
             place += 0 if dense is None else dense.weights.size + n_outputs
             put, width = put + n_outputs, n_outputs
-        self.n_outputs, self._last = width, put - width
-        widest = max(self._n_inputs, self.widest)
+        self._last = put - width, put
+        widest = max([self._n_inputs, *(row[2] for row in program)])
+        self._into = np.empty(self._capacity * self._n_inputs, self.flat.dtype)
         real, drops = self.flat.dtype, [drop for *_, drop in self._steps]
         return (
             np.array(program, np.int64).reshape(-1, 5),
@@ -371,9 +362,7 @@ class Stack(Layer):
 
     def forward(self, x: Array) -> Array:
         """Return what the last layer gives."""
-        outputs, begin = self.run(np.ascontiguousarray(x, self.flat.dtype))
-        y: Array = outputs[begin : begin + len(x) * self.n_outputs].reshape(len(x), -1).copy()
-        return y
+        return self.run(np.ascontiguousarray(x, self.flat.dtype)).copy()
 
     def infer(self, x: Array) -> Array:
         """Return what the last layer gives, without dropout."""
@@ -383,9 +372,7 @@ class Stack(Layer):
 
     def backward(self, gradient: Array) -> Array:
         """Return dL/dx."""
-        into = np.empty((self._n_rows, self._n_inputs), self.flat.dtype)
-        self.run_back(np.ascontiguousarray(gradient, self.flat.dtype).reshape(-1), into)
-        return into
+        return self.run_back(np.ascontiguousarray(gradient, self.flat.dtype)).copy()
 
     @property
     def dense(self) -> list[Dense]:
