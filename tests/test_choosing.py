@@ -18,9 +18,9 @@ def build(rule, scorer):
     choose, score = CHOICES[rule], scorer.score
 
     @kernel
-    def chosen(negatives, number, n_candidates, users, positives, t, U, V, b):
+    def chosen(negatives, number, n_candidates, pairs, t, U, V, b):
         return choose(
-            negatives, number, n_candidates, users, positives, t, U, V, b, score, WIDTH, 2 * WIDTH
+            negatives, number, n_candidates, pairs, t, U, V, b, score, WIDTH, 2 * WIDTH
         )  # fmt: skip
 
     return chosen
@@ -42,11 +42,11 @@ def choose(rule, candidates, positive, scores, scorer="dot", compiled=True):
     b[:, 0] = half
     # The second number of three, of the second triplet: the others must not be looked at.
     negatives = np.array([*[7] * len(candidates), *candidates, *[7] * len(candidates)], np.int32)
-    users, positives = np.array([7, 0], np.int32), np.array([7, positive], np.int32)
+    pairs = np.array([[7, 7], [0, positive]], np.int32)
     tables = [table.reshape(-1) for table in (U, V, b)]
     function = KERNELS[rule, scorer]
     function = function if compiled else getattr(function, "py_func", function)
-    return function(negatives, 1, len(candidates), users, positives, 1, *tables)
+    return function(negatives, 1, len(candidates), pairs, 1, *tables)
 
 
 @pytest.mark.parametrize("compiled", [True, False])

@@ -54,7 +54,7 @@ def run(
         CHOICES[rule], rows.shape[1] - 2,
     )  # fmt: skip
     epoch = epoch if compiled else getattr(epoch, "py_func", epoch)
-    columns = [np.ascontiguousarray(x) for x in (rows[:, 0], rows[:, 1], rows[:, 2:].ravel())]
+    columns = [np.ascontiguousarray(x) for x in (rows[:, :2], rows[:, 2:].ravel())]
     bounds = np.array([0, len(rows) // 3, len(rows)])
     totals = np.zeros((2, 4))
     epoch(

@@ -68,14 +68,14 @@ class Visit:
         self.weights = np.array(self.weights)[order] if weights is not None else None
 
     def note(self, first, last, bounds, triplets, offset, n_negatives, group, *rest):
-        users, positives, negatives, weights = triplets
+        pairs, negatives, weights = triplets
         m = self.training._n_candidates
         for s in range(first, last):
             for start in range(bounds[s], bounds[s + 1], group):
                 for c in range(n_negatives):
                     for t in range(start, min(start + group, bounds[s + 1])):
                         place = ((t - offset) * n_negatives + c) * m
-                        self.rows.append((users[t], positives[t], *negatives[place : place + m]))
+                        self.rows.append((*pairs[t], *negatives[place : place + m]))
                         self.stratum.append(s)
                         self.groups.append((s, start, c))
                         self.weights.append(weights[t] if len(weights) else 1.0)

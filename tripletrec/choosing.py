@@ -31,25 +31,25 @@ __all__ = ["CHOICES"]
 
 
 @part
-def only(negatives, number, n_candidates, users, positives, t, U, V, b, score, width, size):
+def only(negatives, number, n_candidates, pairs, t, U, V, b, score, width, size):
     """Return the negative of this number, which belongs to triplet t."""
     return negatives[number]  # looks at nothing else: the loop is compiled as if this stood in it
 
 
 @part
-def hardest(negatives, number, n_candidates, users, positives, t, U, V, b, score, width, size):
+def hardest(negatives, number, n_candidates, pairs, t, U, V, b, score, width, size):
     """Return the highest scored of the negative's candidates; NONE_LEFT if there is none."""
     return _first_of_all(
-        _is_higher, negatives, number * n_candidates, n_candidates, users[t], positives[t],
+        _is_higher, negatives, number * n_candidates, n_candidates, pairs[t, 0], pairs[t, 1],
         U, V, b, score, width, size,
     )  # fmt: skip
 
 
 @part
-def semi_hard(negatives, number, n_candidates, users, positives, t, U, V, b, score, width, size):
+def semi_hard(negatives, number, n_candidates, pairs, t, U, V, b, score, width, size):
     """Return the highest scored that scores below the positive, or else the lowest scored."""
     return _first_of_all(
-        _is_higher_below, negatives, number * n_candidates, n_candidates, users[t], positives[t],
+        _is_higher_below, negatives, number * n_candidates, n_candidates, pairs[t, 0], pairs[t, 1],
         U, V, b, score, width, size,
     )  # fmt: skip
 

@@ -7,7 +7,8 @@ Kernels are built by factories that close over parts and over a fingerprint of t
 - ``given``: (indptr, indices) of negatives handed in by the user, empty where there are none;
 - ``catalogue``: (items, cumulative), the items in the order of their blocks and the search table of
   their weights (see `tripletrec.sampling`);
-- ``triplets``: (users, positives, negatives, weights); weights are empty where all are 1.
+- ``triplets``: (pairs, negatives, weights): user and positive of each, negatives where they are given, and
+  weights where not all are 1.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tripletrec._jit import fingerprint, kernel, kernel_apart, part, prefetch, use_whole_vectors
-from tripletrec._random import below, derive
+from tripletrec._random import below, bits, derive
 from tripletrec.choosing import only
-from tripletrec.sampling import contains, draw_again, draw_given, pair_bits, propose
+from tripletrec.sampling import draw_again, draw_given, is_known, pair_bits, propose
 from tripletrec.schedule import partition
 
 __all__ = ["GROUP", "Preparation", "build_epoch", "build_preparation", "group_scratch"]
@@ -60,48 +61,52 @@ def build_preparation(given_negatives: bool) -> Preparation:
         _ = stamp
         partition(dealt, n_blocks, key, order, bounds, block_of)
 
-    @kernel
+    @kernel_apart
     def draw_round(
         first, last, key, bounds, item_block, item_bounds, known, catalogue, verified,
-        n_negatives, users, positives, pairs, doubtful, negatives,
+        n_negatives, pairs, filter_words, doubtful, negatives,
     ):  # fmt: skip
         """Draw the negatives of strata first ... last - 1 into the front of `negatives`."""
         _ = stamp
         use_whole_vectors()
-        indptr, indices = known
         items, cumulative = catalogue
         origin = bounds[first] * n_negatives
         for s in range(first, last):
             begin, end = item_bounds[item_block[s]], item_bounds[item_block[s] + 1]
-            stream = derive(key, s)
-            place, n_drawn = bounds[s] * n_negatives - origin, bounds[s + 1] - bounds[s]
-            drawn = negatives[place : place + n_drawn * n_negatives]
-            # Proposals for all, in a loop without branches; then a look at those that may be known.
+            stream, n = derive(key, s), bounds[s + 1] - bounds[s]
+            place = bounds[s] * n_negatives - origin
+            drawn = negatives[place : place + n * n_negatives]
             _propose_all(stream, items, begin, end, cumulative, drawn)
-            # The known pairs of the stratum's users and items are its own triplets.
-            n_bits = _note_pairs(pairs, users, positives, bounds[s], bounds[s + 1])
-            n_doubtful = 0
-            for t in range(n_drawn if verified else 0):
-                user = users[bounds[s] + t]
-                for c in range(n_negatives):
+            if not verified or n == 0:
+                continue
+            # The known pairs of the stratum's users and items are its own.
+            own = pairs[bounds[s] : bounds[s + 1]]
+            seen = filter_words, bits(~stream, 0) | np.uint64(1), _filter_bits(filter_words, n)
+            _note_pairs(own, seen)
+            # Whether all are doubtful, in a loop without branches; then those that are, one by one.
+            for c in range(n_negatives):
+                for t in range(n):
                     d = t * n_negatives + c
-                    word, mask = pair_bits(user, drawn[d], n_bits)
-                    doubtful[n_doubtful] = d
-                    n_doubtful += (pairs[word] & mask) != np.uint64(0)
+                    doubtful[d] = is_known(own[t, 0], drawn[d], known, seen)
+            n_doubtful = 0
+            for d in range(n * n_negatives):
+                is_doubtful = doubtful[d]
+                doubtful[n_doubtful] = d
+                n_doubtful += is_doubtful
             for x in range(n_doubtful):
                 d = doubtful[x]
-                user = users[bounds[s] + d // n_negatives]
-                if contains(indices, indptr[user], indptr[user + 1], drawn[d]):
-                    drawn[d] = draw_again(
-                        stream, d, user, items, begin, end, cumulative, known, pairs, n_bits
-                    )
+                drawn[d] = draw_again(
+                    stream, d, own[d // n_negatives, 0], items, begin, end, cumulative, known, seen
+                )
 
-    @kernel
-    def shuffle_round(first, last, key, bounds, triplets, places):
-        """Shuffle the triplets of each of the strata first ... last - 1 (Fisher and Yates)."""
+    @kernel_apart
+    def shuffle_round(first, last, key, bounds, whole_pairs, negatives, weights, places):
+        """Shuffle the triplets of each of the strata first ... last - 1 (Fisher and Yates).
+
+        `whole_pairs` has user and positive as one number of 64 bits.
+        """
         _ = stamp
         use_whole_vectors()
-        users, positives, negatives, weights = triplets
         for s in range(first, last):
             stream, begin = derive(key, s), bounds[s]
             # All random places first: a loop without branches, eight at a time.
@@ -109,8 +114,7 @@ def build_preparation(given_negatives: bool) -> Preparation:
                 places[t] = below(stream, t, t + 1)
             for t in range(bounds[s + 1] - begin):
                 a, b = np.uint64(begin + t), np.uint64(begin + places[t])
-                users[a], users[b] = users[b], users[a]
-                positives[a], positives[b] = positives[b], positives[a]
+                whole_pairs[a], whole_pairs[b] = whole_pairs[b], whole_pairs[a]
                 if negatives.shape[0] > 0:
                     negatives[a], negatives[b] = negatives[b], negatives[a]
                 if weights.shape[0] > 0:
@@ -134,7 +138,7 @@ def _build_pass(given_negatives: bool, place: bool) -> Callable[..., None]:
         indptr, indices = known
         given_indptr, given_indices = given
         items, cumulative = catalogue
-        users, positives, negatives, weights_out = triplets
+        pairs, negatives, weights_out = triplets
         for p in range(first, last):
             for position in range(bounds[p], bounds[p + 1]):
                 u = order[position]
@@ -155,7 +159,7 @@ def _build_pass(given_negatives: bool, place: bool) -> Callable[..., None]:
                         sizes[s] = n + 1
                         if place:
                             end = starts[s] + n
-                            users[end], positives[end] = u, i
+                            pairs[end, 0], pairs[end, 1] = u, i
                             if given_negatives:
                                 negatives[end] = j
                             if weights.shape[0] > 0:
@@ -177,16 +181,22 @@ def _propose_all(stream, items, first, last, cumulative, drawn):
 
 
 @part
-def _note_pairs(pairs, users, positives, first, last):
-    """Note a stratum's pairs in a filter that few other pairs pass; return its size in bits, log2."""
+def _filter_bits(filter_words, n):
+    """Return the size, log2 of bits, of a filter of n pairs that few others pass; 0 if there is no room."""
     n_bits = 6
-    while (1 << n_bits) < 64 * (last - first) and (2 << n_bits) <= 64 * pairs.shape[0]:
+    while (1 << n_bits) < 64 * n:
         n_bits += 1
-    pairs[: 1 << (n_bits - 6)] = np.uint64(0)
-    for t in range(first, last):
-        word, mask = pair_bits(users[t], positives[t], n_bits)
-        pairs[word] |= mask
-    return n_bits
+    return n_bits if (1 << (n_bits - 6)) <= filter_words.shape[0] else 0
+
+
+@part
+def _note_pairs(pairs, seen):
+    filter_words, odd, n_bits = seen
+    if n_bits > 0:
+        filter_words[: 1 << (n_bits - 6)] = np.uint64(0)
+        for t in range(pairs.shape[0]):
+            word, mask = pair_bits(pairs[t, 0], pairs[t, 1], odd, n_bits)
+            filter_words[word] |= mask
 
 
 def group_scratch(width: int) -> tuple[Any, Any, Any]:
@@ -258,7 +268,7 @@ def build_epoch(
         use_whole_vectors()
         real = user_table.dtype.type  # float64 in a loop over factors would halve the speed
         one, all_factors = index(1), index(width)
-        users, positives, negatives, weights = triplets
+        pairs, negatives, weights = triplets
         U, V, b = user_table, item_table, bias_table
         differences, masses, slopes, products, factors = lanes
         l2_user, l2_positive, l2_negative, l2_bias = l2
@@ -273,18 +283,18 @@ def build_epoch(
                         if far:
                             ahead = min(t + index(_AHEAD), index(bounds[last] - 1))
                             place = (ahead - index(offset)) * index(n_negatives) + c
-                            prefetch(U, users[ahead], row_bytes)
-                            prefetch(V, positives[ahead], row_bytes)
+                            prefetch(U, pairs[ahead, 0], row_bytes)
+                            prefetch(V, pairs[ahead, 1], row_bytes)
                             prefetch(V, max(0, negatives[place * index(n_candidates)]), row_bytes)
                         drawn = choose(
                             negatives, (t - index(offset)) * index(n_negatives) + c, n_candidates,
-                            users, positives, t, U, V, b, score, width, row_size,
+                            pairs, t, U, V, b, score, width, row_size,
                         )  # fmt: skip
                         # No negative: the user likes all there is. The positive itself (an
                         # unverified sampler may draw it): x is 0 whatever the parameters are.
-                        if drawn < 0 or drawn == positives[t]:
+                        if drawn < 0 or drawn == pairs[t, 1]:
                             continue
-                        u, i, j = index(users[t]), index(positives[t]), index(drawn)
+                        u, i, j = index(pairs[t, 0]), index(pairs[t, 1]), index(drawn)
                         rows[0, n], rows[1, n], rows[2, n] = u, i, j
                         masses[n] = weights[t] if weights.shape[0] > 0 else real(1)
                         differences[n] = b[i * bias_size] - b[j * bias_size]

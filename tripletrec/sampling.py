@@ -59,7 +59,7 @@ __all__ = [
 NONE_LEFT = -1  # in place of a negative: the user likes all there is
 _RULES = ("", "hardest", "semi_hard", "nearest")
 _PROPOSALS = 24  # after as many refusals the rest is listed and drawn from exactly
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio
+_NO_FILTER = np.zeros(1, np.uint64)
 
 
 class Sampler(NamedTuple):
@@ -317,11 +317,11 @@ def contains(indices, first, last, item):
 
 
 @part
-def pair_bits(user, item, n_bits):
+def pair_bits(user, item, odd, n_bits):
     """Return where the pair is noted in a filter of ``2**n_bits`` bits: a word and a mask."""
     pair = (np.uint64(user) << np.uint64(32)) | np.uint64(item)
-    # Fibonacci hashing (Knuth, TAOCP 3, section 6.4): the high bits of a product.
-    place = (pair * _GOLDEN) >> np.uint64(64 - n_bits)
+    # The high bits of a product with a random odd number (Dietzfelbinger et al., J. Algorithms 25, 1997).
+    place = (pair * odd) >> np.uint64(64 - n_bits)
     return place >> np.uint64(6), np.uint64(1) << (place & np.uint64(63))
 
 
@@ -348,12 +348,15 @@ def propose(stream, number, items, first, last, cumulative):
 
 
 @part
-def is_known(user, item, known, pairs, n_bits):
-    """Whether the pair is one of `known`; a filter of them (n_bits < 0: none) may tell sooner."""
-    if n_bits >= 0:
-        word, mask = pair_bits(user, item, n_bits)
-        if (pairs[word] & mask) == np.uint64(0):
-            return False
+def is_known(user, item, known, seen):
+    """Whether the pair is one of `known`; with a filter of them some other pairs pass for known, too.
+
+    Which ones is random, so that they are as likely to be any, and what is drawn remains unbiased.
+    """
+    pairs, odd, n_bits = seen
+    if n_bits > 0:
+        word, mask = pair_bits(user, item, odd, n_bits)
+        return (pairs[word] & mask) != np.uint64(0)
     indptr, indices = known
     return contains(indices, indptr[user], indptr[user + 1], item)
 
@@ -366,18 +369,19 @@ def draw(stream, number, user, items, first, last, cumulative, verified, known):
     """
     # The first proposals are neighbours in one stream, which is cheap; most are not refused.
     item = propose(stream, number, items, first, last, cumulative)
-    if not (verified and is_known(user, item, known, items, -1)):
+    seen = (_NO_FILTER, np.uint64(0), 0)
+    if not (verified and is_known(user, item, known, seen)):
         return item
-    return draw_again(stream, number, user, items, first, last, cumulative, known, items, -1)
+    return draw_again(stream, number, user, items, first, last, cumulative, known, seen)
 
 
 @part
-def draw_again(stream, number, user, items, first, last, cumulative, known, pairs, n_bits):
+def draw_again(stream, number, user, items, first, last, cumulative, known, seen):
     """Return what `draw` does when the first proposal was a known pair."""
     own = derive(stream, number)
     for attempt in range(1, _PROPOSALS):
         item = propose(own, attempt, items, first, last, cumulative)
-        if not is_known(user, item, known, pairs, n_bits):
+        if not is_known(user, item, known, seen):
             return item
     return _draw_rest(own, user, items, first, last, cumulative, known)
 

@@ -30,7 +30,7 @@ from tripletrec.scorers import Scorer
 __all__ = ["Factors", "Plan", "Record", "Training"]
 
 _LANES_OF_FLOATS = 16  # factors are padded to whole cache lines
-_FILTER_WORDS = 2**14  # of known pairs, while the negatives of a stratum are drawn: 128 KiB
+_MOST_FILTER_WORDS = 2**17  # of a filter of the known pairs of a stratum: 1 MiB
 _AT_ONCE = 2**15  # triplets drawn before they are learnt from, as many as a core's cache keeps
 _TABLES = ("_users", "_items", "_biases")
 _ROWS_AT_ONCE = 2**12
@@ -166,8 +166,7 @@ class Training:
         )  # fmt: skip
         self._n_each = 1 if self._given_negatives else self.plan.n_negatives
         self._triplets = (
-            np.empty(n_stored, np.int32),
-            np.empty(n_stored, np.int32),
+            np.empty((n_stored, 2), np.int32),
             np.empty(n_stored if self._given_negatives else 0, np.int32),
             np.empty(n_stored if len(self._weights) else 0, np.float32),
         )
@@ -291,26 +290,27 @@ class Training:
         """Return the function (first, last) -> None that learns from a run of strata."""
         plan, sampler = self.plan, self.plan.sampler
         n_drawn = plan.n_negatives * self._n_candidates
-        users, positives, given, weights = self._triplets
+        pairs, given, weights = self._triplets
+        whole_pairs = pairs.view(np.uint64).ravel()
         U, V, biases = (each.reshape(-1) for each in (self._users, self._items, self._biases))
 
         def learn(first: int, last: int) -> None:
             longest, most = _sizes(bounds, first, last)
-            places, pairs, drawn, rows, lanes, steps = self._scratch(longest, most * n_drawn)
+            places, words, drawn, rows, lanes, steps = self._scratch(longest, most * n_drawn)
             for a, b in _pieces(bounds, first, last):
                 if self.given_up:
                     raise KeyboardInterrupt
-                self._kernels.shuffle(a, b, keys[4], bounds, self._triplets, places)
+                self._kernels.shuffle(a, b, keys[4], bounds, whole_pairs, given, weights, places)
                 negatives, offset = given, 0
                 if not self._given_negatives:
                     negatives, offset = drawn, bounds[a]
                     self._kernels.draw(
                         a, b, keys[3], bounds, self.schedule.item_block, item_bounds,
-                        self._known, catalogue, sampler.verified, n_drawn, users, positives,
-                        pairs, places, negatives,
+                        self._known, catalogue, sampler.verified, n_drawn, pairs, words, places,
+                        negatives,
                     )  # fmt: skip
                 self._epoch(
-                    a, b, bounds, (users, positives, negatives, weights), offset, self._n_each,
+                    a, b, bounds, (pairs, negatives, weights), offset, self._n_each,
                     self._group, U, self._clocks[0], V, self._clocks[1], biases, plan.item_bias,
                     *self._numbers, rows, lanes, steps, totals,
                 )  # fmt: skip
@@ -322,15 +322,14 @@ class Training:
 
         Kept from round to round: asking the system for memory costs as much as small rounds do.
         """
+        n_each = longest * max(self._n_each, self.plan.n_negatives * self._n_candidates)
+        n_words = min(1 << longest.bit_length(), _MOST_FILTER_WORDS)
+        sizes = (n_each, n_words, n_drawn)
         made = getattr(self._local, "scratch", None)
-        each = longest * max(self._n_each, self.plan.n_negatives * self._n_candidates) + 1
-        if made is None or made[0].size < each or made[2].size < n_drawn:
-            made = self._local.scratch = (
-                np.empty(each, np.int64),
-                np.empty(_FILTER_WORDS, np.uint64),
-                np.empty(n_drawn, np.int32),
-                *group_scratch(self._width),
-            )
+        if made is None or any(old.size < n for old, n in zip(made, sizes, strict=False)):
+            types = (np.int64, np.uint64, np.int32)
+            arrays = [np.empty(max(1, n), type_) for n, type_ in zip(sizes, types, strict=True)]
+            made = self._local.scratch = (*arrays, *group_scratch(self._width))
         return made
 
 
