@@ -127,14 +127,13 @@ class BlockTraining:
 
     def _make_tables(self, data: Interactions) -> None:
         plan, optimizer, loss = self.plan, self.plan.optimizer, self._loss
-        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(plan.seed)))
         width = -(-plan.n_factors // _LANES_OF_FLOATS) * _LANES_OF_FLOATS
         self._width = width
         self._users = _table(data.n_users, width, optimizer)
         self._items = _table(data.n_items, width, optimizer)
         self._biases = _table(data.n_items, 1, optimizer)
-        for table in (self._users, self._items):
-            _draw_start(table[:, 0, : plan.n_factors], plan.init_scale, random)
+        tables = self._users, self._items
+        _draw_start(tables, plan.n_factors, plan.init_scale, plan.seed, self._team.n_jobs)
         # A user without positives has no taste to speak of: what is left is the biases.
         self._users[np.diff(data.indptr) == 0, 0] = 0.0
         self._clocks = tuple(

@@ -119,22 +119,21 @@ class Training:
         )
         # Candidates of a hard negative are drawn like further negatives, and from the same block.
         self._n_candidates = plan.sampler.n_candidates if plan.sampler.rule else 1
-        self._make_tables(interactions)
+        self._make_tables(interactions, n_jobs)
         self._make_schedule(interactions)
         n_triplets = interactions.nnz * plan.n_negatives
         shared = n_triplets >= _LEAST_ROUND * self.schedule.n_rounds
         self._team = Team(n_jobs if shared else 1)
 
-    def _make_tables(self, data: Interactions) -> None:
+    def _make_tables(self, data: Interactions, n_jobs: int) -> None:
         plan, optimizer = self.plan, self.plan.optimizer
-        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(plan.seed)))
         width = -(-plan.n_factors // _LANES_OF_FLOATS) * _LANES_OF_FLOATS
         self._width = width
         self._users = _table(data.n_users, width, optimizer)
         self._items = _table(data.n_items, width, optimizer)
         self._biases = _table(data.n_items, 1, optimizer)
-        for table in (self._users, self._items):
-            _draw_start(table[:, 0, : plan.n_factors], plan.init_scale, random)
+        tables = self._users, self._items
+        _draw_start(tables, plan.n_factors, plan.init_scale, plan.seed, n_jobs)
         self._clocks = tuple(
             np.tile(np.array(optimizer.clocks, np.float32), (n, 1))
             for n in (data.n_users, data.n_items)
@@ -348,11 +347,24 @@ def _sizes(bounds: NDArray[np.int64], first: int, last: int) -> tuple[int, int]:
     return longest, min(int(bounds[last] - bounds[first]), max(longest, _AT_ONCE))
 
 
-def _draw_start(rows: Float32, scale: float, random: np.random.Generator) -> None:
-    """Fill with normal numbers, some rows at a time: a draw at once would need as much again, twice."""
-    for first in range(0, len(rows), _ROWS_AT_ONCE):
-        some = rows[first : first + _ROWS_AT_ONCE]
-        some[...] = random.standard_normal(some.shape, np.float32) * np.float32(scale)
+def _draw_start(tables: Any, n_factors: int, scale: float, seed: int, n_jobs: int) -> None:
+    """Fill the weights of tables with normal numbers, some rows at a time, each with a stream of its own."""
+    pieces = [
+        (number, first)
+        for number, table in enumerate(tables)
+        for first in range(0, len(table), _ROWS_AT_ONCE)
+    ]
+
+    def draw(piece: int) -> None:
+        number, first = pieces[piece]
+        stream = np.random.SeedSequence(seed, spawn_key=(number, first))
+        rows = tables[number][first : first + _ROWS_AT_ONCE, 0, :n_factors]
+        random = np.random.Generator(np.random.PCG64(stream))
+        rows[...] = random.standard_normal(rows.shape, np.float32) * np.float32(scale)
+
+    team = Team(n_jobs if len(pieces) > len(tables) else 1)
+    with team.threads():
+        team.share(draw, len(pieces))
 
 
 def _let_go(training: Any) -> None:
