@@ -9,7 +9,9 @@ from scipy.stats import chisquare
 import naive
 from tripletrec import sampling
 from tripletrec._jit import kernel
-from tripletrec.sampling import NONE_LEFT, contains, draw_given
+from tripletrec._random import bits
+from tripletrec.kernels import _filter_bits, _note_pairs
+from tripletrec.sampling import NONE_LEFT, contains, draw_again, draw_given, is_known, propose
 
 
 @kernel
@@ -100,6 +102,48 @@ def test_never_draws_a_known_positive(liked, alpha, seed, many):
     drawn = sample(50, liked, counts=counts, alpha=alpha)
     allowed = set(range(20)) - liked or {NONE_LEFT}
     assert set(drawn.tolist()) <= allowed
+
+
+@kernel
+def _draw_past_a_filter(key, pairs, known, items, cumulative, words, n_bits, drawn):
+    """Draw for user 0, each time with a filter of another random number."""
+    for t in range(drawn.shape[0]):
+        stream = bits(np.uint64(key), t)
+        seen = words, bits(~stream, 0) | np.uint64(1), n_bits
+        _note_pairs(pairs, seen)
+        item = propose(stream, 0, items, 0, items.shape[0], cumulative)
+        if is_known(0, item, known, seen):
+            item = draw_again(stream, 0, 0, items, 0, items.shape[0], cumulative, known, seen)
+        drawn[t] = item
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize("n_liked", [2, 10, 19, 20])
+def test_a_filter_lets_no_known_pair_pass_and_the_others_alike(n_liked, alpha):
+    """Some 30 pairs in 256 bits: one in nine of the others is taken for known, each time another one."""
+    rng, sampler, counts = np.random.default_rng(), sampling.popularity(alpha), np.arange(1, 21)
+    liked = np.sort(rng.choice(20, n_liked, replace=False)).astype(np.int32)
+    others = np.column_stack([rng.integers(1, 99, 30 - n_liked), rng.integers(0, 20, 30 - n_liked)])
+    pairs = np.vstack([np.column_stack([np.zeros(n_liked), liked]), others]).astype(np.int32)
+    drawn = np.empty(20_000, np.int64)
+    _draw_past_a_filter(
+        rng.integers(2**62), pairs, (np.array([0, n_liked]), liked), np.arange(20, dtype=np.int32),
+        sampler.cumulative(counts), np.empty(4, np.uint64), 8, drawn,
+    )  # fmt: skip
+    if n_liked == 20:
+        assert (drawn == NONE_LEFT).all()
+        return
+    assert_distribution(drawn, np.where(np.isin(np.arange(20), liked), 0, counts**alpha))
+
+
+@given(st.integers(1, 10**7), st.integers(1, 2**14))
+def test_a_filter_has_64_bits_for_each_pair_or_is_none(n, n_words):
+    n_bits = _filter_bits(np.empty(n_words, np.uint64), n)
+    if n_bits:
+        assert 64 * n <= 2**n_bits < 128 * n or n_bits == 6
+        assert 2**n_bits <= 64 * n_words
+    else:
+        assert n > n_words // 2
 
 
 def test_compiled_equals_uncompiled():

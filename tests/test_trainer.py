@@ -1,8 +1,8 @@
 """The trainer: what an epoch visits and draws, and what is left when training is stopped."""
 
-import _thread
 import signal
 import sys
+import threading
 
 import hypothesis
 import numpy as np
@@ -14,7 +14,7 @@ from scipy.stats import chisquare
 import naive
 import tripletrec as tr
 from contract import assert_same, digest, interactions, learnt, run_python
-from tripletrec import sampling, schedule, trainer
+from tripletrec import epochs, sampling, schedule, trainer
 from tripletrec.trainer import Training
 
 # A few epochs on pairs without a pattern need not move the loss.
@@ -331,6 +331,20 @@ def test_prefetching_changes_the_speed_only(blocks, monkeypatch):
 # -------------------------------------------------------------------- records, progress, callbacks
 
 
+def test_epochs_that_nobody_watches_run_some_at_a_time(blocks, monkeypatch):
+    calls, run = [], epochs._Course.run
+    monkeypatch.setattr(epochs._Course, "run", lambda self, n: calls.append(n) or run(self, n))
+    expected = make(n_epochs=5).fit(blocks, callbacks=lambda model, record: None)
+    assert calls == [1, 2, 3, 4, 5]
+    calls.clear()
+    monkeypatch.setattr(epochs, "_MOMENT", 60.0)
+    assert_same(make(n_epochs=5).fit(blocks), expected)
+    assert calls == [5]
+    monkeypatch.setattr(epochs, "_MOMENT", 0.0)
+    assert_same(make(n_epochs=5).fit(blocks), expected)
+    assert calls == [5] * 6
+
+
 def test_history(blocks):
     model = make(n_epochs=4, n_negatives=2, learning_rate=0.2).fit(blocks)
     assert [record["epoch"] for record in model.history_] == [1, 2, 3, 4]
@@ -516,19 +530,26 @@ def heeds_ctrl_c():
     signal.signal(signal.SIGINT, former)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal of POSIX")
 @pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("validated", [False, True])
 def test_ctrl_c_within_an_epoch(validated, n_jobs, split, monkeypatch):
     """The epoch is finished, though not validated, and is the last one."""
-    (train, test), run_epoch = split, Training.run_epoch
+    (train, test), run_epoch, stopped = split, Training.run_epoch, threading.Event()
 
     def press(self, number):
         if number == 3:
-            _thread.interrupt_main()
+            while not stopped.wait(0.5):  # Python misses one that comes just before it waits
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         return run_epoch(self, number)
 
+    def stop(self, stop=epochs._Course.stop):
+        stop(self)
+        stopped.set()
+
     monkeypatch.setattr(Training, "run_epoch", press)
+    monkeypatch.setattr(epochs._Course, "stop", stop)
     model = make(n_epochs=9, n_jobs=n_jobs)
     with pytest.raises(KeyboardInterrupt):
         model.fit(train, validation=test if validated else None)
@@ -584,8 +605,13 @@ from tripletrec import trainer
 
 trainer._LEAST_ROUND = 0  # use all threads
 data = contract.interactions(40, 300, 2500)
-for n_jobs, delay in ((1, 0.05), (2, 0.05), (2, 0.0713), (1, 0.0317)):
+run_epoch = trainer.Training.run_epoch
+for n_jobs, delay, watched in ((1, 0.05, 0), (2, 0.05, 1), (2, 0.0713, 0), (1, 0.0317, 1)):
     started = threading.Event()
+
+    def run(self, number):
+        started.set()
+        return run_epoch(self, number)
 
     def send():
         started.wait()
@@ -594,8 +620,9 @@ for n_jobs, delay in ((1, 0.05), (2, 0.05), (2, 0.0713), (1, 0.0317)):
 
     threading.Thread(target=send).start()
     model = tr.MatrixFactorization(n_factors=6, n_epochs=10**6, n_jobs=n_jobs)
+    trainer.Training.run_epoch = run
     try:
-        model.fit(data, callbacks=lambda model, record: started.set())
+        model.fit(data, callbacks=(lambda model, record: None) if watched else None)
     except KeyboardInterrupt:
         n_epochs = len(model.history_)
         again = tr.MatrixFactorization(n_factors=6, n_epochs=10**6)

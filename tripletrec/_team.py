@@ -90,12 +90,14 @@ class Aside:
 
     Parameters
     ----------
+    stop : callable
+        Called before that wait after any exception: makes the call under way end where it may.
     give_up : callable
-        Called if KeyboardInterrupt comes in that wait too: makes the call under way end early.
+        Called if KeyboardInterrupt comes in that wait too: makes the call under way end anywhere.
     """
 
-    def __init__(self, give_up: Callable[[], None]) -> None:
-        self._give_up = give_up
+    def __init__(self, stop: Callable[[], None], give_up: Callable[[], None]) -> None:
+        self._stop, self._give_up = stop, give_up
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tripletrec-aside")
 
     def __enter__(self) -> Self:
@@ -108,7 +110,9 @@ class Aside:
         # The caller's context: NumPy keeps in it what to do about overflow.
         self._pool.submit(contextvars.copy_context().run, call).result()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
+        if error[0] is not None:
+            self._stop()
         # Calls run in turn: when one that does nothing has run, the others have as well. Joining the
         # thread would not do: it is not safe to interrupt in all versions of Python.
         last = self._pool.submit(_nothing)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -14,6 +16,8 @@ from tripletrec.stagnation import Watchman
 from tripletrec.trainer import Factors, Record
 
 __all__ = ["Outcome", "Trainable", "train"]
+
+_MOMENT = 0.1  # seconds after which the loop looks up from short epochs
 
 
 class Trainable(Protocol):
@@ -53,11 +57,12 @@ class Outcome(NamedTuple):
 
 
 class _Course:
-    """How far a training has come; `epoch` runs aside, where no Ctrl-C cuts it in two."""
+    """How far a training has come; `run` is called aside, where no Ctrl-C cuts an epoch in two."""
 
     def __init__(self, training: Trainable) -> None:
         self.training = training
         self.n_begun = 0
+        self.stopped = False  # to be set from another thread
         self.records: list[Record] = []  # of the whole epochs
 
     @property
@@ -65,11 +70,22 @@ class _Course:
         """Whether the factors are those at the end of an epoch."""
         return 0 < self.n_begun == len(self.records)
 
-    def epoch(self) -> None:
-        self.n_begun += 1
-        record = self.training.run_epoch(self.n_begun)
+    def run(self, n_epochs: int) -> None:
+        """Run epochs until there are `n_epochs`, or it has taken a moment, or someone said stop."""
+        started = time.perf_counter()
+        while True:
+            self.n_begun += 1
+            record = self.training.run_epoch(self.n_begun)
+            if not math.isfinite(record["loss"]):
+                break
+            self.records.append(record)
+            late = time.perf_counter() - started > _MOMENT
+            if late or self.stopped or self.n_begun == n_epochs:
+                break
         _check_finite(record["loss"], self.training, self.n_begun)
-        self.records.append(record)
+
+    def stop(self) -> None:
+        self.stopped = True
 
     def give_up(self) -> None:
         self.training.given_up = True
@@ -79,7 +95,7 @@ def train(
     training: Trainable,
     n_epochs: int,
     *,
-    watch: Callable[[Record, Factors], bool],
+    watch: Callable[[Record, Factors], bool] | None,
     metric: str | None,
     patience: int | None,
     verbose: int,
@@ -95,8 +111,9 @@ def train(
         Not to be used again.
     n_epochs : int
         At most so many.
-    watch : callable
-        ``watch(record, factors) -> bool`` after each epoch; may add to the record; True stops.
+    watch : callable or None
+        ``watch(record, factors) -> bool`` after each epoch; may add to the record; True stops. With None
+        short epochs run one after the other, some at a time.
     metric : str or None
         Entry of the records by which the best epoch is told (larger is better).
     patience : int or None
@@ -123,21 +140,21 @@ def train(
     watchman = Watchman(training.plan.learning_rate)
     bar = _bar(n_epochs) if verbose else None
     try:
-        with bar or nullcontext(), training.threads(), Aside(course.give_up) as aside:
-            for number in range(1, n_epochs + 1):
-                aside.run(course.epoch)
-                record = course.records[-1]
-                watchman.look(record)
-                stop = watch(record, training.factors)
+        with bar or nullcontext(), training.threads(), Aside(course.stop, course.give_up) as aside:
+            stop, unwatched = False, watch is None and bar is None
+            while not stop and len(course.records) < n_epochs:
+                n_seen = len(course.records)
+                aside.run(partial(course.run, n_epochs if unwatched else n_seen + 1))
+                for record in course.records[n_seen:]:
+                    watchman.look(record)
+                stop = watch is not None and watch(record, training.factors)
                 if patience is not None:
                     best = _better(best, course.records[:], metric, training)
-                    stop = stop or number - best[2] >= patience
+                    stop = stop or len(course.records) - best[2] >= patience
                 if bar:
                     names = [name for name in ("loss", metric) if name]
                     bar.set_postfix({name: f"{record[name]:.4f}" for name in names})
                     bar.update()
-                if stop:
-                    break
     except KeyboardInterrupt as error:
         if best is None and (patience is not None or not course.whole):
             raise

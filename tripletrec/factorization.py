@@ -420,8 +420,10 @@ class MatrixFactorization(Recommender):
 
     def _watch(
         self, data: Interactions, validation: Any, callbacks: Any
-    ) -> Callable[[Record, Factors], bool]:
+    ) -> Callable[[Record, Factors], bool] | None:
         listeners = _check_callbacks(callbacks)
+        if validation is None and not listeners:
+            return None
         held_out = None if validation is None else as_interactions(validation, "validation")
         metric = self.validation_metric
         history: list[Record] = []

@@ -9,6 +9,11 @@ Kernels are built by factories that close over parts and over a fingerprint of t
   their weights (see `tripletrec.sampling`);
 - ``triplets``: (pairs, negatives, weights): user and positive of each, negatives where they are given, and
   weights where not all are 1.
+
+The training loop takes the triplets of a stratum in groups: the products of all their rows, then all
+slopes at once, then the steps, one after the other. So the processor never waits for a slope, and
+computes sixteen for the price of one. A slope misses the steps of triplets before it in its group, as
+it would in a mini-batch; `tripletrec.schedule.group_size` says how many may make a group.
 """
 
 from __future__ import annotations

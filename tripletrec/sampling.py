@@ -194,8 +194,8 @@ def dynamic(n_candidates: int = 8) -> Sampler:
     -----
     More candidates favour the top of the list and then cost full AUC. `MatrixFactorization` on validation
     data cut from the training part of MovieLens-100K (30 epochs, the better of two learning rates, mean
-    of two cuts): NDCG@10 and AUC .185 and .936 with "unseen", .197 and .938 with 2 candidates, .198 and
-    .936 with 4, .188 and .917 with 8.
+    of five cuts, ``benchmarks/samplers.py``): NDCG@10 and AUC .188 and .935 with "unseen", .199 and .935
+    with 2 candidates, .203 and .934 with 4, .191 and .917 with 8.
 
     Examples
     --------
@@ -228,8 +228,8 @@ def semi_hard(n_candidates: int = 8) -> Sampler:
 
     Notes
     -----
-    It gained nothing where `dynamic` did, see there: NDCG@10 and AUC .183 and .933 with 8 candidates, less
-    NDCG with fewer.
+    It gained nothing where `dynamic` did, see there: NDCG@10 and AUC .189 and .933 with 8 candidates, .177
+    and .933 with 4, .167 and .931 with 2.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 r"""The schedule of an epoch: who may touch what, when.
 
-Users and items are partitioned at random into blocks, afresh in every epoch. A *stratum* holds the
+Users and items are partitioned at random into blocks, afresh in every other epoch. A *stratum* holds the
 triplets of one user block and one item block (or one pair of item blocks); a *round* is a set of
-strata that share no user and no item. The strata of a round may therefore run in any order, or at the
+strata, or of runs of strata, that share no user and no item. They may therefore run in any order, or at the
 same time, without locks and with the same bits. After DSGD (Gemulla et al., KDD 2011, section 3) and
 FPSGD (Chin et al., ACM TIST 2015, section 4).
 

@@ -35,6 +35,7 @@ _AT_ONCE = 2**15  # triplets drawn before they are learnt from, as many as a cor
 _TABLES = ("_users", "_items", "_biases")
 _ROWS_AT_ONCE = 2**12
 _LEAST_ROUND = 2**14  # triplets of a round that are worth waking another thread for
+_EPOCHS_AT_ONCE = 64  # whose keys are made together
 _EPOCHS_OF_PARTITION = 2  # four cost a little NDCG where there are but eight blocks
 _CACHE_BYTES = 4 * 2**20  # tables beyond this are prefetched; changes the speed only
 
@@ -83,6 +84,16 @@ class Plan(NamedTuple):
         return self.learning_rate * self.schedule.factor(epochs / self.n_epochs)
 
 
+class _Prepared(NamedTuple):
+    """The interactions in strata, for the epochs from `number` on: what they begin at, the longest."""
+
+    number: int
+    bounds: NDArray[np.int64]
+    longest: int
+    catalogue: tuple[Any, Any]
+    item_bounds: NDArray[np.int64]
+
+
 class Training:
     """The state of one fit.
 
@@ -110,7 +121,8 @@ class Training:
         self.plan = plan
         self.given_up = False  # to be set from another thread
         self._local = threading.local()
-        self._prepared: tuple[int, tuple[Any, Any, Any]] | None = None
+        self._prepared: _Prepared | None = None
+        self._streams: dict[int, NDArray[Any]] = {}
         self._known = (_read_only(interactions.indptr), _read_only(interactions.indices))
         self._weights = _read_only(np.empty(0, np.float32) if weights is None else weights)
         self._given_negatives = given is not None
@@ -119,6 +131,11 @@ class Training:
         )
         # Candidates of a hard negative are drawn like further negatives, and from the same block.
         self._n_candidates = plan.sampler.n_candidates if plan.sampler.rule else 1
+        with np.errstate(over="ignore"):  # see run_epoch
+            self._numbers = tuple(
+                tuple(map(np.float32, numbers))
+                for numbers in (plan.l2, plan.loss.parameters, plan.optimizer.parameters)
+            )
         self._make_tables(interactions, n_jobs)
         self._make_schedule(interactions)
         n_triplets = interactions.nnz * plan.n_negatives
@@ -201,20 +218,12 @@ class Training:
             epoch, loss, train_auc, n_triplets, n_skipped, seconds.
         """
         started = time.perf_counter()
-        plan = self.plan
         with np.errstate(over="ignore"):  # of a step beyond float32 the error of training tells
-            (rate,), *rest = (
-                tuple(map(np.float32, numbers))
-                for numbers in (
-                    (plan.rate_at(number - 0.5),), plan.l2, plan.loss.parameters,
-                    plan.optimizer.parameters,
-                )
-            )  # fmt: skip
-        self._numbers = rate, *rest
-        keys = self._keys(number)
-        bounds, catalogue, item_bounds = self._prepare(number)
+            rate = np.float32(self.plan.rate_at(number - 0.5))
+        prepared = self._prepare(number)
+        bounds = prepared.bounds
         totals = np.zeros((len(bounds) - 1, 4))
-        learn = self._learn(keys, bounds, catalogue, item_bounds, totals)
+        learn = self._learn(self._keys(number), prepared, rate, totals)
         n_lanes, lane = self.schedule.n_lanes, self.schedule.lane
         if self._team.n_jobs == 1:
             learn(0, len(bounds) - 1)
@@ -225,7 +234,7 @@ class Training:
                 self._team.spread(
                     lambda a, b: learn(a * lane, b * lane), first, last, loads[first:last]
                 )
-        loss, right, mass, count = (math.fsum(column) for column in totals.T)
+        loss, right, mass, count = totals.sum(0).tolist()
         drawn = len(self._known[1]) * self.plan.n_negatives
         return {
             "epoch": number,
@@ -238,19 +247,23 @@ class Training:
 
     def _keys(self, number: int) -> NDArray[Any]:
         """Return an epoch's streams: for users, items, given negatives, drawn ones, the order of triplets."""
-        return np.random.SeedSequence((self.plan.seed, number)).generate_state(5, np.uint64)
+        if number not in self._streams:  # those of many epochs at a time, which takes no longer
+            n, first = 5 * _EPOCHS_AT_ONCE, number - number % _EPOCHS_AT_ONCE
+            streams = np.random.SeedSequence((self.plan.seed, first)).generate_state(n, np.uint64)
+            self._streams = dict(enumerate(streams.reshape(-1, 5), first))
+        return self._streams[number]
 
-    def _prepare(self, number: int) -> tuple[Any, Any, Any]:
+    def _prepare(self, number: int) -> _Prepared:
         """Partition users and items, and bucket the positives (with given negatives: triplets).
 
         A partition serves two epochs: on large data it costs a quarter of one.
         """
         number -= (number - 1) % (1 if self._given_negatives else _EPOCHS_OF_PARTITION)
-        if self._prepared is None or self._prepared[0] != number:
-            self._prepared = (number, self._bucket(self._keys(number)))
-        return self._prepared[1]
+        if self._prepared is None or self._prepared.number != number:
+            self._prepared = _Prepared(number, *self._bucket(self._keys(number)))
+        return self._prepared
 
-    def _bucket(self, keys: NDArray[Any]) -> tuple[Any, Any, Any]:
+    def _bucket(self, keys: NDArray[Any]) -> tuple[Any, int, Any, Any]:
         schedule, plan, kernels = self.schedule, self.plan, self._kernels
         users, user_bounds, _ = self._divide(self._user_ranking, schedule.n_user_blocks, keys[0])
         items, item_bounds, item_block = self._divide(
@@ -275,7 +288,8 @@ class Training:
         np.cumsum(sizes, out=starts[1:])
         sizes[:] = 0
         visit(kernels.place)
-        return starts, catalogue, item_bounds
+        longest = int(np.diff(starts).max())
+        return starts, longest, catalogue, item_bounds
 
     def _divide(self, ranking: Any, blocks: int, key: np.uint64) -> tuple[Any, Any, Any]:
         order, block_of = np.empty_like(ranking), np.empty(len(ranking), np.int16)
@@ -284,18 +298,18 @@ class Training:
         return order, bounds, block_of
 
     def _learn(
-        self, keys: Any, bounds: Any, catalogue: Any, item_bounds: Any, totals: Any
+        self, keys: Any, prepared: _Prepared, rate: np.float32, totals: Any
     ) -> Callable[[int, int], None]:
         """Return the function (first, last) -> None that learns from a run of strata."""
         plan, sampler = self.plan, self.plan.sampler
+        _, bounds, longest, catalogue, item_bounds = prepared
         n_drawn = plan.n_negatives * self._n_candidates
         pairs, given, weights = self._triplets
         whole_pairs = pairs.view(np.uint64).ravel()
         U, V, biases = (each.reshape(-1) for each in (self._users, self._items, self._biases))
 
         def learn(first: int, last: int) -> None:
-            longest, most = _sizes(bounds, first, last)
-            places, words, drawn, rows, lanes, steps = self._scratch(longest, most * n_drawn)
+            places, words, drawn, rows, lanes, steps = self._scratch(longest)
             for a, b in _pieces(bounds, first, last):
                 if self.given_up:
                     raise KeyboardInterrupt
@@ -311,25 +325,28 @@ class Training:
                 self._epoch(
                     a, b, bounds, (pairs, negatives, weights), offset, self._n_each,
                     self._group, U, self._clocks[0], V, self._clocks[1], biases, plan.item_bias,
-                    *self._numbers, rows, lanes, steps, totals,
+                    rate, *self._numbers, rows, lanes, steps, totals,
                 )  # fmt: skip
 
         return learn
 
-    def _scratch(self, longest: int, n_drawn: int) -> tuple[NDArray[Any], ...]:
-        """Return what the kernels work on in this thread: for a stratum, and for a piece of a run.
+    def _scratch(self, longest: int) -> tuple[NDArray[Any], ...]:
+        """Return what the kernels work on in this thread, for strata of at most `longest` triplets.
 
         Kept from round to round: asking the system for memory costs as much as small rounds do.
         """
-        n_each = longest * max(self._n_each, self.plan.n_negatives * self._n_candidates)
-        n_words = min(1 << longest.bit_length(), _MOST_FILTER_WORDS)
-        sizes = (n_each, n_words, n_drawn)
         made = getattr(self._local, "scratch", None)
-        if made is None or any(old.size < n for old, n in zip(made, sizes, strict=False)):
-            types = (np.int64, np.uint64, np.int32)
-            arrays = [np.empty(max(1, n), type_) for n, type_ in zip(sizes, types, strict=True)]
-            made = self._local.scratch = (*arrays, *group_scratch(self._width))
-        return made
+        if made is None or made[0] < longest:
+            n_drawn = self.plan.n_negatives * self._n_candidates
+            n_places = longest * max(self._n_each, n_drawn)
+            made = self._local.scratch = (
+                longest,
+                np.empty(n_places, np.int64),
+                np.empty(min(1 << longest.bit_length(), _MOST_FILTER_WORDS), np.uint64),
+                np.empty(max(longest, _AT_ONCE) * n_drawn, np.int32),
+                *group_scratch(self._width),
+            )
+        return made[1:]
 
 
 def _pieces(bounds: NDArray[np.int64], first: int, last: int) -> Iterator[tuple[int, int]]:
@@ -339,12 +356,6 @@ def _pieces(bounds: NDArray[np.int64], first: int, last: int) -> Iterator[tuple[
         end = min(max(end, first + 1), last)
         yield first, end
         first = end
-
-
-def _sizes(bounds: NDArray[np.int64], first: int, last: int) -> tuple[int, int]:
-    """Return the triplets of the longest stratum of a run, and at most how many a piece has."""
-    longest = int(np.diff(bounds[first : last + 1]).max())
-    return longest, min(int(bounds[last] - bounds[first]), max(longest, _AT_ONCE))
 
 
 def _draw_start(tables: Any, n_factors: int, scale: float, seed: int, n_jobs: int) -> None:
