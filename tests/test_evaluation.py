@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
+from threadpoolctl import threadpool_info
 
 import naive
 from tripletrec import _counting, _scores
@@ -394,8 +396,22 @@ def test_metric_names():
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 3, 9])
-def test_slices_cover_all_work_evenly(n_jobs):
-    with _scores.thread_pool(n_jobs) as pool:
-        slices = _scores.split_work(lambda *cut: cut, np.ones(6), n_jobs, pool)
-    assert [i for start, stop in slices for i in range(start, stop)] == list(range(6))
-    assert max(stop - start for start, stop in slices) == math.ceil(6 / n_jobs)
+@pytest.mark.parametrize("shared", [True, False])
+def test_blocks_cover_all_rows_in_order(shared, n_jobs, monkeypatch):
+    """With the scores of their own rows, whichever thread makes them; BLAS is let alone afterwards."""
+    monkeypatch.setattr(_scores, "_BLOCK_SCORES", 0)
+    rng = np.random.default_rng()
+    U, V, b = rng.normal(size=(120, 3)), rng.normal(size=(7, 3)), rng.normal(size=7)
+    rows, before = rng.permutation(100), [each["num_threads"] for each in threadpool_info()]
+    function = _scores.factor_scores(U, V, b)
+    if not shared:
+        function = partial(lambda function, rows: function(rows), function)
+    blocks = _scores.map_blocks(
+        lambda first, last, scores: (first, last, scores.copy()), function, rows, 7, n_jobs
+    )
+    assert [first for first, _, _ in blocks] == list(range(0, 100, 16))
+    scores = np.concatenate([each for _, _, each in blocks])
+    np.testing.assert_allclose(scores, U[rows] @ V.T + b)
+    with pytest.raises(ZeroDivisionError):
+        _scores.map_blocks(lambda *_: 1 // 0, function, rows, 7, n_jobs)
+    assert [each["num_threads"] for each in threadpool_info()] == before

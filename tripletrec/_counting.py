@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._jit import kernel, part
-from tripletrec._scores import ScoreUsers, frozen, score_blocks, split_work, thread_pool
+from tripletrec._scores import ScoreUsers, frozen, map_blocks
 
 __all__ = ["Positives", "count_outranking", "positives_without"]
 
@@ -56,45 +56,36 @@ def count_outranking(
     How many other candidates have a higher score, how many the same, and how many of the latter a
     lower item number. A score that is NaN raises ValueError.
     """
-    users, bounds = positives.users, positives.bounds
-    counts = np.empty((3, 0))
-    with thread_pool(n_jobs) as pool:
-        for first, last, scores in score_blocks(score_users, users, n_items):
-            if first == 0:
-                # Counters as wide as a score, so that one vector instruction serves both.
-                counts = np.empty((3, len(positives.items)), f"i{scores.itemsize}")
-            count = partial(_count_slice, scores, positives, first, counts)
-            for wrong in split_work(count, np.diff(bounds)[first:last], n_jobs, pool):
-                if wrong >= 0:
-                    raise ValueError(f"scores of user {users[wrong]} contain NaN")
-    return counts.astype(np.int64)
+    count = partial(_count_block, positives)
+    blocks = map_blocks(count, score_users, positives.users, n_items, n_jobs)
+    for wrong, _ in blocks:
+        if wrong >= 0:
+            raise ValueError(f"scores of user {positives.users[wrong]} contain NaN")
+    counts = [counts for _, counts in blocks]
+    return np.concatenate(counts, axis=1, dtype=np.int64) if counts else np.empty((3, 0), np.int64)
 
 
-def _count_slice(
-    scores: NDArray[Any],
-    positives: Positives,
-    first: int,
-    counts: NDArray[Any],
-    start: int,
-    stop: int,
-) -> int:
-    """Count for ``users[first + start : first + stop]``; return the first with a NaN, or -1."""
+def _count_block(
+    positives: Positives, first: int, last: int, scores: NDArray[Any]
+) -> tuple[int, NDArray[Any]]:
+    """Count for ``users[first:last]``; return the first of them with a NaN, or -1, and the counts."""
     _, _, items, out_bounds, out_items = positives
-    scores = scores[start:stop]
-    users = positives.users[first + start : first + stop]
-    bounds = positives.bounds[first + start : first + stop + 1]
+    users, bounds = positives.users[first:last], positives.bounds[first : last + 1]
+    own = frozen(items[bounds[0] : bounds[-1]])
+    bounds = frozen(bounds - bounds[0])
+    # Counters as wide as a score, so that one vector instruction serves both.
+    counts = np.empty((3, len(own)), f"i{scores.itemsize}")
     most = int((out_bounds[users + 1] - out_bounds[users]).max(initial=0))
     out_scores = np.empty(most, scores.dtype)
-    args = users, bounds, items, out_bounds, out_items, out_scores, counts
-    wrong = int(_sweep(scores, *args))
+    wrong = int(_sweep(scores, users, bounds, own, out_bounds, out_items, out_scores, counts))
     if wrong >= 0:
-        return first + start + wrong
+        return first + wrong, counts
     for r in np.flatnonzero(np.diff(bounds) > _MANY):
         out = out_items[out_bounds[users[r]] : out_bounds[users[r] + 1]]
-        own = slice(bounds[r], bounds[r + 1])
-        for line, each in zip(counts, _count_by_sorting(scores[r], items[own], out), strict=True):
-            line[own] = each
-    return -1
+        mine = slice(bounds[r], bounds[r + 1])
+        for line, each in zip(counts, _count_by_sorting(scores[r], own[mine], out), strict=True):
+            line[mine] = each
+    return -1, counts
 
 
 @kernel

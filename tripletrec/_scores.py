@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._blas import one_blas_thread
 from tripletrec._checks import check_factors, check_scores
 
-__all__ = ["factor_scores", "frozen", "score_blocks", "score_function", "split_work", "thread_pool"]
+__all__ = ["factor_scores", "frozen", "map_blocks", "score_function"]
 
 T = TypeVar("T")
 ScoreUsers = Callable[[NDArray[np.int64]], NDArray[Any]]
@@ -70,10 +71,29 @@ def _check_model_shape(model_users: int, model_items: int, n_users: int, n_items
         )
 
 
-def factor_scores(U: NDArray[Any], V: NDArray[Any], b: NDArray[Any] | None = None) -> ScoreUsers:
-    """Return the function rows -> ``U[rows] @ V.T + b``, one BLAS product into a reused buffer.
+class _FactorScores:
+    """The function rows -> ``U[rows] @ V.T``, one BLAS product into memory that each thread reuses."""
 
-    The buffer makes the function one for a single caller: not to be shared between threads.
+    def __init__(self, U: NDArray[Any], V: NDArray[Any], b: NDArray[Any] | None) -> None:
+        self._n_factors = V.shape[1]
+        # As one more factor the bias is free; added to each block it costs a pass over memory.
+        self._users, self._items = U, V if b is None else np.column_stack((V, b))
+        self._local = threading.local()
+
+    def __call__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        n_rows, (n_items, width) = len(rows), self._items.shape
+        left, buffer = getattr(self._local, "memory", (np.empty((0, 0)), np.empty((0, 0))))
+        if n_rows > len(buffer):
+            left = np.ones((n_rows, width), self._items.dtype)
+            buffer = np.empty((n_rows, n_items), self._items.dtype)
+            self._local.memory = left, buffer
+        left[:n_rows, : self._n_factors] = self._users[rows]
+        scores: NDArray[Any] = np.matmul(left[:n_rows], self._items.T, out=buffer[:n_rows])
+        return scores
+
+
+def factor_scores(U: NDArray[Any], V: NDArray[Any], b: NDArray[Any] | None = None) -> ScoreUsers:
+    """Return the function rows -> ``U[rows] @ V.T + b``, which threads may share.
 
     Parameters
     ----------
@@ -82,38 +102,39 @@ def factor_scores(U: NDArray[Any], V: NDArray[Any], b: NDArray[Any] | None = Non
     b : ndarray of shape (n_items,), optional
         Item biases.
     """
-    n_factors = V.shape[1]
-    if b is not None:
-        # As one more factor the bias is free; added to each block it costs a pass over memory.
-        V = np.column_stack((V, b))
-    left = np.ones((0, V.shape[1]), V.dtype)
-    buffer = np.empty((0, V.shape[0]), V.dtype)
-
-    def score_users(rows: NDArray[np.int64]) -> NDArray[Any]:
-        nonlocal left, buffer
-        n_rows = len(rows)
-        if n_rows > len(buffer):
-            left = np.ones((n_rows, V.shape[1]), V.dtype)
-            buffer = np.empty((n_rows, V.shape[0]), V.dtype)
-        left[:n_rows, :n_factors] = U[rows]
-        scores: NDArray[Any] = np.matmul(left[:n_rows], V.T, out=buffer[:n_rows])
-        return scores
-
-    return score_users
+    return _FactorScores(U, V, b)
 
 
-def score_blocks(
-    score_users: ScoreUsers, rows: NDArray[np.int64], n_items: int
-) -> Iterator[tuple[int, int, NDArray[Any]]]:
-    """Yield ``(first, last, scores)``: the scores of ``rows[first:last]``, read-only.
+def map_blocks(
+    task: Callable[[int, int, NDArray[Any]], T],
+    score_users: ScoreUsers,
+    rows: NDArray[np.int64],
+    n_items: int,
+    n_jobs: int,
+) -> list[T]:
+    """Return ``task(first, last, scores)`` for blocks of rows, with the scores of ``rows[first:last]``.
 
-    The scores are valid until the next step. A shape or dtype that no ranking can use raises.
+    The scores are read-only and the thread's own until the task returns. Scores of factors are made by
+    `n_jobs` threads, each with one thread of BLAS and a block of its own; any other function is called
+    for one block after the other. A shape or dtype that no ranking can use raises.
     """
     n_rows = max(_LEAST_ROWS, _BLOCK_SCORES // n_items)
-    for first in range(0, len(rows), n_rows):
+    firsts = range(0, len(rows), n_rows)
+
+    def work(first: int) -> T:
         block = rows[first : first + n_rows]
         scores = check_scores(score_users(block), (len(block), n_items))
-        yield first, first + len(block), frozen(scores)
+        return task(first, first + len(block), frozen(scores))
+
+    if not isinstance(score_users, _FactorScores):
+        return [work(first) for first in firsts]
+    with one_blas_thread():
+        if n_jobs == 1 or len(firsts) == 1:
+            return [work(first) for first in firsts]
+        with ThreadPoolExecutor(n_jobs) as pool:
+            # Not all at once: leaving the pool, after an error too, waits for what it was given.
+            waves = (firsts[n : n + n_jobs] for n in range(0, len(firsts), n_jobs))
+            return [each for wave in waves for each in pool.map(work, wave)]
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -121,23 +142,3 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view
-
-
-def thread_pool(n_jobs: int) -> AbstractContextManager[ThreadPoolExecutor | None]:
-    """Return a pool of `n_jobs` threads, or a context without one if one thread is enough."""
-    return ThreadPoolExecutor(n_jobs) if n_jobs > 1 else nullcontext()
-
-
-def split_work(
-    task: Callable[[int, int], T],
-    costs: NDArray[Any],
-    n_jobs: int,
-    pool: ThreadPoolExecutor | None,
-) -> Sequence[T]:
-    """Return ``task(start, stop)`` for slices of about equal cost that cover ``len(costs)``."""
-    if pool is None:
-        return [task(0, len(costs))]
-    done = np.cumsum(costs)
-    inner = np.searchsorted(done, done[-1] * np.arange(1, n_jobs) / n_jobs, "right")
-    cuts = [0, *inner.tolist(), len(costs)]
-    return list(pool.map(task, cuts[:-1], cuts[1:]))

@@ -7,7 +7,6 @@ random order about ``k * (1 + ln(n / k))``.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tripletrec._checks import check_count, check_n_jobs, check_positions
 from tripletrec._jit import kernel, part
-from tripletrec._scores import ScoreUsers, frozen, score_blocks, split_work, thread_pool
+from tripletrec._scores import ScoreUsers, frozen, map_blocks
 
 if TYPE_CHECKING:
     from tripletrec.interactions import Interactions
@@ -90,19 +89,22 @@ def top_k(
         bounds, excluded = exclude.indptr, exclude.indices
     bounds, excluded = frozen(bounds), frozen(excluded)
     n_jobs = check_n_jobs(n_jobs, work=float(len(rows)) * n_items)
-    items = np.full((len(rows), k), np.iinfo(np.int64).max)
-    best = np.empty((0, k))
-    with thread_pool(n_jobs) as pool:
-        for first, last, scores in score_blocks(score_users, rows, n_items):
-            if first == 0:
-                best = np.full((len(rows), k), -np.inf, scores.dtype)
-            if candidates is not None:
-                scores = frozen(scores[:, chosen])
-            lists = rows[first:last], best[first:last], items[first:last]
-            select = partial(_select_slice, scores, chosen, bounds, excluded, lists)
-            for wrong in split_work(select, np.ones(last - first), n_jobs, pool):
-                if wrong >= 0:
-                    raise ValueError(f"scores of user {rows[first + wrong]} contain NaN")
+
+    def select(first: int, last: int, scores: NDArray[Any]) -> tuple[int, Any, Any]:
+        items = np.full((last - first, k), np.iinfo(np.int64).max)
+        best = np.full((last - first, k), -np.inf, scores.dtype)
+        if candidates is not None:
+            scores = frozen(scores[:, chosen])
+        wrong = int(_select(scores, chosen, bounds, excluded, rows[first:last], best, items))
+        return (first + wrong if wrong >= 0 else -1), items, best
+
+    blocks = map_blocks(select, score_users, rows, n_items, n_jobs)
+    for wrong, _, _ in blocks:
+        if wrong >= 0:
+            raise ValueError(f"scores of user {rows[wrong]} contain NaN")
+    if not blocks:
+        return np.empty((0, k), np.int64), np.empty((0, k))
+    items, best = (np.concatenate(parts) for parts in list(zip(*blocks, strict=True))[1:])
     items[best == -np.inf] = -1
     return items, best
 
@@ -112,20 +114,6 @@ def _candidates(candidates: ArrayLike | None, n_items: int) -> NDArray[np.int64]
         return frozen(np.arange(n_items))
     # Sorted, so that among equal scores the lowest item comes first.
     return frozen(np.unique(check_positions(candidates, "candidates", n_items)).astype(np.int64))
-
-
-def _select_slice(
-    scores: NDArray[Any],
-    candidates: NDArray[np.int64],
-    bounds: NDArray[np.int64],
-    excluded: NDArray[np.int32],
-    lists: tuple[NDArray[Any], ...],
-    start: int,
-    stop: int,
-) -> int:
-    own = [each[start:stop] for each in lists]
-    wrong = int(_select(scores[start:stop], candidates, bounds, excluded, *own))
-    return start + wrong if wrong >= 0 else -1
 
 
 @kernel
