@@ -395,6 +395,16 @@ def test_metric_names():
             check_metric(name, "m")
 
 
+def test_one_block_leaves_blas_alone(monkeypatch):
+    """To limit its threads takes longer than to rank for a user."""
+    monkeypatch.setattr(_scores, "one_blas_thread", lambda: pytest.fail("limited"))
+    U, V = np.ones((40, 3), np.float32), np.ones((7, 3), np.float32)
+    blocks = _scores.map_blocks(
+        lambda *block: block[:2], _scores.factor_scores(U, V), np.arange(9), 7, 4
+    )
+    assert blocks == [(0, 9)]
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2, 3, 9])
 @pytest.mark.parametrize("shared", [True, False])
 def test_blocks_cover_all_rows_in_order(shared, n_jobs, monkeypatch):

@@ -163,3 +163,12 @@ def test_compiled_equals_uncompiled():
             for t in range(30)
         ]  # fmt: skip
     assert drawn.tolist() == again
+
+
+def test_no_power_of_the_counts_is_beyond_float64():
+    counts = np.array([3, 0, 5000, 4999])
+    for alpha in (0.0, 0.75, 2.0):
+        weights = sampling.popularity(alpha).weights(counts)
+        np.testing.assert_allclose(weights / weights.sum(), counts**alpha / np.sum(counts**alpha))
+    np.testing.assert_allclose(sampling.popularity(1e6).weights(counts), [0, 0, 1, 0], atol=1e-80)
+    assert (sampling.popularity(0.0).weights(np.zeros(3, np.int64)) == 1).all()

@@ -106,17 +106,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 def kernel_apart(function: Callable[..., Any]) -> Any:
     """Compile as `kernel` does, with a promise: arrays it writes to share no memory with its others.
 
-    Its loops need not look whether they overlap.
-
-    Parameters
-    ----------
-    function : callable
-        Takes arrays and scalars only. It compiles at its first call.
-
-    Returns
-    -------
-    Dispatcher
-        The compiled function; ``py_func`` is the original.
+    Its loops then need not look whether they overlap.
     """
     return _compile(function, pipeline_class=_Apart)
 

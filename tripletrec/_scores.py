@@ -114,9 +114,9 @@ def map_blocks(
 ) -> list[T]:
     """Return ``task(first, last, scores)`` for blocks of rows, with the scores of ``rows[first:last]``.
 
-    The scores are read-only and the thread's own until the task returns. Scores of factors are made by
-    `n_jobs` threads, each with one thread of BLAS and a block of its own; any other function is called
-    for one block after the other. A shape or dtype that no ranking can use raises.
+    The scores are read-only and the thread's own until the task returns. Several blocks of scores of
+    factors are made by `n_jobs` threads, each with one thread of BLAS; any other function is called for
+    one block after the other. A shape or dtype that no ranking can use raises.
     """
     n_rows = max(_LEAST_ROWS, _BLOCK_SCORES // n_items)
     firsts = range(0, len(rows), n_rows)
@@ -126,15 +126,12 @@ def map_blocks(
         scores = check_scores(score_users(block), (len(block), n_items))
         return task(first, first + len(block), frozen(scores))
 
-    if not isinstance(score_users, _FactorScores):
+    if n_jobs == 1 or len(firsts) <= 1 or not isinstance(score_users, _FactorScores):
         return [work(first) for first in firsts]
-    with one_blas_thread():
-        if n_jobs == 1 or len(firsts) == 1:
-            return [work(first) for first in firsts]
-        with ThreadPoolExecutor(n_jobs) as pool:
-            # Not all at once: leaving the pool, after an error too, waits for what it was given.
-            waves = (firsts[n : n + n_jobs] for n in range(0, len(firsts), n_jobs))
-            return [each for wave in waves for each in pool.map(work, wave)]
+    with one_blas_thread(), ThreadPoolExecutor(n_jobs) as pool:
+        # Not all at once: leaving the pool, after an error too, waits for what it was given.
+        waves = (firsts[n : n + n_jobs] for n in range(0, len(firsts), n_jobs))
+        return [each for wave in waves for each in pool.map(work, wave)]
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:

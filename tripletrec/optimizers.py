@@ -81,9 +81,8 @@ def _adagrad_update(table, at, width, gradient, l2, rate, parameters):
     gradient += l2 * table[at]
     memory = table[at + width] + gradient * gradient
     table[at + width] = memory
-    table[at] -= (
-        rate * gradient * (_ONE / np.sqrt(memory))
-    )  # processors have instructions for these
+    # Not "/ np.sqrt": processors have an instruction for one over a root.
+    table[at] -= rate * gradient * (_ONE / np.sqrt(memory))
 
 
 @part

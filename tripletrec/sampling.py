@@ -113,7 +113,8 @@ class Sampler(NamedTuple):
 
     def weights(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return how often items with these numbers of positives are proposed, up to a factor."""
-        return counts.astype(np.float64) ** self.alpha
+        most = max(1, counts.max(initial=0))  # divided by it, no power is beyond float64
+        return np.asarray((counts / most) ** self.alpha)
 
 
 UNIFORM = Sampler("uniform", verified=False)
