@@ -28,7 +28,6 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ import numpy as np
 
 import tripletrec as tr
 from machine import describe, load
-from peer_tables import markdown, ratio, spread
+from peer_tables import markdown, ratio, save, spread
 from tripletrec._blas import one_blas_thread
 
 HERE = Path(__file__).parent
@@ -161,10 +160,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     lines = report(SMALL if options.quick else GOWALLA, options.factors, options.repeats)
-    (HERE / "results").mkdir(exist_ok=True)
-    file = HERE / "results" / f"exact-softmax-{datetime.now():%Y%m%d-%H%M%S}.md"
-    file.write_text("\n".join(lines) + "\n", "utf-8")
-    print("", *lines, f"\nresults: {file}", sep="\n")
+    print("", *lines, f"\nresults: {save('exact-softmax', lines)}", sep="\n")
 
 
 if __name__ == "__main__":

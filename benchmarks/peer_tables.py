@@ -1,18 +1,29 @@
-"""From samples to markdown tables; used by `peers.py`, `roofline.py` and `scaling.py`."""
+"""From samples to markdown tables, and to the files that keep them."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 __all__ = [
-    "OURS", "Samples", "auc_table", "markdown", "per_second", "ratio", "spread", "target_table",
-    "thread_lines", "training_table",
+    "OURS", "RESULTS", "Samples", "auc_table", "markdown", "per_second", "ratio", "save", "spread",
+    "target_table", "thread_lines", "training_table",
 ]  # fmt: skip
 
 OURS = "tripletrec"
+RESULTS = Path(__file__).parent / "results"
 Samples = dict[Any, dict[str, Any]]
+
+
+def save(name: str, lines: Iterable[str]) -> Path:
+    """Write a report to benchmarks/results/, named after now; return the file."""
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}.md"
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+    return file
 
 
 def per_second(

@@ -44,6 +44,7 @@ from peer_data import auc_data, training_data
 from peer_process import PEERS, PeerError, Worker, default_envs, python_of
 from peer_tables import (
     OURS,
+    RESULTS,
     Samples,
     auc_table,
     per_second,
@@ -54,7 +55,6 @@ from peer_tables import (
 
 TARGET = 0.9154
 TRAINERS = (OURS, "implicit", "lightfm", "cornac")
-RESULTS = Path(__file__).parent / "results"
 
 
 class Comparison:

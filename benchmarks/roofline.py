@@ -32,18 +32,15 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 
 import tripletrec as tr
 from machine import cache_bytes, describe, load
-from peer_tables import markdown, ratio, spread
+from peer_tables import markdown, ratio, save, spread
 from stages import Fit
 from tripletrec._jit import kernel
 
-RESULTS = Path(__file__).parent / "results"
 OPTIMIZERS = ("sgd", "adagrad", "adam")
 MOST_BYTES = 2**30  # of the arrays beyond the caches, all three together
 
@@ -191,10 +188,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20, help="in each repetition")
     parser.add_argument("--seconds", type=float, default=0.2, help="of each measured loop")
     lines = report(parser.parse_args())
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"roofline-{datetime.now():%Y%m%d-%H%M%S}.md"
-    file.write_text("\n".join(lines) + "\n", "utf-8")
-    print(*lines, f"\nresults: {file}", sep="\n")
+    print(*lines, f"\nresults: {save('roofline', lines)}", sep="\n")
 
 
 if __name__ == "__main__":

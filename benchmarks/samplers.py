@@ -26,18 +26,15 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import tripletrec as tr
 from machine import describe, load
-from peer_tables import markdown, spread
+from peer_tables import markdown, save, spread
 from tripletrec.reference.towers import feature_frames
 from tripletrec.sampling import UNIFORM, UNSEEN, Sampler, dynamic, popularity, semi_hard
 from tune_movielens import validation_cut, without_padding
 
-RESULTS = Path(__file__).parent / "results"
 RATES = (0.05, 0.1)
 SAMPLERS: dict[str, Sampler] = {
     "uniform": UNIFORM,
@@ -163,10 +160,7 @@ def main() -> None:
         lines += TABLES[name](options.cuts or (1 if options.quick else CUTS[name]), options.quick)
     seconds = time.perf_counter() - started
     lines += [*describe(), f"Load average before the first run: {before}; {seconds:.0f} s in all."]
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"samplers-{datetime.now():%Y%m%d-%H%M%S}.md"
-    file.write_text("\n".join(lines) + "\n", "utf-8")
-    print("", *lines, f"\nresults: {file}", sep="\n")
+    print("", *lines, f"\nresults: {save('samplers', lines)}", sep="\n")
 
 
 if __name__ == "__main__":

@@ -24,13 +24,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from machine import describe, load
-from peer_tables import markdown
+from peer_tables import markdown, save
 
 HERE = Path(__file__).parent
 STAGES = ("prepare", "draw", "update")
@@ -235,10 +234,7 @@ def main() -> None:
         f"## Scaling: {settings}", "", *table(rows), "", *describe(),
         f"Load average before the first run: {started}; the two fastest in a row of {options.epochs} epochs.",
     ]  # fmt: skip
-    (HERE / "results").mkdir(exist_ok=True)
-    file = HERE / "results" / f"scaling-{datetime.now():%Y%m%d-%H%M%S}.md"
-    file.write_text("\n".join(lines) + "\n", "utf-8")
-    print("", *lines, f"\nplot: {options.plot}\nresults: {file}", sep="\n")
+    print("", *lines, f"\nplot: {options.plot}\nresults: {save('scaling', lines)}", sep="\n")
 
 
 if __name__ == "__main__":

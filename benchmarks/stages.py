@@ -1,7 +1,8 @@
 """What an epoch spends its time on; used by `roofline.py` and `scaling.py`.
 
 Reaches into the trainer: `Training._epoch` is the training loop, `Training._kernels` a named tuple of the
-kernels that prepare an epoch, `draw` among them.
+kernels that prepare an epoch, `draw` among them; the others bucket and shuffle the positives. What *prepare*
+takes beyond those is Python.
 """
 
 from __future__ import annotations
@@ -53,8 +54,7 @@ class Fit:
         model = tr.MatrixFactorization(**settings)
         training: Any = model._training(model._plan(), data, None, None)
         training._epoch = self._update = _Watch(training._epoch)
-        self._draw = _Watch(training._kernels.draw)
-        training._kernels = training._kernels._replace(draw=self._draw)
+        self._kernels = training._kernels = type(training._kernels)(*map(_Watch, training._kernels))
         self.table_bytes = sum(each.nbytes for each in training.factors)
         remembered, clocks = training.plan.optimizer.memories, training.plan.optimizer.clocks
         rows = data.n_users + data.n_items
@@ -64,10 +64,14 @@ class Fit:
     def epoch(self) -> dict[str, float]:
         """Run an epoch; return nanoseconds per triplet, whole and by stage."""
         self._number += 1
-        self._update.seconds = self._draw.seconds = 0.0
+        for watch in (self._update, *self._kernels):
+            watch.seconds = 0.0
         started = time.thread_time()
         record = self._training.run_epoch(self._number)
         whole = time.thread_time() - started
-        update, draw = self._update.seconds, self._draw.seconds
-        stages = {"whole": whole, "prepare": whole - update - draw, "draw": draw, "update": update}
+        update, draw = self._update.seconds, self._kernels.draw.seconds
+        stages = {
+            "whole": whole, "prepare": whole - update - draw, "draw": draw, "update": update,
+            "bucket and shuffle, of prepare": sum(each.seconds for each in self._kernels) - draw,
+        }  # fmt: skip
         return {name: 1e9 * s / max(1, record["n_triplets"]) for name, s in stages.items()}
