@@ -58,7 +58,7 @@ def run(
     bounds = np.array([0, len(rows) // 3, len(rows)])
     totals = np.zeros((2, 4))
     epoch(
-        0, 2, bounds, (*columns, weights if weighted else np.empty(0, np.float32)), 0, 1,
+        0, 2, bounds, (*columns, weights if weighted else np.empty(0, np.float32)), 1,
         group, tables[0].reshape(-1), clocks[0], tables[1].reshape(-1), clocks[1],
         biases.reshape(-1), item_bias, np.float32(rate),
         tuple(map(np.float32, L2)), tuple(map(np.float32, loss.parameters)),

@@ -42,6 +42,7 @@ def test_drawn_schedule_has_each_pair_of_blocks_once(n_blocks):
     assert sorted(plan.stratum.ravel()) == list(range(plan.n_user_blocks * plan.n_item_blocks))
     for p in range(plan.n_user_blocks):
         assert plan.item_block[plan.stratum[p, :, 0]].tolist() == list(range(plan.n_item_blocks))
+        assert (plan.user_block[plan.stratum[p]] == p).all()
 
 
 @given(n_blocks=counts)
@@ -49,33 +50,59 @@ def test_given_schedule_has_every_triplet(n_blocks):
     plan = schedule.given_schedule(n_blocks)
     assert plan.n_item_blocks == (1 if n_blocks == 1 else n_blocks // 2 * 2)
     assert (plan.stratum >= 0).all()
+    assert (plan.user_block[plan.stratum] == np.arange(plan.n_user_blocks)[:, None, None]).all()
     np.testing.assert_array_equal(plan.stratum, plan.stratum.transpose(0, 2, 1))
 
 
 @given(n=st.integers(1, 300), n_blocks=st.integers(1, 12), key=st.integers(0, 2**64 - 1))
 def test_partition_is_a_partition_into_even_blocks(n, n_blocks, key):
-    order, block_of = np.full(n, -1, np.int32), np.full(n, -1, np.int16)
+    order, block_of, home_of = (
+        np.full(n, -1, np.int32),
+        np.full(n, -1, np.int16),
+        np.zeros(n, np.int32),
+    )
     bounds = np.empty(n_blocks + 1, np.int64)
     ranking = np.random.default_rng(1).permutation(n).astype(np.int32)
     build_preparation(False).partition(
-        ranking.copy(), n_blocks, np.uint64(key), order, bounds, block_of
+        ranking.copy(), n_blocks, np.uint64(key), 9, order, bounds, block_of, home_of
     )
     assert sorted(order.tolist()) == list(range(n))
     sizes = np.diff(bounds)
     assert sizes.max() - sizes.min() <= 1
     for block in range(n_blocks):
-        assert (block_of[order[bounds[block] : bounds[block + 1]]] == block).all()
+        rows = order[bounds[block] : bounds[block + 1]]
+        assert (block_of[rows] == block).all()
+        np.testing.assert_array_equal(home_of[rows], block * 2**9 + np.arange(len(rows)))
+
+
+@given(n_users=st.integers(1, 2**31 - 1), n_items=st.integers(1, 2**31 - 1), n_blocks=counts)
+@pytest.mark.parametrize("make", [schedule.drawn_schedule, schedule.given_schedule])
+def test_codes_have_room_for_all_of_a_stratum(make, n_users, n_items, n_blocks):
+    plan = make(n_blocks)
+    codes = schedule.codes_of(plan, n_users, n_items)
+    users, items = -(-n_users // plan.n_user_blocks), -(-n_items // plan.n_item_blocks)
+    assert items <= 2**codes.place_bits
+    blocks = plan.n_item_blocks if plan.stratum.shape[2] > 1 else 1
+    assert blocks * 2**codes.place_bits <= 2**codes.item_bits
+    assert users * 2**codes.item_bits <= 2.0 ** (8 * codes.dtype().itemsize)
 
 
 def test_partition_lets_all_pairs_meet_alike():
     # 64 rows in 4 blocks: neighbours in the ranking share a block as often as others do, 15/63.
     n, n_blocks, n_epochs = 64, 4, 3000
-    order, block_of = np.empty(n, np.int32), np.empty(n, np.int16)
+    order, block_of, home_of = np.empty(n, np.int32), np.empty(n, np.int16), np.empty(n, np.int32)
     bounds = np.empty(n_blocks + 1, np.int64)
     together = np.zeros((n, n))
     for key in range(n_epochs):
         build_preparation(False).partition(
-            np.arange(n, dtype=np.int32), n_blocks, np.uint64(key), order, bounds, block_of
+            np.arange(n, dtype=np.int32),
+            n_blocks,
+            np.uint64(key),
+            4,
+            order,
+            bounds,
+            block_of,
+            home_of,
         )
         together += block_of[:, None] == block_of
     share = together[~np.eye(n, dtype=bool)] / n_epochs

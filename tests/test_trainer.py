@@ -67,14 +67,14 @@ class Visit:
         self.groups = [self.groups[place] for place in order]
         self.weights = np.array(self.weights)[order] if weights is not None else None
 
-    def note(self, first, last, bounds, triplets, offset, n_negatives, group, *rest):
+    def note(self, first, last, bounds, triplets, n_negatives, group, *rest):
         pairs, negatives, weights = triplets
-        m = self.training._n_candidates
+        m, bounds = self.training._n_candidates, bounds - bounds[first]
         for s in range(first, last):
             for start in range(bounds[s], bounds[s + 1], group):
                 for c in range(n_negatives):
                     for t in range(start, min(start + group, bounds[s + 1])):
-                        place = ((t - offset) * n_negatives + c) * m
+                        place = (t * n_negatives + c) * m
                         self.rows.append((*pairs[t], *negatives[place : place + m]))
                         self.stratum.append(s)
                         self.groups.append((s, start, c))
@@ -115,6 +115,25 @@ def test_every_positive_is_visited_with_given_negatives(n_negatives, blocks):
     n, rate = has_given.sum(), drawn[has_given].mean()
     # Half of the draws, and the 2 % of the others that meet one; 6 standard deviations.
     assert abs(rate - 0.51) < 6 * 0.5 / np.sqrt(n) + 0.01
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_codes_of_eight_bytes_make_no_difference(given, blocks, monkeypatch):
+    """Users and items that four bytes cannot tell apart are too many for a test."""
+    given = negatives_of(blocks) if given else None
+    four = Visit(blocks, given=given, random_state=0)
+    assert four.training._stored[0].itemsize == 4
+    of = trainer.codes_of
+    monkeypatch.setattr(trainer, "codes_of", lambda *a: of(*a)._replace(dtype=np.uint64))
+    eight = Visit(blocks, given=given, random_state=0)
+    assert eight.training._stored[0].itemsize == 8
+    np.testing.assert_array_equal(four.rows, eight.rows)
+
+
+def test_a_count_in_pieces_is_a_count(monkeypatch):
+    monkeypatch.setattr(trainer, "_COUNTED_AT_ONCE", 7)
+    items = np.random.default_rng().integers(0, 9, 40).astype(np.int32)
+    np.testing.assert_array_equal(trainer._counts(items, 12), np.bincount(items, minlength=12))
 
 
 @pytest.mark.parametrize("given", [False, True])
@@ -567,7 +586,7 @@ def test_ctrl_c_within_an_epoch(validated, n_jobs, split, monkeypatch):
 def test_ctrl_c_when_the_factors_are_handed_over(split, monkeypatch):
     def press(self):
         monkeypatch.undo()
-        for name in ("_triplets", "_clocks"):  # as far as it came
+        for name in ("_stored", "_clocks"):  # as far as it came
             delattr(self, name)
         raise KeyboardInterrupt
 

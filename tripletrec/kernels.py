@@ -7,8 +7,10 @@ Kernels are built by factories that close over parts and over a fingerprint of t
 - ``given``: (indptr, indices) of negatives handed in by the user, empty where there are none;
 - ``catalogue``: (items, cumulative), the items in the order of their blocks and the search table of
   their weights (see `tripletrec.sampling`);
-- ``triplets``: (pairs, negatives, weights): user and positive of each, negatives where they are given, and
-  weights where not all are 1.
+- ``stored``: (codes, negatives, weights), stratum by stratum: user and positive of each triplet as one
+  number (see `build_preparation`), negatives where they are given, weights where not all are 1;
+- ``triplets``: (pairs, negatives, weights) of some strata, next to each other: user and positive of each,
+  its negatives, and weights where not all are 1.
 
 The training loop takes the triplets of a stratum in groups: the products of all their rows, then all
 slopes at once, then the steps, one after the other. So the processor never waits for a slope, and
@@ -43,12 +45,16 @@ class Preparation(NamedTuple):
     tally: Callable[..., None]
     place: Callable[..., None]
     shuffle: Callable[..., None]
+    unpack: Callable[..., None]
     draw: Callable[..., None]
 
 
 @cache
 def build_preparation(given_negatives: bool) -> Preparation:
     """Return the kernels that bucket the interactions of an epoch and draw its negatives.
+
+    A stored user and positive are one number, see `tripletrec.schedule.Codes`, of four bytes in place of
+    eight.
 
     Parameters
     ----------
@@ -62,9 +68,9 @@ def build_preparation(given_negatives: bool) -> Preparation:
     stamp = fingerprint()
 
     @kernel
-    def divide(dealt, n_blocks, key, order, bounds, block_of):
+    def divide(dealt, n_blocks, key, place_bits, order, bounds, block_of, home_of):
         _ = stamp
-        partition(dealt, n_blocks, key, order, bounds, block_of)
+        partition(dealt, n_blocks, key, place_bits, order, bounds, block_of, home_of)
 
     @kernel_apart
     def draw_round(
@@ -85,7 +91,7 @@ def build_preparation(given_negatives: bool) -> Preparation:
             if not verified or n == 0:
                 continue
             # The known pairs of the stratum's users and items are its own.
-            own = pairs[bounds[s] : bounds[s + 1]]
+            own = pairs[bounds[s] - bounds[first] : bounds[s + 1] - bounds[first]]
             seen = filter_words, bits(~stream, 0) | np.uint64(1), _filter_bits(filter_words, n)
             _note_pairs(own, seen)
             # Whether all are doubtful, in a loop without branches; then those that are, one by one.
@@ -105,13 +111,11 @@ def build_preparation(given_negatives: bool) -> Preparation:
                 )
 
     @kernel_apart
-    def shuffle_round(first, last, key, bounds, whole_pairs, negatives, weights, places):
-        """Shuffle the triplets of each of the strata first ... last - 1 (Fisher and Yates).
-
-        `whole_pairs` has user and positive as one number of 64 bits.
-        """
+    def shuffle_round(first, last, key, bounds, stored, places):
+        """Shuffle the triplets of each of the strata first ... last - 1 (Fisher and Yates)."""
         _ = stamp
         use_whole_vectors()
+        codes, negatives, weights = stored
         for s in range(first, last):
             stream, begin = derive(key, s), bounds[s]
             # All random places first: a loop without branches, eight at a time.
@@ -119,14 +123,47 @@ def build_preparation(given_negatives: bool) -> Preparation:
                 places[t] = below(stream, t, t + 1)
             for t in range(bounds[s + 1] - begin):
                 a, b = np.uint64(begin + t), np.uint64(begin + places[t])
-                whole_pairs[a], whole_pairs[b] = whole_pairs[b], whole_pairs[a]
+                codes[a], codes[b] = codes[b], codes[a]
                 if negatives.shape[0] > 0:
                     negatives[a], negatives[b] = negatives[b], negatives[a]
                 if weights.shape[0] > 0:
                     weights[a], weights[b] = weights[b], weights[a]
 
+    @kernel_apart
+    def unpack(
+        first,
+        last,
+        bounds,
+        codes,
+        item_bits,
+        users,
+        user_bounds,
+        user_block,
+        items,
+        item_first,
+        pairs,
+    ):
+        """Write the pairs of strata first ... last - 1 to the front of `pairs`.
+
+        Stratum s has the users of block `user_block[s]`, and the items from `item_first[s]` of `items` on.
+        """
+        _ = stamp
+        use_whole_vectors()
+        item_bits, origin = np.uint64(item_bits), bounds[first]
+        rest = (np.uint64(1) << item_bits) - np.uint64(1)
+        for s in range(first, last):
+            block = user_block[s]
+            own_users = users[user_bounds[block] : user_bounds[block + 1]]
+            own_items = items[item_first[s] :]
+            # A stream is loaded much faster than the places of it that are wanted, one by one.
+            prefetch(own_users, 0, own_users.nbytes)
+            for t in range(bounds[s], bounds[s + 1]):
+                code = np.uint64(codes[t])
+                pairs[t - origin, 0] = own_users[code >> item_bits]
+                pairs[t - origin, 1] = own_items[code & rest]
+
     tally, place = _build_pass(given_negatives, False), _build_pass(given_negatives, True)
-    return Preparation(divide, tally, place, shuffle_round, draw_round)
+    return Preparation(divide, tally, place, shuffle_round, unpack, draw_round)
 
 
 def _build_pass(given_negatives: bool, place: bool) -> Callable[..., None]:
@@ -135,15 +172,16 @@ def _build_pass(given_negatives: bool, place: bool) -> Callable[..., None]:
 
     @kernel
     def visit(
-        first, last, key, order, bounds, item_block, stratum, known, weights, given, catalogue,
-        share, verified, n_negatives, starts, sizes, triplets,
+        first, last, key, order, bounds, item_block, item_home, stratum, known, weights,
+        given, catalogue, share, verified, n_negatives, bits_of, starts, sizes, stored,
     ):  # fmt: skip
         """Count into `sizes`, or place from `starts` on, the triplets of user blocks first ... last - 1."""
         _ = stamp
         indptr, indices = known
         given_indptr, given_indices = given
         items, cumulative = catalogue
-        pairs, negatives, weights_out = triplets
+        codes, negatives, weights_out = stored
+        place_bits, item_bits = bits_of
         for p in range(first, last):
             for position in range(bounds[p], bounds[p + 1]):
                 u = order[position]
@@ -159,12 +197,15 @@ def _build_pass(given_negatives: bool, place: bool) -> Callable[..., None]:
                             )  # fmt: skip
                             if j < 0:
                                 continue
-                        s = stratum[p, item_block[i], item_block[j] if given_negatives else 0]
+                        # Block numbers alone are half as far apart in memory.
+                        block = item_home[i] >> place_bits if place else item_block[i]
+                        s = stratum[p, block, item_block[j] if given_negatives else 0]
                         n = sizes[s]
                         sizes[s] = n + 1
                         if place:
                             end = starts[s] + n
-                            pairs[end, 0], pairs[end, 1] = u, i
+                            item = item_home[i] & ((1 << item_bits) - 1)
+                            codes[end] = ((position - bounds[p]) << item_bits) | item
                             if given_negatives:
                                 negatives[end] = j
                             if weights.shape[0] > 0:
@@ -261,7 +302,7 @@ def build_epoch(
 
     @kernel_apart
     def epoch(
-        first, last, bounds, triplets, offset, n_negatives, group, user_table, user_clocks,
+        first, last, bounds, triplets, n_negatives, group, user_table, user_clocks,
         item_table, item_clocks, bias_table, learn_bias, rate, l2, loss_parameters, step_parameters,
         rows, lanes, steps, totals,
     ):  # fmt: skip
@@ -273,26 +314,27 @@ def build_epoch(
         use_whole_vectors()
         real = user_table.dtype.type  # float64 in a loop over factors would halve the speed
         one, all_factors = index(1), index(width)
+        origin, last_of_all = bounds[first], index(bounds[last] - bounds[first] - 1)
         pairs, negatives, weights = triplets
         U, V, b = user_table, item_table, bias_table
         differences, masses, slopes, products, factors = lanes
         l2_user, l2_positive, l2_negative, l2_bias = l2
         for s in range(first, last):
             loss, right, mass, count = 0.0, 0.0, 0.0, 0
-            end = index(bounds[s + 1])
-            for start in range(index(bounds[s]), end, index(group)):
+            end = index(bounds[s + 1] - origin)
+            for start in range(index(bounds[s] - origin), end, index(group)):
                 for c in range(index(n_negatives)):
                     # Which triplets, and the products of their rows.
                     n = index(0)
                     for t in range(start, min(start + index(group), end)):
                         if far:
-                            ahead = min(t + index(_AHEAD), index(bounds[last] - 1))
-                            place = (ahead - index(offset)) * index(n_negatives) + c
+                            ahead = min(t + index(_AHEAD), last_of_all)
+                            place = ahead * index(n_negatives) + c
                             prefetch(U, pairs[ahead, 0], row_bytes)
                             prefetch(V, pairs[ahead, 1], row_bytes)
                             prefetch(V, max(0, negatives[place * index(n_candidates)]), row_bytes)
                         drawn = choose(
-                            negatives, (t - index(offset)) * index(n_negatives) + c, n_candidates,
+                            negatives, t * index(n_negatives) + c, n_candidates,
                             pairs, t, U, V, b, score, width, row_size,
                         )  # fmt: skip
                         # No negative: the user likes all there is. The positive itself (an

@@ -35,7 +35,9 @@ from tripletrec._jit import part
 from tripletrec._random import derive, shuffle
 
 __all__ = [
+    "Codes",
     "Schedule",
+    "codes_of",
     "drawn_schedule",
     "given_schedule",
     "group_size",
@@ -63,8 +65,8 @@ class Schedule(NamedTuple):
     stratum : int32 array of shape (n_user_blocks, n_item_blocks, n_item_blocks) or (..., 1)
         Stratum of a triplet, by the blocks of its user, positive and negative; with drawn negatives
         by the first two.
-    item_block : int32 array of shape (n_rounds * n_lanes * lane,)
-        The one item block of each stratum (of a pair of blocks, either).
+    user_block, item_block : int32 array of shape (n_rounds * n_lanes * lane,)
+        The one user block and item block of each stratum (of a pair of item blocks, either).
 
     Examples
     --------
@@ -79,6 +81,7 @@ class Schedule(NamedTuple):
     n_lanes: int
     lane: int
     stratum: NDArray[np.int32]
+    user_block: NDArray[np.int32]
     item_block: NDArray[np.int32]
 
 
@@ -142,6 +145,52 @@ def group_size(
     return int(min(most, 1 + 1 // shared))
 
 
+class Codes(NamedTuple):
+    """How user and positive item of a stored triplet are kept in one number; see `codes_of`.
+
+    Parameters
+    ----------
+    place_bits : int
+        For the place of an item within its block.
+    item_bits : int
+        For the item: its place, and where a stratum has pairs of blocks its block above that. The place
+        of the user within his block stands above these.
+    dtype : type
+        Of four bytes, if these suffice, or of eight.
+    """
+
+    place_bits: int
+    item_bits: int
+    dtype: type[np.unsignedinteger]
+
+
+def codes_of(schedule: Schedule, n_users: int, n_items: int) -> Codes:
+    """Return the codes for data of this size.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    n_users, n_items : int
+
+    Returns
+    -------
+    Codes
+
+    Examples
+    --------
+    >>> from tripletrec.schedule import codes_of, drawn_schedule
+    >>> codes_of(drawn_schedule(128), n_users=300_000, n_items=500_000)
+    Codes(place_bits=12, item_bits=12, dtype=<class 'numpy.uint32'>)
+    """
+    user_bits, place_bits = (
+        (-(-n // blocks) - 1).bit_length()
+        for n, blocks in ((n_users, schedule.n_user_blocks), (n_items, schedule.n_item_blocks))
+    )
+    pairs = schedule.stratum.shape[2] > 1
+    item_bits = place_bits + (schedule.n_item_blocks - 1).bit_length() * pairs
+    return Codes(place_bits, item_bits, np.uint32 if user_bits + item_bits <= 32 else np.uint64)
+
+
 def drawn_schedule(n_blocks: int) -> Schedule:
     """Return the schedule for negatives drawn from the positive's own item block.
 
@@ -159,10 +208,10 @@ def drawn_schedule(n_blocks: int) -> Schedule:
     p, q = np.meshgrid(np.arange(n_lanes), np.arange(n_lanes * lane), indexing="ij")
     turn = (q // lane - p) % n_lanes
     stratum = ((turn * n_lanes + p) * lane + q % lane).astype(np.int32)
-    item_block = np.empty(stratum.size, dtype=np.int32)
-    item_block[stratum] = q
+    user_block, item_block = np.empty((2, stratum.size), dtype=np.int32)
+    user_block[stratum], item_block[stratum] = p, q
     return Schedule(
-        n_lanes, n_lanes * lane, n_lanes, n_lanes, lane, stratum[:, :, None], item_block
+        n_lanes, n_lanes * lane, n_lanes, n_lanes, lane, stratum[:, :, None], user_block, item_block
     )
 
 
@@ -184,16 +233,16 @@ def given_schedule(n_blocks: int) -> Schedule:
     n_turns = 2 * n_lanes - 1
     n_rounds = n_turns * n_lanes
     stratum = np.empty((n_lanes, 2 * n_lanes, 2 * n_lanes), dtype=np.int32)
-    item_block = np.empty(n_rounds * n_lanes, dtype=np.int32)
+    user_block, item_block = np.empty((2, n_rounds * n_lanes), dtype=np.int32)
     for p in range(n_lanes):
         for turn in range(n_turns):
             for pair, (a, b) in enumerate(_tournament_turn(turn, n_lanes)):
                 s = (turn * n_lanes + (pair - p) % n_lanes) * n_lanes + p
                 stratum[p, a, b] = stratum[p, b, a] = s
-                item_block[s] = a
+                user_block[s], item_block[s] = p, a
                 if turn == 0:
                     stratum[p, a, a] = stratum[p, b, b] = s
-    return Schedule(n_lanes, 2 * n_lanes, n_rounds, n_lanes, 1, stratum, item_block)
+    return Schedule(n_lanes, 2 * n_lanes, n_rounds, n_lanes, 1, stratum, user_block, item_block)
 
 
 def _tournament_turn(turn: int, n_pairs: int) -> list[tuple[int, int]]:
@@ -204,7 +253,7 @@ def _tournament_turn(turn: int, n_pairs: int) -> list[tuple[int, int]]:
 
 
 @part
-def partition(dealt, n_blocks, key, order, bounds, block_of):
+def partition(dealt, n_blocks, key, place_bits, order, bounds, block_of, home_of):
     """Partition rows at random into blocks that are alike in size and weight.
 
     `dealt` lists the rows by weight. Runs of it are shuffled and dealt out in turn, so that every
@@ -212,7 +261,7 @@ def partition(dealt, n_blocks, key, order, bounds, block_of):
     of blocks, so that rows of similar weight meet as often as others do.
 
     Shuffles `dealt`; fills `order` (rows, block by block), `bounds` (n_blocks + 1 positions in
-    `order`) and `block_of`.
+    `order`), `block_of` and `home_of`: a row's block, and below that in `place_bits` bits its place there.
     """
     n = dealt.shape[0]
     run = 32 * n_blocks
@@ -225,5 +274,6 @@ def partition(dealt, n_blocks, key, order, bounds, block_of):
             row = dealt[position]
             order[filled] = row
             block_of[row] = block
+            home_of[row] = (block << place_bits) | (filled - bounds[block])
             filled += 1
     bounds[n_blocks] = n

@@ -24,7 +24,7 @@ from tripletrec.losses import ListLoss, Loss
 from tripletrec.optimizers import Optimizer
 from tripletrec.rates import Schedule, constant
 from tripletrec.sampling import Sampler
-from tripletrec.schedule import drawn_schedule, given_schedule, group_size, n_blocks
+from tripletrec.schedule import codes_of, drawn_schedule, given_schedule, group_size, n_blocks
 from tripletrec.scorers import Scorer
 
 __all__ = ["Factors", "Plan", "Record", "Training"]
@@ -34,6 +34,7 @@ _MOST_FILTER_WORDS = 2**17  # of a filter of the known pairs of a stratum: 1 MiB
 _AT_ONCE = 2**15  # triplets drawn before they are learnt from, as many as a core's cache keeps
 _TABLES = ("_users", "_items", "_biases")
 _ROWS_AT_ONCE = 2**12
+_COUNTED_AT_ONCE = 2**20
 _LEAST_ROUND = 2**14  # triplets of a round that are worth waking another thread for
 _EPOCHS_AT_ONCE = 64  # whose keys are made together
 _EPOCHS_OF_PARTITION = 2  # four cost a little NDCG where there are but eight blocks
@@ -90,6 +91,9 @@ class _Prepared(NamedTuple):
     number: int
     bounds: NDArray[np.int64]
     longest: int
+    users: NDArray[np.int32]  # block by block
+    user_bounds: NDArray[np.int64]
+    items_at: NDArray[np.int32]  # by home
     catalogue: tuple[Any, Any]
     item_bounds: NDArray[np.int64]
 
@@ -171,7 +175,7 @@ class Training:
         make = given_schedule if self._given_negatives else drawn_schedule
         self.schedule = make(min(blocks, 8) if self._given_negatives else blocks)
         self._kernels = build_preparation(self._given_negatives)
-        self._item_counts = np.bincount(data.indices, minlength=data.n_items)
+        self._item_counts = _counts(data.indices, data.n_items)
         self._user_ranking = np.argsort(-np.diff(data.indptr), kind="stable").astype(np.int32)
         self._item_ranking = np.argsort(-self._item_counts, kind="stable").astype(np.int32)
         # With given negatives a triplet is stored for each negative, else for each positive.
@@ -181,8 +185,9 @@ class Training:
             self.plan.sampler.weights(self._item_counts), GROUP,
         )  # fmt: skip
         self._n_each = 1 if self._given_negatives else self.plan.n_negatives
-        self._triplets = (
-            np.empty((n_stored, 2), np.int32),
+        self._codes = codes_of(self.schedule, data.n_users, data.n_items)
+        self._stored = (
+            np.empty(n_stored, self._codes.dtype),
             np.empty(n_stored if self._given_negatives else 0, np.int32),
             np.empty(n_stored if len(self._weights) else 0, np.float32),
         )
@@ -263,10 +268,10 @@ class Training:
             self._prepared = _Prepared(number, *self._bucket(self._keys(number)))
         return self._prepared
 
-    def _bucket(self, keys: NDArray[Any]) -> tuple[Any, int, Any, Any]:
+    def _bucket(self, keys: NDArray[Any]) -> tuple[Any, int, Any, Any, Any, Any, Any]:
         schedule, plan, kernels = self.schedule, self.plan, self._kernels
-        users, user_bounds, _ = self._divide(self._user_ranking, schedule.n_user_blocks, keys[0])
-        items, item_bounds, item_block = self._divide(
+        users, user_bounds, *_ = self._divide(self._user_ranking, schedule.n_user_blocks, keys[0])
+        items, item_bounds, item_block, item_home = self._divide(
             self._item_ranking, schedule.n_item_blocks, keys[1]
         )
         catalogue = (items, plan.sampler.cumulative(self._item_counts[items]))
@@ -277,9 +282,10 @@ class Training:
         def visit(kernel: Any) -> None:
             def task(first: int, last: int) -> None:
                 kernel(
-                    first, last, keys[2], users, user_bounds, item_block, schedule.stratum,
-                    self._known, self._weights, self._given, catalogue, plan.sampler.share,
-                    plan.sampler.verified, plan.n_negatives, starts, sizes, self._triplets,
+                    first, last, keys[2], users, user_bounds, item_block, item_home,
+                    schedule.stratum, self._known, self._weights, self._given, catalogue,
+                    plan.sampler.share, plan.sampler.verified, plan.n_negatives, self._codes[:2],
+                    starts, sizes, self._stored,
                 )  # fmt: skip
 
             self._team.spread(task, 0, schedule.n_user_blocks, loads)
@@ -289,43 +295,51 @@ class Training:
         sizes[:] = 0
         visit(kernels.place)
         longest = int(np.diff(starts).max())
-        return starts, longest, catalogue, item_bounds
+        items_at = np.zeros(schedule.n_item_blocks << self._codes.place_bits, np.int32)
+        items_at[item_home] = np.arange(len(items))
+        return starts, longest, users, user_bounds, items_at, catalogue, item_bounds
 
-    def _divide(self, ranking: Any, blocks: int, key: np.uint64) -> tuple[Any, Any, Any]:
-        order, block_of = np.empty_like(ranking), np.empty(len(ranking), np.int16)
-        bounds = np.empty(blocks + 1, np.int64)
-        self._kernels.partition(ranking.copy(), blocks, key, order, bounds, block_of)
-        return order, bounds, block_of
+    def _divide(self, ranking: Any, blocks: int, key: np.uint64) -> tuple[Any, Any, Any, Any]:
+        order, home_of = np.empty_like(ranking), np.empty_like(ranking)
+        bounds, block_of = np.empty(blocks + 1, np.int64), np.empty(len(ranking), np.int16)
+        bits = self._codes.place_bits
+        self._kernels.partition(ranking.copy(), blocks, key, bits, order, bounds, block_of, home_of)
+        return order, bounds, block_of, home_of
 
     def _learn(
         self, keys: Any, prepared: _Prepared, rate: np.float32, totals: Any
     ) -> Callable[[int, int], None]:
         """Return the function (first, last) -> None that learns from a run of strata."""
-        plan, sampler = self.plan, self.plan.sampler
-        _, bounds, longest, catalogue, item_bounds = prepared
+        plan, sampler, schedule = self.plan, self.plan.sampler, self.schedule
+        _, bounds, longest, users, user_bounds, items_at, catalogue, item_bounds = prepared
         n_drawn = plan.n_negatives * self._n_candidates
-        pairs, given, weights = self._triplets
-        whole_pairs = pairs.view(np.uint64).ravel()
+        codes, given, weights = self._stored
         U, V, biases = (each.reshape(-1) for each in (self._users, self._items, self._biases))
+        # What codes leave out of an item's home is its block, unless strata have pairs of them.
+        place_bits, item_bits, _ = self._codes
+        item_first = schedule.item_block >> (item_bits - place_bits) << item_bits
 
         def learn(first: int, last: int) -> None:
-            places, words, drawn, rows, lanes, steps = self._scratch(longest)
+            pairs, places, words, drawn, rows, lanes, steps = self._scratch(longest)
             for a, b in _pieces(bounds, first, last):
                 if self.given_up:
                     raise KeyboardInterrupt
-                self._kernels.shuffle(a, b, keys[4], bounds, whole_pairs, given, weights, places)
-                negatives, offset = given, 0
+                here = slice(bounds[a], bounds[b])
+                self._kernels.shuffle(a, b, keys[4], bounds, self._stored, places)
+                self._kernels.unpack(
+                    a, b, bounds, codes, item_bits, users, user_bounds, schedule.user_block, items_at,
+                    item_first, pairs,
+                )  # fmt: skip
                 if not self._given_negatives:
-                    negatives, offset = drawn, bounds[a]
                     self._kernels.draw(
-                        a, b, keys[3], bounds, self.schedule.item_block, item_bounds,
-                        self._known, catalogue, sampler.verified, n_drawn, pairs, words, places,
-                        negatives,
+                        a, b, keys[3], bounds, schedule.item_block, item_bounds, self._known,
+                        catalogue, sampler.verified, n_drawn, pairs, words, places, drawn,
                     )  # fmt: skip
+                negatives = given[here] if self._given_negatives else drawn
                 self._epoch(
-                    a, b, bounds, (pairs, negatives, weights), offset, self._n_each,
-                    self._group, U, self._clocks[0], V, self._clocks[1], biases, plan.item_bias,
-                    rate, *self._numbers, rows, lanes, steps, totals,
+                    a, b, bounds, (pairs, negatives, weights[here]), self._n_each, self._group,
+                    U, self._clocks[0], V, self._clocks[1], biases, plan.item_bias, rate,
+                    *self._numbers, rows, lanes, steps, totals,
                 )  # fmt: skip
 
         return learn
@@ -341,6 +355,7 @@ class Training:
             n_places = longest * max(self._n_each, n_drawn)
             made = self._local.scratch = (
                 longest,
+                np.empty((max(longest, _AT_ONCE), 2), np.int32),
                 np.empty(n_places, np.int64),
                 np.empty(min(1 << longest.bit_length(), _MOST_FILTER_WORDS), np.uint64),
                 np.empty(max(longest, _AT_ONCE) * n_drawn, np.int32),
@@ -356,6 +371,14 @@ def _pieces(bounds: NDArray[np.int64], first: int, last: int) -> Iterator[tuple[
         end = min(max(end, first + 1), last)
         yield first, end
         first = end
+
+
+def _counts(indices: NDArray[np.int32], n_items: int) -> NDArray[np.int64]:
+    """Return how often each item occurs; NumPy alone would hold a copy of all of them, twice as long."""
+    counts = np.zeros(n_items, np.int64)
+    for first in range(0, len(indices), _COUNTED_AT_ONCE):
+        counts += np.bincount(indices[first : first + _COUNTED_AT_ONCE], minlength=n_items)
+    return counts
 
 
 def _draw_start(tables: Any, n_factors: int, scale: float, seed: int, n_jobs: int) -> None:
