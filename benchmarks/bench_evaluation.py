@@ -15,7 +15,7 @@ from tripletrec.interactions import Interactions
 from tripletrec.ranking import top_k
 
 N_USERS, N_ITEMS, N_FACTORS = 5_000, 20_000, 64
-BLOCK = 256
+BLOCK = 419  # rows, as many as in a block of ours
 
 
 def factors(n_users, n_items, n_factors):
@@ -38,10 +38,10 @@ def small():
 
 @pytest.fixture(scope="module")
 def large():
-    """Return (U, V), 5 test positives and 50 excluded items per user."""
-    test = positives(N_USERS, N_ITEMS, 5 * N_USERS, seed=1)
+    """Return (U, V), 5 and 10 test positives and 50 excluded items per user."""
+    tests = {n: positives(N_USERS, N_ITEMS, n * N_USERS, seed=n) for n in (5, 10)}
     exclude = positives(N_USERS, N_ITEMS, 50 * N_USERS, seed=2)
-    return factors(N_USERS, N_ITEMS, N_FACTORS), test, exclude
+    return factors(N_USERS, N_ITEMS, N_FACTORS), tests, exclude
 
 
 def product(U, V):
@@ -82,12 +82,16 @@ def test_product_alone(benchmark, large, n_jobs):
     benchmark(product, *large[0])
 
 
-def test_full_auc_of_a_large_matrix(benchmark, large, n_jobs):
-    benchmark(full_auc, *large, n_jobs=n_jobs)
+@pytest.mark.parametrize("n_positives", [5, 10])
+def test_full_auc_of_a_large_matrix(benchmark, large, n_positives, n_jobs):
+    model, tests, exclude = large
+    benchmark(full_auc, model, tests[n_positives], exclude, n_jobs=n_jobs)
 
 
-def test_evaluate(benchmark, large, n_jobs):
-    benchmark(evaluate, *large, k=(10, 20), n_jobs=n_jobs)
+@pytest.mark.parametrize("n_positives", [5, 10])
+def test_evaluate(benchmark, large, n_positives, n_jobs):
+    model, tests, exclude = large
+    benchmark(evaluate, model, tests[n_positives], exclude, k=(10, 20), n_jobs=n_jobs)
 
 
 def test_top_k(benchmark, large, n_jobs):

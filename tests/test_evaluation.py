@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import time
 from functools import partial
 
 import numpy as np
@@ -138,6 +139,25 @@ def test_users_with_many_positives(dtype, n_levels):
     assert_close(result, expected(scores, test, exclude, (5, 250)))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_longer_than_a_chunk(dtype):
+    """Ties with items of every chunk, infinities of both signs and the shorter chunk at the end."""
+    rng = np.random.default_rng()
+    shape = (4, 2 * _counting._CHUNK + 37)
+    scores = rng.choice(np.array([-np.inf, -0.0, 0.0, 1e-40, 2.0, np.inf], dtype), shape)
+    scores[:2] = rng.standard_normal((2, shape[1]))
+    test, exclude = np.zeros(shape, bool), rng.random(shape) < 0.1
+    test[:, rng.integers(0, shape[1], 9)] = True
+    test[:, [0, _counting._CHUNK - 1, _counting._CHUNK, shape[1] - 1]] = True
+    exclude[:, 0] = False
+    result = evaluate(scored(scores), test, exclude, k=CUTOFFS).per_user
+    assert_close(result, expected(scores, test, exclude))
+    place = rng.choice([0, _counting._CHUNK, shape[1] - 1])
+    scores[2, place] = np.nan
+    with pytest.raises(ValueError, match="scores of user 2 contain NaN"):
+        full_auc(scored(scores), test, exclude)
+
+
 def test_the_compiled_loops_equal_plain_python():
     rng = np.random.default_rng(2)
     for dtype, count in ((np.float32, np.int32), (np.float64, np.int64)):
@@ -152,6 +172,7 @@ def test_the_compiled_loops_equal_plain_python():
             out_bounds,
             frozen(np.array([3, 5, 1])),
             np.empty(2, dtype),
+            frozen(np.ones(1, count)),
         )
         counts = np.full((2, 3, 5), -1, count)
         assert _counting._sweep(*args, counts[0]) == -1
@@ -425,3 +446,33 @@ def test_blocks_cover_all_rows_in_order(shared, n_jobs, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         _scores.map_blocks(lambda *_: 1 // 0, function, rows, 7, n_jobs)
     assert [each["num_threads"] for each in threadpool_info()] == before
+
+
+def test_blocks_of_few_and_of_many_items(monkeypatch):
+    """512 rows, unless those were too many scores or so few that the work between them counted."""
+    for n_items, n_rows in ((100, 10_485), (4000, 512), (20_000, 419), (1_000_000, 16)):
+        model, rows = (
+            (lambda rows, n=n_items: np.broadcast_to(0.0, (len(rows), n))),
+            np.arange(20_000),
+        )
+        monkeypatch.setattr(_scores, "frozen", lambda scores: scores)  # no copy of so many
+        blocks = _scores.map_blocks(lambda first, last, _: last - first, model, rows, n_items, 1)
+        assert blocks[0] == n_rows
+        assert sum(blocks) == len(rows)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_an_error_leaves_the_other_blocks(error, monkeypatch):
+    monkeypatch.setattr(_scores, "_BLOCK_SCORES", 0)
+    begun = []
+
+    def task(first, last, scores):
+        begun.append(first)
+        if first == 0:
+            raise error
+        time.sleep(0.01)
+
+    function = _scores.factor_scores(np.ones((16_000, 1)), np.ones((2, 1)))
+    with pytest.raises(error):
+        _scores.map_blocks(task, function, np.arange(16_000), 2, 2)
+    assert len(begun) < 1000

@@ -1,7 +1,7 @@
 """How many candidates stand above each positive: the one loop behind every ranking metric.
 
-Two ways give the same counts. For few positives, one sweep over the user's scores each, comparing
-as many at a time as a vector register holds. For many, the scores are sorted once.
+Two ways give the same counts. For few positives, one sweep over the user's scores, comparing each
+positive with as many at a time as a vector register holds. For many, the scores are sorted once.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._jit import kernel, part
+from tripletrec._jit import kernel, part, use_whole_vectors
 from tripletrec._scores import ScoreUsers, frozen, map_blocks
 
 __all__ = ["Positives", "count_outranking", "positives_without"]
 
 # With more positives than this, sorting a user's scores is cheaper than a sweep for each.
 _MANY = 128
+
+# Scores that stay in the first cache while all positives of a user are compared with them.
+_CHUNK = 2048
 
 
 class Positives(NamedTuple):
@@ -77,7 +80,8 @@ def _count_block(
     counts = np.empty((3, len(own)), f"i{scores.itemsize}")
     most = int((out_bounds[users + 1] - out_bounds[users]).max(initial=0))
     out_scores = np.empty(most, scores.dtype)
-    wrong = int(_sweep(scores, users, bounds, own, out_bounds, out_items, out_scores, counts))
+    one = frozen(np.ones(1, counts.dtype))
+    wrong = int(_sweep(scores, users, bounds, own, out_bounds, out_items, out_scores, one, counts))
     if wrong >= 0:
         return first + wrong, counts
     for r in np.flatnonzero(np.diff(bounds) > _MANY):
@@ -100,56 +104,66 @@ def _drop_common(bounds, items, out_bounds, out_items, kept):  # type: ignore[no
 
 
 @kernel
-def _sweep(scores, users, bounds, items, out_bounds, out_items, out_scores, counts):  # type: ignore[no-untyped-def]
+def _sweep(scores, users, bounds, items, out_bounds, out_items, out_scores, one, counts):  # type: ignore[no-untyped-def]
     """Fill `counts` for users with few positives; return the first row with a NaN, or -1."""
     for r in range(scores.shape[0]):
-        row = scores[r]
-        if _count_nan(row, counts) > 0:
-            return r
-        if bounds[r + 1] - bounds[r] > _MANY:
-            continue
+        row, first, last = scores[r], bounds[r], bounds[r + 1]
+        if last - first > _MANY:
+            last = first
+        counts[:, first:last] = 0
+        for start in range(0, row.shape[0], _CHUNK):
+            chunk = row[start : start + _CHUNK]
+            if _count_nan(chunk, one) > 0:
+                return r
+            for p in range(first, last):
+                greater, equal = _compare(chunk, row[items[p]], one)
+                counts[0, p] += greater
+                counts[1, p] += equal
         out = out_items[out_bounds[users[r]] : out_bounds[users[r] + 1]]
         for e in range(out.shape[0]):
             out_scores[e] = row[out[e]]
         n_lower = 0
-        for p in range(bounds[r], bounds[r + 1]):
+        for p in range(first, last):
             score = row[items[p]]
-            greater, equal = _compare(row, score, counts)
-            out_greater, out_equal = _compare(out_scores[: out.shape[0]], score, counts)
-            counts[0, p] = greater - out_greater
-            counts[1, p] = equal - out_equal - 1
-            counts[2, p] = 0
+            greater, equal = _compare(out_scores[: out.shape[0]], score, one)
+            counts[0, p] -= greater
+            counts[1, p] -= equal + 1
             if counts[1, p] > 0:
                 while n_lower < out.shape[0] and out[n_lower] < items[p]:
                     n_lower += 1
-                _, equal = _compare(row[: items[p]], score, counts)
-                _, out_equal = _compare(out_scores[:n_lower], score, counts)
+                _, equal = _compare(row[: items[p]], score, one)
+                _, out_equal = _compare(out_scores[:n_lower], score, one)
                 counts[2, p] = equal - out_equal
     return -1
 
 
-# Both loops count in the integer type of `counts`, cast back at each step because Numba would widen
-# it to int64 and halve the speed. They index slices from 0: LLVM vectorises nothing else.
+# Both loops count in the integer type of `one`, cast back at each step because Numba would widen it
+# to int64 and halve the speed. They index slices from 0: LLVM vectorises nothing else. The 1 comes
+# from memory because LLVM adds a truth value in two instructions, and an unknown number in one.
 
 
 @part
-def _compare(scores, score, counts):  # type: ignore[no-untyped-def]
+def _compare(scores, score, one):  # type: ignore[no-untyped-def]
     """Return how many scores are greater than and equal to `score`."""
-    whole = counts.dtype.type
+    use_whole_vectors()
+    whole, step = one.dtype.type, one[0]
     greater = equal = whole(0)
     for i in range(scores.shape[0]):
-        greater = whole(greater + (scores[i] > score))
-        equal = whole(equal + (scores[i] == score))
+        if scores[i] > score:
+            greater = whole(greater + step)
+        if scores[i] == score:
+            equal = whole(equal + step)
     return greater, equal
 
 
 @part
-def _count_nan(scores, counts):  # type: ignore[no-untyped-def]
+def _count_nan(scores, one):  # type: ignore[no-untyped-def]
     """Return how many scores are NaN."""
-    whole = counts.dtype.type
+    whole, step = one.dtype.type, one[0]
     n_nan = whole(0)
     for i in range(scores.shape[0]):
-        n_nan = whole(n_nan + (scores[i] != scores[i]))
+        if scores[i] != scores[i]:
+            n_nan = whole(n_nan + step)
     return n_nan
 
 

@@ -18,9 +18,12 @@ __all__ = ["factor_scores", "frozen", "map_blocks", "score_function"]
 T = TypeVar("T")
 ScoreUsers = Callable[[NDArray[np.int64]], NDArray[Any]]
 
-# Scores per block, 16 MB in float32: enough rows for BLAS to multiply rather than to repack the
-# item factors, few enough to stay in the last cache. It never depends on the number of threads.
-_BLOCK_SCORES = 1 << 22
+# Rows per block: enough for BLAS to multiply rather than to repack the item factors, few enough for
+# every thread to get some. At most 32 MB of float32 scores, which stay in the last cache; at least
+# 4 MB, so that what a block costs in Python does not show. It never depends on the number of threads.
+_BLOCK_ROWS = 512
+_BLOCK_SCORES = 1 << 23
+_LEAST_SCORES = 1 << 20
 _LEAST_ROWS = 16
 
 
@@ -118,7 +121,8 @@ def map_blocks(
     factors are made by `n_jobs` threads, each with one thread of BLAS; any other function is called for
     one block after the other. A shape or dtype that no ranking can use raises.
     """
-    n_rows = max(_LEAST_ROWS, _BLOCK_SCORES // n_items)
+    n_rows = max(_BLOCK_ROWS, _LEAST_SCORES // n_items)
+    n_rows = max(_LEAST_ROWS, min(n_rows, _BLOCK_SCORES // n_items))
     firsts = range(0, len(rows), n_rows)
 
     def work(first: int) -> T:
@@ -128,10 +132,13 @@ def map_blocks(
 
     if n_jobs == 1 or len(firsts) <= 1 or not isinstance(score_users, _FactorScores):
         return [work(first) for first in firsts]
-    with one_blas_thread(), ThreadPoolExecutor(n_jobs) as pool:
-        # Not all at once: leaving the pool, after an error too, waits for what it was given.
-        waves = (firsts[n : n + n_jobs] for n in range(0, len(firsts), n_jobs))
-        return [each for wave in waves for each in pool.map(work, wave)]
+    pool = ThreadPoolExecutor(n_jobs)
+    with one_blas_thread():
+        try:
+            return list(pool.map(work, firsts))
+        finally:
+            # After an error or an interrupt, blocks that no thread has begun are left out.
+            pool.shutdown(cancel_futures=True)
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:

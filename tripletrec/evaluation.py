@@ -156,7 +156,8 @@ def evaluate(
 
     Notes
     -----
-    Scores are held for one block of users at a time: about four million scores, 16 MB in float32.
+    Each thread holds the scores of one block of users at a time: up to eight million, 32 MB in
+    float32, or of 16 users where those are more.
 
     Examples
     --------
