@@ -106,13 +106,24 @@ def test_optimizer_equals_its_naive_twin(name, seed):
     np.testing.assert_allclose(table[0, 0], twin.w, rtol=1e-9)
 
 
-def test_clocks_of_adam_never_become_subnormal():
+def test_clocks_of_adam_settle():
     optimizer = optimizers.adam(beta2=0.99)
-    clocks, parameters = np.ones((1, 2), np.float32), tuple(map(np.float32, optimizer.parameters))
+    clocks, parameters = np.zeros((1, 2), np.float32), tuple(map(np.float32, optimizer.parameters))
     for _ in range(12_000):
         rate = optimizer.step(clocks, 0, np.float32(0.1), parameters)
-        assert not ((clocks > 0) & (clocks < np.finfo(np.float32).tiny)).any()
-    assert not clocks.any() and rate == np.float32(0.1)
+    # The sums of all powers of β: nothing is left to correct.
+    np.testing.assert_allclose(clocks, [[10.0, 100.0]], rtol=1e-5)
+    np.testing.assert_allclose(rate, 0.1, rtol=1e-5)
+
+
+def test_memories_of_adam_never_become_subnormal():
+    optimizer, zero = optimizers.adam(beta1=0.5, beta2=0.5), np.float32(0.0)
+    table, parameters = np.ones(3, np.float32), tuple(map(np.float32, optimizer.parameters))
+    for _ in range(200):
+        optimizer.update(table, 0, 1, zero, zero, np.float32(0.01), parameters)
+        assert table[1] == 0 or table[1] >= np.finfo(np.float32).tiny
+        assert table[2] >= np.finfo(np.float32).tiny
+    assert table[1] == 0 and np.isfinite(table).all()
 
 
 @pytest.mark.parametrize(

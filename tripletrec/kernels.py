@@ -246,9 +246,11 @@ def _note_pairs(pairs, seen):
 
 
 def group_scratch(width: int) -> tuple[Any, Any, Any]:
-    """Return scratch: the rows of a group's triplets, numbers made of their products, gradients of one."""
+    """Return scratch: the rows of a group's triplets, numbers made of their products, weights of one row."""
     lanes = [np.zeros(shape, np.float32) for shape in (GROUP, GROUP, GROUP, (5, GROUP), (8, GROUP))]
-    return np.zeros((3, GROUP), np.uint64), tuple(lanes), np.zeros((3, width), np.float32)
+    flat = np.zeros(width + GROUP, np.float32)
+    skip = -flat.ctypes.data % 64 // flat.itemsize  # whole cache lines, as the tables have
+    return np.zeros((3, GROUP), np.uint64), tuple(lanes), flat[skip : skip + width]
 
 
 @cache
@@ -304,11 +306,11 @@ def build_epoch(
     def epoch(
         first, last, bounds, triplets, n_negatives, group, user_table, user_clocks,
         item_table, item_clocks, bias_table, learn_bias, rate, l2, loss_parameters, step_parameters,
-        rows, lanes, steps, totals,
+        rows, lanes, old, totals,
     ):  # fmt: skip
         """Learn from strata first ... last - 1; note loss, right order, weight, triplets in `totals`.
 
-        `rows`, `lanes` and `steps` are scratch, see `group_scratch`.
+        `rows`, `lanes` and `old` are scratch, see `group_scratch`.
         """
         _ = stamp
         use_whole_vectors()
@@ -407,28 +409,28 @@ def build_epoch(
                         p_iu, q_iu, p_ju, q_ju = (
                             factors[4, m], factors[5, m], factors[6, m], factors[7, m],
                         )  # fmt: skip
-                        for k in range(all_factors):
-                            a, p, q = U[u + k], V[i + k], V[j + k]
-                            du = g * (gradient(p_ui, q_ui, a, p) - gradient(p_uj, q_uj, a, q))
-                            di = g * gradient(p_iu, q_iu, p, a)
-                            dj = -g * gradient(p_ju, q_ju, q, a)
-                            if n_memories == 0:
+                        if n_memories == 0:
+                            for k in range(all_factors):
+                                a, p, q = U[u + k], V[i + k], V[j + k]
+                                du = g * (gradient(p_ui, q_ui, a, p) - gradient(p_uj, q_uj, a, q))
+                                di = g * gradient(p_iu, q_iu, p, a)
+                                dj = -g * gradient(p_ju, q_ju, q, a)
                                 update(U, u + k, all_factors, du, l2_u, rate_u, step_parameters)
                                 update(V, i + k, all_factors, di, l2_i, rate_i, step_parameters)
                                 update(V, j + k, all_factors, dj, l2_j, rate_j, step_parameters)
-                            else:
-                                steps[0, k], steps[1, k], steps[2, k] = du, di, dj
-                        if n_memories > 0:
-                            # Row by row: that rows and memories do not overlap would have to be
-                            # looked at for each two of nine.
+                        else:
+                            # One row of a table in a loop: whether two rows of items and their
+                            # memories overlap would have to be looked at, each time.
                             for k in range(all_factors):
-                                du = steps[0, k]
-                                update(U, u + k, all_factors, du, l2_u, rate_u, step_parameters)
-                            for k in range(all_factors):
-                                di = steps[1, k]
+                                a, p = U[u + k], V[i + k]
+                                old[k] = p
+                                di = g * gradient(p_iu, q_iu, p, a)
                                 update(V, i + k, all_factors, di, l2_i, rate_i, step_parameters)
                             for k in range(all_factors):
-                                dj = steps[2, k]
+                                a, p, q = U[u + k], old[k], V[j + k]
+                                du = g * (gradient(p_ui, q_ui, a, p) - gradient(p_uj, q_uj, a, q))
+                                dj = -g * gradient(p_ju, q_ju, q, a)
+                                update(U, u + k, all_factors, du, l2_u, rate_u, step_parameters)
                                 update(V, j + k, all_factors, dj, l2_j, rate_j, step_parameters)
             totals[s, 0], totals[s, 1], totals[s, 2], totals[s, 3] = loss, right, mass, count
 
