@@ -15,6 +15,7 @@ import naive
 import tripletrec as tr
 from contract import assert_same, digest, interactions, learnt, run_python
 from tripletrec import epochs, sampling, schedule, trainer
+from tripletrec._team import Aside
 from tripletrec.trainer import Training
 
 # A few epochs on pairs without a pattern need not move the loss.
@@ -539,6 +540,29 @@ def test_ctrl_c_before_the_end_of_the_first_epoch(fitted, split, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         model.fit(split[0])
     assert learnt(model) == before
+
+
+@pytest.mark.parametrize("n_epochs", [3, 9])
+def test_factors_that_are_not_finite_are_never_handed_over(n_epochs, split, monkeypatch):
+    """At the end and after Ctrl-C: the loss of an epoch does not tell what its last steps did."""
+
+    def spoil(self, number):
+        record = run_epoch(self, number)
+        if number == 3:
+            self._items[0, 0, 0] = np.inf
+        return record
+
+    def press(self, call):
+        run(self, call)
+        if call.func.__self__.n_begun == 3:
+            raise KeyboardInterrupt
+
+    run_epoch, run = Training.run_epoch, Aside.run
+    monkeypatch.setattr(Training, "run_epoch", spoil)
+    monkeypatch.setattr(Aside, "run", press)
+    monkeypatch.setattr(epochs, "_MOMENT", 0.0)
+    with pytest.raises(FloatingPointError, match="training diverged in epoch 3"):
+        make(n_epochs=n_epochs).fit(split[0])
 
 
 @pytest.fixture

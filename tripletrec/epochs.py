@@ -59,8 +59,8 @@ class Outcome(NamedTuple):
 class _Course:
     """How far a training has come; `run` is called aside, where no Ctrl-C cuts an epoch in two."""
 
-    def __init__(self, training: Trainable) -> None:
-        self.training = training
+    def __init__(self, training: Trainable, watched: bool) -> None:
+        self.training, self.watched = training, watched
         self.n_begun = 0
         self.stopped = False  # to be set from another thread
         self.records: list[Record] = []  # of the whole epochs
@@ -82,7 +82,19 @@ class _Course:
             late = time.perf_counter() - started > _MOMENT
             if late or self.stopped or self.n_begun == n_epochs:
                 break
-        _check_finite(record["loss"], self.training, self.n_begun)
+        self.check(record["loss"], self.watched or self.n_begun == n_epochs)
+
+    def check(self, loss: float, factors: bool) -> None:
+        """Raise unless the loss is finite, and the factors, whose sums take 3 % of the time of an epoch."""
+        # Losses are of before the steps: after the last ones only the factors tell.
+        values = [loss]
+        with np.errstate(over="ignore", invalid="ignore"):
+            values += [float(np.sum(each)) for each in self.training.factors if factors]
+        if not all(map(math.isfinite, values)):
+            raise FloatingPointError(
+                f"training diverged in epoch {self.n_begun}: the loss or a factor is not finite; try a "
+                f"learning_rate below {self.training.plan.learning_rate:g}, or more L2"
+            )
 
     def stop(self) -> None:
         self.stopped = True
@@ -135,13 +147,14 @@ def train(
     """
     if n_epochs < 1:
         raise ValueError(f"n_epochs must be at least 1, got {n_epochs}")
-    course, interrupt = _Course(training), None
+    unwatched = watch is None and not verbose
+    course, interrupt = _Course(training, not unwatched), None
     best: tuple[Any, list[Record], int] | None = None
     watchman = Watchman(training.plan.learning_rate)
     bar = _bar(n_epochs) if verbose else None
     try:
         with bar or nullcontext(), training.threads(), Aside(course.stop, course.give_up) as aside:
-            stop, unwatched = False, watch is None and bar is None
+            stop = False
             while not stop and len(course.records) < n_epochs:
                 n_seen = len(course.records)
                 aside.run(partial(course.run, n_epochs if unwatched else n_seen + 1))
@@ -158,6 +171,8 @@ def train(
     except KeyboardInterrupt as error:
         if best is None and (patience is not None or not course.whole):
             raise
+        if best is None:
+            course.check(0.0, factors=True)
         interrupt = error
     if best is not None:
         return Outcome(*best, interrupt)
@@ -191,13 +206,3 @@ def _bar(n_epochs: int) -> Any:
     from tqdm.auto import tqdm
 
     return tqdm(total=n_epochs, desc="training", unit="epoch")
-
-
-def _check_finite(loss: float, training: Trainable, number: int) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        sums = [float(np.sum(each)) for each in training.factors]  # losses are of before the steps
-    if not all(map(math.isfinite, [loss, *sums])):
-        raise FloatingPointError(
-            f"training diverged in epoch {number}: the loss or a factor is not finite; try a "
-            f"learning_rate below {training.plan.learning_rate:g}, or more L2"
-        )
