@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,21 +141,23 @@ class Training:
                 tuple(map(np.float32, numbers))
                 for numbers in (plan.l2, plan.loss.parameters, plan.optimizer.parameters)
             )
-        self._make_tables(interactions, n_jobs)
-        self._make_schedule(interactions)
+        self._make_tables(interactions)
+        # While start values are drawn one thread works the schedule out.
+        _draw_start(
+            (self._users, self._items), plan.n_factors, plan.init_scale, plan.seed, n_jobs,
+            beside=partial(self._make_schedule, interactions),
+        )  # fmt: skip
         n_triplets = interactions.nnz * plan.n_negatives
         shared = n_triplets >= _LEAST_ROUND * self.schedule.n_rounds
         self._team = Team(n_jobs if shared else 1)
 
-    def _make_tables(self, data: Interactions, n_jobs: int) -> None:
+    def _make_tables(self, data: Interactions) -> None:
         plan, optimizer = self.plan, self.plan.optimizer
         width = -(-plan.n_factors // _LANES_OF_FLOATS) * _LANES_OF_FLOATS
         self._width = width
         self._users = _table(data.n_users, width, optimizer)
         self._items = _table(data.n_items, width, optimizer)
         self._biases = _table(data.n_items, 1, optimizer)
-        tables = self._users, self._items
-        _draw_start(tables, plan.n_factors, plan.init_scale, plan.seed, n_jobs)
         self._clocks = tuple(
             np.tile(np.array(optimizer.clocks, np.float32), (n, 1))
             for n in (data.n_users, data.n_items)
@@ -381,24 +384,34 @@ def _counts(indices: NDArray[np.int32], n_items: int) -> NDArray[np.int64]:
     return counts
 
 
-def _draw_start(tables: Any, n_factors: int, scale: float, seed: int, n_jobs: int) -> None:
-    """Fill the weights of tables with normal numbers, some rows at a time, each with a stream of its own."""
+def _draw_start(
+    tables: Any,
+    n_factors: int,
+    scale: float,
+    seed: int,
+    n_jobs: int,
+    beside: Callable[[], None] = lambda: None,
+) -> None:
+    """Fill the weights of tables with normal numbers, some rows at a time, each with a stream of its own.
+
+    Calls `beside` as well, perhaps in another thread at the same time.
+    """
     pieces = [
         (number, first)
         for number, table in enumerate(tables)
         for first in range(0, len(table), _ROWS_AT_ONCE)
     ]
 
-    def draw(piece: int) -> None:
-        number, first = pieces[piece]
+    def draw(number: int, first: int) -> None:
         stream = np.random.SeedSequence(seed, spawn_key=(number, first))
         rows = tables[number][first : first + _ROWS_AT_ONCE, 0, :n_factors]
         random = np.random.Generator(np.random.PCG64(stream))
         rows[...] = random.standard_normal(rows.shape, np.float32) * np.float32(scale)
 
+    tasks = [beside, *(partial(draw, *piece) for piece in pieces)]
     team = Team(n_jobs if len(pieces) > len(tables) else 1)
     with team.threads():
-        team.share(draw, len(pieces))
+        team.share(lambda task: tasks[task](), len(tasks))
 
 
 def _let_go(training: Any) -> None:
