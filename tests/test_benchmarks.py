@@ -125,7 +125,7 @@ def test_roofline_counts_and_stages():
     import tripletrec as tr
     from stages import Fit
 
-    assert roofline.counted(64) == (1564, 1320)
+    assert roofline.counted(64) == (1564, 872)
     data = tr.datasets.make_interactions(50, 40, 300, random_state=0)
     fit = Fit(data, 16, "adam")
     assert fit.table_bytes == 4 * (16 * 90 + 40)
