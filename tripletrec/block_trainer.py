@@ -271,12 +271,13 @@ class BlockTraining:
         def first_pass(c: int) -> None:
             a, b = c * width_of_piece, min((c + 1) * width_of_piece, n_candidates)
             rows = pieces[0][c, :n_rows, : b - a]
-            np.matmul(units, items[1][a:b].T, out=rows)
-            kernels.spread(
-                a, b, n_rows, masked, scale, parameters, pairs, items, pieces[0][c], pieces[1][c],
-                pieces[2][c],
-            )  # fmt: skip
-            np.matmul(rows, items[1][a:b], out=pieces[3][c, :n_rows])
+            with np.errstate(over="ignore", invalid="ignore"):  # of these, too
+                np.matmul(units, items[1][a:b].T, out=rows)
+                kernels.spread(
+                    a, b, n_rows, masked, scale, parameters, pairs, items, pieces[0][c],
+                    pieces[1][c], pieces[2][c],
+                )  # fmt: skip
+                np.matmul(rows, items[1][a:b], out=pieces[3][c, :n_rows])
 
         self._team.share(first_pass, n_pieces)
         total = kernels.fold(
