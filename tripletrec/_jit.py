@@ -17,6 +17,7 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core.compiler import Compiler
+from numba.core.targetconfig import ConfigStack
 from numba.extending import (
     get_cython_function_address,
     intrinsic,
@@ -71,12 +72,28 @@ def part(function: F) -> F:
     # Always inlined: a part left as a function of its own is a weak symbol, and the process that
     # compiles the kernel may link another copy of it, whose sums round otherwise, than the processes
     # that load the kernel from the cache. "The same bits" would end there.
-    register_jitable(fastmath=FAST_MATH, error_model="numpy", forceinline=True)(function)
+    register_jitable(
+        fastmath=FAST_MATH, error_model="numpy", forceinline=True, no_cfunc_wrapper=True
+    )(function)
     return function
 
 
-class _Apart(Compiler):
-    """Numba's compiler, which is told that no two arrays handed in share memory."""
+class _Kernel(Compiler):
+    """Numba's compiler, for which a part is the same thing in a kernel as in another part.
+
+    It looks parts up by their argument types and by the flags of what calls them, and so would compile one
+    that both call twice.
+    """
+
+    def define_pipelines(self) -> Any:
+        flags = ConfigStack().top()  # for what is called from here; the kernel has its own
+        flags.release_gil = False
+        flags.forceinline = flags.no_cpython_wrapper = True
+        return super().define_pipelines()
+
+
+class _Apart(_Kernel):
+    """Numba's compiler, which is also told that no two arrays handed in share memory."""
 
     def define_pipelines(self) -> Any:
         self.state.flags.noalias = True
@@ -100,7 +117,7 @@ def kernel(function: Callable[..., Any]) -> Any:
     Dispatcher
         The compiled function; ``py_func`` is the original.
     """
-    return _compile(function)
+    return _compile(function, _Kernel)
 
 
 def kernel_apart(function: Callable[..., Any]) -> Any:
@@ -108,12 +125,13 @@ def kernel_apart(function: Callable[..., Any]) -> Any:
 
     Its loops then need not look whether they overlap.
     """
-    return _compile(function, pipeline_class=_Apart)
+    return _compile(function, _Apart)
 
 
-def _compile(function: Callable[..., Any], **options: Any) -> Any:
+def _compile(function: Callable[..., Any], compiler: type[Compiler]) -> Any:
     compiled = njit(
-        nogil=True, fastmath=FAST_MATH, error_model="numpy", _nrt=False, **options
+        nogil=True, fastmath=FAST_MATH, error_model="numpy", no_cfunc_wrapper=True, _nrt=False,
+        pipeline_class=compiler,
     )(function)  # fmt: skip
     try:
         compiled.enable_caching()

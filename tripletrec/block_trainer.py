@@ -229,7 +229,7 @@ class BlockTraining:
         slots, multiples = self._items_of_block[0], self._items_of_block[4]
         if self._all:
             return self._n_items
-        if len(self._cumulative):
+        if self._cumulative is not None:
             return self._choose.draw_weighted(
                 self._n_candidates, key, self._cumulative, slots, self._slot_of, multiples
             )

@@ -6,7 +6,7 @@ Kernels are built by factories that close over parts and over a fingerprint of t
 - ``known``: (indptr, indices) of the training positives;
 - ``given``: (indptr, indices) of negatives handed in by the user, empty where there are none;
 - ``catalogue``: (items, cumulative), the items in the order of their blocks and the search table of
-  their weights (see `tripletrec.sampling`);
+  their weights, or None (see `tripletrec.sampling`);
 - ``stored``: (codes, negatives, weights), stratum by stratum: user and positive of each triplet as one
   number (see `build_preparation`), negatives where they are given, weights where not all are 1;
 - ``triplets``: (pairs, negatives, weights) of some strata, next to each other: user and positive of each,
@@ -30,7 +30,7 @@ from tripletrec._jit import fingerprint, kernel, kernel_apart, part, prefetch, u
 from tripletrec._random import below, bits, derive
 from tripletrec.choosing import only
 from tripletrec.sampling import draw_again, draw_given, is_known, pair_bits, propose
-from tripletrec.schedule import partition
+from tripletrec.schedule import build_partition
 
 __all__ = ["GROUP", "Preparation", "build_epoch", "build_preparation", "group_scratch"]
 
@@ -42,10 +42,8 @@ class Preparation(NamedTuple):
     """The kernels that prepare an epoch."""
 
     partition: Callable[..., None]
-    tally: Callable[..., None]
-    place: Callable[..., None]
+    visit: Callable[..., None]
     shuffle: Callable[..., None]
-    unpack: Callable[..., None]
     draw: Callable[..., None]
 
 
@@ -66,11 +64,6 @@ def build_preparation(given_negatives: bool) -> Preparation:
     Preparation
     """
     stamp = fingerprint()
-
-    @kernel
-    def divide(dealt, n_blocks, key, place_bits, order, bounds, block_of, home_of):
-        _ = stamp
-        partition(dealt, n_blocks, key, place_bits, order, bounds, block_of, home_of)
 
     @kernel_apart
     def draw_round(
@@ -110,72 +103,56 @@ def build_preparation(given_negatives: bool) -> Preparation:
                     stream, d, own[d // n_negatives, 0], items, begin, end, cumulative, known, seen
                 )
 
+    # One kernel, not two: what a kernel needs around it takes as long to compile as what it does.
     @kernel_apart
-    def shuffle_round(first, last, key, bounds, stored, places):
-        """Shuffle the triplets of each of the strata first ... last - 1 (Fisher and Yates)."""
+    def shuffle_round(
+        first, last, key, bounds, stored, item_bits, users, user_bounds, user_block, items,
+        item_first, places, pairs,
+    ):  # fmt: skip
+        """Shuffle strata first ... last - 1, each for itself; write their pairs to the front of `pairs`.
+
+        Stratum s has the users of block `user_block[s]`, and the items from `item_first[s]` of `items` on.
+        """
         _ = stamp
         use_whole_vectors()
         codes, negatives, weights = stored
+        item_bits, origin = np.uint64(item_bits), bounds[first]
+        rest = (np.uint64(1) << item_bits) - np.uint64(1)
         for s in range(first, last):
             stream, begin = derive(key, s), bounds[s]
             # All random places first: a loop without branches, eight at a time.
             for t in range(bounds[s + 1] - begin):
                 places[t] = below(stream, t, t + 1)
-            for t in range(bounds[s + 1] - begin):
+            for t in range(bounds[s + 1] - begin):  # Fisher and Yates
                 a, b = np.uint64(begin + t), np.uint64(begin + places[t])
                 codes[a], codes[b] = codes[b], codes[a]
                 if negatives.shape[0] > 0:
                     negatives[a], negatives[b] = negatives[b], negatives[a]
                 if weights.shape[0] > 0:
                     weights[a], weights[b] = weights[b], weights[a]
-
-    @kernel_apart
-    def unpack(
-        first,
-        last,
-        bounds,
-        codes,
-        item_bits,
-        users,
-        user_bounds,
-        user_block,
-        items,
-        item_first,
-        pairs,
-    ):
-        """Write the pairs of strata first ... last - 1 to the front of `pairs`.
-
-        Stratum s has the users of block `user_block[s]`, and the items from `item_first[s]` of `items` on.
-        """
-        _ = stamp
-        use_whole_vectors()
-        item_bits, origin = np.uint64(item_bits), bounds[first]
-        rest = (np.uint64(1) << item_bits) - np.uint64(1)
-        for s in range(first, last):
             block = user_block[s]
             own_users = users[user_bounds[block] : user_bounds[block + 1]]
             own_items = items[item_first[s] :]
             # A stream is loaded much faster than the places of it that are wanted, one by one.
             prefetch(own_users, 0, own_users.nbytes)
-            for t in range(bounds[s], bounds[s + 1]):
+            for t in range(begin, bounds[s + 1]):
                 code = np.uint64(codes[t])
                 pairs[t - origin, 0] = own_users[code >> item_bits]
                 pairs[t - origin, 1] = own_items[code & rest]
 
-    tally, place = _build_pass(given_negatives, False), _build_pass(given_negatives, True)
-    return Preparation(divide, tally, place, shuffle_round, unpack, draw_round)
+    return Preparation(build_partition(), _build_pass(given_negatives), shuffle_round, draw_round)
 
 
-def _build_pass(given_negatives: bool, place: bool) -> Callable[..., None]:
-    """Return the pass over the interactions that counts the strata, or fills them."""
+def _build_pass(given_negatives: bool) -> Callable[..., None]:
+    """Return the pass over the interactions that counts the strata, or fills them: compiled once."""
     stamp = fingerprint()
 
     @kernel
     def visit(
         first, last, key, order, bounds, item_block, item_home, stratum, known, weights,
-        given, catalogue, share, verified, n_negatives, bits_of, starts, sizes, stored,
+        given, catalogue, share, verified, n_negatives, bits_of, place, starts, sizes, stored,
     ):  # fmt: skip
-        """Count into `sizes`, or place from `starts` on, the triplets of user blocks first ... last - 1."""
+        """Count the triplets of user blocks first ... last - 1 into `sizes`; `place` them from `starts`."""
         _ = stamp
         indptr, indices = known
         given_indptr, given_indices = given
@@ -217,7 +194,7 @@ def _build_pass(given_negatives: bool, place: bool) -> Callable[..., None]:
 @part
 def _propose_all(stream, items, first, last, cumulative, drawn):
     """Fill with the proposals 0, 1, 2, … of a stream."""
-    if cumulative.shape[0] > 0:
+    if cumulative is not None:
         for d in range(drawn.shape[0]):
             drawn[d] = propose(stream, d, items, first, last, cumulative)
     else:

@@ -94,7 +94,7 @@ class Sampler(NamedTuple):
     n_candidates: int = 1
     rule: str = ""
 
-    def cumulative(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    def cumulative(self, counts: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """Return the search table for items with these numbers of positives.
 
         Parameters
@@ -104,11 +104,12 @@ class Sampler(NamedTuple):
 
         Returns
         -------
-        float64 array of shape (n_items + 1,)
-            Running sums of the items' weights; of shape (0,) where all items are alike.
+        float64 array of shape (n_items + 1,) or None
+            Running sums of the items' weights; None where all items are alike, so that a kernel is
+            compiled without the search.
         """
         if self.alpha == 0.0:
-            return np.empty(0)
+            return None
         return np.concatenate([[0.0], np.cumsum(self.weights(counts))])
 
     def weights(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -341,7 +342,7 @@ def _search(cumulative, first, last, target):
 @part
 def propose(stream, number, items, first, last, cumulative):
     """Return proposal `number` of the stream, from ``items[first:last]``."""
-    if cumulative.shape[0] > 0:
+    if cumulative is not None:
         low, high = cumulative[first], cumulative[last]
         target = low + uniform(stream, number) * (high - low)
         return items[_search(cumulative, first, last, target)]
@@ -400,7 +401,7 @@ def _draw_rest(stream, user, items, first, last, cumulative, known):
         for position in range(first, last):
             item = items[position]
             if not contains(indices, indptr[user], indptr[user + 1], item):
-                if cumulative.shape[0] > 0:
+                if cumulative is not None:
                     total += cumulative[position + 1] - cumulative[position]
                 else:
                     total += 1.0

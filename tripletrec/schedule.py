@@ -26,23 +26,25 @@ strata everywhere.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._jit import part
+from tripletrec._jit import fingerprint, kernel
 from tripletrec._random import derive, shuffle
 
 __all__ = [
     "Codes",
     "Schedule",
+    "build_partition",
     "codes_of",
     "drawn_schedule",
     "given_schedule",
     "group_size",
     "n_blocks",
-    "partition",
 ]
 
 _ITEM_BLOCK_BYTES = 2**20  # rows of an item block that stay in a core's own cache
@@ -252,28 +254,37 @@ def _tournament_turn(turn: int, n_pairs: int) -> list[tuple[int, int]]:
     return [(n_turns, circle[0])] + [(circle[x], circle[-x]) for x in range(1, n_pairs)]
 
 
-@part
-def partition(dealt, n_blocks, key, place_bits, order, bounds, block_of, home_of):
-    """Partition rows at random into blocks that are alike in size and weight.
+@cache
+def build_partition() -> Callable[..., None]:
+    """Return the kernel that partitions users or items."""
+    stamp = fingerprint()
 
-    `dealt` lists the rows by weight. Runs of it are shuffled and dealt out in turn, so that every
-    block gets its part of the heavy rows and of the light ones; a run is many times the number
-    of blocks, so that rows of similar weight meet as often as others do.
+    @kernel
+    def partition(dealt, n_blocks, key, place_bits, order, bounds, block_of, home_of):
+        """Partition rows at random into blocks that are alike in size and weight.
 
-    Shuffles `dealt`; fills `order` (rows, block by block), `bounds` (n_blocks + 1 positions in
-    `order`), `block_of` and `home_of`: a row's block, and below that in `place_bits` bits its place there.
-    """
-    n = dealt.shape[0]
-    run = 32 * n_blocks
-    for first in range(0, n, run):
-        shuffle(dealt, first, min(first + run, n), derive(key, first))
-    filled = 0
-    for block in range(n_blocks):
-        bounds[block] = filled
-        for position in range(block, n, n_blocks):
-            row = dealt[position]
-            order[filled] = row
-            block_of[row] = block
-            home_of[row] = (block << place_bits) | (filled - bounds[block])
-            filled += 1
-    bounds[n_blocks] = n
+        `dealt` lists the rows by weight. Runs of it are shuffled and dealt out in turn, so that every
+        block gets its part of the heavy rows and of the light ones; a run is many times the number
+        of blocks, so that rows of similar weight meet as often as others do.
+
+        Shuffles `dealt`; fills `order` (rows, block by block), `bounds` (n_blocks + 1 positions in
+        `order`), `block_of` and `home_of`: a row's block, and below that in `place_bits` bits its place
+        there.
+        """
+        _ = stamp
+        n = dealt.shape[0]
+        run = 32 * n_blocks
+        for first in range(0, n, run):
+            shuffle(dealt, first, min(first + run, n), derive(key, first))
+        filled = 0
+        for block in range(n_blocks):
+            bounds[block] = filled
+            for position in range(block, n, n_blocks):
+                row = dealt[position]
+                order[filled] = row
+                block_of[row] = block
+                home_of[row] = (block << place_bits) | (filled - bounds[block])
+                filled += 1
+        bounds[n_blocks] = n
+
+    return partition

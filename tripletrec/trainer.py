@@ -282,21 +282,21 @@ class Training:
         starts = np.zeros(len(schedule.item_block) + 1, np.int64)
         loads = np.ones(schedule.n_user_blocks)
 
-        def visit(kernel: Any) -> None:
+        def visit(place: bool) -> None:
             def task(first: int, last: int) -> None:
-                kernel(
+                kernels.visit(
                     first, last, keys[2], users, user_bounds, item_block, item_home,
                     schedule.stratum, self._known, self._weights, self._given, catalogue,
                     plan.sampler.share, plan.sampler.verified, plan.n_negatives, self._codes[:2],
-                    starts, sizes, self._stored,
+                    place, starts, sizes, self._stored,
                 )  # fmt: skip
 
             self._team.spread(task, 0, schedule.n_user_blocks, loads)
 
-        visit(kernels.tally)
+        visit(place=False)
         np.cumsum(sizes, out=starts[1:])
         sizes[:] = 0
-        visit(kernels.place)
+        visit(place=True)
         longest = int(np.diff(starts).max())
         items_at = np.zeros(schedule.n_item_blocks << self._codes.place_bits, np.int32)
         items_at[item_home] = np.arange(len(items))
@@ -316,7 +316,7 @@ class Training:
         plan, sampler, schedule = self.plan, self.plan.sampler, self.schedule
         _, bounds, longest, users, user_bounds, items_at, catalogue, item_bounds = prepared
         n_drawn = plan.n_negatives * self._n_candidates
-        codes, given, weights = self._stored
+        _, given, weights = self._stored
         U, V, biases = (each.reshape(-1) for each in (self._users, self._items, self._biases))
         # What codes leave out of an item's home is its block, unless strata have pairs of them.
         place_bits, item_bits, _ = self._codes
@@ -328,10 +328,9 @@ class Training:
                 if self.given_up:
                     raise KeyboardInterrupt
                 here = slice(bounds[a], bounds[b])
-                self._kernels.shuffle(a, b, keys[4], bounds, self._stored, places)
-                self._kernels.unpack(
-                    a, b, bounds, codes, item_bits, users, user_bounds, schedule.user_block, items_at,
-                    item_first, pairs,
+                self._kernels.shuffle(
+                    a, b, keys[4], bounds, self._stored, item_bits, users, user_bounds,
+                    schedule.user_block, items_at, item_first, places, pairs,
                 )  # fmt: skip
                 if not self._given_negatives:
                     self._kernels.draw(

@@ -83,12 +83,13 @@ class Catalogue:
     def __init__(self, positives: Interactions, sampler: Sampler) -> None:
         counts = np.bincount(positives.indices, minlength=positives.n_items)
         self.items = np.flatnonzero(counts)
-        weights = np.diff(sampler.cumulative(counts[self.items]))
-        self._weights = weights / weights.sum() if len(weights) else None
+        table = sampler.cumulative(counts[self.items])
+        weights = None if table is None else np.diff(table)
+        self._weights = None if weights is None else weights / weights.sum()
         # Of the n pairs of a batch one is the user's own: n - 1 others, of all but that one.
         self._by_pair = counts / max(1, positives.nnz - 1)
         self._by_draw = np.zeros(positives.n_items)
-        self._by_draw[self.items] = 1 / len(self.items) if len(weights) == 0 else self._weights
+        self._by_draw[self.items] = 1 / len(self.items) if weights is None else self._weights
 
     def draw(self, random: np.random.Generator, n: int) -> NDArray[np.int64]:
         """Return `n` items: different ones if all weigh the same, else each by its weight."""
