@@ -407,7 +407,7 @@ def _draw_start(
         random = np.random.Generator(np.random.PCG64(stream))
         rows[...] = random.standard_normal(rows.shape, np.float32) * np.float32(scale)
 
-    tasks = [beside, *(partial(draw, *piece) for piece in pieces)]
+    tasks: list[Callable[[], None]] = [beside, *(partial(draw, *piece) for piece in pieces)]
     team = Team(n_jobs if len(pieces) > len(tables) else 1)
     with team.threads():
         team.share(lambda task: tasks[task](), len(tasks))
