@@ -121,6 +121,7 @@ def test_blocks_threads_and_sorting_change_no_bit(seed, n_rows, n_jobs, many):
     one = evaluate(scored(scores), test, exclude, k=CUTOFFS, n_jobs=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_scores, "_BLOCK_SCORES", 1)
+        patch.setattr(_scores, "_LEAST_SHARED", 0)
         patch.setattr(_scores, "_LEAST_ROWS", n_rows)
         patch.setattr(_counting, "_MANY", many)
         other = evaluate(scored(scores), test, exclude, k=CUTOFFS, n_jobs=n_jobs)
@@ -320,6 +321,7 @@ def test_nothing_handed_in_is_modified(factors):
 
 def test_never_more_than_a_block_of_scores(monkeypatch):
     monkeypatch.setattr(_scores, "_BLOCK_SCORES", 50)
+    monkeypatch.setattr(_scores, "_LEAST_SHARED", 0)
     monkeypatch.setattr(_scores, "_LEAST_ROWS", 2)
     sizes = []
     evaluate(lambda users: sizes.append(len(users)) or np.zeros((len(users), 10)), np.eye(12, 10))
@@ -431,6 +433,7 @@ def test_one_block_leaves_blas_alone(monkeypatch):
 def test_blocks_cover_all_rows_in_order(shared, n_jobs, monkeypatch):
     """With the scores of their own rows, whichever thread makes them; BLAS is let alone afterwards."""
     monkeypatch.setattr(_scores, "_BLOCK_SCORES", 0)
+    monkeypatch.setattr(_scores, "_LEAST_SHARED", 0)
     rng = np.random.default_rng()
     U, V, b = rng.normal(size=(120, 3)), rng.normal(size=(7, 3)), rng.normal(size=7)
     rows, before = rng.permutation(100), [each["num_threads"] for each in threadpool_info()]
@@ -464,6 +467,7 @@ def test_blocks_of_few_and_of_many_items(monkeypatch):
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 def test_an_error_leaves_the_other_blocks(error, monkeypatch):
     monkeypatch.setattr(_scores, "_BLOCK_SCORES", 0)
+    monkeypatch.setattr(_scores, "_LEAST_SHARED", 0)
     begun = []
 
     def task(first, last, scores):

@@ -95,6 +95,14 @@ def test_equals_naive_twin(names, group):
     assert totals[2] == pytest.approx(weights[used].sum(), rel=1e-6)
 
 
+@pytest.mark.parametrize("names", COMBINATIONS[:6], ids="-".join)
+def test_long_rows_equal_the_naive_twin(names, monkeypatch):
+    """Loops over more than a few factors are compiled for their length."""
+    monkeypatch.setitem(globals(), "N_FACTORS", 41)
+    monkeypatch.setitem(globals(), "WIDTH", 48)
+    test_equals_naive_twin(names, GROUP)
+
+
 @pytest.mark.parametrize("names", COMBINATIONS[:6], ids="-".join)  # the loss has no part in it
 @pytest.mark.parametrize("rule", ["hardest", "semi_hard"])
 def test_hard_negatives_equal_the_naive_twin(rule, names):

@@ -67,6 +67,7 @@ def test_blocks_and_threads_change_nothing(seed, n_rows, n_jobs):
     one = top_k(lambda users: scores[users], np.arange(7), 40, 5, n_jobs=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_scores, "_BLOCK_SCORES", 1)
+        patch.setattr(_scores, "_LEAST_SHARED", 0)
         patch.setattr(_scores, "_LEAST_ROWS", n_rows)
         other = top_k(lambda users: scores[users], np.arange(7), 40, 5, n_jobs=n_jobs)
     for array, same in zip(one, other, strict=True):

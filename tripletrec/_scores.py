@@ -25,6 +25,7 @@ _BLOCK_ROWS = 512
 _BLOCK_SCORES = 1 << 23
 _LEAST_SCORES = 1 << 20
 _LEAST_ROWS = 16
+_LEAST_SHARED = 1 << 23  # scores in all that are worth starting threads for
 
 
 def score_function(model: Any, n_users: int, n_items: int) -> ScoreUsers:
@@ -130,7 +131,8 @@ def map_blocks(
         scores = check_scores(score_users(block), (len(block), n_items))
         return task(first, first + len(block), frozen(scores))
 
-    if n_jobs == 1 or len(firsts) <= 1 or not isinstance(score_users, _FactorScores):
+    shared = len(firsts) > 1 and len(rows) * n_items >= _LEAST_SHARED
+    if n_jobs == 1 or not shared or not isinstance(score_users, _FactorScores):
         return [work(first) for first in firsts]
     pool = ThreadPoolExecutor(n_jobs)
     with one_blas_thread():

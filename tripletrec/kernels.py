@@ -35,6 +35,7 @@ from tripletrec.schedule import build_partition
 __all__ = ["GROUP", "Preparation", "build_epoch", "build_preparation", "group_scratch"]
 
 GROUP = 16  # at most so many triplets make a group: a vector of float32
+_SHORT = 32  # factors
 _AHEAD = 8  # triplets between the prefetch of a row and its use
 
 
@@ -292,7 +293,8 @@ def build_epoch(
         _ = stamp
         use_whole_vectors()
         real = user_table.dtype.type  # float64 in a loop over factors would halve the speed
-        one, all_factors = index(1), index(width)
+        # So short a loop would be unrolled before anyone thinks of vectors, unless its length is unknown.
+        one, all_factors = index(1), index(width if width > _SHORT else old.shape[0])
         origin, last_of_all = bounds[first], index(bounds[last] - bounds[first] - 1)
         pairs, negatives, weights = triplets
         U, V, b = user_table, item_table, bias_table
