@@ -40,7 +40,7 @@ PEERS = {
     "implicit": Peer("with_implicit", ["implicit"], "implicit"),
     "lightfm": Peer("with_lightfm", ["lightfm-next"], "lightfm"),
     "cornac": Peer("with_cornac", ["cornac"], "cornac"),
-    "keras": Peer("with_keras", _keras_requirements(), "keras"),
+    "keras": Peer("with_keras", _keras_requirements(), "jax"),  # keras alone asks for TensorFlow
     "scikit-learn": Peer("with_sklearn", ["scikit-learn"], "sklearn"),
 }
 
