@@ -178,8 +178,8 @@ def _build_pass(given_negatives: bool) -> Callable[..., None]:
                         # Block numbers alone are half as far apart in memory.
                         block = item_home[i] >> place_bits if place else item_block[i]
                         s = stratum[p, block, item_block[j] if given_negatives else 0]
-                        n = sizes[s]
-                        sizes[s] = n + 1
+                        n = sizes[p, s]
+                        sizes[p, s] = n + 1
                         if place:
                             end = starts[s] + n
                             item = item_home[i] & ((1 << item_bits) - 1)

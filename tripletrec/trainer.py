@@ -278,7 +278,8 @@ class Training:
             self._item_ranking, schedule.n_item_blocks, keys[1]
         )
         catalogue = (items, plan.sampler.cumulative(self._item_counts[items]))
-        sizes = np.zeros(len(schedule.item_block), np.int64)
+        # A row for each user block: threads that write to one cache line wait for each other.
+        sizes = np.zeros((schedule.n_user_blocks, len(schedule.item_block)), np.int64)
         starts = np.zeros(len(schedule.item_block) + 1, np.int64)
         loads = np.ones(schedule.n_user_blocks)
 
@@ -294,7 +295,7 @@ class Training:
             self._team.spread(task, 0, schedule.n_user_blocks, loads)
 
         visit(place=False)
-        np.cumsum(sizes, out=starts[1:])
+        np.cumsum(sizes.sum(0), out=starts[1:])
         sizes[:] = 0
         visit(place=True)
         longest = int(np.diff(starts).max())
