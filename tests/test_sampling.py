@@ -111,10 +111,10 @@ def _draw_past_a_filter(key, pairs, known, items, cumulative, words, n_bits, dra
         stream = bits(np.uint64(key), t)
         seen = words, bits(~stream, 0) | np.uint64(1), n_bits
         _note_pairs(pairs, seen)
-        item = propose(stream, 0, items, 0, items.shape[0], cumulative)
-        if is_known(0, item, known, seen):
-            item = draw_again(stream, 0, 0, items, 0, items.shape[0], cumulative, known, seen)
-        drawn[t] = item
+        position = propose(stream, 0, 0, items.shape[0], cumulative)
+        if is_known(0, position, items, known, seen):
+            position = draw_again(stream, 0, 0, items, 0, items.shape[0], cumulative, known, seen)
+        drawn[t] = items[position] if position >= 0 else position
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])

@@ -9,36 +9,60 @@ from tripletrec.kernels import build_preparation
 counts = st.integers(1, 21)
 
 
-def lanes_of_round(plan, number):
-    """The rows (user blocks, item blocks) that the strata of each lane of a round touch."""
-    touched = {}
-    for p, a, b in np.ndindex(plan.stratum.shape):
-        lane = plan.stratum[p, a, b] // plan.lane
-        if lane // plan.n_lanes == number:
-            users, items = touched.setdefault(lane, (set(), set()))
-            users.add(p)
-            items.update((a, b) if plan.stratum.shape[2] > 1 else (a,))
-    return list(touched.values())
+def touched(plan, first, last):
+    """The user blocks and the item blocks that a run of strata touches."""
+    users, a, b = np.nonzero((plan.stratum >= first) & (plan.stratum < last))
+    return set(users.tolist()), set(a.tolist()) | (
+        set(b.tolist()) if plan.stratum.shape[2] > 1 else set()
+    )
 
 
 @pytest.mark.parametrize("make", [schedule.drawn_schedule, schedule.given_schedule])
-@given(n_blocks=counts)
-def test_lanes_of_a_round_share_no_row(make, n_blocks):
+@given(n_blocks=counts, most=st.integers(0, 300), n_jobs=st.integers(1, 20))
+def test_runs_of_a_round_share_no_row(make, n_blocks, most, n_jobs):
     plan = make(n_blocks)
-    assert plan.n_rounds * plan.n_lanes * plan.lane == len(plan.item_block)
-    for number in range(plan.n_rounds):
-        lanes = lanes_of_round(plan, number)
-        users = [block for lane in lanes for block in lane[0]]
-        items = [block for lane in lanes for block in lane[1]]
-        assert len(users) == len(set(users))
-        assert len(items) == len(set(items))
+    rounds = plan.runs(most, n_jobs)
+    assert rounds.shape[0] * rounds.shape[1] <= max(1, most)
+    for runs in rounds:
+        users, items = zip(*(touched(plan, *run) for run in runs), strict=True)
+        for blocks in (users, items):
+            assert sum(map(len, blocks)) == len(set().union(*blocks))
+
+
+@pytest.mark.parametrize("make", [schedule.drawn_schedule, schedule.given_schedule])
+@given(n_blocks=st.integers(1, 9), most=st.integers(0, 300), n_jobs=st.integers(1, 20))
+def test_runs_keep_the_order_of_strata_that_share_a_row(make, n_blocks, most, n_jobs):
+    """So that results are those of one thread, which takes the strata by their numbers."""
+    plan = make(n_blocks)
+    rounds = plan.runs(most, n_jobs)
+    strata = [s for runs in rounds for run in runs for s in range(*run)]
+    assert sorted(strata) == list(range(len(plan.item_block)))
+    when = np.empty(len(strata), int)
+    when[strata] = np.arange(len(strata))
+    rows = [touched(plan, s, s + 1) for s in range(len(strata))]
+    for s in range(len(strata)):
+        for later in range(s + 1, len(strata)):
+            if rows[s][0] & rows[later][0] or rows[s][1] & rows[later][1]:
+                assert when[s] < when[later]
+
+
+def test_runs_are_as_fine_as_they_may_be():
+    plan = schedule.drawn_schedule(32)
+    for most, n in ((0, 1), (3, 1), (4, 2), (63, 4), (64, 8), (256, 16), (999, 16)):
+        assert plan.runs(most, 16).shape == (n, n, 2)
+    for n_jobs, n in ((1, 2), (2, 4), (3, 8), (4, 8), (5, 16), (16, 16), (99, 16)):
+        assert plan.runs(999, n_jobs).shape == (n, n, 2)
+    plan = schedule.given_schedule(8)
+    for most, shape in ((0, (1, 1)), (111, (1, 1)), (112, (28, 4))):
+        assert plan.runs(most, 2).shape == (*shape, 2)
 
 
 @given(n_blocks=st.integers(1, 70))
 def test_drawn_schedule_has_each_pair_of_blocks_once(n_blocks):
     plan = schedule.drawn_schedule(n_blocks)
-    assert plan.n_lanes == plan.n_user_blocks == min(n_blocks, 16)
-    assert plan.n_item_blocks == (n_blocks if n_blocks < 16 else n_blocks // 16 * 16)
+    n_users = max(n for n in (1, 2, 4, 8, 16) if n <= n_blocks)
+    assert plan.n_user_blocks == n_users
+    assert plan.n_item_blocks == n_blocks // n_users * n_users
     assert sorted(plan.stratum.ravel()) == list(range(plan.n_user_blocks * plan.n_item_blocks))
     for p in range(plan.n_user_blocks):
         assert plan.item_block[plan.stratum[p, :, 0]].tolist() == list(range(plan.n_item_blocks))

@@ -71,12 +71,14 @@ class Visit:
     def note(self, first, last, bounds, triplets, n_negatives, group, *rest):
         pairs, negatives, weights = triplets
         m, bounds = self.training._n_candidates, bounds - bounds[first]
+        items = self.training._prepared.items
         for s in range(first, last):
             for start in range(bounds[s], bounds[s + 1], group):
                 for c in range(n_negatives):
                     for t in range(start, min(start + group, bounds[s + 1])):
                         place = (t * n_negatives + c) * m
-                        self.rows.append((*pairs[t], *negatives[place : place + m]))
+                        drawn = [items[j] if j >= 0 else j for j in negatives[place : place + m]]
+                        self.rows.append((pairs[t, 0], items[pairs[t, 1]], *drawn))
                         self.stratum.append(s)
                         self.groups.append((s, start, c))
                         self.weights.append(weights[t] if len(weights) else 1.0)
@@ -155,13 +157,13 @@ def test_candidates_of_hard_negatives(n_negatives):
     params = {"sampler": sampling.dynamic(3), "n_negatives": n_negatives, "random_state": None}
     visit = Visit(data, **params)
     assert visit.pairs == pairs_of(data, n_negatives)
-    n_lanes = visit.training.schedule.n_lanes
-    assert n_lanes > 1 and visit.rows.shape[1] == 5
+    block_of = visit.training.schedule.item_block[visit.stratum]
+    assert len(set(block_of)) > 1 and visit.rows.shape[1] == 5
     blocks = {}
-    for row, s in zip(visit.rows.tolist(), visit.stratum.tolist(), strict=True):
+    for row, block in zip(visit.rows.tolist(), block_of, strict=True):
         assert not known(data)[row[0], row[2:]].any()
         for item in row[1:]:
-            assert blocks.setdefault((s // n_lanes, item), s) == s
+            assert blocks.setdefault(item, block) == block
     params["random_state"] = 0
     alone, four = (Visit(data, n_jobs=n_jobs, **params) for n_jobs in (1, 4))
     np.testing.assert_array_equal(alone.rows, four.rows)
@@ -203,17 +205,16 @@ def test_a_user_with_all_items_of_a_block_draws_nothing_there():
 def test_strata_of_a_round_share_no_user_and_no_item(given, blocks):
     negatives = negatives_of(blocks) if given else None
     visit = Visit(blocks, given=negatives, n_negatives=2, random_state=None)
-    n_lanes = visit.training.schedule.n_lanes
-    assert n_lanes > 1
-    rounds = visit.stratum // n_lanes
-    for number in np.unique(rounds):
+    most = visit.training.schedule.starts.size
+    assert most > 1
+    cut = visit.training.schedule.runs
+    for runs in (*cut(most, most), *cut(most, 1), *cut(most // 4, most)):
         users, items = {}, {}
-        for (u, i, j), s in zip(
-            visit.rows[rounds == number].tolist(), visit.stratum[rounds == number], strict=True
-        ):
-            assert users.setdefault(u, s) == s
-            assert items.setdefault(i, s) == s
-            assert items.setdefault(j, s) == s
+        for number, (first, last) in enumerate(runs):
+            for u, i, j in visit.rows[(visit.stratum >= first) & (visit.stratum < last)].tolist():
+                assert users.setdefault(u, number) == number
+                assert items.setdefault(i, number) == number
+                assert items.setdefault(j, number) == number
 
 
 @pytest.mark.parametrize("given", [False, True])
@@ -610,7 +611,7 @@ def test_ctrl_c_within_an_epoch(validated, n_jobs, split, monkeypatch):
 def test_ctrl_c_when_the_factors_are_handed_over(split, monkeypatch):
     def press(self):
         monkeypatch.undo()
-        for name in ("_stored", "_clocks"):  # as far as it came
+        for name in ("_stored", "_user_clocks"):  # as far as it came
             delattr(self, name)
         raise KeyboardInterrupt
 
@@ -646,7 +647,7 @@ import os, signal, threading, time
 import contract, tripletrec as tr
 from tripletrec import trainer
 
-trainer._LEAST_ROUND = 0  # use all threads
+trainer._LEAST_RUN = 0  # use all threads
 data = contract.interactions(40, 300, 2500)
 run_epoch = trainer.Training.run_epoch
 for n_jobs, delay, watched in ((1, 0.05, 0), (2, 0.05, 1), (2, 0.0713, 0), (1, 0.0317, 1)):
@@ -685,7 +686,7 @@ import contract, tripletrec as tr
 from tripletrec import trainer
 from tripletrec.trainer import Training
 
-trainer._LEAST_ROUND = 0  # use all threads
+trainer._LEAST_RUN = 0  # use all threads
 data = contract.interactions(40, 300, 2500)
 model = tr.MatrixFactorization(n_factors=6, n_epochs=10**6, n_jobs=2).fit(data, callbacks=lambda *_: True)
 before = contract.digest(model)
@@ -713,12 +714,12 @@ for each in threading.enumerate():
 
 def test_rounds_too_short_to_share_are_run_by_one_thread(blocks, monkeypatch):
     seen = []
-    spread = trainer.Team.spread
+    run = Training.run_epoch
     monkeypatch.setattr(
-        trainer.Team, "spread", lambda self, *a: (seen.append(self.n_jobs), spread(self, *a))
+        Training, "run_epoch", lambda self, n: (seen.append(self._team.n_jobs), run(self, n))[1]
     )
     shared = make(n_jobs=3).fit(blocks)
-    monkeypatch.setattr(trainer, "_LEAST_ROUND", 10**6)
+    monkeypatch.setattr(trainer, "_LEAST_RUN", 10**6)
     alone = make(n_jobs=3).fit(blocks)
     assert set(seen) == {3, 1}
     assert_same(shared, alone)

@@ -176,6 +176,10 @@ def use_whole_vectors() -> None:
 
     LLVM takes half of them where processors once slowed down for the whole; a loop that does
     little else than arithmetic on rows of factors is a third faster with them.
+
+    It also learns that a product of vectors of 64-bit integers may wait for the register that it is to
+    be written to (Intel since Alder Lake), which it knows of few processors by name, and of none in a
+    virtual machine that gives another name. Loops over random numbers take half the time since.
     """
 
 
@@ -183,7 +187,11 @@ def use_whole_vectors() -> None:
 def _prefer_widest(typing_context):  # type: ignore[no-untyped-def]
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         # llvmlite knows no attributes with values, and writes out what the set holds.
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        attributes = builder.function.attributes
+        set.add(attributes, '"prefer-vector-width"="512"')
+        triple, _, features = context.codegen().magic_tuple()
+        if triple.startswith("x86_64"):
+            set.add(attributes, f'"target-features"="{features},+false-deps-mullq"')
         return context.get_dummy_value()
 
     return types.void(), codegen

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Self
-
-import numpy as np
-from numpy.typing import NDArray
 
 __all__ = ["Aside", "Team"]
 
@@ -21,7 +18,7 @@ class Team:
     Parameters
     ----------
     n_jobs : int
-        Threads, >= 1; with 1 the tasks run where they are called.
+        Threads, >= 1, the one that calls among them.
     """
 
     def __init__(self, n_jobs: int) -> None:
@@ -34,48 +31,32 @@ class Team:
         if self.n_jobs == 1:
             yield
             return
-        with ThreadPoolExecutor(self.n_jobs, thread_name_prefix="tripletrec") as pool:
+        with ThreadPoolExecutor(self.n_jobs - 1, thread_name_prefix="tripletrec") as pool:
             self._pool = pool
             try:
                 yield
             finally:
                 self._pool = None
 
-    def share(self, task: Callable[[int], None], n_tasks: int) -> None:
-        """Run ``task(0)`` ... ``task(n_tasks - 1)``; whoever is free takes the next one."""
-        if self._pool is None or n_tasks == 1:
-            for number in range(n_tasks):
-                task(number)
+    def share(self, task: Callable[..., None], arguments: Sequence[tuple[Any, ...]]) -> None:
+        """Run ``task(*each)`` for each of the arguments; whoever is free takes the next one."""
+        if self._pool is None or len(arguments) == 1:
+            for each in arguments:
+                task(*each)
             return
-        rest, lock = iter(range(n_tasks)), threading.Lock()
+        rest, lock = iter(arguments), threading.Lock()
 
         def work() -> None:
             while True:
                 with lock:
-                    number = next(rest, None)
-                if number is None:
+                    each = next(rest, None)
+                if each is None:
                     return
-                task(number)
+                task(*each)
 
-        self._finish([self._pool.submit(work) for _ in range(min(self.n_jobs, n_tasks))])
-
-    def spread(
-        self, task: Callable[[int, int], None], first: int, last: int, loads: NDArray[Any]
-    ) -> None:
-        """Run ``task(a, b)`` on runs of first ... last - 1 of about equal load, all threads at once."""
-        if self._pool is None or last - first == 1:
-            task(first, last)
-            return
-        shares = np.arange(1, self.n_jobs) / self.n_jobs
-        running = np.cumsum(loads, dtype=np.float64)
-        cuts = first + np.searchsorted(running, shares * running[-1] + 0.5 * loads.mean())
-        edges = [first, *np.clip(cuts, first, last).tolist(), last]
-        runs = zip(edges, edges[1:], strict=False)
-        self._finish([self._pool.submit(task, a, b) for a, b in runs if a < b])
-
-    @staticmethod
-    def _finish(futures: list[Future[None]]) -> None:
+        futures = [self._pool.submit(work) for _ in range(min(self.n_jobs, len(arguments)) - 1)]
         try:
+            work()
             for future in futures:
                 future.result()
         finally:

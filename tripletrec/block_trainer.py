@@ -38,6 +38,7 @@ from tripletrec.trainer import (
     Factors,
     Plan,
     Record,
+    _counts,
     _draw_start,
     _let_go,
     _read_only,
@@ -149,7 +150,7 @@ class BlockTraining:
         self._n_items = data.n_items
         self._all = n_negatives is None
         self._n_candidates = data.n_items if n_negatives is None else n_negatives
-        counts = np.bincount(data.indices, minlength=data.n_items)
+        counts = _counts(data.indices, data.n_items)
         self._cumulative = self.plan.sampler.cumulative(counts)
         self._choose = build_candidates()
 
@@ -240,11 +241,14 @@ class BlockTraining:
     def _take_items(self, n_slots: int) -> None:
         V, biases = self._items.reshape(-1), self._biases.reshape(-1)
 
-        def task(c: int) -> None:
-            a, b = c * self._piece, min((c + 1) * self._piece, n_slots)
+        def task(c: int, a: int, b: int) -> None:
             self._kernels.take_items(a, b, V, biases, self._items_of_block)
 
-        self._team.share(task, -(-n_slots // self._piece))
+        self._team.share(task, self._cut(n_slots))
+
+    def _cut(self, n: int) -> list[tuple[int, int, int]]:
+        """Cut the first `n` items into pieces: number, begin and end of each."""
+        return [(c, a, min(a + self._piece, n)) for c, a in enumerate(range(0, n, self._piece))]
 
     def _learn(self, users: NDArray[np.int32], keys: NDArray[np.uint64], rate: float) -> float:
         """Learn from one block; return the sum of its losses."""
@@ -268,8 +272,7 @@ class BlockTraining:
             l2 = tuple(map(real, plan.l2))
             step_parameters = tuple(map(real, plan.optimizer.parameters))
 
-        def first_pass(c: int) -> None:
-            a, b = c * width_of_piece, min((c + 1) * width_of_piece, n_candidates)
+        def first_pass(c: int, a: int, b: int) -> None:
             rows = pieces[0][c, :n_rows, : b - a]
             with np.errstate(over="ignore", invalid="ignore"):  # of these, too
                 np.matmul(units, items[1][a:b].T, out=rows)
@@ -279,7 +282,7 @@ class BlockTraining:
                 )  # fmt: skip
                 np.matmul(rows, items[1][a:b], out=pieces[3][c, :n_rows])
 
-        self._team.share(first_pass, n_pieces)
+        self._team.share(first_pass, self._cut(n_candidates))
         total = kernels.fold(
             n_rows, n_pieces, n_candidates, width_of_piece, self._n_items, masked, scale,
             parameters, pairs, items, pieces, units, gradients, self._coefficients,
@@ -291,8 +294,7 @@ class BlockTraining:
             self._dropout, masks, units, lengths, gradients,
         )  # fmt: skip
 
-        def second_pass(c: int) -> None:
-            a, b = c * width_of_piece, min((c + 1) * width_of_piece, n_slots)
+        def second_pass(c: int, a: int, b: int) -> None:
             by_items, by_biases = self._item_gradients
             end = min(b, n_candidates)
             if a < end:
@@ -306,7 +308,7 @@ class BlockTraining:
                 by_items, by_biases,
             )  # fmt: skip
 
-        self._team.share(second_pass, -(-n_slots // width_of_piece))
+        self._team.share(second_pass, self._cut(n_slots))
         if not self._all:
             self._slot_of[items[0][:n_slots]] = -1
         return float(total) * self._temperature

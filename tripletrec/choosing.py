@@ -31,26 +31,26 @@ __all__ = ["CHOICES"]
 
 
 @part
-def only(negatives, number, n_candidates, pairs, t, U, V, b, score, width, size):
+def only(negatives, number, n_candidates, pairs, t, U, V, items, b, score, width, size):
     """Return the negative of this number, which belongs to triplet t."""
     return negatives[number]  # looks at nothing else: the loop is compiled as if this stood in it
 
 
 @part
-def hardest(negatives, number, n_candidates, pairs, t, U, V, b, score, width, size):
+def hardest(negatives, number, n_candidates, pairs, t, U, V, items, b, score, width, size):
     """Return the highest scored of the negative's candidates; NONE_LEFT if there is none."""
     return _first_of_all(
         _is_higher, negatives, number * n_candidates, n_candidates, pairs[t, 0], pairs[t, 1],
-        U, V, b, score, width, size,
+        U, V, items, b, score, width, size,
     )  # fmt: skip
 
 
 @part
-def semi_hard(negatives, number, n_candidates, pairs, t, U, V, b, score, width, size):
+def semi_hard(negatives, number, n_candidates, pairs, t, U, V, items, b, score, width, size):
     """Return the highest scored that scores below the positive, or else the lowest scored."""
     return _first_of_all(
         _is_higher_below, negatives, number * n_candidates, n_candidates, pairs[t, 0], pairs[t, 1],
-        U, V, b, score, width, size,
+        U, V, items, b, score, width, size,
     )  # fmt: skip
 
 
@@ -68,27 +68,27 @@ def _is_higher_below(s, best, limit):
 
 @part
 def _first_of_all(
-    goes_before, negatives, start, n_candidates, user, positive, U, V, b, score, width, size
+    goes_before, negatives, start, n_candidates, user, positive, U, V, items, b, score, width, size
 ):
     """Return the candidate that goes before all others."""
-    limit = _score(user, positive, U, V, b, score, width, size)
+    limit = _score(user, positive, U, V, items, b, score, width, size)
     chosen, best = NONE_LEFT, limit
     for c in range(start, start + n_candidates):
         item = negatives[c]
         # An unverified sampler may have drawn the positive itself: nothing to learn from it.
         if item < 0 or item == positive:
             continue
-        s = _score(user, item, U, V, b, score, width, size)
+        s = _score(user, item, U, V, items, b, score, width, size)
         if chosen < 0 or goes_before(s, best, limit):
             chosen, best = item, s
     return chosen
 
 
 @part
-def _score(user, item, U, V, b, score, width, size):
+def _score(user, item, U, V, items, b, score, width, size):
     real = U.dtype.type
     # Signed indices would be checked for "from the end".
-    u, i = np.uint64(user) * np.uint64(size), np.uint64(item) * np.uint64(size)
+    u, i = np.uint64(user) * np.uint64(size), np.uint64(items[np.uint64(item)]) * np.uint64(size)
     ui, uu, ii = real(0), real(0), real(0)
     for k in range(width):
         a, p = U[u + np.uint64(k)], V[i + np.uint64(k)]

@@ -5,12 +5,13 @@ Kernels are built by factories that close over parts and over a fingerprint of t
 
 - ``known``: (indptr, indices) of the training positives;
 - ``given``: (indptr, indices) of negatives handed in by the user, empty where there are none;
-- ``catalogue``: (items, cumulative), the items in the order of their blocks and the search table of
-  their weights, or None (see `tripletrec.sampling`);
+- ``catalogue``: (items, cumulative), items by position and the search table of their weights, or None (see
+  `tripletrec.sampling`);
 - ``stored``: (codes, negatives, weights), stratum by stratum: user and positive of each triplet as one
   number (see `build_preparation`), negatives where they are given, weights where not all are 1;
 - ``triplets``: (pairs, negatives, weights) of some strata, next to each other: user and positive of each,
-  its negatives, and weights where not all are 1.
+  its negatives, and weights where not all are 1. Items go by their homes there, see
+  `tripletrec.schedule.Codes`.
 
 The training loop takes the triplets of a stratum in groups: the products of all their rows, then all
 slopes at once, then the steps, one after the other. So the processor never waits for a slope, and
@@ -32,7 +33,14 @@ from tripletrec.choosing import only
 from tripletrec.sampling import draw_again, draw_given, is_known, pair_bits, propose
 from tripletrec.schedule import build_partition
 
-__all__ = ["GROUP", "Preparation", "build_epoch", "build_preparation", "group_scratch"]
+__all__ = [
+    "GROUP",
+    "Preparation",
+    "aligned",
+    "build_epoch",
+    "build_preparation",
+    "group_scratch",
+]
 
 GROUP = 16  # at most so many triplets make a group: a vector of float32
 _SHORT = 32  # factors
@@ -68,20 +76,23 @@ def build_preparation(given_negatives: bool) -> Preparation:
 
     @kernel_apart
     def draw_round(
-        first, last, key, bounds, item_block, item_bounds, known, catalogue, verified,
+        first, last, key, bounds, item_first, item_last, known, catalogue, verified,
         n_negatives, pairs, filter_words, doubtful, negatives,
     ):  # fmt: skip
-        """Draw the negatives of strata first ... last - 1 into the front of `negatives`."""
+        """Draw the negatives of strata first ... last - 1 into the front of `negatives`.
+
+        The items of stratum s have homes `item_first[s]` ... `item_last[s]` - 1.
+        """
         _ = stamp
         use_whole_vectors()
         items, cumulative = catalogue
         origin = bounds[first] * n_negatives
         for s in range(first, last):
-            begin, end = item_bounds[item_block[s]], item_bounds[item_block[s] + 1]
+            begin, end = item_first[s], item_last[s]
             stream, n = derive(key, s), bounds[s + 1] - bounds[s]
             place = bounds[s] * n_negatives - origin
             drawn = negatives[place : place + n * n_negatives]
-            _propose_all(stream, items, begin, end, cumulative, drawn)
+            _propose_all(stream, begin, end, cumulative, drawn)
             if not verified or n == 0:
                 continue
             # The known pairs of the stratum's users and items are its own.
@@ -92,7 +103,7 @@ def build_preparation(given_negatives: bool) -> Preparation:
             for c in range(n_negatives):
                 for t in range(n):
                     d = t * n_negatives + c
-                    doubtful[d] = is_known(own[t, 0], drawn[d], known, seen)
+                    doubtful[d] = is_known(own[t, 0], drawn[d], items, known, seen)
             n_doubtful = 0
             for d in range(n * n_negatives):
                 is_doubtful = doubtful[d]
@@ -107,12 +118,12 @@ def build_preparation(given_negatives: bool) -> Preparation:
     # One kernel, not two: what a kernel needs around it takes as long to compile as what it does.
     @kernel_apart
     def shuffle_round(
-        first, last, key, bounds, stored, item_bits, users, user_bounds, user_block, items,
-        item_first, places, pairs,
+        first, last, key, bounds, stored, item_bits, users, user_bounds, user_block, item_first,
+        places, pairs,
     ):  # fmt: skip
         """Shuffle strata first ... last - 1, each for itself; write their pairs to the front of `pairs`.
 
-        Stratum s has the users of block `user_block[s]`, and the items from `item_first[s]` of `items` on.
+        Stratum s has the users of block `user_block[s]`, and items with homes from `item_first[s]` on.
         """
         _ = stamp
         use_whole_vectors()
@@ -133,13 +144,12 @@ def build_preparation(given_negatives: bool) -> Preparation:
                     weights[a], weights[b] = weights[b], weights[a]
             block = user_block[s]
             own_users = users[user_bounds[block] : user_bounds[block + 1]]
-            own_items = items[item_first[s] :]
             # A stream is loaded much faster than the places of it that are wanted, one by one.
             prefetch(own_users, 0, own_users.nbytes)
             for t in range(begin, bounds[s + 1]):
                 code = np.uint64(codes[t])
                 pairs[t - origin, 0] = own_users[code >> item_bits]
-                pairs[t - origin, 1] = own_items[code & rest]
+                pairs[t - origin, 1] = item_first[s] + np.int64(code & rest)
 
     return Preparation(build_partition(), _build_pass(given_negatives), shuffle_round, draw_round)
 
@@ -185,7 +195,7 @@ def _build_pass(given_negatives: bool) -> Callable[..., None]:
                             item = item_home[i] & ((1 << item_bits) - 1)
                             codes[end] = ((position - bounds[p]) << item_bits) | item
                             if given_negatives:
-                                negatives[end] = j
+                                negatives[end] = item_home[j]
                             if weights.shape[0] > 0:
                                 weights_out[end] = weights[e]
 
@@ -193,15 +203,10 @@ def _build_pass(given_negatives: bool) -> Callable[..., None]:
 
 
 @part
-def _propose_all(stream, items, first, last, cumulative, drawn):
+def _propose_all(stream, first, last, cumulative, drawn):
     """Fill with the proposals 0, 1, 2, … of a stream."""
-    if cumulative is not None:
-        for d in range(drawn.shape[0]):
-            drawn[d] = propose(stream, d, items, first, last, cumulative)
-    else:
-        stretch = items[first:last]
-        for d in range(drawn.shape[0]):
-            drawn[d] = stretch[np.uint64(below(stream, d, last - first))]
+    for d in range(drawn.shape[0]):
+        drawn[d] = propose(stream, d, first, last, cumulative)
 
 
 @part
@@ -223,12 +228,17 @@ def _note_pairs(pairs, seen):
             filter_words[word] |= mask
 
 
+def aligned(size: int) -> Any:
+    """Return a float32 array of zeros that begins with a cache line."""
+    flat = np.zeros(size + 16, np.float32)
+    skip = -flat.ctypes.data % 64 // flat.itemsize
+    return flat[skip : skip + size]
+
+
 def group_scratch(width: int) -> tuple[Any, Any, Any]:
     """Return scratch: the rows of a group's triplets, numbers made of their products, weights of one row."""
-    lanes = [np.zeros(shape, np.float32) for shape in (GROUP, GROUP, GROUP, (5, GROUP), (8, GROUP))]
-    flat = np.zeros(width + GROUP, np.float32)
-    skip = -flat.ctypes.data % 64 // flat.itemsize  # whole cache lines, as the tables have
-    return np.zeros((3, GROUP), np.uint64), tuple(lanes), flat[skip : skip + width]
+    lanes = tuple(np.zeros(n * GROUP, np.float32) for n in (1, 1, 1, 5, 8, 3))
+    return np.zeros(5 * GROUP, np.uint64), lanes, aligned(width)
 
 
 @cache
@@ -243,6 +253,7 @@ def build_epoch(
     width: int,
     far: bool,
     n_memories: int,
+    n_clocks: int,
     linear: bool = False,
     choose: Callable[..., Any] = only,
     n_candidates: int = 1,
@@ -263,6 +274,8 @@ def build_epoch(
         Whether rows lie beyond the processor's cache, so that they should be prefetched.
     n_memories : int
         Numbers that the optimizer keeps of each weight.
+    n_clocks : int
+        Numbers that it keeps of each row; without any `step` changes nothing, and is called twice.
     linear : bool, default False
         Whether a score is linear in the item, so that one product gives the difference of two.
     choose : callable, default `tripletrec.choosing.only`
@@ -279,14 +292,18 @@ def build_epoch(
     # Rows are places in flat tables of a width known here: the compiler sees what cannot overlap.
     row_size, bias_size = index(width * (1 + n_memories)), index(1 + n_memories)
     row_bytes = 4 * width * (1 + n_memories)
+    # Scratch is flat for the same reason: its row k begins at rk.
+    r1, r2, r3, r4, r5, r6, r7 = (index(k * GROUP) for k in range(1, 8))
 
     @kernel_apart
     def epoch(
         first, last, bounds, triplets, n_negatives, group, user_table, user_clocks,
-        item_table, item_clocks, bias_table, learn_bias, rate, l2, loss_parameters, step_parameters,
-        rows, lanes, old, totals,
+        item_table, items, item_clocks, bias_table, learn_bias, rate, l2, loss_parameters,
+        step_parameters, rows, lanes, old, totals,
     ):  # fmt: skip
         """Learn from strata first ... last - 1; note loss, right order, weight, triplets in `totals`.
+
+        An item has row `items[home]` of the table of items; its clocks and its bias lie at its home.
 
         `rows`, `lanes` and `old` are scratch, see `group_scratch`.
         """
@@ -298,7 +315,7 @@ def build_epoch(
         origin, last_of_all = bounds[first], index(bounds[last] - bounds[first] - 1)
         pairs, negatives, weights = triplets
         U, V, b = user_table, item_table, bias_table
-        differences, masses, slopes, products, factors = lanes
+        differences, masses, slopes, products, factors, rates = lanes
         l2_user, l2_positive, l2_negative, l2_bias = l2
         for s in range(first, last):
             loss, right, mass, count = 0.0, 0.0, 0.0, 0
@@ -312,20 +329,23 @@ def build_epoch(
                             ahead = min(t + index(_AHEAD), last_of_all)
                             place = ahead * index(n_negatives) + c
                             prefetch(U, pairs[ahead, 0], row_bytes)
-                            prefetch(V, pairs[ahead, 1], row_bytes)
-                            prefetch(V, max(0, negatives[place * index(n_candidates)]), row_bytes)
+                            negative = max(0, negatives[place * index(n_candidates)])
+                            prefetch(V, items[index(pairs[ahead, 1])], row_bytes)
+                            prefetch(V, items[index(negative)], row_bytes)
                         drawn = choose(
                             negatives, t * index(n_negatives) + c, n_candidates,
-                            pairs, t, U, V, b, score, width, row_size,
+                            pairs, t, U, V, items, b, score, width, row_size,
                         )  # fmt: skip
                         # No negative: the user likes all there is. The positive itself (an
                         # unverified sampler may draw it): x is 0 whatever the parameters are.
                         if drawn < 0 or drawn == pairs[t, 1]:
                             continue
                         u, i, j = index(pairs[t, 0]), index(pairs[t, 1]), index(drawn)
-                        rows[0, n], rows[1, n], rows[2, n] = u, i, j
-                        masses[n] = weights[t] if weights.shape[0] > 0 else real(1)
+                        rows[n], rows[r1 + n], rows[r2 + n] = u, i, j
                         differences[n] = b[i * bias_size] - b[j * bias_size]
+                        i, j = index(items[i]), index(items[j])
+                        rows[r3 + n], rows[r4 + n] = i, j
+                        masses[n] = weights[t] if weights.shape[0] > 0 else real(1)
                         u, i, j = u * row_size, i * row_size, j * row_size
                         ui, uj, uu, ii, jj = real(0), real(0), real(0), real(0), real(0)
                         if linear:
@@ -339,23 +359,23 @@ def build_epoch(
                                 uu += a * a
                                 ii += p * p
                                 jj += q * q
-                            products[1, n], products[2, n] = uj, uu
-                            products[3, n], products[4, n] = ii, jj
-                        products[0, n] = ui
+                            products[r1 + n], products[r2 + n] = uj, uu
+                            products[r3 + n], products[r4 + n] = ii, jj
+                        products[n] = ui
                         n += one
                     # What follows from these, for all at once; lanes beyond n are not used.
                     for m in range(index(masses.shape[0])):
-                        x, ui, weight = differences[m], products[0, m], masses[m]
+                        x, ui, weight = differences[m], products[m], masses[m]
                         if linear:
                             x = real(x + ui)
                         else:
-                            uj, uu = products[1, m], products[2, m]
-                            ii, jj = products[3, m], products[4, m]
+                            uj, uu = products[r1 + m], products[r2 + m]
+                            ii, jj = products[r3 + m], products[r4 + m]
                             x = real(x + score(ui, uu, ii) - score(uj, uu, jj))
-                            factors[0, m], factors[1, m] = coefficients(ui, uu, ii)
-                            factors[2, m], factors[3, m] = coefficients(uj, uu, jj)
-                            factors[4, m], factors[5, m] = coefficients(ui, ii, uu)
-                            factors[6, m], factors[7, m] = coefficients(uj, jj, uu)
+                            factors[m], factors[r1 + m] = coefficients(ui, uu, ii)
+                            factors[r2 + m], factors[r3 + m] = coefficients(uj, uu, jj)
+                            factors[r4 + m], factors[r5 + m] = coefficients(ui, ii, uu)
+                            factors[r6 + m], factors[r7 + m] = coefficients(uj, jj, uu)
                         slopes[m] = weight * slope(x, loss_parameters)
                         if m < n:
                             half = real(1) if x > 0 else real(0.5) if x == 0 else real(0)
@@ -363,30 +383,52 @@ def build_epoch(
                             right += weight * half
                             mass += weight
                     count += int(n)
-                    # The steps, one after the other: triplets of a group may share rows.
+                    # The steps, one after the other: triplets of a group may share rows. Those of the biases
+                    # first, by themselves: a processor has few registers for places in memory.
                     for m in range(n):
                         u, i, j, g, weight = (
-                            rows[0, m],
-                            rows[1, m],
-                            rows[2, m],
+                            rows[m],
+                            rows[r1 + m],
+                            rows[r2 + m],
                             slopes[m],
                             masses[m],
                         )
                         rate_u = real(step(user_clocks, u, rate, step_parameters))
                         rate_i = real(step(item_clocks, i, rate, step_parameters))
                         rate_j = real(step(item_clocks, j, rate, step_parameters))
+                        if n_clocks > 0:
+                            rates[m], rates[r1 + m], rates[r2 + m] = rate_u, rate_i, rate_j
                         # A triplet of weight 2 counts as two of them, so its L2 does as well.
-                        l2_u, l2_b = weight * l2_user, weight * l2_bias
-                        l2_i, l2_j = weight * l2_positive, weight * l2_negative
                         if learn_bias:
+                            l2_b = weight * l2_bias
                             update(b, i * bias_size, one, g, l2_b, rate_i, step_parameters)
                             update(b, j * bias_size, one, -g, l2_b, rate_j, step_parameters)
+                    for m in range(n):
+                        u, i, j, g, weight = (
+                            rows[m],
+                            rows[r3 + m],
+                            rows[r4 + m],
+                            slopes[m],
+                            masses[m],
+                        )
+                        if n_clocks > 0:
+                            rate_u, rate_i, rate_j = rates[m], rates[r1 + m], rates[r2 + m]
+                        else:  # it has nothing to advance
+                            home, other = rows[r1 + m], rows[r2 + m]
+                            rate_u = real(step(user_clocks, u, rate, step_parameters))
+                            rate_i = real(step(item_clocks, home, rate, step_parameters))
+                            rate_j = real(step(item_clocks, other, rate, step_parameters))
+                        l2_u, l2_i, l2_j = (
+                            weight * l2_user,
+                            weight * l2_positive,
+                            weight * l2_negative,
+                        )
                         u, i, j = u * row_size, i * row_size, j * row_size
                         p_ui, q_ui, p_uj, q_uj = (
-                            factors[0, m], factors[1, m], factors[2, m], factors[3, m],
+                            factors[m], factors[r1 + m], factors[r2 + m], factors[r3 + m],
                         )  # fmt: skip
                         p_iu, q_iu, p_ju, q_ju = (
-                            factors[4, m], factors[5, m], factors[6, m], factors[7, m],
+                            factors[r4 + m], factors[r5 + m], factors[r6 + m], factors[r7 + m],
                         )  # fmt: skip
                         if n_memories == 0:
                             for k in range(all_factors):

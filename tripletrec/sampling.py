@@ -319,9 +319,9 @@ def contains(indices, first, last, item):
 
 
 @part
-def pair_bits(user, item, odd, n_bits):
+def pair_bits(user, position, odd, n_bits):
     """Return where the pair is noted in a filter of ``2**n_bits`` bits: a word and a mask."""
-    pair = (np.uint64(user) << np.uint64(32)) | np.uint64(item)
+    pair = (np.uint64(user) << np.uint64(32)) | np.uint64(position)
     # The high bits of a product with a random odd number (Dietzfelbinger et al., J. Algorithms 25, 1997).
     place = (pair * odd) >> np.uint64(64 - n_bits)
     return place >> np.uint64(6), np.uint64(1) << (place & np.uint64(63))
@@ -340,27 +340,28 @@ def _search(cumulative, first, last, target):
 
 
 @part
-def propose(stream, number, items, first, last, cumulative):
-    """Return proposal `number` of the stream, from ``items[first:last]``."""
+def propose(stream, number, first, last, cumulative):
+    """Return proposal `number` of the stream: a position in the stretch from `first` to before `last`."""
     if cumulative is not None:
         low, high = cumulative[first], cumulative[last]
         target = low + uniform(stream, number) * (high - low)
-        return items[_search(cumulative, first, last, target)]
-    return items[first + below(stream, number, last - first)]
+        return _search(cumulative, first, last, target)
+    return first + below(stream, number, last - first)
 
 
 @part
-def is_known(user, item, known, seen):
-    """Whether the pair is one of `known`; with a filter of them some other pairs pass for known, too.
+def is_known(user, position, items, known, seen):
+    """Whether the user and the item at a position are one of the `known` pairs.
 
-    Which ones is random, so that they are as likely to be any, and what is drawn remains unbiased.
+    With a filter of users and positions some other pairs pass for known, too. Which ones is random, so
+    that they are as likely to be any, and what is drawn remains unbiased.
     """
     pairs, odd, n_bits = seen
     if n_bits > 0:
-        word, mask = pair_bits(user, item, odd, n_bits)
+        word, mask = pair_bits(user, position, odd, n_bits)
         return (pairs[word] & mask) != np.uint64(0)
     indptr, indices = known
-    return contains(indices, indptr[user], indptr[user + 1], item)
+    return contains(indices, indptr[user], indptr[user + 1], items[position])
 
 
 @part
@@ -370,27 +371,27 @@ def draw(stream, number, user, items, first, last, cumulative, verified, known):
     A pure function of its arguments.
     """
     # The first proposals are neighbours in one stream, which is cheap; most are not refused.
-    item = propose(stream, number, items, first, last, cumulative)
+    position = propose(stream, number, first, last, cumulative)
     seen = (_NO_FILTER, np.uint64(0), 0)
-    if not (verified and is_known(user, item, known, seen)):
-        return item
-    return draw_again(stream, number, user, items, first, last, cumulative, known, seen)
+    if verified and is_known(user, position, items, known, seen):
+        position = draw_again(stream, number, user, items, first, last, cumulative, known, seen)
+    return items[position] if position >= 0 else NONE_LEFT
 
 
 @part
 def draw_again(stream, number, user, items, first, last, cumulative, known, seen):
-    """Return what `draw` does when the first proposal was a known pair."""
+    """Return the position that follows when the first proposal was a known pair, or NONE_LEFT."""
     own = derive(stream, number)
     for attempt in range(1, _PROPOSALS):
-        item = propose(own, attempt, items, first, last, cumulative)
-        if not is_known(user, item, known, seen):
-            return item
+        position = propose(own, attempt, first, last, cumulative)
+        if not is_known(user, position, items, known, seen):
+            return position
     return _draw_rest(own, user, items, first, last, cumulative, known)
 
 
 @part
 def _draw_rest(stream, user, items, first, last, cumulative, known):
-    """Draw from all items of a stretch that `user` is not known to like; NONE_LEFT if there are none.
+    """Draw a position from all that `user` is not known to like; NONE_LEFT if there are none.
 
     Exact, but it visits the whole stretch.
     """
@@ -399,14 +400,13 @@ def _draw_rest(stream, user, items, first, last, cumulative, known):
     for _turn in range(2):  # first the sum of their weights, then where the running sum passes
         total = 0.0
         for position in range(first, last):
-            item = items[position]
-            if not contains(indices, indptr[user], indptr[user + 1], item):
+            if not contains(indices, indptr[user], indptr[user + 1], items[position]):
                 if cumulative is not None:
                     total += cumulative[position + 1] - cumulative[position]
                 else:
                     total += 1.0
                 if total > target:
-                    return item
+                    return position
         target = uniform(stream, _PROPOSALS) * total
     return NONE_LEFT
 

@@ -11,8 +11,12 @@ Two forms, one code:
 *Drawn negatives.* The negatives of a stratum come from its own item block. There are as many item blocks as
 make the rows of one fit a cache, but at most 16 user blocks: then a stratum of large data has many
 triplets for each row of its item block, which is read from memory once. So no more than 16 threads
-have work. With P user blocks and P groups of item blocks, lane p of round r is the strata of user block
-p with the item blocks of group (p + r) mod P, one after the other: the rows of its users stay near.
+have work. With P user blocks and P groups of item blocks, P a power of two, lane p of round r is the strata
+of user block p with the item blocks of group p XOR r, one after the other: the rows of its users stay near.
+So in rounds 0 … m - 1, m a power of two, lanes 0 … m - 1 keep to groups 0 … m - 1, and every other m lanes
+to m groups of their own: m lanes of m rounds are one lane of one longer round. Strata are numbered such that
+the longer ones are runs of them, too, so that small data, whose threads would have to wait for each
+other all the time, has few rounds.
 
 *Given negatives* may lie in any item block, so that a stratum is a user block and an unordered pair
 of item blocks. A round-robin tournament of the B item blocks meets every pair once in B - 1 turns of
@@ -61,9 +65,12 @@ class Schedule(NamedTuple):
     ----------
     n_user_blocks, n_item_blocks : int
         Into how many blocks users and items are partitioned.
-    n_rounds, n_lanes, lane : int
-        The strata of a round are `n_lanes` times `lane`. The first `lane` of them run one after the other,
-        and so do the second, …; two strata of different lanes of a round share no row.
+    starts : int64 array of shape (n_rounds, n_lanes)
+        First stratum of each lane of each round. Two strata of different lanes of a round share no row.
+    lane : int
+        So many strata are in a lane; they run one after the other.
+    nested : bool
+        Whether 2, 4, 8, … lanes of as many rounds make one lane of a longer round; see `runs`.
     stratum : int32 array of shape (n_user_blocks, n_item_blocks, n_item_blocks) or (..., 1)
         Stratum of a triplet, by the blocks of its user, positive and negative; with drawn negatives
         by the first two.
@@ -79,12 +86,44 @@ class Schedule(NamedTuple):
 
     n_user_blocks: int
     n_item_blocks: int
-    n_rounds: int
-    n_lanes: int
+    starts: NDArray[np.int64]
     lane: int
+    nested: bool
     stratum: NDArray[np.int32]
     user_block: NDArray[np.int32]
     item_block: NDArray[np.int32]
+
+    def runs(self, most: int, n_jobs: int) -> NDArray[np.int64]:
+        """Return the rounds, each cut into runs of strata.
+
+        Results depend on the order of the strata alone, and so neither on `most` nor on `n_jobs`.
+
+        Parameters
+        ----------
+        most : int
+            No more runs than so many, unless that is 0.
+        n_jobs : int
+            Threads. Where possible each has two runs or a little more in a round: with one, all would wait
+            for the slowest; with more, rows go to and fro between them more often.
+
+        Returns
+        -------
+        int64 array of shape (n_rounds, n_lanes, 2)
+            First stratum of each run, and the one after its last. Runs of a round share no row.
+
+        Examples
+        --------
+        >>> from tripletrec.schedule import drawn_schedule
+        >>> drawn_schedule(8).runs(10, 2).tolist()
+        [[[0, 16], [16, 32]], [[32, 48], [48, 64]]]
+        """
+        starts, size = self.starts, self.lane
+        while starts.size > max(1, most) or (self.nested and starts.shape[1] >= 4 * n_jobs):
+            if self.nested:
+                starts, size = starts[::2, ::2], 4 * size
+            else:
+                starts, size = starts[:1, :1], len(self.item_block)
+        return np.stack([starts, starts + size], axis=-1)
 
 
 def n_blocks(n_users: int, n_items: int, n_interactions: int, item_bytes: int) -> int:
@@ -104,7 +143,7 @@ def n_blocks(n_users: int, n_items: int, n_interactions: int, item_bytes: int) -
         cache of nominal size.
     """
     wanted = max(8, math.ceil(n_items * item_bytes / _ITEM_BLOCK_BYTES))
-    if wanted > _MOST_LANES:
+    if wanted > 8:
         wanted = math.ceil(wanted / _MOST_LANES) * _MOST_LANES
     by_rows = min(n_users // 4, n_items // _LEAST_ITEMS)
     by_triplets = math.isqrt(n_interactions // _LEAST_TRIPLETS)
@@ -150,13 +189,16 @@ def group_size(
 class Codes(NamedTuple):
     """How user and positive item of a stored triplet are kept in one number; see `codes_of`.
 
+    An item's *home* has its block and, in the bits below, its place there. So homes are numbers below
+    ``n_item_blocks << place_bits``, not all of which are an item's.
+
     Parameters
     ----------
     place_bits : int
         For the place of an item within its block.
     item_bits : int
-        For the item: its place, and where a stratum has pairs of blocks its block above that. The place
-        of the user within his block stands above these.
+        For the item: its place, and where a stratum has pairs of blocks its whole home. The place of the
+        user within his block stands above these.
     dtype : type
         Of four bytes, if these suffice, or of eight.
     """
@@ -199,21 +241,29 @@ def drawn_schedule(n_blocks: int) -> Schedule:
     Parameters
     ----------
     n_blocks : int
-        Item blocks, >= 1, and user blocks up to 16. More than 16 are rounded down to a multiple of it.
+        Item blocks, >= 1; rounded down to a multiple of the user blocks, which are a power of two, at most
+        16.
 
     Returns
     -------
     Schedule
     """
-    n_lanes = min(n_blocks, _MOST_LANES)
+    n_bits = min(n_blocks, _MOST_LANES).bit_length() - 1
+    n_lanes = 1 << n_bits
     lane = n_blocks // n_lanes
-    p, q = np.meshgrid(np.arange(n_lanes), np.arange(n_lanes * lane), indexing="ij")
-    turn = (q // lane - p) % n_lanes
-    stratum = ((turn * n_lanes + p) * lane + q % lane).astype(np.int32)
+    # A lane's number has the bits of its round and its own in turn (Morton 1966), the round's first: so
+    # the lanes that make one of a longer round follow one another.
+    turn, p = np.indices((n_lanes, n_lanes))
+    number = sum(
+        (turn >> bit & 1) << 2 * bit + 1 | (p >> bit & 1) << 2 * bit for bit in range(n_bits)
+    )
+    starts = lane * np.asarray(number, np.int64).reshape(n_lanes, n_lanes)
+    p, q = np.indices((n_lanes, n_lanes * lane))
+    stratum = (starts[p ^ q // lane, p] + q % lane).astype(np.int32)
     user_block, item_block = np.empty((2, stratum.size), dtype=np.int32)
     user_block[stratum], item_block[stratum] = p, q
     return Schedule(
-        n_lanes, n_lanes * lane, n_lanes, n_lanes, lane, stratum[:, :, None], user_block, item_block
+        n_lanes, n_lanes * lane, starts, lane, True, stratum[:, :, None], user_block, item_block
     )
 
 
@@ -244,7 +294,8 @@ def given_schedule(n_blocks: int) -> Schedule:
                 user_block[s], item_block[s] = p, a
                 if turn == 0:
                     stratum[p, a, a] = stratum[p, b, b] = s
-    return Schedule(n_lanes, 2 * n_lanes, n_rounds, n_lanes, 1, stratum, user_block, item_block)
+    starts = np.arange(n_rounds * n_lanes).reshape(n_rounds, n_lanes)
+    return Schedule(n_lanes, 2 * n_lanes, starts, 1, False, stratum, user_block, item_block)
 
 
 def _tournament_turn(turn: int, n_pairs: int) -> list[tuple[int, int]]:

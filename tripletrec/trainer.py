@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tripletrec._team import Team
 from tripletrec.choosing import CHOICES
 from tripletrec.interactions import Interactions
-from tripletrec.kernels import GROUP, build_epoch, build_preparation, group_scratch
+from tripletrec.kernels import GROUP, aligned, build_epoch, build_preparation, group_scratch
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.optimizers import Optimizer
 from tripletrec.rates import Schedule, constant
@@ -36,7 +36,7 @@ _AT_ONCE = 2**15  # triplets drawn before they are learnt from, as many as a cor
 _TABLES = ("_users", "_items", "_biases")
 _ROWS_AT_ONCE = 2**12
 _COUNTED_AT_ONCE = 2**20
-_LEAST_ROUND = 2**14  # triplets of a round that are worth waking another thread for
+_LEAST_RUN = 2**14  # triplets that are worth a turn of a thread
 _EPOCHS_AT_ONCE = 64  # whose keys are made together
 _EPOCHS_OF_PARTITION = 2  # four cost a little NDCG where there are but eight blocks
 _CACHE_BYTES = 4 * 2**20  # tables beyond this are prefetched; changes the speed only
@@ -94,9 +94,17 @@ class _Prepared(NamedTuple):
     longest: int
     users: NDArray[np.int32]  # block by block
     user_bounds: NDArray[np.int64]
-    items_at: NDArray[np.int32]  # by home
+    items: NDArray[np.int32]  # by home
     catalogue: tuple[Any, Any]
-    item_bounds: NDArray[np.int64]
+    homes: tuple[NDArray[np.int64], NDArray[np.int64]]  # of each stratum's items: first, last + 1
+
+
+class _ByHome(NamedTuple):
+    """What a partition lays out anew: the home of each item, and by it biases and clocks."""
+
+    home: NDArray[np.int32]
+    biases: Float32
+    clocks: Float32
 
 
 class Training:
@@ -114,6 +122,8 @@ class Training:
     n_jobs : int
         At most so many threads, >= 1.
     """
+
+    _by_home: _ByHome | None = None  # until the first partition, and after the end
 
     def __init__(
         self,
@@ -147,9 +157,18 @@ class Training:
             (self._users, self._items), plan.n_factors, plan.init_scale, plan.seed, n_jobs,
             beside=partial(self._make_schedule, interactions),
         )  # fmt: skip
-        n_triplets = interactions.nnz * plan.n_negatives
-        shared = n_triplets >= _LEAST_ROUND * self.schedule.n_rounds
-        self._team = Team(n_jobs if shared else 1)
+        self._share_out(interactions.nnz, n_jobs)
+
+    def _share_out(self, nnz: int, n_jobs: int) -> None:
+        """Cut the work of an epoch into pieces that are worth a turn of a thread."""
+        schedule, least = self.schedule, max(1, _LEAST_RUN)
+        most = nnz * self.plan.n_negatives // least if n_jobs > 1 else 1
+        runs = schedule.runs(most, n_jobs)
+        self._runs = [[(int(first), int(last)) for first, last in each] for each in runs]
+        self._team = Team(min(n_jobs, runs.shape[1]))
+        n_blocks = schedule.n_user_blocks
+        step = 1 if self._team.n_jobs > 1 and nnz >= n_blocks * least else n_blocks
+        self._visits = [(first, first + step) for first in range(0, n_blocks, step)]
 
     def _make_tables(self, data: Interactions) -> None:
         plan, optimizer = self.plan, self.plan.optimizer
@@ -158,7 +177,7 @@ class Training:
         self._users = _table(data.n_users, width, optimizer)
         self._items = _table(data.n_items, width, optimizer)
         self._biases = _table(data.n_items, 1, optimizer)
-        self._clocks = tuple(
+        self._user_clocks, self._item_clocks = (
             np.tile(np.array(optimizer.clocks, np.float32), (n, 1))
             for n in (data.n_users, data.n_items)
         )
@@ -168,8 +187,8 @@ class Training:
             raise TypeError(f"loss {loss.name!r} is not one of triplets")
         self._epoch = build_epoch(
             loss.value, loss.slope, scorer.score, scorer.coefficients, scorer.gradient,
-            optimizer.step, optimizer.update, width, far, len(optimizer.memories), scorer.linear,
-            CHOICES[plan.sampler.rule], self._n_candidates,
+            optimizer.step, optimizer.update, width, far, len(optimizer.memories),
+            len(optimizer.clocks), scorer.linear, CHOICES[plan.sampler.rule], self._n_candidates,
         )  # fmt: skip
 
     def _make_schedule(self, data: Interactions) -> None:
@@ -198,6 +217,7 @@ class Training:
     @property
     def factors(self) -> Factors:
         """The factors as they stand: views, valid until the next epoch."""
+        self._settle()
         n_factors = self.plan.n_factors
         return Factors(
             self._users[:, 0, :n_factors], self._items[:, 0, :n_factors], self._biases[:, 0, 0]
@@ -205,8 +225,28 @@ class Training:
 
     def hand_over(self) -> Factors:
         """Return the factors as arrays of their own and drop all else: this is the end."""
+        self._settle()
+        self._by_home = None
         _let_go(self)
         return self.factors
+
+    def _settle(self) -> None:
+        """Bring what lies by home back into the order of the items."""
+        if self._by_home is not None:
+            home, biases, clocks = self._by_home
+            self._biases[:], self._item_clocks[:] = biases[home], clocks[home]
+
+    def _lay_out(self, home: NDArray[np.int32], n_homes: int) -> None:
+        """Lay the items' biases and clocks out by home, until the next partition.
+
+        So all that a cache line has of them belongs to one block, and threads need not take it from each
+        other all the time.
+        """
+        self._settle()
+        biases = _table(n_homes, 1, self.plan.optimizer)
+        clocks = np.empty((n_homes, self._item_clocks.shape[1]), np.float32)
+        biases[home], clocks[home] = self._biases, self._item_clocks
+        self._by_home = _ByHome(home, biases, clocks)
 
     def threads(self) -> AbstractContextManager[None]:
         """Keep the threads alive for a run of epochs."""
@@ -229,19 +269,10 @@ class Training:
         with np.errstate(over="ignore"):  # of a step beyond float32 the error of training tells
             rate = np.float32(self.plan.rate_at(number - 0.5))
         prepared = self._prepare(number)
-        bounds = prepared.bounds
-        totals = np.zeros((len(bounds) - 1, 4))
+        totals = np.zeros((len(prepared.bounds) - 1, 4))
         learn = self._learn(self._keys(number), prepared, rate, totals)
-        n_lanes, lane = self.schedule.n_lanes, self.schedule.lane
-        if self._team.n_jobs == 1:
-            learn(0, len(bounds) - 1)
-        else:
-            loads = np.diff(bounds[::lane])
-            for first in range(0, len(loads), n_lanes):
-                last = first + n_lanes
-                self._team.spread(
-                    lambda a, b: learn(a * lane, b * lane), first, last, loads[first:last]
-                )
+        for runs in self._runs:
+            self._team.share(learn, runs)
         loss, right, mass, count = totals.sum(0).tolist()
         drawn = len(self._known[1]) * self.plan.n_negatives
         return {
@@ -268,20 +299,25 @@ class Training:
         """
         number -= (number - 1) % (1 if self._given_negatives else _EPOCHS_OF_PARTITION)
         if self._prepared is None or self._prepared.number != number:
-            self._prepared = _Prepared(number, *self._bucket(self._keys(number)))
+            self._prepared = self._bucket(number)
         return self._prepared
 
-    def _bucket(self, keys: NDArray[Any]) -> tuple[Any, int, Any, Any, Any, Any, Any]:
-        schedule, plan, kernels = self.schedule, self.plan, self._kernels
+    def _bucket(self, number: int) -> _Prepared:
+        schedule, plan, kernels, keys = self.schedule, self.plan, self._kernels, self._keys(number)
         users, user_bounds, *_ = self._divide(self._user_ranking, schedule.n_user_blocks, keys[0])
         items, item_bounds, item_block, item_home = self._divide(
             self._item_ranking, schedule.n_item_blocks, keys[1]
         )
-        catalogue = (items, plan.sampler.cumulative(self._item_counts[items]))
+        n_homes = schedule.n_item_blocks << self._codes.place_bits
+        items_at, counts = np.zeros(n_homes, np.int32), np.zeros(n_homes, np.int64)
+        items_at[item_home], counts[item_home] = np.arange(len(items)), self._item_counts
+        if self._given_negatives:  # drawn from all items, and homes leave gaps between blocks
+            catalogue = (items, plan.sampler.cumulative(self._item_counts[items]))
+        else:
+            catalogue = (items_at, plan.sampler.cumulative(counts))
         # A row for each user block: threads that write to one cache line wait for each other.
         sizes = np.zeros((schedule.n_user_blocks, len(schedule.item_block)), np.int64)
         starts = np.zeros(len(schedule.item_block) + 1, np.int64)
-        loads = np.ones(schedule.n_user_blocks)
 
         def visit(place: bool) -> None:
             def task(first: int, last: int) -> None:
@@ -292,16 +328,19 @@ class Training:
                     place, starts, sizes, self._stored,
                 )  # fmt: skip
 
-            self._team.spread(task, 0, schedule.n_user_blocks, loads)
+            self._team.share(task, self._visits)
 
         visit(place=False)
         np.cumsum(sizes.sum(0), out=starts[1:])
         sizes[:] = 0
         visit(place=True)
+        self._lay_out(item_home, n_homes)
+        first = schedule.item_block.astype(np.int64) << self._codes.place_bits
+        last = first + np.diff(item_bounds)[schedule.item_block]
         longest = int(np.diff(starts).max())
-        items_at = np.zeros(schedule.n_item_blocks << self._codes.place_bits, np.int32)
-        items_at[item_home] = np.arange(len(items))
-        return starts, longest, users, user_bounds, items_at, catalogue, item_bounds
+        return _Prepared(
+            number, starts, longest, users, user_bounds, items_at, catalogue, (first, last)
+        )
 
     def _divide(self, ranking: Any, blocks: int, key: np.uint64) -> tuple[Any, Any, Any, Any]:
         order, home_of = np.empty_like(ranking), np.empty_like(ranking)
@@ -315,13 +354,15 @@ class Training:
     ) -> Callable[[int, int], None]:
         """Return the function (first, last) -> None that learns from a run of strata."""
         plan, sampler, schedule = self.plan, self.plan.sampler, self.schedule
-        _, bounds, longest, users, user_bounds, items_at, catalogue, item_bounds = prepared
+        _, bounds, longest, users, user_bounds, items, catalogue, homes = prepared
         n_drawn = plan.n_negatives * self._n_candidates
         _, given, weights = self._stored
-        U, V, biases = (each.reshape(-1) for each in (self._users, self._items, self._biases))
-        # What codes leave out of an item's home is its block, unless strata have pairs of them.
-        place_bits, item_bits, _ = self._codes
-        item_first = schedule.item_block >> (item_bits - place_bits) << item_bits
+        assert self._by_home is not None
+        _, item_biases, item_clocks = self._by_home
+        U, V, biases = (each.reshape(-1) for each in (self._users, self._items, item_biases))
+        item_bits = self._codes.item_bits
+        # What codes leave out of an item's home: all of its block, or nothing, where strata have pairs.
+        item_first = np.zeros_like(homes[0]) if self._given_negatives else homes[0]
 
         def learn(first: int, last: int) -> None:
             pairs, places, words, drawn, rows, lanes, steps = self._scratch(longest)
@@ -331,17 +372,17 @@ class Training:
                 here = slice(bounds[a], bounds[b])
                 self._kernels.shuffle(
                     a, b, keys[4], bounds, self._stored, item_bits, users, user_bounds,
-                    schedule.user_block, items_at, item_first, places, pairs,
+                    schedule.user_block, item_first, places, pairs,
                 )  # fmt: skip
                 if not self._given_negatives:
                     self._kernels.draw(
-                        a, b, keys[3], bounds, schedule.item_block, item_bounds, self._known,
+                        a, b, keys[3], bounds, *homes, self._known,
                         catalogue, sampler.verified, n_drawn, pairs, words, places, drawn,
                     )  # fmt: skip
                 negatives = given[here] if self._given_negatives else drawn
                 self._epoch(
                     a, b, bounds, (pairs, negatives, weights[here]), self._n_each, self._group,
-                    U, self._clocks[0], V, self._clocks[1], biases, plan.item_bias, rate,
+                    U, self._user_clocks, V, items, item_clocks, biases, plan.item_bias, rate,
                     *self._numbers, rows, lanes, steps, totals,
                 )  # fmt: skip
 
@@ -411,7 +452,7 @@ def _draw_start(
     tasks: list[Callable[[], None]] = [beside, *(partial(draw, *piece) for piece in pieces)]
     team = Team(n_jobs if len(pieces) > len(tables) else 1)
     with team.threads():
-        team.share(lambda task: tasks[task](), len(tasks))
+        team.share(lambda task: task(), [(task,) for task in tasks])
 
 
 def _let_go(training: Any) -> None:
@@ -430,8 +471,6 @@ def _let_go(training: Any) -> None:
 def _table(n_rows: int, width: int, optimizer: Optimizer) -> Float32:
     """Return rows of zeros and the optimizer's start values, each row on whole cache lines."""
     shape = (n_rows, 1 + len(optimizer.memories), width)
-    flat = np.zeros(math.prod(shape) + _LANES_OF_FLOATS, np.float32)
-    skip = -flat.ctypes.data % 64 // flat.itemsize
-    table = flat[skip : skip + math.prod(shape)].reshape(shape)
+    table = aligned(math.prod(shape)).reshape(shape)
     table[:, 1:] = np.array(optimizer.memories, np.float32)[:, None]
     return table
