@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tripletrec._jit import fingerprint, kernel, kernel_apart, part, prefetch, use_whole_vectors
+from tripletrec._jit import fingerprint, kernel_apart, part, prefetch, use_whole_vectors
 from tripletrec._random import below, bits, derive
 from tripletrec.choosing import only
 from tripletrec.sampling import draw_again, draw_given, is_known, pair_bits, propose
@@ -115,41 +115,42 @@ def build_preparation(given_negatives: bool) -> Preparation:
                     stream, d, own[d // n_negatives, 0], items, begin, end, cumulative, known, seen
                 )
 
-    # One kernel, not two: what a kernel needs around it takes as long to compile as what it does.
     @kernel_apart
     def shuffle_round(
         first, last, key, bounds, stored, item_bits, users, user_bounds, user_block, item_first,
-        places, pairs,
+        places, triplets,
     ):  # fmt: skip
-        """Shuffle strata first ... last - 1, each for itself; write their pairs to the front of `pairs`.
+        """Write strata first ... last - 1 to the front of `triplets`, each in random order.
 
         Stratum s has the users of block `user_block[s]`, and items with homes from `item_first[s]` on.
         """
         _ = stamp
         use_whole_vectors()
         codes, negatives, weights = stored
-        item_bits, origin = np.uint64(item_bits), bounds[first]
-        rest = (np.uint64(1) << item_bits) - np.uint64(1)
+        pairs, own_negatives, own_weights = triplets
+        item_bits, index = np.uint64(item_bits), np.uint64
+        rest = (index(1) << item_bits) - index(1)
         for s in range(first, last):
-            stream, begin = derive(key, s), bounds[s]
+            stream, n = derive(key, s), bounds[s + 1] - bounds[s]
             # All random places first: a loop without branches, eight at a time.
-            for t in range(bounds[s + 1] - begin):
+            for t in range(n):
                 places[t] = below(stream, t, t + 1)
-            for t in range(bounds[s + 1] - begin):  # Fisher and Yates
-                a, b = np.uint64(begin + t), np.uint64(begin + places[t])
-                codes[a], codes[b] = codes[b], codes[a]
-                if negatives.shape[0] > 0:
-                    negatives[a], negatives[b] = negatives[b], negatives[a]
-                if weights.shape[0] > 0:
-                    weights[a], weights[b] = weights[b], weights[a]
-            block = user_block[s]
+            block, home = user_block[s], index(item_first[s])
             own_users = users[user_bounds[block] : user_bounds[block + 1]]
             # A stream is loaded much faster than the places of it that are wanted, one by one.
             prefetch(own_users, 0, own_users.nbytes)
-            for t in range(begin, bounds[s + 1]):
-                code = np.uint64(codes[t])
-                pairs[t - origin, 0] = own_users[code >> item_bits]
-                pairs[t - origin, 1] = item_first[s] + np.int64(code & rest)
+            a, b, to = bounds[s], bounds[s + 1], bounds[s] - bounds[first]
+            own_codes, own = codes[a:b], pairs[to : to + n]
+            # Each comes to a random place among those before it, and what was there goes to the end
+            # (Fisher and Yates, from the inside out).
+            for t in range(index(n)):
+                place, code = index(places[t]), index(own_codes[t])
+                own[t, 0], own[t, 1] = own[place, 0], own[place, 1]
+                own[place, 0], own[place, 1] = own_users[code >> item_bits], home + (code & rest)
+            if negatives.shape[0] > 0:
+                _mix(places, negatives[a:b], own_negatives[to : to + n])
+            if weights.shape[0] > 0:
+                _mix(places, weights[a:b], own_weights[to : to + n])
 
     return Preparation(build_partition(), _build_pass(given_negatives), shuffle_round, draw_round)
 
@@ -157,8 +158,9 @@ def build_preparation(given_negatives: bool) -> Preparation:
 def _build_pass(given_negatives: bool) -> Callable[..., None]:
     """Return the pass over the interactions that counts the strata, or fills them: compiled once."""
     stamp = fingerprint()
+    index = np.uint64  # signed indices would be checked for "from the end"
 
-    @kernel
+    @kernel_apart
     def visit(
         first, last, key, order, bounds, item_block, item_home, stratum, known, weights,
         given, catalogue, share, verified, n_negatives, bits_of, place, starts, sizes, stored,
@@ -169,37 +171,50 @@ def _build_pass(given_negatives: bool) -> Callable[..., None]:
         given_indptr, given_indices = given
         items, cumulative = catalogue
         codes, negatives, weights_out = stored
-        place_bits, item_bits = bits_of
+        place_bits, item_bits = index(bits_of[0]), index(bits_of[1])
+        rest = (index(1) << item_bits) - index(1)
         for p in range(first, last):
+            counts, of_blocks = sizes[p], stratum[p]
             for position in range(bounds[p], bounds[p + 1]):
-                u = order[position]
-                for e in range(indptr[u], indptr[u + 1]):
-                    i = indices[e]
+                u, user_code = order[position], index(position - bounds[p]) << item_bits
+                for e in range(index(indptr[u]), index(indptr[u + 1])):
+                    i = index(indices[e])
                     for c in range(n_negatives if given_negatives else 1):
                         j = i
                         if given_negatives:
                             # Drawn in both passes: a pure function needs no memory.
-                            j = draw_given(
-                                derive(key, e * n_negatives + c), u, given_indptr, given_indices,
-                                share, items, cumulative, verified, indptr, indices,
+                            drawn = draw_given(
+                                derive(key, e * index(n_negatives) + index(c)), u, given_indptr,
+                                given_indices, share, items, cumulative, verified, indptr, indices,
                             )  # fmt: skip
-                            if j < 0:
+                            if drawn < 0:
                                 continue
+                            j = index(drawn)
                         # Block numbers alone are half as far apart in memory.
-                        block = item_home[i] >> place_bits if place else item_block[i]
-                        s = stratum[p, block, item_block[j] if given_negatives else 0]
-                        n = sizes[p, s]
-                        sizes[p, s] = n + 1
+                        home = index(item_home[i]) if place else index(0)
+                        block = home >> place_bits if place else index(item_block[i])
+                        other = index(item_block[j]) if given_negatives else index(0)
+                        s = index(of_blocks[block, other])
+                        n = counts[s]
+                        counts[s] = n + 1
                         if place:
-                            end = starts[s] + n
-                            item = item_home[i] & ((1 << item_bits) - 1)
-                            codes[end] = ((position - bounds[p]) << item_bits) | item
+                            end = index(starts[s] + n)
+                            codes[end] = user_code | (home & rest)
                             if given_negatives:
                                 negatives[end] = item_home[j]
                             if weights.shape[0] > 0:
                                 weights_out[end] = weights[e]
 
     return visit
+
+
+@part
+def _mix(places, source, shuffled):
+    """Write numbers in the order of `shuffle_round`."""
+    for t in range(source.shape[0]):
+        place = np.uint64(places[t])
+        shuffled[t] = shuffled[place]
+        shuffled[place] = source[t]
 
 
 @part

@@ -356,7 +356,6 @@ class Training:
         plan, sampler, schedule = self.plan, self.plan.sampler, self.schedule
         _, bounds, longest, users, user_bounds, items, catalogue, homes = prepared
         n_drawn = plan.n_negatives * self._n_candidates
-        _, given, weights = self._stored
         assert self._by_home is not None
         _, item_biases, item_clocks = self._by_home
         U, V, biases = (each.reshape(-1) for each in (self._users, self._items, item_biases))
@@ -365,30 +364,29 @@ class Training:
         item_first = np.zeros_like(homes[0]) if self._given_negatives else homes[0]
 
         def learn(first: int, last: int) -> None:
-            pairs, places, words, drawn, rows, lanes, steps = self._scratch(longest)
+            triplets, places, words, rows, lanes, steps = self._scratch(longest)
+            pairs, drawn, _ = triplets
             for a, b in _pieces(bounds, first, last):
                 if self.given_up:
                     raise KeyboardInterrupt
-                here = slice(bounds[a], bounds[b])
                 self._kernels.shuffle(
                     a, b, keys[4], bounds, self._stored, item_bits, users, user_bounds,
-                    schedule.user_block, item_first, places, pairs,
+                    schedule.user_block, item_first, places, triplets,
                 )  # fmt: skip
                 if not self._given_negatives:
                     self._kernels.draw(
                         a, b, keys[3], bounds, *homes, self._known,
                         catalogue, sampler.verified, n_drawn, pairs, words, places, drawn,
                     )  # fmt: skip
-                negatives = given[here] if self._given_negatives else drawn
                 self._epoch(
-                    a, b, bounds, (pairs, negatives, weights[here]), self._n_each, self._group,
+                    a, b, bounds, triplets, self._n_each, self._group,
                     U, self._user_clocks, V, items, item_clocks, biases, plan.item_bias, rate,
                     *self._numbers, rows, lanes, steps, totals,
                 )  # fmt: skip
 
         return learn
 
-    def _scratch(self, longest: int) -> tuple[NDArray[Any], ...]:
+    def _scratch(self, longest: int) -> tuple[Any, ...]:
         """Return what the kernels work on in this thread, for strata of at most `longest` triplets.
 
         Kept from round to round: asking the system for memory costs as much as small rounds do.
@@ -397,12 +395,16 @@ class Training:
         if made is None or made[0] < longest:
             n_drawn = self.plan.n_negatives * self._n_candidates
             n_places = longest * max(self._n_each, n_drawn)
+            n_triplets = max(longest, _AT_ONCE)
             made = self._local.scratch = (
                 longest,
-                np.empty((max(longest, _AT_ONCE), 2), np.int32),
+                (
+                    np.empty((n_triplets, 2), np.int32),
+                    np.empty(n_triplets * n_drawn, np.int32),
+                    np.empty(n_triplets if len(self._weights) else 0, np.float32),
+                ),
                 np.empty(n_places, np.int64),
                 np.empty(min(1 << longest.bit_length(), _MOST_FILTER_WORDS), np.uint64),
-                np.empty(max(longest, _AT_ONCE) * n_drawn, np.int32),
                 *group_scratch(self._width),
             )
         return made[1:]
