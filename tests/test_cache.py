@@ -1,5 +1,6 @@
 """Compiled kernels on disk: found again, never stale, never needed."""
 
+import gc
 import json
 import os
 import shutil
@@ -7,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tripletrec
+from tripletrec._jit import kernel
 
 FIT = """
 import gc, json, sys
@@ -113,3 +116,26 @@ def test_nowhere_to_write(copy):
     assert result["factors"] > 0
     if sys.platform == "linux":  # elsewhere the user's folder is not told by a variable alone
         assert (result["hits"], result["misses"]) == (0, 0)
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_compiling_leaves_the_garbage_collector_as_it_was(collecting):
+    seen = []
+
+    def work(array):
+        array[0] += 1.0
+
+    def fail(array):
+        array.no_such_attribute()
+
+    try:
+        (gc.enable if collecting else gc.disable)()
+        compiled, broken = kernel(work), kernel(fail)
+        compiled(np.zeros(1))
+        seen.append(gc.isenabled())
+        with pytest.raises(Exception, match="no_such_attribute"):
+            broken(np.zeros(1))
+        seen.append(gc.isenabled())
+    finally:
+        gc.enable()
+    assert seen == [collecting] * 2

@@ -18,9 +18,9 @@ def build(rule, scorer):
     choose, score = CHOICES[rule], scorer.score
 
     @kernel
-    def chosen(negatives, number, n_candidates, pairs, t, U, V, b):
+    def chosen(negatives, number, n_candidates, pairs, t, U, V, items, b):
         return choose(
-            negatives, number, n_candidates, pairs, t, U, V, b, score, WIDTH, 2 * WIDTH
+            negatives, number, n_candidates, pairs, t, U, V, items, b, score, WIDTH, 2 * WIDTH
         )  # fmt: skip
 
     return chosen
@@ -43,7 +43,10 @@ def choose(rule, candidates, positive, scores, scorer="dot", compiled=True):
     # The second number of three, of the second triplet: the others must not be looked at.
     negatives = np.array([*[7] * len(candidates), *candidates, *[7] * len(candidates)], np.int32)
     pairs = np.array([[7, 7], [0, positive]], np.int32)
-    tables = [table.reshape(-1) for table in (U, V, b)]
+    items = np.random.default_rng().permutation(len(scores)).astype(np.int32)  # by home
+    rows = np.empty_like(V)
+    rows[items] = V
+    tables = U.reshape(-1), rows.reshape(-1), items, b.reshape(-1)
     function = KERNELS[rule, scorer]
     function = function if compiled else getattr(function, "py_func", function)
     return function(negatives, 1, len(candidates), pairs, 1, *tables)

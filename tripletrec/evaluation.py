@@ -122,8 +122,9 @@ def evaluate(
     k : int or sequence of int, default 10
         Lengths of the lists that the top-k metrics look at.
     n_jobs : int, optional
-        Threads that count; None: one where there is little to count, else all cores; -1: all
-        cores. The result does not depend on it. (The product of factors is up to BLAS.)
+        Threads that score and count, each with one thread of BLAS; None: one where there is little to
+        do, else all cores; -1: all cores. Functions, and networks, are asked for one block of users after
+        the other. The result does not depend on it.
 
     Returns
     -------

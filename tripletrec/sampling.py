@@ -383,7 +383,7 @@ def draw_again(stream, number, user, items, first, last, cumulative, known, seen
     """Return the position that follows when the first proposal was a known pair, or NONE_LEFT."""
     own = derive(stream, number)
     for attempt in range(1, _PROPOSALS):
-        position = propose(own, attempt, first, last, cumulative)
+        position = np.int32(propose(own, attempt, first, last, cumulative))
         if not is_known(user, position, items, known, seen):
             return position
     return _draw_rest(own, user, items, first, last, cumulative, known)

@@ -97,14 +97,9 @@ class _Prepared(NamedTuple):
     items: NDArray[np.int32]  # by home
     catalogue: tuple[Any, Any]
     homes: tuple[NDArray[np.int64], NDArray[np.int64]]  # of each stratum's items: first, last + 1
-
-
-class _ByHome(NamedTuple):
-    """What a partition lays out anew: the home of each item, and by it biases and clocks."""
-
-    home: NDArray[np.int32]
-    biases: Float32
-    clocks: Float32
+    home: NDArray[np.int32]  # of each item
+    biases: Float32  # by home
+    item_clocks: Float32
 
 
 class Training:
@@ -123,7 +118,7 @@ class Training:
         At most so many threads, >= 1.
     """
 
-    _by_home: _ByHome | None = None  # until the first partition, and after the end
+    _prepared: _Prepared | None = None  # until the first epoch, and after the last one
 
     def __init__(
         self,
@@ -136,7 +131,6 @@ class Training:
         self.plan = plan
         self.given_up = False  # to be set from another thread
         self._local = threading.local()
-        self._prepared: _Prepared | None = None
         self._streams: dict[int, NDArray[Any]] = {}
         self._known = (_read_only(interactions.indptr), _read_only(interactions.indices))
         self._weights = _read_only(np.empty(0, np.float32) if weights is None else weights)
@@ -226,18 +220,18 @@ class Training:
     def hand_over(self) -> Factors:
         """Return the factors as arrays of their own and drop all else: this is the end."""
         self._settle()
-        self._by_home = None
+        self._prepared = None
         _let_go(self)
         return self.factors
 
     def _settle(self) -> None:
         """Bring what lies by home back into the order of the items."""
-        if self._by_home is not None:
-            home, biases, clocks = self._by_home
+        if self._prepared is not None:
+            *_, home, biases, clocks = self._prepared
             self._biases[:], self._item_clocks[:] = biases[home], clocks[home]
 
-    def _lay_out(self, home: NDArray[np.int32], n_homes: int) -> None:
-        """Lay the items' biases and clocks out by home, until the next partition.
+    def _by_home(self, home: NDArray[np.int32], n_homes: int) -> tuple[Float32, Float32]:
+        """Return the items' biases and clocks by home, where they lie until the next partition.
 
         So all that a cache line has of them belongs to one block, and threads need not take it from each
         other all the time.
@@ -246,7 +240,7 @@ class Training:
         biases = _table(n_homes, 1, self.plan.optimizer)
         clocks = np.empty((n_homes, self._item_clocks.shape[1]), np.float32)
         biases[home], clocks[home] = self._biases, self._item_clocks
-        self._by_home = _ByHome(home, biases, clocks)
+        return biases, clocks
 
     def threads(self) -> AbstractContextManager[None]:
         """Keep the threads alive for a run of epochs."""
@@ -309,12 +303,11 @@ class Training:
             self._item_ranking, schedule.n_item_blocks, keys[1]
         )
         n_homes = schedule.n_item_blocks << self._codes.place_bits
-        items_at, counts = np.zeros(n_homes, np.int32), np.zeros(n_homes, np.int64)
-        items_at[item_home], counts[item_home] = np.arange(len(items)), self._item_counts
-        if self._given_negatives:  # drawn from all items, and homes leave gaps between blocks
-            catalogue = (items, plan.sampler.cumulative(self._item_counts[items]))
-        else:
-            catalogue = (items_at, plan.sampler.cumulative(counts))
+        items_at = np.zeros(n_homes, np.int32)
+        items_at[item_home] = np.arange(len(items), dtype=np.int32)
+        # Beside given negatives some are drawn from all blocks, between which homes leave gaps.
+        drawn_from = items if self._given_negatives else items_at
+        catalogue = (drawn_from, plan.sampler.cumulative(self._item_counts[drawn_from]))
         # A row for each user block: threads that write to one cache line wait for each other.
         sizes = np.zeros((schedule.n_user_blocks, len(schedule.item_block)), np.int64)
         starts = np.zeros(len(schedule.item_block) + 1, np.int64)
@@ -334,13 +327,13 @@ class Training:
         np.cumsum(sizes.sum(0), out=starts[1:])
         sizes[:] = 0
         visit(place=True)
-        self._lay_out(item_home, n_homes)
         first = schedule.item_block.astype(np.int64) << self._codes.place_bits
         last = first + np.diff(item_bounds)[schedule.item_block]
         longest = int(np.diff(starts).max())
         return _Prepared(
-            number, starts, longest, users, user_bounds, items_at, catalogue, (first, last)
-        )
+            number, starts, longest, users, user_bounds, items_at, catalogue, (first, last),
+            item_home, *self._by_home(item_home, n_homes),
+        )  # fmt: skip
 
     def _divide(self, ranking: Any, blocks: int, key: np.uint64) -> tuple[Any, Any, Any, Any]:
         order, home_of = np.empty_like(ranking), np.empty_like(ranking)
@@ -354,11 +347,11 @@ class Training:
     ) -> Callable[[int, int], None]:
         """Return the function (first, last) -> None that learns from a run of strata."""
         plan, sampler, schedule = self.plan, self.plan.sampler, self.schedule
-        _, bounds, longest, users, user_bounds, items, catalogue, homes = prepared
+        _, bounds, longest, users, user_bounds, items, catalogue, homes, _, by_home, clocks = (
+            prepared
+        )
         n_drawn = plan.n_negatives * self._n_candidates
-        assert self._by_home is not None
-        _, item_biases, item_clocks = self._by_home
-        U, V, biases = (each.reshape(-1) for each in (self._users, self._items, item_biases))
+        U, V, biases = (each.reshape(-1) for each in (self._users, self._items, by_home))
         item_bits = self._codes.item_bits
         # What codes leave out of an item's home: all of its block, or nothing, where strata have pairs.
         item_first = np.zeros_like(homes[0]) if self._given_negatives else homes[0]
@@ -380,7 +373,7 @@ class Training:
                     )  # fmt: skip
                 self._epoch(
                     a, b, bounds, triplets, self._n_each, self._group,
-                    U, self._user_clocks, V, items, item_clocks, biases, plan.item_bias, rate,
+                    U, self._user_clocks, V, items, clocks, biases, plan.item_bias, rate,
                     *self._numbers, rows, lanes, steps, totals,
                 )  # fmt: skip
 
