@@ -58,6 +58,7 @@ class Copy:
             encoding="utf-8",
         )
         assert process.returncode == 0, process.stderr
+        assert process.stderr == ""  # LLVM complains of what it does not know
         result = json.loads(process.stdout)
         assert Path(result["file"]).samefile(self.package / "__init__.py")
         return result

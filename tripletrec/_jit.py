@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import llvm_version_info
 from numba import njit, types
 from numba.core.compiler import Compiler
 from numba.core.targetconfig import ConfigStack
@@ -202,8 +203,9 @@ def _prefer_widest(typing_context):  # type: ignore[no-untyped-def]
         attributes = builder.function.attributes
         set.add(attributes, '"prefer-vector-width"="512"')
         triple, _, features = context.codegen().magic_tuple()
-        if triple.startswith("x86_64"):
-            set.add(attributes, f'"target-features"="{features},+false-deps-mullq"')
+        if triple.startswith("x86_64") and llvm_version_info >= (15,):  # elsewhere it is unknown
+            features = ",".join(filter(None, (features, "+false-deps-mullq")))
+            set.add(attributes, f'"target-features"="{features}"')
         return context.get_dummy_value()
 
     return types.void(), codegen
