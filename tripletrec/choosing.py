@@ -13,8 +13,8 @@ semi_hard  the highest scored of those with s < s⁺; where       Schroff et al.
            there is none, the lowest scored of all
 ========== ==================================================== =====================================
 
-Of equal scores the first counts. The neural models choose by the same rules, a batch at a time: see
-`tripletrec.neural.drawing.choose_candidates`.
+Of equal scores the first counts. Items go by their homes, see `tripletrec.schedule.Codes`. The neural
+models choose by the same rules, a batch at a time: see `tripletrec.neural.drawing.choose_candidates`.
 """
 
 from __future__ import annotations
@@ -74,28 +74,28 @@ def _first_of_all(
     limit = _score(user, positive, U, V, items, b, score, width, size)
     chosen, best = NONE_LEFT, limit
     for c in range(start, start + n_candidates):
-        item = negatives[c]
+        home = negatives[c]
         # An unverified sampler may have drawn the positive itself: nothing to learn from it.
-        if item < 0 or item == positive:
+        if home < 0 or home == positive:
             continue
-        s = _score(user, item, U, V, items, b, score, width, size)
+        s = _score(user, home, U, V, items, b, score, width, size)
         if chosen < 0 or goes_before(s, best, limit):
-            chosen, best = item, s
+            chosen, best = home, s
     return chosen
 
 
 @part
-def _score(user, item, U, V, items, b, score, width, size):
+def _score(user, home, U, V, items, b, score, width, size):
     real = U.dtype.type
     # Signed indices would be checked for "from the end".
-    u, i = np.uint64(user) * np.uint64(size), np.uint64(items[np.uint64(item)]) * np.uint64(size)
+    u, i = np.uint64(user) * np.uint64(size), np.uint64(items[np.uint64(home)]) * np.uint64(size)
     ui, uu, ii = real(0), real(0), real(0)
     for k in range(width):
         a, p = U[u + np.uint64(k)], V[i + np.uint64(k)]
         ui += a * p
         uu += a * a
         ii += p * p
-    return real(score(ui, uu, ii) + b[np.uint64(item) * np.uint64(size // width)])
+    return real(score(ui, uu, ii) + b[np.uint64(home) * np.uint64(size // width)])
 
 
 CHOICES: dict[str, Callable[..., Any]] = {"": only, "hardest": hardest, "semi_hard": semi_hard}

@@ -73,6 +73,7 @@ def build_preparation(given_negatives: bool) -> Preparation:
     Preparation
     """
     stamp = fingerprint()
+    index = np.uint64  # signed indices would be checked for "from the end"
 
     @kernel_apart
     def draw_round(
@@ -128,7 +129,7 @@ def build_preparation(given_negatives: bool) -> Preparation:
         use_whole_vectors()
         codes, negatives, weights = stored
         pairs, own_negatives, own_weights = triplets
-        item_bits, index = np.uint64(item_bits), np.uint64
+        item_bits = index(item_bits)
         rest = (index(1) << item_bits) - index(1)
         for s in range(first, last):
             stream, n = derive(key, s), bounds[s + 1] - bounds[s]
@@ -243,9 +244,20 @@ def _note_pairs(pairs, seen):
             filter_words[word] |= mask
 
 
+@part
+def _rates(step, user_clocks, item_clocks, u, i, j, rate, parameters):
+    """Return the step sizes of a user's row, a positive's and a negative's, and advance their clocks."""
+    real = user_clocks.dtype.type
+    return (
+        real(step(user_clocks, u, rate, parameters)),
+        real(step(item_clocks, i, rate, parameters)),
+        real(step(item_clocks, j, rate, parameters)),
+    )
+
+
 def aligned(size: int) -> Any:
     """Return a float32 array of zeros that begins with a cache line."""
-    flat = np.zeros(size + 16, np.float32)
+    flat = np.zeros(size + 16, np.float32)  # a line is 16 of them
     skip = -flat.ctypes.data % 64 // flat.itemsize
     return flat[skip : skip + size]
 
@@ -408,9 +420,9 @@ def build_epoch(
                             slopes[m],
                             masses[m],
                         )
-                        rate_u = real(step(user_clocks, u, rate, step_parameters))
-                        rate_i = real(step(item_clocks, i, rate, step_parameters))
-                        rate_j = real(step(item_clocks, j, rate, step_parameters))
+                        rate_u, rate_i, rate_j = _rates(
+                            step, user_clocks, item_clocks, u, i, j, rate, step_parameters
+                        )
                         if n_clocks > 0:
                             rates[m], rates[r1 + m], rates[r2 + m] = rate_u, rate_i, rate_j
                         # A triplet of weight 2 counts as two of them, so its L2 does as well.
@@ -429,10 +441,10 @@ def build_epoch(
                         if n_clocks > 0:
                             rate_u, rate_i, rate_j = rates[m], rates[r1 + m], rates[r2 + m]
                         else:  # it has nothing to advance
-                            home, other = rows[r1 + m], rows[r2 + m]
-                            rate_u = real(step(user_clocks, u, rate, step_parameters))
-                            rate_i = real(step(item_clocks, home, rate, step_parameters))
-                            rate_j = real(step(item_clocks, other, rate, step_parameters))
+                            rate_u, rate_i, rate_j = _rates(
+                                step, user_clocks, item_clocks, u, rows[r1 + m], rows[r2 + m],
+                                rate, step_parameters,
+                            )  # fmt: skip
                         l2_u, l2_i, l2_j = (
                             weight * l2_user,
                             weight * l2_positive,

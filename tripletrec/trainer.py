@@ -227,8 +227,9 @@ class Training:
     def _settle(self) -> None:
         """Bring what lies by home back into the order of the items."""
         if self._prepared is not None:
-            *_, home, biases, clocks = self._prepared
-            self._biases[:], self._item_clocks[:] = biases[home], clocks[home]
+            home = self._prepared.home
+            self._biases[:] = self._prepared.biases[home]
+            self._item_clocks[:] = self._prepared.item_clocks[home]
 
     def _by_home(self, home: NDArray[np.int32], n_homes: int) -> tuple[Float32, Float32]:
         """Return the items' biases and clocks by home, where they lie until the next partition.
@@ -347,34 +348,32 @@ class Training:
     ) -> Callable[[int, int], None]:
         """Return the function (first, last) -> None that learns from a run of strata."""
         plan, sampler, schedule = self.plan, self.plan.sampler, self.schedule
-        _, bounds, longest, users, user_bounds, items, catalogue, homes, _, by_home, clocks = (
-            prepared
-        )
+        bounds, homes = prepared.bounds, prepared.homes
         n_drawn = plan.n_negatives * self._n_candidates
-        U, V, biases = (each.reshape(-1) for each in (self._users, self._items, by_home))
+        U, V, biases = (each.reshape(-1) for each in (self._users, self._items, prepared.biases))
         item_bits = self._codes.item_bits
         # What codes leave out of an item's home: all of its block, or nothing, where strata have pairs.
         item_first = np.zeros_like(homes[0]) if self._given_negatives else homes[0]
 
         def learn(first: int, last: int) -> None:
-            triplets, places, words, rows, lanes, steps = self._scratch(longest)
+            triplets, places, words, rows, lanes, steps = self._scratch(prepared.longest)
             pairs, drawn, _ = triplets
             for a, b in _pieces(bounds, first, last):
                 if self.given_up:
                     raise KeyboardInterrupt
                 self._kernels.shuffle(
-                    a, b, keys[4], bounds, self._stored, item_bits, users, user_bounds,
-                    schedule.user_block, item_first, places, triplets,
+                    a, b, keys[4], bounds, self._stored, item_bits, prepared.users,
+                    prepared.user_bounds, schedule.user_block, item_first, places, triplets,
                 )  # fmt: skip
                 if not self._given_negatives:
                     self._kernels.draw(
                         a, b, keys[3], bounds, *homes, self._known,
-                        catalogue, sampler.verified, n_drawn, pairs, words, places, drawn,
+                        prepared.catalogue, sampler.verified, n_drawn, pairs, words, places, drawn,
                     )  # fmt: skip
                 self._epoch(
                     a, b, bounds, triplets, self._n_each, self._group,
-                    U, self._user_clocks, V, items, clocks, biases, plan.item_bias, rate,
-                    *self._numbers, rows, lanes, steps, totals,
+                    U, self._user_clocks, V, prepared.items, prepared.item_clocks, biases,
+                    plan.item_bias, rate, *self._numbers, rows, lanes, steps, totals,
                 )  # fmt: skip
 
         return learn
