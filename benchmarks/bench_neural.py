@@ -58,7 +58,7 @@ def alternate(show, benchmark, name, ours, keras):
 
 
 def test_k5(benchmark, show, movielens, keras_models):
-    from tripletrec._blas import one_blas_thread
+    from tripletrec._runtime.blas import one_blas_thread
     from tripletrec.neural import train_epoch
     from tripletrec.reference.replica import build_model
 

@@ -36,7 +36,7 @@ import numpy as np
 import tripletrec as tr
 from machine import describe, load
 from peer_tables import markdown, ratio, save, spread
-from tripletrec._blas import one_blas_thread
+from tripletrec._runtime.blas import one_blas_thread
 
 HERE = Path(__file__).parent
 GOWALLA = (29_858, 40_981, 810_128)

@@ -39,7 +39,7 @@ import tripletrec as tr
 from machine import cache_bytes, describe, load
 from peer_tables import markdown, ratio, save, spread
 from stages import Fit
-from tripletrec._jit import kernel
+from tripletrec._runtime.jit import kernel
 
 OPTIMIZERS = ("sgd", "adagrad", "adam")
 MOST_BYTES = 2**30  # of the arrays beyond the caches, all three together

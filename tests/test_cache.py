@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tripletrec
-from tripletrec._jit import kernel
+from tripletrec._runtime.jit import kernel
 
 FIT = """
 import gc, json, sys

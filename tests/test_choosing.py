@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import naive
-from tripletrec._jit import kernel
+from tripletrec._runtime.jit import kernel
 from tripletrec.choosing import CHOICES
 from tripletrec.scorers import COSINE, DOT
 

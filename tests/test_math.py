@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from tripletrec._jit import kernel
-from tripletrec._math import exp_of_negative, log_of_one_plus
+from tripletrec._runtime.float32_math import exp_of_negative, log_of_one_plus
+from tripletrec._runtime.jit import kernel
 
 
 @kernel

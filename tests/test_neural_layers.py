@@ -355,7 +355,7 @@ def test_a_blas_that_is_loaded_during_a_fit_is_limited_too():
     code = """
 import numpy
 from threadpoolctl import threadpool_info
-from tripletrec._blas import one_blas_thread
+from tripletrec._runtime.blas import one_blas_thread
 
 def threads():
     return {each["filepath"]: each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}

@@ -18,8 +18,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Lowest first. A unit, which is a module or a whole subpackage, imports from floors below its own.
 FLOORS = (
-    "_blas _checks _estimator _files _jit",
-    "_math stagnation _random _team _canonical _ids _scores _team scorers optimizers rates rates",
+    "_runtime _checks _estimator",
+    "stagnation _canonical _ids _scores scorers optimizers rates",
     "listwise interactions encoding schedule sampling",
     "losses hard_negatives splits datasets choosing ranking _counting",
     "kernels block_kernels",
@@ -106,14 +106,14 @@ def test_no_circle_within_a_subpackage(trees):
 def test_only_jit_imports_numba(trees):
     for where, target in imported(trees):
         if target.split(".")[0] in ("numba", "llvmlite"):
-            assert where.startswith("_jit:"), where
+            assert where.startswith("_runtime.jit:"), where
 
 
 def test_all_functions_are_annotated_but_those_that_numba_types(trees):
     """Of a part or a kernel the types are those of its arguments."""
     for where, node in nodes(trees, ast.FunctionDef):
         decorators = {ast.unparse(each).split("(")[0] for each in node.decorator_list}
-        if where.startswith("_jit:") or decorators & {"part", "kernel", "kernel_apart"}:
+        if where.startswith("_runtime.jit:") or decorators & {"part", "kernel", "kernel_apart"}:
             continue
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         named = [each for each in arguments if each.arg not in ("self", "cls")]

@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 import naive
-from tripletrec import _random
-from tripletrec._jit import kernel
+from tripletrec._runtime import counter_random as _random
+from tripletrec._runtime.jit import kernel
 
 keys = st.integers(0, 2**64 - 1)
 

@@ -8,8 +8,8 @@ from scipy.stats import chisquare
 
 import naive
 from tripletrec import sampling
-from tripletrec._jit import kernel
-from tripletrec._random import bits
+from tripletrec._runtime.counter_random import bits
+from tripletrec._runtime.jit import kernel
 from tripletrec.kernels import _filter_bits, _note_pairs
 from tripletrec.sampling import NONE_LEFT, contains, draw_again, draw_given, is_known, propose
 

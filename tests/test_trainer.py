@@ -15,7 +15,7 @@ import naive
 import tripletrec as tr
 from contract import assert_same, digest, interactions, learnt, run_python
 from tripletrec import epochs, sampling, schedule, trainer
-from tripletrec._team import Aside
+from tripletrec._runtime.threads import Aside
 from tripletrec.trainer import Training
 
 # A few epochs on pairs without a pattern need not move the loss.

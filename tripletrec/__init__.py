@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         scorers,
         splits,
     )
-    from tripletrec._jit import part
+    from tripletrec._runtime.jit import part
     from tripletrec.artifacts import load
     from tripletrec.evaluation import Evaluation, evaluate, full_auc
     from tripletrec.factorization import MatrixFactorization
@@ -69,7 +69,7 @@ _HOME = {
     "evaluate": "evaluation",
     "full_auc": "evaluation",
     "load": "artifacts",
-    "part": "_jit",
+    "part": "_runtime.jit",
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._jit import kernel, part, use_whole_vectors
+from tripletrec._runtime.jit import kernel, part, use_whole_vectors
 from tripletrec._scores import ScoreUsers, frozen, map_blocks
 
 __all__ = ["Positives", "count_outranking", "positives_without"]

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tripletrec._jit import fingerprint, kernel, part
-from tripletrec._random import below, uniform
+from tripletrec._runtime.counter_random import below, uniform
+from tripletrec._runtime.jit import fingerprint, kernel, part
 
 __all__ = ["BlockKernels", "CandidateKernels", "build_block", "build_candidates"]
 

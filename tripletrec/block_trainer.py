@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._blas import one_blas_thread
-from tripletrec._team import Team
+from tripletrec._runtime.blas import one_blas_thread
+from tripletrec._runtime.threads import Team
 from tripletrec.block_kernels import build_block, build_candidates
 from tripletrec.interactions import Interactions
 from tripletrec.listwise import ListLoss

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from tripletrec._jit import part
+from tripletrec._runtime.jit import part
 from tripletrec.sampling import NONE_LEFT
 
 __all__ = ["CHOICES"]

@@ -80,7 +80,7 @@ def _version() -> str:
 
 def _reproduce(options: argparse.Namespace, refuse: Callable[[str], NoReturn]) -> int:
     from tripletrec import datasets, plots, reference
-    from tripletrec._files import replacing
+    from tripletrec._runtime.files import replacing
     from tripletrec.reference.report import n_epochs_in_all
 
     try:
@@ -111,7 +111,7 @@ def _check(options: argparse.Namespace) -> list[str]:
     """Find what is wrong before the training rather than after; return the systems to train."""
     from tripletrec import plots
     from tripletrec._checks import check_count, check_n_jobs
-    from tripletrec._files import check_writable
+    from tripletrec._runtime.files import check_writable
     from tripletrec.reference.report import check_systems
 
     names = None if options.systems is None else options.systems.split(",")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tripletrec._team import Aside
+from tripletrec._runtime.threads import Aside
 from tripletrec.stagnation import Watchman
 from tripletrec.trainer import Factors, Record
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
-from tripletrec._jit import fingerprint, kernel
+from tripletrec._runtime.jit import fingerprint, kernel
 from tripletrec.encoding import as_feature_matrix
 from tripletrec.interactions import as_interactions
 from tripletrec.sampling import contains

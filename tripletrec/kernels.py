@@ -1,7 +1,7 @@
 """The compiled loops: preparing an epoch, drawing its negatives, and the one training loop.
 
 Kernels are built by factories that close over parts and over a fingerprint of the sources (see
-`tripletrec._jit`). Arrays that belong together travel as plain tuples:
+`tripletrec._runtime.jit`). Arrays that belong together travel as plain tuples:
 
 - ``known``: (indptr, indices) of the training positives;
 - ``given``: (indptr, indices) of negatives handed in by the user, empty where there are none;
@@ -27,8 +27,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tripletrec._jit import fingerprint, kernel_apart, part, prefetch, use_whole_vectors
-from tripletrec._random import below, bits, derive
+from tripletrec._runtime.counter_random import below, bits, derive
+from tripletrec._runtime.jit import (
+    aligned,
+    fingerprint,
+    kernel_apart,
+    part,
+    prefetch,
+    use_whole_vectors,
+)
 from tripletrec.choosing import only
 from tripletrec.sampling import draw_again, draw_given, is_known, pair_bits, propose
 from tripletrec.schedule import build_partition
@@ -36,7 +43,6 @@ from tripletrec.schedule import build_partition
 __all__ = [
     "GROUP",
     "Preparation",
-    "aligned",
     "build_epoch",
     "build_preparation",
     "group_scratch",
@@ -253,13 +259,6 @@ def _rates(step, user_clocks, item_clocks, u, i, j, rate, parameters):
         real(step(item_clocks, i, rate, parameters)),
         real(step(item_clocks, j, rate, parameters)),
     )
-
-
-def aligned(size: int) -> Any:
-    """Return a float32 array of zeros that begins with a cache line."""
-    flat = np.zeros(size + 16, np.float32)  # a line is 16 of them
-    skip = -flat.ctypes.data % 64 // flat.itemsize
-    return flat[skip : skip + size]
 
 
 def group_scratch(width: int) -> tuple[Any, Any, Any]:

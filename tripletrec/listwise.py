@@ -41,8 +41,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tripletrec._checks import check_non_negative, check_positive, check_real
-from tripletrec._jit import part
-from tripletrec._math import exp_of_negative
+from tripletrec._runtime.float32_math import exp_of_negative
+from tripletrec._runtime.jit import part
 
 __all__ = ["LIST_LOSSES", "ListLoss", "bsl", "ccl", "softmax"]
 

@@ -41,8 +41,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tripletrec._checks import check_positive, choose
-from tripletrec._jit import part
-from tripletrec._math import exp_of_negative, log_of_one_plus
+from tripletrec._runtime.float32_math import exp_of_negative, log_of_one_plus
+from tripletrec._runtime.jit import part
 from tripletrec.listwise import LIST_LOSSES, ListLoss, bsl, ccl, softmax
 
 __all__ = [

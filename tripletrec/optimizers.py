@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tripletrec._checks import check_positive, check_share, choose
-from tripletrec._jit import part
+from tripletrec._runtime.jit import part
 
 __all__ = ["OPTIMIZERS", "SGD", "Optimizer", "adagrad", "adam"]
 

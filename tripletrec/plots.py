@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tripletrec._files import replacing
+from tripletrec._runtime.files import replacing
 
 __all__ = ["check_plot", "plot_reference"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec._checks import check_count, check_n_jobs, check_positions
-from tripletrec._jit import kernel, part
+from tripletrec._runtime.jit import kernel, part
 from tripletrec._scores import ScoreUsers, frozen, map_blocks
 
 if TYPE_CHECKING:

@@ -40,8 +40,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_non_negative, check_share, choose
-from tripletrec._jit import part
-from tripletrec._random import below, derive, uniform
+from tripletrec._runtime.counter_random import below, derive, uniform
+from tripletrec._runtime.jit import part
 
 __all__ = [
     "HARD_SAMPLERS",

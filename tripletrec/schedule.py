@@ -37,8 +37,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._jit import fingerprint, kernel
-from tripletrec._random import derive, shuffle
+from tripletrec._runtime.counter_random import derive, shuffle
+from tripletrec._runtime.jit import fingerprint, kernel
 
 __all__ = [
     "Codes",

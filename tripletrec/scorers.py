@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import choose
-from tripletrec._jit import part
+from tripletrec._runtime.jit import part
 
 __all__ = ["COSINE", "DOT", "SCORERS", "Scorer"]
 

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._team import Team
+from tripletrec._runtime.jit import aligned
+from tripletrec._runtime.threads import Team
 from tripletrec.choosing import CHOICES
 from tripletrec.interactions import Interactions
-from tripletrec.kernels import GROUP, aligned, build_epoch, build_preparation, group_scratch
+from tripletrec.kernels import GROUP, build_epoch, build_preparation, group_scratch
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.optimizers import Optimizer
 from tripletrec.rates import Schedule, constant

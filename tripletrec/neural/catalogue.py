@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._jit import kernel
+from tripletrec._runtime.jit import kernel
 from tripletrec.neural.layers import Dense, Dropout, ReLU
 from tripletrec.neural.stack import Stack
 

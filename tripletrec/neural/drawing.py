@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._jit import fingerprint, kernel
-from tripletrec._random import derive
+from tripletrec._runtime.counter_random import derive
+from tripletrec._runtime.jit import fingerprint, kernel
 from tripletrec.interactions import Interactions
 from tripletrec.sampling import Sampler, draw_given
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._jit import fingerprint, kernel, part
+from tripletrec._runtime.jit import fingerprint, kernel, part
 
 __all__ = ["FeatureEmbedding", "add_rows", "sum_rows"]
 

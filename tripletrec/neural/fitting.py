@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._blas import one_blas_thread
+from tripletrec._runtime.blas import one_blas_thread
 from tripletrec.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.neural.drawing import Negatives, choose_candidates

@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._jit import fingerprint, kernel
+from tripletrec._runtime.jit import fingerprint, kernel
 from tripletrec.interactions import Interactions
 from tripletrec.listwise import ListLoss
 from tripletrec.neural.features import FeatureEmbedding

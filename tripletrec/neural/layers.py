@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_share
-from tripletrec._jit import kernel, part
+from tripletrec._runtime.jit import kernel, part
 from tripletrec.neural.embedding import glorot_uniform
 from tripletrec.neural.triplets import scale_rows, scale_rows_backward
 

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._jit import fingerprint, kernel
+from tripletrec._runtime.jit import fingerprint, kernel
 from tripletrec.losses import Loss
 from tripletrec.neural.features import FeatureEmbedding, add_rows, sum_rows
 from tripletrec.neural.stack import Stack

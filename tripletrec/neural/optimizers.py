@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_non_negative, check_positive, check_share
-from tripletrec._jit import kernel
+from tripletrec._runtime.jit import kernel
 
 __all__ = ["SGD", "Adagrad", "Adam", "Optimizer"]
 

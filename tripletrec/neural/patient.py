@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._jit import fingerprint, kernel, part
+from tripletrec._runtime.jit import fingerprint, kernel, part
 from tripletrec.neural.optimizers import Adam
 
 __all__ = ["PatientAdam"]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._jit import fingerprint, kernel
+from tripletrec._runtime.jit import fingerprint, kernel
 from tripletrec.optimizers import Optimizer
 
 __all__ = ["RowOptimizer"]

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401 - whose products `multiply` calls
 
-from tripletrec._blas import limit_newly_loaded
-from tripletrec._jit import blas_product, fingerprint, kernel, multiply, part
+from tripletrec._runtime.blas import limit_newly_loaded
+from tripletrec._runtime.jit import blas_product, fingerprint, kernel, multiply, part
 from tripletrec.neural.layers import (
     Array,
     Dense,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._blas import one_blas_thread
 from tripletrec._checks import check_count
+from tripletrec._runtime.blas import one_blas_thread
 from tripletrec.evaluation import full_auc
 from tripletrec.interactions import Interactions
 from tripletrec.neural import Adagrad, Adam, Embedding, Optimizer, TripletModel, train_epoch

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._blas import one_blas_thread
+from tripletrec._runtime.blas import one_blas_thread
 from tripletrec.encoding import align, encode, groups_of, learn_encoding
 from tripletrec.evaluation import full_auc
 from tripletrec.hard_negatives import nearest_negatives

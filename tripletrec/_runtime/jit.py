@@ -29,6 +29,7 @@ from numba.extending import (
 
 __all__ = [
     "FAST_MATH",
+    "aligned",
     "blas_product",
     "fingerprint",
     "kernel",
@@ -156,7 +157,7 @@ def _compile(function: Callable[..., Any], compiler: type[Compiler]) -> Any:
 @cache
 def _source_digest() -> bytes:
     digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
+    for file in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.digest()
 
@@ -244,6 +245,13 @@ def _prefetch(table, row, n_bytes):  # type: ignore[no-untyped-def]
             _prefetch_line(first + byte)
 
     return implementation
+
+
+def aligned(size: int) -> Any:
+    """Return a float32 array of zeros that begins with a cache line."""
+    flat = np.zeros(size + 16, np.float32)  # a line is 16 of them
+    skip = -flat.ctypes.data % 64 // flat.itemsize
+    return flat[skip : skip + size]
 
 
 @cache

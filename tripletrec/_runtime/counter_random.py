@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tripletrec._jit import part
+from tripletrec._runtime.jit import part
 
 __all__ = ["below", "bits", "derive", "shuffle", "uniform"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tripletrec._jit import part
+from tripletrec._runtime.jit import part
 
 __all__ = ["exp_of_negative", "log_of_one_plus"]
 
