@@ -10,8 +10,8 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from tripletrec._scores import factor_scores
+from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import evaluate, full_auc
-from tripletrec.interactions import Interactions
 from tripletrec.ranking import top_k
 
 N_USERS, N_ITEMS, N_FACTORS = 5_000, 20_000, 64

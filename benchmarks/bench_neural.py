@@ -85,7 +85,7 @@ def test_two_towers(benchmark, show, movielens, keras_models):
     users, items = feature_frames(movielens)
     data, widths = movielens.train, (64, 32)
     model = tr.TwoTower(64, user_layers=widths, item_layers=widths, n_epochs=1, batch_size=BATCH)
-    from tripletrec.encoding import align, encode, learn_encoding
+    from tripletrec.data.features import align, encode, learn_encoding
 
     dense = []
     for frame, rows, n in ((users, data.rows, data.n_users), (items, data.indices, data.n_items)):

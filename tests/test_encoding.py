@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from tripletrec.encoding import align, encode, groups_of, learn_encoding
+from tripletrec.data.features import align, encode, groups_of, learn_encoding
 
 FRAME = pd.DataFrame(
     {

@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_info
 import naive
 from tripletrec import _counting, _scores
 from tripletrec._scores import frozen
+from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import check_metric, evaluate, full_auc
-from tripletrec.interactions import Interactions
 
 CUTOFFS = (1, 3, 50)
 

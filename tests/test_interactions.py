@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tripletrec.interactions import Interactions, as_interactions
+from tripletrec.data.interactions import Interactions, as_interactions
 
 FORMATS = ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"]
 DENSE = np.array([[0, 2, 0, 1], [0, 0, 0, 0], [3, 0, 0, 4]])

@@ -19,8 +19,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Lowest first. A unit, which is a module or a whole subpackage, imports from floors below its own.
 FLOORS = (
     "_runtime _checks _estimator",
-    "stagnation _canonical _ids _scores scorers optimizers rates",
-    "listwise interactions encoding schedule sampling",
+    "stagnation data scorers optimizers rates",
+    "listwise _scores schedule sampling",
     "losses hard_negatives splits datasets choosing ranking _counting",
     "kernels block_kernels",
     "trainer neural artifacts evaluation",

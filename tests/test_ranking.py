@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import naive
 from tripletrec import _scores
-from tripletrec.interactions import Interactions
+from tripletrec.data.interactions import Interactions
 from tripletrec.ranking import _select, top_k
 
 

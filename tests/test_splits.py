@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-from tripletrec.interactions import Interactions
+from tripletrec.data.interactions import Interactions
 from tripletrec.splits import InteractionKFold, leave_last_out, train_test_split
 
 

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     )
     from tripletrec._runtime.jit import part
     from tripletrec.artifacts import load
+    from tripletrec.data.interactions import Interactions
     from tripletrec.evaluation import Evaluation, evaluate, full_auc
     from tripletrec.factorization import MatrixFactorization
-    from tripletrec.interactions import Interactions
     from tripletrec.matching import MLPMatcher
     from tripletrec.two_tower import TwoTower
 
@@ -62,7 +62,7 @@ __all__ = [
 
 _HOME = {
     "Evaluation": "evaluation",
-    "Interactions": "interactions",
+    "Interactions": "data.interactions",
     "MLPMatcher": "matching",
     "MatrixFactorization": "factorization",
     "TwoTower": "two_tower",

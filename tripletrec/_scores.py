@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_factors, check_scores
 from tripletrec._runtime.blas import one_blas_thread
+from tripletrec.data.checks import check_factors, check_scores
 
 __all__ = ["factor_scores", "frozen", "map_blocks", "score_function"]
 

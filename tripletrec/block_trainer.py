@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from tripletrec._runtime.blas import one_blas_thread
 from tripletrec._runtime.threads import Team
 from tripletrec.block_kernels import build_block, build_candidates
-from tripletrec.interactions import Interactions
+from tripletrec.data.interactions import Interactions
 from tripletrec.listwise import ListLoss
 from tripletrec.scorers import COSINE
 from tripletrec.trainer import (

@@ -28,10 +28,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tripletrec._checks import check_cutoffs, check_n_jobs, check_same_ids
+from tripletrec._checks import check_cutoffs, check_n_jobs
 from tripletrec._counting import count_outranking, positives_without
 from tripletrec._scores import score_function
-from tripletrec.interactions import as_interactions
+from tripletrec.data.checks import check_same_ids
+from tripletrec.data.interactions import as_interactions
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,14 +17,14 @@ from tripletrec._checks import (
     check_non_negative,
     check_positive,
     check_random_state,
-    check_same_ids,
     check_share,
 )
 from tripletrec._scores import ScoreUsers, factor_scores
 from tripletrec.block_trainer import BlockTraining
+from tripletrec.data.checks import check_same_ids
+from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.epochs import Outcome, train
 from tripletrec.evaluation import check_metric, evaluate
-from tripletrec.interactions import Interactions, as_interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
 from tripletrec.rates import Schedule, check_schedule

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
 from tripletrec._runtime.jit import fingerprint, kernel
-from tripletrec.encoding import as_feature_matrix
-from tripletrec.interactions import as_interactions
+from tripletrec.data.features import as_feature_matrix
+from tripletrec.data.interactions import as_interactions
 from tripletrec.sampling import contains
 
 __all__ = ["nearest_negatives"]

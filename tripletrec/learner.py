@@ -15,6 +15,7 @@ from tripletrec._checks import (
     check_random_state,
     check_share,
 )
+from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.epochs import Outcome, train
 from tripletrec.factorization import (
     MatrixFactorization,
@@ -24,7 +25,6 @@ from tripletrec.factorization import (
     _with_share,
     check_list_sampling,
 )
-from tripletrec.interactions import Interactions, as_interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.neural.fitting import NetworkTraining, NeuralPlan
 from tripletrec.optimizers import check_optimizer

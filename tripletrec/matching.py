@@ -11,7 +11,7 @@ from scipy.sparse import identity
 
 from tripletrec._checks import check_count, check_flag, check_positive
 from tripletrec._scores import ScoreUsers
-from tripletrec.interactions import Interactions
+from tripletrec.data.interactions import Interactions
 from tripletrec.learner import Learner, check_dropout, check_widths, split_seed
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.neural.catalogue import score_catalogue

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tripletrec._checks import check_count, check_n_jobs, check_positions
+from tripletrec._checks import check_count, check_n_jobs
 from tripletrec._runtime.jit import kernel, part
 from tripletrec._scores import ScoreUsers, frozen, map_blocks
+from tripletrec.data.checks import check_positions
 
 if TYPE_CHECKING:
-    from tripletrec.interactions import Interactions
+    from tripletrec.data.interactions import Interactions
 
 __all__ = ["top_k"]
 

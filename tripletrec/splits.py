@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_random_state, check_share
-from tripletrec.interactions import Interactions, as_interactions
+from tripletrec.data.interactions import Interactions, as_interactions
 
 __all__ = ["InteractionKFold", "leave_last_out", "train_test_split"]
 
@@ -87,7 +87,7 @@ def leave_last_out(interactions: Interactions, n: int = 1) -> tuple[Interactions
 
     Examples
     --------
-    >>> from tripletrec.interactions import Interactions
+    >>> from tripletrec.data.interactions import Interactions
     >>> from tripletrec.splits import leave_last_out
     >>> data = Interactions.from_arrays([0, 0, 0], [0, 1, 2], timestamps=[30, 10, 20])
     >>> train, test = leave_last_out(data)
@@ -129,7 +129,7 @@ class InteractionKFold:
     Examples
     --------
     >>> import numpy as np
-    >>> from tripletrec.interactions import Interactions
+    >>> from tripletrec.data.interactions import Interactions
     >>> from tripletrec.splits import InteractionKFold
     >>> data = Interactions(np.ones((2, 3)))
     >>> for train, test in InteractionKFold(3, random_state=0).split(data):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tripletrec._runtime.jit import aligned
 from tripletrec._runtime.threads import Team
 from tripletrec.choosing import CHOICES
-from tripletrec.interactions import Interactions
+from tripletrec.data.interactions import Interactions
 from tripletrec.kernels import GROUP, build_epoch, build_preparation, group_scratch
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.optimizers import Optimizer

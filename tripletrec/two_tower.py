@@ -13,9 +13,9 @@ from scipy.sparse import csr_matrix, hstack
 from tripletrec._checks import check_count, check_flag, check_positive
 from tripletrec._estimator import check_is_fitted
 from tripletrec._scores import ScoreUsers, factor_scores
-from tripletrec.encoding import align, encode, groups_of, learn_encoding
+from tripletrec.data.features import align, encode, groups_of, learn_encoding
+from tripletrec.data.interactions import Interactions
 from tripletrec.hard_negatives import nearest_negatives
-from tripletrec.interactions import Interactions
 from tripletrec.learner import Learner, check_dropout, check_widths, split_seed
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.neural.features import FeatureEmbedding
@@ -118,7 +118,7 @@ class TwoTower(Learner):
     user_widths_, item_widths_ : list of int
         Widths of each tower's input and layers.
     user_encoding_, item_encoding_ : dict
-        How features become numbers, see `tripletrec.encoding`.
+        How features become numbers, see `tripletrec.data.features`.
     history_ : list of dict
         As of `MLPMatcher`.
     best_epoch_ : int
@@ -249,7 +249,7 @@ class TwoTower(Learner):
         user_features, item_features : DataFrame, sparse matrix or array, default None
             A DataFrame is looked up by its index, which holds the ids of `X` (or row numbers);
             columns of strings, categories, lists, booleans and numbers are recognised, see
-            `tripletrec.encoding`. A matrix has one row for each user or item and is taken as it is.
+            `tripletrec.data.features`. A matrix has one row for each user or item and is taken as it is.
         validation : as `X`, default None
             Held-out positives; `validation_metric` is computed on them after every epoch.
         callbacks : callable or sequence of callables, default None

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_real
+from tripletrec.data.interactions import Interactions
 from tripletrec.datasets import _sources
 from tripletrec.datasets._sources import GENRES, Tables
-from tripletrec.interactions import Interactions
 
 if TYPE_CHECKING:
     from pandas import DataFrame

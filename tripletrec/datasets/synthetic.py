@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_flag, check_non_negative, check_random_state
-from tripletrec.interactions import Interactions
+from tripletrec.data.interactions import Interactions
 
 __all__ = ["make_interactions"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.counter_random import derive
 from tripletrec._runtime.jit import fingerprint, kernel
-from tripletrec.interactions import Interactions
+from tripletrec.data.interactions import Interactions
 from tripletrec.sampling import Sampler, draw_given
 
 __all__ = ["Negatives", "choose_candidates"]

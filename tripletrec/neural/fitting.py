@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.blas import one_blas_thread
-from tripletrec.interactions import Interactions
+from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.neural.drawing import Negatives, choose_candidates
 from tripletrec.neural.networks import PairPerceptron, Towers

@@ -39,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import fingerprint, kernel
-from tripletrec.interactions import Interactions
+from tripletrec.data.interactions import Interactions
 from tripletrec.listwise import ListLoss
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.fitting import NetworkTraining, NeuralPlan, Record

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
 from tripletrec._runtime.blas import one_blas_thread
+from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import full_auc
-from tripletrec.interactions import Interactions
 from tripletrec.neural import Adagrad, Adam, Embedding, Optimizer, TripletModel, train_epoch
 from tripletrec.neural.embedding import glorot_uniform, uniform
 from tripletrec.neural.patient import PatientAdam

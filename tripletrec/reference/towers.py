@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.blas import one_blas_thread
-from tripletrec.encoding import align, encode, groups_of, learn_encoding
+from tripletrec.data.features import align, encode, groups_of, learn_encoding
+from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import full_auc
 from tripletrec.hard_negatives import nearest_negatives
-from tripletrec.interactions import Interactions
 from tripletrec.neural import (
     Adam,
     Dense,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tripletrec._checks import (
+from tripletrec.data.checks import (
     check_csr,
     check_length,
     check_positions,
@@ -15,6 +15,8 @@ from tripletrec._checks import (
     check_timestamps,
     check_values,
 )
+
+__all__ = ["Rows", "assemble", "from_coordinates", "from_matrix"]
 
 
 class Rows(NamedTuple):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tripletrec._canonical import Rows, assemble, from_coordinates, from_matrix
-from tripletrec._checks import check_positions, check_shape
-from tripletrec._ids import Ids, column_of, encode
+from tripletrec.data.checks import check_positions, check_shape
+from tripletrec.data.csr import Rows, assemble, from_coordinates, from_matrix
+from tripletrec.data.ids import Ids, column_of, encode
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -70,7 +70,7 @@ class Interactions:
     Examples
     --------
     >>> import numpy as np
-    >>> from tripletrec.interactions import Interactions
+    >>> from tripletrec.data.interactions import Interactions
     >>> data = Interactions(np.array([[1, 0, 1], [0, 1, 0]]), user_ids=["ann", "bob"])
     >>> data
     Interactions(2 users x 3 items, 3 positives, user ids)
@@ -137,7 +137,7 @@ class Interactions:
 
         Examples
         --------
-        >>> from tripletrec.interactions import Interactions
+        >>> from tripletrec.data.interactions import Interactions
         >>> Interactions.from_arrays([0, 0, 1], [2, 0, 1], shape=(2, 4))
         Interactions(2 users x 4 items, 3 positives)
         """
@@ -191,7 +191,7 @@ class Interactions:
 
         Examples
         --------
-        >>> from tripletrec.interactions import Interactions
+        >>> from tripletrec.data.interactions import Interactions
         >>> data = Interactions.from_frame({"user": ["b", "a", "b"], "item": [7, 7, 3]})
         >>> data.user_ids, data.item_ids
         (array(['a', 'b'], dtype='<U1'), array([3, 7]))

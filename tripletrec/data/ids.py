@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import as_elements, check_ids
+from tripletrec.data.checks import as_elements, check_ids
+
+__all__ = ["Ids", "column_of", "encode"]
 
 
 class Ids:

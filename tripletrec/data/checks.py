@@ -1,0 +1,231 @@
+"""Checks of arrays, ids, shapes and compressed rows that a user hands in; parameters are checked elsewhere.
+
+Each function returns the checked value in the form that the rest of the package computes with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "as_elements",
+    "check_csr",
+    "check_factors",
+    "check_ids",
+    "check_length",
+    "check_positions",
+    "check_same_ids",
+    "check_scores",
+    "check_shape",
+    "check_timestamps",
+    "check_values",
+]
+
+
+def check_shape(n_users: int, n_items: int, name: str) -> tuple[int, int]:
+    """Return the two counts; both must be at least 1 and fit int32 positions."""
+    for count, word in ((n_users, "user"), (n_items, "item")):
+        if count < 1:
+            raise ValueError(f"{name} has no {word}: its shape is ({n_users}, {n_items})")
+        if count >= 2**31:
+            raise ValueError(f"{name} must have fewer than 2**31 {word}s, got {count}")
+    return int(n_users), int(n_items)
+
+
+def check_positions(positions: ArrayLike, name: str, count: int | None = None) -> NDArray[Any]:
+    """Return a 1-D array of whole numbers >= 0, and < `count` if given."""
+    array = np.asarray(positions)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
+    if array.dtype.kind not in "iu" and array.size:
+        raise TypeError(f"{name} must be integers (row or column numbers), got {array.dtype}")
+    if array.size == 0:
+        return array.astype(np.int64)
+    if array.min() < 0:
+        raise ValueError(f"{name} must be >= 0, got {array.min()}")
+    if count is not None and array.max() >= count:
+        raise ValueError(f"{name} must be < {count}, got {array.max()}")
+    return array
+
+
+def check_csr(indptr: NDArray[Any], indices: NDArray[Any], n_data: int, name: str) -> None:
+    """Raise unless the row pointers of a CSR matrix describe its arrays.
+
+    A compiled loop would follow a wrong pointer out of the array.
+    """
+    if indptr[0] != 0 or (np.diff(indptr) < 0).any():
+        raise ValueError(f"{name}.indptr must start at 0 and never decrease")
+    if indptr[-1] > min(len(indices), n_data):
+        raise ValueError(
+            f"{name}.indptr ends at {indptr[-1]}, beyond the {min(len(indices), n_data)} "
+            "stored entries"
+        )
+
+
+def check_values(
+    values: ArrayLike, name: str, locate: Callable[[int], tuple[int, int]]
+) -> NDArray[np.float32]:
+    """Return `values` as float32: real, finite, not negative; no copy if they are float32.
+
+    `locate` gives the row and column of an entry, for the message.
+    """
+    array = np.asarray(values)
+
+    def refuse(wrong: NDArray[np.bool_], what: str) -> None:
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            row, column = locate(first)
+            raise ValueError(
+                f"{name} must hold finite values >= 0, got {what} value {array[first]} "
+                f"at row {row}, column {column}"
+            )
+
+    if array.dtype.kind == "c":
+        refuse(np.ones(array.shape, bool), "the complex")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
+    refuse(~np.isfinite(array), "the")
+    refuse(array < 0, "the negative")
+    with np.errstate(over="ignore", under="ignore"):
+        single = array.astype(np.float32, copy=False)
+    if single.dtype != array.dtype and array.dtype.kind == "f":
+        refuse(np.isinf(single) | ((single == 0) & (array != 0)), "beyond float32 the")
+    return single
+
+
+def check_length(array: ArrayLike, length: int, name: str, what: str) -> NDArray[Any]:
+    """Return a 1-D array with `length` elements, one per `what`."""
+    checked = np.asarray(array)
+    if checked.shape != (length,):
+        raise ValueError(
+            f"{name} must be one per {what}: expected shape ({length},), got {checked.shape}"
+        )
+    return checked
+
+
+def check_timestamps(timestamps: ArrayLike, length: int, name: str) -> NDArray[np.int64]:
+    """Return one int64 per interaction; dates become the whole number that NumPy stores."""
+    array = check_length(timestamps, length, name, "interaction")
+    if array.dtype.kind == "M":
+        if np.isnat(array).any():
+            raise ValueError(f"{name} has a missing date at position {np.isnat(array).argmax()}")
+        return array.astype(np.int64)
+    if array.dtype.kind == "f":
+        wrong = ~np.isfinite(array) | (array != np.trunc(array)) | (np.abs(array) >= 2.0**63)
+        if wrong.any():
+            first = wrong.argmax()
+            raise ValueError(
+                f"{name} must be whole numbers or dates, got {array[first]} at position {first}"
+            )
+    elif array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be whole numbers or dates, got dtype {array.dtype}")
+    return array.astype(np.int64, copy=False)
+
+
+def check_ids(ids: Any, name: str, length: int | None = None) -> NDArray[Any]:
+    """Return ids as a new 1-D array: one kind of id, none missing, none twice.
+
+    Strings become a NumPy string array, integers int64, whatever column type they came in.
+    """
+    array = _id_array(ids, name)
+    if length is not None and len(array) != length:
+        raise ValueError(f"{name} must have {length} ids, got {len(array)}")
+    elements = as_elements(array)
+    try:
+        last = {each: position for position, each in enumerate(elements)}
+    except TypeError as error:
+        raise TypeError(f"{name} must be hashable: {error}") from None
+    if len(last) < len(elements):
+        twice = next(each for position, each in enumerate(elements) if last[each] != position)
+        raise ValueError(f"{name} must be unique, got {twice!r} twice")
+    return array
+
+
+def as_elements(array: NDArray[Any]) -> list[Any]:
+    """Return the elements as Python objects that are equal, as keys, to those of a list."""
+    return array.astype("M8[us]").tolist() if array.dtype.kind == "M" else array.tolist()
+
+
+def _id_array(ids: Any, name: str) -> NDArray[Any]:
+    if isinstance(ids, (str, bytes)) or not hasattr(ids, "__len__"):
+        raise TypeError(f"{name} must be a sequence of ids, got {ids!r}")
+    array = ids.to_numpy() if hasattr(ids, "to_numpy") else ids
+    if not isinstance(array, np.ndarray):
+        # Not np.asarray: it turns ["a", 1] into two strings.
+        array = np.fromiter(array, dtype=object, count=len(array))
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
+    if array.dtype.kind in "OT":
+        return _plain_array(array.tolist(), name)
+    if array.dtype.kind in "fM" and np.isnan(array).any():
+        raise ValueError(f"{name} has a missing id at position {np.isnan(array).argmax()}")
+    return array.copy()
+
+
+def _plain_array(ids: list[Any], name: str) -> NDArray[Any]:
+    for position, each in enumerate(ids):
+        # Only NaN differs from itself; pandas' NA refuses to say.
+        if each is None or type(each).__name__ == "NAType" or bool(each != each):
+            raise ValueError(f"{name} has a missing id at position {position}")
+    if all(isinstance(each, str) for each in ids):
+        return np.array(ids, dtype=np.str_)
+    if all(isinstance(each, Integral) and not isinstance(each, bool) for each in ids) and all(
+        -(2**63) <= each < 2**63 for each in ids
+    ):
+        return np.array(ids, dtype=np.int64)
+    return np.fromiter(ids, dtype=object, count=len(ids))
+
+
+def check_factors(
+    U: ArrayLike, V: ArrayLike, b: ArrayLike | None = None
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """Return the factors and biases in one dtype: float32, or float64 if any is that precise."""
+    given = {"U": np.asarray(U), "V": np.asarray(V)}
+    if b is not None:
+        given["b"] = np.asarray(b)
+    for name, array in given.items():
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+        if name != "b" and array.ndim != 2:
+            raise ValueError(f"{name} must be two-dimensional, got shape {array.shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite, got NaN or infinity")
+    if given["U"].shape[1] != given["V"].shape[1]:
+        raise ValueError(
+            "U and V must have the same number of factors, "
+            f"got shapes {given['U'].shape} and {given['V'].shape}"
+        )
+    if b is not None and given["b"].shape != given["V"].shape[:1]:
+        raise ValueError(
+            f"b must have one bias per item: expected shape {given['V'].shape[:1]}, "
+            f"got {given['b'].shape}"
+        )
+    precise = np.result_type(np.float32, *given.values()) != np.float32
+    dtype = np.float64 if precise else np.float32
+    arrays = {name: array.astype(dtype, copy=False) for name, array in given.items()}
+    return arrays["U"], arrays["V"], arrays.get("b")
+
+
+def check_scores(scores: Any, shape: tuple[int, int]) -> NDArray[Any]:
+    """Return a block of scores as float32 or float64."""
+    array = np.asarray(scores)
+    if array.shape != shape:
+        raise ValueError(f"scores of {shape[0]} users must have shape {shape}, got {array.shape}")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"scores must be real numbers, got dtype {array.dtype}")
+    if array.dtype == np.float32 or array.dtype == np.float64:
+        return array
+    return array.astype(np.float32 if array.dtype == np.float16 else np.float64)
+
+
+def check_same_ids(first: Any, second: Any, one: str, other: str, suffix: str = "") -> None:
+    """Raise if both know the ids of their users or items and these differ."""
+    for name in ("user_ids", "item_ids"):
+        ids, others = getattr(first, name), getattr(second, name + suffix, None)
+        if ids is not None and others is not None and not np.array_equal(ids, others):
+            raise ValueError(f"{other} must have the same {name} in the same order as {one}")
