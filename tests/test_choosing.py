@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import naive
 from tripletrec._runtime.jit import kernel
-from tripletrec.choosing import CHOICES
+from tripletrec.sampling.hard import CHOICES
 from tripletrec.scorers import COSINE, DOT
 
 WIDTH = 4

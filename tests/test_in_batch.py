@@ -9,7 +9,8 @@ import scipy.sparse as sp
 
 import naive
 import tripletrec as tr
-from tripletrec import listwise, rates, sampling
+from tripletrec import rates, sampling
+from tripletrec.losses import listwise
 from tripletrec.neural import Dense, FeatureEmbedding, Normalize, ReLU, Stack
 from tripletrec.neural.in_batch import Catalogue, InBatchTowers
 

@@ -7,8 +7,8 @@ import pytest
 
 import naive
 from tripletrec import losses, optimizers, scorers
-from tripletrec.choosing import CHOICES
 from tripletrec.kernels import GROUP, build_epoch, group_scratch
+from tripletrec.sampling.hard import CHOICES
 from tripletrec.trainer import _table
 
 COMBINATIONS = list(itertools.product(losses.LOSSES, scorers.SCORERS, optimizers.OPTIMIZERS))

@@ -20,8 +20,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = (
     "_runtime _checks _estimator",
     "stagnation data scorers optimizers rates",
-    "listwise _scores schedule sampling",
-    "losses hard_negatives splits datasets choosing ranking _counting",
+    "losses _scores schedule sampling",
+    "hard_negatives splits datasets ranking _counting",
     "kernels block_kernels",
     "trainer neural artifacts evaluation",
     "recommender block_trainer epochs",

@@ -31,7 +31,7 @@ from tripletrec._runtime.blas import one_blas_thread
 from tripletrec._runtime.threads import Team
 from tripletrec.block_kernels import build_block, build_candidates
 from tripletrec.data.interactions import Interactions
-from tripletrec.listwise import ListLoss
+from tripletrec.losses.listwise import ListLoss
 from tripletrec.scorers import COSINE
 from tripletrec.trainer import (
     _LANES_OF_FLOATS,

@@ -77,8 +77,8 @@ class MatrixFactorization(Recommender):
     n_factors : int, default 64
         Length of a row.
     loss : {"bpr", "sigmoid", "hinge", "softmax", "bsl", "ccl"}, Loss or ListLoss, default "bpr"
-        See `tripletrec.losses`, and `tripletrec.listwise` for the last three; ``losses.hinge(margin)`` sets
-        the margin, ``losses.softmax(temperature)`` the temperature.
+        See `tripletrec.losses`, and `tripletrec.losses.listwise` for the last three;
+        ``losses.hinge(margin)`` sets the margin, ``losses.softmax(temperature)`` the temperature.
     scorer : {"dot", "cosine"} or Scorer, default "dot"
         See `tripletrec.scorers`.
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"

@@ -17,7 +17,7 @@ from tripletrec._checks import check_count
 from tripletrec._runtime.jit import fingerprint, kernel
 from tripletrec.data.features import as_feature_matrix
 from tripletrec.data.interactions import as_interactions
-from tripletrec.sampling import contains
+from tripletrec.sampling.draw import contains
 
 __all__ = ["nearest_negatives"]
 

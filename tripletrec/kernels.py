@@ -36,8 +36,8 @@ from tripletrec._runtime.jit import (
     prefetch,
     use_whole_vectors,
 )
-from tripletrec.choosing import only
-from tripletrec.sampling import draw_again, draw_given, is_known, pair_bits, propose
+from tripletrec.sampling.draw import draw_again, draw_given, is_known, pair_bits, propose
+from tripletrec.sampling.hard import only
 from tripletrec.schedule import build_partition
 
 __all__ = [
@@ -304,7 +304,7 @@ def build_epoch(
         Numbers that it keeps of each row; without any `step` changes nothing, and is called twice.
     linear : bool, default False
         Whether a score is linear in the item, so that one product gives the difference of two.
-    choose : callable, default `tripletrec.choosing.only`
+    choose : callable, default `tripletrec.sampling.hard.only`
         Which of the candidates for a negative is the one.
     n_candidates : int, default 1
         Candidates for each negative, next to each other in the array of negatives.

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import aligned
 from tripletrec._runtime.threads import Team
-from tripletrec.choosing import CHOICES
 from tripletrec.data.interactions import Interactions
 from tripletrec.kernels import GROUP, build_epoch, build_preparation, group_scratch
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.optimizers import Optimizer
 from tripletrec.rates import Schedule, constant
 from tripletrec.sampling import Sampler
+from tripletrec.sampling.hard import CHOICES
 from tripletrec.schedule import codes_of, drawn_schedule, given_schedule, group_size, n_blocks
 from tripletrec.scorers import Scorer
 

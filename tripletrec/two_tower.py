@@ -72,7 +72,7 @@ class TwoTower(Learner):
     dropout : float, default 0.0
         Share of the inputs of every dense layer that is zeroed while training, in [0, 1).
     loss : {"bpr", "sigmoid", "hinge", "softmax", "bsl", "ccl"}, Loss or ListLoss, default "bpr"
-        See `tripletrec.losses`, and `tripletrec.listwise` for the last three.
+        See `tripletrec.losses`, and `tripletrec.losses.listwise` for the last three.
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
         See `tripletrec.optimizers`. Only factors that a batch meets are moved.
     sampler : str or Sampler, default "unseen"

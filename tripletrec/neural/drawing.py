@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from tripletrec._runtime.counter_random import derive
 from tripletrec._runtime.jit import fingerprint, kernel
 from tripletrec.data.interactions import Interactions
-from tripletrec.sampling import Sampler, draw_given
+from tripletrec.sampling import Sampler
+from tripletrec.sampling.draw import draw_given
 
 __all__ = ["Negatives", "choose_candidates"]
 

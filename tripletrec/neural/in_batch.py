@@ -6,8 +6,8 @@ tower of users gives and V that of items, the scores are one matrix product, and
 
 .. math:: S = A V^T, \qquad \nabla_A = G V, \qquad \nabla_V = G^T A,
 
-where G is the gradient of the loss by S, see `tripletrec.listwise`. Items come into a batch as often as
-they are liked, so the batch is no fair sample of all items. An item j that nobody draws but chance
+where G is the gradient of the loss by S, see `tripletrec.losses.listwise`. Items come into a batch as
+often as they are liked, so the batch is no fair sample of all items. An item j that nobody draws but chance
 is expected in it
 
 .. math:: e_j = (n - 1) \frac{n_j}{\sum_k n_k} + m \frac{w_j}{\sum_k w_k}
@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import fingerprint, kernel
 from tripletrec.data.interactions import Interactions
-from tripletrec.listwise import ListLoss
+from tripletrec.losses.listwise import ListLoss
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.fitting import NetworkTraining, NeuralPlan, Record
 from tripletrec.neural.networks import Array, Towers

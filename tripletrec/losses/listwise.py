@@ -196,7 +196,7 @@ def softmax(temperature: float | None = None) -> ListLoss:
     r"""Return the softmax loss, exact or sampled.
 
     A positive against all items that the user is not known to like:
-    :math:`-\log \frac{e^{x_p/\tau}}{e^{x_p/\tau} + N}`, times τ; see `tripletrec.listwise`.
+    :math:`-\log \frac{e^{x_p/\tau}}{e^{x_p/\tau} + N}`, times τ; see `tripletrec.losses.listwise`.
 
     Parameters
     ----------

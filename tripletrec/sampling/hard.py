@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from tripletrec._runtime.jit import part
-from tripletrec.sampling import NONE_LEFT
+from tripletrec.sampling.draw import NONE_LEFT
 
 __all__ = ["CHOICES"]
 

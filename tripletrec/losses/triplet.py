@@ -1,4 +1,4 @@
-r"""Triplet losses: a value and its slope in the score difference.
+r"""Triplet losses: a value and its slope in the score difference; who is compared with whom is elsewhere.
 
 For a triplet (u, i, j) of user, positive and negative item let
 ``x = s(u, i) - s(u, j)``. A loss is a function of ``x`` alone; training needs its value and its
@@ -29,8 +29,7 @@ A new loss is two part functions of ``(x, parameters)`` and one `Loss`::
 
     model = MatrixFactorization(loss=Loss("squared_hinge", _value, _slope))
 
-`softmax`, `bsl` and `ccl` rank all positives of a user against many items at once; they are in
-`tripletrec.listwise`.
+List-wise losses are in `tripletrec.losses.listwise`.
 """
 
 from __future__ import annotations
@@ -40,24 +39,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tripletrec._checks import check_positive, choose
+from tripletrec._checks import check_positive
 from tripletrec._runtime.float32_math import exp_of_negative, log_of_one_plus
 from tripletrec._runtime.jit import part
-from tripletrec.listwise import LIST_LOSSES, ListLoss, bsl, ccl, softmax
 
-__all__ = [
-    "BPR",
-    "LIST_LOSSES",
-    "LOSSES",
-    "SIGMOID",
-    "ListLoss",
-    "Loss",
-    "bsl",
-    "ccl",
-    "hinge",
-    "part",
-    "softmax",
-]
+__all__ = ["BPR", "LOSSES", "SIGMOID", "Loss", "hinge"]
 
 
 class Loss(NamedTuple):
@@ -160,11 +146,3 @@ LOSSES: dict[str, Callable[[], Loss]] = {
     "sigmoid": lambda: SIGMOID,
     "hinge": hinge,
 }
-
-
-def check_loss(loss: str | Loss | ListLoss) -> Loss | ListLoss:
-    """Return the loss that a user names or hands in; raise on an unknown name."""
-    if isinstance(loss, ListLoss):
-        return loss
-    known: dict[str, Callable[[], Any]] = {**LOSSES, **LIST_LOSSES}
-    return choose(loss, known, Loss, "loss")

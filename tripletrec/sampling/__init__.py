@@ -1,0 +1,29 @@
+"""Samplers of negatives, re-exported from `samplers`; how they draw is in `draw`, what is hard in `hard`."""
+
+from tripletrec.sampling.samplers import (
+    HARD_SAMPLERS,
+    SAMPLERS,
+    UNIFORM,
+    UNSEEN,
+    Sampler,
+    check_sampler,
+    dynamic,
+    explicit,
+    nearest,
+    popularity,
+    semi_hard,
+)
+
+__all__ = [
+    "HARD_SAMPLERS",
+    "SAMPLERS",
+    "UNIFORM",
+    "UNSEEN",
+    "Sampler",
+    "check_sampler",
+    "dynamic",
+    "explicit",
+    "nearest",
+    "popularity",
+    "semi_hard",
+]
