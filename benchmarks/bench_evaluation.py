@@ -9,10 +9,10 @@ from scipy.sparse import random as random_matrix
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from tripletrec._scores import factor_scores
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import evaluate, full_auc
-from tripletrec.ranking import top_k
+from tripletrec.ranking.scores import factor_scores
+from tripletrec.ranking.top_k import top_k
 
 N_USERS, N_ITEMS, N_FACTORS = 5_000, 20_000, 64
 BLOCK = 419  # rows, as many as in a block of ours

@@ -16,10 +16,11 @@ from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 from threadpoolctl import threadpool_info
 
 import naive
-from tripletrec import _counting, _scores
-from tripletrec._scores import frozen
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import check_metric, evaluate, full_auc
+from tripletrec.ranking import ranks as _counting
+from tripletrec.ranking import scores as _scores
+from tripletrec.ranking.scores import frozen
 
 CUTOFFS = (1, 3, 50)
 

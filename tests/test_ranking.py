@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
-from tripletrec import _scores
 from tripletrec.data.interactions import Interactions
 from tripletrec.ranking import _select, top_k
+from tripletrec.ranking import scores as _scores
 
 
 def expected(scores, rows, k, exclude, candidates):

@@ -29,10 +29,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec._checks import check_cutoffs, check_n_jobs
-from tripletrec._counting import count_outranking, positives_without
-from tripletrec._scores import score_function
 from tripletrec.data.checks import check_same_ids
 from tripletrec.data.interactions import as_interactions
+from tripletrec.ranking.ranks import count_outranking, positives_without
+from tripletrec.ranking.scores import score_function
 
 if TYPE_CHECKING:
     import pandas as pd

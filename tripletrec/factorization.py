@@ -19,7 +19,6 @@ from tripletrec._checks import (
     check_random_state,
     check_share,
 )
-from tripletrec._scores import ScoreUsers, factor_scores
 from tripletrec.block_trainer import BlockTraining
 from tripletrec.data.checks import check_same_ids
 from tripletrec.data.interactions import Interactions, as_interactions
@@ -27,6 +26,7 @@ from tripletrec.epochs import Outcome, train
 from tripletrec.evaluation import check_metric, evaluate
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
+from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.rates import Schedule, check_schedule
 from tripletrec.recommender import Recommender
 from tripletrec.sampling import Sampler, check_sampler

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy.sparse import identity
 
 from tripletrec._checks import check_count, check_flag, check_positive
-from tripletrec._scores import ScoreUsers
 from tripletrec.data.interactions import Interactions
 from tripletrec.learner import Learner, check_dropout, check_widths, split_seed
 from tripletrec.losses import ListLoss, Loss
@@ -21,6 +20,7 @@ from tripletrec.neural.layers import Dense, Dropout, Layer, ReLU
 from tripletrec.neural.networks import PairPerceptron
 from tripletrec.neural.stack import Stack
 from tripletrec.optimizers import Optimizer
+from tripletrec.ranking.scores import ScoreUsers
 from tripletrec.rates import Schedule
 from tripletrec.sampling import Sampler
 

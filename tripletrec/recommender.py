@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from tripletrec import artifacts
 from tripletrec._checks import check_count
 from tripletrec._estimator import Estimator, check_is_fitted
-from tripletrec._scores import ScoreUsers, factor_scores
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import full_auc
-from tripletrec.ranking import top_k
+from tripletrec.ranking.scores import ScoreUsers, factor_scores
+from tripletrec.ranking.top_k import top_k
 
 __all__ = ["Recommender"]
 

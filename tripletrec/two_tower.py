@@ -12,7 +12,6 @@ from scipy.sparse import csr_matrix, hstack
 
 from tripletrec._checks import check_count, check_flag, check_positive
 from tripletrec._estimator import check_is_fitted
-from tripletrec._scores import ScoreUsers, factor_scores
 from tripletrec.data.features import align, encode, groups_of, learn_encoding
 from tripletrec.data.interactions import Interactions
 from tripletrec.hard_negatives import nearest_negatives
@@ -25,7 +24,8 @@ from tripletrec.neural.layers import Dense, Dropout, Layer, Normalize, ReLU
 from tripletrec.neural.networks import Towers
 from tripletrec.neural.stack import Stack
 from tripletrec.optimizers import Optimizer
-from tripletrec.ranking import top_k
+from tripletrec.ranking.scores import ScoreUsers, factor_scores
+from tripletrec.ranking.top_k import top_k
 from tripletrec.rates import Schedule
 from tripletrec.recommender import _present
 from tripletrec.sampling import Sampler

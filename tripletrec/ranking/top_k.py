@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from tripletrec._checks import check_count, check_n_jobs
 from tripletrec._runtime.jit import kernel, part
-from tripletrec._scores import ScoreUsers, frozen, map_blocks
 from tripletrec.data.checks import check_positions
+from tripletrec.ranking.scores import ScoreUsers, frozen, map_blocks
 
 if TYPE_CHECKING:
     from tripletrec.data.interactions import Interactions
@@ -73,7 +73,7 @@ def top_k(
     Examples
     --------
     >>> import numpy as np
-    >>> from tripletrec.ranking import top_k
+    >>> from tripletrec.ranking.top_k import top_k
     >>> scores = np.array([[0.1, 0.9, 0.5], [0.3, 0.3, 0.2]])
     >>> items, best = top_k(lambda rows: scores[rows], [0, 1], n_items=3, k=2)
     >>> items

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import kernel, part, use_whole_vectors
-from tripletrec._scores import ScoreUsers, frozen, map_blocks
+from tripletrec.ranking.scores import ScoreUsers, frozen, map_blocks
 
 __all__ = ["Positives", "count_outranking", "positives_without"]
 
