@@ -59,7 +59,7 @@ def alternate(show, benchmark, name, ours, keras):
 
 def test_k5(benchmark, show, movielens, keras_models):
     from tripletrec._runtime.blas import one_blas_thread
-    from tripletrec.neural import train_epoch
+    from tripletrec.reference.keras import train_epoch
     from tripletrec.reference.replica import build_model
 
     rng, recipe = np.random.default_rng(0), SYSTEMS["K5"].recipe

@@ -20,7 +20,7 @@ import numpy as np
 
 from tripletrec.evaluation import full_auc
 from tripletrec.neural import Dense, ReLU, Stack
-from tripletrec.neural.catalogue import score_catalogue
+from tripletrec.neural.pair_scores import score_catalogue
 from tripletrec.reference import SYSTEMS, Recipe, Task, draw_negatives, training_task
 
 __all__ = ["build_model", "train_keras"]

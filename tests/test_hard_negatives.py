@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import tripletrec as tr
-from tripletrec import hard_negatives, sampling
-from tripletrec.hard_negatives import nearest_negatives
+from tripletrec import sampling
+from tripletrec.neural import nearest as hard_negatives
+from tripletrec.neural.nearest import nearest_negatives
 
 
 def naive_nearest(known, features, allowed):

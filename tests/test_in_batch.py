@@ -12,7 +12,7 @@ import tripletrec as tr
 from tripletrec import rates, sampling
 from tripletrec.losses import listwise
 from tripletrec.neural import Dense, FeatureEmbedding, Normalize, ReLU, Stack
-from tripletrec.neural.in_batch import Catalogue, InBatchTowers
+from tripletrec.neural.listwise import Catalogue, InBatchTowers
 
 # A few epochs, and settings that hardly learn, need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")

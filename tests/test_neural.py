@@ -5,7 +5,8 @@ import pytest
 
 import naive
 import tripletrec.losses
-from tripletrec.neural import (
+from tripletrec.neural.layers import glorot_uniform, uniform
+from tripletrec.reference.keras import (
     SGD,
     Adagrad,
     Adam,
@@ -15,8 +16,7 @@ from tripletrec.neural import (
     optimizers,
     train_epoch,
 )
-from tripletrec.neural.embedding import glorot_uniform, uniform
-from tripletrec.neural.triplets import LOSSES
+from tripletrec.reference.keras.triplet_model import LOSSES
 
 RULES = {
     "sgd": (lambda: SGD(0.1, l2=0.01), naive.sgd_step, [], (0.1, 0.01)),

@@ -17,10 +17,10 @@ from tripletrec.neural import (
     Softmax,
     Stack,
 )
-from tripletrec.neural.catalogue import score_catalogue
-from tripletrec.neural.drawing import Negatives, choose_candidates
+from tripletrec.neural.negatives import Negatives, choose_candidates
 from tripletrec.neural.networks import PairPerceptron, Towers
-from tripletrec.neural.rows import RowOptimizer
+from tripletrec.neural.pair_scores import score_catalogue
+from tripletrec.neural.row_optimizer import RowOptimizer
 
 
 def normal(rng, *shape):

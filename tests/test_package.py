@@ -21,7 +21,7 @@ FLOORS = (
     "_runtime _checks _estimator",
     "stagnation data scorers optimizers rates",
     "losses schedule sampling ranking",
-    "hard_negatives splits datasets",
+    "splits datasets",
     "kernels block_kernels",
     "trainer neural artifacts evaluation",
     "recommender block_trainer epochs",

@@ -7,9 +7,7 @@ import pytest
 from scipy.sparse import identity
 
 import tripletrec as tr
-from tripletrec.neural import Adam, Embedding, FeatureEmbedding
-from tripletrec.neural.patient import PatientAdam
-from tripletrec.neural.triplets import TripletModel
+from tripletrec.neural import FeatureEmbedding
 from tripletrec.reference import (
     SYSTEMS,
     draw_negatives,
@@ -18,6 +16,9 @@ from tripletrec.reference import (
     train_replica,
     training_task,
 )
+from tripletrec.reference.keras import Adam, Embedding
+from tripletrec.reference.keras.deferred_adam import DeferredAdam
+from tripletrec.reference.keras.triplet_model import TripletModel
 from tripletrec.reference.replica import build_model
 from tripletrec.reference.towers import MistakenTowers
 
@@ -272,7 +273,7 @@ def test_patient_adam_is_dense_adam(n_steps):
     rng = np.random.default_rng()
     start = rng.normal(size=(40, 5)).astype(np.float32)
     weights, gradients = [start.copy(), start.copy()], [np.zeros_like(start) for _ in range(2)]
-    dense, patient = Adam(0.01), PatientAdam(0.01)
+    dense, patient = Adam(0.01), DeferredAdam(0.01)
     for _ in range(n_steps):
         rows = np.minimum(rng.geometric(0.1, 4) - 1, 38)
         gradients[0][rows] = gradients[1][rows] = rng.normal(size=(4, 5)) * 0.01 + 0.005

@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tripletrec import (
         datasets,
-        hard_negatives,
         losses,
-        neural,
         optimizers,
         plots,
         rates,
@@ -46,10 +44,8 @@ __all__ = [
     "datasets",
     "evaluate",
     "full_auc",
-    "hard_negatives",
     "load",
     "losses",
-    "neural",
     "optimizers",
     "part",
     "plots",

@@ -26,7 +26,7 @@ from tripletrec.factorization import (
     check_list_sampling,
 )
 from tripletrec.losses import ListLoss, Loss, check_loss
-from tripletrec.neural.fitting import NetworkTraining, NeuralPlan
+from tripletrec.neural.fit import NetworkTraining, NeuralPlan
 from tripletrec.optimizers import check_optimizer
 from tripletrec.rates import check_schedule
 from tripletrec.recommender import Recommender

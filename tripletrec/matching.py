@@ -13,12 +13,13 @@ from tripletrec._checks import check_count, check_flag, check_positive
 from tripletrec.data.interactions import Interactions
 from tripletrec.learner import Learner, check_dropout, check_widths, split_seed
 from tripletrec.losses import ListLoss, Loss
-from tripletrec.neural.catalogue import score_catalogue
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.fitting import NeuralPlan, NeuralTraining
+from tripletrec.neural.fit import NeuralPlan
 from tripletrec.neural.layers import Dense, Dropout, Layer, ReLU
 from tripletrec.neural.networks import PairPerceptron
+from tripletrec.neural.pair_scores import score_catalogue
 from tripletrec.neural.stack import Stack
+from tripletrec.neural.triplet import NeuralTraining
 from tripletrec.optimizers import Optimizer
 from tripletrec.ranking.scores import ScoreUsers
 from tripletrec.rates import Schedule

@@ -14,15 +14,16 @@ from tripletrec._checks import check_count, check_flag, check_positive
 from tripletrec._estimator import check_is_fitted
 from tripletrec.data.features import align, encode, groups_of, learn_encoding
 from tripletrec.data.interactions import Interactions
-from tripletrec.hard_negatives import nearest_negatives
 from tripletrec.learner import Learner, check_dropout, check_widths, split_seed
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.fitting import NetworkTraining, NeuralPlan, NeuralTraining
-from tripletrec.neural.in_batch import InBatchTowers, InBatchTraining
+from tripletrec.neural.fit import NetworkTraining, NeuralPlan
 from tripletrec.neural.layers import Dense, Dropout, Layer, Normalize, ReLU
+from tripletrec.neural.listwise import InBatchTowers, InBatchTraining
+from tripletrec.neural.nearest import nearest_negatives
 from tripletrec.neural.networks import Towers
 from tripletrec.neural.stack import Stack
+from tripletrec.neural.triplet import NeuralTraining
 from tripletrec.optimizers import Optimizer
 from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.ranking.top_k import top_k
@@ -138,7 +139,7 @@ class TwoTower(Learner):
     Notes
     -----
     With a list-wise loss the items of a batch are candidates for all of its users, corrected for how often
-    each comes into a batch, see `tripletrec.neural.in_batch`. It wants `normalize`, hardly any L2 and
+    each comes into a batch, see `tripletrec.neural.listwise`. It wants `normalize`, hardly any L2 and
     small steps; large batches are faster::
 
         TwoTower(loss="softmax", normalize=True, batch_size=512, learning_rate=0.02, user_l2=0, item_l2=0)

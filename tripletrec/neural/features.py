@@ -8,7 +8,7 @@ factors W_c, and an entry x_rc counts x_rc times:
     concatenation:  the columns come in groups; each group has its own stretch of y_r, in which it sums.
 
 With g = dL/dy the gradient of W_c is Σ_r x_rc g_r, over the group's stretch. Only the factors of columns
-that a batch meets have one, and only those are moved (see `tripletrec.neural.rows`).
+that a batch meets have one, and only those are moved (see `tripletrec.neural.row_optimizer`).
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ al., JMLR 2014) scales what stays, so that nothing has to be scaled when the mod
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,12 +31,53 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_share
 from tripletrec._runtime.jit import kernel, part
-from tripletrec.neural.embedding import glorot_uniform
-from tripletrec.neural.triplets import scale_rows, scale_rows_backward
 
-__all__ = ["ACTIVATIONS", "Dense", "Dropout", "Layer", "Normalize", "ReLU", "Softmax"]
+__all__ = [
+    "ACTIVATIONS",
+    "Dense",
+    "Dropout",
+    "Layer",
+    "Normalize",
+    "ReLU",
+    "Softmax",
+    "glorot_uniform",
+    "scale_rows",
+    "scale_rows_backward",
+    "uniform",
+]
 
 Array: TypeAlias = NDArray[Any]
+
+
+def uniform(
+    rng: np.random.Generator, shape: tuple[int, int], limit: float = 0.05
+) -> NDArray[np.float32]:
+    """Draw from U(-limit, limit), Keras's start of an embedding."""
+    return rng.uniform(-limit, limit, shape).astype(np.float32)
+
+
+def glorot_uniform(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Draw from U(-l, l), l = √(6 / (rows + columns)): Keras's start of a dense layer.
+
+    Source: Glorot and Bengio, AISTATS 2010, equation 16.
+    """
+    return uniform(rng, shape, math.sqrt(6.0 / sum(shape)))
+
+
+def scale_rows(a: Array) -> tuple[Array, Array]:
+    """Return the rows of `a` at length 1, and the factors, shape (n, 1), that made them so."""
+    squared = np.einsum("nk,nk->n", a, a)[:, None]
+    # The gradient at a zero row does not exist. A factor of 0 keeps such a row where it is; the
+    # limit 1/|a| would turn it, and with it all other rows, into NaN.
+    scale = np.where(squared > 1e-12, 1.0 / np.sqrt(np.maximum(squared, 1e-12)), 0.0)
+    scale = scale.astype(a.dtype, copy=False)
+    return a * scale, scale
+
+
+def scale_rows_backward(unit: Array, scale: Array, gradient: Array) -> Array:
+    """Turn a gradient in what `scale_rows` returned into one in what it was given."""
+    along = np.einsum("nk,nk->n", gradient, unit)[:, None]
+    return (gradient - along * unit) * scale
 
 
 class Layer:

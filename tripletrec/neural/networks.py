@@ -287,7 +287,7 @@ class Towers(_Network):
     user_tower, item_tower : Stack
         To the same number of outputs.
     loss : Loss or None
-        None: of a subclass whose loss is not one of triplets, see `tripletrec.neural.in_batch`.
+        None: of a subclass whose loss is not one of triplets, see `tripletrec.neural.listwise`.
     mean : bool, default True
         Whether the loss of a batch is the mean of its triplets', or the sum.
 

@@ -11,9 +11,9 @@ from scipy.sparse import identity
 
 from tripletrec.losses import SIGMOID, hinge
 from tripletrec.neural import Dense, Dropout, FeatureEmbedding, Layer, ReLU, Stack
-from tripletrec.neural.catalogue import score_catalogue
-from tripletrec.neural.embedding import uniform
+from tripletrec.neural.layers import uniform
 from tripletrec.neural.networks import PairPerceptron
+from tripletrec.neural.pair_scores import score_catalogue
 from tripletrec.reference.systems import Recipe
 
 __all__ = ["PerceptronModel"]

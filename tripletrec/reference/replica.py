@@ -14,10 +14,16 @@ from tripletrec._checks import check_count
 from tripletrec._runtime.blas import one_blas_thread
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import full_auc
-from tripletrec.neural import Adagrad, Adam, Embedding, Optimizer, TripletModel, train_epoch
-from tripletrec.neural.embedding import glorot_uniform, uniform
-from tripletrec.neural.patient import PatientAdam
-from tripletrec.neural.triplets import scale_rows
+from tripletrec.neural.layers import glorot_uniform, scale_rows, uniform
+from tripletrec.reference.keras import (
+    Adagrad,
+    Adam,
+    Embedding,
+    Optimizer,
+    TripletModel,
+    train_epoch,
+)
+from tripletrec.reference.keras.deferred_adam import DeferredAdam
 from tripletrec.reference.perceptron import PerceptronModel
 from tripletrec.reference.systems import SYSTEMS, Recipe
 
@@ -212,7 +218,7 @@ def build_model(
     score difference and never moves.
     """
     if recipe.scorer == "perceptron":
-        return PerceptronModel(recipe, shape, rng), PatientAdam(epsilon=recipe.epsilon)
+        return PerceptronModel(recipe, shape, rng), DeferredAdam(epsilon=recipe.epsilon)
     start = glorot_uniform if recipe.bias else uniform
     U, V = (start(rng, (n_rows, recipe.n_factors)) for n_rows in shape)
     bias = np.zeros(recipe.n_factors, np.float32) if recipe.bias else None

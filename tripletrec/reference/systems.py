@@ -33,7 +33,7 @@ class Recipe:
     n_factors : int
         Width of both tables.
     loss : {"sigmoid", "negative_sigmoid", "hinge"}
-        See `tripletrec.neural.triplets`.
+        See `tripletrec.reference.keras.triplet_model`.
     scorer : {"dot", "cosine", "perceptron"}
         Score of a user's and an item's factors.
     optimizer : {"adam", "adagrad"}

@@ -28,19 +28,11 @@ from tripletrec._runtime.blas import one_blas_thread
 from tripletrec.data.features import align, encode, groups_of, learn_encoding
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import full_auc
-from tripletrec.hard_negatives import nearest_negatives
-from tripletrec.neural import (
-    Adam,
-    Dense,
-    Dropout,
-    FeatureEmbedding,
-    ReLU,
-    Softmax,
-    Stack,
-    train_epoch,
-)
-from tripletrec.neural.embedding import uniform
-from tripletrec.neural.triplets import sigmoid
+from tripletrec.neural import Dense, Dropout, FeatureEmbedding, ReLU, Softmax, Stack
+from tripletrec.neural.layers import uniform
+from tripletrec.neural.nearest import nearest_negatives
+from tripletrec.reference.keras import Adam, train_epoch
+from tripletrec.reference.keras.triplet_model import sigmoid
 from tripletrec.reference.replica import known_and_first_item
 from tripletrec.stagnation import Watchman
 from tripletrec.two_tower import TwoTower

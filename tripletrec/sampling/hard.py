@@ -14,7 +14,7 @@ semi_hard  the highest scored of those with s < s⁺; where       Schroff et al.
 ========== ==================================================== =====================================
 
 Of equal scores the first counts. Items go by their homes, see `tripletrec.schedule.Codes`. The neural
-models choose by the same rules, a batch at a time: see `tripletrec.neural.drawing.choose_candidates`.
+models choose by the same rules, a batch at a time: see `tripletrec.neural.negatives.choose_candidates`.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ dynamic        of m unseen items the one that the model    Rendle, Freudenthaler
                scores highest                              et al., SIGIR 2013
 semi_hard      of m unseen items the highest scored below  Schroff et al., CVPR 2015, section 3.2
                the positive
-nearest        with probability `share` the given          see `tripletrec.hard_negatives`
+nearest        with probability `share` the given          see `tripletrec.neural.nearest`
                negative, or else the unseen item, whose
                features are nearest to the positive's
 ============== =========================================== ============================================

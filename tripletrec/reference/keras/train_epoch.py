@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec.neural.optimizers import Optimizer
-from tripletrec.neural.patient import PatientAdam
+from tripletrec.reference.keras.deferred_adam import DeferredAdam
+from tripletrec.reference.keras.optimizers import Optimizer
 
 __all__ = ["Model", "train_epoch"]
 
@@ -40,7 +40,7 @@ def train_epoch(
     model : Model
         For instance a `TripletModel`; trained in place.
     optimizer : Optimizer
-        Moves all of the model's parameters after each batch. `PatientAdam` needs a model that tells
+        Moves all of the model's parameters after each batch. `DeferredAdam` needs a model that tells
         which rows of its parameters a batch meets, ``model.met_by(*batch)``.
     columns : sequence of arrays of one length
         The examples, for triplets ``(users, positives, negatives)``.
@@ -62,7 +62,7 @@ def train_epoch(
     Examples
     --------
     >>> import numpy as np
-    >>> from tripletrec.neural import SGD, Embedding, TripletModel
+    >>> from tripletrec.reference.keras import SGD, Embedding, TripletModel
     >>> users, items = Embedding(np.ones((1, 2))), Embedding(np.array([[2.0, 0.0], [0.0, 1.0]]))
     >>> model = TripletModel(users, items, "hinge")
     >>> liked_the_second = np.array([0]), np.array([1]), np.array([0])
@@ -77,7 +77,7 @@ def train_epoch(
     parameters, gradients = model.parameters, model.gradients
     for start in range(0, n_examples, batch_size):
         batch = [column[start : start + batch_size] for column in shuffled]
-        if isinstance(optimizer, PatientAdam):
+        if isinstance(optimizer, DeferredAdam):
             rows = model.met_by(*batch)  # type: ignore[attr-defined]
             optimizer.catch_up(parameters, rows)
             total += model.backward(*batch) * len(batch[0])
@@ -85,7 +85,7 @@ def train_epoch(
         else:
             total += model.backward(*batch) * len(batch[0])
             optimizer.update(parameters, gradients)
-    if isinstance(optimizer, PatientAdam):
+    if isinstance(optimizer, DeferredAdam):
         optimizer.settle(parameters)
     if not math.isfinite(total):
         raise FloatingPointError("the loss is not finite: try a smaller learning_rate")

@@ -4,7 +4,7 @@
 for a table of factors only the rows that the batch meets are moved, once each however often it meets
 them; for the rest of a network every row is. For SGD and Adagrad that is the same as moving all, as
 a row without gradient stays where it is; for Adam see `tripletrec.optimizers`, and
-`tripletrec.neural.optimizers` for the dense form of old Keras.
+`tripletrec.reference.keras.optimizers` for the dense form of old Keras.
 """
 
 from __future__ import annotations

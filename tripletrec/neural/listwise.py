@@ -42,7 +42,7 @@ from tripletrec._runtime.jit import fingerprint, kernel
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.fitting import NetworkTraining, NeuralPlan, Record
+from tripletrec.neural.fit import NetworkTraining, NeuralPlan, Record
 from tripletrec.neural.networks import Array, Towers
 from tripletrec.neural.stack import Stack
 from tripletrec.sampling import Sampler

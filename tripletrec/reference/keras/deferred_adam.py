@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import fingerprint, kernel, part
-from tripletrec.neural.optimizers import Adam
+from tripletrec.reference.keras.optimizers import Adam
 
-__all__ = ["PatientAdam"]
+__all__ = ["DeferredAdam"]
 
 _NOTHING = 1e-9  # what is left of a momentum by then moves nothing
 
@@ -115,7 +115,7 @@ def _build() -> tuple[Any, Any]:
     return catch_up, step
 
 
-class PatientAdam(Adam):
+class DeferredAdam(Adam):
     """`Adam`, for models that know which rows of their tables a batch meets.
 
     Before a batch `catch_up` brings its rows up to date, after it `update` moves them, and after the
@@ -132,7 +132,7 @@ class PatientAdam(Adam):
     --------
     >>> import numpy as np
     >>> table, gradient = np.zeros((2, 1), np.float32), np.ones((2, 1), np.float32)
-    >>> adam = PatientAdam()
+    >>> adam = DeferredAdam()
     >>> for rows in (np.array([0, 1]), np.array([0])):
     ...     adam.catch_up([table], [rows])
     ...     adam.update([table], [gradient], [rows])

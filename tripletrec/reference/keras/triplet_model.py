@@ -25,9 +25,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec.neural.embedding import Embedding
+from tripletrec.neural.layers import scale_rows, scale_rows_backward
+from tripletrec.reference.keras.embedding import Embedding
 
-__all__ = ["LOSSES", "TripletModel", "scale_rows", "scale_rows_backward"]
+__all__ = ["LOSSES", "TripletModel"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -57,22 +58,6 @@ LOSSES: dict[str, Callable[[Array], tuple[Array, Array]]] = {
 }
 
 
-def scale_rows(a: Array) -> tuple[Array, Array]:
-    """Return the rows of `a` at length 1, and the factors, shape (n, 1), that made them so."""
-    squared = np.einsum("nk,nk->n", a, a)[:, None]
-    # The gradient at a zero row does not exist. A factor of 0 keeps such a row where it is; the
-    # limit 1/|a| would turn it, and with it all other rows, into NaN.
-    scale = np.where(squared > 1e-12, 1.0 / np.sqrt(np.maximum(squared, 1e-12)), 0.0)
-    scale = scale.astype(a.dtype, copy=False)
-    return a * scale, scale
-
-
-def scale_rows_backward(unit: Array, scale: Array, gradient: Array) -> Array:
-    """Turn a gradient in what `scale_rows` returned into one in what it was given."""
-    along = np.einsum("nk,nk->n", gradient, unit)[:, None]
-    return (gradient - along * unit) * scale
-
-
 class TripletModel:
     """A table of users and one of items, trained so that positives outscore negatives.
 
@@ -93,7 +78,7 @@ class TripletModel:
     Examples
     --------
     >>> import numpy as np
-    >>> from tripletrec.neural import Embedding
+    >>> from tripletrec.reference.keras import Embedding
     >>> users, items = Embedding(np.ones((1, 2))), Embedding(np.array([[2.0, 0.0], [0.0, 1.0]]))
     >>> model = TripletModel(users, items, "hinge")
     >>> float(model.loss([0, 0], [0, 1], [1, 0]))

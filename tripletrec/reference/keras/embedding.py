@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import kernel
 
-__all__ = ["Embedding", "glorot_uniform", "uniform"]
+__all__ = ["Embedding"]
 
 
 @kernel
@@ -20,21 +19,6 @@ def _add_rows(gradient, rows, row_gradients):  # type: ignore[no-untyped-def]
         row = rows[n]
         for k in range(gradient.shape[1]):
             gradient[row, k] += row_gradients[n, k]
-
-
-def uniform(
-    rng: np.random.Generator, shape: tuple[int, int], limit: float = 0.05
-) -> NDArray[np.float32]:
-    """Draw from U(-limit, limit), Keras's start of an embedding."""
-    return rng.uniform(-limit, limit, shape).astype(np.float32)
-
-
-def glorot_uniform(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Draw from U(-l, l), l = √(6 / (rows + columns)): Keras's start of a dense layer.
-
-    Source: Glorot and Bengio, AISTATS 2010, equation 16.
-    """
-    return uniform(rng, shape, math.sqrt(6.0 / sum(shape)))
 
 
 class Embedding:

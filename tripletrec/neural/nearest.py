@@ -82,7 +82,7 @@ def nearest_negatives(
     Examples
     --------
     >>> import numpy as np
-    >>> from tripletrec.hard_negatives import nearest_negatives
+    >>> from tripletrec.neural.nearest import nearest_negatives
     >>> genres = np.array([[1, 0], [1, 0.1], [0, 1]])
     >>> nearest_negatives(np.array([[1, 0, 0]]), genres)
     array([1], dtype=int32)

@@ -1,0 +1,18 @@
+"""Mini-batch training as old Keras does it, for the replicas; users' models train elsewhere."""
+
+from tripletrec.reference.keras.deferred_adam import DeferredAdam
+from tripletrec.reference.keras.embedding import Embedding
+from tripletrec.reference.keras.optimizers import SGD, Adagrad, Adam, Optimizer
+from tripletrec.reference.keras.train_epoch import train_epoch
+from tripletrec.reference.keras.triplet_model import TripletModel
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "DeferredAdam",
+    "Embedding",
+    "Optimizer",
+    "TripletModel",
+    "train_epoch",
+]
