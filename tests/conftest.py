@@ -18,7 +18,7 @@ hypothesis.settings.load_profile("tripletrec")
 def threads_on_small_data():
     """Small data would be left to one thread, and nothing would be seen of what several do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tripletrec.trainer._LEAST_RUN", 0)
+        patch.setattr("tripletrec.training.triplet._LEAST_RUN", 0)
         yield
 
 

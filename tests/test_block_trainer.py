@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 import naive
 import tripletrec as tr
 from contract import assert_same, interactions
-from tripletrec import block_trainer, losses, optimizers, rates, sampling, scorers
-from tripletrec.block_kernels import build_candidates
-from tripletrec.block_trainer import BlockTraining
+from tripletrec import losses, optimizers, rates, sampling, scorers
+from tripletrec.training import listwise as block_trainer
+from tripletrec.training.listwise import BlockTraining
+from tripletrec.training.listwise_kernels import build_candidates
 
 CASES = {
     "softmax": losses.softmax(0.4),

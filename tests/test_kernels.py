@@ -7,9 +7,9 @@ import pytest
 
 import naive
 from tripletrec import losses, optimizers, scorers
-from tripletrec.kernels import GROUP, build_epoch, group_scratch
 from tripletrec.sampling.hard import CHOICES
-from tripletrec.trainer import _table
+from tripletrec.training.tables import _table
+from tripletrec.training.triplet_kernel import GROUP, build_epoch, group_scratch
 
 COMBINATIONS = list(itertools.product(losses.LOSSES, scorers.SCORERS, optimizers.OPTIMIZERS))
 N_USERS, N_ITEMS, N_FACTORS, WIDTH = 6, 9, 5, 16

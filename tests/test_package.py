@@ -19,12 +19,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Lowest first. A unit, which is a module or a whole subpackage, imports from floors below its own.
 FLOORS = (
     "_runtime _checks _estimator",
-    "stagnation data scorers optimizers rates",
-    "losses schedule sampling ranking",
+    "data scorers optimizers rates",
+    "losses sampling ranking",
     "splits datasets",
-    "kernels block_kernels",
-    "trainer neural artifacts evaluation",
-    "recommender block_trainer epochs",
+    "training neural artifacts evaluation",
+    "recommender",
     "factorization",
     "learner",
     "matching two_tower",

@@ -10,8 +10,8 @@ import naive
 from tripletrec import sampling
 from tripletrec._runtime.counter_random import bits
 from tripletrec._runtime.jit import kernel
-from tripletrec.kernels import _filter_bits, _note_pairs
 from tripletrec.sampling.draw import NONE_LEFT, contains, draw_again, draw_given, is_known, propose
+from tripletrec.training.bucketing import _filter_bits, _note_pairs
 
 
 @kernel

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tripletrec import schedule
-from tripletrec.kernels import build_preparation
+from tripletrec.training import strata as schedule
+from tripletrec.training.bucketing import build_preparation
 
 counts = st.integers(1, 21)
 

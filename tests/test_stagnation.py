@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tripletrec as tr
-from tripletrec.stagnation import Watchman
+from tripletrec.training.plateau import Watchman
 
 
 def look(losses, n_triplets=5000):

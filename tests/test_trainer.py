@@ -14,9 +14,12 @@ from scipy.stats import chisquare
 import naive
 import tripletrec as tr
 from contract import assert_same, digest, interactions, learnt, run_python
-from tripletrec import epochs, sampling, schedule, trainer
+from tripletrec import sampling
 from tripletrec._runtime.threads import Aside
-from tripletrec.trainer import Training
+from tripletrec.training import loop as epochs
+from tripletrec.training import strata as schedule
+from tripletrec.training import triplet as trainer
+from tripletrec.training.triplet import Training
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -645,7 +648,7 @@ def test_real_signals():
     code = """
 import os, signal, threading, time
 import contract, tripletrec as tr
-from tripletrec import trainer
+from tripletrec.training import triplet as trainer
 
 trainer._LEAST_RUN = 0  # use all threads
 data = contract.interactions(40, 300, 2500)
@@ -683,8 +686,8 @@ def test_a_second_signal_gives_the_epoch_up():
     code = """
 import os, signal, threading, time
 import contract, tripletrec as tr
-from tripletrec import trainer
-from tripletrec.trainer import Training
+from tripletrec.training import triplet as trainer
+from tripletrec.training.triplet import Training
 
 trainer._LEAST_RUN = 0  # use all threads
 data = contract.interactions(40, 300, 2500)

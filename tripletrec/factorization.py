@@ -19,10 +19,8 @@ from tripletrec._checks import (
     check_random_state,
     check_share,
 )
-from tripletrec.block_trainer import BlockTraining
 from tripletrec.data.checks import check_same_ids
 from tripletrec.data.interactions import Interactions, as_interactions
-from tripletrec.epochs import Outcome, train
 from tripletrec.evaluation import check_metric, evaluate
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
@@ -31,7 +29,10 @@ from tripletrec.rates import Schedule, check_schedule
 from tripletrec.recommender import Recommender
 from tripletrec.sampling import Sampler, check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
-from tripletrec.trainer import Factors, Plan, Record, Training
+from tripletrec.training.listwise import BlockTraining
+from tripletrec.training.loop import Outcome, train
+from tripletrec.training.plan import Factors, Plan, Record
+from tripletrec.training.triplet import Training
 
 __all__ = ["MatrixFactorization"]
 

@@ -16,7 +16,6 @@ from tripletrec._checks import (
     check_share,
 )
 from tripletrec.data.interactions import Interactions, as_interactions
-from tripletrec.epochs import Outcome, train
 from tripletrec.factorization import (
     MatrixFactorization,
     _check_callbacks,
@@ -31,7 +30,8 @@ from tripletrec.optimizers import check_optimizer
 from tripletrec.rates import check_schedule
 from tripletrec.recommender import Recommender
 from tripletrec.sampling import check_sampler
-from tripletrec.trainer import Record
+from tripletrec.training.loop import Outcome, train
+from tripletrec.training.plan import Record
 
 __all__ = ["Learner", "check_dropout", "check_widths", "split_seed"]
 

@@ -282,7 +282,7 @@ class InBatchTowers(Towers):
 
 
 class InBatchTraining(NetworkTraining):
-    """Runs the epochs of a fit by a list-wise loss; see `tripletrec.epochs.train`.
+    """Runs the epochs of a fit by a list-wise loss; see `tripletrec.training.loop.train`.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ Record = dict[str, Any]
 
 
 class NeuralTraining(NetworkTraining):
-    """Runs the epochs of a fit by a loss of triplets; see `tripletrec.epochs.train`.
+    """Runs the epochs of a fit by a loss of triplets; see `tripletrec.training.loop.train`.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ from tripletrec.neural.nearest import nearest_negatives
 from tripletrec.reference.keras import Adam, train_epoch
 from tripletrec.reference.keras.triplet_model import sigmoid
 from tripletrec.reference.replica import known_and_first_item
-from tripletrec.stagnation import Watchman
+from tripletrec.training.plateau import Watchman
 from tripletrec.two_tower import TwoTower
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ semi_hard  the highest scored of those with s < s⁺; where       Schroff et al.
            there is none, the lowest scored of all
 ========== ==================================================== =====================================
 
-Of equal scores the first counts. Items go by their homes, see `tripletrec.schedule.Codes`. The neural
+Of equal scores the first counts. Items go by their homes, see `tripletrec.training.strata.Codes`. The neural
 models choose by the same rules, a batch at a time: see `tripletrec.neural.negatives.choose_candidates`.
 """
 

@@ -6,7 +6,6 @@ here is a pure function of the plan: neither the number of threads nor their ord
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,25 +16,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.jit import aligned
 from tripletrec._runtime.threads import Team
 from tripletrec.data.interactions import Interactions
-from tripletrec.kernels import GROUP, build_epoch, build_preparation, group_scratch
-from tripletrec.losses import ListLoss, Loss
-from tripletrec.optimizers import Optimizer
-from tripletrec.rates import Schedule, constant
-from tripletrec.sampling import Sampler
+from tripletrec.losses import ListLoss
 from tripletrec.sampling.hard import CHOICES
-from tripletrec.schedule import codes_of, drawn_schedule, given_schedule, group_size, n_blocks
-from tripletrec.scorers import Scorer
+from tripletrec.training.bucketing import build_preparation
+from tripletrec.training.plan import Factors, Plan, Record
+from tripletrec.training.strata import (
+    codes_of,
+    drawn_schedule,
+    given_schedule,
+    group_size,
+    n_blocks,
+)
+from tripletrec.training.tables import _LANES_OF_FLOATS, _draw_start, _let_go, _table
+from tripletrec.training.triplet_kernel import GROUP, build_epoch, group_scratch
 
-__all__ = ["Factors", "Plan", "Record", "Training"]
+__all__ = ["Training"]
 
-_LANES_OF_FLOATS = 16  # factors are padded to whole cache lines
 _MOST_FILTER_WORDS = 2**17  # of a filter of the known pairs of a stratum: 1 MiB
 _AT_ONCE = 2**15  # triplets drawn before they are learnt from, as many as a core's cache keeps
-_TABLES = ("_users", "_items", "_biases")
-_ROWS_AT_ONCE = 2**12
 _COUNTED_AT_ONCE = 2**20
 _LEAST_RUN = 2**14  # triplets that are worth a turn of a thread
 _EPOCHS_AT_ONCE = 64  # whose keys are made together
@@ -43,7 +43,6 @@ _EPOCHS_OF_PARTITION = 2  # four cost a little NDCG where there are but eight bl
 _CACHE_BYTES = 4 * 2**20  # tables beyond this are prefetched; changes the speed only
 
 Float32 = NDArray[np.float32]
-Record = dict[str, Any]
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
@@ -55,36 +54,6 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 
 _NOTHING = (_read_only(np.zeros(1, np.int64)), _read_only(np.empty(0, np.int32)))
-
-
-class Factors(NamedTuple):
-    """Factors of a model: float32 arrays (n_users, n_factors), (n_items, n_factors), (n_items,)."""
-
-    user_factors: Float32
-    item_factors: Float32
-    item_biases: Float32
-
-
-class Plan(NamedTuple):
-    """All that one fit depends on; see `tripletrec.MatrixFactorization` for the meaning of each."""
-
-    n_factors: int
-    loss: Loss | ListLoss
-    scorer: Scorer
-    optimizer: Optimizer
-    sampler: Sampler
-    learning_rate: float
-    l2: tuple[float, float, float, float]  # users, positive items, negative items, item biases
-    item_bias: bool
-    n_negatives: int
-    init_scale: float
-    seed: int
-    schedule: Schedule = constant()
-    n_epochs: int = 1
-
-    def rate_at(self, epochs: float) -> float:
-        """Return the learning rate after so many epochs."""
-        return self.learning_rate * self.schedule.factor(epochs / self.n_epochs)
 
 
 class _Prepared(NamedTuple):
@@ -418,54 +387,3 @@ def _counts(indices: NDArray[np.int32], n_items: int) -> NDArray[np.int64]:
     for first in range(0, len(indices), _COUNTED_AT_ONCE):
         counts += np.bincount(indices[first : first + _COUNTED_AT_ONCE], minlength=n_items)
     return counts
-
-
-def _draw_start(
-    tables: Any,
-    n_factors: int,
-    scale: float,
-    seed: int,
-    n_jobs: int,
-    beside: Callable[[], None] = lambda: None,
-) -> None:
-    """Fill the weights of tables with normal numbers, some rows at a time, each with a stream of its own.
-
-    Calls `beside` as well, perhaps in another thread at the same time.
-    """
-    pieces = [
-        (number, first)
-        for number, table in enumerate(tables)
-        for first in range(0, len(table), _ROWS_AT_ONCE)
-    ]
-
-    def draw(number: int, first: int) -> None:
-        stream = np.random.SeedSequence(seed, spawn_key=(number, first))
-        rows = tables[number][first : first + _ROWS_AT_ONCE, 0, :n_factors]
-        random = np.random.Generator(np.random.PCG64(stream))
-        rows[...] = random.standard_normal(rows.shape, np.float32) * np.float32(scale)
-
-    tasks: list[Callable[[], None]] = [beside, *(partial(draw, *piece) for piece in pieces)]
-    team = Team(n_jobs if len(pieces) > len(tables) else 1)
-    with team.threads():
-        team.share(lambda task: task(), [(task,) for task in tasks])
-
-
-def _let_go(training: Any) -> None:
-    """Drop all but the factors of a training, the optimizer's memories and padding included.
-
-    The smaller tables are copied first, and leave their place to the next; where nothing lies
-    between the factors they stay where they are. May be interrupted and called again.
-    """
-    for name in vars(training).keys() - {"plan", "_temperature", *_TABLES}:
-        delattr(training, name)
-    for name in sorted(_TABLES, key=lambda name: getattr(training, name).nbytes):
-        rows = getattr(training, name)[:, :1, : training.plan.n_factors]
-        setattr(training, name, np.ascontiguousarray(rows))
-
-
-def _table(n_rows: int, width: int, optimizer: Optimizer) -> Float32:
-    """Return rows of zeros and the optimizer's start values, each row on whole cache lines."""
-    shape = (n_rows, 1 + len(optimizer.memories), width)
-    table = aligned(math.prod(shape)).reshape(shape)
-    table[:, 1:] = np.array(optimizer.memories, np.float32)[:, None]
-    return table

@@ -29,21 +29,13 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.blas import one_blas_thread
 from tripletrec._runtime.threads import Team
-from tripletrec.block_kernels import build_block, build_candidates
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.scorers import COSINE
-from tripletrec.trainer import (
-    _LANES_OF_FLOATS,
-    Factors,
-    Plan,
-    Record,
-    _counts,
-    _draw_start,
-    _let_go,
-    _read_only,
-    _table,
-)
+from tripletrec.training.listwise_kernels import build_block, build_candidates
+from tripletrec.training.plan import Factors, Plan, Record
+from tripletrec.training.tables import _LANES_OF_FLOATS, _draw_start, _let_go, _table
+from tripletrec.training.triplet import _counts, _read_only
 
 __all__ = ["BlockTraining"]
 
@@ -61,7 +53,7 @@ def _temperature(plan: Plan, data: Interactions) -> float:
 
 
 class BlockTraining:
-    """The state of one fit of a list-wise loss; see `tripletrec.epochs.train` for who runs it.
+    """The state of one fit of a list-wise loss; see `tripletrec.training.loop.train` for who runs it.
 
     Parameters
     ----------

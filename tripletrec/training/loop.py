@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from tripletrec._runtime.threads import Aside
-from tripletrec.stagnation import Watchman
-from tripletrec.trainer import Factors, Record
+from tripletrec.training.plan import Factors, Record
+from tripletrec.training.plateau import Watchman
 
 __all__ = ["Outcome", "Trainable", "train"]
 
@@ -21,7 +21,7 @@ _MOMENT = 0.1  # seconds after which the loop looks up from short epochs
 
 
 class Trainable(Protocol):
-    """What `train` needs of a state of training; `tripletrec.trainer.Training` is one."""
+    """What `train` needs of a state of training; `tripletrec.training.triplet.Training` is one."""
 
     given_up: bool
     """Set by another thread while an epoch runs: nobody wants its end any more."""

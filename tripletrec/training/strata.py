@@ -79,7 +79,7 @@ class Schedule(NamedTuple):
 
     Examples
     --------
-    >>> from tripletrec.schedule import drawn_schedule
+    >>> from tripletrec.training.strata import drawn_schedule
     >>> drawn_schedule(2).item_block
     array([0, 1, 1, 0], dtype=int32)
     """
@@ -113,7 +113,7 @@ class Schedule(NamedTuple):
 
         Examples
         --------
-        >>> from tripletrec.schedule import drawn_schedule
+        >>> from tripletrec.training.strata import drawn_schedule
         >>> drawn_schedule(8).runs(10, 2).tolist()
         [[[0, 16], [16, 32]], [[32, 48], [48, 64]]]
         """
@@ -222,7 +222,7 @@ def codes_of(schedule: Schedule, n_users: int, n_items: int) -> Codes:
 
     Examples
     --------
-    >>> from tripletrec.schedule import codes_of, drawn_schedule
+    >>> from tripletrec.training.strata import codes_of, drawn_schedule
     >>> codes_of(drawn_schedule(128), n_users=300_000, n_items=500_000)
     Codes(place_bits=12, item_bits=12, dtype=<class 'numpy.uint32'>)
     """
