@@ -22,7 +22,7 @@ start = time.perf_counter()
 model.fit(data)
 print(time.perf_counter() - start)
 """
-IMPORTS = ("numpy", "tripletrec", "tripletrec.factorization")
+IMPORTS = ("numpy", "tripletrec", "tripletrec.models.factorization")
 N_TURNS = 11
 
 

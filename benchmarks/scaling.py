@@ -149,7 +149,7 @@ def draw(rows: list[Row], path: Path, settings: str) -> None:
     """Draw time and memory against the number of interactions."""
     from matplotlib import pyplot
 
-    from tripletrec.plots import _FAINT, _INK, _OURS, _PUBLISHED, _STYLE
+    from tripletrec.reference.plots import _FAINT, _INK, _OURS, _PUBLISHED, _STYLE
 
     one = [row for row in rows if row["n_jobs"] == min(each["n_jobs"] for each in rows)]
     with pyplot.rc_context(_STYLE):

@@ -16,18 +16,15 @@ PACKAGE = Path(tripletrec.__file__).parent
 PROJECT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# Lowest first. A unit, which is a module or a whole subpackage, imports from floors below its own.
+# Lowest first. A room, which is a folder or a file at the top, imports from floors below its own.
 FLOORS = (
-    "_runtime _checks _estimator",
-    "data scorers optimizers rates",
-    "losses sampling ranking",
-    "splits datasets",
-    "training neural artifacts evaluation",
-    "recommender",
-    "factorization",
-    "learner",
-    "matching two_tower",
-    "plots reference",
+    "_runtime",
+    "_checks",
+    "data losses scorers optimizers rates sampling",
+    "training ranking splits datasets",
+    "neural evaluation",
+    "models",
+    "reference",
     "cli",
 )
 FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.split()}

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         datasets,
         losses,
         optimizers,
-        plots,
         rates,
         reference,
         sampling,
@@ -27,12 +26,12 @@ if TYPE_CHECKING:
         splits,
     )
     from tripletrec._runtime.jit import part
-    from tripletrec.artifacts import load
     from tripletrec.data.interactions import Interactions
     from tripletrec.evaluation import Evaluation, evaluate, full_auc
-    from tripletrec.factorization import MatrixFactorization
-    from tripletrec.matching import MLPMatcher
-    from tripletrec.two_tower import TwoTower
+    from tripletrec.models.factorization import MatrixFactorization
+    from tripletrec.models.mlp import MLPMatcher
+    from tripletrec.models.saving import load
+    from tripletrec.models.two_tower import TwoTower
 
 __all__ = [
     "Evaluation",
@@ -48,7 +47,6 @@ __all__ = [
     "losses",
     "optimizers",
     "part",
-    "plots",
     "rates",
     "reference",
     "sampling",
@@ -59,12 +57,12 @@ __all__ = [
 _HOME = {
     "Evaluation": "evaluation",
     "Interactions": "data.interactions",
-    "MLPMatcher": "matching",
-    "MatrixFactorization": "factorization",
-    "TwoTower": "two_tower",
+    "MLPMatcher": "models.mlp",
+    "MatrixFactorization": "models.factorization",
+    "TwoTower": "models.two_tower",
     "evaluate": "evaluation",
     "full_auc": "evaluation",
-    "load": "artifacts",
+    "load": "models.saving",
     "part": "_runtime.jit",
 }
 

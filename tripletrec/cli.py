@@ -79,8 +79,9 @@ def _version() -> str:
 
 
 def _reproduce(options: argparse.Namespace, refuse: Callable[[str], NoReturn]) -> int:
-    from tripletrec import datasets, plots, reference
+    from tripletrec import datasets, reference
     from tripletrec._runtime.files import replacing
+    from tripletrec.reference import plots
     from tripletrec.reference.report import n_epochs_in_all
 
     try:
@@ -109,9 +110,9 @@ def _reproduce(options: argparse.Namespace, refuse: Callable[[str], NoReturn]) -
 
 def _check(options: argparse.Namespace) -> list[str]:
     """Find what is wrong before the training rather than after; return the systems to train."""
-    from tripletrec import plots
     from tripletrec._checks import check_count, check_n_jobs
     from tripletrec._runtime.files import check_writable
+    from tripletrec.reference import plots
     from tripletrec.reference.report import check_systems
 
     names = None if options.systems is None else options.systems.split(",")

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tripletrec.evaluation import full_auc
-from tripletrec.matching import MLPMatcher
+from tripletrec.models.mlp import MLPMatcher
 from tripletrec.reference.replica import known_and_first_item
 
 if TYPE_CHECKING:

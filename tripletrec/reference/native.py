@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tripletrec.evaluation import full_auc
-from tripletrec.factorization import MatrixFactorization
+from tripletrec.models.factorization import MatrixFactorization
 from tripletrec.reference.replica import known_and_first_item
 
 if TYPE_CHECKING:

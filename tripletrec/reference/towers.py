@@ -28,6 +28,7 @@ from tripletrec._runtime.blas import one_blas_thread
 from tripletrec.data.features import align, encode, groups_of, learn_encoding
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import full_auc
+from tripletrec.models.two_tower import TwoTower
 from tripletrec.neural import Dense, Dropout, FeatureEmbedding, ReLU, Softmax, Stack
 from tripletrec.neural.layers import uniform
 from tripletrec.neural.nearest import nearest_negatives
@@ -35,7 +36,6 @@ from tripletrec.reference.keras import Adam, train_epoch
 from tripletrec.reference.keras.triplet_model import sigmoid
 from tripletrec.reference.replica import known_and_first_item
 from tripletrec.training.plateau import Watchman
-from tripletrec.two_tower import TwoTower
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -29,9 +29,9 @@ __all__ = ["load", "save"]
 _FORMAT = 1
 # The only classes that a file may name.
 _MODELS = {
-    "MLPMatcher": "tripletrec.matching",
-    "MatrixFactorization": "tripletrec.factorization",
-    "TwoTower": "tripletrec.two_tower",
+    "MLPMatcher": "tripletrec.models.mlp",
+    "MatrixFactorization": "tripletrec.models.factorization",
+    "TwoTower": "tripletrec.models.two_tower",
 }
 _PARTS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "loss": ((Loss, ListLoss), {**LOSSES, **LIST_LOSSES}),

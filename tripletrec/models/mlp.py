@@ -11,8 +11,9 @@ from scipy.sparse import identity
 
 from tripletrec._checks import check_count, check_flag, check_positive
 from tripletrec.data.interactions import Interactions
-from tripletrec.learner import Learner, check_dropout, check_widths, split_seed
 from tripletrec.losses import ListLoss, Loss
+from tripletrec.models.fit_arguments import check_dropout, check_widths, split_seed
+from tripletrec.models.trained import Learner
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.fit import NeuralPlan
 from tripletrec.neural.layers import Dense, Dropout, Layer, ReLU

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec import artifacts
 from tripletrec._checks import check_count
-from tripletrec._estimator import Estimator, check_is_fitted
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import full_auc
+from tripletrec.models import saving
+from tripletrec.models.estimator import Estimator, check_is_fitted
 from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.ranking.top_k import top_k
 
@@ -247,7 +247,7 @@ class Recommender(Estimator):
         True
         """
         check_is_fitted(self)
-        artifacts.save(self, path)
+        saving.save(self, path)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -13,27 +13,26 @@ from tripletrec._checks import (
     check_non_negative,
     check_positive,
     check_random_state,
-    check_share,
 )
 from tripletrec.data.interactions import Interactions, as_interactions
-from tripletrec.factorization import (
-    MatrixFactorization,
+from tripletrec.losses import ListLoss, Loss, check_loss
+from tripletrec.models.factorization import MatrixFactorization
+from tripletrec.models.fit_arguments import (
     _check_callbacks,
     _check_negatives,
     _check_sample_weight,
     _with_share,
     check_list_sampling,
 )
-from tripletrec.losses import ListLoss, Loss, check_loss
+from tripletrec.models.recommender import Recommender
 from tripletrec.neural.fit import NetworkTraining, NeuralPlan
 from tripletrec.optimizers import check_optimizer
 from tripletrec.rates import check_schedule
-from tripletrec.recommender import Recommender
 from tripletrec.sampling import check_sampler
 from tripletrec.training.loop import Outcome, train
 from tripletrec.training.plan import Record
 
-__all__ = ["Learner", "check_dropout", "check_widths", "split_seed"]
+__all__ = ["Learner"]
 
 
 class Learner(Recommender):
@@ -139,23 +138,3 @@ class Learner(Recommender):
             if not known or array.shape != shape or array.dtype != np.float32:
                 found = f"{array.dtype} {array.shape}" if known else repr(array)
                 raise ValueError(f"{name} must be float32 of shape {shape}, got {found}")
-
-
-def check_widths(widths: Any, name: str) -> tuple[int, ...]:
-    """Return the widths of layers: a sequence of integers >= 1, maybe empty, or a single one."""
-    if isinstance(widths, (str, bytes)) or not (np.ndim(widths) <= 1):
-        raise TypeError(f"{name} must be integers >= 1, got {widths!r}")
-    return tuple(check_count(each, name) for each in np.atleast_1d(np.array(widths, object)))
-
-
-def check_dropout(rate: Any) -> float:
-    """Return `rate` as a float in [0, 1)."""
-    number = check_share(rate, "dropout", closed=True)
-    if number == 1.0:
-        raise ValueError(f"dropout must be a number from 0 to 1 (1 excluded), got {rate!r}")
-    return number
-
-
-def split_seed(seed: int, n: int) -> list[int]:
-    """Return `n` seeds of one."""
-    return [int(x) for x in np.random.SeedSequence(seed).generate_state(n, np.uint64)]

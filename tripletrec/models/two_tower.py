@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 
 from tripletrec._checks import check_count, check_flag, check_positive
-from tripletrec._estimator import check_is_fitted
 from tripletrec.data.features import align, encode, groups_of, learn_encoding
 from tripletrec.data.interactions import Interactions
-from tripletrec.learner import Learner, check_dropout, check_widths, split_seed
 from tripletrec.losses import ListLoss, Loss
+from tripletrec.models.estimator import check_is_fitted
+from tripletrec.models.fit_arguments import check_dropout, check_widths, split_seed
+from tripletrec.models.recommender import _present
+from tripletrec.models.trained import Learner
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.fit import NetworkTraining, NeuralPlan
 from tripletrec.neural.layers import Dense, Dropout, Layer, Normalize, ReLU
@@ -28,7 +30,6 @@ from tripletrec.optimizers import Optimizer
 from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.ranking.top_k import top_k
 from tripletrec.rates import Schedule
-from tripletrec.recommender import _present
 from tripletrec.sampling import Sampler
 
 __all__ = ["TwoTower"]
