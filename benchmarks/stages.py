@@ -56,9 +56,9 @@ class Fit:
         training._epoch = self._update = _Watch(training._epoch)
         self._kernels = training._kernels = type(training._kernels)(*map(_Watch, training._kernels))
         self.table_bytes = sum(each.nbytes for each in training.factors)
-        remembered, clocks = training.plan.optimizer.memories, training.plan.optimizer.clocks
+        remembered, step_counts = training.plan.optimizer.state, training.plan.optimizer.step_counts
         rows = data.n_users + data.n_items
-        self.state_bytes = len(remembered) * self.table_bytes + 4 * len(clocks) * rows
+        self.state_bytes = len(remembered) * self.table_bytes + 4 * len(step_counts) * rows
         self._training, self._number = training, 0
 
     def epoch(self) -> dict[str, float]:

@@ -188,20 +188,20 @@ def below(key, counter, n):
 # --- Mini-batches --------------------------------------------------------------------------------
 
 
-def sgd_step(w, g, memories, t, rate, l2):
+def sgd_step(w, g, state, t, rate, l2):
     return w - rate * (g + 2 * l2 * w), []
 
 
-def adagrad_step(w, g, memories, t, rate, l2, epsilon):
+def adagrad_step(w, g, state, t, rate, l2, epsilon):
     g = g + 2 * l2 * w
-    h = memories[0] + g * g
+    h = state[0] + g * g
     return w - rate * g / math.sqrt(h + epsilon), [h]
 
 
-def adam_step(w, g, memories, t, rate, l2, beta1, beta2, epsilon):
+def adam_step(w, g, state, t, rate, l2, beta1, beta2, epsilon):
     g = g + 2 * l2 * w
-    m = beta1 * memories[0] + (1 - beta1) * g
-    v = beta2 * memories[1] + (1 - beta2) * g * g
+    m = beta1 * state[0] + (1 - beta1) * g
+    v = beta2 * state[1] + (1 - beta2) * g * g
     rate = rate * math.sqrt(1 - beta2**t) / (1 - beta1**t)
     return w - rate * m / (math.sqrt(v) + epsilon), [m, v]
 

@@ -95,12 +95,12 @@ def test_optimizer_equals_its_naive_twin(name, seed):
     optimizer = optimizers.check_optimizer(name)
     gradients = np.random.default_rng(seed).normal(size=(6, 3))
     twin = naive.Row(np.ones(3), name, 0.1)
-    table = np.ones((1, 1 + len(optimizer.memories), 3))
-    table[:, 1:] = np.reshape(optimizer.memories, (-1, 1))
-    clocks, size, l2 = np.array([optimizer.clocks]), np.float64(0.1), np.float64(0.03)
+    table = np.ones((1, 1 + len(optimizer.state), 3))
+    table[:, 1:] = np.reshape(optimizer.state, (-1, 1))
+    step_counts, size, l2 = np.array([optimizer.step_counts]), np.float64(0.1), np.float64(0.03)
     for g in gradients:
         twin.update(g + l2 * twin.w)
-        rate = optimizer.step(clocks, 0, size, optimizer.parameters)
+        rate = optimizer.step(step_counts, 0, size, optimizer.parameters)
         for k in range(3):
             optimizer.update(table.reshape(-1), k, 3, g[k], l2, rate, optimizer.parameters)
     np.testing.assert_allclose(table[0, 0], twin.w, rtol=1e-9)
@@ -108,11 +108,14 @@ def test_optimizer_equals_its_naive_twin(name, seed):
 
 def test_clocks_of_adam_settle():
     optimizer = optimizers.adam(beta2=0.99)
-    clocks, parameters = np.zeros((1, 2), np.float32), tuple(map(np.float32, optimizer.parameters))
+    step_counts, parameters = (
+        np.zeros((1, 2), np.float32),
+        tuple(map(np.float32, optimizer.parameters)),
+    )
     for _ in range(12_000):
-        rate = optimizer.step(clocks, 0, np.float32(0.1), parameters)
+        rate = optimizer.step(step_counts, 0, np.float32(0.1), parameters)
     # The sums of all powers of β: nothing is left to correct.
-    np.testing.assert_allclose(clocks, [[10.0, 100.0]], rtol=1e-5)
+    np.testing.assert_allclose(step_counts, [[10.0, 100.0]], rtol=1e-5)
     np.testing.assert_allclose(rate, 0.1, rtol=1e-5)
 
 

@@ -1,7 +1,7 @@
 r"""Optimizers: the in-place update of one row of factors.
 
-A table of rows is a float32 array of shape (n_rows, 1 + n_memories, width): the weights first, the
-optimizer's memories behind them, so that all that one update touches lies together. For the
+A table of rows is a float32 array of shape (n_rows, 1 + n_state, width): the weights first, the
+optimizer's state behind them, so that all that one update touches lies together. For the
 gradient g of one weight w, λ w of its L2 included, and step size η:
 
 ========= ================================================================== ====================
@@ -40,15 +40,15 @@ class Optimizer(NamedTuple):
     name : str
         What messages and saved models call it.
     step : callable
-        Part function ``(clocks, row, rate, parameters) -> rate``, called once for each update of a row: may
-        advance the row's clocks and returns the step size that `update` gets.
+        Part function ``(step_counts, row, rate, parameters) -> rate``, called once for each update of a
+        row: may advance the row's step counts and returns the step size that `update` gets.
     update : callable
         Part function ``(table, at, width, gradient, l2, rate, parameters)``, called for each weight. `table`
-        is flat: the weight lies at `at`, its memories at ``at + width``, ``at + width + width``, …;
+        is flat: the weight lies at `at`, its state at ``at + width``, ``at + width + width``, …;
         `gradient` is that of the loss alone, to which ``l2 * table[at]`` is to be added.
-    memories : tuple of float
+    state : tuple of float
         Start value of each memory of a weight.
-    clocks : tuple of float
+    step_counts : tuple of float
         Start value of each clock of a row.
     parameters : tuple of float
         Handed to both functions, as float32.
@@ -57,8 +57,8 @@ class Optimizer(NamedTuple):
     name: str
     step: Callable[..., Any]
     update: Callable[..., Any]
-    memories: tuple[float, ...] = ()
-    clocks: tuple[float, ...] = ()
+    state: tuple[float, ...] = ()
+    step_counts: tuple[float, ...] = ()
     parameters: tuple[float, ...] = ()
 
 
@@ -67,7 +67,7 @@ _ZERO, _LEAST = np.float32(0.0), np.float32(1e-30)
 
 
 @part
-def _same_rate(clocks, row, rate, parameters):
+def _same_rate(step_counts, row, rate, parameters):
     return rate
 
 
@@ -87,17 +87,17 @@ def _adagrad_update(table, at, width, gradient, l2, rate, parameters):
 
 
 @part
-def _adam_step(clocks, row, rate, parameters):
-    # What the memories would be if all gradients were 1, which is (1 - βᵗ) / (1 - β): a power would
+def _adam_step(step_counts, row, rate, parameters):
+    # What the state would be if all gradients were 1, which is (1 - βᵗ) / (1 - β): a power would
     # lose digits to "1 -", and end among subnormal numbers, which are slow.
-    clocks[row, 0] = parameters[0] * clocks[row, 0] + _ONE
-    clocks[row, 1] = parameters[1] * clocks[row, 1] + _ONE
-    return rate * np.sqrt(clocks[row, 1]) / clocks[row, 0]
+    step_counts[row, 0] = parameters[0] * step_counts[row, 0] + _ONE
+    step_counts[row, 1] = parameters[1] * step_counts[row, 1] + _ONE
+    return rate * np.sqrt(step_counts[row, 1]) / step_counts[row, 0]
 
 
 @part
 def _adam_update(table, at, width, gradient, l2, rate, parameters):
-    # The memories are m / (1-β₁) and v / (1-β₂), which takes two operations less; the two factors
+    # The state are m / (1-β₁) and v / (1-β₂), which takes two operations less; the two factors
     # are in the rate (see `_adam_step`) and in ε (see `adam`).
     gradient += l2 * table[at]
     first = parameters[0] * table[at + width] + gradient
@@ -141,11 +141,11 @@ def adagrad(initial: float = 0.1) -> Optimizer:
     Examples
     --------
     >>> from tripletrec.optimizers import adagrad
-    >>> adagrad(initial=1.0).memories
+    >>> adagrad(initial=1.0).state
     (1.0,)
     """
     return Optimizer(
-        "adagrad", _same_rate, _adagrad_update, memories=(check_positive(initial, "initial"),)
+        "adagrad", _same_rate, _adagrad_update, state=(check_positive(initial, "initial"),)
     )
 
 
@@ -176,7 +176,7 @@ def adam(beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-7) -> Opt
     Examples
     --------
     >>> from tripletrec.optimizers import adam
-    >>> len(adam(beta1=0.8).memories)
+    >>> len(adam(beta1=0.8).state)
     2
     """
     beta1, beta2 = check_share(beta1, "beta1"), check_share(beta2, "beta2")
@@ -189,8 +189,8 @@ def adam(beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-7) -> Opt
         "adam",
         _adam_step,
         _adam_update,
-        memories=(0.0, 0.0),
-        clocks=(0.0, 0.0),
+        state=(0.0, 0.0),
+        step_counts=(0.0, 0.0),
         parameters=(beta1, beta2, check_positive(epsilon, "epsilon") / math.sqrt(1.0 - beta2)),
     )
 

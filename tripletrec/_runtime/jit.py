@@ -37,7 +37,7 @@ __all__ = [
     "multiply",
     "part",
     "prefetch",
-    "use_whole_vectors",
+    "prefer_wide_vectors",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -185,7 +185,7 @@ def fingerprint(*parts: Callable[..., Any]) -> str:
     return digest.hexdigest()
 
 
-def use_whole_vectors() -> None:
+def prefer_wide_vectors() -> None:
     """Let a kernel, which calls this first, use all of the processor's widest vectors.
 
     LLVM takes half of them where processors once slowed down for the whole; a loop that does
@@ -212,8 +212,8 @@ def _prefer_widest(typing_context):  # type: ignore[no-untyped-def]
     return types.void(), codegen
 
 
-@overload(use_whole_vectors, inline="always")  # the attribute belongs to the kernel itself
-def _use_whole_vectors():  # type: ignore[no-untyped-def]
+@overload(prefer_wide_vectors, inline="always")  # the attribute belongs to the kernel itself
+def _prefer_wide_vectors():  # type: ignore[no-untyped-def]
     return lambda: _prefer_widest()
 
 

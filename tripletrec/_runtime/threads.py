@@ -73,12 +73,12 @@ class Aside:
     ----------
     stop : callable
         Called before that wait after any exception: makes the call under way end where it may.
-    give_up : callable
+    cancel : callable
         Called if KeyboardInterrupt comes in that wait too: makes the call under way end anywhere.
     """
 
-    def __init__(self, stop: Callable[[], None], give_up: Callable[[], None]) -> None:
-        self._stop, self._give_up = stop, give_up
+    def __init__(self, stop: Callable[[], None], cancel: Callable[[], None]) -> None:
+        self._stop, self._cancel = stop, cancel
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tripletrec-aside")
 
     def __enter__(self) -> Self:
@@ -100,7 +100,7 @@ class Aside:
         try:
             last.result()
         except KeyboardInterrupt:
-            self._give_up()
+            self._cancel()
             last.result()
             raise
         finally:

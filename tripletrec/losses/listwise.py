@@ -58,14 +58,14 @@ class ListLoss(NamedTuple):
     ----------
     name : str
         What messages and saved models call it.
-    spread : callable
+    exponentiate : callable
         Part function ``(row, biases, multiples, scale, parameters) -> (peak, mass)``: replaces a row of
         scores of the candidates by what the gradient is proportional to, relative to ``exp(peak)``, and
         returns the sum of it (of the values, where that is another one).
-    fold : callable
+    reduce : callable
         Part function ``(first, last, peak, mass, n_unknown, logits, weights, hits, slopes, parameters)
         -> (value, factor)`` of the positives ``first ... last - 1``: writes the derivatives by their
-        logits and returns the value and what the spread row is multiplied by.
+        logits and returns the value and what the exponentiate row is multiplied by.
     temperature : float or None, default 1
         Scores are divided by it. None: the trainer decides, see `softmax`.
     parameters : tuple of float, default ()
@@ -73,8 +73,8 @@ class ListLoss(NamedTuple):
     """
 
     name: str
-    spread: Callable[..., Any]
-    fold: Callable[..., Any]
+    exponentiate: Callable[..., Any]
+    reduce: Callable[..., Any]
     temperature: float | None = 1.0
     parameters: tuple[float, ...] = ()
 
@@ -105,7 +105,7 @@ def _in_order(pattern):
 
 
 @part
-def _spread_exp(row, biases, multiples, scale, parameters):
+def _exponentiate(row, biases, multiples, scale, parameters):
     # The maximum of whole numbers in the order of the floats: one of floats is not vectorised, because
     # it would have to say what it does about NaN. Here a NaN stays, and is found in the loss.
     highest = _LOWEST
@@ -127,7 +127,7 @@ def _spread_exp(row, biases, multiples, scale, parameters):
 
 
 @part
-def _spread_hinge(row, biases, multiples, scale, parameters):
+def _exponentiate_hinge(row, biases, multiples, scale, parameters):
     margin = np.float32(parameters[0])
     mass = _ZERO
     for j in range(row.shape[0]):
@@ -144,7 +144,7 @@ def _softplus(z):
 
 
 @part
-def _fold_softmax(first, last, peak, mass, n_unknown, logits, weights, hits, slopes, parameters):
+def _reduce_softmax(first, last, peak, mass, n_unknown, logits, weights, hits, slopes, parameters):
     value, factor = 0.0, 0.0
     for p in range(first, last):
         slopes[p] = 0.0
@@ -162,7 +162,7 @@ def _fold_softmax(first, last, peak, mass, n_unknown, logits, weights, hits, slo
 
 
 @part
-def _fold_bsl(first, last, peak, mass, n_unknown, logits, weights, hits, slopes, parameters):
+def _reduce_bsl(first, last, peak, mass, n_unknown, logits, weights, hits, slopes, parameters):
     if mass <= 0.0 or first == last:
         for p in range(first, last):
             slopes[p] = 0.0
@@ -182,7 +182,7 @@ def _fold_bsl(first, last, peak, mass, n_unknown, logits, weights, hits, slopes,
 
 
 @part
-def _fold_ccl(first, last, peak, mass, n_unknown, logits, weights, hits, slopes, parameters):
+def _reduce_ccl(first, last, peak, mass, n_unknown, logits, weights, hits, slopes, parameters):
     value, weight = 0.0, 0.0
     for p in range(first, last):
         value += weights[p] * (1.0 - logits[p])
@@ -229,7 +229,7 @@ def softmax(temperature: float | None = None) -> ListLoss:
     """
     if temperature is not None:
         temperature = check_positive(temperature, "temperature")
-    return ListLoss("softmax", _spread_exp, _fold_softmax, temperature)
+    return ListLoss("softmax", _exponentiate, _reduce_softmax, temperature)
 
 
 def bsl(temperature: float = 0.1, positive_temperature: float = 1.0) -> ListLoss:
@@ -268,7 +268,7 @@ def bsl(temperature: float = 0.1, positive_temperature: float = 1.0) -> ListLoss
     """
     negative = check_positive(temperature, "temperature")
     positive = check_positive(positive_temperature, "positive_temperature")
-    return ListLoss("bsl", _spread_exp, _fold_bsl, negative, (positive / negative,))
+    return ListLoss("bsl", _exponentiate, _reduce_bsl, negative, (positive / negative,))
 
 
 def ccl(margin: float = 0.4, negative_weight: float = 100.0) -> ListLoss:
@@ -308,7 +308,7 @@ def ccl(margin: float = 0.4, negative_weight: float = 100.0) -> ListLoss:
         check_real(margin, "margin"),
         check_non_negative(negative_weight, "negative_weight"),
     )
-    return ListLoss("ccl", _spread_hinge, _fold_ccl, 1.0, parameters)
+    return ListLoss("ccl", _exponentiate_hinge, _reduce_ccl, 1.0, parameters)
 
 
 LIST_LOSSES: dict[str, Callable[[], ListLoss]] = {"softmax": softmax, "bsl": bsl, "ccl": ccl}

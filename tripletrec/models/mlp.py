@@ -13,7 +13,7 @@ from tripletrec._checks import check_count, check_flag, check_positive
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.fit_arguments import check_dropout, check_widths, split_seed
-from tripletrec.models.trained import Learner
+from tripletrec.models.trained import TrainedModel
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.fit import NeuralPlan
 from tripletrec.neural.layers import Dense, Dropout, Layer, ReLU
@@ -31,7 +31,7 @@ __all__ = ["MLPMatcher"]
 _PAIRS = 1 << 15  # scored at once
 
 
-class MLPMatcher(Learner):
+class MLPMatcher(TrainedModel):
     r"""Perceptron on the factors of user and item, side by side, learnt from triplets.
 
     The score of user u and item i is :math:`s_{ui} = w^\top h_n + b` with :math:`h_0 = [U_u, V_i]` and

@@ -1,7 +1,7 @@
 """Save and load fitted models as safetensors files: arrays and JSON, no pickle.
 
 A saved model holds the constructor's parameters, the fitted attributes and the ids, but neither the
-optimizer's memories nor the training data. Loading runs no code from the file.
+optimizer's state nor the training data. Loading runs no code from the file.
 """
 
 from __future__ import annotations

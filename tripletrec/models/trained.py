@@ -32,10 +32,10 @@ from tripletrec.sampling import check_sampler
 from tripletrec.training.loop import Outcome, train
 from tripletrec.training.plan import Record
 
-__all__ = ["Learner"]
+__all__ = ["TrainedModel"]
 
 
-class Learner(Recommender):
+class TrainedModel(Recommender):
     """Base of the models that train a network in batches.
 
     A model says how a training starts (`_start`) and which arrays a fitted model consists of

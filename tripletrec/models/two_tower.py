@@ -17,7 +17,7 @@ from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fit_arguments import check_dropout, check_widths, split_seed
 from tripletrec.models.recommender import _present
-from tripletrec.models.trained import Learner
+from tripletrec.models.trained import TrainedModel
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.fit import NetworkTraining, NeuralPlan
 from tripletrec.neural.layers import Dense, Dropout, Layer, Normalize, ReLU
@@ -48,7 +48,7 @@ class _Side(NamedTuple):
     encoding: dict[str, Any]
 
 
-class TwoTower(Learner):
+class TwoTower(TrainedModel):
     r"""Two towers that turn users and items into vectors, learnt from triplets.
 
     The score of user u and item i is :math:`s_{ui} = f(x_u) \cdot g(y_i)`. The input of a tower is made of

@@ -55,7 +55,7 @@ class NetworkTraining:
         factors: Callable[[], tuple[NDArray[Any], ...]],
     ) -> None:
         self.plan, self.network = plan, network
-        self.given_up = False  # to be set from another thread
+        self.cancelled = False  # to be set from another thread
         l2 = (0.0, 0.0, *[plan.l2] * len(network.stacks))
         self._optimizer = RowOptimizer(plan.optimizer, plan.learning_rate, network.parameters, l2)
         self._gradients = network.gradients
@@ -69,7 +69,7 @@ class NetworkTraining:
             self._factors = self._make_factors()
         return self._factors
 
-    def hand_over(self) -> tuple[NDArray[Any], ...]:
+    def release(self) -> tuple[NDArray[Any], ...]:
         """Return the arrays of a fitted model, in memory of their own."""
         return tuple(each.copy() for each in self.factors)
 
@@ -85,7 +85,7 @@ class NetworkTraining:
         """Yield the places of each batch of epoch `number`; then move all that the batch met."""
         plan = self.plan
         for first in range(0, n_all, plan.batch_size):
-            if self.given_up:
+            if self.cancelled:
                 raise KeyboardInterrupt
             n = min(plan.batch_size, n_all - first)
             yield slice(first, first + n)

@@ -115,8 +115,8 @@ class Catalogue:
 
 
 @cache
-def _build(spread: Callable[..., Any], fold: Callable[..., Any]) -> Any:
-    stamp = fingerprint(spread, fold)
+def _build(exponentiate: Callable[..., Any], reduce: Callable[..., Any]) -> Any:
+    stamp = fingerprint(exponentiate, reduce)
 
     @kernel
     def differentiate(  # type: ignore[no-untyped-def]
@@ -142,8 +142,8 @@ def _build(spread: Callable[..., Any], fold: Callable[..., Any]) -> Any:
                 for e in range(begin, end):
                     if slot_of[indices[e]] >= 0:
                         row[slot_of[indices[e]]] = -np.inf
-            peak, mass = spread(row, biases, multiples, scale, parameters)
-            value, factor = fold(
+            peak, mass = exponentiate(row, biases, multiples, scale, parameters)
+            value, factor = reduce(
                 first, last, peak, mass, n_unknown, logits, weights, hits, slopes, parameters
             )
             totals[0] += temperature * value
@@ -227,7 +227,7 @@ class InBatchTowers(Towers):
         super().__init__(users, items, user_tower, item_tower, None)
         self.catalogue = Catalogue(positives, sampler)
         self._temperature, self._masked = temperature, sampler.verified
-        self._differentiate = _build(loss.spread, loss.fold)
+        self._differentiate = _build(loss.exponentiate, loss.reduce)
         self._parameters = loss.parameters
         self._known = positives.indptr.astype(np.int64), np.array(positives.indices)
         self._slot_of = np.full(positives.n_items, -1, np.int32)

@@ -1,6 +1,6 @@
 """The package's optimizers on the parameters of layers: rows that a batch meets, or all of them.
 
-`tripletrec.optimizers` moves a row of weights and its memories. Here a table is a parameter of any layer:
+`tripletrec.optimizers` moves a row of weights and its state. Here a table is a parameter of any layer:
 for a table of factors only the rows that the batch meets are moved, once each however often it meets
 them; for the rest of a network every row is. For SGD and Adagrad that is the same as moving all, as
 a row without gradient stays where it is; for Adam see `tripletrec.optimizers`, and
@@ -24,7 +24,7 @@ __all__ = ["RowOptimizer"]
 
 @cache
 def _build_move(
-    step: Callable[..., Any], update: Callable[..., Any], n_memories: int
+    step: Callable[..., Any], update: Callable[..., Any], n_state: int
 ) -> Callable[..., None]:
     stamp = fingerprint(step, update)
 
@@ -34,23 +34,23 @@ def _build_move(
         _ = stamp
         for t in range(len(tables)):
             weights, gradient, scale, penalty = tables[t], gradients[t], scales[t], l2[t]
-            memories, clocks, moved = states[t]
+            state, step_counts, moved = states[t]
             real = weights.dtype.type
             for n in range(rows[t].shape[0]):
                 row = np.uint64(rows[t][n])
                 if moved[row] == now:
                     continue
                 moved[row] = now
-                rate_now = real(step(clocks, row, rate, parameters))
+                rate_now = real(step(step_counts, row, rate, parameters))
                 width = np.uint64(weights.shape[1])
-                start = row * width * np.uint64(1 + n_memories)
+                start = row * width * np.uint64(1 + n_state)
                 for k in range(width):
-                    memories[start + k] = weights[row, k]
+                    state[start + k] = weights[row, k]
                 for k in range(width):
                     g = scale * gradient[row, k]
-                    update(memories, start + k, width, g, penalty, rate_now, parameters)
+                    update(state, start + k, width, g, penalty, rate_now, parameters)
                 for k in range(width):
-                    weights[row, k] = memories[start + k]
+                    weights[row, k] = state[start + k]
                     gradient[row, k] = real(0.0)
 
     return move
@@ -91,7 +91,7 @@ class RowOptimizer:
         tables: Sequence[NDArray[Any]],
         l2: Sequence[float] = (),
     ) -> None:
-        self._move = _build_move(optimizer.step, optimizer.update, len(optimizer.memories))
+        self._move = _build_move(optimizer.step, optimizer.update, len(optimizer.state))
         self._tables, self._now = tuple(tables), 0
         self._states = tuple(_state(optimizer, table) for table in tables)
         self._all = [np.arange(len(table), dtype=np.int32) for table in tables]
@@ -132,9 +132,9 @@ class RowOptimizer:
 
 
 def _state(optimizer: Optimizer, table: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Return the memories and clocks of the rows of a table, and when each was moved last."""
-    # A row as the training of factors has it: a place for the weights, then the memories.
-    memories = np.empty((len(table), 1 + len(optimizer.memories), table.shape[1]), table.dtype)
-    memories[:, 1:] = np.array(optimizer.memories, table.dtype)[:, None]
-    clocks = np.tile(np.array(optimizer.clocks, table.dtype), (len(table), 1))
-    return memories.ravel(), clocks, np.zeros(len(table), np.int64)
+    """Return the state and step_counts of the rows of a table, and when each was moved last."""
+    # A row as the training of factors has it: a place for the weights, then the state.
+    state = np.empty((len(table), 1 + len(optimizer.state), table.shape[1]), table.dtype)
+    state[:, 1:] = np.array(optimizer.state, table.dtype)[:, None]
+    step_counts = np.tile(np.array(optimizer.step_counts, table.dtype), (len(table), 1))
+    return state.ravel(), step_counts, np.zeros(len(table), np.int64)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.jit import kernel, part, use_whole_vectors
+from tripletrec._runtime.jit import kernel, part, prefer_wide_vectors
 from tripletrec.ranking.scores import ScoreUsers, frozen, map_blocks
 
 __all__ = ["Positives", "count_outranking", "positives_without"]
@@ -145,7 +145,7 @@ def _sweep(scores, users, bounds, items, out_bounds, out_items, out_scores, one,
 @part
 def _compare(scores, score, one):  # type: ignore[no-untyped-def]
     """Return how many scores are greater than and equal to `score`."""
-    use_whole_vectors()
+    prefer_wide_vectors()
     whole, step = one.dtype.type, one[0]
     greater = equal = whole(0)
     for i in range(scores.shape[0]):

@@ -37,7 +37,7 @@ class Recipe:
     scorer : {"dot", "cosine", "perceptron"}
         Score of a user's and an item's factors.
     optimizer : {"adam", "adagrad"}
-        Adam(0.001) or, as in old Keras, Adagrad(0.1) with memories from 0 and epsilon 1e-6.
+        Adam(0.001) or, as in old Keras, Adagrad(0.1) with state from 0 and epsilon 1e-6.
     batch_size : int
         Triplets per step.
     bias : bool

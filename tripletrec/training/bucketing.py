@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tripletrec._runtime.counter_random import below, bits, derive
-from tripletrec._runtime.jit import fingerprint, kernel_apart, part, prefetch, use_whole_vectors
+from tripletrec._runtime.jit import fingerprint, kernel_apart, part, prefer_wide_vectors, prefetch
 from tripletrec.sampling.draw import draw_again, draw_given, is_known, pair_bits, propose
 from tripletrec.training.strata import build_partition
 
@@ -54,7 +54,7 @@ def build_preparation(given_negatives: bool) -> Preparation:
         The items of stratum s have homes `item_first[s]` ... `item_last[s]` - 1.
         """
         _ = stamp
-        use_whole_vectors()
+        prefer_wide_vectors()
         items, cumulative = catalogue
         origin = bounds[first] * n_negatives
         for s in range(first, last):
@@ -95,7 +95,7 @@ def build_preparation(given_negatives: bool) -> Preparation:
         Stratum s has the users of block `user_block[s]`, and items with homes from `item_first[s]` on.
         """
         _ = stamp
-        use_whole_vectors()
+        prefer_wide_vectors()
         codes, negatives, weights = stored
         pairs, own_negatives, own_weights = triplets
         item_bits = index(item_bits)

@@ -7,7 +7,7 @@ temperature, the work on it is
 
 .. math:: E = f(U V^T / \tau + b), \qquad \nabla_U = E' V, \qquad \nabla_V = E'^T U,
 
-where f is the loss' `spread` and E' is E with each row multiplied by a factor, which the products
+where f is the loss' `exponentiate` and E' is E with each row multiplied by a factor, which the products
 absorb. So a user's softmax serves all of the user's positives, and no score is looked at twice.
 
 The candidates are cut up into pieces whose borders depend on the data alone. Two passes go over the
@@ -84,7 +84,7 @@ class BlockTraining:
         n_jobs: int,
     ) -> None:
         self.plan = plan
-        self.given_up = False  # to be set from another thread
+        self.cancelled = False  # to be set from another thread
         self._loss: ListLoss = plan.loss  # type: ignore[assignment]
         self._temperature = _temperature(plan, interactions)
         self._dropout = dropout
@@ -113,7 +113,7 @@ class BlockTraining:
             self._biases[:, 0, 0] * np.float32(self._temperature),
         )
 
-    def hand_over(self) -> Factors:
+    def release(self) -> Factors:
         """Return the factors as arrays of their own and drop all else: this is the end."""
         _let_go(self)
         return self.factors
@@ -129,13 +129,13 @@ class BlockTraining:
         _draw_start(tables, plan.n_factors, plan.init_scale, plan.seed, self._team.n_jobs)
         # A user without positives has no taste to speak of: what is left is the biases.
         self._users[np.diff(data.indptr) == 0, 0] = 0.0
-        self._clocks = tuple(
-            np.tile(np.array(optimizer.clocks, np.float32), (n, 1))
+        self._step_counts = tuple(
+            np.tile(np.array(optimizer.step_counts, np.float32), (n, 1))
             for n in (data.n_users, data.n_items)
         )
         self._kernels = build_block(
-            loss.spread, loss.fold, optimizer.step, optimizer.update, plan.scorer is COSINE, width,
-            len(optimizer.memories),
+            loss.exponentiate, loss.reduce, optimizer.step, optimizer.update, plan.scorer is COSINE, width,
+            len(optimizer.state),
         )  # fmt: skip
 
     def _make_candidates(self, data: Interactions, n_negatives: int | None) -> None:
@@ -204,7 +204,7 @@ class BlockTraining:
             if self._all:
                 self._take_items(self._n_items)
             for n, first in enumerate(blocks):
-                if self.given_up:
+                if self.cancelled:
                     raise KeyboardInterrupt
                 rate = self.plan.rate_at(number - 1 + (n + 0.5) / len(blocks))
                 loss += self._learn(users[first : first + self._n_rows], keys[n], rate)
@@ -268,21 +268,21 @@ class BlockTraining:
             rows = pieces[0][c, :n_rows, : b - a]
             with np.errstate(over="ignore", invalid="ignore"):  # of these, too
                 np.matmul(units, items[1][a:b].T, out=rows)
-                kernels.spread(
+                kernels.exponentiate(
                     a, b, n_rows, masked, scale, parameters, pairs, items, pieces[0][c],
                     pieces[1][c], pieces[2][c],
                 )  # fmt: skip
                 np.matmul(rows, items[1][a:b], out=pieces[3][c, :n_rows])
 
         self._team.share(first_pass, self._cut(n_candidates))
-        total = kernels.fold(
+        total = kernels.reduce(
             n_rows, n_pieces, n_candidates, width_of_piece, self._n_items, masked, scale,
             parameters, pairs, items, pieces, units, gradients, self._coefficients,
         )  # fmt: skip
         if not math.isfinite(total):
             return math.nan
         kernels.learn_users(
-            users, U, self._clocks[0], step_size, l2[0], step_parameters, pairs,
+            users, U, self._step_counts[0], step_size, l2[0], step_parameters, pairs,
             self._dropout, masks, units, lengths, gradients,
         )  # fmt: skip
 
@@ -290,12 +290,15 @@ class BlockTraining:
             by_items, by_biases = self._item_gradients
             end = min(b, n_candidates)
             if a < end:
-                spread, share = pieces[0][c, :n_rows, : end - a], self._coefficients[c, :n_rows]
+                exponentiate, share = (
+                    pieces[0][c, :n_rows, : end - a],
+                    self._coefficients[c, :n_rows],
+                )
                 scaled = np.multiply(units, share[:, None], out=pieces[3][c, :n_rows])
-                np.matmul(spread.T, scaled, out=by_items[a:end])
-                np.matmul(spread.T, share, out=by_biases[a:end])
+                np.matmul(exponentiate.T, scaled, out=by_items[a:end])
+                np.matmul(exponentiate.T, share, out=by_biases[a:end])
             kernels.learn_items(
-                a, b, n_candidates, V, biases, self._clocks[1], plan.item_bias,
+                a, b, n_candidates, V, biases, self._step_counts[1], plan.item_bias,
                 step_size, l2, real(self._temperature), step_parameters, pairs, items, units,
                 by_items, by_biases,
             )  # fmt: skip

@@ -8,8 +8,8 @@ candidates, then those positives that are not among them. Arrays that belong tog
   slot, from ``starts``;
 - ``items``: (slots, units, lengths, biases, multiples): of each slot its item, row as the products see
   it, one over its norm, bias, and how many items it stands for;
-- ``pieces``: (spread, peaks, masses, sums): the candidates cut up into pieces of equal width; of each
-  piece and row the spread scores, what they are relative to, their sum, and their product with the
+- ``pieces``: (exponentiate, peaks, masses, sums): the candidates cut up into pieces of equal width; of each
+  piece and row the exponentiate scores, what they are relative to, their sum, and their product with the
   items' rows.
 """
 
@@ -42,8 +42,8 @@ class BlockKernels(NamedTuple):
 
     take_users: Callable[..., None]
     take_items: Callable[..., None]
-    spread: Callable[..., None]
-    fold: Callable[..., Any]
+    exponentiate: Callable[..., None]
+    reduce: Callable[..., Any]
     learn_users: Callable[..., None]
     learn_items: Callable[..., None]
 
@@ -162,19 +162,19 @@ def _through_norm(gradient, unit, inverse, cosine):
 
 @cache
 def build_block(
-    spread_row: Callable[..., Any],
-    fold_row: Callable[..., Any],
+    exponentiate_row: Callable[..., Any],
+    reduce_row: Callable[..., Any],
     step: Callable[..., Any],
     update: Callable[..., None],
     cosine: bool,
     width: int,
-    n_memories: int,
+    n_state: int,
 ) -> BlockKernels:
     """Return the kernels that learn from one block.
 
     Parameters
     ----------
-    spread_row, fold_row : callable
+    exponentiate_row, reduce_row : callable
         Of the list-wise loss.
     step, update : callable
         Of the optimizer.
@@ -182,16 +182,16 @@ def build_block(
         Whether rows are scaled to length one first.
     width : int
         Factors of a row, padding included.
-    n_memories : int
+    n_state : int
         Numbers that the optimizer keeps of each weight.
 
     Returns
     -------
     BlockKernels
     """
-    stamp = fingerprint(spread_row, fold_row, step, update)
+    stamp = fingerprint(exponentiate_row, reduce_row, step, update)
     # Rows of tables as places in flat arrays.
-    size, bias_size = width * (1 + n_memories), 1 + n_memories
+    size, bias_size = width * (1 + n_state), 1 + n_state
 
     @kernel
     def take_users(users, table, dropout, key, masks, units, lengths):
@@ -221,7 +221,9 @@ def build_block(
             biases[slot] = bias_table[i * bias_size]
 
     @kernel
-    def spread(first, last, n_rows, masked, scale, parameters, pairs, items, rows, peaks, masses):
+    def exponentiate(
+        first, last, n_rows, masked, scale, parameters, pairs, items, rows, peaks, masses
+    ):
         """Spread the scores of candidates first ... last - 1, all rows of the block."""
         _ = stamp
         pair_rows, order, starts = pairs[0], pairs[7], pairs[8]
@@ -232,10 +234,10 @@ def build_block(
                     rows[pair_rows[order[x]], slot - first] = -np.inf
         for r in range(n_rows):
             row = rows[r, : last - first]
-            peaks[r], masses[r] = spread_row(row, biases, multiples, scale, parameters)
+            peaks[r], masses[r] = exponentiate_row(row, biases, multiples, scale, parameters)
 
     @kernel
-    def fold(
+    def reduce(
         n_rows, n_pieces, n_candidates, piece, n_items, masked, scale, parameters, pairs, items,
         pieces, users, user_gradients, coefficients,
     ):  # fmt: skip
@@ -243,7 +245,7 @@ def build_block(
         _ = stamp
         _1, pair_slots, weights, logits, hits, slopes, bounds, _2, _3 = pairs
         _4, units, _5, biases, _6 = items
-        spreads, peaks, masses, sums = pieces
+        exponentials, peaks, masses, sums = pieces
         total = 0.0
         for r in range(n_rows):
             peak = -np.inf
@@ -264,9 +266,9 @@ def build_block(
                 c = slot // piece
                 hits[p] = 0.0
                 if slot < n_candidates and not masked:
-                    hits[p] = spreads[c, r, slot - c * piece] * coefficients[c, r]
+                    hits[p] = exponentials[c, r, slot - c * piece] * coefficients[c, r]
             n_unknown = n_items - (bounds[r + 1] - bounds[r] if masked else 0)
-            value, factor = fold_row(
+            value, factor = reduce_row(
                 bounds[r], bounds[r + 1], peak, mass, n_unknown, logits, weights, hits, slopes,
                 parameters,
             )  # fmt: skip
@@ -286,7 +288,7 @@ def build_block(
 
     @kernel
     def learn_users(
-        users, table, clocks, rate, l2, step_parameters, pairs, dropout, masks, units, lengths,
+        users, table, step_counts, rate, l2, step_parameters, pairs, dropout, masks, units, lengths,
         gradients,
     ):  # fmt: skip
         _ = stamp
@@ -300,13 +302,13 @@ def build_block(
             if dropout > 0.0:
                 for k in range(width):
                     gradients[r, k] *= masks[r, k]
-            own, l2_u = np.float32(step(clocks, u, rate, step_parameters)), weight * l2
+            own, l2_u = np.float32(step(step_counts, u, rate, step_parameters)), weight * l2
             for k in range(width):
                 update(table, u * size + k, width, gradients[r, k], l2_u, own, step_parameters)
 
     @kernel
     def learn_items(
-        first, last, n_candidates, table, bias_table, clocks, learn_bias, rate, l2, temperature,
+        first, last, n_candidates, table, bias_table, step_counts, learn_bias, rate, l2, temperature,
         step_parameters, pairs, items, users, gradients, bias_gradients,
     ):  # fmt: skip
         """Update the items of slots first ... last - 1, and the rows and biases kept for them."""
@@ -330,7 +332,7 @@ def build_block(
                     gradients[slot, k] += slope * users[r, k]
             _through_norm(gradients[slot], units[slot], lengths[slot], cosine)
             l2_i = weight * l2_positive + (l2_negative if candidate else np.float32(0.0))
-            own = np.float32(step(clocks, i, rate, step_parameters))
+            own = np.float32(step(step_counts, i, rate, step_parameters))
             for k in range(width):
                 update(table, i * size + k, width, gradients[slot, k], l2_i, own, step_parameters)
                 units[slot, k] = table[i * size + k]
@@ -340,4 +342,4 @@ def build_block(
                 update(bias_table, at, 1, by_bias, weight * l2_bias, own, step_parameters)
                 biases[slot] = bias_table[at]
 
-    return BlockKernels(take_users, take_items, spread, fold, learn_users, learn_items)
+    return BlockKernels(take_users, take_items, exponentiate, reduce, learn_users, learn_items)

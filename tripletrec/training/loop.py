@@ -23,7 +23,7 @@ _MOMENT = 0.1  # seconds after which the loop looks up from short epochs
 class Trainable(Protocol):
     """What `train` needs of a state of training; `tripletrec.training.triplet.Training` is one."""
 
-    given_up: bool
+    cancelled: bool
     """Set by another thread while an epoch runs: nobody wants its end any more."""
 
     @property
@@ -40,7 +40,7 @@ class Trainable(Protocol):
     def run_epoch(self, number: int) -> Record:
         """Run epoch `number`, from 1; the record has at least "loss"."""
 
-    def hand_over(self) -> Any:
+    def release(self) -> Any:
         """Return the arrays that are learnt as arrays of their own, and drop all else.
 
         The training ends with it. If it is interrupted, it may be called again.
@@ -99,8 +99,8 @@ class _Course:
     def stop(self) -> None:
         self.stopped = True
 
-    def give_up(self) -> None:
-        self.training.given_up = True
+    def cancel(self) -> None:
+        self.training.cancelled = True
 
 
 def train(
@@ -153,7 +153,7 @@ def train(
     watchman = Watchman(training.plan.learning_rate)
     bar = _bar(n_epochs) if verbose else None
     try:
-        with bar or nullcontext(), training.threads(), Aside(course.stop, course.give_up) as aside:
+        with bar or nullcontext(), training.threads(), Aside(course.stop, course.cancel) as aside:
             stop = False
             while not stop and len(course.records) < n_epochs:
                 n_seen = len(course.records)
@@ -179,11 +179,11 @@ def train(
     if metric is not None:  # of an epoch that Ctrl-C left unwatched
         course.records[-1].setdefault(metric, math.nan)
     try:
-        factors = training.hand_over()
+        factors = training.release()
     except KeyboardInterrupt as error:
         if interrupt is not None:
             raise
-        factors, interrupt = training.hand_over(), error
+        factors, interrupt = training.release(), error
     return Outcome(factors, course.records, len(course.records), interrupt)
 
 

@@ -134,7 +134,7 @@ def n_blocks(n_users: int, n_items: int, n_interactions: int, item_bytes: int) -
     n_users, n_items, n_interactions : int
         Size of the training data.
     item_bytes : int
-        Bytes of an item's row, optimizer memories included.
+        Bytes of an item's row, optimizer state included.
 
     Returns
     -------

@@ -54,7 +54,7 @@ def _draw_start(
 
 
 def _let_go(training: Any) -> None:
-    """Drop all but the factors of a training, the optimizer's memories and padding included.
+    """Drop all but the factors of a training, the optimizer's state and padding included.
 
     The smaller tables are copied first, and leave their place to the next; where nothing lies
     between the factors they stay where they are. May be interrupted and called again.
@@ -68,7 +68,7 @@ def _let_go(training: Any) -> None:
 
 def _table(n_rows: int, width: int, optimizer: Optimizer) -> Float32:
     """Return rows of zeros and the optimizer's start values, each row on whole cache lines."""
-    shape = (n_rows, 1 + len(optimizer.memories), width)
+    shape = (n_rows, 1 + len(optimizer.state), width)
     table = aligned(math.prod(shape)).reshape(shape)
-    table[:, 1:] = np.array(optimizer.memories, np.float32)[:, None]
+    table[:, 1:] = np.array(optimizer.state, np.float32)[:, None]
     return table

@@ -69,7 +69,7 @@ class _Prepared(NamedTuple):
     homes: tuple[NDArray[np.int64], NDArray[np.int64]]  # of each stratum's items: first, last + 1
     home: NDArray[np.int32]  # of each item
     biases: Float32  # by home
-    item_clocks: Float32
+    item_step_counts: Float32
 
 
 class Training:
@@ -99,7 +99,7 @@ class Training:
         n_jobs: int,
     ) -> None:
         self.plan = plan
-        self.given_up = False  # to be set from another thread
+        self.cancelled = False  # to be set from another thread
         self._local = threading.local()
         self._streams: dict[int, NDArray[Any]] = {}
         self._known = (_read_only(interactions.indptr), _read_only(interactions.indices))
@@ -141,8 +141,8 @@ class Training:
         self._users = _table(data.n_users, width, optimizer)
         self._items = _table(data.n_items, width, optimizer)
         self._biases = _table(data.n_items, 1, optimizer)
-        self._user_clocks, self._item_clocks = (
-            np.tile(np.array(optimizer.clocks, np.float32), (n, 1))
+        self._user_step_counts, self._item_step_counts = (
+            np.tile(np.array(optimizer.step_counts, np.float32), (n, 1))
             for n in (data.n_users, data.n_items)
         )
         far = self._users.nbytes + self._items.nbytes > _CACHE_BYTES
@@ -151,8 +151,8 @@ class Training:
             raise TypeError(f"loss {loss.name!r} is not one of triplets")
         self._epoch = build_epoch(
             loss.value, loss.slope, scorer.score, scorer.coefficients, scorer.gradient,
-            optimizer.step, optimizer.update, width, far, len(optimizer.memories),
-            len(optimizer.clocks), scorer.linear, CHOICES[plan.sampler.rule], self._n_candidates,
+            optimizer.step, optimizer.update, width, far, len(optimizer.state),
+            len(optimizer.step_counts), scorer.linear, CHOICES[plan.sampler.rule], self._n_candidates,
         )  # fmt: skip
 
     def _make_schedule(self, data: Interactions) -> None:
@@ -187,7 +187,7 @@ class Training:
             self._users[:, 0, :n_factors], self._items[:, 0, :n_factors], self._biases[:, 0, 0]
         )
 
-    def hand_over(self) -> Factors:
+    def release(self) -> Factors:
         """Return the factors as arrays of their own and drop all else: this is the end."""
         self._settle()
         self._prepared = None
@@ -199,19 +199,19 @@ class Training:
         if self._prepared is not None:
             home = self._prepared.home
             self._biases[:] = self._prepared.biases[home]
-            self._item_clocks[:] = self._prepared.item_clocks[home]
+            self._item_step_counts[:] = self._prepared.item_step_counts[home]
 
     def _by_home(self, home: NDArray[np.int32], n_homes: int) -> tuple[Float32, Float32]:
-        """Return the items' biases and clocks by home, where they lie until the next partition.
+        """Return the items' biases and step_counts by home, where they lie until the next partition.
 
         So all that a cache line has of them belongs to one block, and threads need not take it from each
         other all the time.
         """
         self._settle()
         biases = _table(n_homes, 1, self.plan.optimizer)
-        clocks = np.empty((n_homes, self._item_clocks.shape[1]), np.float32)
-        biases[home], clocks[home] = self._biases, self._item_clocks
-        return biases, clocks
+        step_counts = np.empty((n_homes, self._item_step_counts.shape[1]), np.float32)
+        biases[home], step_counts[home] = self._biases, self._item_step_counts
+        return biases, step_counts
 
     def threads(self) -> AbstractContextManager[None]:
         """Keep the threads alive for a run of epochs."""
@@ -329,7 +329,7 @@ class Training:
             triplets, places, words, rows, lanes, steps = self._scratch(prepared.longest)
             pairs, drawn, _ = triplets
             for a, b in _pieces(bounds, first, last):
-                if self.given_up:
+                if self.cancelled:
                     raise KeyboardInterrupt
                 self._kernels.shuffle(
                     a, b, keys[4], bounds, self._stored, item_bits, prepared.users,
@@ -342,7 +342,7 @@ class Training:
                     )  # fmt: skip
                 self._epoch(
                     a, b, bounds, triplets, self._n_each, self._group,
-                    U, self._user_clocks, V, prepared.items, prepared.item_clocks, biases,
+                    U, self._user_step_counts, V, prepared.items, prepared.item_step_counts, biases,
                     plan.item_bias, rate, *self._numbers, rows, lanes, steps, totals,
                 )  # fmt: skip
 

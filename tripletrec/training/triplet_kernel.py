@@ -32,8 +32,8 @@ from tripletrec._runtime.jit import (
     fingerprint,
     kernel_apart,
     part,
+    prefer_wide_vectors,
     prefetch,
-    use_whole_vectors,
 )
 from tripletrec.sampling.hard import only
 
@@ -45,13 +45,13 @@ _AHEAD = 8  # triplets between the prefetch of a row and its use
 
 
 @part
-def _rates(step, user_clocks, item_clocks, u, i, j, rate, parameters):
-    """Return the step sizes of a user's row, a positive's and a negative's, and advance their clocks."""
-    real = user_clocks.dtype.type
+def _rates(step, user_step_counts, item_step_counts, u, i, j, rate, parameters):
+    """Return the step sizes of a user's row, a positive's and a negative's, and advance their step_counts."""
+    real = user_step_counts.dtype.type
     return (
-        real(step(user_clocks, u, rate, parameters)),
-        real(step(item_clocks, i, rate, parameters)),
-        real(step(item_clocks, j, rate, parameters)),
+        real(step(user_step_counts, u, rate, parameters)),
+        real(step(item_step_counts, i, rate, parameters)),
+        real(step(item_step_counts, j, rate, parameters)),
     )
 
 
@@ -72,8 +72,8 @@ def build_epoch(
     update: Callable[..., Any],
     width: int,
     far: bool,
-    n_memories: int,
-    n_clocks: int,
+    n_state: int,
+    n_step_counts: int,
     linear: bool = False,
     choose: Callable[..., Any] = only,
     n_candidates: int = 1,
@@ -92,9 +92,9 @@ def build_epoch(
         Factors of a row, padding included: known when compiled, so that the loops unroll.
     far : bool
         Whether rows lie beyond the processor's cache, so that they should be prefetched.
-    n_memories : int
+    n_state : int
         Numbers that the optimizer keeps of each weight.
-    n_clocks : int
+    n_step_counts : int
         Numbers that it keeps of each row; without any `step` changes nothing, and is called twice.
     linear : bool, default False
         Whether a score is linear in the item, so that one product gives the difference of two.
@@ -110,25 +110,25 @@ def build_epoch(
     stamp = fingerprint(value, slope, score, coefficients, gradient, step, update, choose)
     index = np.uint64  # signed indices would be checked for "from the end"
     # Rows are places in flat tables of a width known here: the compiler sees what cannot overlap.
-    row_size, bias_size = index(width * (1 + n_memories)), index(1 + n_memories)
-    row_bytes = 4 * width * (1 + n_memories)
+    row_size, bias_size = index(width * (1 + n_state)), index(1 + n_state)
+    row_bytes = 4 * width * (1 + n_state)
     # Scratch is flat for the same reason: its row k begins at rk.
     r1, r2, r3, r4, r5, r6, r7 = (index(k * GROUP) for k in range(1, 8))
 
     @kernel_apart
     def epoch(
-        first, last, bounds, triplets, n_negatives, group, user_table, user_clocks,
-        item_table, items, item_clocks, bias_table, learn_bias, rate, l2, loss_parameters,
+        first, last, bounds, triplets, n_negatives, group, user_table, user_step_counts,
+        item_table, items, item_step_counts, bias_table, learn_bias, rate, l2, loss_parameters,
         step_parameters, rows, lanes, old, totals,
     ):  # fmt: skip
         """Learn from strata first ... last - 1; note loss, right order, weight, triplets in `totals`.
 
-        An item has row `items[home]` of the table of items; its clocks and its bias lie at its home.
+        An item has row `items[home]` of the table of items; its step_counts and its bias lie at its home.
 
         `rows`, `lanes` and `old` are scratch, see `group_scratch`.
         """
         _ = stamp
-        use_whole_vectors()
+        prefer_wide_vectors()
         real = user_table.dtype.type  # float64 in a loop over factors would halve the speed
         # So short a loop would be unrolled before anyone thinks of vectors, unless its length is unknown.
         one, all_factors = index(1), index(width if width > _SHORT else old.shape[0])
@@ -214,9 +214,9 @@ def build_epoch(
                             masses[m],
                         )
                         rate_u, rate_i, rate_j = _rates(
-                            step, user_clocks, item_clocks, u, i, j, rate, step_parameters
+                            step, user_step_counts, item_step_counts, u, i, j, rate, step_parameters
                         )
-                        if n_clocks > 0:
+                        if n_step_counts > 0:
                             rates[m], rates[r1 + m], rates[r2 + m] = rate_u, rate_i, rate_j
                         # A triplet of weight 2 counts as two of them, so its L2 does as well.
                         if learn_bias:
@@ -231,11 +231,11 @@ def build_epoch(
                             slopes[m],
                             masses[m],
                         )
-                        if n_clocks > 0:
+                        if n_step_counts > 0:
                             rate_u, rate_i, rate_j = rates[m], rates[r1 + m], rates[r2 + m]
                         else:  # it has nothing to advance
                             rate_u, rate_i, rate_j = _rates(
-                                step, user_clocks, item_clocks, u, rows[r1 + m], rows[r2 + m],
+                                step, user_step_counts, item_step_counts, u, rows[r1 + m], rows[r2 + m],
                                 rate, step_parameters,
                             )  # fmt: skip
                         l2_u, l2_i, l2_j = (
@@ -250,7 +250,7 @@ def build_epoch(
                         p_iu, q_iu, p_ju, q_ju = (
                             factors[r4 + m], factors[r5 + m], factors[r6 + m], factors[r7 + m],
                         )  # fmt: skip
-                        if n_memories == 0:
+                        if n_state == 0:
                             for k in range(all_factors):
                                 a, p, q = U[u + k], V[i + k], V[j + k]
                                 du = g * (gradient(p_ui, q_ui, a, p) - gradient(p_uj, q_uj, a, q))
@@ -261,7 +261,7 @@ def build_epoch(
                                 update(V, j + k, all_factors, dj, l2_j, rate_j, step_parameters)
                         else:
                             # One row of a table in a loop: whether two rows of items and their
-                            # memories overlap would have to be looked at, each time.
+                            # state overlap would have to be looked at, each time.
                             for k in range(all_factors):
                                 a, p = U[u + k], V[i + k]
                                 old[k] = p

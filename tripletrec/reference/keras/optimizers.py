@@ -70,7 +70,7 @@ def _adam_step(weights, gradient, mean, square, rate, penalty, beta1, beta2, eps
 
 
 class Optimizer:
-    """What the dense optimizers share: memories of every weight and the count of steps.
+    """What the dense optimizers share: state of every weight and the count of steps.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Optimizer:
         Penalty ``l2 * sum(w ** 2)`` on all weights, at every step.
     """
 
-    _memories: tuple[float, ...] = ()  # start value of each memory of a weight
+    _state_starts: tuple[float, ...] = ()  # start value of each memory of a weight
 
     def __init__(self, learning_rate: float, *, l2: float = 0.0) -> None:
         self.learning_rate = check_positive(learning_rate, "learning_rate")
@@ -98,17 +98,17 @@ class Optimizer:
         """
         if not self._state:
             self._state = [
-                [np.full(weights.size, start, weights.dtype) for start in self._memories]
+                [np.full(weights.size, start, weights.dtype) for start in self._state_starts]
                 for weights in parameters
             ]
         self.n_steps += 1
         scalars = self._scalars()
-        for weights, gradient, memories in zip(parameters, gradients, self._state, strict=True):
+        for weights, gradient, state in zip(parameters, gradients, self._state, strict=True):
             # reshape never copies here: the arrays are contiguous.
             self._step(
                 weights.reshape(-1),
                 gradient.reshape(-1),
-                *memories,
+                *state,
                 # float64 scalars would make the kernels compute in float64, at half the speed.
                 *(weights.dtype.type(scalar) for scalar in scalars),
             )
@@ -176,7 +176,7 @@ class Adagrad(Optimizer):
         l2: float = 0.0,
     ) -> None:
         super().__init__(learning_rate, l2=l2)
-        self._memories = (check_non_negative(initial, "initial"),)
+        self._state_starts = (check_non_negative(initial, "initial"),)
         self.epsilon = check_positive(epsilon, "epsilon")
 
     def _scalars(self) -> tuple[float, ...]:
@@ -207,7 +207,7 @@ class Adam(Optimizer):
     array([0.5, 1. ], dtype=float32)
     """
 
-    _memories = (0.0, 0.0)
+    _state_starts = (0.0, 0.0)
     _step = staticmethod(_adam_step)
 
     def __init__(

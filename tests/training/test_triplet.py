@@ -536,7 +536,7 @@ def test_ctrl_c_before_the_end_of_the_first_epoch(fitted, split, monkeypatch):
     before = learnt(model)
 
     def press(self, number):
-        self.given_up = True
+        self.cancelled = True
         return run_epoch(self, number)
 
     run_epoch = Training.run_epoch
@@ -614,11 +614,11 @@ def test_ctrl_c_within_an_epoch(validated, n_jobs, split, monkeypatch):
 def test_ctrl_c_when_the_factors_are_handed_over(split, monkeypatch):
     def press(self):
         monkeypatch.undo()
-        for name in ("_stored", "_user_clocks"):  # as far as it came
+        for name in ("_stored", "_user_step_counts"):  # as far as it came
             delattr(self, name)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Training, "hand_over", press)
+    monkeypatch.setattr(Training, "release", press)
     model = make(n_epochs=4)
     with pytest.raises(KeyboardInterrupt):
         model.fit(split[0])
@@ -696,7 +696,7 @@ before = contract.digest(model)
 run_epoch = Training.run_epoch
 
 def slow(self, number):
-    while not self.given_up:  # an epoch that is not ready when the signals come
+    while not self.cancelled:  # an epoch that is not ready when the signals come
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.2)
     return run_epoch(self, number)

@@ -136,19 +136,19 @@ def test_adam_against_the_twin(small_pieces):
 # -------------------------------------------------------------------- the parts
 
 
-def spread(loss, row, biases, multiples):
+def exponentiate(loss, row, biases, multiples):
     row = np.array(row, np.float32)
     biases, multiples = np.array(biases, np.float32), np.array(multiples, np.float32)
     scale = np.float32(1 / loss.temperature)
-    peak, mass = loss.spread(row, biases, multiples, scale, loss.parameters)
+    peak, mass = loss.exponentiate(row, biases, multiples, scale, loss.parameters)
     return row, float(peak), float(mass)
 
 
-def fold(loss, peak, mass, logits, weights, n_unknown=10, hits=None):
+def reduce(loss, peak, mass, logits, weights, n_unknown=10, hits=None):
     logits, weights = np.array(logits, float), np.array(weights, float)
     slopes = np.full(len(logits), np.nan)
     hits = np.zeros(len(logits)) if hits is None else np.array(hits, float)
-    value, factor = loss.fold(
+    value, factor = loss.reduce(
         0, len(logits), peak, mass, n_unknown, logits, weights, hits, slopes, loss.parameters
     )
     return value, factor, slopes
@@ -159,7 +159,7 @@ scores = st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=30)
 
 @hypothesis.given(scores)
 def test_spread_is_the_exponential(row):
-    got, peak, mass = spread(losses.softmax(1.0), row, [0.5] * len(row), [2.0] * len(row))
+    got, peak, mass = exponentiate(losses.softmax(1.0), row, [0.5] * len(row), [2.0] * len(row))
     x = np.array(row) + 0.5
     assert peak == pytest.approx(x.max(), rel=1e-6)
     expected = 2 * np.exp(x - x.max())
@@ -170,16 +170,16 @@ def test_spread_is_the_exponential(row):
 @hypothesis.given(scores, scores, st.sampled_from(["softmax", "bsl"]))
 def test_a_shift_of_all_scores_changes_nothing(positives, others, name):
     """So the derivatives by all of a user's scores add up to zero."""
-    row, peak, mass = spread(
+    row, peak, mass = exponentiate(
         losses.LIST_LOSSES[name](0.1), others, [0] * len(others), [1] * len(others)
     )
     logits = np.array(positives) / 0.1
-    value, factor, slopes = fold(
+    value, factor, slopes = reduce(
         losses.LIST_LOSSES[name](0.1), peak, mass, logits, [1] * len(logits)
     )
     assert np.isfinite([value, factor, *slopes]).all() and (slopes <= 0).all()
     assert factor * mass == pytest.approx(-slopes.sum(), rel=1e-6, abs=1e-9)
-    shifted = fold(losses.LIST_LOSSES[name](0.1), peak + 7, mass, logits + 7, [1] * len(logits))
+    shifted = reduce(losses.LIST_LOSSES[name](0.1), peak + 7, mass, logits + 7, [1] * len(logits))
     assert shifted[0] == pytest.approx(value, rel=1e-6, abs=1e-6)
     np.testing.assert_allclose(shifted[2], slopes, rtol=1e-6, atol=1e-9)
 
@@ -187,32 +187,38 @@ def test_a_shift_of_all_scores_changes_nothing(positives, others, name):
 @pytest.mark.parametrize("temperature", [1e-3, 1e-8, 1e-30])
 def test_no_temperature_overflows(temperature):
     for loss in (losses.softmax(temperature), losses.bsl(temperature, 2 * temperature)):
-        row, peak, mass = spread(loss, [-1.0, 0.5, 1.0], [0.0] * 3, [1.0] * 3)
+        row, peak, mass = exponentiate(loss, [-1.0, 0.5, 1.0], [0.0] * 3, [1.0] * 3)
         assert np.isfinite(row).all() and mass == pytest.approx(1.0)
-        value, factor, slopes = fold(loss, peak, mass, [-1 / temperature, 1 / temperature], [1, 1])
+        value, factor, slopes = reduce(
+            loss, peak, mass, [-1 / temperature, 1 / temperature], [1, 1]
+        )
         assert np.isfinite([value, factor, *slopes]).all()
 
 
 def test_all_candidates_masked():
     for name in ("softmax", "bsl"):
-        row, peak, mass = spread(losses.LIST_LOSSES[name](0.1), [-np.inf] * 4, [0] * 4, [1] * 4)
+        row, peak, mass = exponentiate(
+            losses.LIST_LOSSES[name](0.1), [-np.inf] * 4, [0] * 4, [1] * 4
+        )
         assert not row.any() and mass == 0
-        value, factor, slopes = fold(losses.LIST_LOSSES[name](0.1), peak, mass, [1.0, 2.0], [1, 1])
+        value, factor, slopes = reduce(
+            losses.LIST_LOSSES[name](0.1), peak, mass, [1.0, 2.0], [1, 1]
+        )
         assert value == factor == 0 and not slopes.any()
-    row, _, mass = spread(losses.ccl(), [-np.inf] * 4, [0] * 4, [1] * 4)
+    row, _, mass = exponentiate(losses.ccl(), [-np.inf] * 4, [0] * 4, [1] * 4)
     assert not row.any() and mass == 0
 
 
 def test_nan_is_not_lost():
     for loss in CASES.values():
-        _, peak, mass = spread(loss, [0.0, np.nan, 1.0], [0] * 3, [1] * 3)
-        value, *_ = fold(loss, peak, mass, [0.5], [1])
+        _, peak, mass = exponentiate(loss, [0.0, np.nan, 1.0], [0] * 3, [1] * 3)
+        value, *_ = reduce(loss, peak, mass, [0.5], [1])
         assert math.isnan(value)
 
 
 def test_hot_positives_of_bsl_are_all_alike():
     """With an infinite positive temperature: the mean of the positives' scores."""
-    value, _, slopes = fold(losses.bsl(1.0, 1e9), 0.0, 5.0, [0.3, 0.9, -2.0], [1, 1, 1])
+    value, _, slopes = reduce(losses.bsl(1.0, 1e9), 0.0, 5.0, [0.3, 0.9, -2.0], [1, 1, 1])
     assert value == pytest.approx(3 * math.log(5.0) - (0.3 + 0.9 - 2.0), abs=1e-5)
     np.testing.assert_allclose(slopes, -1.0, rtol=1e-6)
 

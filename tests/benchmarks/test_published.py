@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 import tripletrec as tr
 
-SOURCE = Path(__file__).parent.parent / "benchmarks" / "published.py"
+SOURCE = Path(__file__).parents[2] / "benchmarks" / "published.py"
 
 
 @pytest.fixture(scope="module")

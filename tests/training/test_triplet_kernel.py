@@ -47,17 +47,20 @@ def run(
     biases = _table(len(factors[1]), 1, optimizer)
     tables[0][:, 0, :N_FACTORS], tables[1][:, 0, :N_FACTORS] = factors[:2]
     biases[:, 0, 0] = factors[2]
-    clocks = np.zeros((len(tables[0]), len(optimizer.clocks)), np.float32)
+    step_counts = np.zeros((len(tables[0]), len(optimizer.step_counts)), np.float32)
     epoch = build_epoch(
         loss.value, loss.slope, scorer.score, scorer.coefficients, scorer.gradient,
-        optimizer.step, optimizer.update, WIDTH, False, len(optimizer.memories),
-        len(optimizer.clocks), scorer.linear, CHOICES[rule], rows.shape[1] - 2,
+        optimizer.step, optimizer.update, WIDTH, False, len(optimizer.state),
+        len(optimizer.step_counts), scorer.linear, CHOICES[rule], rows.shape[1] - 2,
     )  # fmt: skip
     epoch = epoch if compiled else getattr(epoch, "py_func", epoch)
     homes = np.random.default_rng().permutation(3 * N_ITEMS)[:N_ITEMS]  # some are empty
     at = np.zeros(3 * N_ITEMS, np.int32)
     at[homes] = np.arange(N_ITEMS)
-    by_home = _table(len(at), 1, optimizer), np.zeros((len(at), len(optimizer.clocks)), np.float32)
+    by_home = (
+        _table(len(at), 1, optimizer),
+        np.zeros((len(at), len(optimizer.step_counts)), np.float32),
+    )
     by_home[0][homes] = biases
     rows = np.column_stack([rows[:, :1], np.where(rows[:, 1:] < 0, -1, homes[rows[:, 1:]])])
     columns = [np.ascontiguousarray(x, np.int32) for x in (rows[:, :2], rows[:, 2:].ravel())]
@@ -65,7 +68,7 @@ def run(
     totals = np.zeros((2, 4))
     epoch(
         0, 2, bounds, (*columns, weights if weighted else np.empty(0, np.float32)), 1,
-        group, tables[0].reshape(-1), clocks, tables[1].reshape(-1), at, by_home[1],
+        group, tables[0].reshape(-1), step_counts, tables[1].reshape(-1), at, by_home[1],
         by_home[0].reshape(-1), item_bias, np.float32(rate),
         tuple(map(np.float32, L2)), tuple(map(np.float32, loss.parameters)),
         tuple(map(np.float32, optimizer.parameters)), *group_scratch(WIDTH), totals,

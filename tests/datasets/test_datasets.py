@@ -496,7 +496,7 @@ def test_another_process_writes_while_this_one_reads(tiny, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         command = [sys.executable, "-c", script, str(tmp_path), CACHE]
-        writer = subprocess.Popen(command, cwd=Path(__file__).parents[1])
+        writer = subprocess.Popen(command, cwd=Path(__file__).parents[2])
         while writer.poll() is None:
             movielens._from_bytes((tmp_path / CACHE).read_bytes())
     assert writer.returncode == 0
@@ -508,7 +508,7 @@ def test_importing_the_data_sets_is_light():
         "import sys, tripletrec.datasets; print({'pandas', 'scipy', 'numba'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", script]
-    folder = Path(__file__).parents[1]
+    folder = Path(__file__).parents[2]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
 

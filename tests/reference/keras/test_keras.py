@@ -43,10 +43,10 @@ def table(rng, *shape, dtype=np.float64):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 1e-5)])
 def test_a_step_is_the_rule_for_every_weight(name, dtype, tolerance):
     rng = np.random.default_rng(0)
-    build, rule, memories, scalars = RULES[name]
+    build, rule, state, scalars = RULES[name]
     optimizer = build()
     weights = [table(rng, 3, 5, dtype=dtype), table(rng, 4, dtype=dtype)]
-    expected = [[(float(w), list(memories)) for w in each.ravel()] for each in weights]
+    expected = [[(float(w), list(state)) for w in each.ravel()] for each in weights]
     for t in range(1, 6):
         gradients = [table(rng, *each.shape, dtype=dtype) for each in weights]
         gradients[0][1] = 0.0  # dense: a row without gradient moves on
@@ -82,10 +82,10 @@ def test_adams_means_do_not_sink_into_subnormal_numbers():
 def test_compiled_steps_equal_their_python(name):
     rng = np.random.default_rng(1)
     compiled = getattr(optimizers, name)
-    n_memories = {"_sgd_step": 0, "_adagrad_step": 1, "_adam_step": 2}[name]
-    arrays = [rng.random(17, dtype=np.float32) for _ in range(2 + n_memories)]
+    n_state = {"_sgd_step": 0, "_adagrad_step": 1, "_adam_step": 2}[name]
+    arrays = [rng.random(17, dtype=np.float32) for _ in range(2 + n_state)]
     scalars = [np.float32(s) for s in (0.1, 0.02, 0.9, 0.99, 1e-3)]
-    scalars = scalars[: 2 + {0: 0, 1: 1, 2: 3}[n_memories]]
+    scalars = scalars[: 2 + {0: 0, 1: 1, 2: 3}[n_state]]
     twins = [each.copy() for each in arrays]
     compiled(*arrays, *scalars)
     getattr(compiled, "py_func", compiled)(*twins, *scalars)

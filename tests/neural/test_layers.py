@@ -274,17 +274,17 @@ def test_rows_move_as_a_naive_twin(name):
     """Each row met moves once by the optimizer's own rule; all others stay."""
     rng, optimizer = np.random.default_rng(), optimizers.OPTIMIZERS[name]()
     table = rng.normal(size=(4, 3)).astype(np.float32)
-    twin = np.zeros((4, 1 + len(optimizer.memories), 3), np.float32)
+    twin = np.zeros((4, 1 + len(optimizer.state), 3), np.float32)
     twin[:, 0] = table
-    twin[:, 1:] = np.array(optimizer.memories, np.float32)[:, None]
-    clocks = np.tile(np.array(optimizer.clocks, np.float32), (4, 1))
+    twin[:, 1:] = np.array(optimizer.state, np.float32)[:, None]
+    step_counts = np.tile(np.array(optimizer.step_counts, np.float32), (4, 1))
     parameters = tuple(map(np.float32, optimizer.parameters))
     moving, gradient = RowOptimizer(optimizer, 0.1, [table], [0.01]), np.zeros_like(table)
     for _ in range(5):
         rows = rng.integers(0, 4, 3)
         gradient[rows] = rng.normal(size=(3, 3))
         for row in set(rows.tolist()):
-            rate = optimizer.step(clocks, row, np.float32(0.1), parameters)
+            rate = optimizer.step(step_counts, row, np.float32(0.1), parameters)
             for k in range(3):
                 at, l2 = row * twin[0].size + k, np.float32(0.01)
                 optimizer.update(twin.reshape(-1), at, 3, gradient[row, k], l2, rate, parameters)
