@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import naive
 from tripletrec.data.interactions import Interactions
-from tripletrec.ranking.top_k import _select, top_k
 from tripletrec.ranking import scores as _scores
+from tripletrec.ranking.top_k import _select, top_k
 
 
 def expected(scores, rows, k, exclude, candidates):

@@ -19,7 +19,6 @@ __all__ = [
     "Loss",
     "bsl",
     "ccl",
-    "check_loss",
     "hinge",
     "part",
     "softmax",

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.jit import fingerprint, kernel, part
+from tripletrec._runtime.jit import kernel, part
 
 __all__ = ["FeatureEmbedding", "add_rows", "sum_rows"]
 
@@ -64,16 +64,13 @@ def add_rows(rows, features, place, sums, penalty, met):  # type: ignore[no-unty
 
 @cache
 def _build() -> tuple[Any, Any]:
-    stamp = fingerprint()
 
     @kernel
     def forward(rows, features, sums):  # type: ignore[no-untyped-def]
-        _ = stamp
         sum_rows(rows, features, 0, 0, sums)
 
     @kernel
     def backward(rows, features, sums, penalty, met):  # type: ignore[no-untyped-def]
-        _ = stamp
         add_rows(rows, features, 0, sums, penalty, met)
 
     return forward, backward

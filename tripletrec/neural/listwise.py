@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.jit import fingerprint, kernel
+from tripletrec._runtime.jit import kernel
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.neural.features import FeatureEmbedding
@@ -116,7 +116,6 @@ class Catalogue:
 
 @cache
 def _build(exponentiate: Callable[..., Any], reduce: Callable[..., Any]) -> Any:
-    stamp = fingerprint(exponentiate, reduce)
 
     @kernel
     def differentiate(  # type: ignore[no-untyped-def]
@@ -124,7 +123,6 @@ def _build(exponentiate: Callable[..., Any], reduce: Callable[..., Any]) -> Any:
         temperature, parameters, work, scores, totals,
     ):  # fmt: skip
         """Replace scores by the gradient in them, user after user; add to the loss."""
-        _ = stamp
         indptr, indices = known
         scale = np.float32(1.0 / temperature)
         logits, hits, slopes = work[0], work[1], work[2]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
-from tripletrec._runtime.jit import fingerprint, kernel
+from tripletrec._runtime.jit import kernel
 from tripletrec.data.features import as_feature_matrix
 from tripletrec.data.interactions import as_interactions
 from tripletrec.sampling.draw import contains
@@ -26,7 +26,6 @@ _BLOCK = 1 << 22  # similarities at once, 16 MB
 
 @cache
 def _build_pick() -> Any:
-    stamp = fingerprint()
 
     @kernel
     def pick(  # type: ignore[no-untyped-def]
@@ -34,7 +33,6 @@ def _build_pick() -> Any:
         negatives,
     ):  # fmt: skip
         """Note the nearest negative of the positives `order`, whose items start at `first`."""
-        _ = stamp
         for n in range(order.shape[0]):
             e = order[n]
             u, row = users[e], items[e] - first

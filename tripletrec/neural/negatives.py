@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.counter_random import derive
-from tripletrec._runtime.jit import fingerprint, kernel
+from tripletrec._runtime.jit import kernel
 from tripletrec.data.interactions import Interactions
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.draw import draw_given
@@ -19,14 +19,12 @@ __all__ = ["Negatives", "choose_candidates"]
 
 @cache
 def _build_draw() -> Any:
-    stamp = fingerprint()
 
     @kernel
     def draw_all(  # type: ignore[no-untyped-def]
         key, users, first, share, given_indptr, given, items, cumulative, verified, indptr,
         indices, negatives,
     ):  # fmt: skip
-        _ = stamp
         for t in range(negatives.shape[0]):
             for c in range(negatives.shape[1]):
                 negatives[t, c] = draw_given(

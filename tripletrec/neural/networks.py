@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.jit import fingerprint, kernel
+from tripletrec._runtime.jit import kernel
 from tripletrec.losses import Loss
 from tripletrec.neural.features import FeatureEmbedding, add_rows, sum_rows
 from tripletrec.neural.stack import Stack
@@ -33,12 +33,10 @@ _MOST = 0.8  # of the rows: with more, leaving out the others does not pay
 
 @cache
 def _build_pair_loss(value: Callable[..., Any], slope: Callable[..., Any]) -> Any:
-    stamp = fingerprint(value, slope)
 
     @kernel
     def pair_loss(scores, weights, parameters, mean, gradient, totals):  # type: ignore[no-untyped-def]
         """Scores of n positives, then of their negatives: losses and their gradient."""
-        _ = stamp
         n = scores.shape[0] >> 1
         one = scores.dtype.type(1.0)
         share = one / n if mean else one
@@ -64,19 +62,16 @@ def _build_pair_loss(value: Callable[..., Any], slope: Callable[..., Any]) -> An
 
 @cache
 def _build_shared() -> tuple[Any, Any]:
-    stamp = fingerprint()
 
     @kernel
     def look_up(rows, features, firsts, places, sums):  # type: ignore[no-untyped-def]
         """Write the factors of rows[s] from row firsts[s] and column places[s] of sums[s] on."""
-        _ = stamp
         for s in range(len(rows)):
             sum_rows(rows[s], features[s], firsts[s], places[s], sums[s])
 
     @kernel
     def add_up(rows, features, places, sums, penalties, met, n_met):  # type: ignore[no-untyped-def]
         """Add gradients to those of the factors of rows[s]; note which were met."""
-        _ = stamp
         for s in range(len(rows)):
             n_met[s] = add_rows(rows[s], features[s], places[s], sums[s], penalties[s], met[s])
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.jit import fingerprint, kernel
+from tripletrec._runtime.jit import kernel
 from tripletrec.optimizers import Optimizer
 
 __all__ = ["RowOptimizer"]
@@ -26,12 +26,10 @@ __all__ = ["RowOptimizer"]
 def _build_move(
     step: Callable[..., Any], update: Callable[..., Any], n_state: int
 ) -> Callable[..., None]:
-    stamp = fingerprint(step, update)
 
     @kernel
     def move(tables, gradients, rows, states, now, scales, l2, rate, parameters):  # type: ignore[no-untyped-def]
         """Move each of the rows that was not moved in this step yet, and clear its gradient."""
-        _ = stamp
         for t in range(len(tables)):
             weights, gradient, scale, penalty = tables[t], gradients[t], scales[t], l2[t]
             state, step_counts, moved = states[t]

@@ -19,7 +19,8 @@ import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401 - whose products `multiply` calls
 
 from tripletrec._runtime.blas import limit_newly_loaded
-from tripletrec._runtime.jit import blas_product, fingerprint, kernel, multiply, part
+from tripletrec._runtime.intrinsics import blas_product, multiply
+from tripletrec._runtime.jit import kernel, part
 from tripletrec.neural.layers import (
     Array,
     Dense,
@@ -207,16 +208,13 @@ def _keep(n_rows, kept, stack):  # type: ignore[no-untyped-def]
 
 @cache
 def _build() -> tuple[Any, Any]:
-    stamp = fingerprint()
 
     @kernel
     def forward(product, n_rows, x, stack):  # type: ignore[no-untyped-def]
-        _ = stamp
         _forward(product, n_rows, x, stack)
 
     @kernel
     def backward(product, n_rows, x, stack, gradient, into):  # type: ignore[no-untyped-def]
-        _ = stamp
         _backward(product, n_rows, x, stack, gradient, into)
 
     return forward, backward

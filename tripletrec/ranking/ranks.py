@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.jit import kernel, part, prefer_wide_vectors
+from tripletrec._runtime.intrinsics import prefer_wide_vectors
+from tripletrec._runtime.jit import kernel, part
 from tripletrec.ranking.scores import ScoreUsers, frozen, map_blocks
 
 __all__ = ["Positives", "count_outranking", "positives_without"]

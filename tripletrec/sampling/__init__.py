@@ -20,7 +20,6 @@ __all__ = [
     "UNIFORM",
     "UNSEEN",
     "Sampler",
-    "check_sampler",
     "dynamic",
     "explicit",
     "nearest",

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tripletrec._runtime.counter_random import below, bits, derive
-from tripletrec._runtime.jit import fingerprint, kernel_apart, part, prefer_wide_vectors, prefetch
+from tripletrec._runtime.intrinsics import prefer_wide_vectors, prefetch
+from tripletrec._runtime.jit import kernel, part
 from tripletrec.sampling.draw import draw_again, draw_given, is_known, pair_bits, propose
 from tripletrec.training.strata import build_partition
 
@@ -41,10 +42,9 @@ def build_preparation(given_negatives: bool) -> Preparation:
     -------
     Preparation
     """
-    stamp = fingerprint()
     index = np.uint64  # signed indices would be checked for "from the end"
 
-    @kernel_apart
+    @kernel(noalias=True)
     def draw_round(
         first, last, key, bounds, item_first, item_last, known, catalogue, verified,
         n_negatives, pairs, filter_words, doubtful, negatives,
@@ -53,7 +53,6 @@ def build_preparation(given_negatives: bool) -> Preparation:
 
         The items of stratum s have homes `item_first[s]` ... `item_last[s]` - 1.
         """
-        _ = stamp
         prefer_wide_vectors()
         items, cumulative = catalogue
         origin = bounds[first] * n_negatives
@@ -85,7 +84,7 @@ def build_preparation(given_negatives: bool) -> Preparation:
                     stream, d, own[d // n_negatives, 0], items, begin, end, cumulative, known, seen
                 )
 
-    @kernel_apart
+    @kernel(noalias=True)
     def shuffle_round(
         first, last, key, bounds, stored, item_bits, users, user_bounds, user_block, item_first,
         places, triplets,
@@ -94,7 +93,6 @@ def build_preparation(given_negatives: bool) -> Preparation:
 
         Stratum s has the users of block `user_block[s]`, and items with homes from `item_first[s]` on.
         """
-        _ = stamp
         prefer_wide_vectors()
         codes, negatives, weights = stored
         pairs, own_negatives, own_weights = triplets
@@ -127,16 +125,14 @@ def build_preparation(given_negatives: bool) -> Preparation:
 
 def _build_pass(given_negatives: bool) -> Callable[..., None]:
     """Return the pass over the interactions that counts the strata, or fills them: compiled once."""
-    stamp = fingerprint()
     index = np.uint64  # signed indices would be checked for "from the end"
 
-    @kernel_apart
+    @kernel(noalias=True)
     def visit(
         first, last, key, order, bounds, item_block, item_home, stratum, known, weights,
         given, catalogue, share, verified, n_negatives, bits_of, place, starts, sizes, stored,
     ):  # fmt: skip
         """Count the triplets of user blocks first ... last - 1 into `sizes`; `place` them from `starts`."""
-        _ = stamp
         indptr, indices = known
         given_indptr, given_indices = given
         items, cumulative = catalogue

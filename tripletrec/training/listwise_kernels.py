@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tripletrec._runtime.counter_random import below, uniform
-from tripletrec._runtime.jit import fingerprint, kernel, part
+from tripletrec._runtime.jit import kernel, part
 
 __all__ = ["BlockKernels", "CandidateKernels", "build_block", "build_candidates"]
 
@@ -63,12 +63,10 @@ def _search(cumulative, target):
 @cache
 def build_candidates() -> CandidateKernels:
     """Return the kernels that draw candidates and list the positives of a block."""
-    stamp = fingerprint()
 
     @kernel
     def draw_uniform(n, key, catalogue, slots, slot_of, multiples):
         """Draw `n` different items: shuffle the front of the catalogue (Fisher and Yates)."""
-        _ = stamp
         n_items = catalogue.shape[0]
         for t in range(n):
             s = t + below(key, t, n_items - t)
@@ -83,7 +81,6 @@ def build_candidates() -> CandidateKernels:
     @kernel
     def draw_weighted(n, key, cumulative, slots, slot_of, multiples):
         """Draw `n` times by the weights; an item drawn twice is one candidate that counts twice."""
-        _ = stamp
         total = cumulative[cumulative.shape[0] - 1]
         n_slots = 0
         for t in range(n):
@@ -101,7 +98,6 @@ def build_candidates() -> CandidateKernels:
     @kernel
     def collect(users, known, weights, slot_of, slots, n_slots, pairs):
         """List the positives of a block, give those without a slot one; return the number of slots."""
-        _ = stamp
         indptr, indices = known
         rows, pair_slots, pair_weights, _1, _2, _3, bounds, order, starts = pairs
         n = 0
@@ -189,14 +185,12 @@ def build_block(
     -------
     BlockKernels
     """
-    stamp = fingerprint(exponentiate_row, reduce_row, step, update)
     # Rows of tables as places in flat arrays.
     size, bias_size = width * (1 + n_state), 1 + n_state
 
     @kernel
     def take_users(users, table, dropout, key, masks, units, lengths):
         """Copy the rows of a block's users, drop some of their factors, scale them to length one."""
-        _ = stamp
         kept = np.float32(1.0 / (1.0 - dropout))
         for row in range(users.shape[0]):
             u = users[row]
@@ -211,7 +205,6 @@ def build_block(
 
     @kernel
     def take_items(first, last, table, bias_table, items):
-        _ = stamp
         slots, units, lengths, biases, _1 = items
         for slot in range(first, last):
             i = slots[slot]
@@ -225,7 +218,6 @@ def build_block(
         first, last, n_rows, masked, scale, parameters, pairs, items, rows, peaks, masses
     ):
         """Spread the scores of candidates first ... last - 1, all rows of the block."""
-        _ = stamp
         pair_rows, order, starts = pairs[0], pairs[7], pairs[8]
         biases, multiples = items[3][first:last], items[4][first:last]
         if masked:
@@ -242,7 +234,6 @@ def build_block(
         pieces, users, user_gradients, coefficients,
     ):  # fmt: skip
         """Compute losses and all derivatives by scores; return the sum of the losses."""
-        _ = stamp
         _1, pair_slots, weights, logits, hits, slopes, bounds, _2, _3 = pairs
         _4, units, _5, biases, _6 = items
         exponentials, peaks, masses, sums = pieces
@@ -291,7 +282,6 @@ def build_block(
         users, table, step_counts, rate, l2, step_parameters, pairs, dropout, masks, units, lengths,
         gradients,
     ):  # fmt: skip
-        _ = stamp
         weights, bounds = pairs[2], pairs[6]
         for r in range(users.shape[0]):
             u = users[r]
@@ -312,7 +302,6 @@ def build_block(
         step_parameters, pairs, items, users, gradients, bias_gradients,
     ):  # fmt: skip
         """Update the items of slots first ... last - 1, and the rows and biases kept for them."""
-        _ = stamp
         rows, weights, slopes, order, starts = pairs[0], pairs[2], pairs[5], pairs[7], pairs[8]
         slots, units, lengths, biases, _1 = items
         _2, l2_positive, l2_negative, l2_bias = l2

@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.counter_random import derive, shuffle
-from tripletrec._runtime.jit import fingerprint, kernel
+from tripletrec._runtime.jit import kernel
 
 __all__ = [
     "Codes",
@@ -308,7 +308,6 @@ def _tournament_turn(turn: int, n_pairs: int) -> list[tuple[int, int]]:
 @cache
 def build_partition() -> Callable[..., None]:
     """Return the kernel that partitions users or items."""
-    stamp = fingerprint()
 
     @kernel
     def partition(dealt, n_blocks, key, place_bits, order, bounds, block_of, home_of):
@@ -322,7 +321,6 @@ def build_partition() -> Callable[..., None]:
         `order`), `block_of` and `home_of`: a row's block, and below that in `place_bits` bits its place
         there.
         """
-        _ = stamp
         n = dealt.shape[0]
         run = 32 * n_blocks
         for first in range(0, n, run):

@@ -27,14 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from tripletrec._runtime.jit import (
-    aligned,
-    fingerprint,
-    kernel_apart,
-    part,
-    prefer_wide_vectors,
-    prefetch,
-)
+from tripletrec._runtime.intrinsics import prefer_wide_vectors, prefetch
+from tripletrec._runtime.jit import aligned, kernel, part
 from tripletrec.sampling.hard import only
 
 __all__ = ["GROUP", "build_epoch", "group_scratch"]
@@ -107,7 +101,6 @@ def build_epoch(
     -------
     Dispatcher
     """
-    stamp = fingerprint(value, slope, score, coefficients, gradient, step, update, choose)
     index = np.uint64  # signed indices would be checked for "from the end"
     # Rows are places in flat tables of a width known here: the compiler sees what cannot overlap.
     row_size, bias_size = index(width * (1 + n_state)), index(1 + n_state)
@@ -115,7 +108,7 @@ def build_epoch(
     # Scratch is flat for the same reason: its row k begins at rk.
     r1, r2, r3, r4, r5, r6, r7 = (index(k * GROUP) for k in range(1, 8))
 
-    @kernel_apart
+    @kernel(noalias=True)
     def epoch(
         first, last, bounds, triplets, n_negatives, group, user_table, user_step_counts,
         item_table, items, item_step_counts, bias_table, learn_bias, rate, l2, loss_parameters,
@@ -127,7 +120,6 @@ def build_epoch(
 
         `rows`, `lanes` and `old` are scratch, see `group_scratch`.
         """
-        _ = stamp
         prefer_wide_vectors()
         real = user_table.dtype.type  # float64 in a loop over factors would halve the speed
         # So short a loop would be unrolled before anyone thinks of vectors, unless its length is unknown.

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.jit import fingerprint, kernel, part
+from tripletrec._runtime.jit import kernel, part
 from tripletrec.reference.keras.optimizers import Adam
 
 __all__ = ["DeferredAdam"]
@@ -98,17 +98,14 @@ def _step(rows, now, rate, table, gradient, beta1, beta2, epsilon):  # type: ign
 
 @cache
 def _build() -> tuple[Any, Any]:
-    stamp = fingerprint()
 
     @kernel
     def catch_up(rows, now, rates, tables, beta1, root2, sums, powers, epsilon):  # type: ignore[no-untyped-def]
-        _ = stamp
         for t in range(len(tables)):
             _catch_up(rows[t], now, rates, tables[t], beta1, root2, sums, powers, epsilon)
 
     @kernel
     def step(rows, now, rate, tables, gradients, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
-        _ = stamp
         for t in range(len(tables)):
             _step(rows[t], now, rate, tables[t], gradients[t], beta1, beta2, epsilon)
 
