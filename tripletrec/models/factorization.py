@@ -34,7 +34,8 @@ from tripletrec.models.recommender import Recommender
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
 from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.rates import Schedule, check_schedule
-from tripletrec.sampling import Sampler, check_sampler
+from tripletrec.sampling import Sampler
+from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
 from tripletrec.training.listwise import BlockTraining
 from tripletrec.training.loop import Outcome, train

@@ -28,7 +28,7 @@ from tripletrec.models.recommender import Recommender
 from tripletrec.neural.fit import NetworkTraining, NeuralPlan
 from tripletrec.optimizers import check_optimizer
 from tripletrec.rates import check_schedule
-from tripletrec.sampling import check_sampler
+from tripletrec.sampling.samplers import check_sampler
 from tripletrec.training.loop import Outcome, train
 from tripletrec.training.plan import Record
 

@@ -6,7 +6,6 @@ from tripletrec.sampling.samplers import (
     UNIFORM,
     UNSEEN,
     Sampler,
-    check_sampler,
     dynamic,
     explicit,
     nearest,
