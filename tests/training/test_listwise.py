@@ -396,7 +396,7 @@ def test_rank_is_by_score_plus_scaled_bias(data):
     training = training_of(data, loss=losses.softmax(0.3))
     training.run_epoch(1)
     np.testing.assert_allclose(
-        training.factors.item_biases, training._biases[:, 0, 0] * np.float32(0.3), rtol=1e-6
+        training.factors.item_biases, training.tables.biases[:, 0, 0] * np.float32(0.3), rtol=1e-6
     )
 
 
@@ -426,7 +426,7 @@ def test_divergence_is_told_within_the_epoch(data):
         model.fit(data)
     assert not hasattr(model, "user_factors_")
     training = training_of(data, scorer="dot")
-    training._items[3, 0, 0] = np.nan
+    training.tables.items[3, 0, 0] = np.nan
     visited = []
     training._learn = lambda *args, learn=training._learn: visited.append(1) or learn(*args)
     assert math.isnan(training.run_epoch(1)["loss"])

@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+from dataclasses import replace
 
 import hypothesis
 import numpy as np
@@ -58,7 +59,7 @@ class Visit:
     def __init__(self, data, *, weights=None, given=None, n_jobs=1, epoch=1, **params):
         plan = make(**params)._plan()
         if given is not None:
-            plan = plan._replace(sampler=sampling.explicit(plan.sampler.share or 0.5))
+            plan = replace(plan, sampler=sampling.explicit(plan.sampler.share or 0.5))
         self.training = Training(plan, data, weights, given, n_jobs)
         self.rows, self.stratum, self.weights, self.groups = [], [], [], []
         self.start = [each.copy() for each in self.training.factors]
@@ -553,7 +554,7 @@ def test_factors_that_are_not_finite_are_never_handed_over(n_epochs, split, monk
     def spoil(self, number):
         record = run_epoch(self, number)
         if number == 3:
-            self._items[0, 0, 0] = np.inf
+            self.tables.items[0, 0, 0] = np.inf
         return record
 
     def press(self, call):

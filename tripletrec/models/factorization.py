@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
 from tripletrec.training.listwise import BlockTraining
 from tripletrec.training.loop import Outcome, train
-from tripletrec.training.plan import Factors, Plan, Record
+from tripletrec.training.plan import L2, FactorPlan, Factors, Record
 from tripletrec.training.triplet import Training
 
 __all__ = ["MatrixFactorization"]
@@ -343,7 +344,7 @@ class MatrixFactorization(Recommender):
         return self
 
     def _training(
-        self, plan: Plan, data: Interactions, weights: Any, negatives: Any
+        self, plan: FactorPlan, data: Interactions, weights: Any, negatives: Any
     ) -> Training | BlockTraining:
         if isinstance(plan.loss, ListLoss):
             return self._block_training(plan, data, weights, negatives)
@@ -355,12 +356,12 @@ class MatrixFactorization(Recommender):
                 )
             n_candidates = plan.sampler.n_candidates
         else:
-            n_candidates, plan = 1, plan._replace(sampler=_with_share(plan.sampler, given))
+            n_candidates, plan = 1, replace(plan, sampler=_with_share(plan.sampler, given))
         work = (18.0 + 2.0 * n_candidates) * plan.n_factors * plan.n_negatives * data.nnz
         return Training(plan, data, weights, given, check_n_jobs(self.n_jobs, work))
 
     def _block_training(
-        self, plan: Plan, data: Interactions, weights: Any, negatives: Any
+        self, plan: FactorPlan, data: Interactions, weights: Any, negatives: Any
     ) -> BlockTraining:
         check_list_sampling(plan.loss, plan.sampler, negatives)
         if plan.scorer not in [make() for make in SCORERS.values()]:
@@ -387,22 +388,22 @@ class MatrixFactorization(Recommender):
             _check_dropout(self.dropout), check_n_jobs(self.n_jobs, work),
         )  # fmt: skip
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> FactorPlan:
         item_l2 = check_non_negative(self.item_l2, "item_l2")
         negative_l2 = item_l2 if self.negative_l2 is None else self.negative_l2
         loss = check_loss(self.loss)
-        return Plan(
+        return FactorPlan(
             n_factors=check_count(self.n_factors, "n_factors"),
             loss=loss,
             scorer=check_scorer(self.scorer),
             optimizer=check_optimizer(self.optimizer),
             sampler=check_sampler(self.sampler),
             learning_rate=check_positive(self.learning_rate, "learning_rate"),
-            l2=(
-                check_non_negative(self.user_l2, "user_l2"),
-                item_l2,
-                check_non_negative(negative_l2, "negative_l2"),
-                check_non_negative(self.bias_l2, "bias_l2"),
+            l2=L2(
+                user=check_non_negative(self.user_l2, "user_l2"),
+                positive=item_l2,
+                negative=check_non_negative(negative_l2, "negative_l2"),
+                bias=check_non_negative(self.bias_l2, "bias_l2"),
             ),
             item_bias=check_flag(self.item_bias, "item_bias"),
             n_negatives=_check_n_negatives(self.n_negatives, loss),

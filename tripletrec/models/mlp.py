@@ -15,7 +15,6 @@ from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.fit_arguments import check_dropout, check_widths, split_seed
 from tripletrec.models.trained import TrainedModel
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.fit import NeuralPlan
 from tripletrec.neural.layers import Dense, Dropout, Layer, ReLU
 from tripletrec.neural.networks import PairPerceptron
 from tripletrec.neural.pair_scores import score_catalogue
@@ -25,6 +24,7 @@ from tripletrec.optimizers import Optimizer
 from tripletrec.ranking.scores import ScoreUsers
 from tripletrec.rates import Schedule
 from tripletrec.sampling import Sampler
+from tripletrec.training.plan import NetworkPlan
 
 __all__ = ["MLPMatcher"]
 
@@ -229,7 +229,7 @@ class MLPMatcher(TrainedModel):
 
     def _start(
         self,
-        plan: NeuralPlan,
+        plan: NetworkPlan,
         data: Interactions,
         weights: NDArray[np.float32] | None,
         given: Interactions | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -25,12 +26,12 @@ from tripletrec.models.fit_arguments import (
     check_list_sampling,
 )
 from tripletrec.models.recommender import Recommender
-from tripletrec.neural.fit import NetworkTraining, NeuralPlan
+from tripletrec.neural.fit import NetworkTraining
 from tripletrec.optimizers import check_optimizer
 from tripletrec.rates import check_schedule
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.training.loop import Outcome, train
-from tripletrec.training.plan import Record
+from tripletrec.training.plan import L2, NetworkPlan, Record
 
 __all__ = ["TrainedModel"]
 
@@ -47,7 +48,7 @@ class TrainedModel(Recommender):
 
     def _start(
         self,
-        plan: NeuralPlan,
+        plan: NetworkPlan,
         data: Interactions,
         weights: NDArray[np.float32] | None,
         given: Interactions | None,
@@ -79,7 +80,7 @@ class TrainedModel(Recommender):
         if isinstance(plan.loss, ListLoss):
             check_list_sampling(plan.loss, plan.sampler, given)
         elif not plan.sampler.rule:
-            plan = plan._replace(sampler=_with_share(plan.sampler, given))
+            plan = replace(plan, sampler=_with_share(plan.sampler, given))
         training = start(plan, data, weights, given)
         outcome = train(
             training,
@@ -94,20 +95,18 @@ class TrainedModel(Recommender):
             raise outcome.interrupt
         return self
 
-    def _plan(self) -> NeuralPlan:
+    def _plan(self) -> NetworkPlan:
         loss = check_loss(self.loss)
-        return NeuralPlan(
+        item_l2 = check_non_negative(self.item_l2, "item_l2")
+        return NetworkPlan(
             loss=loss,
             optimizer=check_optimizer(self.optimizer),
             sampler=check_sampler(self.sampler, features=True),
             learning_rate=check_positive(self.learning_rate, "learning_rate"),
             batch_size=check_count(self.batch_size, "batch_size"),
             n_negatives=self._n_negatives(loss),
-            l2=check_non_negative(self.l2, "l2"),
-            factor_l2=(
-                check_non_negative(self.user_l2, "user_l2"),
-                check_non_negative(self.item_l2, "item_l2"),
-            ),
+            layer_l2=check_non_negative(self.l2, "l2"),
+            l2=L2(check_non_negative(self.user_l2, "user_l2"), item_l2, item_l2),
             seed=check_random_state(self.random_state),
             schedule=check_schedule(self.schedule),
             n_epochs=check_count(self.n_epochs, "n_epochs"),

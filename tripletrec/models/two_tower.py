@@ -19,7 +19,7 @@ from tripletrec.models.fit_arguments import check_dropout, check_widths, split_s
 from tripletrec.models.recommender import _present
 from tripletrec.models.trained import TrainedModel
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.fit import NetworkTraining, NeuralPlan
+from tripletrec.neural.fit import NetworkTraining
 from tripletrec.neural.layers import Dense, Dropout, Layer, Normalize, ReLU
 from tripletrec.neural.listwise import InBatchTowers, InBatchTraining
 from tripletrec.neural.nearest import nearest_negatives
@@ -31,6 +31,7 @@ from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.ranking.top_k import top_k
 from tripletrec.rates import Schedule
 from tripletrec.sampling import Sampler
+from tripletrec.training.plan import NetworkPlan
 
 __all__ = ["TwoTower"]
 
@@ -292,7 +293,7 @@ class TwoTower(TrainedModel):
         user_features: Any,
         item_features: Any,
         learnt: dict[str, Any],
-        plan: NeuralPlan,
+        plan: NetworkPlan,
         data: Interactions,
         weights: NDArray[np.float32] | None,
         given: Interactions | None,
@@ -335,7 +336,7 @@ class TwoTower(TrainedModel):
 
     def _in_batch(
         self,
-        plan: NeuralPlan,
+        plan: NetworkPlan,
         loss: ListLoss,
         data: Interactions,
         weights: NDArray[np.float32] | None,

@@ -4,37 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Any
 
 from numpy.typing import NDArray
 
 from tripletrec._runtime.blas import one_blas_thread
-from tripletrec.losses import ListLoss, Loss
 from tripletrec.neural.networks import PairPerceptron, Towers
 from tripletrec.neural.row_optimizer import RowOptimizer
-from tripletrec.optimizers import Optimizer
-from tripletrec.rates import Schedule, constant
-from tripletrec.sampling import Sampler
+from tripletrec.training.plan import NetworkPlan, Record
 
-__all__ = ["NetworkTraining", "NeuralPlan"]
-
-Record = dict[str, Any]
-
-
-class NeuralPlan(NamedTuple):
-    """What a fit of a network depends on, the network apart."""
-
-    loss: Loss | ListLoss
-    optimizer: Optimizer
-    sampler: Sampler
-    learning_rate: float
-    batch_size: int
-    n_negatives: int  # for each positive; with a list-wise loss for each batch
-    l2: float  # of the layers' weights
-    factor_l2: tuple[float, float]  # of the factors of users, of items
-    seed: int
-    schedule: Schedule = constant()
-    n_epochs: int = 1
+__all__ = ["NetworkTraining"]
 
 
 class NetworkTraining:
@@ -42,7 +21,7 @@ class NetworkTraining:
 
     Parameters
     ----------
-    plan : NeuralPlan
+    plan : NetworkPlan
     network : PairPerceptron or Towers
     factors : callable
         Returns the arrays that make a fitted model, as they stand.
@@ -50,13 +29,13 @@ class NetworkTraining:
 
     def __init__(
         self,
-        plan: NeuralPlan,
+        plan: NetworkPlan,
         network: PairPerceptron | Towers,
         factors: Callable[[], tuple[NDArray[Any], ...]],
     ) -> None:
         self.plan, self.network = plan, network
         self.cancelled = False  # to be set from another thread
-        l2 = (0.0, 0.0, *[plan.l2] * len(network.stacks))
+        l2 = (0.0, 0.0, *[plan.layer_l2] * len(network.stacks))
         self._optimizer = RowOptimizer(plan.optimizer, plan.learning_rate, network.parameters, l2)
         self._gradients = network.gradients
         self._make_factors = factors
@@ -90,6 +69,5 @@ class NetworkTraining:
             n = min(plan.batch_size, n_all - first)
             yield slice(first, first + n)
             epochs = number - 1 + (first + 0.5 * n) / n_all
-            rate = plan.learning_rate * plan.schedule.factor(epochs / plan.n_epochs)
-            self._optimizer.learning_rate = rate
+            self._optimizer.learning_rate = plan.rate_at(epochs)
             self._optimizer.update(self._gradients, self.network.met, n)

@@ -42,10 +42,11 @@ from tripletrec._runtime.jit import kernel
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.fit import NetworkTraining, NeuralPlan, Record
+from tripletrec.neural.fit import NetworkTraining
 from tripletrec.neural.networks import Array, Towers
 from tripletrec.neural.stack import Stack
 from tripletrec.sampling import Sampler
+from tripletrec.training.plan import NetworkPlan, Record
 
 __all__ = ["Catalogue", "InBatchTowers", "InBatchTraining"]
 
@@ -268,10 +269,10 @@ class InBatchTowers(Towers):
         )  # fmt: skip
         self._slot_of[batch.items] = -1
         self._run_back(sides, gradient @ v, gradient.T @ a, (0.0, 0.0))
-        if any(l2):
+        if any(l2[:2]):
             pairs = np.diff(batch.bounds), np.bincount(batch.slots, minlength=len(batch.items))
             times = tuple(each.astype(np.float32) for each in pairs)
-            _decay(sides, times, self._features, tuple(map(np.float32, l2)))
+            _decay(sides, times, self._features, tuple(map(np.float32, l2[:2])))
 
     def _scratch_scores(self, n_rows: int, n_slots: int) -> NDArray[np.float32]:
         if n_rows * n_slots > len(self._scores):
@@ -284,7 +285,7 @@ class InBatchTraining(NetworkTraining):
 
     Parameters
     ----------
-    plan : NeuralPlan
+    plan : NetworkPlan
         `n_negatives` items are drawn for each batch.
     network : InBatchTowers
     interactions : Interactions
@@ -299,7 +300,7 @@ class InBatchTraining(NetworkTraining):
 
     def __init__(
         self,
-        plan: NeuralPlan,
+        plan: NetworkPlan,
         network: InBatchTowers,
         interactions: Interactions,
         weights: NDArray[np.float32] | None,
@@ -332,7 +333,7 @@ class InBatchTraining(NetworkTraining):
             drawn = network.catalogue.draw(random, plan.n_negatives)
             weights = None if self._weights is None else self._weights[pairs]
             network.step_on_batch(
-                self._users[pairs], self._items[pairs], drawn, weights, plan.factor_l2, totals
+                self._users[pairs], self._items[pairs], drawn, weights, plan.l2, totals
             )
             if not math.isfinite(totals[0]):
                 break

@@ -259,7 +259,7 @@ class PairPerceptron(_Network):
 
     def _learn(self, users: Array, items: Array, gradient: Array, l2: Sequence[float]) -> None:
         users = np.concatenate([users, users])
-        if not any(l2):
+        if not any(l2[:2]):
             # A margin loss leaves most triplets alone once the model has learnt; both rows of a
             # triplet have a gradient, or neither.
             kept = np.empty(len(users) + 1, np.int32)

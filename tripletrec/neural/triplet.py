@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec.data.interactions import Interactions
-from tripletrec.neural.fit import NetworkTraining, NeuralPlan
+from tripletrec.neural.fit import NetworkTraining
 from tripletrec.neural.negatives import Negatives, choose_candidates
 from tripletrec.neural.networks import PairPerceptron, Towers
+from tripletrec.training.plan import NetworkPlan, Record
 
 __all__ = ["NeuralTraining"]
-
-Record = dict[str, Any]
 
 
 class NeuralTraining(NetworkTraining):
@@ -24,7 +23,7 @@ class NeuralTraining(NetworkTraining):
 
     Parameters
     ----------
-    plan : NeuralPlan
+    plan : NetworkPlan
     network : PairPerceptron or Towers
     interactions : Interactions
         The positives.
@@ -42,7 +41,7 @@ class NeuralTraining(NetworkTraining):
 
     def __init__(
         self,
-        plan: NeuralPlan,
+        plan: NetworkPlan,
         network: PairPerceptron | Towers,
         interactions: Interactions,
         weights: NDArray[np.float32] | None,
@@ -116,7 +115,7 @@ class NeuralTraining(NetworkTraining):
         negatives = candidates[:, 0]
         if candidates.shape[1] > 1:
             negatives = self._hardest(users, positives, candidates)
-        self.network.step(users, positives, negatives, weights, self.plan.factor_l2, totals)
+        self.network.step(users, positives, negatives, weights, self.plan.l2, totals)
 
     def _hardest(self, users: Any, positives: Any, candidates: Any) -> Any:
         """Return the candidate that the network, as it stands, scores highest."""

@@ -33,8 +33,8 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.scorers import COSINE
 from tripletrec.training.listwise_kernels import build_block, build_candidates
-from tripletrec.training.plan import Factors, Plan, Record
-from tripletrec.training.tables import _LANES_OF_FLOATS, _draw_start, _let_go, _table
+from tripletrec.training.plan import FactorPlan, Factors, Record
+from tripletrec.training.tables import FactorTables
 from tripletrec.training.triplet import _counts, _read_only
 
 __all__ = ["BlockTraining"]
@@ -45,7 +45,7 @@ _LEAST_PIECE, _MOST_PIECE = 256, 4096
 Float32 = NDArray[np.float32]
 
 
-def _temperature(plan: Plan, data: Interactions) -> float:
+def _temperature(plan: FactorPlan, data: Interactions) -> float:
     """Return the temperature of the loss, or the one that suits where it has none."""
     loss: ListLoss = plan.loss  # type: ignore[assignment]
     n_each = data.nnz / max(1, int(np.count_nonzero(np.diff(data.indptr))))
@@ -57,7 +57,7 @@ class BlockTraining:
 
     Parameters
     ----------
-    plan : Plan
+    plan : FactorPlan
         Its loss is a `ListLoss`.
     interactions : Interactions
         The positives.
@@ -75,7 +75,7 @@ class BlockTraining:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: FactorPlan,
         interactions: Interactions,
         weights: Float32 | None,
         n_negatives: int | None,
@@ -106,36 +106,28 @@ class BlockTraining:
     @property
     def factors(self) -> Factors:
         """The factors as they stand; the biases in units of the score."""
-        n_factors = self.plan.n_factors
-        return Factors(
-            self._users[:, 0, :n_factors],
-            self._items[:, 0, :n_factors],
-            self._biases[:, 0, 0] * np.float32(self._temperature),
-        )
+        return self._in_units_of_score(self.tables.factors)
 
     def release(self) -> Factors:
-        """Return the factors as arrays of their own and drop all else: this is the end."""
-        _let_go(self)
-        return self.factors
+        """Return the factors as arrays of their own and drop all else: the training ends here."""
+        for name in vars(self).keys() - {"plan", "tables", "_temperature"}:
+            delattr(self, name)
+        return self._in_units_of_score(self.tables.release())
+
+    def _in_units_of_score(self, factors: Factors) -> Factors:
+        return factors._replace(item_biases=factors.item_biases * np.float32(self._temperature))
 
     def _make_tables(self, data: Interactions) -> None:
         plan, optimizer, loss = self.plan, self.plan.optimizer, self._loss
-        width = -(-plan.n_factors // _LANES_OF_FLOATS) * _LANES_OF_FLOATS
-        self._width = width
-        self._users = _table(data.n_users, width, optimizer)
-        self._items = _table(data.n_items, width, optimizer)
-        self._biases = _table(data.n_items, 1, optimizer)
-        tables = self._users, self._items
-        _draw_start(tables, plan.n_factors, plan.init_scale, plan.seed, self._team.n_jobs)
+        self.tables = FactorTables.start(
+            data.n_users, data.n_items, plan.n_factors, optimizer, scale=plan.init_scale,
+            seed=plan.seed, n_jobs=self._team.n_jobs,
+        )  # fmt: skip
         # A user without positives has no taste to speak of: what is left is the biases.
-        self._users[np.diff(data.indptr) == 0, 0] = 0.0
-        self._step_counts = tuple(
-            np.tile(np.array(optimizer.step_counts, np.float32), (n, 1))
-            for n in (data.n_users, data.n_items)
-        )
+        self.tables.users[np.diff(data.indptr) == 0, 0] = 0.0
         self._kernels = build_block(
-            loss.exponentiate, loss.reduce, optimizer.step, optimizer.update, plan.scorer is COSINE, width,
-            len(optimizer.state),
+            loss.exponentiate, loss.reduce, optimizer.step, optimizer.update, plan.scorer is COSINE,
+            self.tables.width, len(optimizer.state),
         )  # fmt: skip
 
     def _make_candidates(self, data: Interactions, n_negatives: int | None) -> None:
@@ -147,7 +139,7 @@ class BlockTraining:
         self._choose = build_candidates()
 
     def _make_scratch(self, n_pairs: int) -> None:
-        n_rows, width = self._n_rows, self._width
+        n_rows, width = self._n_rows, self.tables.width
         n_slots = min(self._n_items, self._n_candidates + n_pairs)
         most = max(_LEAST_PIECE, min(_MOST_PIECE, _PIECE_SCORES // n_rows))
         n_pieces = -(-self._n_candidates // most)
@@ -231,7 +223,7 @@ class BlockTraining:
         )
 
     def _take_items(self, n_slots: int) -> None:
-        V, biases = self._items.reshape(-1), self._biases.reshape(-1)
+        V, biases = self.tables.items.reshape(-1), self.tables.biases.reshape(-1)
 
         def task(c: int, a: int, b: int) -> None:
             self._kernels.take_items(a, b, V, biases, self._items_of_block)
@@ -247,7 +239,9 @@ class BlockTraining:
         plan, loss, kernels = self.plan, self._loss, self._kernels
         pairs, items, pieces = self._pairs, self._items_of_block, self._pieces
         real, width_of_piece = np.float32, self._piece
-        U, V, biases = (each.reshape(-1) for each in (self._users, self._items, self._biases))
+        U, V, biases = (
+            each.reshape(-1) for each in (self.tables.users, self.tables.items, self.tables.biases)
+        )
         n_candidates = self._draw(keys[0])
         n_slots = self._choose.collect(
             users, self._known, self._weights, self._slot_of, items[0], n_candidates, pairs
@@ -282,7 +276,7 @@ class BlockTraining:
         if not math.isfinite(total):
             return math.nan
         kernels.learn_users(
-            users, U, self._step_counts[0], step_size, l2[0], step_parameters, pairs,
+            users, U, self.tables.user_step_counts, step_size, l2[0], step_parameters, pairs,
             self._dropout, masks, units, lengths, gradients,
         )  # fmt: skip
 
@@ -298,7 +292,7 @@ class BlockTraining:
                 np.matmul(exponentiate.T, scaled, out=by_items[a:end])
                 np.matmul(exponentiate.T, share, out=by_biases[a:end])
             kernels.learn_items(
-                a, b, n_candidates, V, biases, self._step_counts[1], plan.item_bias,
+                a, b, n_candidates, V, biases, self.tables.item_step_counts, plan.item_bias,
                 step_size, l2, real(self._temperature), step_parameters, pairs, items, units,
                 by_items, by_biases,
             )  # fmt: skip
