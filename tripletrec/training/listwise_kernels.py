@@ -23,10 +23,9 @@ import numpy as np
 
 from tripletrec._runtime.counter_random import below, uniform
 from tripletrec._runtime.jit import kernel, part
+from tripletrec.scorers import normalize_row, normalize_row_backward
 
 __all__ = ["BlockKernels", "CandidateKernels", "build_block", "build_candidates"]
-
-_SMALLEST = np.float32(1e-12)  # squared norm under which a row has no direction, as in scorers
 
 
 class CandidateKernels(NamedTuple):
@@ -132,28 +131,7 @@ def build_candidates() -> CandidateKernels:
 
 @part
 def _to_unit(row, cosine):
-    """Make `row` a unit vector, or zero if it has no direction; return one over its norm."""
-    one = np.float32(1.0)
-    if not cosine:
-        return one
-    square = np.float32(0.0)
-    for k in range(row.shape[0]):
-        square += row[k] * row[k]
-    inverse = np.float32(0.0) if square < _SMALLEST else one / np.sqrt(square)
-    for k in range(row.shape[0]):
-        row[k] *= inverse
-    return inverse
-
-
-@part
-def _through_norm(gradient, unit, inverse, cosine):
-    """From the gradient by a unit vector to that by the row it was made of."""
-    if cosine:
-        along = np.float32(0.0)
-        for k in range(unit.shape[0]):
-            along += gradient[k] * unit[k]
-        for k in range(unit.shape[0]):
-            gradient[k] = (gradient[k] - along * unit[k]) * inverse
+    return normalize_row(row) if cosine else np.float32(1.0)
 
 
 @cache
@@ -288,7 +266,8 @@ def build_block(
             weight = np.float32(0.0)
             for p in range(bounds[r], bounds[r + 1]):
                 weight += weights[p]
-            _through_norm(gradients[r], units[r], lengths[r], cosine)
+            if cosine:
+                normalize_row_backward(gradients[r], units[r], lengths[r])
             if dropout > 0.0:
                 for k in range(width):
                     gradients[r, k] *= masks[r, k]
@@ -319,7 +298,8 @@ def build_block(
                 by_bias += slope
                 for k in range(width):
                     gradients[slot, k] += slope * users[r, k]
-            _through_norm(gradients[slot], units[slot], lengths[slot], cosine)
+            if cosine:
+                normalize_row_backward(gradients[slot], units[slot], lengths[slot])
             l2_i = weight * l2_positive + (l2_negative if candidate else np.float32(0.0))
             own = np.float32(step(step_counts, i, rate, step_parameters))
             for k in range(width):
