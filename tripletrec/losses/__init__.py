@@ -1,4 +1,4 @@
-"""Losses by name: of triplets (`losses.triplet`) and list-wise ones (`losses.listwise`), defined there."""
+"""All losses by name; those of triplets are defined in `losses.triplet`, list-wise ones in `losses.listwise`."""
 
 from __future__ import annotations
 
