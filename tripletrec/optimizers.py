@@ -44,7 +44,7 @@ class Optimizer(NamedTuple):
         may advance ``step_counts[row]`` and returns the step size that `update` is called with.
     update : callable
         Part function ``(table, at, width, gradient, l2, rate, parameters)``, called for each weight. `table`
-        is flat: the weight is ``table[at]``, its state ``table[at + width]``, ``table[at + width + width]``, …
+        is flat: the weight is ``table[at]``, its state ``table[at + width]``, ``table[at + 2 * width]``, …
         `gradient` is that of the loss alone; the function adds ``l2 * table[at]``.
     state : tuple of float, default ()
         Start values of the numbers that are kept for each weight, such as moments.

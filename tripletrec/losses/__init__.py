@@ -1,4 +1,4 @@
-"""All losses by name; those of triplets are defined in `losses.triplet`, list-wise ones in `losses.listwise`."""
+"""All losses by name; they are defined in `losses.triplet` and, if list-wise, in `losses.listwise`."""
 
 from __future__ import annotations
 

@@ -32,9 +32,9 @@ ccl      :math:`-1`               :math:`m_j |P| w / n` if :math:`x_j > m`, else
 
 Exponentials are taken of :math:`x_j / \tau` minus its maximum (log-sum-exp), so that no τ overflows.
 
-Training computes a loss in two steps, which are the two functions of a `ListLoss`. `exponentiate` works on one
-user's scores of all candidates, a piece of them at a time. `reduce` then gets the sums over all pieces and the
-user's positives, and returns the value and the slopes. A *logit* is :math:`x / \tau`.
+Training computes a loss in two steps, the two functions of a `ListLoss`. `exponentiate` works on one user's
+scores of the candidates, a piece of them at a time. `reduce` then gets the sums over all pieces and the
+user's positives, and computes the value and the slopes. A *logit* is :math:`x / \tau`.
 """
 
 from __future__ import annotations
@@ -215,8 +215,8 @@ def softmax(temperature: float | None = None) -> ListLoss:
         τ > 0, in units of the score. The smaller it is, the more the hardest negatives count. With the scorer
         "dot" 1 is the multinomial likelihood; with "cosine" 0.08 to 0.3 work well. None: 1 with "dot", and
         ``1 / log(n_items / sqrt(p))`` with "cosine", where p is the mean number of positives of the users who
-        have any. At ``1 / log(n_items)`` one item in exactly the user's direction weighs as much as all others
-        at right angles to it; with more positives per user a higher temperature is better (found on
+        have any. At ``1 / log(n_items)`` one item in exactly the user's direction weighs as much as all
+        others at right angles to it; with more positives per user a higher temperature is better (found on
         validation data).
 
     Returns
@@ -248,8 +248,8 @@ def bsl(temperature: float = 0.1, positive_temperature: float = 1.0) -> ListLoss
     r"""Return the bilateral softmax loss, with a temperature for each side.
 
     For each user :math:`\tau \log N - \tau_+ \log \frac{1}{|P|} \sum_p e^{x_p / \tau_+}`, times the
-    number of positives: a log-sum-exp of the negatives, as in the softmax loss, and one of the positives. It
-    gives more weight to positives that are already ranked high than to those that may be noise. With an infinite
+    number of positives: a log-sum-exp of the negatives, as in the softmax loss, and one of the positives.
+    Positives that are already ranked high weigh more than others, which may be noise. With an infinite
     :math:`\tau_+` all positives count alike; with a :math:`\tau_+` near τ only the best positive of a user
     counts, and little is learnt.
 
