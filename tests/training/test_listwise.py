@@ -13,7 +13,7 @@ import tripletrec as tr
 from contract import assert_same, interactions
 from tripletrec import losses, optimizers, rates, sampling, scorers
 from tripletrec.training import listwise as block_trainer
-from tripletrec.training.listwise import BlockTraining
+from tripletrec.training.listwise import ListwiseTraining
 from tripletrec.training.listwise_kernels import build_candidates
 
 CASES = {
@@ -37,7 +37,7 @@ def training_of(data, weights=None, n_negatives=None, batch_size=3, n_jobs=1, **
     plan = make(
         user_l2=L2[0], item_l2=L2[1], negative_l2=L2[2], bias_l2=L2[3], init_scale=0.5, **params
     )._plan()
-    return BlockTraining(plan, data, weights, n_negatives, batch_size, 0.0, n_jobs)
+    return ListwiseTraining(plan, data, weights, n_negatives, batch_size, 0.0, n_jobs)
 
 
 def bits(training):

@@ -38,7 +38,7 @@ from tripletrec.rates import Schedule, check_schedule
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
-from tripletrec.training.listwise import BlockTraining
+from tripletrec.training.listwise import ListwiseTraining
 from tripletrec.training.loop import Outcome, train
 from tripletrec.training.plan import L2, FactorPlan, Factors, Record
 from tripletrec.training.triplet import Training
@@ -345,7 +345,7 @@ class MatrixFactorization(Recommender):
 
     def _training(
         self, plan: FactorPlan, data: Interactions, weights: Any, negatives: Any
-    ) -> Training | BlockTraining:
+    ) -> Training | ListwiseTraining:
         if isinstance(plan.loss, ListLoss):
             return self._block_training(plan, data, weights, negatives)
         given = _check_negatives(negatives, data)
@@ -362,7 +362,7 @@ class MatrixFactorization(Recommender):
 
     def _block_training(
         self, plan: FactorPlan, data: Interactions, weights: Any, negatives: Any
-    ) -> BlockTraining:
+    ) -> ListwiseTraining:
         check_list_sampling(plan.loss, plan.sampler, negatives)
         if plan.scorer not in [make() for make in SCORERS.values()]:
             raise ValueError(
@@ -383,7 +383,7 @@ class MatrixFactorization(Recommender):
         if self.batch_size is not None:
             batch_size = self.batch_size
         work = 6.0 * plan.n_factors * n_users * (n_negatives or data.n_items)
-        return BlockTraining(
+        return ListwiseTraining(
             plan, data, weights, n_negatives, batch_size,
             _check_dropout(self.dropout), check_n_jobs(self.n_jobs, work),
         )  # fmt: skip
