@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tripletrec._runtime.arrays import read_only
 from tripletrec.data.checks import check_positions, check_shape
 from tripletrec.data.csr import Rows, assemble, from_coordinates, from_matrix
 from tripletrec.data.ids import Ids, column_of, encode
@@ -219,9 +220,9 @@ class Interactions:
 
     def _set(self, rows: Rows, users: Ids, items: Ids) -> None:
         self.shape = rows.shape
-        self.indptr, self.indices = _read_only(rows.indptr), _read_only(rows.indices)
-        self.values = _read_only(rows.values)
-        self.timestamps = None if rows.timestamps is None else _read_only(rows.timestamps)
+        self.indptr, self.indices = read_only(rows.indptr), read_only(rows.indices)
+        self.values = read_only(rows.values)
+        self.timestamps = None if rows.timestamps is None else read_only(rows.timestamps)
         self._users, self._items = users, items
 
     @property
@@ -370,9 +371,3 @@ def as_interactions(X: Any, name: str = "X") -> Interactions:
     new = Interactions.__new__(Interactions)
     new._set(rows, Ids(None, rows.shape[0], "user"), Ids(None, rows.shape[1], "item"))
     return new
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    view = array.view()
-    view.flags.writeable = False
-    return view
