@@ -124,7 +124,7 @@ def evaluate(
         Lengths of the lists that the top-k metrics look at.
     n_jobs : int, optional
         Threads that score and count, each with one thread of BLAS; None: one where there is little to
-        do, else all cores; -1: all cores. Functions, and networks, are asked for one block of users after
+        do, else all cores; -1: all cores. Functions, and networks, are asked for one batch of users after
         the other. The result does not depend on it.
 
     Returns
@@ -158,7 +158,7 @@ def evaluate(
 
     Notes
     -----
-    Each thread holds the scores of one block of users at a time: up to eight million, 32 MB in
+    Each thread holds the scores of one batch of users at a time: up to eight million, 32 MB in
     float32, or of 16 users where those are more.
 
     Examples
