@@ -1,7 +1,7 @@
-"""Interactions: who liked what, as one canonical sparse matrix with ids, values and timestamps.
+"""Interactions of users with items: one canonical sparse matrix with ids and timestamps; splits are not here.
 
-Every part of the package reads positives from here, so what comes in is checked and brought
-to one form once: compressed rows, columns sorted, no duplicates, no zeros, values > 0.
+The whole package reads positives in this form. What users hand in is checked and converted once:
+compressed rows, columns sorted, no duplicates, no zeros, values > 0.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Interactions:
     Parameters
     ----------
     matrix : scipy sparse matrix or array, or ndarray, of shape (n_users, n_items)
-        Finite values >= 0 of any real type. What is not zero is a positive; its value may serve as weight.
+        Finite values >= 0 of any real type. Entries that are not zero are positives; their values may
+        serve as weights.
     user_ids : sequence of n_users ids, optional
         Strings, integers or anything hashable, unique. Default: ids are the row numbers.
     item_ids : sequence of n_items ids, optional
@@ -48,11 +49,11 @@ class Interactions:
     indptr : int64 ndarray of shape (n_users + 1,)
         Row ``u`` is ``indptr[u]:indptr[u + 1]``.
     indices : int32 ndarray of shape (nnz,)
-        Items, ascending within each row.
+        Item of each interaction, ascending within each row.
     values : float32 ndarray of shape (nnz,)
-        Weights > 0.
+        Value of each interaction, > 0.
     timestamps : int64 ndarray of shape (nnz,) or None
-        When.
+        Time of each interaction; None if no times were given.
 
     Raises
     ------
@@ -64,9 +65,9 @@ class Interactions:
 
     Notes
     -----
-    All arrays are read-only views. ``len(data)`` is the number of interactions, and
-    ``data[index]`` keeps some of them in a matrix of the same shape, so that scikit-learn's
-    model selection can split them.
+    All arrays are read-only. ``len(data)`` is the number of interactions, and
+    ``data[index]`` keeps some of them in a matrix of the same shape, as scikit-learn's model
+    selection needs to split them.
 
     Examples
     --------
@@ -188,7 +189,7 @@ class Interactions:
         ValueError
             If a column is absent, an id missing or not among those given; as the constructor.
         TypeError
-            If ids are of types that cannot be sorted together.
+            If ids are of types that cannot be sorted with each other.
 
         Examples
         --------
@@ -300,8 +301,8 @@ class Interactions:
         Parameters
         ----------
         index : int array, bool array of shape (nnz,) or slice
-            Which, in CSR order; the order and repetitions of `index` mean nothing.
-            ``(index, ...)`` is the same.
+            Which interactions, in CSR order; the order and repetitions of `index` have no effect.
+            ``(index, ...)`` means the same as ``index``.
 
         Raises
         ------
