@@ -199,7 +199,7 @@ def _count_nan(scores, one):  # type: ignore[no-untyped-def]
 def _count_by_sorting(
     scores: NDArray[Any], items: NDArray[np.int32], out_items: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | int]:
-    """Return greater, equal and lower of one user's positives, by sorting his scores."""
+    """Return greater, equal and lower of one user's positives, by sorting the user's scores."""
     candidates = np.delete(np.arange(len(scores)), out_items)
     scores = scores[candidates]
     places = np.searchsorted(candidates, items)

@@ -52,7 +52,7 @@ def top_k(
     k : int
         Length of a list, at least 1; it may exceed `n_items`.
     exclude : Interactions, optional
-        One row per user that `rows` may name: items not to return to him.
+        One row per user that `rows` may name: items to leave out for that user.
     candidates : array-like of int, optional
         The items to choose from; None: all.
     n_jobs : int, optional
