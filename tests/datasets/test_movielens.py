@@ -194,11 +194,14 @@ def test_a_full_disk(tiny, pip, monkeypatch, tmp_path):
         def write(self, content):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    def write_bytes(path, content):
-        FullDisk().write(content) if path.parent == tmp_path else path.open("wb").write(content)
+    def write_some(path, content, write=Path.write_bytes):
+        if path.parent != tmp_path:
+            return write(path, content)
+        write(path, content[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fdopen", lambda *arguments: FullDisk())
-    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    monkeypatch.setattr(Path, "write_bytes", write_some)
     with pytest.warns(UserWarning, match="cannot be kept .*No space left on device"):
         tiny.check(fetch_from(tiny.sources, tmp_path))
     assert list(tmp_path.iterdir()) == [], "no half file is left"
