@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import aligned
-from tripletrec._runtime.threads import Team
+from tripletrec._runtime.threads import executor_for
 from tripletrec.optimizers import Optimizer
 
 __all__: list[str] = []
@@ -48,9 +48,9 @@ def _draw_start(
         rows[...] = random.standard_normal(rows.shape, np.float32) * np.float32(scale)
 
     tasks: list[Callable[[], None]] = [beside, *(partial(draw, *piece) for piece in pieces)]
-    team = Team(n_jobs if len(pieces) > len(tables) else 1)
-    with team.threads():
-        team.share(lambda task: task(), [(task,) for task in tasks])
+    executor = executor_for(n_jobs if len(pieces) > len(tables) else 1)
+    with executor.threads():
+        executor.run(lambda task: task(), [(task,) for task in tasks])
 
 
 def _let_go(training: Any) -> None:
