@@ -16,7 +16,7 @@ import naive
 import tripletrec as tr
 from contract import assert_same, digest, interactions, learnt, run_python
 from tripletrec import sampling
-from tripletrec._runtime.threads import Aside
+from tripletrec._runtime.threads import UninterruptedThread
 from tripletrec.training import loop as epochs
 from tripletrec.training import strata as schedule
 from tripletrec.training import triplet as trainer
@@ -562,9 +562,9 @@ def test_factors_that_are_not_finite_are_never_handed_over(n_epochs, split, monk
         if call.func.__self__.n_begun == 3:
             raise KeyboardInterrupt
 
-    run_epoch, run = Training.run_epoch, Aside.run
+    run_epoch, run = Training.run_epoch, UninterruptedThread.run
     monkeypatch.setattr(Training, "run_epoch", spoil)
-    monkeypatch.setattr(Aside, "run", press)
+    monkeypatch.setattr(UninterruptedThread, "run", press)
     monkeypatch.setattr(epochs, "_MOMENT", 0.0)
     with pytest.raises(FloatingPointError, match="training diverged in epoch 3"):
         make(n_epochs=n_epochs).fit(split[0])
@@ -720,7 +720,7 @@ def test_rounds_too_short_to_share_are_run_by_one_thread(blocks, monkeypatch):
     seen = []
     run = Training.run_epoch
     monkeypatch.setattr(
-        Training, "run_epoch", lambda self, n: (seen.append(self._team.n_jobs), run(self, n))[1]
+        Training, "run_epoch", lambda self, n: (seen.append(self.executor.n_jobs), run(self, n))[1]
     )
     shared = make(n_jobs=3).fit(blocks)
     monkeypatch.setattr(trainer, "_LEAST_RUN", 10**6)

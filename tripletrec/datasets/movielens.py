@@ -9,7 +9,6 @@ import io
 import os
 import subprocess
 import sys
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_real
+from tripletrec._runtime.files import replacing
 from tripletrec.data.interactions import Interactions
 from tripletrec.datasets.sources import (
     GENRES,
@@ -233,16 +233,8 @@ def _store(folder: Path, tables: Tables) -> None:
     """Write the cache file whole or not at all, however many processes do so at once."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=_CACHE_FILE, suffix=".tmp")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_to_bytes(tables))
-            os.chmod(name, 0o644)  # mkstemp lets nobody else read; a shared folder is to be shared
-            os.replace(name, folder / _CACHE_FILE)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
-            raise
+        with replacing(folder / _CACHE_FILE) as temporary:
+            temporary.write_bytes(_to_bytes(tables))
     except OSError as error:
         warnings.warn(
             f"MovieLens-100K was loaded but cannot be kept in {folder} ({_one_line(error)}): it "

@@ -9,15 +9,14 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.files import replacing
 from tripletrec.losses import LIST_LOSSES, LOSSES, ListLoss, Loss
 from tripletrec.optimizers import OPTIMIZERS, Optimizer
 from tripletrec.rates import SCHEDULES, Schedule
@@ -59,20 +58,11 @@ def save(model: Any, path: str | PathLike[str]) -> None:
         "parameters": parameters,
         "fitted": fitted,
     }
-    target = Path(path)
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:99]}.")
-        os.close(handle)
-    except OSError as error:
-        raise OSError(f"cannot write a model to {target}: {error}") from error
-    try:
-        save_file(tensors, temporary, {"tripletrec": json.dumps(description, default=_plain)})
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, {"tripletrec": json.dumps(description, default=_plain)})
     except (OSError, SafetensorError) as error:
-        raise OSError(f"cannot write a model to {target}: {error}") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        raise OSError(f"cannot write a model to {os.fspath(path)}: {error}") from error
 
 
 def load(path: str | PathLike[str]) -> Any:
@@ -220,12 +210,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):  # a callback may note one in the history
         return value.item()
     raise TypeError(f"{value!r} cannot be saved: it is a {type(value).__name__}")
-
-
-def _umask() -> int:
-    """Return the process' file mode mask without touching it, as far as the system tells."""
-    try:
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("Umask:")[1].split()[0], 8)
-    except (OSError, IndexError, ValueError):
-        return 0o022
