@@ -4,7 +4,6 @@ Offline: a tiny set of invented data stands in for the real one. Only the tests 
 """
 
 import errno
-import io
 import os
 import subprocess
 import sys
@@ -190,17 +189,12 @@ def test_a_cache_folder_that_cannot_be_written(tiny, pip, tmp_path):
 def test_a_full_disk(tiny, pip, monkeypatch, tmp_path):
     pip(tiny.wheel)
 
-    class FullDisk(io.BytesIO):
-        def write(self, content):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
     def write_some(path, content, write=Path.write_bytes):
         if path.parent != tmp_path:
             return write(path, content)
         write(path, content[:100])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fdopen", lambda *arguments: FullDisk())
     monkeypatch.setattr(Path, "write_bytes", write_some)
     with pytest.warns(UserWarning, match="cannot be kept .*No space left on device"):
         tiny.check(fetch_from(tiny.sources, tmp_path))
