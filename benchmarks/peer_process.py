@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,14 +56,24 @@ def default_envs() -> Path:
     return base / "tripletrec" / "peers"
 
 
-def python_of(name: str, envs: Path) -> str:
+def complaint_of(*command: str) -> str:
+    """Run a command; return the last line of its complaint, empty if all is well."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        return str(error)
+    lines = (done.stderr or done.stdout).strip().splitlines()
+    return (lines or [f"exit code {done.returncode}"])[-1] if done.returncode else ""
+
+
+def python_of(name: str, envs: Path, run: Callable[..., str] = complaint_of) -> str:
     """Return the interpreter of a peer's environment, which is made at the first call."""
     peer = PEERS[name]
     if peer.requirements is None:
         return sys.executable
     folder = envs / name
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    if python.exists() and not _run(str(python), "-c", f"import {peer.module}"):
+    if python.exists() and not run(str(python), "-c", f"import {peer.module}"):
         return str(python)
     print(f"installing {name} into {folder}", flush=True)
     commands = (
@@ -73,19 +83,9 @@ def python_of(name: str, envs: Path) -> str:
         (str(python), "-c", f"import {peer.module}"),
     )  # fmt: skip
     for command in commands:
-        if complaint := _run(*command):
+        if complaint := run(*command):
             raise PeerError(f"{name} is left out: it does not install ({complaint})")
     return str(python)
-
-
-def _run(*command: str) -> str:
-    """Run a command; return the last line of its complaint, empty if all is well."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except OSError as error:
-        return str(error)
-    lines = (done.stderr or done.stdout).strip().splitlines()
-    return (lines or [f"exit code {done.returncode}"])[-1] if done.returncode else ""
 
 
 class Worker:
