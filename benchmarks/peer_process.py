@@ -1,4 +1,4 @@
-"""An environment and a process for each library that is compared; used by `peers.py`."""
+"""An environment and a process for each library that is compared, and for each version of ours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["PEERS", "Peer", "PeerError", "Worker", "default_envs", "python_of"]
+__all__ = ["PEERS", "ROOT", "Peer", "PeerError", "Worker", "default_envs", "python_of"]
 
 ROOT = Path(__file__).parents[1]
 WORKER = Path(__file__).parent / "adapters" / "worker.py"
@@ -89,15 +89,39 @@ def python_of(name: str, envs: Path, run: Callable[..., str] = complaint_of) -> 
 
 
 class Worker:
-    """A process of one library. As a context manager, it is gone at the end, whatever happens."""
+    """A process of one library. As a context manager, it is gone at the end, whatever happens.
 
-    def __init__(self, name: str, python: str, n_threads: int, **environment: str) -> None:
+    Parameters
+    ----------
+    name : str
+        What messages call it.
+    python : str
+        Its interpreter.
+    n_threads : int
+        Threads of BLAS.
+    adapter : str, optional
+        A module in `adapters/`; by default that of the peer of this name.
+    root : Path, default: this checkout
+        The checkout whose tripletrec is imported.
+    **environment : str
+        Further variables.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        python: str,
+        n_threads: int,
+        adapter: str | None = None,
+        root: Path = ROOT,
+        **environment: str,
+    ) -> None:
         self.name, self.import_seconds = name, 0.0
         self._log = tempfile.TemporaryFile("w+", errors="replace")
         threads = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-        search = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        search = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
-            [python, str(WORKER), PEERS[name].adapter],
+            [python, str(WORKER), adapter or PEERS[name].adapter],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
             start_new_session=True,  # Ctrl-C comes to us alone; we end the workers
             env={**os.environ, "PYTHONPATH": os.pathsep.join(search),
