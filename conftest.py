@@ -33,9 +33,7 @@ def pytest_configure(config):
     if getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("--benchmark times one thing after the other: leave -n away")
     if not config.pluginmanager.hasplugin("benchmark"):
-        raise pytest.UsageError(
-            "--benchmark needs pytest-benchmark: pip install 'tripletrec[test]'"
-        )
+        raise pytest.UsageError("--benchmark needs pytest-benchmark: pip install '.[test]'")
     config.addinivalue_line("python_files", "bench_*.py")
     if config.args_source is not config.ArgsSource.ARGS:
         config.args = [str(SUITES)]

@@ -21,7 +21,7 @@ from tripletrec.reference.towers import feature_frames
 
 N_EPOCHS = 5
 BATCH = 64
-NO_KERAS = "Keras needs the keras extra: pip install 'tripletrec[keras]'"
+NO_KERAS = "Keras needs the keras extra: pip install '.[keras]'"
 
 
 @pytest.fixture(scope="module")

@@ -44,23 +44,16 @@ NOT_YET = {
         "training.triplet_kernel:epoch",
     },
     "lengths": {"models.factorization", "models.two_tower"},
-    "mirror": {
-        "datasets/test_datasets.py",
-        "reference/test_reference.py",
-        "reference/keras/test_keras.py",
-    },
+    "mirror": set(),
     "patches": {
         "conftest.py",
-        "test_evaluation.py",
-        "datasets/test_datasets.py",
         "neural/test_nearest.py",
-        "ranking/test_top_k.py",
         "training/test_listwise.py",
         "training/test_triplet.py",
     },
 }
-# Tests of no one module: of the package and its pages, and of all parts, which also run as plain Python.
-OF_NO_MODULE = {"test_package.py", "test_docs.py", "test_readme.py", "test_parts.py"}
+# Tests of the package as a whole and of its pages.
+OF_NO_MODULE = {"test_package.py", "test_docs.py", "test_readme.py"}
 
 
 def name_of(file):
