@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_machine_info(config, machine_info):
-    machine_info.pop("node", None)  # the name of the machine is nobody's business
+    machine_info.pop("node", None)  # the name of the machine stays private
     machine_info["cores"] = _cores()
     machine_info["load"] = os.getloadavg() if hasattr(os, "getloadavg") else None
     machine_info["platform"] = platform.platform()

@@ -102,6 +102,15 @@ def test_every_module_has_a_floor(trees):
     assert units <= set(FLOOR), "give each module its place in FLOORS"
 
 
+def test_contributors_read_of_every_room():
+    text = (PROJECT / "CONTRIBUTING.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| (\d) \| (.*) \|$", text, re.MULTILINE))
+    assert len(rows) == len(FLOORS)
+    for number, rooms in enumerate(FLOORS, 1):
+        named = set(re.findall(r"`(\w+)/?`", rows[str(number)]))
+        assert named == set(rooms.split()), f"CONTRIBUTING.md, floor {number}"
+
+
 def test_imports_go_down_only(trees):
     for where, importer, target in own_imports(trees):
         assert target, f"{where} imports the package itself: name the module"
