@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,19 +16,10 @@ from tripletrec._checks import (
     check_positive,
     check_random_state,
 )
-from tripletrec.data.interactions import Interactions, as_interactions
-from tripletrec.evaluation import check_metric, evaluate
+from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
-from tripletrec.models.fit_arguments import (
-    _check_callbacks,
-    _check_dropout,
-    _check_n_negatives,
-    _check_negatives,
-    _check_sample_weight,
-    _with_share,
-    check_list_sampling,
-)
-from tripletrec.models.recommender import Recommender
+from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
+from tripletrec.models.trained import Start, TrainedModel
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
 from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.rates import Schedule, check_schedule
@@ -39,13 +27,11 @@ from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
 from tripletrec.training.listwise import BlockTraining
-from tripletrec.training.loop import Outcome, train
-from tripletrec.training.plan import L2, FactorPlan, Factors, Record
+from tripletrec.training.plan import L2, FactorPlan
 from tripletrec.training.triplet import Training
 
 __all__ = ["MatrixFactorization"]
 
-_CANDIDATES = 8192  # of a block, where the user does not say
 # What does well untuned; chosen on a validation cut of 40,981 items, tried on one of 1,683. A user is
 # moved once in an epoch: with Adam's usual β₁ the gradients of ten epochs ago would still steer it.
 _PRESETS: dict[str, dict[str, Any]] = {
@@ -65,7 +51,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class MatrixFactorization(Recommender):
+class MatrixFactorization(TrainedModel):
     r"""Factor model learnt from triplets of user, positive item and negative item.
 
     The score of user u and item i is :math:`s_{ui} = U_u \cdot V_i + b_i` (``scorer="dot"``) or the cosine
@@ -186,7 +172,6 @@ class MatrixFactorization(Recommender):
     user_factors_: NDArray[np.float32]
     item_factors_: NDArray[np.float32]
     item_biases_: NDArray[np.float32]
-    history_: list[Record]
 
     def __init__(
         self,
@@ -314,84 +299,19 @@ class MatrixFactorization(Recommender):
         FloatingPointError
             If training diverges.
         KeyboardInterrupt
-            After Ctrl-C, once the epoch under way is finished: the model is then fitted with that one,
-            with early stopping with the best one. A second Ctrl-C gives that epoch up;
-            without early stopping the model then stays as it was.
+            After Ctrl-C, at the end of the epoch under way: the model is then fitted with that epoch or,
+            with early stopping, with the best one. A second Ctrl-C cancels the epoch under way; without
+            early stopping the model then stays as it was.
         """
-        plan = self._plan()
-        n_epochs = check_count(self.n_epochs, "n_epochs")
-        patience = self._patience(validation)
-        if self.batch_size is not None:
-            check_count(self.batch_size, "batch_size")
-        _check_dropout(self.dropout)
-        data = as_interactions(X, "X")
-        self._check_against(data, validation, "validation")
-        weights = _check_sample_weight(sample_weight, data)
-        if weights is not None and not weights.all():
-            data, weights = data[weights > 0], weights[weights > 0]
-        training = self._training(plan, data, weights, negatives)
-        outcome = train(
-            training,
-            n_epochs,
-            watch=self._watch(data, validation, callbacks),
-            metric=f"validation_{self.validation_metric}" if validation is not None else None,
-            patience=patience,
-            verbose=check_count(self.verbose, "verbose", 0),
-        )
-        self._take(data, outcome.factors, outcome)
-        if outcome.interrupt is not None:
-            raise outcome.interrupt
-        return self
-
-    def _training(
-        self, plan: FactorPlan, data: Interactions, weights: Any, negatives: Any
-    ) -> Training | BlockTraining:
-        if isinstance(plan.loss, ListLoss):
-            return self._block_training(plan, data, weights, negatives)
-        given = _check_negatives(negatives, data)
-        if plan.sampler.rule:
-            if given is not None or plan.sampler.share > 0.0:
-                raise ValueError(
-                    f"sampler {plan.sampler.name!r} takes no given negatives, only sampled candidates"
-                )
-            n_candidates = plan.sampler.n_candidates
-        else:
-            n_candidates, plan = 1, replace(plan, sampler=_with_share(plan.sampler, given))
-        work = (18.0 + 2.0 * n_candidates) * plan.n_factors * plan.n_negatives * data.nnz
-        return Training(plan, data, weights, given, check_n_jobs(self.n_jobs, work))
-
-    def _block_training(
-        self, plan: FactorPlan, data: Interactions, weights: Any, negatives: Any
-    ) -> BlockTraining:
-        check_list_sampling(plan.loss, plan.sampler, negatives)
-        if plan.scorer not in [make() for make in SCORERS.values()]:
-            raise ValueError(
-                f"loss {plan.loss.name!r} knows the scorers {', '.join(map(repr, SCORERS))}, "
-                f"got {plan.scorer.name!r}"
-            )
-        n_negatives = plan.n_negatives or None
-        if self.n_negatives is None and data.n_items > _CANDIDATES:
-            n_negatives = _CANDIDATES
-        if n_negatives is not None and n_negatives > data.n_items:
-            raise ValueError(
-                f"n_negatives must be at most the number of items ({data.n_items}) with loss "
-                f"{plan.loss.name!r}, or 'all', got {n_negatives}"
-            )
-        n_users = np.count_nonzero(np.diff(data.indptr))
-        # Items are moved once for each block, so few users must make many blocks.
-        batch_size = max(8, min(128, int(n_users) // 64))
-        if self.batch_size is not None:
-            batch_size = self.batch_size
-        work = 6.0 * plan.n_factors * n_users * (n_negatives or data.n_items)
-        return BlockTraining(
-            plan, data, weights, n_negatives, batch_size,
-            _check_dropout(self.dropout), check_n_jobs(self.n_jobs, work),
-        )  # fmt: skip
+        return self._fit(X, validation, callbacks, sample_weight, negatives)
 
     def _plan(self) -> FactorPlan:
         item_l2 = check_non_negative(self.item_l2, "item_l2")
         negative_l2 = item_l2 if self.negative_l2 is None else self.negative_l2
         loss = check_loss(self.loss)
+        check_dropout(self.dropout)
+        if self.batch_size is not None:
+            check_count(self.batch_size, "batch_size")
         return FactorPlan(
             n_factors=check_count(self.n_factors, "n_factors"),
             loss=loss,
@@ -406,83 +326,67 @@ class MatrixFactorization(Recommender):
                 bias=check_non_negative(self.bias_l2, "bias_l2"),
             ),
             item_bias=check_flag(self.item_bias, "item_bias"),
-            n_negatives=_check_n_negatives(self.n_negatives, loss),
+            n_negatives=check_n_negatives(self.n_negatives, loss),
             init_scale=check_positive(self.init_scale, "init_scale"),
             seed=check_random_state(self.random_state),
             schedule=check_schedule(self.schedule),
             n_epochs=check_count(self.n_epochs, "n_epochs"),
         )
 
-    def _patience(self, validation: Any) -> int | None:
-        check_metric(self.validation_metric, "validation_metric")
-        if self.early_stopping is None:
-            return None
-        if validation is None:
-            raise ValueError("early_stopping needs validation data: fit(X, validation=...)")
-        return check_count(self.early_stopping, "early_stopping")
+    def _start(
+        self,
+        plan: FactorPlan,
+        data: Interactions,
+        weights: NDArray[np.float32] | None,
+        given: Interactions | None,
+        **features: Any,
+    ) -> Start:
+        if isinstance(plan.loss, ListLoss):
+            return Start(self._start_listwise(plan, plan.loss, data, weights))
+        n_candidates = 1
+        if plan.sampler.rule:
+            if given is not None or plan.sampler.share > 0.0:
+                raise ValueError(
+                    f"sampler {plan.sampler.name!r} takes no given negatives, only sampled candidates"
+                )
+            n_candidates = plan.sampler.n_candidates
+        work = (18.0 + 2.0 * n_candidates) * plan.n_factors * plan.n_negatives * data.nnz
+        return Start(Training(plan, data, weights, given, check_n_jobs(self.n_jobs, work)))
 
-    def _check_against(self, data: Interactions, X: Any, name: str) -> None:
-        if X is not None:
-            view = copy.copy(self)
-            view._describe(data)
-            view._aligned(X, name)
+    def _start_listwise(
+        self,
+        plan: FactorPlan,
+        loss: ListLoss,
+        data: Interactions,
+        weights: NDArray[np.float32] | None,
+    ) -> BlockTraining:
+        if plan.scorer not in [make() for make in SCORERS.values()]:
+            raise ValueError(
+                f"loss {loss.name!r} knows the scorers {', '.join(map(repr, SCORERS))}, "
+                f"got {plan.scorer.name!r}"
+            )
+        n_negatives = check_n_negatives(self.n_negatives, loss, data.n_items) or None
+        n_users = np.count_nonzero(np.diff(data.indptr))
+        # Items are moved once for each block, so few users must make many blocks.
+        batch_size = max(8, min(128, int(n_users) // 64))
+        if self.batch_size is not None:
+            batch_size = self.batch_size
+        work = 6.0 * plan.n_factors * n_users * (n_negatives or data.n_items)
+        return BlockTraining(
+            plan, data, weights, n_negatives, batch_size,
+            check_dropout(self.dropout), check_n_jobs(self.n_jobs, work),
+        )  # fmt: skip
 
-    def _watch(
-        self, data: Interactions, validation: Any, callbacks: Any
-    ) -> Callable[[Record, Factors], bool] | None:
-        listeners = _check_callbacks(callbacks)
-        if validation is None and not listeners:
-            return None
-        held_out = None if validation is None else as_interactions(validation, "validation")
-        metric = self.validation_metric
-        history: list[Record] = []
+    def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
+        self.user_factors_, self.item_factors_, self.item_biases_ = arrays
 
-        def watch(record: Record, factors: Factors) -> bool:
-            view = copy.copy(self)._take(data, factors)
-            history.append(record)
-            view.history_ = history
-            if held_out is not None:
-                k = check_metric(metric, "validation_metric")
-                result = evaluate(view, held_out, data, k=k, n_jobs=self.n_jobs)
-                value = float(result.mean[metric])
-                if math.isnan(value):
-                    raise ValueError(
-                        f"validation has no user with a negative: {metric} is undefined"
-                    )
-                record[f"validation_{metric}"] = value
-            return any([listener(view, record) is True for listener in listeners])
-
-        return watch
-
-    def _describe(self, data: Interactions) -> None:
-        self.n_users_, self.n_items_ = data.shape
-        self.n_features_in_ = data.n_items
-        self.user_ids_, self.item_ids_ = data.user_ids, data.item_ids
-
-    def _take(
-        self, data: Interactions, factors: Factors, outcome: Outcome | None = None
-    ) -> MatrixFactorization:
-        """Become the model that has these factors."""
-        self._describe(data)
-        self.user_factors_, self.item_factors_, self.item_biases_ = factors
-        if outcome is not None:
-            self.history_, self.best_epoch_ = outcome.history, outcome.kept_epoch
-        return self
-
-    def _check_loaded(self) -> None:
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
         n_factors = self.user_factors_.shape[-1]
-        shapes = {
+        return {
             "user_factors_": (self.n_users_, n_factors),
             "item_factors_": (self.n_items_, n_factors),
             "item_biases_": (self.n_items_,),
         }
-        for name, shape in shapes.items():
-            array = getattr(self, name)
-            if array.shape != shape or array.dtype != np.float32:
-                raise ValueError(
-                    f"{name} must be float32 of shape {shape}, got {array.dtype} {array.shape}"
-                )
-        self._users(), self._items()  # checks the ids
 
     def _user_rows(self) -> NDArray[np.float32]:
         return check_scorer(self.scorer).rows(self.user_factors_)

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import identity
 
-from tripletrec._checks import check_count, check_flag, check_positive
+from tripletrec._checks import check_count, check_flag
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
-from tripletrec.models.fit_arguments import check_dropout, check_widths, split_seed
-from tripletrec.models.trained import TrainedModel
+from tripletrec.models.fit_arguments import check_widths
+from tripletrec.models.trained import Start
+from tripletrec.models.trained_network import TrainedNetwork, count_weights, split_seed
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.layers import Dense, Dropout, Layer, ReLU
+from tripletrec.neural.layers import ReLU
 from tripletrec.neural.networks import PairPerceptron
 from tripletrec.neural.pair_scores import score_catalogue
 from tripletrec.neural.stack import Stack
@@ -31,7 +32,7 @@ __all__ = ["MLPMatcher"]
 _PAIRS = 1 << 15  # scored at once
 
 
-class MLPMatcher(TrainedModel):
+class MLPMatcher(TrainedNetwork):
     r"""Perceptron on the factors of user and item, side by side, learnt from triplets.
 
     The score of user u and item i is :math:`s_{ui} = w^\top h_n + b` with :math:`h_0 = [U_u, V_i]` and
@@ -221,11 +222,11 @@ class MLPMatcher(TrainedModel):
         FloatingPointError
             If training diverges.
         KeyboardInterrupt
-            After Ctrl-C, once the epoch under way is finished: the model is then fitted with that one,
-            with early stopping with the best one. A second Ctrl-C gives that epoch up;
-            without early stopping the model then stays as it was.
+            After Ctrl-C, at the end of the epoch under way: the model is then fitted with that epoch or,
+            with early stopping, with the best one. A second Ctrl-C cancels the epoch under way; without
+            early stopping the model then stays as it was.
         """
-        return self._fit(X, validation, callbacks, sample_weight, negatives, self._start)
+        return self._fit(X, validation, callbacks, sample_weight, negatives)
 
     def _start(
         self,
@@ -233,45 +234,37 @@ class MLPMatcher(TrainedModel):
         data: Interactions,
         weights: NDArray[np.float32] | None,
         given: Interactions | None,
-    ) -> NeuralTraining:
+        **features: Any,
+    ) -> Start:
         if isinstance(plan.loss, ListLoss):
             raise ValueError(f"loss must be one of triplets for MLPMatcher, got {plan.loss.name!r}")
         if plan.sampler.rule == "nearest":
             raise ValueError("sampler 'nearest' needs item features, which TwoTower has")
-        first, *drops = split_seed(plan.seed, 3 + len(check_widths(self.hidden, "hidden")))
+        hidden = check_widths(self.hidden, "hidden")
+        first, *drops = split_seed(plan.seed, 3 + len(hidden))
         rng = np.random.default_rng(first)
         users, items = (
             FeatureEmbedding(
-                _start_factors(rng, n_rows, check_count(width, name), self.init_scale),
+                self._start_factors(rng, n_rows, check_count(getattr(self, name), name)),
                 identity(n_rows, np.float32, format="csr"),
             )
-            for n_rows, width, name in (
-                (data.n_users, self.n_user_factors, "n_user_factors"),
-                (data.n_items, self.n_item_factors, "n_item_factors"),
+            for n_rows, name in (
+                (data.n_users, "n_user_factors"),
+                (data.n_items, "n_item_factors"),
             )
         )
-        widths = [users.width + items.width, *check_widths(self.hidden, "hidden"), 1]
-        trunk = self._trunk(widths, rng, drops)
+        trunk = self._trunk([users.width + items.width, *hidden, 1], rng, drops)
         network = PairPerceptron(users, items, trunk, plan.loss, mean=False)
         arrays = (users.table, items.table, trunk.flat[0])
-        return NeuralTraining(plan, network, data, weights, given, lambda: arrays)
+        return Start(NeuralTraining(plan, network, data, weights, given, lambda: arrays))
 
     def _trunk(
         self, widths: Sequence[int], rng: np.random.Generator | None, seeds: Sequence[int] = ()
     ) -> Stack:
-        """Return the perceptron: untrained, or without `rng` with the weights that were learnt."""
-        rate = check_dropout(self.dropout) if rng is not None else 0.0
-        layers: list[Layer] = []
-        for n, (n_inputs, n_outputs) in enumerate(zip(widths, widths[1:], strict=False)):
-            if rate > 0.0:
-                layers.append(Dropout(rate, seeds[n]))
-            if rng is None:
-                layers.append(Dense(np.zeros((n_inputs, n_outputs), np.float32)))
-            else:
-                layers.append(Dense.start(rng, n_inputs, n_outputs))
+        """Return the perceptron: untrained, or without `rng` with zeros for weights."""
+        layers = self._dense_layers(widths, ReLU, rng, seeds)
+        if check_flag(self.final_relu, "final_relu"):
             layers.append(ReLU())
-        if not check_flag(self.final_relu, "final_relu"):
-            layers.pop()
         return Stack(layers)
 
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
@@ -297,32 +290,13 @@ class MLPMatcher(TrainedModel):
             scores[pairs] = perceptron.infer(np.concatenate(sides, axis=1))[:, 0]
         return scores
 
-    def _user_rows(self) -> NDArray[np.float32]:
-        return self.user_factors_
-
-    def _item_rows(self) -> NDArray[np.float32]:
-        return self.item_factors_
-
-    def _check_loaded(self) -> None:
-        widths = self.layer_widths_
-        if not all(isinstance(each, int) and each > 0 for each in widths) or len(widths) < 2:
-            raise ValueError(f"layer_widths_ must be integers >= 1, got {widths}")
-        n_weights = sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
-        n_user_factors = self.user_factors_.shape[-1]
-        self._check_arrays(
-            {
-                "user_factors_": (self.n_users_, n_user_factors),
-                "item_factors_": (self.n_items_, widths[0] - n_user_factors),
-                "weights_": (n_weights,),
-            }
-        )
-        if widths[-1] != 1:
-            raise ValueError(f"layer_widths_ must end in 1, got {widths}")
-        self._users(), self._items()  # checks the ids
-
-
-def _start_factors(
-    rng: np.random.Generator, n_rows: int, width: int, scale: float
-) -> NDArray[np.float32]:
-    limit = check_positive(scale, "init_scale")
-    return rng.uniform(-limit, limit, (n_rows, width)).astype(np.float32)
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        widths, n_user_factors = self.layer_widths_, self.user_factors_.shape[-1]
+        n_weights = count_weights(widths, "layer_widths_")
+        if len(widths) < 2 or widths[-1] != 1:
+            raise ValueError(f"layer_widths_ must be two widths or more and end in 1, got {widths}")
+        return {
+            "user_factors_": (self.n_users_, n_user_factors),
+            "item_factors_": (self.n_items_, widths[0] - n_user_factors),
+            "weights_": (n_weights,),
+        }

@@ -17,7 +17,7 @@ from tripletrec.models.estimator import Estimator, check_is_fitted
 from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.ranking.top_k import top_k
 
-__all__ = ["Recommender"]
+__all__ = ["Recommender", "check_aligned", "present"]
 
 
 class Recommender(Estimator):
@@ -32,6 +32,7 @@ class Recommender(Estimator):
     n_items_: int
     user_ids_: NDArray[Any] | None
     item_ids_: NDArray[Any] | None
+    n_jobs: int | None = None  # a parameter of the models that have it
 
     def _score_function(self) -> ScoreUsers:
         raise NotImplementedError
@@ -124,17 +125,27 @@ class Recommender(Estimator):
         check_is_fitted(self)
         rows = self._users().rows(users)
         seen = None if exclude is None else self._aligned(exclude, "exclude")
-        chosen = None if candidates is None else self._items().rows(candidates)
-        items, scores = top_k(
-            self._score_function(),
+        best = self._best_items(self._score_function(), rows, k, seen, candidates)
+        return present(*best, self.item_ids_, single=_is_scalar(users))
+
+    def _best_items(
+        self,
+        score_users: ScoreUsers,
+        rows: NDArray[np.int64],
+        k: Any,
+        seen: Interactions | None,
+        candidates: Any,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the numbers and the scores of the best items of some rows; see `recommend`."""
+        return top_k(
+            score_users,
             rows,
             self.n_items_,
             min(check_count(k, "k"), self.n_items_),
             exclude=seen,
-            candidates=chosen,
-            n_jobs=getattr(self, "n_jobs", None),
+            candidates=None if candidates is None else self._items().rows(candidates),
+            n_jobs=self.n_jobs,
         )
-        return _present(items, scores, self.item_ids_, single=_is_scalar(users))
 
     def similar_items(self, items: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the items most like each given item, by the cosine of their factors.
@@ -168,10 +179,8 @@ class Recommender(Estimator):
         """
         check_is_fitted(self)
         rows = self._items().rows(items)
-        found = _similar(
-            self._item_rows(), rows, check_count(k, "k"), getattr(self, "n_jobs", None)
-        )
-        return _present(*found, self.item_ids_, single=_is_scalar(items))
+        found = _similar(self._item_rows(), rows, check_count(k, "k"), self.n_jobs)
+        return present(*found, self.item_ids_, single=_is_scalar(items))
 
     def similar_users(self, users: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the users most like each given user, by the cosine of their factors.
@@ -188,10 +197,8 @@ class Recommender(Estimator):
         """
         check_is_fitted(self)
         rows = self._users().rows(users)
-        found = _similar(
-            self._user_rows(), rows, check_count(k, "k"), getattr(self, "n_jobs", None)
-        )
-        return _present(*found, self.user_ids_, single=_is_scalar(users))
+        found = _similar(self._user_rows(), rows, check_count(k, "k"), self.n_jobs)
+        return present(*found, self.user_ids_, single=_is_scalar(users))
 
     def score(self, X: Any, y: None = None, *, exclude: Any = None) -> float:
         """Return the full AUC on the interactions `X`; see `tripletrec.full_auc`.
@@ -218,7 +225,7 @@ class Recommender(Estimator):
         True
         """
         check_is_fitted(self)
-        return full_auc(self, X, exclude, n_jobs=getattr(self, "n_jobs", None))
+        return full_auc(self, X, exclude, n_jobs=self.n_jobs)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the fitted model to a safetensors file; see `tripletrec.load`.
@@ -273,17 +280,43 @@ class Recommender(Estimator):
 
     def _aligned(self, X: Any, name: str) -> Interactions:
         """Return interactions that speak of the same users and items as the model."""
-        data = as_interactions(X, name)
-        if data.shape != (self.n_users_, self.n_items_):
-            raise ValueError(
-                f"{name} must have the model's shape {(self.n_users_, self.n_items_)}, "
-                f"got {data.shape}"
-            )
-        pairs = ((self.user_ids_, data.user_ids, "user"), (self.item_ids_, data.item_ids, "item"))
-        for ours, theirs, word in pairs:
-            if ours is not None and theirs is not None and not np.array_equal(ours, theirs):
-                raise ValueError(f"{name} must have the model's {word} ids, in the same order")
-        return data
+        shape = (self.n_users_, self.n_items_)
+        return check_aligned(X, name, shape, self.user_ids_, self.item_ids_)
+
+
+def check_aligned(
+    X: Any,
+    name: str,
+    shape: tuple[int, int],
+    user_ids: NDArray[Any] | None,
+    item_ids: NDArray[Any] | None,
+) -> Interactions:
+    """Return interactions that speak of the users and items of a model; None: ids are row numbers."""
+    data = as_interactions(X, name)
+    if data.shape != shape:
+        raise ValueError(f"{name} must have the model's shape {shape}, got {data.shape}")
+    for ours, theirs, word in (
+        (user_ids, data.user_ids, "user"),
+        (item_ids, data.item_ids, "item"),
+    ):
+        if ours is not None and theirs is not None and not np.array_equal(ours, theirs):
+            raise ValueError(f"{name} must have the model's {word} ids, in the same order")
+    return data
+
+
+def present(
+    rows: NDArray[np.int64], scores: NDArray[Any], ids: NDArray[Any] | None, *, single: bool
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return ids for row numbers; for a single row without its padding."""
+    if single:
+        rows, scores = rows[0][rows[0] >= 0], scores[0][rows[0] >= 0]
+    if ids is None:
+        return rows, scores
+    if (rows >= 0).all():
+        return ids[rows], scores
+    found = ids.astype(object)[rows]
+    found[rows < 0] = None
+    return found, scores
 
 
 def _is_scalar(ids: Any) -> bool:
@@ -308,18 +341,3 @@ def _similar(
         exclude=as_interactions(itself),
         n_jobs=n_jobs,
     )
-
-
-def _present(
-    rows: NDArray[np.int64], scores: NDArray[Any], ids: NDArray[Any] | None, *, single: bool
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return ids for row numbers; for a single row without its padding."""
-    if single:
-        rows, scores = rows[0][rows[0] >= 0], scores[0][rows[0] >= 0]
-    if ids is None:
-        return rows, scores
-    if (rows >= 0).all():
-        return ids[rows], scores
-    found = ids.astype(object)[rows]
-    found[rows < 0] = None
-    return found, scores

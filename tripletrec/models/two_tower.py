@@ -3,53 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, hstack
 
-from tripletrec._checks import check_count, check_flag, check_positive
-from tripletrec.data.features import align, encode, groups_of, learn_encoding
+from tripletrec._checks import check_count, check_flag
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.estimator import check_is_fitted
-from tripletrec.models.fit_arguments import check_dropout, check_widths, split_seed
-from tripletrec.models.recommender import _present
-from tripletrec.models.trained import TrainedModel
+from tripletrec.models.fit_arguments import check_widths
+from tripletrec.models.recommender import present
+from tripletrec.models.towers import (
+    Tower,
+    check_encoding,
+    infer_all,
+    learn_columns,
+    start_training,
+    unseen_input,
+)
+from tripletrec.models.trained import Start
+from tripletrec.models.trained_network import TrainedNetwork, count_weights, split_seed
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.fit import NetworkTraining
-from tripletrec.neural.layers import Dense, Dropout, Layer, Normalize, ReLU
-from tripletrec.neural.listwise import InBatchTowers, InBatchTraining
-from tripletrec.neural.nearest import nearest_negatives
-from tripletrec.neural.networks import Towers
+from tripletrec.neural.layers import Normalize, ReLU
 from tripletrec.neural.stack import Stack
-from tripletrec.neural.triplet import NeuralTraining
 from tripletrec.optimizers import Optimizer
 from tripletrec.ranking.scores import ScoreUsers, factor_scores
-from tripletrec.ranking.top_k import top_k
 from tripletrec.rates import Schedule
 from tripletrec.sampling import Sampler
 from tripletrec.training.plan import NetworkPlan
 
 __all__ = ["TwoTower"]
 
-_ROWS = 1 << 13  # through a tower at once
 _ACTIVATIONS = {"relu": ReLU, "linear": None}
-_COMBINATIONS = ("sum", "concatenation")
-_NOTHING: dict[str, Any] = {"kind": "matrix", "n_columns": 0}
 
 
-class _Side(NamedTuple):
-    """What users, or items, are to a network: rows of features, and how they were encoded."""
-
-    matrix: csr_matrix
-    groups: NDArray[np.int64] | None
-    encoding: dict[str, Any]
-
-
-class TwoTower(TrainedModel):
+class TwoTower(TrainedNetwork):
     r"""Two towers that turn users and items into vectors, learnt from triplets.
 
     The score of user u and item i is :math:`s_{ui} = f(x_u) \cdot g(y_i)`. The input of a tower is made of
@@ -170,9 +159,8 @@ class TwoTower(TrainedModel):
     (2, 16)
     """
 
-    user_factors_: NDArray[np.float32]
-    item_factors_: NDArray[np.float32]
-    history_: list[dict[str, Any]]
+    user_table_: NDArray[np.float32]
+    item_table_: NDArray[np.float32]
 
     def __init__(
         self,
@@ -275,168 +263,76 @@ class TwoTower(TrainedModel):
         FloatingPointError
             If training diverges.
         KeyboardInterrupt
-            After Ctrl-C, once the epoch under way is finished: the model is then fitted with that one,
-            with early stopping with the best one. A second Ctrl-C gives that epoch up;
-            without early stopping the model then stays as it was.
+            After Ctrl-C, at the end of the epoch under way: the model is then fitted with that epoch or,
+            with early stopping, with the best one. A second Ctrl-C cancels the epoch under way; without
+            early stopping the model then stays as it was.
         """
-        # Encodings become part of the model together with what is learnt from them, or not at all.
-        learnt: dict[str, Any] = {}
-        start = partial(self._start_with, user_features, item_features, learnt)
-        self._learnt = learnt
-        try:
-            return self._fit(X, validation, callbacks, sample_weight, negatives, start)
-        finally:
-            del self._learnt
+        return self._fit(
+            X, validation, callbacks, sample_weight, negatives,
+            user_features=user_features, item_features=item_features,
+        )  # fmt: skip
 
-    def _start_with(
+    def _n_negatives(self, loss: Loss | ListLoss) -> int:
+        least = 0 if isinstance(loss, ListLoss) else 1
+        if self.n_negatives is None:
+            return least
+        return check_count(self.n_negatives, "n_negatives", least)
+
+    def _start(
         self,
-        user_features: Any,
-        item_features: Any,
-        learnt: dict[str, Any],
         plan: NetworkPlan,
         data: Interactions,
         weights: NDArray[np.float32] | None,
         given: Interactions | None,
-    ) -> NetworkTraining:
-        seeds = split_seed(plan.seed, 3)
-        rng = np.random.default_rng(seeds[0])
-        used = [
-            np.bincount(rows, minlength=n) > 0
-            for rows, n in ((data.rows, data.n_users), (data.indices, data.n_items))
-        ]
-        sides, layers, stacks = [], [], []
-        for n, (features, ids, word) in enumerate(
-            ((user_features, data.user_ids, "user"), (item_features, data.item_ids, "item"))
-        ):
-            side = self._side(features, ids, used[n], f"{word}_features")
-            table = self._start_table(rng, side.matrix.shape[1])
-            layers.append(FeatureEmbedding(table, side.matrix, side.groups))
-            widths = [
-                layers[n].width,
-                *check_widths(getattr(self, f"{word}_layers"), f"{word}_layers"),
-            ]
-            stacks.append(self._tower(widths, rng, seeds[1 + n]))
-            learnt |= {f"{word}_encoding_": side.encoding, f"{word}_widths_": widths}
-            sides.append(side)
-        if learnt["user_widths_"][-1] != learnt["item_widths_"][-1]:
+        **features: Any,
+    ) -> Start:
+        first, *seeds = split_seed(plan.seed, 3)
+        rng = np.random.default_rng(first)
+        users, items = (
+            self._start_tower(word, features[f"{word}_features"], data, rng, seed)
+            for word, seed in zip(("user", "item"), seeds, strict=True)
+        )
+        if users.widths[-1] != items.widths[-1]:
             raise ValueError(
                 "user_layers and item_layers must end in the same width, got "
-                f"{learnt['user_widths_'][-1]} and {learnt['item_widths_'][-1]}"
+                f"{users.widths[-1]} and {items.widths[-1]}"
             )
-        if isinstance(plan.loss, ListLoss):
-            return self._in_batch(plan, plan.loss, data, weights, layers, stacks)
-        network = Towers(layers[0], layers[1], stacks[0], stacks[1], plan.loss, mean=False)
-        nearest = None
-        if plan.sampler.rule == "nearest":
-            nearest = self._nearest(sides[1], data, given)
-        return NeuralTraining(
-            plan, network, data, weights, given, partial(_fitted_arrays, network),
-            items=np.flatnonzero(used[1]), nearest=nearest,
-        )  # fmt: skip
+        attributes: dict[str, Any] = {}
+        for word, tower in (("user", users), ("item", items)):
+            attributes[f"{word}_encoding_"] = tower.columns.encoding
+            attributes[f"{word}_widths_"] = tower.widths
+        training = start_training(plan, data, weights, given, users, items, self.normalize)
+        return Start(training, attributes)
 
-    def _in_batch(
-        self,
-        plan: NetworkPlan,
-        loss: ListLoss,
-        data: Interactions,
-        weights: NDArray[np.float32] | None,
-        layers: Sequence[FeatureEmbedding],
-        stacks: Sequence[Stack],
-    ) -> InBatchTraining:
-        n_each = data.nnz / len(np.unique(data.rows))
-        temperature = loss.temperature_for(self.normalize, data.n_items, n_each)
-        network = InBatchTowers(
-            layers[0], layers[1], stacks[0], stacks[1], loss, temperature, data, plan.sampler
-        )
-        n_items = len(network.catalogue.items)
-        if plan.n_negatives > n_items:
-            raise ValueError(
-                f"n_negatives must be at most the number of items with a positive ({n_items}) with "
-                f"loss {loss.name!r}, got {plan.n_negatives}"
-            )
-        return InBatchTraining(plan, network, data, weights, partial(_fitted_arrays, network))
-
-    def _n_negatives(self, loss: Loss | ListLoss) -> int:
-        least = 0 if isinstance(loss, ListLoss) else 1
-        return (
-            least
-            if self.n_negatives is None
-            else check_count(self.n_negatives, "n_negatives", least)
-        )
-
-    def _side(
-        self, features: Any, ids: NDArray[Any] | None, used: NDArray[np.bool_], name: str
-    ) -> _Side:
-        """Encode the features of users or items, and add a constant and own factors."""
+    def _start_tower(
+        self, word: str, features: Any, data: Interactions, rng: np.random.Generator, seed: int
+    ) -> Tower:
+        """Return the untrained tower of users or of items."""
         own = check_flag(self.own_factors, "own_factors")
-        if features is None and not own:
-            raise ValueError(f"own_factors=False needs features: fit(X, {name}=...)")
-        if self.combine not in _COMBINATIONS:
-            raise ValueError(f"combine must be one of {_COMBINATIONS}, got {self.combine!r}")
-        n = len(used)
-        encoding, matrix = _NOTHING, csr_matrix((n, 0), dtype=np.float32)
-        if features is not None:
-            aligned = align(features, ids, used, name)
-            encoding = learn_encoding(aligned, np.flatnonzero(used), name)
-            matrix = encode(encoding, aligned, name)
-        parts = [matrix, csr_matrix(np.ones((n, 1), np.float32))]
-        if own:
-            # Who has no interaction has no own factors: they would stay as they started.
-            rows = np.flatnonzero(used)
-            entries = (np.ones(len(rows), np.float32), (rows, rows))
-            parts.append(csr_matrix(entries, shape=(n, n)))
-        return _Side(hstack(parts, "csr"), self._groups(encoding, n if own else 0), encoding)
+        columns = learn_columns(features, data, word, own=own, combine=self.combine)
+        n_factors = check_count(self.n_factors, "n_factors")
+        table = self._start_factors(rng, columns.matrix.shape[1], n_factors)
+        layer = FeatureEmbedding(table, columns.matrix, columns.groups)
+        sizes = f"{word}_layers"
+        widths = [layer.width, *check_widths(getattr(self, sizes), sizes)]
+        return Tower(columns, layer, self._stack(widths, rng, seed), widths)
 
-    def _groups(self, encoding: dict[str, Any], n_own: int) -> NDArray[np.int64] | None:
-        """Return the group of each column, the constant's being that of the first; None: one for all."""
-        if self.combine == "sum":
-            return None
-        groups = groups_of(encoding)
-        own = np.full(n_own, int(groups.max(initial=-1)) + 1)
-        return np.concatenate([groups, [0], own])
-
-    def _start_table(self, rng: np.random.Generator, n_columns: int) -> NDArray[np.float32]:
-        limit = check_positive(self.init_scale, "init_scale")
-        shape = (n_columns, check_count(self.n_factors, "n_factors"))
-        return rng.uniform(-limit, limit, shape).astype(np.float32)
-
-    def _tower(
+    def _stack(
         self, widths: Sequence[int], rng: np.random.Generator | None, seed: int = 0
     ) -> Stack:
-        """Return a tower: untrained, or without `rng` with zeros for weights."""
+        """Return the layers of a tower: untrained, or without `rng` with zeros for weights."""
         if self.activation not in _ACTIVATIONS:
             known = ", ".join(map(repr, _ACTIVATIONS))
             raise ValueError(f"activation must be one of {known}, got {self.activation!r}")
-        kind = _ACTIVATIONS[self.activation]
-        rate = check_dropout(self.dropout) if rng is not None else 0.0
         seeds = split_seed(seed, len(widths))
-        layers: list[Layer] = []
-        for n, (n_inputs, n_outputs) in enumerate(zip(widths, widths[1:], strict=False)):
-            if n and kind is not None:
-                layers.append(kind())
-            if rate > 0.0:
-                layers.append(Dropout(rate, seeds[n]))
-            if rng is None:
-                layers.append(Dense(np.zeros((n_inputs, n_outputs), np.float32)))
-            else:
-                layers.append(Dense.start(rng, n_inputs, n_outputs))
+        layers = self._dense_layers(widths, _ACTIVATIONS[self.activation], rng, seeds)
         if check_flag(self.normalize, "normalize"):
             layers.append(Normalize())
         return Stack(layers)
 
-    def _nearest(
-        self, items: _Side, data: Interactions, given: Interactions | None
-    ) -> NDArray[np.int32]:
-        n_columns = items.encoding["n_columns"]
-        if not n_columns:
-            raise ValueError("sampler 'nearest' needs features: fit(X, item_features=...)")
-        return nearest_negatives(data, items.matrix[:, :n_columns], given)
-
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
         self.user_factors_, self.item_factors_ = arrays[:2]
         self.user_table_, self.item_table_, self.user_weights_, self.item_weights_ = arrays[2:]
-        for name, value in self.__dict__.get("_learnt", {}).items():
-            setattr(self, name, value)
 
     def encode_users(self, features: Any) -> NDArray[np.float32]:
         """Return the vectors of users that training has not seen, from their features alone.
@@ -518,32 +414,17 @@ class TwoTower(TrainedModel):
         (1, 3)
         """
         vectors = self.encode_users(user_features)
-        chosen = None if candidates is None else self._items().rows(candidates)
-        items, scores = top_k(
-            factor_scores(vectors, self.item_factors_),
-            np.arange(len(vectors)),
-            self.n_items_,
-            min(check_count(k, "k"), self.n_items_),
-            candidates=chosen,
-            n_jobs=self.n_jobs,
-        )
-        return _present(items, scores, self.item_ids_, single=False)
+        score_users = factor_scores(vectors, self.item_factors_)
+        best = self._best_items(score_users, np.arange(len(vectors)), k, None, candidates)
+        return present(*best, self.item_ids_, single=False)
 
     def _encode(self, word: str, features: Any) -> NDArray[np.float32]:
         check_is_fitted(self)
         encoding, table = getattr(self, f"{word}_encoding_"), getattr(self, f"{word}_table_")
-        if not encoding["n_columns"]:
-            raise ValueError(f"the model was fitted without {word}_features")
-        matrix = encode(encoding, features, f"{word}_features")
-        constant = csr_matrix(np.ones((matrix.shape[0], 1), np.float32))
-        known = matrix.shape[1] + 1
-        n_own = len(table) - known
-        groups = self._groups(encoding, n_own)
-        rows = hstack([matrix, constant, csr_matrix((matrix.shape[0], n_own))], "csr")
-        layer = FeatureEmbedding(table, rows, groups)
-        tower = self._tower(getattr(self, f"{word}_widths_"), None)
-        tower.flat[0] = getattr(self, f"{word}_weights_")
-        return _through(layer, tower, matrix.shape[0])
+        layer = unseen_input(encoding, features, table, f"{word}_features", self.combine)
+        stack = self._stack(getattr(self, f"{word}_widths_"), None)
+        stack.flat[0] = getattr(self, f"{word}_weights_")
+        return infer_all(layer, stack)
 
     def _score_function(self) -> ScoreUsers:
         return factor_scores(self.user_factors_, self.item_factors_)
@@ -556,48 +437,14 @@ class TwoTower(TrainedModel):
         )
         return scores
 
-    def _user_rows(self) -> NDArray[np.float32]:
-        return self.user_factors_
-
-    def _item_rows(self) -> NDArray[np.float32]:
-        return self.item_factors_
-
-    def _check_loaded(self) -> None:
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        shapes: dict[str, tuple[int, ...]] = {}
         for word, n in (("user", self.n_users_), ("item", self.n_items_)):
-            widths = getattr(self, f"{word}_widths_")
-            if not all(isinstance(each, int) and each > 0 for each in widths) or not widths:
-                raise ValueError(f"{word}_widths_ must be integers >= 1, got {widths}")
-            n_weights = sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
-            table = getattr(self, f"{word}_table_")
-            self._check_arrays(
-                {
-                    f"{word}_factors_": (n, self.user_factors_.shape[-1]),
-                    f"{word}_weights_": (n_weights,),
-                    f"{word}_table_": table.shape[:1] + table.shape[-1:],
-                }
-            )
-            encoding = getattr(self, f"{word}_encoding_")
-            if not isinstance(encoding["n_columns"], int) or encoding["n_columns"] < 0:
-                raise ValueError(f"{word}_encoding_ must know its n_columns, got {encoding}")
-        self._users(), self._items()  # checks the ids
-
-
-def _through(layer: FeatureEmbedding, tower: Stack, n_rows: int) -> NDArray[np.float32]:
-    """Return what a tower gives for all rows, block by block."""
-    blocks = [
-        tower.infer(layer.forward(np.arange(first, min(first + _ROWS, n_rows))))
-        for first in range(0, max(n_rows, 1), _ROWS)
-    ]
-    return np.concatenate(blocks)
-
-
-def _fitted_arrays(network: Towers) -> tuple[NDArray[Any], ...]:
-    users, items = network.users, network.items
-    return (
-        _through(users, network.user_tower, users.n_rows),
-        _through(items, network.item_tower, items.n_rows),
-        users.table,
-        items.table,
-        network.user_tower.flat[0],
-        network.item_tower.flat[0],
-    )
+            check_encoding(getattr(self, f"{word}_encoding_"), f"{word}_encoding_")
+            widths, table = f"{word}_widths_", getattr(self, f"{word}_table_")
+            shapes |= {
+                f"{word}_factors_": (n, self.user_factors_.shape[-1]),
+                f"{word}_weights_": (count_weights(getattr(self, widths), widths),),
+                f"{word}_table_": table.shape[:1] + table.shape[-1:],
+            }
+        return shapes
