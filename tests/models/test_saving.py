@@ -10,7 +10,7 @@ import pytest
 from safetensors import safe_open
 
 import tripletrec as tr
-from contract import assert_same, interactions, rewrite
+from contracts.support import assert_same, interactions, rewrite
 from tripletrec import losses, optimizers, sampling, scorers
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import naive
 import tripletrec as tr
-from contract import assert_same, interactions
+from contracts.support import assert_same, interactions
 from tripletrec import losses, optimizers, rates, sampling, scorers
 from tripletrec.training import listwise as block_trainer
 from tripletrec.training.listwise import BlockTraining
