@@ -50,48 +50,44 @@ class FitContract(Contract):
             range(1, len(model.history_) + 1)
         )
 
-    def test_same_bits_for_every_format_and_nothing_is_modified(self, pairs):
-        expected = self.make().fit(pairs)
+    def test_same_bits_for_every_format_and_nothing_is_modified(self, fitted, pairs):
         dense = pairs.tocsr().toarray()
         inputs = [kind(dense).asformat(form) for form in FORMATS for kind in KINDS]
         inputs += [dense, np.asfortranarray(dense), dense.tolist(), dense[:, :]]
         for given in inputs:
             before = pickle.dumps(given)
-            assert_same(self.make().fit(given), expected)
+            assert_same(self.make().fit(given), fitted)
             assert pickle.dumps(given) == before
 
     @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-    def test_same_bits_for_every_dtype(self, pairs, dtype):
-        expected = self.make().fit(pairs)
+    def test_same_bits_for_every_dtype(self, fitted, pairs, dtype):
         dense = pairs.tocsr().toarray().astype(dtype)
         for given in [dense] if np.dtype(dtype).byteorder == ">" else [dense, sp.csr_array(dense)]:
-            assert_same(self.make().fit(given), expected)
+            assert_same(self.make().fit(given), fitted)
 
-    def test_read_only_memory_mapped_and_strided(self, pairs, tmp_path):
-        expected = self.make().fit(pairs)
+    def test_read_only_memory_mapped_and_strided(self, fitted, pairs, tmp_path):
         matrix = pairs.tocsr().copy()
         parts = []
         for name in ("data", "indices", "indptr"):
             np.save(tmp_path / f"{name}.npy", getattr(matrix, name))
             parts.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
         mapped = sp.csr_matrix(tuple(parts), shape=matrix.shape, copy=False)
-        assert_same(self.make().fit(mapped), expected)
+        assert_same(self.make().fit(mapped), fitted)
         strided = sp.csr_matrix(matrix.shape, dtype=np.float32)
         strided.data, strided.indices, strided.indptr = (np.repeat(each, 2)[::2] for each in parts)
-        assert_same(self.make().fit(strided), expected)
+        assert_same(self.make().fit(strided), fitted)
         dense = matrix.toarray()
         dense.flags.writeable = False
-        assert_same(self.make().fit(dense), expected)
+        assert_same(self.make().fit(dense), fitted)
 
-    def test_duplicates_zeros_and_disorder_are_brought_to_order(self, pairs, rng):
-        expected = self.make().fit(pairs)
+    def test_duplicates_zeros_and_disorder_are_brought_to_order(self, fitted, pairs, rng):
         rows = np.concatenate([pairs.rows, pairs.rows[:50], [0, 1]])
         columns = np.concatenate([pairs.indices, pairs.indices[:50], [0, 1]])
         values = np.concatenate([np.ones(pairs.nnz + 50), [0.0, 0.0]])
         order = rng.permutation(len(rows))
         given = sp.coo_matrix((values[order], (rows[order], columns[order])), shape=pairs.shape)
         before = pickle.dumps(given)
-        assert_same(self.make().fit(given), expected)
+        assert_same(self.make().fit(given), fitted)
         assert pickle.dumps(given) == before
         unsorted = pairs.tocsr().copy()
         for row in range(pairs.n_users):
@@ -99,7 +95,7 @@ class FitContract(Contract):
             unsorted.indices[part] = unsorted.indices[part][::-1]
         unsorted = sp.csr_matrix((unsorted.data, unsorted.indices, unsorted.indptr), pairs.shape)
         before = unsorted.indices.copy()
-        assert_same(self.make().fit(unsorted), expected)
+        assert_same(self.make().fit(unsorted), fitted)
         np.testing.assert_array_equal(unsorted.indices, before)
 
     def test_second_fit_starts_afresh(self, pairs):
@@ -187,17 +183,16 @@ class FitContract(Contract):
             model.score(pairs)
         assert state() == before
 
-    def test_weights_of_one_are_none_and_zero_is_absent(self, pairs, rng):
+    def test_weights_of_one_are_none_and_zero_is_absent(self, fitted, pairs, rng):
         if not self.takes_sample_weight:
             pytest.skip("takes no sample_weight")
-        expected = self.make().fit(pairs)
-        assert_same(self.make().fit(pairs, sample_weight=np.ones(pairs.nnz)), expected)
+        assert_same(self.make().fit(pairs, sample_weight=np.ones(pairs.nnz)), fitted)
         kept = rng.random(pairs.nnz) < 0.7
         assert_same(
             self.make().fit(pairs, sample_weight=kept.astype(float)), self.make().fit(pairs[kept])
         )
         weights = np.where(kept, 2.5, 1.0)
-        assert digest(self.make().fit(pairs, sample_weight=weights)) != digest(expected)
+        assert digest(self.make().fit(pairs, sample_weight=weights)) != digest(fitted)
 
     def test_weights_in_every_form(self, pairs, rng):
         if not self.takes_sample_weight:
