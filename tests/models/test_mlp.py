@@ -65,7 +65,7 @@ def test_every_parameter_changes_something(pairs, name):
         ({"dropout": -0.1}, "dropout"),
         ({"final_relu": "yes"}, "final_relu must be True or False"),
         ({"loss": "warp"}, "loss"),
-        ({"loss": "softmax"}, "loss must be one of triplets for MLPMatcher, got 'softmax'"),
+        ({"loss": "softmax"}, "loss of MLPMatcher must be a loss of triplets, got 'softmax'"),
         ({"schedule": "step"}, "schedule must be one of"),
         ({"sampler": "hard"}, "sampler must be one of .*'dynamic', 'semi_hard', 'nearest'"),
         ({"batch_size": 0}, "batch_size"),

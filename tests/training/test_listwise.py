@@ -410,7 +410,10 @@ def test_bad_input(data):
         ({"dropout": -0.1}, "dropout must be a number from 0 to 1"),
         ({"schedule": "step"}, "schedule must be one of 'constant', 'linear', 'cosine'"),
         ({"sampler": "explicit"}, "takes no given negatives"),
-        ({"scorer": scorers.DOT._replace(name="mine")}, "knows the scorers 'dot', 'cosine', got"),
+        (
+            {"scorer": scorers.DOT._replace(name="mine")},
+            "works with the scorers 'dot', 'cosine', got",
+        ),
     ]:
         with pytest.raises(ValueError, match=message):
             make(**params).fit(data)

@@ -1,4 +1,4 @@
-"""MatrixFactorization: users and items as rows of factors, learnt from triplets."""
+"""MatrixFactorization: parameters, plan, scores; `fit` is in `trained`, epochs in `tripletrec.training`."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from tripletrec.training.triplet import Training
 
 __all__ = ["MatrixFactorization"]
 
-# What does well untuned; chosen on a validation cut of 40,981 items, tried on one of 1,683. A user is
-# moved once in an epoch: with Adam's usual β₁ the gradients of ten epochs ago would still steer it.
+# Chosen on validation data with 40,981 items, confirmed on data with 1,683. A user's row is updated once
+# in an epoch: with Adam's usual β₁ the gradients of ten epochs ago would still steer it.
 _PRESETS: dict[str, dict[str, Any]] = {
     "bpr": {},
     "softmax": {
@@ -61,9 +61,9 @@ class MatrixFactorization(TrainedModel):
     .. math:: L(s_{ui} - s_{uj}) + \tfrac12 (\lambda_u |U_u|^2 + \lambda_i |V_i|^2
               + \lambda_j |V_j|^2 + \lambda_b (b_i^2 + b_j^2)).
 
-    A list-wise loss ("softmax", "bsl", "ccl") looks at all positives of a user and at many other items
-    at once: an epoch visits the users in blocks of `batch_size`, each of which shares `n_negatives`
-    candidates. ``MatrixFactorization.preset("softmax")`` has all that suits it.
+    A list-wise loss ("softmax", "bsl", "ccl") compares all positives of a user with many other items
+    at once: an epoch visits the users in batches of `batch_size`, and the users of a batch share
+    `n_negatives` candidates. ``MatrixFactorization.preset("softmax")`` has parameters that suit it.
 
     The same `random_state` gives the same bits at any `n_jobs`.
 
@@ -77,51 +77,52 @@ class MatrixFactorization(TrainedModel):
     scorer : {"dot", "cosine"} or Scorer, default "dot"
         See `tripletrec.scorers`.
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
-        See `tripletrec.optimizers`, where each one's own parameters are.
+        See `tripletrec.optimizers`, also for the parameters of each.
     sampler : {"unseen", "uniform", "popularity", "explicit", "dynamic", "semi_hard"} or Sampler, \
             default "unseen"
         See `tripletrec.sampling`; ``sampling.popularity(alpha)``, ``sampling.explicit(share)``. The last
-        two choose each negative among several items by their scores, for the losses of triplets only;
-        ``sampling.dynamic(2)`` to ``dynamic(4)`` help the top of the list.
+        two choose each negative among several items by their scores, with losses of triplets only;
+        ``sampling.dynamic(2)`` to ``dynamic(4)`` improve the top of the lists.
     learning_rate : float, default 0.1
         Step size.
     n_epochs : int, default 30
         Passes over the positives.
     user_l2, item_l2 : float, default 0.03 and 0.01
-        L2 of the rows of users and of positive items, applied whenever a triplet touches a row. With a
-        list-wise loss: once for each positive.
+        L2 of the rows of users and of positive items, applied for each triplet that contains them. With a
+        list-wise loss: for each positive.
     negative_l2 : float or None, default None
-        L2 of the rows of negative items; None: as `item_l2`. With a list-wise loss: of candidates, once for
-        each block.
+        L2 of the rows of negative items; None: as `item_l2`. With a list-wise loss: of the candidates, once
+        for each batch.
     bias_l2 : float, default 0.0
         L2 of the item biases.
     item_bias : bool, default True
-        Whether each item has a learnt bias; without one a model hardly learns popularity.
+        Whether each item has a learnt bias; without biases a model hardly learns popularity.
     n_negatives : int, "all" or None, default None
-        Negatives for each positive and epoch; None: 1. With a list-wise loss: candidates that a block of
-        users shares, drawn by `sampler` ("unseen" and "uniform": different items, all with the same
-        probability; the former leaves out, user by user, what the user is known to like), at most as many
-        as there are items; "all": all items, the exact loss; None: all, but no more than 8,192.
+        Negatives for each positive and epoch; None: 1. With a list-wise loss: candidates that the users of
+        a batch share, at most as many as there are items, drawn by `sampler` ("unseen" and "uniform": without
+        replacement, all items with the same probability; "unseen" leaves out each user's positives);
+        "all": all items, the exact loss; None: all items, but at most 8,192.
     init_scale : float, default 0.02
         Standard deviation of the normal distribution that the factors start from.
     schedule : {"constant", "linear", "cosine"} or Schedule, default "constant"
-        How the learning rate goes from the first epoch to the last; see `tripletrec.rates`, also for a
-        warm-up, as in ``rates.cosine(warmup=0.1)``.
+        How the learning rate changes from the first epoch to the last; see `tripletrec.rates`, also for
+        a warm-up, as in ``rates.cosine(warmup=0.1)``.
     batch_size : int or None, default None
-        Users of a block; None: a 64th of all, but from 8 to 128. For list-wise losses only, as the next one.
+        Users in a batch; None: 1/64 of all users, but at least 8 and at most 128. For list-wise losses only,
+        like `dropout`.
     dropout : float, default 0.0
-        Share of the factors of a user that are set to zero when the user is learnt from, in [0, 1).
+        Share of a user's factors that are set to zero while learning from that user, in [0, 1).
     early_stopping : int or None, default None
-        With `validation` data: stop after so many epochs without a better `validation_metric`, and keep
+        With `validation` data: stop after this many epochs without a better `validation_metric` and keep
         the factors of the best epoch. None: run all epochs and keep the last.
     validation_metric : str, default "auc"
         A column of `tripletrec.evaluate`, such as "ndcg@10". Training positives are left out of
         the ranking.
     n_jobs : int or None, default None
-        At most so many threads; data whose rounds are over in a millisecond get one. None: as many
-        as pay, -1: all cores. Never changes a result.
+        Largest number of threads; None: as many as pay off, -1: all cores. Data so small that sharing the
+        work does not pay get one. Never changes a result.
     random_state : int, RandomState, Generator or None, default 0
-        Where all randomness comes from; None: another one in every fit.
+        Source of all randomness; None: different in every fit.
     verbose : int, default 0
         1: a progress bar on standard error.
 
@@ -133,9 +134,9 @@ class MatrixFactorization(TrainedModel):
         Zeros without `item_bias`.
     history_ : list of dict
         For each epoch: "epoch" (from 1), "loss" (mean over the triplets, before each one's step),
-        "train_auc" (share of the triplets whose positive was ahead), "n_triplets", "n_skipped" (draws
-        that found no negative), "seconds", and "validation_<metric>". With a list-wise loss "loss" is the
-        mean over the positives, and "n_positives" stands for the middle three.
+        "train_auc" (share of the triplets whose positive scored higher), "n_triplets", "n_skipped" (draws
+        that found no negative), "seconds", and "validation_<metric>". With a list-wise loss, "loss" is the
+        mean over the positives, and "n_positives" replaces "train_auc", "n_triplets" and "n_skipped".
     best_epoch_ : int
         The epoch whose factors were kept.
     n_users_, n_items_, n_features_in_ : int
@@ -148,7 +149,7 @@ class MatrixFactorization(TrainedModel):
     TypeError, ValueError
         In `fit`, if a parameter or the data is not allowed; a fitted model stays as it was.
     FloatingPointError
-        In `fit`, if training diverges; likewise.
+        In `fit`, if training diverges; a fitted model stays as it was.
 
     References
     ----------
@@ -224,15 +225,15 @@ class MatrixFactorization(TrainedModel):
 
     @classmethod
     def preset(cls, name: str, **parameters: Any) -> MatrixFactorization:
-        """Return an unfitted model with parameters that do well untuned.
+        """Return an unfitted model with parameters that work well without tuning.
 
         Parameters
         ----------
         name : {"bpr", "softmax"}
-            "bpr": the defaults. "softmax": cosine scores and item biases, learnt from the softmax over many
-            items by Adam, the learning rate falling to zero; the better one for the top of the lists.
+            "bpr": the defaults. "softmax": cosine scores and item biases, trained on the softmax over many
+            items with Adam and a learning rate that falls to zero; better at the top of the lists.
         **parameters
-            Parameters of the constructor that are to be others.
+            Parameters of the constructor, in place of the preset's.
 
         Returns
         -------
@@ -270,22 +271,22 @@ class MatrixFactorization(TrainedModel):
         Parameters
         ----------
         X : Interactions, sparse matrix or array of shape (n_users, n_items)
-            The positives: every value other than 0. What the values are matters only with
+            The positives: every value other than 0. The values themselves matter only with
             ``sample_weight="values"``.
         y : None
             Not used; there for scikit-learn.
         validation : as `X`, default None
             Held-out positives; `validation_metric` is computed on them after every epoch.
         callbacks : callable or sequence of callables, default None
-            Each is called as ``callback(model, record)`` after every epoch, with a model fitted so far
-            (valid during the call) and the epoch's entry of ``history_``; True as answer ends training.
+            Each is called as ``callback(model, record)`` after every epoch, with the model as fitted so far
+            (valid during the call only) and the epoch's entry of ``history_``; returning True ends training.
         sample_weight : array of shape (nnz,), sparse matrix or "values", default None
             Weight of each positive, >= 0: an array in the order of ``Interactions(X)`` (row by row,
             items ascending), a matrix of the shape of `X`, or "values" for the values of `X` itself.
-            0 is as good as absent, 2 counts as two. None: all weigh 1.
+            A positive of weight 0 counts as absent. None: all weigh 1.
         negatives : as `X`, default None
-            Known negatives, such as dislikes. The sampler's `share` of the negatives of their users
-            (0.5 if the sampler has none) is drawn from them.
+            Known negatives, such as dislikes. For users who have some, the sampler's `share` of the
+            negatives (0.5 if the sampler has none) is drawn from them.
 
         Returns
         -------
@@ -362,12 +363,12 @@ class MatrixFactorization(TrainedModel):
     ) -> BlockTraining:
         if plan.scorer not in [make() for make in SCORERS.values()]:
             raise ValueError(
-                f"loss {loss.name!r} knows the scorers {', '.join(map(repr, SCORERS))}, "
+                f"loss {loss.name!r} works with the scorers {', '.join(map(repr, SCORERS))}, "
                 f"got {plan.scorer.name!r}"
             )
         n_negatives = check_n_negatives(self.n_negatives, loss, data.n_items) or None
         n_users = np.count_nonzero(np.diff(data.indptr))
-        # Items are moved once for each block, so few users must make many blocks.
+        # Items are updated once for each batch, so few users must make many batches.
         batch_size = max(8, min(128, int(n_users) // 64))
         if self.batch_size is not None:
             batch_size = self.batch_size

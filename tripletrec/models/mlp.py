@@ -1,4 +1,4 @@
-"""MLPMatcher: a perceptron that scores the factors of a user and an item."""
+"""MLPMatcher: parameters, perceptron, scores; `fit` is in `trained`, the network in `tripletrec.neural`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PAIRS = 1 << 15  # scored at once
 
 
 class MLPMatcher(TrainedNetwork):
-    r"""Perceptron on the factors of user and item, side by side, learnt from triplets.
+    r"""Perceptron on the concatenated factors of user and item, learnt from triplets.
 
     The score of user u and item i is :math:`s_{ui} = w^\top h_n + b` with :math:`h_0 = [U_u, V_i]` and
     :math:`h_k = \max(0, W_k^\top h_{k-1} + b_k)`. The perceptron is the same for positives and
@@ -42,7 +42,7 @@ class MLPMatcher(TrainedNetwork):
     .. math:: L(s_{ui} - s_{uj}) + \tfrac12 (\lambda_u |U_u|^2 + \lambda_i (|V_i|^2 + |V_j|^2)).
 
     To score a catalogue the first layer is split, :math:`W_1^\top [U_u, V_i] = A^\top U_u + B^\top V_i`, so
-    that neither half is computed more than once for a user or an item.
+    that each half is computed only once for a user or an item.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ class MLPMatcher(TrainedNetwork):
     hidden : sequence of int, default (128,)
         Widths of the hidden layers; may be empty.
     dropout : float, default 0.1
-        Share of the inputs of every dense layer that is zeroed while training, in [0, 1).
+        Share of the inputs of every dense layer that are set to zero while training, in [0, 1).
     final_relu : bool, default False
-        Whether scores are cut off below 0, as in the reference system K5.
+        Whether negative scores become 0, as in the reference system K5.
     loss : {"bpr", "sigmoid", "hinge"} or Loss, default "bpr"
         See `tripletrec.losses`.
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
-        See `tripletrec.optimizers`. Only factors that a batch meets are moved.
+        See `tripletrec.optimizers`. A step updates only the factors that occur in its batch.
     sampler : str or Sampler, default "unseen"
         Any of `tripletrec.sampling` but "nearest".
     learning_rate : float, default 0.15
@@ -69,22 +69,22 @@ class MLPMatcher(TrainedNetwork):
     n_negatives : int, default 1
         Negatives for each positive and epoch.
     user_l2, item_l2 : float, default 0.01
-        L2 of the factors, for each triplet that meets them.
+        L2 of the factors, for each triplet that contains them.
     l2 : float, default 0.0
         L2 of the perceptron's weights, at every step.
     init_scale : float, default 0.1
         Factors start uniformly from -init_scale to init_scale.
     schedule : {"constant", "linear", "cosine"} or Schedule, default "constant"
-        How the learning rate goes from the first step to the last; see `tripletrec.rates`.
+        How the learning rate changes from the first step to the last; see `tripletrec.rates`.
     early_stopping : int or None, default None
-        With `validation` data: stop after so many epochs without a better `validation_metric`, and keep
+        With `validation` data: stop after this many epochs without a better `validation_metric` and keep
         the best epoch. None: run all epochs and keep the last.
     validation_metric : str, default "auc"
         A column of `tripletrec.evaluate`, such as "ndcg@10".
     n_jobs : int or None, default None
-        Threads of evaluation and ranking; training runs on one. Never changes a result.
+        Threads for evaluation and ranking; training uses one. Never changes a result.
     random_state : int, RandomState, Generator or None, default 0
-        Where all randomness comes from; None: another one in every fit.
+        Source of all randomness; None: different in every fit.
     verbose : int, default 0
         1: a progress bar on standard error.
 
@@ -93,12 +93,12 @@ class MLPMatcher(TrainedNetwork):
     user_factors_ : float32 array of shape (n_users, n_user_factors)
     item_factors_ : float32 array of shape (n_items, n_item_factors)
     weights_ : float32 array of shape (n_weights,)
-        Weights and biases of the dense layers, one after the other: for each W by rows, then b.
+        Weights and biases of the dense layers, in order: for each layer the rows of W, then b.
     layer_widths_ : list of int
         Widths of the layers, input and output included.
     history_ : list of dict
         For each epoch: "epoch" (from 1), "loss" (mean over the triplets, before each batch's step),
-        "train_auc" (share of the triplets whose positive was ahead), "n_triplets", "n_skipped",
+        "train_auc" (share of the triplets whose positive scored higher), "n_triplets", "n_skipped",
         "seconds", and "validation_<metric>".
     best_epoch_ : int
         The epoch that was kept.
@@ -112,7 +112,7 @@ class MLPMatcher(TrainedNetwork):
     TypeError, ValueError
         In `fit`, if a parameter or the data is not allowed; a fitted model stays as it was.
     FloatingPointError
-        In `fit`, if training diverges; likewise.
+        In `fit`, if training diverges; a fitted model stays as it was.
 
     References
     ----------
@@ -203,7 +203,7 @@ class MLPMatcher(TrainedNetwork):
         validation : as `X`, default None
             Held-out positives; `validation_metric` is computed on them after every epoch.
         callbacks : callable or sequence of callables, default None
-            Each is called as ``callback(model, record)`` after every epoch; True as answer ends
+            Each is called as ``callback(model, record)`` after every epoch; returning True ends
             training. See `MatrixFactorization.fit`.
         sample_weight : array of shape (nnz,), sparse matrix or "values", default None
             Weight of each positive, >= 0; see `MatrixFactorization.fit`.
@@ -237,7 +237,9 @@ class MLPMatcher(TrainedNetwork):
         **features: Any,
     ) -> Start:
         if isinstance(plan.loss, ListLoss):
-            raise ValueError(f"loss must be one of triplets for MLPMatcher, got {plan.loss.name!r}")
+            raise ValueError(
+                f"loss of MLPMatcher must be a loss of triplets, got {plan.loss.name!r}"
+            )
         if plan.sampler.rule == "nearest":
             raise ValueError("sampler 'nearest' needs item features, which TwoTower has")
         hidden = check_widths(self.hidden, "hidden")

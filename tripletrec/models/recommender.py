@@ -1,4 +1,4 @@
-"""What every model offers once it is fitted: predict, recommend, similar rows, score, save."""
+"""What every model offers once it is fitted: predict, recommend, similar rows, score, save; not `fit`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ __all__ = ["Recommender", "check_aligned", "present"]
 class Recommender(Estimator):
     """Base of the models.
 
-    A model sets ``n_users_``, ``n_items_``, ``user_ids_`` and ``item_ids_`` in `fit` and says how
-    users score the catalogue (`_score_function`), how pairs score (`_score_pairs`), and which rows stand
-    for users and items where they are compared (`_user_rows`, `_item_rows`).
+    A model sets ``n_users_``, ``n_items_``, ``user_ids_`` and ``item_ids_`` in `fit` and says how all items
+    are scored for some users (`_score_function`), how pairs are scored (`_score_pairs`), and which rows
+    represent users and items when they are compared (`_user_rows`, `_item_rows`).
     """
 
     n_users_: int
@@ -54,12 +54,12 @@ class Recommender(Estimator):
         Parameters
         ----------
         users, items : id or sequence of n ids
-            Pairwise; a single user meets every item, and a single item every user.
+            Pairwise; a single user is paired with every item, a single item with every user.
 
         Returns
         -------
         float32 array of shape (n,)
-            Scores have no unit: only their order within a user means something.
+            Scores have no unit: only their order within a user has a meaning.
 
         Raises
         ------
@@ -93,9 +93,9 @@ class Recommender(Estimator):
         ----------
         users : id or sequence of n ids
         k : int, default 10
-            How many items; where the catalogue is smaller, all of it.
+            How many items; all, if there are fewer.
         exclude : Interactions, sparse matrix or array of shape (n_users, n_items), default None
-            Pairs that are never recommended; mostly the training data. None: nothing is excluded.
+            Pairs that are never recommended, usually the training data. None: nothing is excluded.
         candidates : sequence of item ids, default None
             The only items to choose from; None: all.
 
@@ -103,8 +103,8 @@ class Recommender(Estimator):
         -------
         ids : array of shape (n, k), or (m,) for a single user
         scores : float32 array of the same shape
-            Where fewer than k items are left for a user, a row ends in scores of -inf, with id -1 (None
-            if the items' ids are not their numbers). For a single user these are cut off: m <= k.
+            If fewer than k items are left for a user, the row is filled up with scores of -inf and ids of
+            -1 (None if the items' ids are not their numbers); a single user's lists are shorter: m <= k.
 
         Raises
         ------
@@ -148,13 +148,13 @@ class Recommender(Estimator):
         )
 
     def similar_items(self, items: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Return the items most like each given item, by the cosine of their factors.
+        """Return the items most similar to each given item, by the cosine of their factors.
 
         Parameters
         ----------
         items : id or sequence of n ids
         k : int, default 10
-            How many; the item itself is not among them.
+            How many; the item itself is left out.
 
         Returns
         -------
@@ -183,7 +183,7 @@ class Recommender(Estimator):
         return present(*found, self.item_ids_, single=_is_scalar(items))
 
     def similar_users(self, users: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Return the users most like each given user, by the cosine of their factors.
+        """Return the users most similar to each given user, by the cosine of their factors.
 
         Parameters, returns and errors as for `similar_items`.
 
@@ -233,7 +233,7 @@ class Recommender(Estimator):
         Parameters
         ----------
         path : path-like
-            A file of that name is replaced at once, when the new one is complete.
+            A file of that name is replaced when the new one is complete.
 
         Raises
         ------
@@ -271,7 +271,7 @@ class Recommender(Estimator):
     def _lookup(self, values: NDArray[Any] | None, n: int, word: str) -> Ids:
         if values is None:
             return Ids(None, n, word)
-        # Checking a million ids takes a second: once for a fitted model, not in every call.
+        # Checking a million ids takes a second, so it is done once for a fitted model, not in every call.
         known: tuple[Any, Ids] | None = vars(self).get(f"_{word}_lookup")
         if known is None or known[0] is not values:
             known = values, Ids(values, n, word)

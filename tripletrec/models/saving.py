@@ -1,4 +1,4 @@
-"""Save and load fitted models as safetensors files: arrays and JSON, no pickle.
+"""Fitted models as safetensors files, of arrays and JSON, no pickle; how a model answers is elsewhere.
 
 A saved model holds the constructor's parameters, the fitted attributes and the ids, but neither the
 optimizer's state nor the training data. Loading runs no code from the file.
@@ -75,8 +75,8 @@ def load(path: str | PathLike[str]) -> Any:
     Returns
     -------
     Recommender
-        A fitted model of the class that was saved. A part of the user's own (such as a loss) is
-        there by its name only: set it with ``set_params`` before the next ``fit``.
+        A fitted model of the class that was saved. Of a part of your own (such as a loss) only the name
+        is restored: set the part with ``set_params`` before the next ``fit``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""TwoTower: a tower of layers for users, one for items, on features and own factors."""
+"""TwoTower: parameters, unseen users and items, scores; `fit` is in `trained`, features in `towers`."""
 
 from __future__ import annotations
 
@@ -41,70 +41,70 @@ _ACTIVATIONS = {"relu": ReLU, "linear": None}
 class TwoTower(TrainedNetwork):
     r"""Two towers that turn users and items into vectors, learnt from triplets.
 
-    The score of user u and item i is :math:`s_{ui} = f(x_u) \cdot g(y_i)`. The input of a tower is made of
-    the factors of the features that a user or an item has, and of factors of its own; then come
-    dense layers. Users and items that training has not seen are scored by their features alone.
+    The score of user u and item i is :math:`s_{ui} = f(x_u) \cdot g(y_i)`. The input of a tower consists of
+    the factors of the features that a user or an item has, and of factors of its own; dense layers
+    follow. Users and items that training has not seen are scored by their features alone.
 
     Parameters
     ----------
     n_factors : int, default 64
         Length of the factors of each feature, and of a user's and an item's own.
     user_layers, item_layers : sequence of int, default ()
-        Widths of the dense layers of each tower. The last of both must be equal; without layers a
-        tower gives the sum of the factors itself.
+        Widths of the dense layers of each tower. Both must end in the same width; without layers a
+        tower returns its input.
     own_factors : bool, default True
-        Whether each user and item also has factors of its own. Without, features are all there is.
+        Whether each user and item also has factors of its own. False: features are the only input.
     combine : {"sum", "concatenation"}, default "sum"
-        Whether the factors of all features are added up, or those of each column of a DataFrame (all
-        columns of numbers together) have a place of their own in the input of a tower.
+        Whether the factors of all features are added up, or those of the columns of a DataFrame
+        concatenated (all columns of numbers count as one).
     activation : {"relu", "linear"}, default "relu"
-        Between dense layers; there is none after the last.
+        Activation between dense layers; there is none after the last.
     normalize : bool, default False
         Whether the vectors have length 1, so that scores are cosines.
     dropout : float, default 0.0
-        Share of the inputs of every dense layer that is zeroed while training, in [0, 1).
+        Share of the inputs of every dense layer that are set to zero while training, in [0, 1).
     loss : {"bpr", "sigmoid", "hinge", "softmax", "bsl", "ccl"}, Loss or ListLoss, default "bpr"
         See `tripletrec.losses`, and `tripletrec.losses.listwise` for the last three.
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
-        See `tripletrec.optimizers`. Only factors that a batch meets are moved.
+        See `tripletrec.optimizers`. A step updates only the factors that occur in its batch.
     sampler : str or Sampler, default "unseen"
-        Any of `tripletrec.sampling`, hard ones included. Negatives are drawn among the items that have
+        Any of `tripletrec.sampling`, hard ones included. Negatives are drawn from the items that have
         an interaction.
     learning_rate : float, default 0.1
         Step size.
     n_epochs : int, default 20
         Passes over the positives.
     batch_size : int, default 64
-        Triplets per step; with a list-wise loss positives per step.
+        Triplets per step; with a list-wise loss, positives per step.
     n_negatives : int or None, default None
-        Negatives for each positive and epoch; None: 1. With a list-wise loss: items drawn for each batch,
-        besides its own items, at most as many as have a positive; None: 0.
+        Negatives for each positive and epoch; None: 1. With a list-wise loss: items drawn for each batch
+        in addition to its own, at most as many as have a positive; None: 0.
     user_l2, item_l2 : float, default 0.02 and 0.01
-        L2 of the factors, for each triplet that meets them; with a list-wise loss for each positive.
+        L2 of the factors, for each triplet that contains them; with a list-wise loss, for each positive.
     l2 : float, default 0.0
         L2 of the weights of the dense layers, at every step.
     init_scale : float, default 0.05
         Factors start uniformly from -init_scale to init_scale.
     schedule : {"constant", "linear", "cosine"} or Schedule, default "constant"
-        How the learning rate goes from the first step to the last; see `tripletrec.rates`.
+        How the learning rate changes from the first step to the last; see `tripletrec.rates`.
     early_stopping : int or None, default None
-        With `validation` data: stop after so many epochs without a better `validation_metric`, and keep
+        With `validation` data: stop after this many epochs without a better `validation_metric` and keep
         the best epoch. None: run all epochs and keep the last.
     validation_metric : str, default "auc"
         A column of `tripletrec.evaluate`, such as "ndcg@10".
     n_jobs : int or None, default None
-        Threads of evaluation and ranking; training runs on one. Never changes a result.
+        Threads for evaluation and ranking; training uses one. Never changes a result.
     random_state : int, RandomState, Generator or None, default 0
-        Where all randomness comes from; None: another one in every fit.
+        Source of all randomness; None: different in every fit.
     verbose : int, default 0
         1: a progress bar on standard error.
 
     Attributes
     ----------
     user_factors_, item_factors_ : float32 arrays of shape (n_users, n_outputs), (n_items, n_outputs)
-        What the towers give.
+        Outputs of the towers.
     user_table_, item_table_ : float32 arrays of shape (n_columns, n_factors)
-        Factors of the columns of the encoded features, then own factors.
+        Factors of the columns of the encoded features, of a constant and, last, own factors.
     user_weights_, item_weights_ : float32 arrays of shape (n_weights,)
         Weights and biases of the dense layers, one after the other.
     user_widths_, item_widths_ : list of int
@@ -125,19 +125,19 @@ class TwoTower(TrainedNetwork):
     TypeError, ValueError
         In `fit`, if a parameter or the data is not allowed; a fitted model stays as it was.
     FloatingPointError
-        In `fit`, if training diverges; likewise.
+        In `fit`, if training diverges; a fitted model stays as it was.
 
     Notes
     -----
     With a list-wise loss the items of a batch are candidates for all of its users, corrected for how often
-    each comes into a batch, see `tripletrec.neural.listwise`. It wants `normalize`, hardly any L2 and
+    each occurs in a batch, see `tripletrec.neural.listwise`. It works best with `normalize`, little L2 and
     small steps; large batches are faster::
 
         TwoTower(loss="softmax", normalize=True, batch_size=512, learning_rate=0.02, user_l2=0, item_l2=0)
 
     On validation data cut from the training part of MovieLens-100K (features and own factors, 10 epochs, mean
-    of three cuts) that has NDCG@10 and AUC .190 and .923, with 512 further items drawn for each batch .180
-    and .918, "bpr" with the defaults .159 and .911 and with four negatives .175 and .912.
+    of three cuts) it reaches NDCG@10 .190 and AUC .923; with 512 further items drawn for each batch .180 and
+    .918. "bpr" reaches .159 and .911 with the defaults, .175 and .912 with four negatives.
 
     References
     ----------
@@ -240,11 +240,11 @@ class TwoTower(TrainedNetwork):
         user_features, item_features : DataFrame, sparse matrix or array, default None
             A DataFrame is looked up by its index, which holds the ids of `X` (or row numbers);
             columns of strings, categories, lists, booleans and numbers are recognised, see
-            `tripletrec.data.features`. A matrix has one row for each user or item and is taken as it is.
+            `tripletrec.data.features`. A matrix has one row for each user or item and is used as it is.
         validation : as `X`, default None
             Held-out positives; `validation_metric` is computed on them after every epoch.
         callbacks : callable or sequence of callables, default None
-            Each is called as ``callback(model, record)`` after every epoch; True as answer ends
+            Each is called as ``callback(model, record)`` after every epoch; returning True ends
             training. See `MatrixFactorization.fit`.
         sample_weight : array of shape (nnz,), sparse matrix or "values", default None
             Weight of each positive, >= 0; see `MatrixFactorization.fit`.

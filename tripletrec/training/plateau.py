@@ -66,6 +66,8 @@ class Watchman:
 def _level_outside() -> int:
     """Return the `stacklevel` at which a warning of the caller names the user's line."""
     level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("tripletrec."):
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(
+        "tripletrec."
+    ):
         level, frame = level + 1, frame.f_back
     return level
