@@ -2,10 +2,7 @@
 
 import copy
 import multiprocessing
-import os
-import secrets
 
-import numpy as np
 import pytest
 
 import tripletrec as tr
@@ -16,14 +13,6 @@ from contracts.support import interactions, learnt
 def pairs():
     """Plain interactions whose ids are the row numbers; never modified."""
     return interactions(30, 40, 300)
-
-
-@pytest.fixture
-def rng():
-    """A generator of random numbers; a test that fails shows its seed, TEST_SEED repeats it."""
-    seed = int(os.environ.get("TEST_SEED") or secrets.randbits(31))
-    print(f"TEST_SEED={seed}")
-    return np.random.default_rng(seed)
 
 
 @pytest.fixture(scope="session")

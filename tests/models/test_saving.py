@@ -212,7 +212,9 @@ def test_unknown_part_in_a_file(data, tmp_path):
 def test_own_part_under_the_name_of_a_built_in_one(data, tmp_path):
     own = losses.hinge()._replace(value=own_value, slope=own_slope)
     model = make(loss=own).fit(data)
-    with pytest.raises(ValueError, match="a Loss of your own cannot be saved under the name 'hinge'"):
+    with pytest.raises(
+        ValueError, match="a Loss of your own cannot be saved under the name 'hinge'"
+    ):
         model.save(tmp_path / "model")
     assert not list(tmp_path.iterdir())
 
