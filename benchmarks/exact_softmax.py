@@ -90,11 +90,11 @@ def start(shape: tuple[int, int, int], n_factors: int) -> tuple[Any, float, floa
         "softmax", n_factors=n_factors, n_negatives="all", n_jobs=1, random_state=0
     )
     tiny = tr.datasets.make_interactions(50, 40, 300, random_state=0)
-    model._training(model._plan(), tiny, None, None).run_epoch(1)  # compiles
+    model._begin(model._plan(), tiny, None, None).training.run_epoch(1)  # compiles
     data = tr.datasets.make_interactions(*shape, random_state=0)
     before = memory_mb(peak=False)
     forget_peak()
-    training: Any = model._training(model._plan(), data, None, None)
+    training: Any = model._begin(model._plan(), data, None, None).training
     training.run_epoch(1)
     of_data = sum(each.nbytes for each in (data.indptr, data.indices, data.values)) / 1e6
     return training, memory_mb(peak=True) - before, of_data

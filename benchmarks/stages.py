@@ -52,7 +52,7 @@ class Fit:
     def __init__(self, data: tr.Interactions, n_factors: int, optimizer: str = "sgd") -> None:
         settings = {**SETTINGS, "n_factors": n_factors, "optimizer": optimizer, "n_jobs": 1}
         model = tr.MatrixFactorization(**settings)
-        training: Any = model._training(model._plan(), data, None, None)
+        training: Any = model._begin(model._plan(), data, None, None).training
         training._epoch = self._update = _Watch(training._epoch)
         self._kernels = training._kernels = type(training._kernels)(*map(_Watch, training._kernels))
         self.table_bytes = sum(each.nbytes for each in training.factors)

@@ -14,7 +14,7 @@ from scipy.stats import chisquare
 
 import naive
 import tripletrec as tr
-from contract import assert_same, digest, interactions, learnt, run_python
+from contracts.support import assert_same, digest, interactions, learnt, run_python
 from tripletrec import sampling
 from tripletrec._runtime.threads import UninterruptedThread
 from tripletrec.training import loop as epochs
@@ -648,11 +648,12 @@ def test_real_signals():
     """Ctrl-C at any moment of a training with many epochs, alone and with threads."""
     code = """
 import os, signal, threading, time
-import contract, tripletrec as tr
+import tripletrec as tr
+from contracts import support
 from tripletrec.training import triplet as trainer
 
 trainer._LEAST_RUN = 0  # use all threads
-data = contract.interactions(40, 300, 2500)
+data = support.interactions(40, 300, 2500)
 run_epoch = trainer.Training.run_epoch
 for n_jobs, delay, watched in ((1, 0.05, 0), (2, 0.05, 1), (2, 0.0713, 0), (1, 0.0317, 1)):
     started = threading.Event()
@@ -675,7 +676,7 @@ for n_jobs, delay, watched in ((1, 0.05, 0), (2, 0.05, 1), (2, 0.0713, 0), (1, 0
         n_epochs = len(model.history_)
         again = tr.MatrixFactorization(n_factors=6, n_epochs=10**6)
         again.fit(data, callbacks=lambda model, record: record["epoch"] == n_epochs)
-        print("same" if contract.digest(model) == contract.digest(again) else "different")
+        print("same" if support.digest(model) == support.digest(again) else "different")
     assert not [each for each in threading.enumerate() if each.name.startswith("tripletrec")]
 """
     lines = run_python(code).split("\n")
@@ -686,14 +687,15 @@ for n_jobs, delay, watched in ((1, 0.05, 0), (2, 0.05, 1), (2, 0.0713, 0), (1, 0
 def test_a_second_signal_gives_the_epoch_up():
     code = """
 import os, signal, threading, time
-import contract, tripletrec as tr
+import tripletrec as tr
+from contracts import support
 from tripletrec.training import triplet as trainer
 from tripletrec.training.triplet import Training
 
 trainer._LEAST_RUN = 0  # use all threads
-data = contract.interactions(40, 300, 2500)
+data = support.interactions(40, 300, 2500)
 model = tr.MatrixFactorization(n_factors=6, n_epochs=10**6, n_jobs=2).fit(data, callbacks=lambda *_: True)
-before = contract.digest(model)
+before = support.digest(model)
 run_epoch = Training.run_epoch
 
 def slow(self, number):
@@ -706,7 +708,7 @@ Training.run_epoch = slow
 try:
     model.fit(data)
 except KeyboardInterrupt:
-    print(contract.digest(model) == before)
+    print(support.digest(model) == before)
 for each in threading.enumerate():
     if each.name.startswith("tripletrec"):
         each.join(60)  # a third signal may have cut short the wait for it
