@@ -28,8 +28,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.blas import one_blas_thread
-from tripletrec._runtime.threads import Team
+from tripletrec._runtime.threads import executor_for
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.scorers import COSINE
@@ -43,7 +44,7 @@ from tripletrec.training.listwise_kernels import (
 )
 from tripletrec.training.plan import FactorPlan, Factors, Record
 from tripletrec.training.tables import FactorTables
-from tripletrec.training.triplet import _counts, _read_only
+from tripletrec.training.triplet import _counts
 
 __all__ = ["ListwiseTraining", "PieceSizes"]
 
@@ -193,9 +194,9 @@ class ListwiseTraining:
         self.plan, self._loss = plan, _list_loss(plan)
         self.cancelled = False
         self._dropout, self._learns_items = dropout, learn_items
-        self._team = Team(n_jobs)
-        self._known = (_read_only(interactions.indptr), _read_only(interactions.indices))
-        self._weights = _read_only(np.empty(0, np.float32) if weights is None else weights)
+        self.executor = executor_for(n_jobs)
+        self._known = (read_only(interactions.indptr), read_only(interactions.indices))
+        self._weights = read_only(np.empty(0, np.float32) if weights is None else weights)
         self._mass = float(interactions.nnz if weights is None else weights.sum(dtype=np.float64))
         counts, n_items = np.diff(interactions.indptr), interactions.n_items
         self._users_with_positives = np.flatnonzero(counts).astype(np.int32)
@@ -224,7 +225,7 @@ class ListwiseTraining:
         plan = self.plan
         tables = FactorTables.start(
             len(counts), n_items, plan.n_factors, plan.optimizer, scale=plan.init_scale,
-            seed=plan.seed, n_jobs=self._team.n_jobs,
+            seed=plan.seed, n_jobs=self.executor.n_jobs,
         )  # fmt: skip
         # Nothing is known of a user without positives: with factors of zero the biases rank the items.
         tables.users[counts == 0, 0] = 0.0
@@ -232,7 +233,7 @@ class ListwiseTraining:
 
     def threads(self) -> AbstractContextManager[None]:
         """Keep the threads alive for a run of epochs."""
-        return self._team.threads()
+        return self.executor.threads()
 
     @property
     def factors(self) -> Factors:
@@ -321,7 +322,7 @@ class ListwiseTraining:
         """Call ``task(piece, first, last)`` for all pieces of the first slots, in any order."""
         size = self.piece_size
         pieces = enumerate(range(0, n_slots, size))
-        self._team.share(task, [(c, a, min(a + size, n_slots)) for c, a in pieces])
+        self.executor.run(task, [(c, a, min(a + size, n_slots)) for c, a in pieces])
 
     def _take_items(self, n_slots: int) -> None:
         items, biases = self.tables.items.reshape(-1), self.tables.biases.reshape(-1)
