@@ -34,13 +34,12 @@ from tripletrec._runtime.threads import executor_for
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.scorers import COSINE
+from tripletrec.training.candidates import Candidates
 from tripletrec.training.listwise_kernels import (
     Batch,
     ItemStep,
     build_batch_kernels,
     collect,
-    draw_uniform,
-    draw_weighted,
 )
 from tripletrec.training.plan import FactorPlan, Factors, Record
 from tripletrec.training.tables import FactorTables
@@ -67,57 +66,6 @@ class PieceSizes(NamedTuple):
 
 
 _SIZES = PieceSizes()
-
-
-class Candidates:
-    """The candidates of one batch after the other, and the slots of its items.
-
-    Parameters
-    ----------
-    n_items : int
-    n_candidates : int or None
-        How many to draw. None: all items.
-    cumulative : float64 array of shape (n_items + 1,) or None
-        Sums of the weights of the first items. None: all weigh the same, and no item is drawn twice.
-
-    Attributes
-    ----------
-    are_all : bool
-        Whether the candidates are all items.
-    most : int
-        Number of candidates, at most.
-    slot_of : int32 array of shape (n_items,)
-        Slot of each item in the batch, -1 if it has none.
-    """
-
-    def __init__(
-        self, n_items: int, n_candidates: int | None, cumulative: NDArray[np.float64] | None
-    ) -> None:
-        self.are_all = n_candidates is None
-        self.most = n_items if n_candidates is None else n_candidates
-        self._cumulative = cumulative
-        self._permutation = np.arange(n_items, dtype=np.int32)
-        self.slot_of = np.arange(n_items, dtype=np.int32)
-        if not self.are_all:
-            self.slot_of[:] = -1
-
-    def begin_epoch(self) -> None:
-        """Forget what earlier epochs did: draws depend on their keys alone."""
-        self._permutation[:] = np.arange(len(self._permutation), dtype=np.int32)
-
-    def draw(self, key: np.uint64, batch: Batch) -> int:
-        """Write candidates to the first slots; return how many."""
-        if self.are_all:
-            return self.most
-        where = batch.slots.items, self.slot_of, batch.slots.importance
-        if self._cumulative is None:
-            return int(draw_uniform(self.most, key, self._permutation, *where))
-        return int(draw_weighted(self.most, key, self._cumulative, *where))
-
-    def forget(self, items: NDArray[np.int32]) -> None:
-        """Take their slots from the items of a batch, which itself goes on knowing them."""
-        if not self.are_all:
-            self.slot_of[items] = -1
 
 
 class _Numbers(NamedTuple):
@@ -293,12 +241,12 @@ class ListwiseTraining:
     def _learn_from(self, users: NDArray[np.int32], keys: Any, rate: float) -> float:
         """Learn from one batch; return the sum of its losses."""
         kernels, tables, numbers = self._kernels, self.tables, self._numbers
-        table, step_size = tables.users.reshape(-1), np.float32(rate)
-        n_candidates = self._candidates.draw(keys[0], self._batch)
+        table, step_size, slots = tables.users.reshape(-1), np.float32(rate), self._batch.slots
+        n_candidates = self._candidates.draw(keys[0], slots.items, slots.importance)
         n_slots = collect(
             users, self._known, self._weights, self._candidates.slot_of, n_candidates, self._plain
         )
-        self._candidates.forget(self._batch.slots.items[:n_slots])
+        self._candidates.forget(slots.items[:n_slots])
         if not self._candidates.are_all:
             self._take_items(n_slots)
         kernels.take_users(users, table, self._dropout, keys[1], self._plain)
@@ -389,4 +337,4 @@ def _check_tables(tables: FactorTables, plan: FactorPlan, data: Interactions) ->
         "n_factors": plan.n_factors,
     }
     if found != allowed:
-        raise ValueError(f"tables must be of {allowed}, got {found}")
+        raise ValueError(f"tables must have the sizes {allowed}, got {found}")

@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.counter_random import below, uniform
+from tripletrec._runtime.counter_random import uniform
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.optimizers import Optimizer
-from tripletrec.sampling.draw import _search
 from tripletrec.scorers import normalize_row, normalize_row_backward
 
 __all__ = [
@@ -31,8 +30,6 @@ __all__ = [
     "UserRows",
     "build_batch_kernels",
     "collect",
-    "draw_uniform",
-    "draw_weighted",
 ]
 
 Float32 = NDArray[np.float32]
@@ -171,43 +168,6 @@ class BatchKernels(NamedTuple):
 
 
 # -------------------------------------------------------------------- which items a batch touches
-
-
-@kernel
-def draw_uniform(n, key, permutation, items, slot_of, importance):
-    """Draw `n` different items: the first steps of a Fisher-Yates shuffle."""
-    n_items = permutation.shape[0]
-    for t in range(n):
-        s = t + below(key, t, n_items - t)
-        item = permutation[s]
-        permutation[s] = permutation[t]
-        permutation[t] = item
-        items[t] = item
-        slot_of[item] = t
-        importance[t] = n_items / n
-    return n
-
-
-@kernel
-def draw_weighted(n, key, cumulative, items, slot_of, importance):
-    """Draw `n` times by the weights; return the number of different items.
-
-    Each occurrence of an item adds one over their expected number to its importance weight.
-    """
-    n_items = cumulative.shape[0] - 1
-    total = cumulative[n_items]
-    n_slots = 0
-    for t in range(n):
-        item = _search(cumulative, 0, n_items, uniform(key, t) * total)
-        slot = slot_of[item]
-        if slot < 0:
-            slot = n_slots
-            items[slot] = item
-            slot_of[item] = slot
-            importance[slot] = 0.0
-            n_slots += 1
-        importance[slot] += total / (n * (cumulative[item + 1] - cumulative[item]))
-    return n_slots
 
 
 @kernel
