@@ -200,7 +200,7 @@ def test_feature_embedding(concatenate):
     into = normal(rng, *expected.shape)
     layer.backward(rows, into)
     check_gradient(lambda: (layer.forward(rows) * into).sum(), [table], layer.gradients, rng)
-    assert set(layer.met) == set(np.flatnonzero(dense_rows[rows].any(axis=0)))
+    assert set(layer.touched) == set(np.flatnonzero(dense_rows[rows].any(axis=0)))
     before = layer.gradient.copy()
     layer.backward(rows, np.zeros_like(into), 0.5)
     times = (dense_rows[rows] != 0).sum(axis=0)[:, None]

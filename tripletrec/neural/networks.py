@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import kernel
 from tripletrec.losses import Loss
-from tripletrec.neural.features import FeatureEmbedding, add_rows, sum_rows
+from tripletrec.neural.features import FeatureEmbedding, FeatureTable, add_row_gradients, sum_rows
 from tripletrec.neural.stack import Stack
 
 __all__ = ["PairPerceptron", "Towers"]
@@ -67,13 +67,13 @@ def _build_shared() -> tuple[Any, Any]:
     def look_up(rows, features, firsts, places, sums):  # type: ignore[no-untyped-def]
         """Write the factors of rows[s] from row firsts[s] and column places[s] of sums[s] on."""
         for s in range(len(rows)):
-            sum_rows(rows[s], features[s], firsts[s], places[s], sums[s])
+            sum_rows(rows[s], FeatureTable(*features[s]), firsts[s], places[s], sums[s])
 
     @kernel
     def add_up(rows, features, places, sums, penalties, met, n_met):  # type: ignore[no-untyped-def]
         """Add gradients to those of the factors of rows[s]; note which were met."""
         for s in range(len(rows)):
-            n_met[s] = add_rows(rows[s], features[s], places[s], sums[s], penalties[s], met[s])
+            n_met[s] = add_row_gradients(rows[s], FeatureTable(*features[s]), places[s], sums[s], penalties[s], met[s])
 
     return look_up, add_up
 
@@ -134,7 +134,7 @@ class _Network:
         self.users, self.items = users, items
         self._mean = mean
         self._look_up, self._add_up = _build_shared()
-        self._features = users.arrays, items.arrays
+        self._features = tuple(users.arrays), tuple(items.arrays)
         self._real = users.table.dtype.type
         if loss is not None:
             self._pair_loss = _build_pair_loss(loss.value, loss.slope)
@@ -205,8 +205,8 @@ class _Network:
 
     def _learn_factors(self, rows: Any, places: Any, sums: Any, l2: Sequence[float]) -> None:
         """Add to the gradients of the factors of users and items; note which rows were met."""
-        of_users = np.empty(len(rows[0]) * self.users.most, np.int32)
-        of_items = np.empty(len(rows[1]) * self.items.most, np.int32)
+        of_users = np.empty(len(rows[0]) * self.users.max_entries, np.int32)
+        of_items = np.empty(len(rows[1]) * self.items.max_entries, np.int32)
         penalties = self._real(l2[0]), self._real(l2[1])
         met = of_users, of_items
         self._add_up(rows, self._features, places, sums, penalties, met, self._n_met)
