@@ -1,4 +1,4 @@
-r"""Factors of features: the layer that turns sparse rows of features into dense ones; encoding is `data.features`.
+r"""Factors of features: sparse rows of features become dense ones; their encoding is in `data.features`.
 
 A row of features names, for instance, a user's gender, age and occupation, an item's genres (several
 of one kind), and perhaps the user or item itself. Each column c of the sparse matrix has its own

@@ -73,7 +73,9 @@ def _build_shared() -> tuple[Any, Any]:
     def add_up(rows, features, places, sums, penalties, met, n_met):  # type: ignore[no-untyped-def]
         """Add gradients to those of the factors of rows[s]; note which were met."""
         for s in range(len(rows)):
-            n_met[s] = add_row_gradients(rows[s], FeatureTable(*features[s]), places[s], sums[s], penalties[s], met[s])
+            n_met[s] = add_row_gradients(
+                rows[s], FeatureTable(*features[s]), places[s], sums[s], penalties[s], met[s]
+            )
 
     return look_up, add_up
 
