@@ -19,7 +19,7 @@ from tripletrec.neural.layers import Dense, Dropout, Layer, ReLU
 from tripletrec.neural.networks import PairPerceptron
 from tripletrec.neural.pair_scores import score_catalogue
 from tripletrec.neural.stack import Stack
-from tripletrec.neural.triplet import NeuralTraining
+from tripletrec.neural.triplet import NetworkTripletTraining
 from tripletrec.optimizers import Optimizer
 from tripletrec.ranking.scores import ScoreUsers
 from tripletrec.rates import Schedule
@@ -233,7 +233,7 @@ class MLPMatcher(TrainedModel):
         data: Interactions,
         weights: NDArray[np.float32] | None,
         given: Interactions | None,
-    ) -> NeuralTraining:
+    ) -> NetworkTripletTraining:
         if isinstance(plan.loss, ListLoss):
             raise ValueError(f"loss must be one of triplets for MLPMatcher, got {plan.loss.name!r}")
         if plan.sampler.rule == "nearest":
@@ -254,7 +254,7 @@ class MLPMatcher(TrainedModel):
         trunk = self._trunk(widths, rng, drops)
         network = PairPerceptron(users, items, trunk, plan.loss, mean=False)
         arrays = (users.table, items.table, trunk.flat[0])
-        return NeuralTraining(plan, network, data, weights, given, lambda: arrays)
+        return NetworkTripletTraining(plan, network, data, weights, given, lambda: arrays)
 
     def _trunk(
         self, widths: Sequence[int], rng: np.random.Generator | None, seeds: Sequence[int] = ()

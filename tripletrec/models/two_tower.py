@@ -21,11 +21,11 @@ from tripletrec.models.trained import TrainedModel
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.fit import NetworkTraining
 from tripletrec.neural.layers import Dense, Dropout, Layer, Normalize, ReLU
-from tripletrec.neural.listwise import InBatchTowers, InBatchTraining
+from tripletrec.neural.listwise import ListwiseTowers, NetworkListwiseTraining
 from tripletrec.neural.nearest import nearest_negatives
 from tripletrec.neural.networks import Towers
 from tripletrec.neural.stack import Stack
-from tripletrec.neural.triplet import NeuralTraining
+from tripletrec.neural.triplet import NetworkTripletTraining
 from tripletrec.optimizers import Optimizer
 from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.ranking.top_k import top_k
@@ -324,17 +324,17 @@ class TwoTower(TrainedModel):
                 f"{learnt['user_widths_'][-1]} and {learnt['item_widths_'][-1]}"
             )
         if isinstance(plan.loss, ListLoss):
-            return self._in_batch(plan, plan.loss, data, weights, layers, stacks)
+            return self._listwise_training(plan, plan.loss, data, weights, layers, stacks)
         network = Towers(layers[0], layers[1], stacks[0], stacks[1], plan.loss, mean=False)
         nearest = None
         if plan.sampler.rule == "nearest":
             nearest = self._nearest(sides[1], data, given)
-        return NeuralTraining(
+        return NetworkTripletTraining(
             plan, network, data, weights, given, partial(_fitted_arrays, network),
             items=np.flatnonzero(used[1]), nearest=nearest,
         )  # fmt: skip
 
-    def _in_batch(
+    def _listwise_training(
         self,
         plan: NetworkPlan,
         loss: ListLoss,
@@ -342,19 +342,21 @@ class TwoTower(TrainedModel):
         weights: NDArray[np.float32] | None,
         layers: Sequence[FeatureEmbedding],
         stacks: Sequence[Stack],
-    ) -> InBatchTraining:
+    ) -> NetworkListwiseTraining:
         n_each = data.nnz / len(np.unique(data.rows))
         temperature = loss.temperature_for(self.normalize, data.n_items, n_each)
-        network = InBatchTowers(
+        network = ListwiseTowers(
             layers[0], layers[1], stacks[0], stacks[1], loss, temperature, data, plan.sampler
         )
-        n_items = len(network.catalogue.items)
+        n_items = len(network.candidates.items)
         if plan.n_negatives > n_items:
             raise ValueError(
                 f"n_negatives must be at most the number of items with a positive ({n_items}) with "
                 f"loss {loss.name!r}, got {plan.n_negatives}"
             )
-        return InBatchTraining(plan, network, data, weights, partial(_fitted_arrays, network))
+        return NetworkListwiseTraining(
+            plan, network, data, weights, partial(_fitted_arrays, network)
+        )
 
     def _n_negatives(self, loss: Loss | ListLoss) -> int:
         least = 0 if isinstance(loss, ListLoss) else 1
