@@ -10,7 +10,7 @@ import pytest
 
 import tripletrec as tr
 
-pytest.register_assert_rewrite("contract")
+pytest.register_assert_rewrite("contracts")
 
 # The first call of a kernel compiles it: no example may be judged by its time.
 hypothesis.settings.register_profile("tripletrec", deadline=None)

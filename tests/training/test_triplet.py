@@ -14,9 +14,9 @@ from scipy.stats import chisquare
 
 import naive
 import tripletrec as tr
-from contract import assert_same, digest, interactions, learnt, run_python
+from contracts.support import assert_same, digest, interactions, learnt, run_python
 from tripletrec import sampling
-from tripletrec._runtime.threads import Aside
+from tripletrec._runtime.threads import UninterruptedThread
 from tripletrec.training import loop as epochs
 from tripletrec.training import strata as schedule
 from tripletrec.training import triplet as trainer
@@ -562,9 +562,9 @@ def test_factors_that_are_not_finite_are_never_handed_over(n_epochs, split, monk
         if call.func.__self__.n_begun == 3:
             raise KeyboardInterrupt
 
-    run_epoch, run = Training.run_epoch, Aside.run
+    run_epoch, run = Training.run_epoch, UninterruptedThread.run
     monkeypatch.setattr(Training, "run_epoch", spoil)
-    monkeypatch.setattr(Aside, "run", press)
+    monkeypatch.setattr(UninterruptedThread, "run", press)
     monkeypatch.setattr(epochs, "_MOMENT", 0.0)
     with pytest.raises(FloatingPointError, match="training diverged in epoch 3"):
         make(n_epochs=n_epochs).fit(split[0])
@@ -648,11 +648,12 @@ def test_real_signals():
     """Ctrl-C at any moment of a training with many epochs, alone and with threads."""
     code = """
 import os, signal, threading, time
-import contract, tripletrec as tr
+import tripletrec as tr
+from contracts import support
 from tripletrec.training import triplet as trainer
 
 trainer._LEAST_RUN = 0  # use all threads
-data = contract.interactions(40, 300, 2500)
+data = support.interactions(40, 300, 2500)
 run_epoch = trainer.Training.run_epoch
 for n_jobs, delay, watched in ((1, 0.05, 0), (2, 0.05, 1), (2, 0.0713, 0), (1, 0.0317, 1)):
     started = threading.Event()
@@ -675,7 +676,7 @@ for n_jobs, delay, watched in ((1, 0.05, 0), (2, 0.05, 1), (2, 0.0713, 0), (1, 0
         n_epochs = len(model.history_)
         again = tr.MatrixFactorization(n_factors=6, n_epochs=10**6)
         again.fit(data, callbacks=lambda model, record: record["epoch"] == n_epochs)
-        print("same" if contract.digest(model) == contract.digest(again) else "different")
+        print("same" if support.digest(model) == support.digest(again) else "different")
     assert not [each for each in threading.enumerate() if each.name.startswith("tripletrec")]
 """
     lines = run_python(code).split("\n")
@@ -686,14 +687,15 @@ for n_jobs, delay, watched in ((1, 0.05, 0), (2, 0.05, 1), (2, 0.0713, 0), (1, 0
 def test_a_second_signal_gives_the_epoch_up():
     code = """
 import os, signal, threading, time
-import contract, tripletrec as tr
+import tripletrec as tr
+from contracts import support
 from tripletrec.training import triplet as trainer
 from tripletrec.training.triplet import Training
 
 trainer._LEAST_RUN = 0  # use all threads
-data = contract.interactions(40, 300, 2500)
+data = support.interactions(40, 300, 2500)
 model = tr.MatrixFactorization(n_factors=6, n_epochs=10**6, n_jobs=2).fit(data, callbacks=lambda *_: True)
-before = contract.digest(model)
+before = support.digest(model)
 run_epoch = Training.run_epoch
 
 def slow(self, number):
@@ -706,7 +708,7 @@ Training.run_epoch = slow
 try:
     model.fit(data)
 except KeyboardInterrupt:
-    print(contract.digest(model) == before)
+    print(support.digest(model) == before)
 for each in threading.enumerate():
     if each.name.startswith("tripletrec"):
         each.join(60)  # a third signal may have cut short the wait for it
@@ -720,7 +722,7 @@ def test_rounds_too_short_to_share_are_run_by_one_thread(blocks, monkeypatch):
     seen = []
     run = Training.run_epoch
     monkeypatch.setattr(
-        Training, "run_epoch", lambda self, n: (seen.append(self._team.n_jobs), run(self, n))[1]
+        Training, "run_epoch", lambda self, n: (seen.append(self.executor.n_jobs), run(self, n))[1]
     )
     shared = make(n_jobs=3).fit(blocks)
     monkeypatch.setattr(trainer, "_LEAST_RUN", 10**6)
