@@ -21,6 +21,7 @@ from tripletrec.neural.negatives import Negatives, choose_candidates
 from tripletrec.neural.networks import PairPerceptron, Towers
 from tripletrec.neural.pair_scores import score_catalogue
 from tripletrec.neural.row_optimizer import RowOptimizer
+from tripletrec.training.plan import L2
 
 
 def normal(rng, *shape):
@@ -200,7 +201,7 @@ def test_feature_embedding(concatenate):
     into = normal(rng, *expected.shape)
     layer.backward(rows, into)
     check_gradient(lambda: (layer.forward(rows) * into).sum(), [table], layer.gradients, rng)
-    assert set(layer.met) == set(np.flatnonzero(dense_rows[rows].any(axis=0)))
+    assert set(layer.touched) == set(np.flatnonzero(dense_rows[rows].any(axis=0)))
     before = layer.gradient.copy()
     layer.backward(rows, np.zeros_like(into), 0.5)
     times = (dense_rows[rows] != 0).sum(axis=0)[:, None]
@@ -230,7 +231,7 @@ def test_networks_against_central_differences(build, loss):
     network = build(rng, loss)
     users, weights = rng.integers(0, 5, 8), rng.uniform(0.5, 2.0, 8)
     positives, negatives = rng.integers(0, 9, 8), rng.integers(0, 9, 8)
-    l2 = (0.1, 0.2)
+    l2 = L2(0.1, 0.2)
 
     def value():
         x = network.scores(users, positives) - network.scores(users, negatives)
@@ -264,7 +265,7 @@ def test_a_step_counts():
     sides = (FeatureEmbedding(x, sp.identity(len(x), format="csr")) for x in columns)
     network = Towers(*sides, Stack([]), Stack([]), losses.hinge(), mean=False)
     totals = np.zeros(3)
-    network.step(np.arange(3), np.arange(3), np.arange(3, 6), None, (0.0, 0.0), totals)
+    network.step(np.arange(3), np.arange(3), np.arange(3, 6), None, L2(), totals)
     np.testing.assert_allclose(network.items.gradient[:, 0], [0, -1, -1, 0, 1, 1])
     np.testing.assert_allclose(totals, [0 + 1 + 3, 1.5, 3])
 

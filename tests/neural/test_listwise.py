@@ -12,7 +12,8 @@ import tripletrec as tr
 from tripletrec import rates, sampling
 from tripletrec.losses import listwise
 from tripletrec.neural import Dense, FeatureEmbedding, Normalize, ReLU, Stack
-from tripletrec.neural.listwise import Catalogue, InBatchTowers
+from tripletrec.neural.listwise import CandidateSampler, ListwiseTowers
+from tripletrec.training.plan import L2
 
 # A few epochs, and settings that hardly learn, need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -52,7 +53,7 @@ def network_of(tables, weights, dtype, *more):
             Stack([Dense(weights[1].astype(dtype)), ReLU(), Dense(weights[2].astype(dtype))]),
         ],
     )
-    return (*embeddings, *stacks) if not more else InBatchTowers(*embeddings, *stacks, *more)
+    return (*embeddings, *stacks) if not more else ListwiseTowers(*embeddings, *stacks, *more)
 
 
 LOSSES = [
@@ -82,8 +83,8 @@ def test_loss_and_gradient_against_central_differences_of_the_twin(loss, sampler
         twin[...] = ours
     pairs = rng.permutation(data.nnz)[: data.nnz - 2]
     batch = data.rows[pairs], data.indices[pairs]
-    drawn = network.catalogue.draw(rng, n_drawn)
-    weights, l2 = rng.uniform(0.5, 2.0, len(pairs)).astype(np.float32), (0.1, 0.2)
+    drawn = network.candidates.draw(rng, n_drawn)
+    weights, l2 = rng.uniform(0.5, 2.0, len(pairs)).astype(np.float32), L2(0.1, 0.2)
     liked = [np.flatnonzero(row).tolist() for row in likes]
     shares = draw_shares(likes, sampler)
 
@@ -113,7 +114,7 @@ def test_the_sum_over_all_other_items_is_estimated_without_bias(n_pairs, n_drawn
     """The mean over all batches that one pair can be in, and over all that can be drawn for them."""
     likes = np.array([[1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [1, 1, 0, 1, 0]], bool)
     data = tr.Interactions(likes)
-    catalogue = Catalogue(data, sampling.UNSEEN)
+    catalogue = CandidateSampler(data, sampling.UNSEEN)
     values = np.exp(np.random.default_rng().normal(size=5))
     pair, estimates = 2, []  # of user 1, who does not know items 1 and 3; nobody likes item 4
     others = [t for t in range(data.nnz) if t != pair]
@@ -121,7 +122,7 @@ def test_the_sum_over_all_other_items_is_estimated_without_bias(n_pairs, n_drawn
         for drawn in itertools.combinations(catalogue.items.tolist(), n_drawn):
             found = [*data.indices[[pair, *chosen]].tolist(), *drawn]
             items, counts = np.unique(np.array(found, int), return_counts=True)
-            multiples = catalogue.multiples(items, counts, n_pairs, n_drawn)
+            multiples = catalogue.importance_weights(items, counts, n_pairs, n_drawn)
             unknown = ~likes[1][items]
             estimates.append((multiples * values[items])[unknown].sum())
             twin = naive.in_batch_multiples(
@@ -135,8 +136,8 @@ def test_the_sum_over_all_other_items_is_estimated_without_bias(n_pairs, n_drawn
 def test_popular_items_of_a_batch_stand_for_less():
     likes = np.zeros((10, 4), bool)
     likes[:, 0] = likes[:3, 1] = likes[0, 2] = likes[9, 3] = True
-    catalogue = Catalogue(tr.Interactions(likes), sampling.UNSEEN)
-    multiples = catalogue.multiples(np.arange(4), np.ones(4, int), 5, 0)
+    catalogue = CandidateSampler(tr.Interactions(likes), sampling.UNSEEN)
+    multiples = catalogue.importance_weights(np.arange(4), np.ones(4, int), 5, 0)
     assert multiples[0] < multiples[1] < multiples[2] == multiples[3]
     np.testing.assert_allclose(multiples[1] / multiples[0], 10 / 3, rtol=1e-6)
 
@@ -146,10 +147,10 @@ def test_what_is_drawn():
     likes = np.zeros((20, 6), bool)
     likes[:, 1] = likes[:5, 2] = likes[0, 4] = True
     data = tr.Interactions(likes)
-    plain = Catalogue(data, sampling.UNSEEN)
+    plain = CandidateSampler(data, sampling.UNSEEN)
     assert plain.items.tolist() == [1, 2, 4]
     assert sorted(plain.draw(rng, 3).tolist()) == [1, 2, 4]
-    drawn = Catalogue(data, sampling.popularity(1.0)).draw(rng, 40_000)
+    drawn = CandidateSampler(data, sampling.popularity(1.0)).draw(rng, 40_000)
     np.testing.assert_allclose(
         np.bincount(drawn, minlength=6) / 40_000, [0, 20 / 26, 5 / 26, 0, 1 / 26, 0], atol=0.02
     )
@@ -163,11 +164,11 @@ def test_known_positives_are_no_negatives(sampler):
         FeatureEmbedding(rng.normal(size=(n, 2)).astype(np.float32), sp.identity(n, format="csr"))
         for n in (2, 3)
     )
-    network = InBatchTowers(
+    network = ListwiseTowers(
         *embeddings, Stack([]), Stack([]), listwise.softmax(), 1.0, tr.Interactions(likes), sampler
     )
     one = np.array([0], np.int32)
-    network.step_on_batch(one, one, np.array([1, 2]), None, (0.0, 0.0), np.zeros(2))
+    network.step_on_batch(one, one, np.array([1, 2]), None, L2(), np.zeros(2))
     moved = np.abs(network.items.gradient).max(axis=1) > 1e-9
     assert moved.tolist() == [True, not sampler.verified, True]
 
