@@ -5,8 +5,8 @@
 
 The data are synthetic, of the shape of Gowalla in the split of the LightGCN literature: 29,858 users x 40,981
 items, 810,128 positives. The model is ``MatrixFactorization.preset("softmax", n_negatives="all")``. With n
-users, m items and k factors no exact epoch can do without three products of 2 n m k flops each: scores,
-gradients of users, gradients of items. They are timed bare, on arrays that are there already and with
+users, m items and k factors every exact epoch needs three products of 2 n m k floating-point operations each:
+scores, gradients of users, gradients of items. They are timed alone, on arrays made before and with
 nothing in between,
 
 cut
@@ -15,11 +15,11 @@ cut
 uncut
     into the blocks of users alone.
 
-The three take turns. CPU is that of the process, all its threads (there is but one). A ratio is that of
-training to the products timed right after it. Everything: median (least-most). Memory is the highest
+The three take turns. CPU is the time of the process on cores; it has only one thread. A ratio is that of
+training to the products timed right after it. All figures are medians (least-most). Memory is the highest
 resident memory while a fit is set up and learns for an epoch, less that before; kernels are compiled before.
 
-Reaches into the trainer: `BlockTraining._n_rows` and `_piece` are how it cuts users and items.
+Uses internals of training: `BlockTraining._n_rows` and `_piece` say how it cuts users and items.
 """
 
 from __future__ import annotations
@@ -90,11 +90,11 @@ def start(shape: tuple[int, int, int], n_factors: int) -> tuple[Any, float, floa
         "softmax", n_factors=n_factors, n_negatives="all", n_jobs=1, random_state=0
     )
     tiny = tr.datasets.make_interactions(50, 40, 300, random_state=0)
-    model._training(model._plan(), tiny, None, None).run_epoch(1)  # compiles
+    model._begin(model._plan(), tiny, None, None).training.run_epoch(1)  # compiles
     data = tr.datasets.make_interactions(*shape, random_state=0)
     before = memory_mb(peak=False)
     forget_peak()
-    training: Any = model._training(model._plan(), data, None, None)
+    training: Any = model._begin(model._plan(), data, None, None).training
     training.run_epoch(1)
     of_data = sum(each.nbytes for each in (data.indptr, data.indices, data.values)) / 1e6
     return training, memory_mb(peak=True) - before, of_data

@@ -16,6 +16,19 @@ def ranking(scores, left_out=(), chosen=None):
     return sorted(set(items) - set(left_out), key=lambda i: (-scores[i], i))
 
 
+def outranking(scores, positives, left_out=()):
+    """For each positive: how many others score higher, how many the same, how many of these come first."""
+    others = [set(range(len(scores))) - set(left_out) - {p} for p in positives]
+    return [
+        (
+            sum(scores[i] > scores[p] for i in rest),
+            sum(scores[i] == scores[p] for i in rest),
+            sum(scores[i] == scores[p] and i < p for i in rest),
+        )
+        for p, rest in zip(positives, others, strict=True)
+    ]
+
+
 def auc(scores, positives, left_out=()):
     """Share of (positive, negative) pairs in the right order, a tie counting one half."""
     positives = set(positives) - set(left_out)

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 import tripletrec as tr
-from contract import run_python
+from contracts.support import run_python
 from tripletrec import losses, optimizers, sampling
 from tripletrec.neural import (
     Dense,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import naive
 import tripletrec as tr
-from contract import assert_same, interactions
+from contracts.support import assert_same, interactions
 from tripletrec import losses, optimizers, rates, sampling, scorers
 from tripletrec.training import listwise as block_trainer
 from tripletrec.training.listwise import BlockTraining
@@ -406,11 +406,14 @@ def test_bad_input(data):
         ({"n_negatives": 0}, "n_negatives must be an integer >= 1, got 0"),
         ({"n_negatives": "some"}, "n_negatives must be 'all' or an integer >= 1, got 'some'"),
         ({"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
-        ({"dropout": 1.0}, "dropout must be a number between 0 and 1"),
-        ({"dropout": -0.1}, "dropout must be a number between 0 and 1"),
+        ({"dropout": 1.0}, "dropout must be a number from 0 to 1"),
+        ({"dropout": -0.1}, "dropout must be a number from 0 to 1"),
         ({"schedule": "step"}, "schedule must be one of 'constant', 'linear', 'cosine'"),
         ({"sampler": "explicit"}, "takes no given negatives"),
-        ({"scorer": scorers.DOT._replace(name="mine")}, "knows the scorers 'dot', 'cosine', got"),
+        (
+            {"scorer": scorers.DOT._replace(name="mine")},
+            "works with the scorers 'dot', 'cosine', got",
+        ),
     ]:
         with pytest.raises(ValueError, match=message):
             make(**params).fit(data)

@@ -9,8 +9,8 @@ import pytest
 import scipy.sparse as sp
 
 import tripletrec as tr
-from contract import assert_same, interactions, learnt, run_python
-from tripletrec._runtime.threads import Aside
+from contracts.support import assert_same, interactions, learnt, run_python
+from tripletrec._runtime.threads import UninterruptedThread
 from tripletrec.training import loop as epochs
 from tripletrec.training.triplet import Training
 
@@ -40,8 +40,8 @@ def split():
     data = tr.datasets.make_interactions(200, 250, 22_000, random_state=4)
     train, test = tr.splits.train_test_split(data, 0.2, random_state=0)
     model = make(n_jobs=2)
-    training = model._training(model._plan(), train, None, None)
-    assert training._team.n_jobs == 2
+    training = model._begin(model._plan(), train, None, None).training
+    assert training.executor.n_jobs == 2
     return train, test
 
 
@@ -240,9 +240,9 @@ def test_factors_that_are_not_finite_are_never_handed_over(n_epochs, split, monk
         if call.func.__self__.n_begun == 3:
             raise KeyboardInterrupt
 
-    run_epoch, run = Training.run_epoch, Aside.run
+    run_epoch, run = Training.run_epoch, UninterruptedThread.run
     monkeypatch.setattr(Training, "run_epoch", spoil)
-    monkeypatch.setattr(Aside, "run", press)
+    monkeypatch.setattr(UninterruptedThread, "run", press)
     monkeypatch.setattr(epochs, "_MOMENT", 0.0)
     with pytest.raises(FloatingPointError, match="training diverged in epoch 3"):
         make(n_epochs=n_epochs).fit(split[0])
@@ -326,10 +326,11 @@ def test_real_signals():
     """Ctrl-C at any moment of a training with many epochs, alone and with threads."""
     code = """
 import os, signal, threading, time
-import contract, tripletrec as tr
+import tripletrec as tr
+from contracts import support
 from tripletrec.training.triplet import Training
 
-data = contract.interactions(400, 300, 70_000)  # so many that two threads share them
+data = support.interactions(400, 300, 70_000)  # so many that two threads share them
 run_epoch = Training.run_epoch
 for n_jobs, delay, watched in ((1, 0.05, 0), (2, 0.05, 1), (2, 0.0713, 0), (1, 0.0317, 1)):
     started = threading.Event()
@@ -352,7 +353,7 @@ for n_jobs, delay, watched in ((1, 0.05, 0), (2, 0.05, 1), (2, 0.0713, 0), (1, 0
         n_epochs = len(model.history_)
         again = tr.MatrixFactorization(n_factors=6, n_epochs=10**6)
         again.fit(data, callbacks=lambda model, record: record["epoch"] == n_epochs)
-        print("same" if contract.digest(model) == contract.digest(again) else "different")
+        print("same" if support.digest(model) == support.digest(again) else "different")
     assert not [each for each in threading.enumerate() if each.name.startswith("tripletrec")]
 """
     lines = run_python(code).split("\n")
@@ -363,12 +364,13 @@ for n_jobs, delay, watched in ((1, 0.05, 0), (2, 0.05, 1), (2, 0.0713, 0), (1, 0
 def test_a_second_signal_gives_the_epoch_up():
     code = """
 import os, signal, threading, time
-import contract, tripletrec as tr
+import tripletrec as tr
+from contracts import support
 from tripletrec.training.triplet import Training
 
-data = contract.interactions(400, 300, 70_000)  # so many that two threads share them
+data = support.interactions(400, 300, 70_000)  # so many that two threads share them
 model = tr.MatrixFactorization(n_factors=6, n_epochs=10**6, n_jobs=2).fit(data, callbacks=lambda *_: True)
-before = contract.digest(model)
+before = support.digest(model)
 run_epoch = Training.run_epoch
 
 def slow(self, number):
@@ -381,7 +383,7 @@ Training.run_epoch = slow
 try:
     model.fit(data)
 except KeyboardInterrupt:
-    print(contract.digest(model) == before)
+    print(support.digest(model) == before)
 for each in threading.enumerate():
     if each.name.startswith("tripletrec"):
         each.join(60)  # a third signal may have cut short the wait for it

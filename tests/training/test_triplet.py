@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 
 import naive
 import tripletrec as tr
-from contract import assert_same, digest, interactions
+from contracts.support import assert_same, digest, interactions
 from tripletrec import sampling
 from tripletrec.training import strata as schedule
 from tripletrec.training import triplet as trainer
@@ -358,7 +358,7 @@ def test_rounds_too_short_to_share_are_run_by_one_thread(blocks, monkeypatch):
     seen = []
     run = Training.run_epoch
     monkeypatch.setattr(
-        Training, "run_epoch", lambda self, n: (seen.append(self._team.n_jobs), run(self, n))[1]
+        Training, "run_epoch", lambda self, n: (seen.append(self.executor.n_jobs), run(self, n))[1]
     )
     shared = make(n_jobs=3).fit(blocks)
     monkeypatch.setattr(trainer, "_LEAST_RUN", 10**6)

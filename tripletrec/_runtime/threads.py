@@ -1,24 +1,94 @@
-"""Threads for one fit: those that share its work, and the one that Ctrl-C cannot reach."""
+"""Executors that run the tasks of one fit, and a thread that Ctrl-C cannot reach; no task is defined here.
+
+A fit hands its work to an `Executor` as rounds of tasks. The tasks of one round touch different rows, so they
+may run in any order or at the same time, and every executor leaves the same bits.
+"""
 
 from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Self
 
-__all__ = ["Aside", "Team"]
+__all__ = ["Executor", "SerialExecutor", "ThreadExecutor", "UninterruptedThread", "executor_for"]
+
+Arguments = Sequence[tuple[Any, ...]]
+"""The positional arguments of each task of a round."""
 
 
-class Team:
-    """So many threads, which share a range of tasks.
+class Executor(ABC):
+    """What runs the tasks of a fit. A subclass defines `run`, and `threads` if it keeps anything alive."""
+
+    n_jobs: int = 1
+    """How many tasks may run at the same time."""
+
+    @contextmanager
+    def threads(self) -> Iterator[None]:
+        """Keep threads (or what takes their place) alive inside the block, as for a run of epochs."""
+        yield
+
+    @abstractmethod
+    def run(self, task: Callable[..., None], arguments: Arguments) -> None:
+        """Run ``task(*each)`` for each of the arguments, in any order or at the same time.
+
+        Returns when all have ended. If a task raises, so does this, once no task is running any more; which
+        of the other tasks have run is then not defined.
+
+        Parameters
+        ----------
+        task : callable
+            Returns nothing: it writes to arrays.
+        arguments : sequence of tuple
+            One tuple of positional arguments per call.
+        """
+
+    def run_rounds(self, task: Callable[..., None], rounds: Iterable[Arguments]) -> None:
+        """Run a plan of rounds: `run` for each, the next one after the former has ended.
+
+        Parameters
+        ----------
+        task : callable
+        rounds : iterable of sequence of tuple
+            The arguments of the calls of each round.
+        """
+        for arguments in rounds:
+            self.run(task, arguments)
+
+
+class SerialExecutor(Executor):
+    """Runs one task after the other in the calling thread.
+
+    Parameters
+    ----------
+    order : callable, optional
+        Takes the arguments of a round and returns them in the order in which to run them. Default: as they
+        are. Tests permute them to see that the order within a round does not matter.
+    """
+
+    def __init__(
+        self, order: Callable[[Arguments], Iterable[tuple[Any, ...]]] | None = None
+    ) -> None:
+        self._order = order
+
+    def run(self, task: Callable[..., None], arguments: Arguments) -> None:
+        """Run ``task(*each)`` for each of the arguments; see `Executor.run`."""
+        for each in arguments if self._order is None else self._order(arguments):
+            task(*each)
+
+
+class ThreadExecutor(Executor):
+    """Runs the tasks of a round in several threads; each takes the next task as soon as it is free.
+
+    Outside of `threads` there is only the calling thread, which then runs all of them.
 
     Parameters
     ----------
     n_jobs : int
-        Threads, >= 1, the one that calls among them.
+        Threads, >= 1. The calling thread is one of them.
     """
 
     def __init__(self, n_jobs: int) -> None:
@@ -27,7 +97,7 @@ class Team:
 
     @contextmanager
     def threads(self) -> Iterator[None]:
-        """Keep the threads alive for a run of epochs."""
+        """Keep the threads alive inside the block."""
         if self.n_jobs == 1:
             yield
             return
@@ -38,8 +108,8 @@ class Team:
             finally:
                 self._pool = None
 
-    def share(self, task: Callable[..., None], arguments: Sequence[tuple[Any, ...]]) -> None:
-        """Run ``task(*each)`` for each of the arguments; whoever is free takes the next one."""
+    def run(self, task: Callable[..., None], arguments: Arguments) -> None:
+        """Run ``task(*each)`` for each of the arguments; see `Executor.run`."""
         if self._pool is None or len(arguments) == 1:
             for each in arguments:
                 task(*each)
@@ -60,51 +130,67 @@ class Team:
             for future in futures:
                 future.result()
         finally:
-            wait(futures)  # after Ctrl-C too: no thread may write behind our back
+            wait(futures)  # after Ctrl-C too: no thread may go on writing to the caller's arrays
 
 
-class Aside:
-    """A thread for calls that are to be whole or not at all.
+def executor_for(n_jobs: int) -> Executor:
+    """Return an executor for so many threads: a `SerialExecutor` for one, else a `ThreadExecutor`."""
+    return SerialExecutor() if n_jobs == 1 else ThreadExecutor(n_jobs)
 
-    Python raises KeyboardInterrupt in the main thread alone. So who waits for such a call may be
-    interrupted, but the call is not: leaving the context waits for its end.
+
+class UninterruptedThread:
+    """A thread for calls that Ctrl-C must not cut in two.
+
+    Python raises KeyboardInterrupt in the main thread only. That thread may therefore be interrupted while
+    it waits for a call in this one, but the call itself is not: leaving the context waits for its end.
 
     Parameters
     ----------
     stop : callable
-        Called before that wait after any exception: makes the call under way end where it may.
+        Called when the context is left by an exception, before the wait: asks the running call to end at the
+        next good place.
     cancel : callable
-        Called if KeyboardInterrupt comes in that wait too: makes the call under way end anywhere.
+        Called if KeyboardInterrupt comes during that wait as well: asks the running call to end at once.
+
+    Examples
+    --------
+    >>> done = []
+    >>> with UninterruptedThread(stop=lambda: None, cancel=lambda: None) as thread:
+    ...     thread.run(lambda: done.append("a whole epoch"))
+    >>> done
+    ['a whole epoch']
     """
 
     def __init__(self, stop: Callable[[], None], cancel: Callable[[], None]) -> None:
         self._stop, self._cancel = stop, cancel
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="tripletrec-aside")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="tripletrec-uninterrupted")
 
     def __enter__(self) -> Self:
-        # A pool that is interrupted while it starts a thread loses sight of it: start it idle.
+        # A pool that is interrupted while it starts its thread forgets the thread. So it starts here, idle.
         self._pool.submit(_nothing).result()
         return self
 
     def run(self, call: Callable[[], None]) -> None:
-        """Run ``call()`` over there, and wait for it."""
-        # The caller's context: NumPy keeps in it what to do about overflow.
+        """Run ``call()`` in the thread and wait for its end; what it raises is raised here."""
+        # In a copy of the caller's context, in which NumPy keeps what to do about overflow.
         self._pool.submit(contextvars.copy_context().run, call).result()
 
     def __exit__(self, *error: object) -> None:
-        if error[0] is not None:
-            self._stop()
-        # Calls run in turn: when one that does nothing has run, the others have as well. Joining the
-        # thread would not do: it is not safe to interrupt in all versions of Python.
-        last = self._pool.submit(_nothing)
         try:
-            last.result()
+            if error[0] is not None:
+                self._stop()
+            self._wait()
         except KeyboardInterrupt:
             self._cancel()
-            last.result()
+            self._wait()
             raise
         finally:
             self._pool.shutdown()
+
+    def _wait(self) -> None:
+        # Calls run one after the other: when this empty one has run, so have those before it. Joining the
+        # thread instead would not do: in some versions of Python a join must not be interrupted.
+        self._pool.submit(_nothing).result()
 
 
 def _nothing() -> None:

@@ -1,4 +1,4 @@
-"""Save and load fitted models as safetensors files: arrays and JSON, no pickle.
+"""Fitted models as safetensors files, of arrays and JSON, no pickle; how a model answers is elsewhere.
 
 A saved model holds the constructor's parameters, the fitted attributes and the ids, but neither the
 optimizer's state nor the training data. Loading runs no code from the file.
@@ -9,15 +9,14 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.files import replacing
 from tripletrec.losses import LIST_LOSSES, LOSSES, ListLoss, Loss
 from tripletrec.optimizers import OPTIMIZERS, Optimizer
 from tripletrec.rates import SCHEDULES, Schedule
@@ -59,20 +58,11 @@ def save(model: Any, path: str | PathLike[str]) -> None:
         "parameters": parameters,
         "fitted": fitted,
     }
-    target = Path(path)
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:99]}.")
-        os.close(handle)
-    except OSError as error:
-        raise OSError(f"cannot write a model to {target}: {error}") from error
-    try:
-        save_file(tensors, temporary, {"tripletrec": json.dumps(description, default=_plain)})
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, {"tripletrec": json.dumps(description, default=_plain)})
     except (OSError, SafetensorError) as error:
-        raise OSError(f"cannot write a model to {target}: {error}") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        raise OSError(f"cannot write a model to {os.fspath(path)}: {error}") from error
 
 
 def load(path: str | PathLike[str]) -> Any:
@@ -85,8 +75,8 @@ def load(path: str | PathLike[str]) -> Any:
     Returns
     -------
     Recommender
-        A fitted model of the class that was saved. A part of the user's own (such as a loss) is
-        there by its name only: set it with ``set_params`` before the next ``fit``.
+        A fitted model of the class that was saved. Of a part of your own (such as a loss) only the name
+        is restored: set the part with ``set_params`` before the next ``fit``.
 
     Raises
     ------
@@ -115,7 +105,7 @@ def load(path: str | PathLike[str]) -> Any:
         raise ValueError(f"{path} is not a readable safetensors file: {error}") from None
     try:
         return _rebuild(json.loads(text or ""), tensors)
-    except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, RecursionError, ValueError) as error:
         reason = error if type(error) is ValueError else repr(error)
         raise ValueError(f"{path} does not hold a model of this tripletrec: {reason}") from None
 
@@ -177,27 +167,31 @@ def _unpack(name: str, value: dict[str, Any], tensors: dict[str, NDArray[Any]]) 
 
 
 def _pack_parameter(value: Any) -> Any:
+    """Return what stands in the JSON for a parameter; the state of a generator is not saved."""
     for kind, known in _PARTS.values():
         if isinstance(value, kind):
-            fields = value._asdict()
-            default = known[value.name]() if value.name in known else None
-            functions = {key: each for key, each in fields.items() if callable(each)}
-            if default is None:
-                return value.name
-            if any(getattr(default, key) is not each for key, each in functions.items()):
-                raise ValueError(
-                    f"a {kind.__name__} of your own cannot be saved under the name {value.name!r}, "
-                    "which is a built-in one's: give it another name"
-                )
-            return {"part": {key: each for key, each in fields.items() if key not in functions}}
+            return _pack_part(value, known)
     if isinstance(value, np.generic):
         return value.item()
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
     if isinstance(value, (tuple, list)):
         elements = [_pack_parameter(each) for each in value]
         return {"tuple": elements} if isinstance(value, tuple) else elements
-    return None  # a generator's state is not saved
+    plain = value is None or isinstance(value, (bool, int, float, str))
+    return value if plain else None
+
+
+def _pack_part(part: Any, known: Mapping[str, Any]) -> Any:
+    """Return the fields of a built-in part that are no functions; of any other part the name."""
+    if part.name not in known:
+        return part.name
+    fields, default = part._asdict(), known[part.name]()
+    functions = {name: each for name, each in fields.items() if callable(each)}
+    if any(getattr(default, name) is not each for name, each in functions.items()):
+        raise ValueError(
+            f"a {type(part).__name__} of your own cannot be saved under the name {part.name!r}, "
+            "which is a built-in one's: give it another name"
+        )
+    return {"part": {name: each for name, each in fields.items() if name not in functions}}
 
 
 def _unpack_parameter(key: str, value: Any) -> Any:
@@ -220,12 +214,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):  # a callback may note one in the history
         return value.item()
     raise TypeError(f"{value!r} cannot be saved: it is a {type(value).__name__}")
-
-
-def _umask() -> int:
-    """Return the process' file mode mask without touching it, as far as the system tells."""
-    try:
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("Umask:")[1].split()[0], 8)
-    except (OSError, IndexError, ValueError):
-        return 0o022

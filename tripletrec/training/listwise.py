@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.blas import one_blas_thread
-from tripletrec._runtime.threads import Team
+from tripletrec._runtime.threads import executor_for
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.scorers import COSINE
@@ -88,7 +88,7 @@ class BlockTraining:
         self._loss: ListLoss = plan.loss  # type: ignore[assignment]
         self._temperature = _temperature(plan, interactions)
         self._dropout = dropout
-        self._team = Team(n_jobs)
+        self.executor = executor_for(n_jobs)
         self._known = (_read_only(interactions.indptr), _read_only(interactions.indices))
         self._weights = _read_only(np.empty(0, np.float32) if weights is None else weights)
         self._mass = float(interactions.nnz if weights is None else weights.sum(dtype=np.float64))
@@ -101,7 +101,7 @@ class BlockTraining:
 
     def threads(self) -> AbstractContextManager[None]:
         """Keep the threads alive for a run of epochs."""
-        return self._team.threads()
+        return self.executor.threads()
 
     @property
     def factors(self) -> Factors:
@@ -121,7 +121,7 @@ class BlockTraining:
         plan, optimizer, loss = self.plan, self.plan.optimizer, self._loss
         self.tables = FactorTables.start(
             data.n_users, data.n_items, plan.n_factors, optimizer, scale=plan.init_scale,
-            seed=plan.seed, n_jobs=self._team.n_jobs,
+            seed=plan.seed, n_jobs=self.executor.n_jobs,
         )  # fmt: skip
         # A user without positives has no taste to speak of: what is left is the biases.
         self.tables.users[np.diff(data.indptr) == 0, 0] = 0.0
@@ -228,7 +228,7 @@ class BlockTraining:
         def task(c: int, a: int, b: int) -> None:
             self._kernels.take_items(a, b, V, biases, self._items_of_block)
 
-        self._team.share(task, self._cut(n_slots))
+        self.executor.run(task, self._cut(n_slots))
 
     def _cut(self, n: int) -> list[tuple[int, int, int]]:
         """Cut the first `n` items into pieces: number, begin and end of each."""
@@ -268,7 +268,7 @@ class BlockTraining:
                 )  # fmt: skip
                 np.matmul(rows, items[1][a:b], out=pieces[3][c, :n_rows])
 
-        self._team.share(first_pass, self._cut(n_candidates))
+        self.executor.run(first_pass, self._cut(n_candidates))
         total = kernels.reduce(
             n_rows, n_pieces, n_candidates, width_of_piece, self._n_items, masked, scale,
             parameters, pairs, items, pieces, units, gradients, self._coefficients,
@@ -297,7 +297,7 @@ class BlockTraining:
                 by_items, by_biases,
             )  # fmt: skip
 
-        self._team.share(second_pass, self._cut(n_slots))
+        self.executor.run(second_pass, self._cut(n_slots))
         if not self._all:
             self._slot_of[items[0][:n_slots]] = -1
         return float(total) * self._temperature

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tripletrec._runtime.threads import Aside
+from tripletrec._runtime.threads import UninterruptedThread
 from tripletrec.training.plan import Factors, Record
 from tripletrec.training.plateau import Watchman
 
@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
 
 
 class _Course:
-    """How far a training has come; `run` is called aside, where no Ctrl-C cuts an epoch in two."""
+    """How far a training has come; `run` is called in an `UninterruptedThread`."""
 
     def __init__(self, training: Trainable, watched: bool) -> None:
         self.training, self.watched = training, watched
@@ -153,11 +153,12 @@ def train(
     watchman = Watchman(training.plan.learning_rate)
     bar = _bar(n_epochs) if verbose else None
     try:
-        with bar or nullcontext(), training.threads(), Aside(course.stop, course.cancel) as aside:
+        thread = UninterruptedThread(course.stop, course.cancel)
+        with bar or nullcontext(), training.threads(), thread:
             stop = False
             while not stop and len(course.records) < n_epochs:
                 n_seen = len(course.records)
-                aside.run(partial(course.run, n_epochs if unwatched else n_seen + 1))
+                thread.run(partial(course.run, n_epochs if unwatched else n_seen + 1))
                 for record in course.records[n_seen:]:
                     watchman.look(record)
                 stop = watch is not None and watch(record, training.factors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
 
@@ -43,7 +44,7 @@ class Watchman:
         if self.stands_still(record):
             before, now = self._losses[-2:]
             message = _MESSAGE.format(before=before, now=now, rate=self._rate)
-            warnings.warn(message, UserWarning, stacklevel=4)
+            warnings.warn(message, UserWarning, stacklevel=_level_outside())
 
     def stands_still(self, record: dict[str, Any]) -> bool:
         """Take the record of the next epoch; tell, once, that the loss has not moved."""
@@ -60,3 +61,13 @@ class Watchman:
             abs(now - first) <= _EVER_MOVED * abs(first)
         )
         return self._told
+
+
+def _level_outside() -> int:
+    """Return the `stacklevel` at which a warning of the caller names the user's line."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(
+        "tripletrec."
+    ):
+        level, frame = level + 1, frame.f_back
+    return level

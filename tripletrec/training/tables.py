@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import aligned
-from tripletrec._runtime.threads import Team
+from tripletrec._runtime.threads import executor_for
 from tripletrec.optimizers import Optimizer
 from tripletrec.training.plan import Factors
 
@@ -194,9 +194,9 @@ class FactorTables:
         tasks: list[Callable[[], None]] = [partial(draw, *each) for each in chunks]
         if beside is not None:
             tasks.insert(0, partial(beside, self))
-        team = Team(n_jobs if len(chunks) > len(tables) else 1)
-        with team.threads():
-            team.share(lambda task: task(), [(task,) for task in tasks])
+        executor = executor_for(n_jobs if len(chunks) > len(tables) else 1)
+        with executor.threads():
+            executor.run(lambda task: task(), [(task,) for task in tasks])
 
 
 def _table(n_rows: int, width: int, optimizer: Optimizer) -> Float32:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.threads import Team
+from tripletrec._runtime.threads import executor_for
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss
 from tripletrec.sampling.hard import CHOICES
@@ -130,9 +130,9 @@ class Training:
         most = nnz * self.plan.n_negatives // least if n_jobs > 1 else 1
         runs = schedule.runs(most, n_jobs)
         self._runs = [[(int(first), int(last)) for first, last in each] for each in runs]
-        self._team = Team(min(n_jobs, runs.shape[1]))
+        self.executor = executor_for(min(n_jobs, runs.shape[1]))
         n_blocks = schedule.n_user_blocks
-        step = 1 if self._team.n_jobs > 1 and nnz >= n_blocks * least else n_blocks
+        step = 1 if self.executor.n_jobs > 1 and nnz >= n_blocks * least else n_blocks
         self._visits = [(first, first + step) for first in range(0, n_blocks, step)]
 
     def _build_epoch(self) -> None:
@@ -205,7 +205,7 @@ class Training:
 
     def threads(self) -> AbstractContextManager[None]:
         """Keep the threads alive for a run of epochs."""
-        return self._team.threads()
+        return self.executor.threads()
 
     def run_epoch(self, number: int) -> Record:
         """Learn from every positive once; return the epoch's record.
@@ -226,8 +226,7 @@ class Training:
         prepared = self._prepare(number)
         totals = np.zeros((len(prepared.bounds) - 1, 4))
         learn = self._learn(self._keys(number), prepared, rate, totals)
-        for runs in self._runs:
-            self._team.share(learn, runs)
+        self.executor.run_rounds(learn, self._runs)
         loss, right, mass, count = totals.sum(0).tolist()
         drawn = len(self._known[1]) * self.plan.n_negatives
         return {
@@ -282,7 +281,7 @@ class Training:
                     place, starts, sizes, self._stored,
                 )  # fmt: skip
 
-            self._team.share(task, self._visits)
+            self.executor.run(task, self._visits)
 
         visit(place=False)
         np.cumsum(sizes.sum(0), out=starts[1:])

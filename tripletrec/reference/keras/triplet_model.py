@@ -1,12 +1,12 @@
-r"""The triplet model of two tables, on whole batches: losses, scorers and their gradients.
+r"""The replicas' triplet model: two tables, a scorer and a loss, with gradients; its optimizers are not here.
 
 For n triplets let A, P, N be the (n, d) factors of users, positives and negatives; for the scorer
 "cosine" each row is scaled to length 1 first. With x = A·(P - N), row by row, the batch loss is the
 **mean** of L(x), and with g = L'(x) / n its gradients are
 
-    in A: g (P - N)        in P: g A        in N: -g A.
+    by A: g (P - N)        by P: g A        by N: -g A.
 
-Behind the scaling â = a / |a| of a row, a gradient h in â becomes (h - (h·â) â) / |a| in a.
+Where a row a is scaled to â = a / |a|, a gradient h by â becomes (h - (h·â) â) / |a| by a.
 
 ================= ===================== ================
 loss              L(x)                  dL/dx
@@ -40,7 +40,7 @@ def sigmoid(x: Array) -> tuple[Array, Array]:
 
 
 def negative_sigmoid(x: Array) -> tuple[Array, Array]:
-    """Values and slopes of -σ(x), which the first notebook prints: `sigmoid` less 1."""
+    """Values and slopes of -σ(x), the loss that the first notebook prints."""
     values, slopes = sigmoid(x)
     return values - 1.0, slopes
 
@@ -66,7 +66,7 @@ class TripletModel:
     users, items : Embedding
         The two tables; positives and negatives share the items'.
     loss : {"sigmoid", "negative_sigmoid", "hinge"}
-        Loss in the score difference.
+        Loss as a function of the score difference.
     scorer : {"dot", "cosine"}, default="dot"
         Score of a user's and an item's factors.
 
@@ -98,7 +98,7 @@ class TripletModel:
         return float(self._loss(np.einsum("nk,nk->n", a, p - n))[0].mean())
 
     def backward(self, users: Array, positives: Array, negatives: Array) -> float:
-        """Add the gradient of the mean loss of a batch to the tables' and return that loss."""
+        """Add the gradient of the mean loss of a batch to those of the tables; return the loss."""
         (a, p, n), scales = self._factors(users, positives, negatives)
         difference = p - n
         values, slopes = self._loss(np.einsum("nk,nk->n", a, difference))
@@ -112,8 +112,8 @@ class TripletModel:
         self.items.backward(negatives, in_n)
         return float(values.mean())
 
-    def met_by(self, users: Array, positives: Array, negatives: Array) -> list[Array | None]:
-        """Return for each parameter the rows that a batch meets; only for tables without bias."""
+    def rows_read(self, users: Array, positives: Array, negatives: Array) -> list[Array | None]:
+        """Return for each parameter the rows that a batch reads; only for tables without bias."""
         return [users, np.concatenate([positives, negatives])]
 
     def _factors(self, *triplets: Array) -> tuple[list[Array], list[Array]]:

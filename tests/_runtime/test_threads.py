@@ -1,0 +1,195 @@
+import contextvars
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+from tripletrec._runtime.threads import (
+    Executor,
+    SerialExecutor,
+    ThreadExecutor,
+    UninterruptedThread,
+    executor_for,
+)
+from tripletrec.training.triplet import Training
+
+EXECUTORS = [SerialExecutor(), SerialExecutor(reversed), *map(ThreadExecutor, (1, 2, 5))]
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("n_tasks", [0, 1, 2, 40])
+@pytest.mark.parametrize("inside", [True, False])
+def test_runs_every_task_once_and_one_round_after_the_other(executor, n_tasks, inside):
+    counts, behind = np.zeros((3, n_tasks), int), []
+
+    def task(round_, number):
+        behind.append((counts[:round_] == 0).sum())
+        time.sleep(0.0005 * (number % 3))
+        counts[round_, number] += 1
+
+    rounds = [[(round_, number) for number in range(n_tasks)] for round_ in range(3)]
+    if inside:
+        with executor.threads():
+            executor.run_rounds(task, rounds)
+    else:
+        executor.run_rounds(task, rounds)
+    assert (counts == 1).all()
+    assert not any(behind)
+
+
+def test_serial_executor_keeps_the_order_or_takes_the_one_it_is_given():
+    for order, expected in [(None, [1, 2, 3]), (reversed, [3, 2, 1])]:
+        seen = []
+        SerialExecutor(order).run(seen.append, [(1,), (2,), (3,)])
+        assert seen == expected
+
+
+def test_tasks_of_a_round_run_at_the_same_time():
+    meeting = threading.Barrier(3, timeout=60)  # passed only by three at once
+    executor = ThreadExecutor(3)
+    with executor.threads():
+        executor.run(meeting.wait, [()] * 3)
+
+
+def test_one_job_needs_no_threads():
+    assert isinstance(executor_for(1), SerialExecutor)
+    assert executor_for(1).n_jobs == 1
+    assert isinstance(executor_for(4), ThreadExecutor)
+    assert executor_for(4).n_jobs == 4
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("guilty", [0, 3, 7])
+def test_an_exception_is_raised_when_no_task_runs_any_more(executor, guilty):
+    running = []
+
+    def task(number):
+        running.append(number)
+        time.sleep(0.001)
+        running.remove(number)
+        if number == guilty:
+            raise RuntimeError("guilty")
+
+    with executor.threads():
+        with pytest.raises(RuntimeError, match="guilty"):
+            executor.run(task, [(number,) for number in range(8)])
+        assert running == []
+        executor.run(running.append, [(1,)])  # still usable
+    assert running == [1]
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_threads_end_with_the_block(executor):
+    with executor.threads():
+        executor.run(time.sleep, [(0.001,)] * 4)
+    assert not [each for each in threading.enumerate() if each.name.startswith("tripletrec")]
+
+
+class Shuffled(Executor):
+    """A replacement as anybody may write one: each round in an order of its own."""
+
+    def __init__(self, seed):
+        self.random = np.random.default_rng(seed)
+        self.n_rounds = 0
+
+    def run(self, task, arguments):
+        for number in self.random.permutation(len(arguments)):
+            task(*arguments[number])
+
+    def run_rounds(self, task, rounds):
+        for arguments in rounds:
+            self.n_rounds += 1
+            self.run(task, arguments)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_executor_of_a_fit_can_be_replaced(seed, monkeypatch):
+    data = tr.datasets.make_interactions(300, 200, 6_000, random_state=seed)
+
+    def learnt(executor=None):
+        model = tr.MatrixFactorization(n_factors=4, n_epochs=2, n_jobs=2, random_state=seed)
+        with monkeypatch.context() as patch:
+            if executor is not None:
+                make = Training.__init__
+
+                def replace(self, *args, **kwargs):
+                    make(self, *args, **kwargs)
+                    self.executor = executor
+
+                patch.setattr(Training, "__init__", replace)
+            model.fit(data)
+        return model.user_factors_, model.item_factors_, model.item_biases_
+
+    shuffled = Shuffled(seed)
+    for found, expected in zip(learnt(shuffled), learnt(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert shuffled.n_rounds >= 2
+
+
+def test_uninterrupted_thread_runs_calls_elsewhere_but_in_the_callers_context():
+    variable, seen = contextvars.ContextVar("variable", default=0), []
+    variable.set(3)
+    with UninterruptedThread(_never, _never) as thread:
+        thread.run(lambda: seen.append((threading.current_thread(), variable.get())))
+    assert seen[0][0] is not threading.current_thread()
+    assert seen[0][1] == 3
+    assert not seen[0][0].is_alive()
+
+
+def test_uninterrupted_thread_raises_what_the_call_raises_and_says_stop():
+    said = []
+    with (
+        pytest.raises(ZeroDivisionError),
+        UninterruptedThread(lambda: said.append("stop"), _never) as thread,
+    ):
+        thread.run(lambda: 1 // 0)
+    assert said == ["stop"]
+
+
+def _never():
+    raise RuntimeError("called without need")
+
+
+CTRL_C = """
+import signal, sys, threading, time
+from tripletrec._runtime.threads import UninterruptedThread
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
+n_signals = int(sys.argv[1])
+asked, steps = [], []
+heard = {"stop": threading.Event(), "cancel": threading.Event()}
+
+def hear(word):
+    asked.append(word)
+    heard[word].set()
+
+def press():
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+def call():
+    for wanted in ("stop", "cancel")[:n_signals]:
+        time.sleep(0.2)  # the main thread waits again
+        while not heard[wanted].is_set():  # Python misses one that comes just before it waits
+            press()
+            heard[wanted].wait(1.0)
+    steps.append("end")
+
+try:
+    with UninterruptedThread(lambda: hear("stop"), lambda: hear("cancel")) as thread:
+        thread.run(call)
+except KeyboardInterrupt:
+    steps.append("interrupted")
+print(*steps, *asked)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal of POSIX")
+@pytest.mark.parametrize(("n_signals", "asked"), [(1, "stop"), (2, "stop cancel")])
+def test_ctrl_c_waits_for_the_end_of_the_call(n_signals, asked):
+    command = [sys.executable, "-c", CTRL_C, str(n_signals)]
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120)
+    assert result.stdout.strip() == f"end interrupted {asked}", result.stderr
