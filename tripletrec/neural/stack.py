@@ -91,14 +91,13 @@ def _activate(y, biases, at, derivatives, row, width, floor, key, threshold, sca
 
 
 @part
-def _normalize(y, slopes, row, width):  # type: ignore[no-untyped-def]
+def _normalize(y, derivatives, row, width):  # type: ignore[no-untyped-def]
     """Scale the row to length one; store by what it was multiplied."""
     index = np.uint64
     first, squared = index(row * width), y.dtype.type(0)
     for k in range(width):
         squared += y[first + index(k)] * y[first + index(k)]
-    scale = y.dtype.type(inverse_norm(squared))
-    slopes[first] = scale
+    scale = derivatives[first] = y.dtype.type(inverse_norm(squared))
     for k in range(width):
         y[first + index(k)] *= scale
 
