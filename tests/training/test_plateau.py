@@ -44,6 +44,17 @@ def test_a_model_that_ranks_well_may_rest():
     assert not any(monitor.is_stuck(record) for record in records)
 
 
+def test_earlier_epochs_count_but_do_not_warn():
+    """The loss has come down since an epoch of an earlier run; or it has been stuck since then."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        came_down = PlateauMonitor(0.1, [{"loss": 0.9}, {"loss": 0.5}])
+        stuck = PlateauMonitor(0.1, [{"loss": 0.5}])
+        warned_before = PlateauMonitor(0.1, [{"loss": 0.5}, {"loss": 0.5}])
+    answers = [each.is_stuck({"loss": 0.5}) for each in (came_down, stuck, warned_before)]
+    assert answers == [False, True, False]
+
+
 def test_few_steps_prove_nothing():
     assert look([0.5, 0.5], n_triplets=999) == []
 
