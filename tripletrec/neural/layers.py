@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_share
 from tripletrec._runtime.jit import kernel, part
+from tripletrec.scorers import normalize_rows, normalize_rows_backward
 
 __all__ = [
     "ACTIVATIONS",
@@ -40,8 +41,6 @@ __all__ = [
     "ReLU",
     "Softmax",
     "glorot_uniform",
-    "scale_rows",
-    "scale_rows_backward",
     "uniform",
 ]
 
@@ -61,22 +60,6 @@ def glorot_uniform(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[
     Source: Glorot and Bengio, AISTATS 2010, equation 16.
     """
     return uniform(rng, shape, math.sqrt(6.0 / sum(shape)))
-
-
-def scale_rows(a: Array) -> tuple[Array, Array]:
-    """Return the rows of `a` at length 1, and the factors, shape (n, 1), that made them so."""
-    squared = np.einsum("nk,nk->n", a, a)[:, None]
-    # The gradient at a zero row does not exist. A factor of 0 keeps such a row where it is; the
-    # limit 1/|a| would turn it, and with it all other rows, into NaN.
-    scale = np.where(squared > 1e-12, 1.0 / np.sqrt(np.maximum(squared, 1e-12)), 0.0)
-    scale = scale.astype(a.dtype, copy=False)
-    return a * scale, scale
-
-
-def scale_rows_backward(unit: Array, scale: Array, gradient: Array) -> Array:
-    """Turn a gradient in what `scale_rows` returned into one in what it was given."""
-    along = np.einsum("nk,nk->n", gradient, unit)[:, None]
-    return (gradient - along * unit) * scale
 
 
 class Layer:
@@ -222,16 +205,16 @@ class Normalize(Layer):
 
     def forward(self, x: Array) -> Array:
         """Return x / |x|."""
-        self._y, self._scale = scale_rows(x)
+        self._y, self._inverses = normalize_rows(x)
         return self._y
 
     def infer(self, x: Array) -> Array:
         """Return x / |x|."""
-        return scale_rows(x)[0]
+        return normalize_rows(x)[0]
 
     def backward(self, gradient: Array) -> Array:
         """Return (g - (g·y) y) / |x|."""
-        return scale_rows_backward(self._y, self._scale, gradient)
+        return normalize_rows_backward(self._y, self._inverses, gradient)
 
 
 @part

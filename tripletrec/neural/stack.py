@@ -30,13 +30,13 @@ from tripletrec.neural.layers import (
     Softmax,
     dropout_scale,
 )
+from tripletrec.scorers import inverse_norm, through_norm
 
 __all__ = ["Stack"]
 
 limit_newly_loaded()  # SciPy brings a BLAS of its own, perhaps while other models are trained
 
 _DENSE, _ELEMENTWISE, _NORMALIZE, _SOFTMAX = range(4)
-_SMALLEST = 1e-12  # squared length of a row that has a direction, as in `scale_rows`
 
 
 class _Step(NamedTuple):
@@ -92,12 +92,12 @@ def _activate(y, biases, at, derivatives, row, width, floor, key, threshold, sca
 
 @part
 def _normalize(y, slopes, row, width):  # type: ignore[no-untyped-def]
-    """Make the row as long as 1; note by what it was multiplied."""
+    """Scale the row to length one; store by what it was multiplied."""
     index = np.uint64
     first, squared = index(row * width), y.dtype.type(0)
     for k in range(width):
         squared += y[first + index(k)] * y[first + index(k)]
-    scale = y.dtype.type(0.0 if squared <= _SMALLEST else 1.0 / np.sqrt(squared))
+    scale = y.dtype.type(inverse_norm(squared))
     slopes[first] = scale
     for k in range(width):
         y[first + index(k)] *= scale
@@ -131,7 +131,7 @@ def _steer(kind, gradient, y, slopes, row, width):  # type: ignore[no-untyped-de
     for k in range(width):
         g, unit = gradient[first + index(k)], y[first + index(k)]
         if kind == _NORMALIZE:
-            gradient[first + index(k)] = (g - along * unit) * slopes[first]
+            gradient[first + index(k)] = through_norm(g, unit, along, slopes[first])
         else:
             gradient[first + index(k)] = unit * (g - along)
 
