@@ -170,7 +170,7 @@ def test_known_positives_are_no_negatives(sampler, rng):
     assert moved.tolist() == [True, not sampler.verified, True]
 
 
-# ------------------------------------------------------------------------------ the estimator
+# -------------------------------------------------------------------------- whole fits
 
 
 def make(**overrides):
@@ -194,26 +194,6 @@ def test_it_learns(data, loss, settings):
     assert set(model.history_[0]) == {"epoch", "loss", "n_positives", "seconds"}
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"n_negatives": 0},
-        {"batch_size": 32},
-        {"loss": listwise.softmax(0.5)},
-        {"sampler": "popularity"},
-        {"sampler": "uniform"},
-        {"normalize": True},
-        {"user_l2": 0.3},
-        {"item_l2": 0.3},
-        {"schedule": rates.cosine(warmup=0.1)},
-    ],
-    ids="-".join,
-)
-def test_every_parameter_changes_something(data, change):
-    one, two = (make(**{"n_negatives": 20, **each}).fit(data) for each in ({}, change))
-    assert not np.array_equal(one.item_factors_, two.item_factors_)
-
-
 def test_temperature_where_none_is_given(data):
     for settings, temperature in (
         ({}, 1.0),
@@ -229,39 +209,6 @@ def test_a_pair_alone_teaches_nothing(data):
     model = make(batch_size=1, n_negatives=0, n_epochs=1, user_l2=0.0, item_l2=0.0).fit(data)
     assert model.history_[0]["loss"] == 0.0
     assert np.abs(model.user_table_).max() <= model.init_scale
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"n_negatives": -1}, "n_negatives must be an integer >= 0, got -1"),
-        ({"n_negatives": 101}, r"n_negatives must be at most the number of items with .* got 101"),
-        ({"n_negatives": "all"}, "n_negatives must be an integer >= 0, got 'all'"),
-        ({"sampler": "dynamic"}, "learns from all its candidates: sampler 'dynamic'"),
-        (
-            {"sampler": "nearest"},
-            "'softmax' takes no given negatives|learns from all its candidates",
-        ),
-        ({"sampler": "explicit"}, "loss 'softmax' takes no given negatives, only sampled ones"),
-        ({"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
-    ],
-    ids=str,
-)
-def test_bad_parameters(data, settings, message):
-    with pytest.raises((ValueError, TypeError), match=message):
-        make(**settings).fit(data)
-
-
-def test_given_negatives_are_refused(data):
-    others = ~data.tocsr().toarray().astype(bool)
-    with pytest.raises(ValueError, match="loss 'softmax' takes no given negatives"):
-        make().fit(data, negatives=others)
-
-
-@pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, math.inf])
-def test_bad_temperatures(temperature):
-    with pytest.raises(ValueError, match="temperature must be a finite number > 0"):
-        listwise.softmax(temperature)
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value")

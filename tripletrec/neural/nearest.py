@@ -137,7 +137,7 @@ def nearest_negatives(
 
 
 def _pairs(data: Interactions) -> _Pairs:
-    return _Pairs(*map(read_only, (data.indptr, data.rows, data.indices)))
+    return _Pairs(read_only(data.indptr), read_only(data.rows), read_only(data.indices))
 
 
 def _nearest(similarity: NDArray[np.float32], n: int) -> NDArray[np.int64]:
