@@ -92,12 +92,14 @@ def test_scores_of_stacked_items_are_those_of_each_list(build, rng, dense, embed
 
 def test_triplets_without_gradient_are_left_out(rng, dense, embedding):
     """Of 40 triplets 30 are right by more than the margin; the result is that of all rows."""
-    network = perceptron(dense, embedding, losses.hinge(1e-12))
-    users, positives = rng.integers(0, 5, 40), rng.integers(0, 9, 40)
-    negatives = (positives + rng.integers(1, 9, 40)) % 9
-    x = network.scores(users, positives) - network.scores(users, negatives)
+    trunk = Stack([dense(7, 20), ReLU(), dense(20, 1)])
+    network = PairPerceptron(embedding(5, 3), embedding(9, 4), trunk, losses.hinge(1e-12))
+    users, items = rng.integers(0, 5, 400), rng.integers(0, 9, (2, 400))
+    x = network.scores(users, items[0]) - network.scores(users, items[1])
+    chosen = np.flatnonzero(np.abs(x) > 1e-9)[:40]
+    users, items, x = users[chosen], items[:, chosen], x[chosen]
     swapped = (x < 0) == (np.arange(40) < 30)
-    positives, negatives = np.where(swapped, (negatives, positives), (positives, negatives))
+    positives, negatives = np.where(swapped, items[::-1], items)
     twin, totals = copy.deepcopy(network), np.zeros((2, 3))
     network.step(users, positives, negatives, None, L2(), totals[0])
     # A penalty that is lost in rounding: with one, no row is left out.

@@ -47,14 +47,14 @@ class StackArrays(NamedTuple):
     """What kernels see of a stack; as a plain tuple, see `tripletrec.neural.features.FeatureTable`."""
 
     program: NDArray[np.int64]
-    floors: Array  # of each step: units not above it are 0
+    floors: Array  # of each step: units that are not above it become 0
     thresholds: NDArray[np.uint32]  # of each step: units whose random bits are below it are dropped
-    scales: Array  # of each step: what the other units are multiplied by
-    keys: NDArray[np.uint32]  # of each step: that of the random bits
+    scales: Array  # of each step: factor of the units that are kept
+    keys: NDArray[np.uint32]  # of each step: of its random bits
     parameters: Array
     gradient: Array
     outputs: Array  # of all steps, each a matrix, one behind the other
-    derivatives: Array  # of these units; of normalised rows by what they were multiplied
+    derivatives: Array  # of these units; of a normalised row, first, one over its length
     scratch: Array
     zeros: Array  # the bias of a step without one
 
@@ -86,7 +86,7 @@ def _activate(y, biases, at, derivatives, row, width, floor, key, threshold, sca
 
 @part
 def _normalize(y, derivatives, row, width):  # type: ignore[no-untyped-def]
-    """Scale the row to length one; store by what it was multiplied."""
+    """Scale the row to length one; store the factor."""
     index = np.uint64
     first, squared = index(row * width), y.dtype.type(0)
     for k in range(width):
@@ -113,7 +113,7 @@ def _softmax(y, row, width):  # type: ignore[no-untyped-def]
 
 @part
 def _backpropagate_row(kind, g, y, derivatives, row, width):  # type: ignore[no-untyped-def]
-    """Turn the gradient in a row of outputs into that before activation, normalisation or softmax."""
+    """Turn dL/dy of a row into the gradient before its activation, normalisation or softmax, in place."""
     index = np.uint64
     first, along = index(row * width), y.dtype.type(0)
     if kind == DENSE or kind == ELEMENTWISE:
@@ -138,7 +138,7 @@ def _multiply_inputs(product, n_rows, step, x, x_at, weights, y):  # type: ignor
     if step.n_outputs > 1:
         multiply(product, 0, n_rows, n_inputs, step.n_outputs, x, x_at, weights, at, y, 0)
         return
-    for n in range(n_rows):  # an outer product by BLAS costs several times as much
+    for n in range(n_rows):  # for a single output BLAS takes several times as long
         total, row = x.dtype.type(0), index(x_at + n * n_inputs)
         for k in range(n_inputs):
             total += x[row + index(k)] * weights[index(at) + index(k)]
@@ -165,16 +165,14 @@ def _multiply_gradients(product, n_rows, step, x, x_at, g, stack, x_gradient):  
 
 @kernel
 def run_forward(product, n_rows, x, arrays):  # type: ignore[no-untyped-def]
-    """Run the steps on the rows x."""
+    """Compute the outputs of all steps for the rows x."""
     stack, index = StackArrays(*arrays), np.uint64
     source, source_at = x, 0
     for s in range(stack.program.shape[0]):
         step = _step_of(stack.program, s)
         first, size = step.outputs_at * n_rows, n_rows * step.n_outputs
-        y, derivatives = (
-            stack.outputs[first : first + size],
-            stack.derivatives[first : first + size],
-        )
+        y = stack.outputs[first : first + size]
+        derivatives = stack.derivatives[first : first + size]
         biases, bias_at = stack.zeros, 0
         if step.kind == DENSE:
             biases, bias_at = stack.parameters, step.weights_at + step.n_inputs * step.n_outputs
@@ -197,7 +195,7 @@ def run_forward(product, n_rows, x, arrays):  # type: ignore[no-untyped-def]
 
 @kernel
 def run_backward(product, n_rows, x, arrays, gradient, x_gradient):  # type: ignore[no-untyped-def]
-    """Add to the gradients of the parameters; set the gradient in x, for that in the last outputs."""
+    """Add to the gradients of the parameters and set dL/dx, given dL/dy of the last step."""
     stack, index = StackArrays(*arrays), np.uint64
     half, n_steps = stack.scratch.shape[0] >> 1, stack.program.shape[0]
     g, next_g = stack.scratch[:half], stack.scratch[half:]
@@ -208,10 +206,8 @@ def run_backward(product, n_rows, x, arrays, gradient, x_gradient):  # type: ign
         step = _step_of(stack.program, s)
         width, first = step.n_outputs, step.outputs_at * n_rows
         size, bias_at = n_rows * width, step.weights_at + step.n_inputs * width
-        y, derivatives = (
-            stack.outputs[first : first + size],
-            stack.derivatives[first : first + size],
-        )
+        y = stack.outputs[first : first + size]
+        derivatives = stack.derivatives[first : first + size]
         bias_gradient = stack.gradient[bias_at : bias_at + width]
         for n in range(n_rows):
             _backpropagate_row(step.kind, g, y, derivatives, n, width)
