@@ -34,7 +34,6 @@ FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.spl
 NOT_YET = {
     "signatures": {
         "_runtime.intrinsics:_gemm",
-        "neural.listwise:differentiate",
         "sampling.hard:_first_of_all",
         "training.bucketing:draw_round",
         "training.bucketing:visit",
@@ -45,7 +44,6 @@ NOT_YET = {
     "mirror": set(),
     "patches": {
         "conftest.py",
-        "neural/test_nearest.py",
         "training/test_triplet.py",
     },
 }

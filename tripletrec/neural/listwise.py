@@ -39,6 +39,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.jit import kernel
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
@@ -245,7 +246,7 @@ class ListwiseTowers(Towers):
         # Losses that differ in numbers alone share a kernel.
         self._differentiate = _build_differentiate(loss._replace(temperature=None, parameters=()))
         self._parameters = loss.parameters
-        self._known = positives.indptr.astype(np.int64), np.array(positives.indices)
+        self._known = read_only(positives.indptr), read_only(positives.indices)
         self._slot_of = np.full(positives.n_items, -1, np.int32)
         self._scores = np.empty(0, np.float32)
 
