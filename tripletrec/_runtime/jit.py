@@ -1,8 +1,7 @@
 """How parts and kernels are compiled: marks, flags, compiler; their place on disk is `kernel_cache`.
 
 Only three modules import Numba: this one, `kernel_cache` and `intrinsics`. The choices here were measured:
-closures over ``register_jitable`` functions are as fast as hand-fused loops and may be cached on disk, which
-closures over ``njit`` functions may not.
+kernels that close over parts are as fast as hand-fused loops.
 """
 
 from __future__ import annotations
@@ -15,9 +14,14 @@ import numpy as np
 from numba import njit
 from numba.core.compiler import Compiler
 from numba.core.targetconfig import ConfigStack
-from numba.extending import register_jitable
+from numba.extending import overload as numba_overload
 
-from tripletrec._runtime.kernel_cache import PART_MARK, enable_cache, reached_parts
+from tripletrec._runtime.kernel_cache import (
+    PART_MARK,
+    enable_cache,
+    note_compiled,
+    reached_parts,
+)
 
 __all__ = ["FAST_MATH", "aligned", "kernel", "part"]
 
@@ -32,9 +36,14 @@ _registered: set[int] = set()  # ids of parts that Numba knows; it keeps them al
 def part(function: F) -> F:
     """Mark a function as callable from kernels.
 
-    It stays an ordinary Python function, so tests call it uncompiled. What it reaches (its helpers, which
-    are parts too, and the values of globals and closures) belongs to the key under which machine code is
-    kept on disk, so that an edit of any of it is never answered with old code.
+    It stays an ordinary Python function, so tests call it uncompiled. Functions that it calls must be parts
+    too, or functions of NumPy and ``math`` that Numba knows.
+
+    As Numba does it, values of globals and closures (``S`` in ``return S * x``) are read when the part is
+    first compiled in a process; a later change has no effect there. Machine code is kept on disk under a key
+    that covers the part, all parts that it calls and all such values, so an edit of any of them is never
+    answered with old code. A part that uses what the key cannot cover, such as a function of ``numba.njit``
+    or an object of a class of your own, works as well but is compiled in each process.
 
     Parameters
     ----------
@@ -62,12 +71,22 @@ def part(function: F) -> F:
 def _register(function: Callable[..., Any]) -> None:
     if id(function) in _registered:
         return
+
     # Always inlined: a part left as a function of its own is a weak symbol, and the process that
     # compiles the kernel may link another copy of it, whose sums round otherwise, than the processes
     # that load the kernel from the cache. "The same bits" would end there.
-    register_jitable(
-        fastmath=FAST_MATH, error_model="numpy", forceinline=True, no_cfunc_wrapper=True
-    )(function)
+    options = {
+        "fastmath": FAST_MATH,
+        "error_model": "numpy",
+        "forceinline": True,
+        "no_cfunc_wrapper": True,
+    }
+
+    @numba_overload(function, jit_options=options, strict=False)
+    def implementation(*args: Any, **kwargs: Any) -> Callable[..., Any]:
+        note_compiled(function)  # Numba asks for it when it is about to compile it
+        return function
+
     _registered.add(id(function))
 
 

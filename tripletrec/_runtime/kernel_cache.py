@@ -1,67 +1,94 @@
-"""Machine code of kernels on disk, under a key that covers all that it was made from; compiling is `jit`.
+"""Machine code of kernels on disk, under a key that covers all that it was made from; compiling is in `jit`.
 
 Numba's own cache looks only at the file of the kernel: edit a part in another file, and it goes on running
-the old code. Here the name of a file holds a digest of
+the old code. Here a file is named by a digest of
 
-- the kernel's bytecode and that of every part it reaches, with their defaults and constants;
-- the values that any of them reads from globals, closures and attributes of modules;
-- the argument types, the compiler and its settings, the processor, the versions of Python and Numba;
-- the sources of the modules that compile.
+- the bytecode, constants and defaults of the kernel and of every part that it reaches;
+- the values that any of them may read: of globals, closures and attributes of modules;
+- the types of the arguments, the compiler and its settings, the processor;
+- the versions of Python, NumPy, Numba and LLVM, and the sources of the modules that compile.
 
-So a file is never overwritten with something else, two processes cannot mistake each other's code, and no
-index is needed. What cannot be digested (a function that is no part, an object of a class of the user's own)
-is not kept on disk, but compiled in each process. A file that is missing, damaged or cannot be
-written means the same.
+So a file is never out of date or overwritten with something else, processes cannot mistake each other's code,
+and no index is needed.
 
-Files hold pickles: who may write to the cache folder may run code in the processes that read it.
+Where this does not tell whether code has changed, it is compiled in each process and not kept on disk
+(`UndecidableError` says which cases these are). A file that is missing, damaged or cannot be written means
+the same; nothing is raised. The logger "tripletrec" says at level DEBUG why a kernel was not kept or found.
+
+Files hold pickles: whoever may write to the cache folder may run code in the processes that read it.
 """
 
 from __future__ import annotations
 
-import dis
+import builtins
 import hashlib
-import os
+import logging
 import pickle
 import sys
 import types
 import weakref
 from collections.abc import Callable, Iterator
-from functools import cache, lru_cache
+from contextlib import suppress
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import llvmlite
 import numba
 import numpy as np
+from llvmlite.binding import llvm_version_info
 from numba import types as numba_types
 from numba.core import config
-from numba.core.caching import FunctionCache
+from numba.core.caching import CompileResultCacheImpl, NullCache
 from numba.core.dispatcher import Dispatcher
+from numba.core.serialize import dumps
+from numba.core.typing.templates import builtin_registry
 
-__all__ = ["PART_MARK", "UndigestibleError", "digest_function", "enable_cache", "reached_parts"]
+from tripletrec._runtime.files import replacing
+
+__all__ = [
+    "PART_MARK",
+    "UndecidableError",
+    "digest_function",
+    "enable_cache",
+    "note_compiled",
+    "reached_parts",
+]
 
 PART_MARK = "_tripletrec_part"
-_TRUSTED = {
+"""Attribute of a function that is a part; it travels with functions that are pickled by value."""
+
+_LOG = logging.getLogger("tripletrec")
+_LIBRARIES = {
+    "_operator",
     "builtins",
-    "llvmlite",
+    "cmath",
     "math",
     "numba",
     "numpy",
-    "operator",
-    "scipy",
-}  # told by versions
+}  # their versions are in the key
+_PACKAGE = __name__.rpartition(".")[0]
+_COMPILING = ("intrinsics", "jit", "kernel_cache")  # modules here whose sources are in the key
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
-_SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "CPU_NAME", "CPU_FEATURES")
-_INTRINSICS = __name__.replace("kernel_cache", "intrinsics")
-_COMPILING = ("jit", "kernel_cache", "intrinsics")  # modules whose sources belong to the key
+_SETTINGS = (
+    "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "CPU_NAME", "CPU_FEATURES", "ENABLE_AVX",
+    "USING_SVML", "DEBUGINFO_DEFAULT",
+)  # fmt: skip
 
-# The values that each part read when it was first met. If one changes in this process, Numba goes on using
-# the code it has, which must not be kept under the new digest.
-_first_values: weakref.WeakKeyDictionary[Any, list[Any]] = weakref.WeakKeyDictionary()
+# The digest that each part had when Numba compiled it in this process; None if it had several. Numba goes on
+# using that code when a value that the part reads changes, so it must not be kept under the new digest.
+_compiled: weakref.WeakKeyDictionary[Any, bytes | None] = weakref.WeakKeyDictionary()
 
 
-class UndigestibleError(Exception):
-    """A kernel reaches something of which nobody can tell whether it has changed."""
+class UndecidableError(Exception):
+    """A kernel reaches something of which the digest does not tell whether it has changed.
+
+    Namely: a function that is no part, such as one of ``numba.njit`` (which may have been compiled earlier,
+    from other values) or one that Numba knows by somebody's ``numba.extending.overload``; a library's
+    function, a method or an attribute with such an overload; a part that calls itself; a part that this
+    process compiled earlier, when it read other values; a class that is neither a library's nor a named
+    tuple, or an object of such a class.
+    """
 
 
 def enable_cache(compiled: Any, compiler: str) -> None:
@@ -69,98 +96,89 @@ def enable_cache(compiled: Any, compiler: str) -> None:
 
     Parameters
     ----------
-    compiled : Dispatcher
+    compiled : Dispatcher or function
+        What ``numba.njit`` returned: a plain function where Numba is switched off.
     compiler : str
-        Name of what compiles it: part of the key.
+        Name of the compiler's class, a part of the key.
     """
-    try:
-        compiled._cache = _Cache(compiled.py_func, compiler)
-    except (AttributeError, RuntimeError):  # Numba switched off, or nowhere to write
-        pass
+    if hasattr(compiled, "py_func"):
+        compiled._cache = _KernelCache(compiled.py_func, compiler)
 
 
-class _Cache(FunctionCache):
-    """Numba's cache, with files named by all that the code depends on, and without an index."""
+class _KernelCache(NullCache):
+    """What a dispatcher asks before it compiles and tells afterwards: one file for each key."""
 
     def __init__(self, py_func: Callable[..., Any], compiler: str) -> None:
-        super().__init__(py_func)
-        self._compiler = compiler
-        self._cache_file = _Files(self._cache_path, self._impl.filename_base)
+        self._py_func, self._compiler = py_func, compiler
         self._keys: dict[Any, str] = {}
 
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        self._keys.pop(sig, None)
+    @cached_property
+    def _numba(self) -> Any:
+        """What in Numba finds a folder to write to and makes code into bytes; None if nothing is kept."""
         try:
-            # Before compiling: what the digest saw is what will be compiled.
-            self._keys[sig] = self._make_key(sig, target_context.codegen())
-            return super().load_overload(sig, target_context)
-        except Exception:  # a damaged file may raise anything; compiled again, all is well
+            return _ENVIRONMENT and CompileResultCacheImpl(self._py_func)
+        except (RuntimeError, OSError):
             return None
+
+    @property
+    def cache_path(self) -> str | None:
+        """The folder, None if nothing is kept."""
+        return self._numba and str(self._numba.locator.get_cache_path())
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the code for types of arguments from the disk, None to have it compiled."""
+        self._keys.pop(sig, None)
+        if self.cache_path is None:
+            return None
+        try:
+            # Before compiling: the values that are digested are those that will be compiled.
+            self._keys[sig] = key = self._key(sig, target_context)
+            content = self._file(key).read_bytes()
+            checksum, data = content[:32], content[32:]
+            if hashlib.sha256(data).digest() != checksum:
+                return None
+            target_context.refresh()
+            return self._numba.rebuild(target_context, pickle.loads(data))
+        except FileNotFoundError:
+            pass
+        except Exception as error:  # what is damaged, or of another program, may raise anything
+            _LOG.debug("%s is compiled anew: %r", self._py_func.__qualname__, error)
+        return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        if sig in self._keys:
-            try:
-                super().save_overload(sig, data)
-            except Exception:  # a full disk, a part that cannot be pickled
-                pass
-
-    def _index_key(self, sig: Any, codegen: Any) -> str:
-        return self._keys[sig]
-
-    def _make_key(self, sig: Any, codegen: Any) -> str:
-        walk = _Walk()
-        walk.feed(tuple(sig))
-        walk.feed((self._compiler, repr(codegen.magic_tuple())))
-        walk.feed(tuple(repr(getattr(config, name, None)) for name in _SETTINGS))
-        walk.update(_environment())
-        walk.update(digest_function(self._py_func))
-        return walk.hexdigest()
-
-
-class _Files:
-    """One file for each key, whole and with a checksum or taken for missing."""
-
-    def __init__(self, folder: str, stem: str) -> None:
-        self._folder, self._stem = Path(folder), stem
-
-    def load(self, key: str) -> Any:
+        """Keep code that was compiled on disk."""
+        key = self._keys.pop(sig, None)
+        if key is None or data.lifted or data.library.has_dynamic_globals:
+            return
         try:
-            content = self._path(key).read_bytes()
-        except FileNotFoundError:
-            return None
-        checksum, data = content[:32], content[32:]
-        return pickle.loads(data) if hashlib.sha256(data).digest() == checksum else None
+            # Once more: a value may have changed while it was compiled.
+            if self._key(sig, data.target_context) == key:
+                self._write(self._file(key), data)
+        except Exception as error:  # a full disk, no folder, something that cannot be pickled
+            _LOG.debug("%s is not kept on disk: %r", self._py_func.__qualname__, error)
 
-    def save(self, key: str, data: Any) -> None:
-        from numba.core.serialize import dumps
-
-        content, path = dumps(data), self._path(key)
-        temporary = path.with_suffix(f".{os.getpid()}.{os.urandom(4).hex()}")
-        try:
+    def _write(self, file: Path, data: Any) -> None:
+        content = dumps(self._numba.reduce(data))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as temporary:
             temporary.write_bytes(hashlib.sha256(content).digest() + content)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
-    def flush(self) -> None:
-        """Do nothing: a file is never out of date."""
+    def _file(self, key: str) -> Path:
+        return Path(self.cache_path or "", f"{self._py_func.__name__.strip('<>')}-{key}.nbc")
 
-    def _path(self, key: str) -> Path:
-        return self._folder / f"{self._stem}.{key}.nbc"
-
-
-@cache
-def _environment() -> bytes:
-    digest = hashlib.sha256()
-    for name in (sys.version, numba.__version__, llvmlite.__version__, np.__version__):
-        digest.update(name.encode())
-    for name in _COMPILING:
-        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
-    return digest.digest()
+    def _key(self, sig: Any, target_context: Any) -> str:
+        settings = [getattr(config, name, None) for name in _SETTINGS]
+        processor = target_context.codegen().magic_tuple()
+        about = repr((self._compiler, processor, settings)).encode()
+        digests = _Digests()
+        arguments = map(digests.value, sig)
+        return _join(_ENVIRONMENT or b"", about, digests.function(self._py_func), *arguments).hex()[
+            :40
+        ]
 
 
 def digest_function(function: Callable[..., Any]) -> bytes:
-    """Return a digest of a function and of all that it reaches.
+    """Return a digest of a function and of all that it reaches, as they are now.
 
     Parameters
     ----------
@@ -173,206 +191,262 @@ def digest_function(function: Callable[..., Any]) -> bytes:
 
     Raises
     ------
-    UndigestibleError
+    UndecidableError
         If it reaches something that cannot be digested.
     """
-    walk = _Walk()
-    walk.function(function)
-    return walk.digest()
+    return _Digests().function(function)
+
+
+def note_compiled(part: Callable[..., Any]) -> None:
+    """Note that Numba compiles a part now, from the values that it can read at this moment."""
+    try:
+        digest = _Digests().function(part)
+    except UndecidableError:
+        digest = None
+    if _compiled.setdefault(part, digest) != digest:
+        _compiled[part] = None
 
 
 def reached_parts(function: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """Return the parts that a function reaches, as far as they can be found."""
-    walk = _Walk()
-    try:
-        walk.function(function)
-    except UndigestibleError:
-        pass
-    return walk.parts
-
-
-class _Names(NamedTuple):
-    """What the bytecode of a function names: globals, and attributes of anything."""
-
-    of_globals: tuple[str, ...]
-    of_attributes: tuple[str, ...]
-
-
-@lru_cache(maxsize=4096)
-def _names(code: types.CodeType) -> _Names:
-    found, attributes = [], []
-    for each in _codes(code):
-        for instruction in dis.get_instructions(each):
-            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-                found.append(str(instruction.argval))
-            elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-                attributes.append(str(instruction.argval))
-    return _Names(tuple(sorted({*found})), tuple(sorted({*attributes})))
+    """Return the parts that a function reaches, also through what cannot be digested."""
+    parts: list[Callable[..., Any]] = []
+    rest: list[Any] = [function]
+    met = set()
+    while rest:
+        each = rest.pop()
+        if isinstance(each, tuple):
+            rest += each
+        if isinstance(each, Dispatcher):
+            each = each.py_func
+        if not isinstance(each, types.FunctionType) or id(each) in met or _is_of_library(each):
+            continue
+        met.add(id(each))
+        if getattr(each, PART_MARK, False):
+            parts.append(each)
+        rest += [value for _, value in _values_read(each)]
+    return parts
 
 
 def _values_read(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
-    """Yield what a function may read from outside of it: closures, globals, attributes of modules."""
-    code, namespace = function.__code__, function.__globals__
+    """Yield the values that a function may read from outside of it, each with its name.
+
+    Bytecode is not taken apart: any name in it may be that of a global, of an attribute of a module or of
+    something else. So there may be values here that the function does not read, but none is missing.
+    """
+    code, names = function.__code__, _names(function.__code__)
+    found = []
+    for name in names:
+        for namespace in (function.__globals__, vars(builtins)):
+            if name in namespace:
+                found.append((name, namespace[name]))
+                break
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        yield from _with_attributes(name, cell.cell_contents, code)
-    for name in _names(code).of_globals:
-        if name in namespace:
-            yield from _with_attributes(name, namespace[name], code)
+        with suppress(ValueError):  # an empty cell: does not compile
+            found.append((name, cell.cell_contents))
+    modules = set()
+    while found:
+        name, value = found.pop()
+        yield name, value
+        if isinstance(value, types.ModuleType) and value not in modules:
+            modules.add(value)
+            if value.__name__.partition(".")[0] not in _LIBRARIES:
+                attributes = [each for each in names if hasattr(value, each)]
+                found += [(f"{name}.{each}", getattr(value, each)) for each in attributes]
 
 
-def _with_attributes(name: str, value: Any, code: types.CodeType) -> Iterator[tuple[str, Any]]:
-    yield name, value
-    if isinstance(value, types.ModuleType) and _root_of_module(value) not in _TRUSTED:
-        # Whatever has, in the module, the name of an attribute that the code reads of anything.
-        for attribute in _names(code).of_attributes:
-            if hasattr(value, attribute):
-                yield from _with_attributes(f"{name}.{attribute}", getattr(value, attribute), code)
+@lru_cache(maxsize=4096)
+def _names(code: types.CodeType) -> tuple[str, ...]:
+    """Return the names of globals and attributes in bytecode and in that of the functions inside of it."""
+    inner = [_names(each) for each in code.co_consts if isinstance(each, types.CodeType)]
+    return tuple(sorted({*code.co_names, *(name for names in inner for name in names)}))
 
 
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
+@lru_cache(maxsize=4096)
+def _digest_code(code: types.CodeType) -> bytes:
+    """Return the digest of bytecode and constants; names and lines of its file are left out."""
+    digests, constants = _Digests(), []
     for each in code.co_consts:
-        if isinstance(each, types.CodeType):
-            yield from _codes(each)
+        is_code = isinstance(each, types.CodeType)
+        constants.append(_digest_code(each) if is_code else digests.value(each))
+    shape = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
+    names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
+    about = repr((shape, names)).encode()
+    return _join(about, code.co_code, code.co_exceptiontable, *constants)
 
 
-def _root(value: Any) -> str:
-    return str(getattr(value, "__module__", None) or "").partition(".")[0]
-
-
-class _Walk:
-    """A running digest of what a function reaches."""
+class _Digests:
+    """Digests of functions and values as they are at one moment; each function is read once."""
 
     def __init__(self) -> None:
-        self._state = hashlib.sha256()
-        self._met: dict[int, int] = {}  # functions under way or done, by their ids
-        self.parts: list[Callable[..., Any]] = []
+        self._functions: dict[int, bytes] = {}  # by id; empty while under way
 
-    def update(self, content: bytes) -> None:
-        self._state.update(content)
+    def function(self, function: Any) -> bytes:
+        """Return the digest of a function's code and of the values that it may read."""
+        digest = self._functions.get(id(function))
+        if digest is None:
+            self._functions[id(function)] = b""
+            digest = self._functions[id(function)] = self._read(function)
+            if _compiled.get(function, digest) != digest:
+                raise UndecidableError(f"{_name(function)} was compiled when it read other values")
+        if not digest:
+            raise UndecidableError(f"{_name(function)} calls itself")
+        return digest
 
-    def digest(self) -> bytes:
-        return self._state.digest()
-
-    def hexdigest(self) -> str:
-        return self._state.hexdigest()[:40]
-
-    def word(self, *words: object) -> None:
-        for each in words:
-            text = str(each).encode()
-            self._state.update(b"%d:" % len(text))
-            self._state.update(text)
-
-    def feed(self, value: Any) -> None:
-        """Add a value of which the meaning does not change without its looks."""
-        kind = type(value)
-        if kind in _PLAIN:
-            self.word(kind.__name__, repr(value))
-        elif isinstance(value, types.FunctionType):
-            self._callee(value)
-        elif isinstance(value, Dispatcher):
-            self.word("dispatcher", repr(sorted(value.targetoptions.items(), key=str)))
-            self.function(value.py_func)
-        elif isinstance(value, types.ModuleType):
-            self._module(value)
-        elif isinstance(value, (np.ndarray, np.generic)):
-            self._array(value)
-        elif isinstance(value, (tuple, frozenset)):
-            self._elements(value)
-        elif isinstance(value, type):
-            self._class(value)
-        elif isinstance(value, numba_types.Type):
-            self._numba_type(value)
-        elif isinstance(value, (np.dtype, np.ufunc, slice, range, types.BuiltinFunctionType)):
-            self.word(kind.__name__, _root(value), repr(value).partition(" at 0x")[0])
-        elif _root(kind) in _TRUSTED and hasattr(value, "__qualname__"):  # a function of NumPy
-            self.word("library", value.__module__, value.__qualname__)
-        else:
-            raise UndigestibleError(f"{kind.__module__}.{kind.__qualname__}")
-
-    def function(self, function: Callable[..., Any]) -> None:
-        """Add a function's code and the values it reads."""
-        if id(function) in self._met:
-            self.word("again", self._met[id(function)])
-            return
-        self._met[id(function)] = len(self._met)
-        self._code(function.__code__)
-        self.feed(function.__defaults__)
-        self.feed(tuple(sorted((function.__kwdefaults__ or {}).items())))
-        values: list[Any] = []
+    def _read(self, function: Any) -> bytes:
+        code = function.__code__
+        if not _overloads.names().isdisjoint(_names(code)):
+            raise UndecidableError(f"{_name(function)} may use somebody's overload")
+        defaults = function.__defaults__, tuple(sorted((function.__kwdefaults__ or {}).items()))
+        pieces = [_digest_code(code), self.value(defaults)]
         for name, value in _values_read(function):
-            self.word(name)
-            if isinstance(value, (types.FunctionType, Dispatcher)):
-                values.append(id(value))
-                self.feed(value)
-            else:
-                apart = _Walk()
-                apart.feed(value)
-                values.append(apart.digest())
-                self.update(apart.digest())
-                self.parts += apart.parts
-        if getattr(function, PART_MARK, False) and values != _first_values.setdefault(
-            function, values
-        ):
-            raise UndigestibleError(f"a value that {function.__qualname__} reads has changed")
+            pieces += [name.encode(), self.value(value)]
+        return _join(*pieces)
 
-    def _callee(self, function: types.FunctionType) -> None:
-        if _root(function) in _TRUSTED:
-            self.word("library", function.__module__, function.__qualname__)
-        elif function.__module__ == _INTRINSICS:
-            self.word("intrinsic", function.__qualname__)  # the source belongs to the key
-        elif getattr(function, PART_MARK, False):
-            self.parts.append(function)
-            self.function(function)
-        else:  # what Numba makes of it may be somebody's overload
-            raise UndigestibleError(f"{function.__module__}.{function.__qualname__}")
+    def value(self, value: Any) -> bytes:
+        """Return the digest of a value; raise UndecidableError where that would not tell all of it."""
+        kind = type(value)
+        if kind in _PLAIN or isinstance(value, np.dtype):
+            return _join(_name(kind).encode(), repr(value).encode())
+        if isinstance(
+            value, types.ModuleType
+        ):  # of its attributes those that are read have digests
+            return _join(b"module", value.__name__.encode())
+        if isinstance(value, (slice, range)):
+            return _join(_name(kind).encode(), self.value((value.start, value.stop, value.step)))
+        if isinstance(value, (np.ndarray, np.generic)):
+            return self._array(value)
+        if isinstance(value, frozenset):  # in an order that is the same in all processes
+            return _join(b"frozenset", *sorted(map(self.value, value)))
+        if isinstance(value, tuple):
+            return _join(self._class(kind), *map(self.value, value))
+        if isinstance(value, type):
+            return self._class(value)
+        if numba_types.Type in kind.__mro__:  # isinstance would ask each of its subclasses
+            return self._numba_type(value)
+        return self._callee(value)
 
-    def _module(self, module: types.ModuleType) -> None:
-        root = _root_of_module(module)
-        self.word("module", root if root in _TRUSTED else module.__name__)
+    def _array(self, value: Any) -> bytes:
+        kind, flags = type(value), value.flags
+        if value.dtype.hasobject or not (kind is np.ndarray or isinstance(value, np.generic)):
+            raise UndecidableError(f"an array of kind {_name(kind)}, {value.dtype}")
+        layout = flags.c_contiguous, flags.f_contiguous, flags.aligned
+        about = repr((_name(kind), value.dtype, value.shape, layout)).encode()
+        return _join(about, value.tobytes())
 
-    def _array(self, value: Any) -> None:
-        if value.dtype.hasobject:
-            raise UndigestibleError(f"an array of {value.dtype}")
-        self.word("array", value.dtype.str, value.dtype.descr, value.shape)
-        self.update(np.ascontiguousarray(value).tobytes())
+    def _class(self, kind: Any) -> bytes:
+        if _is_of_library(kind):
+            return _join(b"library", _name(kind).encode())
+        if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+            about = repr((_name(kind), kind._fields)).encode()
+            return _join(b"named tuple", about, self.value(tuple(kind._field_defaults.items())))
+        raise UndecidableError(f"{_name(kind)} is a class other than a named tuple")
 
-    def _elements(self, value: Any) -> None:
-        if isinstance(value, frozenset):
-            value = sorted(value, key=repr)
-        elif type(value) is not tuple:
-            self._class(type(value))
-        self.word("elements", len(value))
-        for each in value:
-            self.feed(each)
-
-    def _class(self, kind: type) -> None:
-        if _root(kind) in _TRUSTED:
-            self.word("class", kind.__module__, kind.__qualname__)
-        elif issubclass(kind, tuple) and hasattr(kind, "_fields"):
-            self.word("named tuple", kind.__module__, kind.__qualname__, *kind._fields)
-        else:
-            raise UndigestibleError(f"class {kind.__module__}.{kind.__qualname__}")
-
-    def _numba_type(self, value: numba_types.Type) -> None:
-        self.word(type(value).__name__)
-        if isinstance(value, (numba_types.NamedTuple, numba_types.NamedUniTuple)):
-            self._class(value.instance_class)
+    def _numba_type(self, value: numba_types.Type) -> bytes:
         if isinstance(value, numba_types.BaseTuple):
-            self.feed(tuple(value.types))
-        else:
-            self.word(value.name)
+            named = isinstance(value, (numba_types.NamedTuple, numba_types.NamedUniTuple))
+            record = self._class(value.instance_class) if named else b""
+            return _join(b"types", record, *map(self.value, value.types))
+        if " at 0x" in value.name:  # of a function or an object
+            raise UndecidableError(f"the type {value.name} has an address in its name")
+        return _join(b"type", type(value).__name__.encode(), value.name.encode())
 
-    def _code(self, code: types.CodeType) -> None:
-        self.word("code", code.co_argcount, code.co_kwonlyargcount, code.co_flags)
-        self.word(*code.co_names, *code.co_varnames, *code.co_freevars)
-        self.update(code.co_code)
-        for each in code.co_consts:
-            if isinstance(each, types.CodeType):
-                self._code(each)
-            else:
-                self.feed(each)
+    def _callee(self, value: Any) -> bytes:
+        if _place(value)[1].rpartition(".")[2] in _overloads.names():
+            raise UndecidableError(f"{_name(value)} has somebody's overload")
+        if _is_of_library(value):
+            return _join(b"library", _name(value).encode())
+        if isinstance(value, types.FunctionType) and getattr(value, PART_MARK, False):
+            return self.function(value)
+        raise UndecidableError(f"{_name(value)} is neither a part nor a plain value")
 
 
-def _root_of_module(module: types.ModuleType) -> str:
-    return module.__name__.partition(".")[0]
+class _ForeignOverloads:
+    """Names of the functions, methods and attributes that Numba knows by somebody else's overload only.
+
+    What is overloaded for types of somebody else's, which no kernel meets, is left out: such as ``len``.
+    """
+
+    def __init__(self) -> None:
+        self._n_seen = [0, 0]
+        self._known: set[Any] = set()  # functions that Numba knows by itself
+        self._foreign: dict[str, Any] = {}
+
+    def names(self) -> set[str]:
+        for number, known in enumerate((builtin_registry.functions, builtin_registry.attributes)):
+            for template in known[self._n_seen[number] :]:
+                self._note(template)
+            self._n_seen[number] = len(known)
+        return {name for name, function in self._foreign.items() if function not in self._known}
+
+    def _note(self, template: Any) -> None:
+        overload = getattr(template, "_overload_func", None)
+        module = str(getattr(overload, "__globals__", {}).get("__name__", "numba"))
+        key, attribute = template.key, getattr(template, "_attr", None)
+        if module.partition(".")[0] == "numba":
+            self._known.add(key)
+        elif _compiles(module):
+            return
+        elif attribute is None:
+            self._foreign[_place(key)[1].rpartition(".")[2]] = key
+        elif (key if isinstance(key, type) else type(key)).__module__.startswith("numba."):
+            self._foreign[attribute] = None
+
+
+_overloads = _ForeignOverloads()
+
+
+def _compiles(module: str) -> bool:
+    package, _, name = module.rpartition(".")
+    return package == _PACKAGE and name in _COMPILING
+
+
+def _is_of_library(value: Any) -> bool:
+    """Whether this very object stands under its name in a module of which the key has version or source."""
+    module, name = _place(value)
+    found: Any = sys.modules.get(module)
+    if module.partition(".")[0] not in _LIBRARIES and not _compiles(module):
+        return False
+    for each in name.split("."):
+        found = getattr(found, each, None)
+    return found is value
+
+
+def _place(value: Any) -> tuple[str, str]:
+    """Return the module that an object says to be of, and its name in there; empty if it does not say."""
+    module = getattr(value, "__module__", None) or ("numpy" if isinstance(value, np.ufunc) else "")
+    return str(module), str(getattr(value, "__qualname__", None) or getattr(value, "__name__", ""))
+
+
+def _name(value: Any) -> str:
+    """Return the name of a function or class, for messages and keys; that of its class for other objects."""
+    module, name = _place(value)
+    return f"{module}.{name}" if name else f"an object of {_name(type(value))}"
+
+
+def _join(*pieces: bytes) -> bytes:
+    """Return a digest of pieces that tells where each of them ends."""
+    digest = hashlib.sha256()
+    for each in pieces:
+        digest.update(b"%d:" % len(each))
+        digest.update(each)
+    return digest.digest()
+
+
+def _environment() -> bytes | None:
+    """Return a digest of versions and sources; None where there are no sources to read."""
+    versions = (
+        sys.version,
+        np.__version__,
+        numba.__version__,
+        llvmlite.__version__,
+        llvm_version_info,
+    )
+    try:
+        sources = [Path(__file__).with_name(f"{name}.py").read_bytes() for name in _COMPILING]
+    except OSError:
+        return None
+    return _join(repr(versions).encode(), *sources)
+
+
+# Now and not later: what is on disk by then may be newer than what runs in this process.
+_ENVIRONMENT = _environment()
