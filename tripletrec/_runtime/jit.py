@@ -108,6 +108,7 @@ class _Kernel(Compiler):
         # mark, but Numba has not seen it there.
         for each in reached_parts(func):
             _register(each)
+        self.state.typingctx.refresh()
         # Garbage has to wait: Numba makes little of it but many objects, and looking through all that
         # there are, again and again, takes a fifth of the time. One thread at a time compiles.
         paused = gc.isenabled()
