@@ -1,4 +1,4 @@
-"""Compiled kernels on disk: found again, never stale, never needed."""
+"""Parts and kernels of the whole package: compiled once, found again, never stale."""
 
 import gc
 import json
@@ -99,24 +99,6 @@ def test_kernels_are_found_again_and_never_stale(copy):
 
     losses.write_text(before, "utf-8")
     assert numbers(copy.fit()) == numbers(first)
-
-
-def test_nowhere_to_write(copy):
-    """Neither the chosen folder nor the package's nor the user's: compiled, but not kept."""
-    for file in (copy.cache, copy.folder / "home"):
-        file.write_text("a file where a folder is wanted")
-    for folder in [copy.package, *(each for each in copy.package.iterdir() if each.is_dir())]:
-        (folder / "__pycache__").write_text("")
-    nowhere = str(copy.folder / "home" / "below")
-    result = copy.fit(
-        NUMBA_CACHE_DIR=str(copy.cache / "below"),
-        HOME=nowhere,
-        XDG_CACHE_HOME=nowhere,
-        LOCALAPPDATA=nowhere,
-    )
-    assert result["factors"] > 0
-    if sys.platform == "linux":  # elsewhere the user's folder is not told by a variable alone
-        assert (result["hits"], result["misses"]) == (0, 0)
 
 
 @pytest.mark.parametrize("collecting", [True, False])

@@ -1,7 +1,7 @@
 """How parts and kernels are compiled: marks, flags, compiler; their place on disk is `kernel_cache`.
 
-Only three modules import Numba: this one, `kernel_cache` and `intrinsics`. The choices here were measured:
-kernels that close over parts are as fast as hand-fused loops.
+Only this module, `digests`, `intrinsics` and `kernel_cache` import Numba. Measured: kernels that close over
+parts are as fast as loops written by hand for one choice of parts.
 """
 
 from __future__ import annotations
@@ -16,12 +16,8 @@ from numba.core.compiler import Compiler
 from numba.core.targetconfig import ConfigStack
 from numba.extending import overload as numba_overload
 
-from tripletrec._runtime.kernel_cache import (
-    PART_MARK,
-    enable_cache,
-    note_compiled,
-    reached_parts,
-)
+from tripletrec._runtime.digests import PART_MARK, note_compiled, reached_parts
+from tripletrec._runtime.kernel_cache import enable_cache
 
 __all__ = ["FAST_MATH", "aligned", "kernel", "part"]
 
