@@ -286,9 +286,7 @@ def test_divergence_is_told_within_the_epoch(data):
     training = training_of(data, scorer="dot")
     training.tables.items[3, 0, 0] = np.nan
     batches = []
-    training._learn_from = lambda *args, learn=training._learn_from: (
-        batches.append(1) or learn(*args)
-    )
+    training.learn_from = lambda *args, learn=training.learn_from: batches.append(1) or learn(*args)
     assert math.isnan(training.run_epoch(1)["loss"])
     assert len(batches) == 1
 

@@ -43,7 +43,7 @@ def pair(data, weights=None, n_negatives=None, *, learn_items=True, **params):
 
 def train_both(training, twin, n_epochs=2):
     """Train both on the same batches and candidates; compare the loss of each batch."""
-    learn, draw, importance = training._learn_from, training._candidates.draw, {}
+    learn, draw, importance = training.learn_from, training.candidates.draw, {}
 
     def note(key, items, weights):
         n = draw(key, items, weights)
@@ -58,7 +58,7 @@ def train_both(training, twin, n_epochs=2):
         )
         return value
 
-    training._learn_from, training._candidates.draw = learn_from, note
+    training.learn_from, training.candidates.draw = learn_from, note
     for number in range(1, n_epochs + 1):
         training.run_epoch(number)
 

@@ -159,13 +159,13 @@ class ListwiseTraining:
             self._loss, plan.optimizer, cosine=plan.scorer is COSINE, width=self.tables.width
         )
         cumulative = plan.sampler.cumulative(_counts(interactions.indices, n_items))
-        self._candidates = Candidates(n_items, n_negatives, cumulative)
+        self.candidates = Candidates(n_items, n_negatives, cumulative)
         self.batch_size = max(1, min(batch_size, n_users))
-        self.piece_size = sizes.size(self._candidates.most, self.batch_size)
+        self.piece_size = sizes.size(self.candidates.most, self.batch_size)
         n_pairs = int(np.sort(counts)[-self.batch_size :].sum())
         self._batch = Batch.allocate(
-            self.batch_size, n_pairs, min(n_items, self._candidates.most + n_pairs),
-            self._candidates.most, self.piece_size, self.tables.width,
+            self.batch_size, n_pairs, min(n_items, self.candidates.most + n_pairs),
+            self.candidates.most, self.piece_size, self.tables.width,
         )  # fmt: skip
         self._plain = self._batch.plain
 
@@ -218,17 +218,17 @@ class ListwiseTraining:
         users = random.permutation(self._users_with_positives)
         batches = range(0, len(users), self.batch_size)
         keys = random.integers(2**63, size=(len(batches), 2), dtype=np.uint64)
-        self._candidates.begin_epoch()
+        self.candidates.begin_epoch()
         loss = 0.0
         # An overflow shows in the loss, which `train` checks.
         with one_blas_thread(), np.errstate(over="ignore"):
-            if self._candidates.are_all:
-                self._take_items(self._candidates.most)
+            if self.candidates.are_all:
+                self._take_items(self.candidates.most)
             for n, first in enumerate(batches):
                 if self.cancelled:
                     raise KeyboardInterrupt
                 rate = self.plan.rate_at(number - 1 + (n + 0.5) / len(batches))
-                loss += self._learn_from(users[first : first + self.batch_size], keys[n], rate)
+                loss += self.learn_from(users[first : first + self.batch_size], keys[n], rate)
                 if not math.isfinite(loss):
                     break
         return {
@@ -238,16 +238,16 @@ class ListwiseTraining:
             "seconds": time.perf_counter() - started,
         }
 
-    def _learn_from(self, users: NDArray[np.int32], keys: Any, rate: float) -> float:
+    def learn_from(self, users: NDArray[np.int32], keys: Any, rate: float) -> float:
         """Learn from one batch; return the sum of its losses."""
         kernels, tables, numbers = self._kernels, self.tables, self._numbers
         table, step_size, slots = tables.users.reshape(-1), np.float32(rate), self._batch.slots
-        n_candidates = self._candidates.draw(keys[0], slots.items, slots.importance)
+        n_candidates = self.candidates.draw(keys[0], slots.items, slots.importance)
         n_slots = collect(
-            users, self._known, self._weights, self._candidates.slot_of, n_candidates, self._plain
+            users, self._known, self._weights, self.candidates.slot_of, n_candidates, self._plain
         )
-        self._candidates.forget(slots.items[:n_slots])
-        if not self._candidates.are_all:
+        self.candidates.forget(slots.items[:n_slots])
+        if not self.candidates.are_all:
             self._take_items(n_slots)
         kernels.take_users(users, table, self._dropout, keys[1], self._plain)
         self._run(partial(self._exponentiate, len(users)), n_candidates)
