@@ -334,33 +334,33 @@ class ListwiseTwin:
 # --- List-wise losses on the batches of two towers -----------------------------------------------
 
 
-def in_batch_multiples(users, positives, drawn, liked, shares):
-    """How many items each of the batch's stands for: how often it came over how often it should."""
+def in_batch_importance(users, positives, drawn, liked, shares):
+    """Importance weight of each item of a batch: its occurrences over the expected number of them."""
     n_pairs = sum(len(each) for each in liked)
     found = [*positives, *drawn]
-    multiples = {}
+    importance = {}
     for j in sorted(set(found)):
         others = (len(users) - 1) / max(1, n_pairs - 1) * sum(j in each for each in liked)
         expected = others + len(drawn) * shares[j]
-        multiples[j] = found.count(j) / (expected or 1.0)
-    return multiples
+        importance[j] = found.count(j) / (expected or 1.0)
+    return importance
 
 
 def in_batch_loss(A, V, users, positives, drawn, weights, liked, shares, loss, masked):
     """Loss of one batch, float64: A and V are what the towers give for all users and items."""
-    multiples = in_batch_multiples(users, positives, drawn, liked, shares)
+    importance = in_batch_importance(users, positives, drawn, liked, shares)
     n_items = len(set().union(*liked))
     total = 0.0
     for u in sorted(set(users)):
         batch = [t for t, each in enumerate(users) if each == u]
         hidden = liked[u] if masked else [positives[t] for t in batch]
-        others = [j for j in multiples if j not in hidden]
+        others = [j for j in importance if j not in hidden]
         total += list_loss(
             loss.name,
             [A[u] @ V[positives[t]] for t in batch],
             [weights[t] for t in batch],
             [[A[u] @ V[j] for j in others]] * len(batch),
-            [[multiples[j] for j in others]] * len(batch),
+            [[importance[j] for j in others]] * len(batch),
             n_items - (len(liked[u]) if masked else 0),
             loss.temperature,
             loss.parameters,

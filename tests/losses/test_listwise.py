@@ -124,3 +124,9 @@ def test_wrong_parameters_of_losses():
         losses.ccl(0.5, -1)
     with pytest.raises(ValueError, match="margin must be a finite number, got nan"):
         losses.ccl(math.nan)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, math.inf])
+def test_bad_temperatures(temperature):
+    with pytest.raises(ValueError, match="temperature must be a finite number > 0"):
+        losses.softmax(temperature)

@@ -7,7 +7,8 @@ weights; one step of the optimizer then updates the factors that the batch touch
 module            what it holds
 ================= =======================================================================
 ``layers``        dense, ReLU, softmax, normalise, dropout
-``stack``         layers one after the other, as one compiled pass
+``stack``         layers one after the other
+``stack_kernels`` their compiled passes over a batch
 ``features``      factors of features, summed or concatenated for sparse rows
 ``networks``      perceptron on the factors of user and item; two towers
 ``fit``           what fits by all losses share

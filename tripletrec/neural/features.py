@@ -8,7 +8,7 @@ factors W_c, and an entry x_rc is the weight of W_c in row r:
     concatenation:  columns belong to groups; each group is summed in a stretch of y_r of its own.
 
 With g = dL/dy the gradient of W_c is Σ_r x_rc g_r, over the group's stretch. Only the columns that a batch
-touches have one, and only their factors are moved (see `tripletrec.neural.row_optimizer`).
+touches have one, and only their factors are updated (see `tripletrec.neural.row_optimizer`).
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def sum_rows(rows, table, first_row, first_column, sums):  # type: ignore[no-unt
 
 @part
 def add_row_gradients(rows, table, first_column, row_gradients, l2, touched):  # type: ignore[no-untyped-def]
-    """Add to the gradients of the columns of ``rows[n]``, for ``row_gradients[n, first_column:]``.
+    """Add to the gradients of the columns of ``rows[n]``, whose dL/dy is ``row_gradients[n, first_column:]``.
 
-    An L2 penalty is added for each entry. The columns are listed in `touched`; returns their number.
+    Each entry adds an L2 penalty. The columns are listed in `touched`; their number is returned.
     """
     index = np.uint64
     indptr, indices, factors = table.indptr, table.indices, table.factors
@@ -160,13 +160,13 @@ class FeatureEmbedding:
     def backward(
         self, rows: NDArray[np.integer], row_gradients: NDArray[Any], l2: float = 0.0
     ) -> None:
-        """Add to the gradients of the factors, for the gradient in what `forward` returned.
+        """Add to the gradients of the factors, given dL/dy of the rows that `forward` returned.
 
         Parameters
         ----------
         rows : int array of shape (n,)
         row_gradients : float array of shape (n, width)
-            Those of the loss by `forward`'s output for `rows`.
+            dL/dy of `rows`.
         l2 : float, default 0.0
             Penalty ``l2 / 2 * sum(w ** 2)`` on the factors of a column, for each of its entries.
         """

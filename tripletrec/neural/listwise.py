@@ -7,9 +7,9 @@ the user tower and V those of the item tower, scores and both gradients are matr
 
 .. math:: S = A V^T, \qquad \nabla_A = G V, \qquad \nabla_V = G^T A,
 
-where G is the gradient of the loss by S, see `tripletrec.losses.listwise`. Popular items come into more
-batches, so the items of a batch are no uniform sample. The expected number of occurrences of item j in a
-batch is
+where G is the gradient of the loss with respect to S, see `tripletrec.losses.listwise`. Popular items come
+into more batches, so the items of a batch are no uniform sample. The expected number of occurrences of item
+j in a batch is
 
 .. math:: e_j = (n - 1) \frac{n_j}{\sum_k n_k} + m \frac{w_j}{\sum_k w_k},
 
@@ -39,6 +39,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.jit import kernel
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
@@ -130,7 +131,7 @@ class _Positives(NamedTuple):
 
     users: NDArray[np.int32]  # each once
     bounds: NDArray[np.int64]  # the pairs of users[r] are bounds[r] ... bounds[r + 1] - 1
-    slots: NDArray[np.int64]  # of each pair its item's place among the candidates
+    slots: NDArray[np.int64]  # the slot of each pair's item, see `_Candidates`
     weights: NDArray[np.float32]
 
 
@@ -152,7 +153,7 @@ def _build_differentiate(loss: ListLoss) -> Any:
 
     @kernel
     def differentiate(positives, candidates, temperature, parameters, scratch, scores, totals):  # type: ignore[no-untyped-def]
-        """Replace the scores by the gradient in them, user after user; add to the totals."""
+        """Replace the scores S by G, the gradient with respect to S, row by row; add to the totals."""
         users, bounds, slots = positives.users, positives.bounds, positives.slots
         slot_of, indices = candidates.slot_of, candidates.indices
         scale = np.float32(1.0 / temperature)
@@ -245,7 +246,7 @@ class ListwiseTowers(Towers):
         # Losses that differ in numbers alone share a kernel.
         self._differentiate = _build_differentiate(loss._replace(temperature=None, parameters=()))
         self._parameters = loss.parameters
-        self._known = positives.indptr.astype(np.int64), np.array(positives.indices)
+        self._known = read_only(positives.indptr), read_only(positives.indices)
         self._slot_of = np.full(positives.n_items, -1, np.int32)
         self._scores = np.empty(0, np.float32)
 
@@ -307,7 +308,7 @@ class ListwiseTowers(Towers):
         v: Array,
         totals: NDArray[np.float64],
     ) -> NDArray[np.float32]:
-        """Return the gradient in the scores, from the outputs of the towers."""
+        """Return G, the gradient with respect to the scores, from the outputs of the towers."""
         size = len(a) * len(v)
         if size > len(self._scores):
             self._scores = np.empty(size, np.float32)

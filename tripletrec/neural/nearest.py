@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
+from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.jit import kernel
 from tripletrec.data.features import as_feature_matrix
 from tripletrec.data.interactions import Interactions, as_interactions
@@ -111,7 +112,7 @@ def nearest_negatives(
     if features.shape[0] != n_items:
         raise ValueError(f"item_features must have {n_items} rows, got {features.shape[0]}")
     n_kept = min(check_count(n_neighbors, "n_neighbors"), n_items)
-    n_rows = max(1, check_count(max_similarities, "max_similarities") // max(1, n_items))
+    n_rows = max(1, check_count(max_similarities, "max_similarities") // n_items)
     disliked = None
     if dislikes is not None:
         own = as_interactions(dislikes, "dislikes")
@@ -136,7 +137,7 @@ def nearest_negatives(
 
 
 def _pairs(data: Interactions) -> _Pairs:
-    return _Pairs(data.indptr.astype(np.int64), np.array(data.rows), np.array(data.indices))
+    return _Pairs(read_only(data.indptr), read_only(data.rows), read_only(data.indices))
 
 
 def _nearest(similarity: NDArray[np.float32], n: int) -> NDArray[np.int64]:

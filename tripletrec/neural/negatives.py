@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.counter_random import derive
 from tripletrec._runtime.jit import kernel
 from tripletrec.data.interactions import Interactions
@@ -66,7 +67,7 @@ class Negatives:
         n_users, n_items = positives.shape
         drawn = np.arange(n_items) if items is None else np.asarray(items)
         counts = np.bincount(positives.indices, minlength=n_items)[drawn]
-        nothing = np.zeros(n_users + 1, np.int64), np.empty(0, np.int32)
+        nothing = read_only(np.zeros(n_users + 1, np.int64)), read_only(np.empty(0, np.int32))
         self._source = _Source(
             sampler.share,
             *(nothing if given is None else _csr(given)),
@@ -98,7 +99,7 @@ class Negatives:
 
 
 def _csr(interactions: Interactions) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    return interactions.indptr.astype(np.int64), np.array(interactions.indices)
+    return read_only(interactions.indptr), read_only(interactions.indices)
 
 
 def choose_candidates(

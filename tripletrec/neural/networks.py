@@ -44,7 +44,7 @@ def _build_pair_loss(loss: Loss) -> Any:
 
     @kernel
     def pair_loss(scores, weights, parameters, mean, gradient, totals):  # type: ignore[no-untyped-def]
-        """Add to the totals; write the gradient in the scores of n positives, then of n negatives."""
+        """Write the gradient: of the scores of n positives, then of their negatives. Add to the totals."""
         n = scores.shape[0] >> 1
         one = scores.dtype.type(1.0)
         share = one / n if mean else one
@@ -78,7 +78,7 @@ def _look_up_factors(rows, tables, first_rows, first_columns, sums):  # type: ig
 
 @kernel
 def _add_factor_gradients(rows, tables, first_columns, row_gradients, l2, touched, n_touched):  # type: ignore[no-untyped-def]
-    """Add to the gradients of the factors of ``rows[s]``; list the rows of the tables that have one."""
+    """Add to the gradients of the factors of ``rows[s]``; list the rows of the tables that are touched."""
     for s in range(len(rows)):
         table = FeatureTable(*tables[s])
         n_touched[s] = add_row_gradients(
@@ -217,7 +217,7 @@ class _Network:
         raise NotImplementedError
 
     def _backpropagate(self, users: Array, items: Array, gradient: Array, l2: L2) -> None:
-        """Add to the gradients of all parameters, for that in the scores."""
+        """Add to the gradients of all parameters, given that with respect to the scores."""
         raise NotImplementedError
 
     def _backpropagate_to_factors(
@@ -342,7 +342,7 @@ class Towers(_Network):
         return self.user_tower.run(of_users), self.item_tower.run(of_items)
 
     def _run_back(self, users: Array, items: Array, gradients: tuple[Array, Array], l2: L2) -> None:
-        """Add to the gradients of all parameters, for those in the outputs of both towers."""
+        """Add to the gradients of all parameters, given those with respect to both towers' outputs."""
         of_users = self.user_tower.run_back(gradients[0])
         of_items = self.item_tower.run_back(gradients[1])
         self._backpropagate_to_factors(

@@ -27,7 +27,7 @@ class _Table(NamedTuple):
 
     weights: NDArray[Any]
     gradient: NDArray[Any]
-    state: NDArray[Any]  # flat: of each row a place for the weights, then their state
+    state: NDArray[Any]  # flat; each row has room for the weights, then their state
     step_counts: NDArray[Any]  # (n_rows, n_step_counts)
     updated_at: NDArray[np.int64]  # the last step that updated each row
 
@@ -125,8 +125,8 @@ class RowOptimizer:
             The rows of each table to update, repetitions allowed; None: all.
         n_triplets : int, default 1
             Size of the batch: the gradients of tables that are updated as a whole are divided by it. A row
-            of factors is moved by the sum over the few triplets that touch it, all other parameters by
-            the mean over the batch; so a learning rate means the same for every batch size.
+            of factors takes the sum over the few triplets that touch it, all other parameters the mean
+            over the batch; so a learning rate means the same for every batch size.
         """
         self._now += 1
         scales = tuple(self._real(1.0 / n_triplets if rows is None else 1.0) for rows in touched)

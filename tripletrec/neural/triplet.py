@@ -19,7 +19,7 @@ __all__ = ["NetworkTripletTraining"]
 
 
 class _Positives(NamedTuple):
-    """The positives of an epoch: each as often as negatives are wanted for it."""
+    """The positives of an epoch, each of them `n_negatives` times."""
 
     users: NDArray[np.int32]
     items: NDArray[np.int32]
