@@ -33,9 +33,7 @@ def pytest_configure(config):
     if getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("--benchmark times one thing after the other: leave -n away")
     if not config.pluginmanager.hasplugin("benchmark"):
-        raise pytest.UsageError(
-            "--benchmark needs pytest-benchmark: pip install 'tripletrec[test]'"
-        )
+        raise pytest.UsageError("--benchmark needs pytest-benchmark: pip install '.[test]'")
     config.addinivalue_line("python_files", "bench_*.py")
     if config.args_source is not config.ArgsSource.ARGS:
         config.args = [str(SUITES)]
@@ -57,7 +55,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_machine_info(config, machine_info):
-    machine_info.pop("node", None)  # the name of the machine is nobody's business
+    machine_info.pop("node", None)  # the name of the machine stays private
     machine_info["cores"] = _cores()
     machine_info["load"] = os.getloadavg() if hasattr(os, "getloadavg") else None
     machine_info["platform"] = platform.platform()

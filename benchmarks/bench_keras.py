@@ -17,7 +17,7 @@ import tripletrec as tr
 
 SYSTEM = "K1"
 N_EPOCHS = tr.reference.SYSTEMS[SYSTEM].n_epochs
-NO_KERAS = "Keras needs the keras extra: pip install 'tripletrec[keras]'"
+NO_KERAS = "Keras needs the keras extra: pip install '.[keras]'"
 COLUMNS = ("Keras", "replica", "MatrixFactorization")
 
 

@@ -1,7 +1,7 @@
-"""K5 and two towers: an epoch here and in Keras 3, in turn; the catalogue beside pair by pair.
+"""K5 and two towers: an epoch here and in Keras 3, in turn; scores of all items at once and pair by pair.
 
-Both train the same model on the same triplets of MovieLens-100K, 64 to a batch. Epochs alternate, so that a
-busy machine slows both alike; the first of each, which compiles, is left out. Nothing is asserted
+Both train the same model on the same triplets of MovieLens-100K, in batches of 64. Epochs alternate, so that
+a busy machine slows both alike; the first of each, which compiles, is left out. Nothing is asserted
 about time: read the ratio that is printed.
 
     KERAS_BACKEND=jax python -m pytest --benchmark benchmarks/bench_neural.py
@@ -21,7 +21,7 @@ from tripletrec.reference.towers import feature_frames
 
 N_EPOCHS = 5
 BATCH = 64
-NO_KERAS = "Keras needs the keras extra: pip install 'tripletrec[keras]'"
+NO_KERAS = "Keras needs the keras extra: pip install '.[keras]'"
 
 
 @pytest.fixture(scope="module")
@@ -127,14 +127,14 @@ def test_two_towers(benchmark, show, movielens, keras_models):
     )
 
 
-def test_catalogue(benchmark, show, movielens):
+def test_scores_of_all_items(benchmark, show, movielens):
     """Scores of all users with all items: split first layer, and pair by pair in large batches."""
     benchmark.group = "MLPMatcher: scores of 944 users x 1,683 items"
     model = tr.MLPMatcher(32, 64, (128,), n_epochs=1).fit(movielens.train)
     rows, items = np.arange(model.n_users_), np.arange(model.n_items_)
     score = model._score_function()
 
-    def catalogue():
+    def all_items():
         for first in range(0, len(rows), 128):
             score(rows[first : first + 128])
 
@@ -146,10 +146,10 @@ def test_catalogue(benchmark, show, movielens):
         for item in items[:300]:
             model.predict(7, item)
 
-    catalogue()
-    seconds = {catalogue: [], pairs: [], single: []}
+    all_items()
+    seconds = {all_items: [], pairs: [], single: []}
     for _ in range(3):
-        for run in (catalogue, pairs, single):
+        for run in (all_items, pairs, single):
             start = time.perf_counter()
             run()
             seconds[run].append(time.perf_counter() - start)
@@ -159,4 +159,4 @@ def test_catalogue(benchmark, show, movielens):
         f"MLPMatcher, all users x all items: {whole * 1e3:.0f} ms; by pairs, a user at a time "
         f"{batched / whole:.0f} times as long; one predict per pair {alone / whole:.0f} times"
     )
-    benchmark(catalogue)
+    benchmark(all_items)

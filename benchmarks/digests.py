@@ -1,4 +1,4 @@
-"""Digests of what every kind of fit learns, ranks and measures: do two versions give the same bits?
+"""Digests of what every kind of fit learns, ranks and measures: equal where two versions agree bit by bit.
 
 Run it before a change and after it, on one machine, and compare the lines::
 

@@ -1,4 +1,4 @@
-"""What a table of times must say beside the times: machine, versions, load."""
+"""What a table of times has to state beside the times: machine, versions, load."""
 
 from __future__ import annotations
 

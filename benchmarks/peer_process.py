@@ -1,4 +1,4 @@
-"""An environment and a process for each library that is compared; used by `peers.py`."""
+"""An environment and a process for each library that is compared, and for each version of ours."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["PEERS", "Peer", "PeerError", "Worker", "default_envs", "python_of"]
+__all__ = ["PEERS", "ROOT", "Peer", "PeerError", "Worker", "default_envs", "python_of"]
 
 ROOT = Path(__file__).parents[1]
 WORKER = Path(__file__).parent / "adapters" / "worker.py"
@@ -56,29 +56,7 @@ def default_envs() -> Path:
     return base / "tripletrec" / "peers"
 
 
-def python_of(name: str, envs: Path) -> str:
-    """Return the interpreter of a peer's environment, which is made at the first call."""
-    peer = PEERS[name]
-    if peer.requirements is None:
-        return sys.executable
-    folder = envs / name
-    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    if python.exists() and not _run(str(python), "-c", f"import {peer.module}"):
-        return str(python)
-    print(f"installing {name} into {folder}", flush=True)
-    commands = (
-        (sys.executable, "-m", "venv", str(folder)),
-        (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-         *peer.requirements),
-        (str(python), "-c", f"import {peer.module}"),
-    )  # fmt: skip
-    for command in commands:
-        if complaint := _run(*command):
-            raise PeerError(f"{name} is left out: it does not install ({complaint})")
-    return str(python)
-
-
-def _run(*command: str) -> str:
+def complaint_of(*command: str) -> str:
     """Run a command; return the last line of its complaint, empty if all is well."""
     try:
         done = subprocess.run(command, capture_output=True, text=True)
@@ -88,16 +66,62 @@ def _run(*command: str) -> str:
     return (lines or [f"exit code {done.returncode}"])[-1] if done.returncode else ""
 
 
-class Worker:
-    """A process of one library. As a context manager, it is gone at the end, whatever happens."""
+def python_of(name: str, envs: Path, run: Callable[..., str] = complaint_of) -> str:
+    """Return the interpreter of a peer's environment, which is made at the first call."""
+    peer = PEERS[name]
+    if peer.requirements is None:
+        return sys.executable
+    folder = envs / name
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    if python.exists() and not run(str(python), "-c", f"import {peer.module}"):
+        return str(python)
+    print(f"installing {name} into {folder}", flush=True)
+    commands = (
+        (sys.executable, "-m", "venv", str(folder)),
+        (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+         *peer.requirements),
+        (str(python), "-c", f"import {peer.module}"),
+    )  # fmt: skip
+    for command in commands:
+        if complaint := run(*command):
+            raise PeerError(f"{name} is left out: it does not install ({complaint})")
+    return str(python)
 
-    def __init__(self, name: str, python: str, n_threads: int, **environment: str) -> None:
+
+class Worker:
+    """A process of one library. As a context manager, it is gone at the end, whatever happens.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it.
+    python : str
+        Its interpreter.
+    n_threads : int
+        Threads of BLAS.
+    adapter : str, optional
+        A module in `adapters/`; by default that of the peer of this name.
+    root : Path, default: this checkout
+        The checkout whose tripletrec is imported.
+    **environment : str
+        Further variables.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        python: str,
+        n_threads: int,
+        adapter: str | None = None,
+        root: Path = ROOT,
+        **environment: str,
+    ) -> None:
         self.name, self.import_seconds = name, 0.0
         self._log = tempfile.TemporaryFile("w+", errors="replace")
         threads = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-        search = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        search = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
-            [python, str(WORKER), PEERS[name].adapter],
+            [python, str(WORKER), adapter or PEERS[name].adapter],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
             start_new_session=True,  # Ctrl-C comes to us alone; we end the workers
             env={**os.environ, "PYTHONPATH": os.pathsep.join(search),

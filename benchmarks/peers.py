@@ -4,20 +4,20 @@
     python benchmarks/peers.py --data synthetic --repeats 3
     python benchmarks/peers.py --data FOLDER          # train.npz and test.npz, SciPy CSR of users x items
 
-Every library runs in a process of its own, and all are asked in turn, over and over, so that whatever the
-machine does meanwhile befalls all of them; what is printed are medians of the ratios of neighbouring
-runs, with the least and the most. Nothing is asserted. Three parts (`--parts`):
+Every library runs in a process of its own, and all are measured in turn, again and again, so that a slow
+minute of the machine slows all of them. The tables show medians of the ratios of neighbouring runs, with
+the least and the most. Nothing is asserted. There are three parts (`--parts`):
 
 training
     bpr with SGD (LightFM: Adagrad), one verified negative for each positive and epoch, item biases, equal
     factors. Triplets per second are positives x negatives x epochs over seconds: of the whole call of
     `fit`, from a CSR matrix in memory to a fitted model ("included"), and of the epochs after the first
-    ("excluded": a fit of many epochs less one of a single epoch, so that no library's own clock is
-    trusted). implicit and Cornac drop the triplets whose negative turns out to be known; they are
-    counted all the same.
+    ("excluded": the time of a fit of many epochs less that of a single epoch, so that no library's own
+    clock is trusted). implicit and Cornac drop the triplets whose negative turns out to be a known
+    positive; these are counted all the same.
 target
     MovieLens-100K: seconds of training to a full AUC of .9154 (AUC-A: training positives count as negatives),
-    all compiled, evaluation not counted. tripletrec with 100 factors and otherwise its defaults.
+    with everything compiled and without evaluation. tripletrec has 100 factors and otherwise its defaults.
 auc
     Full AUC of given factors. With `synthetic`: 50,000 users x 20,000 items, 64 factors, 5 positives each.
 
@@ -58,7 +58,7 @@ TRAINERS = (OURS, "implicit", "lightfm", "cornac")
 
 
 class Comparison:
-    """One run of the command: who takes part, and what has been found."""
+    """One run of the command: which libraries take part, and what has been measured."""
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self.options, self.folder = options, folder
@@ -89,7 +89,7 @@ class Comparison:
         return worker
 
     def in_turn(self, workers: dict[Any, Worker], step: Any, samples: Samples) -> None:
-        """Call `step(key, worker)` for each; whoever fails is told of and left out from then on."""
+        """Call `step(key, worker)` for each; one that fails is reported, and left out from then on."""
         for key, worker in list(workers.items()):
             try:
                 step(key, worker)
@@ -158,7 +158,7 @@ class Comparison:
         return samples
 
     def _compile(self, path: Path, n_factors: int) -> float:
-        """Return the seconds of our first call where nothing is compiled; later processes find it done."""
+        """Return the seconds of our first call, with nothing compiled; later processes find the code."""
         with ExitStack() as stack:
             worker = self.open(stack, OURS, 1)
             worker.ask("load", path=str(path))
@@ -167,7 +167,7 @@ class Comparison:
     # -- the other two -------------------------------------------------------------------------------
 
     def target(self) -> None:
-        """Time to a given AUC on MovieLens-100K."""
+        """Measure the time to a given AUC on MovieLens-100K."""
         names = [name for name in (OURS, "keras") if name in self.pythons]
         samples: Samples = {name: {"answers": []} for name in names}
         with ExitStack() as stack:

@@ -6,13 +6,13 @@ Counted on paper, for one triplet (u, i, j) of bpr with SGD, dot scores, item bi
 
 bytes
     Rows of u, i and j are read and written: 2 * 3 * 4k. Two biases: 2 * 2 * 4. Three row numbers: 3 * 4.
-    Second looks at a row that was just read are free (registers or the first cache). With k = 64: 1,564.
+    Reading a row again that was just read is free (registers or the first cache). With k = 64: 1,564.
 flops
     One product U . (V_i - V_j): 3k. Steps, with h the rate times the slope and d = 1 - rate times L2, two
     numbers: U = d U - h (V_i - V_j) is 4k, V_i = d V_i - h U is 3k, V_j likewise. Together 13k; the slope,
     the loss (an exponential, a logarithm) and the biases are taken as 40. With k = 64: 872.
 
-Measured here, by loops that are compiled in the same way (vectors as wide as the compiler likes them):
+Measured here, by loops compiled in the same way (with vectors as wide as the compiler chooses):
 bandwidth in the manner of STREAM (copy: c = a; triad: a = b + s c; bytes named in the loop, no more) and of
 an update in place (a = s a), with arrays beyond all caches, as large together as the tables of factors,
 and within the first cache; and the peak of fused multiply-adds (Horner's rule within the first cache).

@@ -1,23 +1,23 @@
-"""What a way to take negatives brings: the samplers of a factor model, and the batch itself for towers.
+"""What each way of drawing negatives is worth: the samplers of a factor model, and batches for two towers.
 
     python benchmarks/samplers.py                       # both tables: some two minutes of one core
     python benchmarks/samplers.py --table samplers --cuts 10
-    python benchmarks/samplers.py --quick               # one cut, two epochs: whether it runs at all
+    python benchmarks/samplers.py --quick               # one cut, two epochs: to see that it runs
 
 Everything is learnt from and measured on cuts of the training part of MovieLens-100K; the test set is never
-read. The figures repeat those in the notes of `tripletrec.sampling` and of `TwoTower`:
+read. These are the figures in the notes of `tripletrec.sampling` and of `TwoTower`:
 
 samplers
     `MatrixFactorization` with bpr and the other defaults, 30 epochs, a random tenth of the positives held
-    out. Of the learning rates .05 and .1 the table has the one with the higher mean NDCG@10, found on the
-    cuts that it is measured on: read differences, not values.
+    out. The table has the better of the learning rates .05 and .1, by the mean NDCG@10 on the same cuts
+    that it is measured on: compare rows, and take no value by itself.
 towers
     `TwoTower` on features and own factors, 10 epochs, ten ratings of each user held out as by
     `tune_movielens.py`, the empty item 0 left out.
 
-NDCG@10 and full AUC (known positives left out) are means over the cuts (least to most). So is "more": what a
-row has more than "unseen" or "bpr, defaults" on the same cut. Time is that of the fastest epoch of a fit by
-the model's own clock, one thread: median over all fits of a row (least-most).
+NDCG@10 and full AUC (known positives left out) are means over the cuts (least to most). So is "more": by how
+much a row exceeds "unseen" or "bpr, defaults" on the same cut. Time is that of the fastest epoch of a fit by
+the model's own clock, with one thread: the median over all fits of a row (least-most).
 """
 
 from __future__ import annotations

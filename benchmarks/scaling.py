@@ -7,8 +7,8 @@ The data are synthetic, of the shape of 300,000 users x 500,000 items x 12 milli
 smaller; bpr with SGD (`--optimizer` for another), one verified negative for each positive. Every fit runs in
 a process of its own. Time is that of the two fastest epochs in a row by the model's own clock, and beside
 it that of the whole `fit`, over all its epochs; the stages are those of one thread, in seconds on a core.
-Memory is the highest resident memory during `fit` less that before the data was read, beside what there
-must be: factors, state of the optimizer, CSR (8 bytes a row, 8 an interaction) and one permutation (4 an
+Memory is the highest resident memory during `fit` less that before the data was read, beside the least that
+is needed: factors, optimizer state, CSR (8 bytes a row, 8 an interaction) and one permutation (4 an
 interaction).
 
 Writes docs/scaling.png (`--plot`) and a table to benchmarks/results/.

@@ -1,6 +1,6 @@
-"""What an epoch spends its time on; used by `roofline.py` and `scaling.py`.
+"""The time an epoch spends in each of its stages; used by `roofline.py` and `scaling.py`.
 
-Reaches into the trainer: `Training._epoch` is the training loop, `Training._kernels` a named tuple of the
+Uses internals of training: `Training._epoch` is the training loop, `Training._kernels` a named tuple of the
 kernels that prepare an epoch, `draw` among them; the others bucket and shuffle the positives. What *prepare*
 takes beyond those is Python.
 """
@@ -46,13 +46,13 @@ class Fit:
     Attributes
     ----------
     table_bytes, state_bytes : int
-        What factors and item biases take, and what the optimizer remembers of them, without padding.
+        Size of factors and item biases, and of the optimizer state that belongs to them, without padding.
     """
 
     def __init__(self, data: tr.Interactions, n_factors: int, optimizer: str = "sgd") -> None:
         settings = {**SETTINGS, "n_factors": n_factors, "optimizer": optimizer, "n_jobs": 1}
         model = tr.MatrixFactorization(**settings)
-        training: Any = model._training(model._plan(), data, None, None)
+        training: Any = model._begin(model._plan(), data, None, None).training
         training._epoch = self._update = _Watch(training._epoch)
         self._kernels = training._kernels = type(training._kernels)(*map(_Watch, training._kernels))
         self.table_bytes = sum(each.nbytes for each in training.factors)

@@ -1,5 +1,8 @@
 """Shared by all tests."""
 
+import os
+import secrets
+
 import hypothesis
 import numpy as np
 import pandas as pd
@@ -7,7 +10,7 @@ import pytest
 
 import tripletrec as tr
 
-pytest.register_assert_rewrite("contract")
+pytest.register_assert_rewrite("contracts")
 
 # The first call of a kernel compiles it: no example may be judged by its time.
 hypothesis.settings.register_profile("tripletrec", deadline=None)
@@ -20,6 +23,15 @@ def threads_on_small_data():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tripletrec.training.triplet._LEAST_RUN", 0)
         yield
+
+
+@pytest.fixture
+def rng(request):
+    """Random numbers, other ones each time; a failing test prints the seed that repeats it."""
+    seed = int(os.environ.get("TRIPLETREC_TEST_SEED") or secrets.randbits(32))
+    request.node.user_properties.append(("seed", seed))
+    print(f"to repeat: TRIPLETREC_TEST_SEED={seed}")
+    return np.random.default_rng(seed)
 
 
 @pytest.fixture(scope="session")

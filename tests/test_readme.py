@@ -1,7 +1,7 @@
-"""The README tells the truth: its Python blocks run in order, and print what stands below them.
+"""The README tells the truth: its Python blocks run in order and print what stands below them.
 
 A block after the comment ``<!-- not run -->`` is left alone. If the next fenced block after a Python block
-is a ``text`` block, it is exactly what the Python block prints.
+is a ``text`` block, it is exactly what the Python block prints. All pages name files that exist.
 """
 
 import os
@@ -15,7 +15,9 @@ import pytest
 
 import tripletrec as tr
 
-README = Path(__file__).parent.parent / "README.md"
+PROJECT = Path(__file__).parent.parent
+README = PROJECT / "README.md"
+PAGES = [README, PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- not run -->"
 MARK = "\x1e"  # between the outputs of blocks
@@ -80,6 +82,28 @@ def test_readme(tmp_path):
         except OSError as error:
             pytest.skip(f"no source of MovieLens-100K can be reached from here: {error}")
     check(text, tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page):
+    """Those in backticks, from the project's folder, the package's or the room's; and linked ones."""
+    text = FENCE.sub("", page.read_text("utf-8"))
+    named = re.findall(r"`([\w./]+\.(?:py|toml|cfg|md)|[\w./]+/)`", text)
+    folders = [
+        PROJECT,
+        PROJECT / "tripletrec",
+        *(PROJECT / "tripletrec").glob("*/"),
+        *(PROJECT / "tests").glob("*/"),
+    ]
+    made_by_runs = {"benchmarks/results/"}
+    missing = [
+        name
+        for name in {*named} - made_by_runs
+        if not any((each / name).exists() for each in folders)
+    ]
+    linked = re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", text)
+    missing += [link for link in linked if not (page.parent / link).exists()]
+    assert missing == []
 
 
 SAMPLE = """\

@@ -1,4 +1,4 @@
-"""Checks of parameters: one sentence per error, raised at the door; arrays and ids are checked in `data`.
+"""Checks of parameters, where they enter, with one sentence per error; arrays and ids are checked in `data`.
 
 Each function returns the checked value in the form that the rest of the package computes with.
 """
@@ -15,9 +15,9 @@ import numpy as np
 
 T = TypeVar("T")
 
-# Below this much work (multiply-adds, roughly 10 ms) a second thread costs more than it brings.
+# With less work than this (in multiply-adds, roughly 10 ms) a second thread costs more than it saves.
 _WORTH_A_THREAD = 2e7
-_LEAST_FLOAT32 = 1.2e-38  # what is smaller is zero where it is used
+_LEAST_FLOAT32 = 1.2e-38  # smaller numbers are subnormal in float32, and treated as zero
 
 
 def check_real(value: Any, name: str, allowed: str = "a finite number") -> float:

@@ -1,4 +1,4 @@
-"""The command ``tripletrec``."""
+"""The command ``tripletrec``: arguments, progress and exit codes; what it computes is in `reference`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if all went well, 1 if the data cannot be had or a file cannot be written, 130 after
-        Ctrl-C. Bad arguments leave by ``SystemExit`` with code 2, as argparse does.
+        0 after success, 1 if the data are not available or a file cannot be written, 130 after
+        Ctrl-C. Bad arguments raise ``SystemExit`` with code 2, as in argparse.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
+    """Reports an error in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n")
@@ -55,15 +55,19 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
     command = commands.add_parser(
         "reproduce",
-        help="train the Keras reference systems and compare with what was published",
+        help="train the Keras reference systems and compare with the published numbers",
         description="Train replicas of the published Keras systems on MovieLens-100K and print "
         "published against reproduced AUC, epoch by epoch.",
     )
-    command.add_argument("--systems", metavar="K1,K4", help="which ones; all by default")
-    command.add_argument("--seeds", type=int, default=3, help="trainings of each (default: 3)")
-    command.add_argument("--n-jobs", type=int, help="trainings side by side (default: all cores)")
-    command.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves: png, svg, pdf")
-    command.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
+    command.add_argument("--systems", metavar="K1,K4", help="which systems (default: all)")
+    command.add_argument(
+        "--seeds", type=int, default=3, help="trainings of each system (default: 3)"
+    )
+    command.add_argument("--n-jobs", type=int, help="trainings at a time (default: all cores)")
+    command.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw the curves to a png, svg or pdf"
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to a file")
     command.add_argument(
         "--data-home", metavar="DIR", help="folder of the data (default: TRIPLETREC_DATA or cache)"
     )
@@ -109,7 +113,7 @@ def _reproduce(options: argparse.Namespace, refuse: Callable[[str], NoReturn]) -
 
 
 def _check(options: argparse.Namespace) -> list[str]:
-    """Find what is wrong before the training rather than after; return the systems to train."""
+    """Refuse bad options before the training rather than after it; return the systems to train."""
     from tripletrec._checks import check_count, check_n_jobs
     from tripletrec._runtime.files import check_writable
     from tripletrec.reference import plots
@@ -128,7 +132,7 @@ def _check(options: argparse.Namespace) -> list[str]:
 
 
 class _Progress:
-    """One bar for all trainings, on stderr; prints seldom where stderr is a file."""
+    """One progress bar for all trainings, on stderr; refreshed rarely where stderr is a file."""
 
     def __init__(self, n_epochs: int, quiet: bool) -> None:
         from tqdm import tqdm

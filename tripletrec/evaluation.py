@@ -1,6 +1,6 @@
-"""Exact ranking quality: full AUC and top-k metrics of any model, in one pass over the scores.
+"""Exact metrics of any model, full AUC and top-k, from one pass over its scores; counting is in `ranking`.
 
-For each positive ``p`` of a user, among his candidates (all items but the excluded ones), let ::
+For each positive ``p`` of a user, among the candidates (all items but the excluded ones), let ::
 
     greater(p) = number of candidates with a higher score
     equal(p)   = number of other candidates with the same score
@@ -12,8 +12,8 @@ candidates::
     AUC  = 1 - (sum_p (2 greater(p) + equal(p)) - P (P - 1)) / (2 P N)
     rank(p) = 1 + greater(p) + lower(p)
 
-The sum counts each pair of positives as 2, whichever of them is ahead, so ``P (P - 1)`` leaves the
-pairs of a positive and a negative: AUC is the Mann-Whitney statistic with ties 1/2 (Hanley and
+The sum counts each pair of positives as 2, whichever of them is ahead. Subtracting ``P (P - 1)`` leaves
+the pairs of a positive and a negative: AUC is the Mann-Whitney statistic with ties 1/2 (Hanley and
 McNeil, Radiology 143, 1982), averaged over users as in Rendle et al., "BPR" (UAI 2009), eq. 1.
 Ranks are exact, over all candidates: metrics on a sample of negatives may order models wrongly
 (Krichene and Rendle, "On sampled metrics for item recommendation", KDD 2020). Among equal scores
@@ -117,15 +117,15 @@ def evaluate(
     test : Interactions, sparse matrix or array of shape (n_users, n_items)
         The positives to rank.
     exclude : Interactions, sparse matrix or array of the same shape, optional
-        Items left out of the ranking of a user, usually his training positives. An item that is
+        Items left out of the ranking of a user, usually the training positives. An item that is
         in both `test` and `exclude` is left out like any other: it counts neither as a positive
         nor as a negative.
     k : int or sequence of int, default 10
-        Lengths of the lists that the top-k metrics look at.
+        Lengths of the lists that the top-k metrics are computed for.
     n_jobs : int, optional
-        Threads that score and count, each with one thread of BLAS; None: one where there is little to
-        do, else all cores; -1: all cores. Functions, and networks, are asked for one block of users after
-        the other. The result does not depend on it.
+        Number of threads, each with one thread of BLAS; None: one where there is little work, else all
+        cores; -1: all cores. Functions and networks are called for one batch of users after the other.
+        The result does not depend on it.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def evaluate(
 
     Notes
     -----
-    Each thread holds the scores of one block of users at a time: up to eight million, 32 MB in
+    Each thread holds the scores of one batch of users at a time: up to eight million, 32 MB in
     float32, or of 16 users where those are more.
 
     Examples
@@ -201,7 +201,7 @@ def check_metric(metric: Any, name: str) -> int:
     stem, _, k = metric.partition("@") if isinstance(metric, str) else ("", "", "")
     if metric in _PLAIN:
         return 1
-    # Without a leading zero, which the column would lack.
+    # A leading zero would not be in the name of the column.
     if stem in _AT_K and k.isascii() and k.isdigit() and k[0] != "0":
         return int(k)
     known = ", ".join([*_PLAIN, *(f"{each}@k" for each in _AT_K)])

@@ -1,4 +1,4 @@
-"""Splits of interactions into training and test parts.
+"""Splits of interactions into training and test parts; measuring on the test part is `evaluation`.
 
 All of them split the *interactions*, not the users: both parts keep the shape and the ids, so
 that a model fitted on one can be evaluated on the other.
@@ -22,21 +22,21 @@ __all__ = ["InteractionKFold", "leave_last_out", "train_test_split"]
 def train_test_split(
     interactions: Any, test_size: float | int = 0.1, *, random_state: Any = None
 ) -> tuple[Interactions, Interactions]:
-    """Put a random share of the interactions aside.
+    """Split off a random share of the interactions for testing.
 
     Parameters
     ----------
     interactions : Interactions, sparse matrix or ndarray
-        At least two interactions.
+        With at least two interactions.
     test_size : float or int, default 0.1
-        Share between 0 and 1 (rounded up, as scikit-learn does), or number of interactions.
+        Share between 0 and 1 (the number is rounded up, as in scikit-learn), or number of interactions.
     random_state : int, Generator, RandomState or None, default None
         The same integer always gives the same split.
 
     Returns
     -------
     train, test : Interactions
-        Of the same shape, with no interaction in common; none is empty.
+        Of the same shape, with no interaction in common; neither is empty.
 
     Raises
     ------
@@ -65,15 +65,16 @@ def train_test_split(
 
 
 def leave_last_out(interactions: Interactions, n: int = 1) -> tuple[Interactions, Interactions]:
-    """Put the last `n` interactions of each user aside.
+    """Split off the last `n` interactions of each user for testing.
 
     Parameters
     ----------
     interactions : Interactions
-        With timestamps. Of equal times, the one with the higher item number counts as later.
+        With timestamps. Of two interactions at the same time, that with the higher item number counts as
+        later.
     n : int, default 1
-        How many per user. Users with `n` interactions or fewer stay in the training part
-        with all of them, so that every user in the test part can be learnt.
+        Number per user. Users with `n` interactions or fewer stay in the training part with all of
+        them, so that every user in the test part has interactions to learn from.
 
     Returns
     -------
@@ -100,13 +101,13 @@ def leave_last_out(interactions: Interactions, n: int = 1) -> tuple[Interactions
         raise ValueError("interactions must have timestamps: the last ones are left out")
     rows, indptr = interactions.rows, interactions.indptr
     order = np.lexsort((interactions.timestamps, rows))
-    # order lists each row's interactions where the row stands, the oldest first.
-    still_to_come = indptr[1:][rows] - np.arange(len(rows))
-    aside = order[(still_to_come <= n) & (np.diff(indptr)[rows] > n)]
-    if len(aside) == 0:
+    # `order` sorts within the rows only, the oldest first: position p still belongs to rows[p].
+    n_from_here = indptr[1:][rows] - np.arange(len(rows))
+    held_out = order[(n_from_here <= n) & (np.diff(indptr)[rows] > n)]
+    if len(held_out) == 0:
         raise ValueError(f"n={n} leaves nothing to test: no user has more interactions than that")
     kept = np.ones(len(rows), bool)
-    kept[aside] = False
+    kept[held_out] = False
     return interactions[kept], interactions[~kept]
 
 
@@ -116,15 +117,15 @@ class InteractionKFold:
     Parameters
     ----------
     n_splits : int, default 5
-        Number of folds, at least 2. Their sizes differ by one at most.
+        Number of folds, at least 2. Their sizes differ by at most one.
     random_state : int, Generator, RandomState or None, default None
         The same integer always gives the same folds.
 
     Notes
     -----
-    Pass `Interactions` as ``X``. Weights belong into their ``values``: scikit-learn splits those
-    with the interactions, but not a ``sample_weight`` of its own, because it takes the number
-    of users for the number of samples.
+    Pass `Interactions` as ``X``. Weights belong in their ``values``: scikit-learn splits those
+    with the interactions, but not a separate ``sample_weight``, because it takes the number of
+    users for the number of samples.
 
     Examples
     --------

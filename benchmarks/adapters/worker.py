@@ -1,4 +1,4 @@
-"""One library in a process of its own: answers the requests of `benchmarks/peers.py`.
+"""One library in a process of its own: answers the requests of `peers.py` and `two_versions.py`.
 
     python worker.py ADAPTER
 
@@ -8,7 +8,7 @@ to standard error. Only the standard library is imported here, so that the impor
 An adapter has `start() -> versions` (imports the library), and as far as the library can:
 `convert(matrix)` to what `fit(data, n_factors, n_epochs, n_threads)` takes;
 `full_auc(U, V, train, test, n_threads)`, which returns a function without arguments;
-`reach(target, seed) -> dict`.
+`reach(target, seed) -> dict`. What else it has is called by `own`.
 """
 
 from __future__ import annotations
@@ -97,6 +97,10 @@ class Session:
     def reach(self, target: float, seed: int) -> dict[str, Any]:
         """Train until an AUC is reached."""
         return self.library.reach(target, seed)
+
+    def own(self, function: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Call a function that this adapter alone has."""
+        return getattr(self.library, function)(**arguments)
 
 
 def main() -> None:

@@ -89,12 +89,11 @@ def test_worker_answers_and_reports_errors(worker, tmp_path):
         worker.ask("fit", n_epochs=-1, **settings)
 
 
-def test_library_that_does_not_install_is_one_sentence(monkeypatch, tmp_path):
+def test_library_that_does_not_install_is_one_sentence(tmp_path):
     import peer_process
 
-    monkeypatch.setattr(peer_process, "_run", lambda *command: "no such distribution")
     with pytest.raises(peer_process.PeerError, match="^lightfm is left out: it does not install"):
-        peer_process.python_of("lightfm", tmp_path)
+        peer_process.python_of("lightfm", tmp_path, run=lambda *command: "no such distribution")
 
 
 def test_tables_of_peers():

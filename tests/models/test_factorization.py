@@ -1,19 +1,19 @@
-"""MatrixFactorization: the contract, parameters, what bad input is told, what is learnt."""
+"""MatrixFactorization: the contracts, parts and parameters, the smallest data, what is learnt."""
 
 import itertools
 import math
-import pickle
-import re
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 import tripletrec as tr
-from contract import EstimatorContract, assert_same, digest, interactions, learnt, pairs
+from contracts.fit import FitContract
+from contracts.parameters import ParametersContract
+from contracts.recommend import RecommendContract
+from contracts.saved import SavedContract
+from contracts.support import assert_same, catalogue, interactions, negatives_of
 from tripletrec import losses, optimizers, sampling, scorers
-
-__all__ = ["pairs"]  # the contract's fixture
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -47,19 +47,13 @@ def make(**overrides):
     return tr.MatrixFactorization(**{"n_factors": 6, "n_epochs": 3, **overrides})
 
 
-def negatives_of(data, seed=2):
-    others = np.random.default_rng(seed).random(data.shape) < 0.02
-    return sp.csr_matrix(others & ~data.tocsr().toarray().astype(bool))
-
-
-class TestContract(EstimatorContract):
+class TestContract(ParametersContract, FitContract, RecommendContract, SavedContract):
     def make(self, **overrides):
         return make(**overrides)
 
 
-class TestContractOfListLosses(EstimatorContract):
+class TestContractOfListLosses(FitContract):
     takes_negatives = False
-    test_full_disk_leaves_the_older_file = None  # writes as the other does
 
     def make(self, **overrides):
         return make(**{"loss": "softmax", "batch_size": 8, **overrides})
@@ -281,205 +275,14 @@ WRONG_TYPES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def seasoned(pairs):
-    """A fitted model, and what it has learnt: no failed fit may change it."""
-    model = make().fit(pairs)
-    return model, learnt(model)
-
-
-def refused(seasoned, kind, message, *arguments, params=None, **options):
-    """Fit a copy of a fitted model in vain."""
-    model = pickle.loads(pickle.dumps(seasoned[0])).set_params(**(params or {}))
-    with pytest.raises(kind, match=message):
-        model.fit(*arguments, **options)
-    assert learnt(model) == seasoned[1]
-
-
 @pytest.mark.parametrize(("name", "value", "message"), WRONG_VALUES)
-def test_wrong_values(name, value, message, seasoned, pairs):
-    refused(seasoned, ValueError, message, pairs, params={name: value})
+def test_wrong_values(name, value, message, refused, pairs):
+    refused(ValueError, message, pairs, params={name: value})
 
 
 @pytest.mark.parametrize(("name", "value", "message"), WRONG_TYPES)
-def test_wrong_types(name, value, message, seasoned, pairs):
-    refused(seasoned, TypeError, message, pairs, params={name: value})
-
-
-def test_early_stopping_is_checked(seasoned, pairs):
-    for value, kind in ((0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)):
-        message = f"early_stopping must be an integer >= 1, got {value}"
-        params = {"early_stopping": value}
-        refused(seasoned, kind, message, pairs, params=params, validation=pairs)
-
-
-def spoilt(value, dtype=np.float64):
-    dense = np.ones((4, 5), dtype)
-    dense[1, 2] = value
-    return dense
-
-
-@pytest.mark.parametrize(
-    ("X", "message"),
-    [
-        (spoilt(np.nan), "X must hold finite values >= 0, got the value nan at row 1, column 2"),
-        (spoilt(np.inf), "X must hold finite values >= 0, got the value inf at row 1, column 2"),
-        (spoilt(-1.0), "got the negative value -1.0 at row 1, column 2"),
-        (spoilt(-1, np.int8), "got the negative value -1 at row 1, column 2"),
-        (spoilt(1j, np.complex64), "got the complex value"),
-        (spoilt(1e300), "X must hold finite values >= 0, got the beyond float32"),
-        (np.zeros((4, 5)), "X has no interaction: at least one positive is needed"),
-        (np.zeros((0, 5)), r"X has no user: its shape is \(0, 5\)"),
-        (np.zeros((4, 0)), r"X has no item: its shape is \(4, 0\)"),
-        (np.ones(5), r"X must have two dimensions \(users, items\), got 1"),
-        (np.ones((2, 2, 2)), r"X must have two dimensions \(users, items\), got 3"),
-        ([[1, 0], [1]], "X must be a two-dimensional array"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_wrong_matrices(X, message, seasoned):
-    message = message.replace("the beyond", "beyond").replace("beyond float32", ".*beyond float32")
-    containers = [np.asarray] if isinstance(X, list) or X.ndim != 2 else [
-        np.asarray, sp.csr_matrix, sp.coo_array, sp.csc_matrix,
-    ]  # fmt: skip
-    for container in containers:
-        given = X if isinstance(X, list) else container(X)
-        refused(seasoned, ValueError, message, given)
-
-
-@pytest.mark.parametrize("X", [None, "data", 5, object(), {"a": 1}], ids=lambda X: type(X).__name__)
-def test_no_matrix_at_all(X, seasoned):
-    refused(seasoned, (TypeError, ValueError), "^X must ", X)
-
-
-def test_table_is_told_what_to_do(seasoned):
-    import pandas as pd
-
-    frame = pd.DataFrame({"user": [0, 1], "item": [1, 0]})
-    refused(seasoned, TypeError, "use Interactions.from_frame", frame)
-
-
-def test_broken_csr(seasoned, pairs):
-    for name, place, value in [
-        ("indices", 3, 40),
-        ("indices", 3, -1),
-        ("indptr", 5, -4),
-        ("indptr", -1, 10**6),
-        ("indptr", 0, 1),
-    ]:
-        broken = pairs.tocsr().copy()
-        for each in ("indices", "indptr", "data"):
-            setattr(broken, each, getattr(broken, each).copy())
-        getattr(broken, name)[place] = value
-        refused(seasoned, ValueError, name, broken)
-
-
-@pytest.mark.parametrize(
-    ("validation", "message"),
-    [
-        (np.ones((30, 39)), r"validation must have the model's shape \(30, 40\), got \(30, 39\)"),
-        (np.zeros((30, 40)), "validation has no interaction"),
-        (np.full((30, 40), -1), "validation must hold finite values >= 0, got the negative"),
-    ],
-)
-def test_wrong_validation(validation, message, seasoned, pairs):
-    refused(seasoned, ValueError, message, pairs, validation=validation)
-
-
-def test_validation_that_holds_nothing_new(seasoned, pairs):
-    message = "no user can be evaluated"
-    refused(seasoned, ValueError, message, pairs, validation=pairs)
-
-
-def test_wrong_negatives(seasoned, pairs):
-    def refuse(message, negatives, kind=ValueError):
-        refused(seasoned, kind, message, pairs, negatives=negatives)
-
-    refuse(r"negatives must have the shape of X \(30, 40\), got \(40, 30\)", np.ones((40, 30)))
-    refuse("negatives has no interaction", np.zeros((30, 40)))
-    refuse("negatives must hold finite values >= 0, got the negative value -1.0", -pairs.tocsr())
-    row, column = pairs.rows[7], pairs.indices[7]
-    both = sp.csr_matrix(([1e-30], ([row], [column])), pairs.shape)
-    refuse(f"1 pairs are both, the first is row {row}, column {column}", both)
-    refuse(f"{pairs.nnz} pairs are both, the first is row", pairs)
-    refuse("negatives must be Interactions", "none", (TypeError, ValueError))
-
-
-def test_tiny_values_are_positives_too(seasoned, pairs):
-    tiny = pairs.tocsr() * np.float32(1e-30)
-    refused(seasoned, ValueError, "pairs are both", tiny, negatives=tiny)
-    assert_same(make().fit(tiny), make().fit(pairs))
-
-
-def test_wrong_sample_weights(seasoned, pairs):
-    def refuse(message, weights, kind=ValueError):
-        refused(seasoned, kind, message, pairs, sample_weight=weights)
-
-    ones = np.ones(pairs.nnz)
-    refuse(r"one number per interaction, shape \(300,\), got \(299,\)", ones[1:])
-    refuse(r"shape \(300,\), got \(300, 1\)", ones[:, None])
-    refuse(r"shape \(300,\), got \(\)", 2.0)
-    refuse(r"shape \(300,\), got \(30, 40\)", np.ones((30, 40)))
-    refuse(r"sample_weight must have the shape of X \(30, 40\), got \(2, 2\)", sp.eye(2).tocsr())
-    for value in (-1.0, math.nan, math.inf, 1e300):
-        wrong = ones.copy()
-        wrong[[7, 9]] = value
-        message = f"sample_weight must be finite in float32 and >= 0, got {value} at position 7"
-        refuse(re.escape(message), wrong)
-    refuse("sample_weight must not be all zero", 0 * ones)
-    refuse("sample_weight must not be all zero", 1e-300 * ones)
-    refuse("sample_weight must hold numbers, got dtype complex128", 1j * ones, TypeError)
-    refuse("sample_weight must hold numbers, got dtype <U1", ["1"] * 300, TypeError)
-    refuse("sample_weight must be 'values' or numbers, got 'value'", "value")
-    refuse("sample_weight must hold finite values >= 0", -pairs.tocsr())
-
-
-def test_wrong_callbacks(seasoned, pairs):
-    refused(seasoned, TypeError, "callbacks must be callable, got 3", pairs, callbacks=[print, 3])
-    for wrong in (5, "print"):
-        refused(seasoned, TypeError, "callbacks", pairs, callbacks=wrong)
-
-
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("rate", [1e7, 1e30, 1e300])
-def test_divergence(rate, n_jobs, seasoned, pairs):
-    for validation in (None, interactions(*pairs.shape, 20, seed=1)):
-        refused(
-            seasoned,
-            FloatingPointError,
-            "training diverged in epoch 1: .* try a learning_rate",
-            pairs,
-            params={"optimizer": "sgd", "learning_rate": rate, "n_jobs": n_jobs},
-            validation=validation,
-        )
-
-
-@pytest.mark.parametrize("validation", [None, np.array([[0, 1, 0]])])
-def test_divergence_in_the_last_step(validation, seasoned):
-    """One triplet: its loss is that of the start, and the step after it leaves no finite factor."""
-    refused(
-        seasoned,
-        FloatingPointError,
-        "training diverged in epoch 1",
-        np.array([[1, 0, 0]]),
-        params={"optimizer": "sgd", "learning_rate": 1e38, "init_scale": 100.0, "n_epochs": 1},
-        validation=validation,
-    )
-
-
-@pytest.mark.parametrize("optimizer", optimizers.OPTIMIZERS)
-@pytest.mark.parametrize("loss", losses.LOSSES)
-def test_a_fit_is_finite_or_refused(loss, optimizer, pairs):
-    """Whatever the step: factors that can be used, or an error."""
-    rng = np.random.default_rng()
-    for rate in 10.0 ** rng.uniform(-3, 38, 6):
-        model = make(loss=loss, optimizer=optimizer, learning_rate=float(rate))
-        try:
-            model.fit(pairs)
-        except FloatingPointError:
-            assert not [name for name in vars(model) if name.endswith("_")]
-        else:
-            assert all(np.isfinite(each).all() for each in arrays(model))
+def test_wrong_types(name, value, message, refused, pairs):
+    refused(TypeError, message, pairs, params={name: value})
 
 
 # -------------------------------------------------------------------- sizes and shapes
@@ -539,27 +342,8 @@ def test_rows_without_interactions_keep_their_start(pairs):
     assert (before.user_factors_[:30] != after.user_factors_[:30]).any()
 
 
-def test_explicit_share_of_zero_takes_no_given_negative(pairs):
-    given = negatives_of(pairs)
-    none = make(sampler=sampling.explicit(0.0)).fit(pairs, negatives=given)
-    half = make(sampler=sampling.explicit(0.5)).fit(pairs, negatives=given)
-    assert digest(none) != digest(half)
-
-
-def test_ties_are_broken_by_the_lowest_item(seasoned, pairs):
-    model = pickle.loads(pickle.dumps(seasoned[0]))
-    model.user_factors_[:] = 0
-    model.item_biases_[:] = np.arange(40) % 2
-    expected = [*range(1, 40, 2), *range(0, 40, 2)]
-    for n_jobs in (1, 2):
-        ids, _ = model.set_params(n_jobs=n_jobs).recommend(np.arange(30), k=40)
-        assert ids.tolist() == [expected] * 30
-    ids, _ = model.recommend(0, k=2, candidates=[6, 4, 2])
-    assert ids.tolist() == [2, 4]
-
-
 def test_predictions_read_the_factors(seasoned):
-    model = seasoned[0]
+    model = seasoned
     U, V, b = arrays(model)
     np.testing.assert_allclose(
         model.predict([3, 4], [5, 6]), (U[3:5] * V[5:7]).sum(1) + b[5:7], rtol=1e-5
@@ -577,63 +361,55 @@ def test_cosine_scores_are_cosines(pairs):
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_validation_whose_metric_is_undefined(seasoned):
-    """Everything that is not a training positive is a validation positive: no AUC."""
-    train = np.array([[1, 1, 0, 0], [0, 1, 0, 0]])
-    for params in ({}, {"early_stopping": 2}):
-        message = "auc .*undefined|undefined"
-        refused(seasoned, ValueError, message, train, params=params, validation=1 - train)
-
-
 # -------------------------------------------------------------------- learning, for any seed
 
 
-def planted(item_exponent):
+def planted(item_exponent, rng):
+    """Return training and test data of planted tastes, and a seed for the model."""
+    seeds = rng.integers(2**31, size=3).tolist()
     data = tr.datasets.make_interactions(
-        120, 150, 4000, n_factors=3, user_exponent=0.2, item_exponent=item_exponent, signal=8.0
-    )
-    return tr.splits.train_test_split(data, 0.2)
+        120, 150, 4000, n_factors=3, user_exponent=0.2, item_exponent=item_exponent, signal=8.0,
+        random_state=seeds[0],
+    )  # fmt: skip
+    return *tr.splits.train_test_split(data, 0.2, random_state=seeds[1]), seeds[2]
 
 
 @pytest.mark.parametrize("loss", losses.LOSSES)
 @pytest.mark.parametrize("scorer", scorers.SCORERS)
-def test_learns_taste_beyond_popularity(loss, scorer):
-    train, test = planted(item_exponent=0.3)
+def test_learns_taste_beyond_popularity(loss, scorer, rng):
+    train, test, seed = planted(0.3, rng)
     popularity = np.bincount(train.indices, minlength=150).astype(float)
     baseline = tr.full_auc(lambda users: np.tile(popularity, (len(users), 1)), test, train)
     for sampler in list(sampling.SAMPLERS)[:3]:
         model = make(
-            loss=loss, scorer=scorer, sampler=sampler, n_factors=8, n_epochs=30, random_state=None
+            loss=loss, scorer=scorer, sampler=sampler, n_factors=8, n_epochs=30, random_state=seed
         )
         learnt_auc = model.fit(train).score(test, exclude=train)
         assert learnt_auc > baseline + 0.05
 
 
-def test_given_negatives_teach():
+def test_given_negatives_teach(rng):
     """Items that a user is said to dislike end below those he is not known to have met."""
-    rng = np.random.default_rng()
     data = interactions(60, 80, 600, seed=int(rng.integers(2**31)))
-    given = negatives_of(data, rng).tocoo()
-    plain = make(n_factors=16, n_epochs=40, random_state=None).fit(data)
-    taught = make(n_factors=16, n_epochs=40, random_state=None).fit(data, negatives=given)
+    given = sp.coo_matrix(negatives_of(data, rng))
+    plain, taught = (
+        make(n_factors=16, n_epochs=40, random_state=seed) for seed in rng.integers(2**31, size=2)
+    )
+    plain.fit(data)
+    taught.fit(data, negatives=given)
 
     def places(model):
-        order = np.argsort(np.argsort(model.predict_all(), axis=1), axis=1)
+        order = np.argsort(np.argsort(catalogue(model), axis=1), axis=1)
         return order[given.row, given.col].mean()
 
-    for model in (plain, taught):
-        users, items = np.indices(data.shape)
-        scores = model.predict(users.ravel(), items.ravel()).reshape(data.shape)
-        model.predict_all = lambda scores=scores: scores
     assert places(taught) < places(plain) - 5
 
 
-def test_weights_teach():
+def test_weights_teach(rng):
     """Of two halves of the positives, the heavier one comes to the top."""
-    rng = np.random.default_rng()
     data = interactions(60, 80, 1200, seed=int(rng.integers(2**31)))
     heavy = rng.random(data.nnz) < 0.5
-    model = make(n_factors=4, n_epochs=30, random_state=None)
+    model = make(n_factors=4, n_epochs=30, random_state=int(rng.integers(2**31)))
     model.fit(data, sample_weight=np.where(heavy, 10.0, 0.1))
     scores = model.predict(data.rows, data.indices)
     assert scores[heavy].mean() > scores[~heavy].mean() + 0.5

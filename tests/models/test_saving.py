@@ -10,7 +10,7 @@ import pytest
 from safetensors import safe_open
 
 import tripletrec as tr
-from contract import assert_same, interactions, rewrite
+from contracts.support import assert_same, interactions, rewrite
 from tripletrec import losses, optimizers, sampling, scorers
 
 
@@ -207,3 +207,26 @@ def test_unknown_part_in_a_file(data, tmp_path):
         rewrite(path, lambda d, _, loss=loss: d["parameters"].update(loss=loss))
         with pytest.raises(ValueError, match="does not hold a model of this tripletrec"):
             tr.load(path)
+
+
+def test_own_part_under_the_name_of_a_built_in_one(data, tmp_path):
+    own = losses.hinge()._replace(value=own_value, slope=own_slope)
+    model = make(loss=own).fit(data)
+    with pytest.raises(
+        ValueError, match="a Loss of your own cannot be saved under the name 'hinge'"
+    ):
+        model.save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.float32(1), np.ones((12, 4)), np.ones((12, 5), np.float32), np.ones(12, np.float32)],
+    ids=["no shape", "float64", "other width", "one dimension"],
+)
+def test_arrays_of_another_shape_or_type(array, data, tmp_path):
+    path = tmp_path / "model"
+    make().fit(data).save(path)
+    rewrite(path, lambda _, tensors: tensors.update(user_factors_=np.asarray(array)))
+    with pytest.raises(ValueError, match="does not hold a model of this tripletrec"):
+        tr.load(path)

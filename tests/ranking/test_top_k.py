@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import naive
 from tripletrec.data.interactions import Interactions
-from tripletrec.ranking import scores as _scores
+from tripletrec.ranking.scores import BatchLimits, factor_scores
 from tripletrec.ranking.top_k import _select, top_k
 
 
@@ -61,15 +61,14 @@ def test_equals_sorting(seed, dtype, n_items, k, n_levels, excluding, choosing):
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.sampled_from([2, 3, -1]))
-def test_blocks_and_threads_change_nothing(seed, n_rows, n_jobs):
+def test_batches_and_threads_change_nothing(seed, n_users, n_jobs):
     rng = np.random.default_rng(seed)
     scores = rng.integers(0, 9, (7, 40)).astype(np.float32)
     one = top_k(lambda users: scores[users], np.arange(7), 40, 5, n_jobs=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_scores, "_BLOCK_SCORES", 1)
-        patch.setattr(_scores, "_LEAST_SHARED", 0)
-        patch.setattr(_scores, "_LEAST_ROWS", n_rows)
-        other = top_k(lambda users: scores[users], np.arange(7), 40, 5, n_jobs=n_jobs)
+    # A product with the identity is exact, and only the scores of factors are shared by threads.
+    score_users = factor_scores(scores, np.eye(40, dtype=np.float32))
+    limits = BatchLimits(n_users, min_users=1, min_scores=1, min_shared=0)
+    other = top_k(score_users, np.arange(7), 40, 5, n_jobs=n_jobs, limits=limits)
     for array, same in zip(one, other, strict=True):
         np.testing.assert_array_equal(array, same)
 

@@ -1,4 +1,4 @@
-"""Who interacted with what, and which features they have, in one checked form; nothing is learnt here."""
+"""Interactions, ids and features in one checked form; nothing is learnt or split here."""
 
 from tripletrec.data.interactions import Interactions, as_interactions
 

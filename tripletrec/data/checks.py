@@ -1,4 +1,4 @@
-"""Checks of arrays, ids, shapes and compressed rows that a user hands in; parameters are checked elsewhere.
+"""Checks of arrays, ids, shapes and compressed rows that users hand in; parameters are checked in `_checks`.
 
 Each function returns the checked value in the form that the rest of the package computes with.
 """
@@ -56,7 +56,7 @@ def check_positions(positions: ArrayLike, name: str, count: int | None = None) -
 def check_csr(indptr: NDArray[Any], indices: NDArray[Any], n_data: int, name: str) -> None:
     """Raise unless the row pointers of a CSR matrix describe its arrays.
 
-    A compiled loop would follow a wrong pointer out of the array.
+    A kernel would follow a wrong pointer out of the array.
     """
     if indptr[0] != 0 or (np.diff(indptr) < 0).any():
         raise ValueError(f"{name}.indptr must start at 0 and never decrease")
@@ -72,7 +72,7 @@ def check_values(
 ) -> NDArray[np.float32]:
     """Return `values` as float32: real, finite, not negative; no copy if they are float32.
 
-    `locate` gives the row and column of an entry, for the message.
+    `locate` gives the row and column of an entry, for the error message.
     """
     array = np.asarray(values)
 
@@ -212,7 +212,7 @@ def check_factors(
 
 
 def check_scores(scores: Any, shape: tuple[int, int]) -> NDArray[Any]:
-    """Return a block of scores as float32 or float64."""
+    """Return the scores of a batch of users as float32 or float64."""
     array = np.asarray(scores)
     if array.shape != shape:
         raise ValueError(f"scores of {shape[0]} users must have shape {shape}, got {array.shape}")
@@ -224,7 +224,7 @@ def check_scores(scores: Any, shape: tuple[int, int]) -> NDArray[Any]:
 
 
 def check_same_ids(first: Any, second: Any, one: str, other: str, suffix: str = "") -> None:
-    """Raise if both know the ids of their users or items and these differ."""
+    """Raise if both have ids of their users or items and these differ."""
     for name in ("user_ids", "item_ids"):
         ids, others = getattr(first, name), getattr(second, name + suffix, None)
         if ids is not None and others is not None and not np.array_equal(ids, others):

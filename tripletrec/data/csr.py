@@ -1,4 +1,4 @@
-"""Any matrix of numbers, brought to canonical compressed rows: sorted, no duplicates, no zeros."""
+"""Matrices of any kind in canonical CSR form: sorted, no duplicates, no zeros; ids of rows are not here."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _from_csr(matrix: Any, shape: tuple[int, int], name: str, timestamps: ArrayL
 def _ascending_in_rows(indptr: NDArray[np.int64], items: NDArray[Any]) -> bool:
     rising = items[1:] > items[:-1]
     starts = indptr[(indptr > 0) & (indptr < len(items))]
-    rising[starts - 1] = True  # from one row to the next it may fall
+    rising[starts - 1] = True  # the next row may begin with a lower item
     return bool(rising.all())
 
 
@@ -128,7 +128,7 @@ def assemble(
     if (keys[1:] <= keys[:-1]).any() or not values.all():
         order = np.argsort(keys)
         if (np.diff(keys[order]) == 0).any():
-            # Which comes first decides the last bit of a sum, and the default sort varies by CPU.
+            # The order of the terms decides the last bit of a sum, and the default sort varies by CPU.
             order = np.argsort(keys, kind="stable")
         keys, values = keys[order], values[order]
         starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))

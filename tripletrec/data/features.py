@@ -1,24 +1,25 @@
-"""Features of users and items as sparse rows of numbers.
+"""Features of users and items, encoded as sparse rows of numbers; what networks make of them is in `neural`.
 
 A DataFrame's columns are recognised by what they hold:
 
 ============= ======================================= ==========================================
 kind          columns of                              become
 ============= ======================================= ==========================================
-categorical   strings, categories, other objects      a 1 in the column of the value, or in that
-                                                      of "unknown"
+categorical   strings, categories, other objects      a 1 in the column of the category, or in
+                                                      the column "unknown"
 several       lists, tuples or sets of such           a 1 for each element
 flag          booleans, and numbers that are 0 or 1   the number; missing is 0
 number        other numbers                           (x - mean) / deviation; missing is 0
 ============= ======================================= ==========================================
 
-What is learnt (categories, means) comes from the rows that training sees. A category that fewer than two
-rows have says nothing about others: those share the "unknown" column, which so has learnt something when
-a new category falls into it. A matrix is taken as it is.
+Categories, means and deviations are learnt from the rows that training sees. A category that occurs in
+one row only says nothing about other rows. Such categories share the column "unknown", so that its
+weights are trained by the time a new category is encoded there. A matrix is taken as it is.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from scipy.sparse import coo_matrix, csr_matrix, issparse
 
 __all__ = ["align", "as_feature_matrix", "encode", "groups_of", "learn_encoding"]
 
-_LEAST_ROWS = 2  # of a category of its own
+_LEAST_ROWS = 2  # with a category, for it to get a column of its own
 
 Encoding = dict[str, Any]
 
@@ -38,18 +39,19 @@ def align(features: Any, ids: NDArray[Any] | None, used: NDArray[np.bool_], name
     Parameters
     ----------
     features : DataFrame or matrix
-        A DataFrame is looked up by its index; a matrix has one row for each.
+        The rows of a DataFrame are found by its index; a matrix has one row per user or item.
     ids : array or None
         Ids of the users or items; None: 0, 1, 2, ...
     used : bool array of shape (n,)
-        Who has interactions, and so must have features. The others may be missing from a DataFrame:
-        their categories are unknown.
+        Which of them have interactions and therefore must have features. A DataFrame may lack the
+        others: their categories are unknown.
     name : str
-        For messages.
+        What error messages call the features.
 
     Returns
     -------
     DataFrame or csr_matrix
+        With n rows.
     """
     n = len(used)
     if not _is_frame(features):
@@ -77,10 +79,11 @@ def learn_encoding(features: Any, rows: NDArray[np.integer], name: str) -> Encod
     Parameters
     ----------
     features : DataFrame or csr_matrix
+        From `align`.
     rows : int array
         The rows to learn from.
     name : str
-        For messages.
+        What error messages call the features.
     """
     if issparse(features):
         return {"kind": "matrix", "n_columns": int(features.shape[1])}
@@ -98,9 +101,9 @@ def encode(encoding: Encoding, features: Any, name: str) -> csr_matrix:
     encoding : dict
         From `learn_encoding`.
     features : DataFrame or matrix
-        With all columns that the encoding knows; others are not looked at.
+        With all columns that the encoding knows; others are ignored.
     name : str
-        For messages.
+        What error messages call the features.
     """
     if encoding["kind"] == "matrix":
         matrix = as_feature_matrix(features, name)
@@ -129,7 +132,10 @@ def encode(encoding: Encoding, features: Any, name: str) -> csr_matrix:
 
 
 def groups_of(encoding: Encoding) -> NDArray[np.int64]:
-    """Return the group of each column, for concatenation: all numbers and flags are one."""
+    """Return the group of each column of the encoding.
+
+    A group is what one column of a DataFrame became; all numbers and flags together are one group.
+    """
     if encoding["kind"] == "matrix":
         return np.zeros(encoding["n_columns"], np.int64)
     groups, found = [], 0
@@ -179,31 +185,34 @@ def _learn_column(column: Any, label: Any, name: str) -> dict[str, Any]:
     from pandas.api import types
 
     label = label if isinstance(label, (str, int)) else str(label)
-    if types.is_numeric_dtype(column.dtype) and not types.is_complex_dtype(column.dtype):
-        values = _numbers(column, label, name)
-        known = values[~np.isnan(values)]
-        if np.isin(known, (0.0, 1.0)).all():
-            return {"name": label, "kind": "flag"}
-        spread = float(known.std()) or 1.0
-        return {"name": label, "kind": "number", "mean": float(known.mean()), "scale": spread}
-    if types.is_datetime64_any_dtype(column.dtype) or types.is_complex_dtype(column.dtype):
+    if types.is_complex_dtype(column.dtype) or types.is_datetime64_any_dtype(column.dtype):
         raise TypeError(
             f"column {label!r} of {name} must hold numbers, strings, categories or lists, "
             f"got {column.dtype}"
         )
-    cells = column.to_numpy(dtype=object)  # cell by cell pandas takes ten times as long
-    elements = [_elements(each) for each in cells]
-    several = any(_is_list(each) for each in cells)
-    counts: dict[Any, int] = {}
-    for row in elements:
-        for each in set(row):
-            counts[each] = counts.get(each, 0) + 1
-    often = [each for each, n in counts.items() if n >= _LEAST_ROWS and each is not None]
-    kind = "several" if several else "categorical"
+    if types.is_numeric_dtype(column.dtype):
+        return {"name": label} | _learn_numbers(_numbers(column, label, name))
+    # pandas takes ten times as long cell by cell.
+    return {"name": label} | _learn_categories(column.to_numpy(dtype=object))
+
+
+def _learn_numbers(values: NDArray[np.float64]) -> dict[str, Any]:
+    known = values[~np.isnan(values)]
+    if np.isin(known, (0.0, 1.0)).all():
+        return {"kind": "flag"}
     return {
-        "name": label,
-        "kind": kind,
-        "categories": sorted(often, key=lambda x: (str(x), repr(x))),
+        "kind": "number",
+        "mean": float(known.mean()),
+        "scale": float(known.std()) or 1.0,
+    }
+
+
+def _learn_categories(cells: NDArray[Any]) -> dict[str, Any]:
+    counts = Counter(each for cell in cells for each in set(_elements(cell)))
+    frequent = [each for each, n in counts.items() if n >= _LEAST_ROWS and each is not None]
+    return {
+        "kind": "several" if any(map(_is_list, cells)) else "categorical",
+        "categories": sorted(frequent, key=lambda each: (str(each), repr(each))),
     }
 
 

@@ -1,4 +1,4 @@
-"""The ids of one axis of a matrix, in order, and the way back from an id to its row."""
+"""Ids of users or items: from row to id and back, and out of a table's columns; interactions are not here."""
 
 from __future__ import annotations
 
@@ -20,11 +20,18 @@ class Ids:
     Parameters
     ----------
     values : sequence of n ids or None
-        Unique; None: an id is the row number itself.
+        Unique; None: the ids are the row numbers.
     n : int or None
-        How many there are; None: as many as `values` holds.
+        Number of ids; None: as many as `values` holds.
     word : {"user", "item"}
-        For the messages.
+        What error messages call them.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n,) or None
+        The ids by row, read-only.
+    n : int
+        Number of rows.
     """
 
     def __init__(self, values: Any, n: int | None, word: str) -> None:
@@ -60,7 +67,7 @@ class Ids:
             return self._check_numbers(ids)
         asked = _as_list(ids, self.word)
         if self.values.dtype.kind == "M":
-            # A date of another unit than the table's is equal to its key but hashes otherwise.
+            # A date in another unit is equal to the key in the table, but hashes differently.
             asked = [_as_date(each) if isinstance(each, np.datetime64) else each for each in asked]
         try:
             return np.fromiter((self._row_of[each] for each in asked), np.int64, len(asked))
@@ -115,7 +122,7 @@ def column_of(frame: Any, name: str) -> Any:
 
 
 def encode(column: Any, name: str, word: str, ids: Any) -> tuple[NDArray[np.int64], Ids]:
-    """Return the position of each id of a column, and the ids."""
+    """Return the row of each id of a column, and the ids: those given, else those found, sorted."""
     import pandas as pd
 
     if not isinstance(column, pd.Series):

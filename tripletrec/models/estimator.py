@@ -1,8 +1,8 @@
-"""The base of all estimators: what scikit-learn asks of one, without importing scikit-learn.
+"""The base of all estimators: what scikit-learn asks of one, without importing it; no `fit`, no answers.
 
-Importing ``sklearn.base`` takes longer than all that a first fit needs. Parameters need nothing of it; what
-else its `BaseEstimator` offers (tags, the HTML representation, metadata routing) is borrowed from there when
-it is asked for, by which time scikit-learn is mostly there.
+Importing ``sklearn.base`` takes longer than everything else that a first fit needs. Parameters need nothing
+from it; whatever else its `BaseEstimator` offers (tags, the HTML representation, metadata routing) is
+borrowed from there on demand, by which time scikit-learn has usually been imported anyway.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Estimator:
         Parameters
         ----------
         deep : bool, default True
-            There for scikit-learn: no parameter is itself an estimator.
+            Accepted for scikit-learn's sake: no parameter is itself an estimator.
 
         Returns
         -------
@@ -70,7 +70,7 @@ class Estimator:
         Raises
         ------
         ValueError
-            If there is no such parameter; none is set then.
+            If there is no such parameter; then none is set.
 
         Examples
         --------

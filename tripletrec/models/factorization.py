@@ -1,9 +1,7 @@
-"""MatrixFactorization: users and items as rows of factors, learnt from triplets."""
+"""MatrixFactorization: parameters, plan, scores; `fit` is in `trained`, epochs in `tripletrec.training`."""
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,35 +16,24 @@ from tripletrec._checks import (
     check_positive,
     check_random_state,
 )
-from tripletrec.data.interactions import Interactions, as_interactions
-from tripletrec.evaluation import check_metric, evaluate
+from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
-from tripletrec.models.fit_arguments import (
-    _check_callbacks,
-    _check_dropout,
-    _check_n_negatives,
-    _check_negatives,
-    _check_sample_weight,
-    _with_share,
-    check_list_sampling,
-)
-from tripletrec.models.recommender import Recommender
+from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
+from tripletrec.models.trained import Start, TrainedModel
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
 from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.rates import Schedule, check_schedule
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
-from tripletrec.training.listwise import BlockTraining
-from tripletrec.training.loop import Outcome, train
-from tripletrec.training.plan import Factors, Plan, Record
+from tripletrec.training.listwise import ListwiseTraining
+from tripletrec.training.plan import L2, FactorPlan
 from tripletrec.training.triplet import Training
 
 __all__ = ["MatrixFactorization"]
 
-_CANDIDATES = 8192  # of a block, where the user does not say
-# What does well untuned; chosen on a validation cut of 40,981 items, tried on one of 1,683. A user is
-# moved once in an epoch: with Adam's usual β₁ the gradients of ten epochs ago would still steer it.
+# Chosen on validation data with 40,981 items, confirmed on data with 1,683. A user's row is updated once
+# in an epoch: with Adam's usual β₁ the gradients of ten epochs ago would still steer it.
 _PRESETS: dict[str, dict[str, Any]] = {
     "bpr": {},
     "softmax": {
@@ -64,7 +51,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class MatrixFactorization(Recommender):
+class MatrixFactorization(TrainedModel):
     r"""Factor model learnt from triplets of user, positive item and negative item.
 
     The score of user u and item i is :math:`s_{ui} = U_u \cdot V_i + b_i` (``scorer="dot"``) or the cosine
@@ -74,9 +61,9 @@ class MatrixFactorization(Recommender):
     .. math:: L(s_{ui} - s_{uj}) + \tfrac12 (\lambda_u |U_u|^2 + \lambda_i |V_i|^2
               + \lambda_j |V_j|^2 + \lambda_b (b_i^2 + b_j^2)).
 
-    A list-wise loss ("softmax", "bsl", "ccl") looks at all positives of a user and at many other items
-    at once: an epoch visits the users in blocks of `batch_size`, each of which shares `n_negatives`
-    candidates. ``MatrixFactorization.preset("softmax")`` has all that suits it.
+    A list-wise loss ("softmax", "bsl", "ccl") compares all positives of a user with many other items
+    at once: an epoch visits the users in batches of `batch_size`, and the users of a batch share
+    `n_negatives` candidates. ``MatrixFactorization.preset("softmax")`` has parameters that suit it.
 
     The same `random_state` gives the same bits at any `n_jobs`.
 
@@ -90,51 +77,52 @@ class MatrixFactorization(Recommender):
     scorer : {"dot", "cosine"} or Scorer, default "dot"
         See `tripletrec.scorers`.
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
-        See `tripletrec.optimizers`, where each one's own parameters are.
+        See `tripletrec.optimizers`, also for the parameters of each.
     sampler : {"unseen", "uniform", "popularity", "explicit", "dynamic", "semi_hard"} or Sampler, \
             default "unseen"
         See `tripletrec.sampling`; ``sampling.popularity(alpha)``, ``sampling.explicit(share)``. The last
-        two choose each negative among several items by their scores, for the losses of triplets only;
-        ``sampling.dynamic(2)`` to ``dynamic(4)`` help the top of the list.
+        two choose each negative among several items by their scores, with losses of triplets only;
+        ``sampling.dynamic(2)`` to ``dynamic(4)`` improve the top of the lists.
     learning_rate : float, default 0.1
         Step size.
     n_epochs : int, default 30
         Passes over the positives.
     user_l2, item_l2 : float, default 0.03 and 0.01
-        L2 of the rows of users and of positive items, applied whenever a triplet touches a row. With a
-        list-wise loss: once for each positive.
+        L2 of the rows of users and of positive items, applied for each triplet that contains them. With a
+        list-wise loss: for each positive.
     negative_l2 : float or None, default None
-        L2 of the rows of negative items; None: as `item_l2`. With a list-wise loss: of candidates, once for
-        each block.
+        L2 of the rows of negative items; None: as `item_l2`. With a list-wise loss: of the candidates, once
+        for each batch.
     bias_l2 : float, default 0.0
         L2 of the item biases.
     item_bias : bool, default True
-        Whether each item has a learnt bias; without one a model hardly learns popularity.
+        Whether each item has a learnt bias; without biases a model hardly learns popularity.
     n_negatives : int, "all" or None, default None
-        Negatives for each positive and epoch; None: 1. With a list-wise loss: candidates that a block of
-        users shares, drawn by `sampler` ("unseen" and "uniform": different items, all with the same
-        probability; the former leaves out, user by user, what the user is known to like), at most as many
-        as there are items; "all": all items, the exact loss; None: all, but no more than 8,192.
+        Negatives for each positive and epoch; None: 1. With a list-wise loss: candidates that the users of
+        a batch share, at most as many as there are items, drawn by `sampler` ("unseen" and "uniform": without
+        replacement, all items with the same probability; "unseen" leaves out each user's positives);
+        "all": all items, the exact loss; None: all items, but at most 8,192.
     init_scale : float, default 0.02
         Standard deviation of the normal distribution that the factors start from.
     schedule : {"constant", "linear", "cosine"} or Schedule, default "constant"
-        How the learning rate goes from the first epoch to the last; see `tripletrec.rates`, also for a
-        warm-up, as in ``rates.cosine(warmup=0.1)``.
+        How the learning rate changes from the first epoch to the last; see `tripletrec.rates`, also for
+        a warm-up, as in ``rates.cosine(warmup=0.1)``.
     batch_size : int or None, default None
-        Users of a block; None: a 64th of all, but from 8 to 128. For list-wise losses only, as the next one.
+        Users in a batch; None: 1/64 of all users, but at least 8 and at most 128. For list-wise losses only,
+        like `dropout`.
     dropout : float, default 0.0
-        Share of the factors of a user that are set to zero when the user is learnt from, in [0, 1).
+        Share of a user's factors that are set to zero while learning from that user, in [0, 1).
     early_stopping : int or None, default None
-        With `validation` data: stop after so many epochs without a better `validation_metric`, and keep
+        With `validation` data: stop after this many epochs without a better `validation_metric` and keep
         the factors of the best epoch. None: run all epochs and keep the last.
     validation_metric : str, default "auc"
         A column of `tripletrec.evaluate`, such as "ndcg@10". Training positives are left out of
         the ranking.
     n_jobs : int or None, default None
-        At most so many threads; data whose rounds are over in a millisecond get one. None: as many
-        as pay, -1: all cores. Never changes a result.
+        Largest number of threads; None: as many as pay off, -1: all cores. Data so small that sharing the
+        work does not pay get one. Never changes a result.
     random_state : int, RandomState, Generator or None, default 0
-        Where all randomness comes from; None: another one in every fit.
+        Source of all randomness; None: different in every fit.
     verbose : int, default 0
         1: a progress bar on standard error.
 
@@ -146,9 +134,9 @@ class MatrixFactorization(Recommender):
         Zeros without `item_bias`.
     history_ : list of dict
         For each epoch: "epoch" (from 1), "loss" (mean over the triplets, before each one's step),
-        "train_auc" (share of the triplets whose positive was ahead), "n_triplets", "n_skipped" (draws
-        that found no negative), "seconds", and "validation_<metric>". With a list-wise loss "loss" is the
-        mean over the positives, and "n_positives" stands for the middle three.
+        "train_auc" (share of the triplets whose positive scored higher), "n_triplets", "n_skipped" (draws
+        that found no negative), "seconds", and "validation_<metric>". With a list-wise loss, "loss" is the
+        mean over the positives, and "n_positives" replaces "train_auc", "n_triplets" and "n_skipped".
     best_epoch_ : int
         The epoch whose factors were kept.
     n_users_, n_items_, n_features_in_ : int
@@ -161,7 +149,7 @@ class MatrixFactorization(Recommender):
     TypeError, ValueError
         In `fit`, if a parameter or the data is not allowed; a fitted model stays as it was.
     FloatingPointError
-        In `fit`, if training diverges; likewise.
+        In `fit`, if training diverges; a fitted model stays as it was.
 
     References
     ----------
@@ -185,7 +173,6 @@ class MatrixFactorization(Recommender):
     user_factors_: NDArray[np.float32]
     item_factors_: NDArray[np.float32]
     item_biases_: NDArray[np.float32]
-    history_: list[Record]
 
     def __init__(
         self,
@@ -238,15 +225,15 @@ class MatrixFactorization(Recommender):
 
     @classmethod
     def preset(cls, name: str, **parameters: Any) -> MatrixFactorization:
-        """Return an unfitted model with parameters that do well untuned.
+        """Return an unfitted model with parameters that work well without tuning.
 
         Parameters
         ----------
         name : {"bpr", "softmax"}
-            "bpr": the defaults. "softmax": cosine scores and item biases, learnt from the softmax over many
-            items by Adam, the learning rate falling to zero; the better one for the top of the lists.
+            "bpr": the defaults. "softmax": cosine scores and item biases, trained on the softmax over many
+            items with Adam and a learning rate that falls to zero; better at the top of the lists.
         **parameters
-            Parameters of the constructor that are to be others.
+            Parameters of the constructor, in place of the preset's.
 
         Returns
         -------
@@ -284,22 +271,22 @@ class MatrixFactorization(Recommender):
         Parameters
         ----------
         X : Interactions, sparse matrix or array of shape (n_users, n_items)
-            The positives: every value other than 0. What the values are matters only with
+            The positives: every value other than 0. The values themselves matter only with
             ``sample_weight="values"``.
         y : None
             Not used; there for scikit-learn.
         validation : as `X`, default None
             Held-out positives; `validation_metric` is computed on them after every epoch.
         callbacks : callable or sequence of callables, default None
-            Each is called as ``callback(model, record)`` after every epoch, with a model fitted so far
-            (valid during the call) and the epoch's entry of ``history_``; True as answer ends training.
+            Each is called as ``callback(model, record)`` after every epoch, with the model as fitted so far
+            (valid during the call only) and the epoch's entry of ``history_``; returning True ends training.
         sample_weight : array of shape (nnz,), sparse matrix or "values", default None
             Weight of each positive, >= 0: an array in the order of ``Interactions(X)`` (row by row,
             items ascending), a matrix of the shape of `X`, or "values" for the values of `X` itself.
-            0 is as good as absent, 2 counts as two. None: all weigh 1.
+            A positive of weight 0 counts as absent. None: all weigh 1.
         negatives : as `X`, default None
-            Known negatives, such as dislikes. The sampler's `share` of the negatives of their users
-            (0.5 if the sampler has none) is drawn from them.
+            Known negatives, such as dislikes. For users who have some, the sampler's `share` of the
+            negatives (0.5 if the sampler has none) is drawn from them.
 
         Returns
         -------
@@ -313,175 +300,94 @@ class MatrixFactorization(Recommender):
         FloatingPointError
             If training diverges.
         KeyboardInterrupt
-            After Ctrl-C, once the epoch under way is finished: the model is then fitted with that one,
-            with early stopping with the best one. A second Ctrl-C gives that epoch up;
-            without early stopping the model then stays as it was.
+            After Ctrl-C, at the end of the epoch under way: the model is then fitted with that epoch or,
+            with early stopping, with the best one. A second Ctrl-C cancels the epoch under way; without
+            early stopping the model then stays as it was.
         """
-        plan = self._plan()
-        n_epochs = check_count(self.n_epochs, "n_epochs")
-        patience = self._patience(validation)
-        if self.batch_size is not None:
-            check_count(self.batch_size, "batch_size")
-        _check_dropout(self.dropout)
-        data = as_interactions(X, "X")
-        self._check_against(data, validation, "validation")
-        weights = _check_sample_weight(sample_weight, data)
-        if weights is not None and not weights.all():
-            data, weights = data[weights > 0], weights[weights > 0]
-        training = self._training(plan, data, weights, negatives)
-        outcome = train(
-            training,
-            n_epochs,
-            watch=self._watch(data, validation, callbacks),
-            metric=f"validation_{self.validation_metric}" if validation is not None else None,
-            patience=patience,
-            verbose=check_count(self.verbose, "verbose", 0),
-        )
-        self._take(data, outcome.factors, outcome)
-        if outcome.interrupt is not None:
-            raise outcome.interrupt
-        return self
+        return self._fit(X, validation, callbacks, sample_weight, negatives)
 
-    def _training(
-        self, plan: Plan, data: Interactions, weights: Any, negatives: Any
-    ) -> Training | BlockTraining:
-        if isinstance(plan.loss, ListLoss):
-            return self._block_training(plan, data, weights, negatives)
-        given = _check_negatives(negatives, data)
-        if plan.sampler.rule:
-            if given is not None or plan.sampler.share > 0.0:
-                raise ValueError(
-                    f"sampler {plan.sampler.name!r} takes no given negatives, only sampled candidates"
-                )
-            n_candidates = plan.sampler.n_candidates
-        else:
-            n_candidates, plan = 1, plan._replace(sampler=_with_share(plan.sampler, given))
-        work = (18.0 + 2.0 * n_candidates) * plan.n_factors * plan.n_negatives * data.nnz
-        return Training(plan, data, weights, given, check_n_jobs(self.n_jobs, work))
-
-    def _block_training(
-        self, plan: Plan, data: Interactions, weights: Any, negatives: Any
-    ) -> BlockTraining:
-        check_list_sampling(plan.loss, plan.sampler, negatives)
-        if plan.scorer not in [make() for make in SCORERS.values()]:
-            raise ValueError(
-                f"loss {plan.loss.name!r} knows the scorers {', '.join(map(repr, SCORERS))}, "
-                f"got {plan.scorer.name!r}"
-            )
-        n_negatives = plan.n_negatives or None
-        if self.n_negatives is None and data.n_items > _CANDIDATES:
-            n_negatives = _CANDIDATES
-        if n_negatives is not None and n_negatives > data.n_items:
-            raise ValueError(
-                f"n_negatives must be at most the number of items ({data.n_items}) with loss "
-                f"{plan.loss.name!r}, or 'all', got {n_negatives}"
-            )
-        n_users = np.count_nonzero(np.diff(data.indptr))
-        # Items are moved once for each block, so few users must make many blocks.
-        batch_size = max(8, min(128, int(n_users) // 64))
-        if self.batch_size is not None:
-            batch_size = self.batch_size
-        work = 6.0 * plan.n_factors * n_users * (n_negatives or data.n_items)
-        return BlockTraining(
-            plan, data, weights, n_negatives, batch_size,
-            _check_dropout(self.dropout), check_n_jobs(self.n_jobs, work),
-        )  # fmt: skip
-
-    def _plan(self) -> Plan:
+    def _plan(self) -> FactorPlan:
         item_l2 = check_non_negative(self.item_l2, "item_l2")
         negative_l2 = item_l2 if self.negative_l2 is None else self.negative_l2
         loss = check_loss(self.loss)
-        return Plan(
+        check_dropout(self.dropout)
+        if self.batch_size is not None:
+            check_count(self.batch_size, "batch_size")
+        return FactorPlan(
             n_factors=check_count(self.n_factors, "n_factors"),
             loss=loss,
             scorer=check_scorer(self.scorer),
             optimizer=check_optimizer(self.optimizer),
             sampler=check_sampler(self.sampler),
             learning_rate=check_positive(self.learning_rate, "learning_rate"),
-            l2=(
-                check_non_negative(self.user_l2, "user_l2"),
-                item_l2,
-                check_non_negative(negative_l2, "negative_l2"),
-                check_non_negative(self.bias_l2, "bias_l2"),
+            l2=L2(
+                user=check_non_negative(self.user_l2, "user_l2"),
+                positive=item_l2,
+                negative=check_non_negative(negative_l2, "negative_l2"),
+                bias=check_non_negative(self.bias_l2, "bias_l2"),
             ),
             item_bias=check_flag(self.item_bias, "item_bias"),
-            n_negatives=_check_n_negatives(self.n_negatives, loss),
+            n_negatives=check_n_negatives(self.n_negatives, loss),
             init_scale=check_positive(self.init_scale, "init_scale"),
             seed=check_random_state(self.random_state),
             schedule=check_schedule(self.schedule),
             n_epochs=check_count(self.n_epochs, "n_epochs"),
         )
 
-    def _patience(self, validation: Any) -> int | None:
-        check_metric(self.validation_metric, "validation_metric")
-        if self.early_stopping is None:
-            return None
-        if validation is None:
-            raise ValueError("early_stopping needs validation data: fit(X, validation=...)")
-        return check_count(self.early_stopping, "early_stopping")
+    def _start(
+        self,
+        plan: FactorPlan,
+        data: Interactions,
+        weights: NDArray[np.float32] | None,
+        given: Interactions | None,
+        **features: Any,
+    ) -> Start:
+        if isinstance(plan.loss, ListLoss):
+            return Start(self._start_listwise(plan, plan.loss, data, weights))
+        n_candidates = 1
+        if plan.sampler.rule:
+            if given is not None or plan.sampler.share > 0.0:
+                raise ValueError(
+                    f"sampler {plan.sampler.name!r} takes no given negatives, only sampled candidates"
+                )
+            n_candidates = plan.sampler.n_candidates
+        work = (18.0 + 2.0 * n_candidates) * plan.n_factors * plan.n_negatives * data.nnz
+        return Start(Training(plan, data, weights, given, check_n_jobs(self.n_jobs, work)))
 
-    def _check_against(self, data: Interactions, X: Any, name: str) -> None:
-        if X is not None:
-            view = copy.copy(self)
-            view._describe(data)
-            view._aligned(X, name)
+    def _start_listwise(
+        self,
+        plan: FactorPlan,
+        loss: ListLoss,
+        data: Interactions,
+        weights: NDArray[np.float32] | None,
+    ) -> ListwiseTraining:
+        if plan.scorer not in [make() for make in SCORERS.values()]:
+            raise ValueError(
+                f"loss {loss.name!r} works with the scorers {', '.join(map(repr, SCORERS))}, "
+                f"got {plan.scorer.name!r}"
+            )
+        n_negatives = check_n_negatives(self.n_negatives, loss, data.n_items) or None
+        n_users = np.count_nonzero(np.diff(data.indptr))
+        # Items are updated once for each batch, so few users must make many batches.
+        batch_size = max(8, min(128, int(n_users) // 64))
+        if self.batch_size is not None:
+            batch_size = self.batch_size
+        work = 6.0 * plan.n_factors * n_users * (n_negatives or data.n_items)
+        return ListwiseTraining(
+            plan, data, weights, n_negatives, batch_size,
+            check_dropout(self.dropout), check_n_jobs(self.n_jobs, work),
+        )  # fmt: skip
 
-    def _watch(
-        self, data: Interactions, validation: Any, callbacks: Any
-    ) -> Callable[[Record, Factors], bool] | None:
-        listeners = _check_callbacks(callbacks)
-        if validation is None and not listeners:
-            return None
-        held_out = None if validation is None else as_interactions(validation, "validation")
-        metric = self.validation_metric
-        history: list[Record] = []
+    def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
+        self.user_factors_, self.item_factors_, self.item_biases_ = arrays
 
-        def watch(record: Record, factors: Factors) -> bool:
-            view = copy.copy(self)._take(data, factors)
-            history.append(record)
-            view.history_ = history
-            if held_out is not None:
-                k = check_metric(metric, "validation_metric")
-                result = evaluate(view, held_out, data, k=k, n_jobs=self.n_jobs)
-                value = float(result.mean[metric])
-                if math.isnan(value):
-                    raise ValueError(
-                        f"validation has no user with a negative: {metric} is undefined"
-                    )
-                record[f"validation_{metric}"] = value
-            return any([listener(view, record) is True for listener in listeners])
-
-        return watch
-
-    def _describe(self, data: Interactions) -> None:
-        self.n_users_, self.n_items_ = data.shape
-        self.n_features_in_ = data.n_items
-        self.user_ids_, self.item_ids_ = data.user_ids, data.item_ids
-
-    def _take(
-        self, data: Interactions, factors: Factors, outcome: Outcome | None = None
-    ) -> MatrixFactorization:
-        """Become the model that has these factors."""
-        self._describe(data)
-        self.user_factors_, self.item_factors_, self.item_biases_ = factors
-        if outcome is not None:
-            self.history_, self.best_epoch_ = outcome.history, outcome.kept_epoch
-        return self
-
-    def _check_loaded(self) -> None:
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
         n_factors = self.user_factors_.shape[-1]
-        shapes = {
+        return {
             "user_factors_": (self.n_users_, n_factors),
             "item_factors_": (self.n_items_, n_factors),
             "item_biases_": (self.n_items_,),
         }
-        for name, shape in shapes.items():
-            array = getattr(self, name)
-            if array.shape != shape or array.dtype != np.float32:
-                raise ValueError(
-                    f"{name} must be float32 of shape {shape}, got {array.dtype} {array.shape}"
-                )
-        self._users(), self._items()  # checks the ids
 
     def _user_rows(self) -> NDArray[np.float32]:
         return check_scorer(self.scorer).rows(self.user_factors_)

@@ -1,4 +1,8 @@
-"""Checks of what `fit` is given beside the data, and of sizes of networks; parameters are in `_checks`."""
+"""Checks of what `fit` is given beside the data, and of parameters that only models have.
+
+Checks that other rooms share are in `tripletrec._checks` and `tripletrec.data.checks`. Each function returns
+the checked value in the form that a training computes with.
+"""
 
 from __future__ import annotations
 
@@ -8,59 +12,58 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_share
+from tripletrec._checks import check_count, check_real
 from tripletrec.data.checks import check_same_ids
 from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.evaluation import check_metric
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.sampling import Sampler
 
-__all__ = ["check_dropout", "check_list_sampling", "check_widths", "split_seed"]
+__all__ = [
+    "check_callbacks",
+    "check_dropout",
+    "check_n_negatives",
+    "check_negatives",
+    "check_patience",
+    "check_sample_weight",
+    "check_sampling",
+    "check_widths",
+]
 
 _DEFAULT_SHARE = 0.5
+_MOST_CANDIDATES = 8192  # of a block of users, where the user of the package does not say
 
 
-def check_list_sampling(loss: Any, sampler: Sampler, negatives: Any) -> None:
-    """Raise unless a list-wise loss can draw its candidates so."""
-    if negatives is not None or sampler.share > 0.0:
-        raise ValueError(f"loss {loss.name!r} takes no given negatives, only sampled ones")
-    if sampler.rule:
-        raise ValueError(
-            f"loss {loss.name!r} learns from all its candidates: sampler {sampler.name!r}, which "
-            "chooses among them, is for the losses of triplets"
-        )
+def check_n_negatives(n_negatives: Any, loss: Loss | ListLoss, n_items: int | None = None) -> int:
+    """Return the negatives of each positive, or the candidates of a block of users (0: all items).
 
-
-def _check_n_negatives(n_negatives: Any, loss: Loss | ListLoss) -> int:
-    """Return the number of negatives, 0 for all items."""
+    Parameters
+    ----------
+    n_negatives : int, "all" or None
+        "all" with list-wise losses only. None: 1; with a list-wise loss all items, but at most 8,192.
+    loss : Loss or ListLoss
+    n_items : int or None, default None
+        The number of items, which bounds the candidates; None: not known yet.
+    """
     if not isinstance(loss, ListLoss):
         return 1 if n_negatives is None else check_count(n_negatives, "n_negatives")
-    if n_negatives is None or (isinstance(n_negatives, str) and n_negatives == "all"):
-        return 0
+    if n_negatives is None:
+        return _MOST_CANDIDATES if n_items is not None and n_items > _MOST_CANDIDATES else 0
     if isinstance(n_negatives, str):
-        raise ValueError(f"n_negatives must be 'all' or an integer >= 1, got {n_negatives!r}")
-    return check_count(n_negatives, "n_negatives")
+        if n_negatives != "all":
+            raise ValueError(f"n_negatives must be 'all' or an integer >= 1, got {n_negatives!r}")
+        return 0
+    n_candidates = check_count(n_negatives, "n_negatives")
+    if n_items is not None and n_candidates > n_items:
+        raise ValueError(
+            f"n_negatives must be at most the number of items ({n_items}) with loss "
+            f"{loss.name!r}, or 'all', got {n_candidates}"
+        )
+    return n_candidates
 
 
-def _check_dropout(dropout: Any) -> float:
-    return (
-        0.0 if dropout == 0 and not isinstance(dropout, bool) else check_share(dropout, "dropout")
-    )
-
-
-def _with_share(sampler: Sampler, given: Interactions | None) -> Sampler:
-    if given is None:
-        if sampler.share > 0.0:
-            raise ValueError(
-                f"sampler {sampler.name!r} takes negatives from the argument negatives of fit, "
-                "which is missing"
-            )
-        return sampler
-    # Who asks for a share of 0 gets it.
-    own_share = sampler.share > 0.0 or sampler.name == "explicit"
-    return sampler if own_share else sampler._replace(share=_DEFAULT_SHARE)
-
-
-def _check_negatives(negatives: Any, data: Interactions) -> Interactions | None:
+def check_negatives(negatives: Any, data: Interactions) -> Interactions | None:
+    """Return given negatives as interactions that speak of the same users and items as `data`."""
     if negatives is None:
         return None
     given = as_interactions(negatives, "negatives")
@@ -77,7 +80,33 @@ def _check_negatives(negatives: Any, data: Interactions) -> Interactions | None:
     return given
 
 
-def _check_sample_weight(sample_weight: Any, data: Interactions) -> NDArray[np.float32] | None:
+def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions | None) -> Sampler:
+    """Return the sampler with its share of given negatives; raise if the three do not go together."""
+    if isinstance(loss, ListLoss):
+        if given is not None or sampler.share > 0.0:
+            raise ValueError(f"loss {loss.name!r} takes no given negatives, only sampled ones")
+        if sampler.rule:
+            raise ValueError(
+                f"loss {loss.name!r} learns from all its candidates: sampler {sampler.name!r}, which "
+                "chooses among them, is for the losses of triplets"
+            )
+        return sampler
+    if sampler.rule:
+        return sampler
+    if given is None:
+        if sampler.share > 0.0:
+            raise ValueError(
+                f"sampler {sampler.name!r} takes negatives from the argument negatives of fit, "
+                "which is missing"
+            )
+        return sampler
+    # A share of 0 that was asked for stays 0.
+    own_share = sampler.share > 0.0 or sampler.name == "explicit"
+    return sampler if own_share else sampler._replace(share=_DEFAULT_SHARE)
+
+
+def check_sample_weight(sample_weight: Any, data: Interactions) -> NDArray[np.float32] | None:
+    """Return one weight for each interaction of `data`, in its order; None: all weigh 1."""
     if sample_weight is None:
         return None
     if isinstance(sample_weight, str):
@@ -85,14 +114,7 @@ def _check_sample_weight(sample_weight: Any, data: Interactions) -> NDArray[np.f
             raise ValueError(f"sample_weight must be 'values' or numbers, got {sample_weight!r}")
         return data.values
     if hasattr(sample_weight, "tocsr") or isinstance(sample_weight, Interactions):
-        matrix = as_interactions(sample_weight, "sample_weight")
-        if matrix.shape != data.shape:
-            raise ValueError(
-                f"sample_weight must have the shape of X {data.shape}, got {matrix.shape}"
-            )
-        check_same_ids(data, matrix, "X", "sample_weight")
-        # Absent entries weigh 0; np.asarray: scipy's matrices and arrays answer in different types.
-        values = np.asarray(matrix.tocsr()[data.rows, data.indices]).ravel()
+        values = _weights_of_matrix(sample_weight, data)
     else:
         values = np.asarray(sample_weight)
     if values.shape != (data.nnz,):
@@ -115,7 +137,17 @@ def _check_sample_weight(sample_weight: Any, data: Interactions) -> NDArray[np.f
     return weights
 
 
-def _check_callbacks(callbacks: Any) -> list[Callable[..., Any]]:
+def _weights_of_matrix(sample_weight: Any, data: Interactions) -> NDArray[Any]:
+    matrix = as_interactions(sample_weight, "sample_weight")
+    if matrix.shape != data.shape:
+        raise ValueError(f"sample_weight must have the shape of X {data.shape}, got {matrix.shape}")
+    check_same_ids(data, matrix, "X", "sample_weight")
+    # Absent entries weigh 0; np.asarray: scipy's matrices and arrays answer in different types.
+    return np.asarray(matrix.tocsr()[data.rows, data.indices]).ravel()
+
+
+def check_callbacks(callbacks: Any) -> list[Callable[..., Any]]:
+    """Return the callbacks as a list, maybe empty."""
     if callbacks is None:
         return []
     listeners = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
@@ -125,21 +157,27 @@ def _check_callbacks(callbacks: Any) -> list[Callable[..., Any]]:
     return list(listeners)
 
 
+def check_patience(early_stopping: Any, metric: Any, validation: Any) -> int | None:
+    """Return after how many epochs without a better validation metric to stop; None: never."""
+    check_metric(metric, "validation_metric")
+    if early_stopping is None:
+        return None
+    if validation is None:
+        raise ValueError("early_stopping needs validation data: fit(X, validation=...)")
+    return check_count(early_stopping, "early_stopping")
+
+
+def check_dropout(dropout: Any) -> float:
+    """Return `dropout` as a float in [0, 1)."""
+    allowed = "a number from 0 to 1 (1 excluded)"
+    rate = check_real(dropout, "dropout", allowed)
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"dropout must be {allowed}, got {dropout!r}")
+    return rate
+
+
 def check_widths(widths: Any, name: str) -> tuple[int, ...]:
     """Return the widths of layers: a sequence of integers >= 1, maybe empty, or a single one."""
     if isinstance(widths, (str, bytes)) or not (np.ndim(widths) <= 1):
         raise TypeError(f"{name} must be integers >= 1, got {widths!r}")
     return tuple(check_count(each, name) for each in np.atleast_1d(np.array(widths, object)))
-
-
-def check_dropout(rate: Any) -> float:
-    """Return `rate` as a float in [0, 1)."""
-    number = check_share(rate, "dropout", closed=True)
-    if number == 1.0:
-        raise ValueError(f"dropout must be a number from 0 to 1 (1 excluded), got {rate!r}")
-    return number
-
-
-def split_seed(seed: int, n: int) -> list[int]:
-    """Return `n` seeds of one."""
-    return [int(x) for x in np.random.SeedSequence(seed).generate_state(n, np.uint64)]

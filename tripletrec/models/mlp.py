@@ -1,4 +1,4 @@
-"""MLPMatcher: a perceptron that scores the factors of a user and an item."""
+"""MLPMatcher: parameters, perceptron, scores; `fit` is in `trained`, the network in `tripletrec.neural`."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import identity
 
-from tripletrec._checks import check_count, check_flag, check_positive
+from tripletrec._checks import check_count, check_flag
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
-from tripletrec.models.fit_arguments import check_dropout, check_widths, split_seed
-from tripletrec.models.trained import TrainedModel
+from tripletrec.models.fit_arguments import check_widths
+from tripletrec.models.trained import Start
+from tripletrec.models.trained_network import TrainedNetwork, count_weights, split_seed
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.fit import NeuralPlan
-from tripletrec.neural.layers import Dense, Dropout, Layer, ReLU
+from tripletrec.neural.layers import ReLU
 from tripletrec.neural.networks import PairPerceptron
 from tripletrec.neural.pair_scores import score_catalogue
 from tripletrec.neural.stack import Stack
-from tripletrec.neural.triplet import NeuralTraining
+from tripletrec.neural.triplet import NetworkTripletTraining
 from tripletrec.optimizers import Optimizer
 from tripletrec.ranking.scores import ScoreUsers
 from tripletrec.rates import Schedule
 from tripletrec.sampling import Sampler
+from tripletrec.training.plan import NetworkPlan
 
 __all__ = ["MLPMatcher"]
 
 _PAIRS = 1 << 15  # scored at once
 
 
-class MLPMatcher(TrainedModel):
-    r"""Perceptron on the factors of user and item, side by side, learnt from triplets.
+class MLPMatcher(TrainedNetwork):
+    r"""Perceptron on the concatenated factors of user and item, learnt from triplets.
 
     The score of user u and item i is :math:`s_{ui} = w^\top h_n + b` with :math:`h_0 = [U_u, V_i]` and
     :math:`h_k = \max(0, W_k^\top h_{k-1} + b_k)`. The perceptron is the same for positives and
@@ -41,7 +42,7 @@ class MLPMatcher(TrainedModel):
     .. math:: L(s_{ui} - s_{uj}) + \tfrac12 (\lambda_u |U_u|^2 + \lambda_i (|V_i|^2 + |V_j|^2)).
 
     To score a catalogue the first layer is split, :math:`W_1^\top [U_u, V_i] = A^\top U_u + B^\top V_i`, so
-    that neither half is computed more than once for a user or an item.
+    that each half is computed only once for a user or an item.
 
     Parameters
     ----------
@@ -50,13 +51,13 @@ class MLPMatcher(TrainedModel):
     hidden : sequence of int, default (128,)
         Widths of the hidden layers; may be empty.
     dropout : float, default 0.1
-        Share of the inputs of every dense layer that is zeroed while training, in [0, 1).
+        Share of the inputs of every dense layer that are set to zero while training, in [0, 1).
     final_relu : bool, default False
-        Whether scores are cut off below 0, as in the reference system K5.
+        Whether negative scores become 0, as in the reference system K5.
     loss : {"bpr", "sigmoid", "hinge"} or Loss, default "bpr"
         See `tripletrec.losses`.
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
-        See `tripletrec.optimizers`. Only factors that a batch meets are moved.
+        See `tripletrec.optimizers`. A step updates only the factors that occur in its batch.
     sampler : str or Sampler, default "unseen"
         Any of `tripletrec.sampling` but "nearest".
     learning_rate : float, default 0.15
@@ -68,22 +69,22 @@ class MLPMatcher(TrainedModel):
     n_negatives : int, default 1
         Negatives for each positive and epoch.
     user_l2, item_l2 : float, default 0.01
-        L2 of the factors, for each triplet that meets them.
+        L2 of the factors, for each triplet that contains them.
     l2 : float, default 0.0
         L2 of the perceptron's weights, at every step.
     init_scale : float, default 0.1
         Factors start uniformly from -init_scale to init_scale.
     schedule : {"constant", "linear", "cosine"} or Schedule, default "constant"
-        How the learning rate goes from the first step to the last; see `tripletrec.rates`.
+        How the learning rate changes from the first step to the last; see `tripletrec.rates`.
     early_stopping : int or None, default None
-        With `validation` data: stop after so many epochs without a better `validation_metric`, and keep
+        With `validation` data: stop after this many epochs without a better `validation_metric` and keep
         the best epoch. None: run all epochs and keep the last.
     validation_metric : str, default "auc"
         A column of `tripletrec.evaluate`, such as "ndcg@10".
     n_jobs : int or None, default None
-        Threads of evaluation and ranking; training runs on one. Never changes a result.
+        Threads for evaluation and ranking; training uses one. Never changes a result.
     random_state : int, RandomState, Generator or None, default 0
-        Where all randomness comes from; None: another one in every fit.
+        Source of all randomness; None: different in every fit.
     verbose : int, default 0
         1: a progress bar on standard error.
 
@@ -92,12 +93,12 @@ class MLPMatcher(TrainedModel):
     user_factors_ : float32 array of shape (n_users, n_user_factors)
     item_factors_ : float32 array of shape (n_items, n_item_factors)
     weights_ : float32 array of shape (n_weights,)
-        Weights and biases of the dense layers, one after the other: for each W by rows, then b.
+        Weights and biases of the dense layers, in order: for each layer the rows of W, then b.
     layer_widths_ : list of int
         Widths of the layers, input and output included.
     history_ : list of dict
         For each epoch: "epoch" (from 1), "loss" (mean over the triplets, before each batch's step),
-        "train_auc" (share of the triplets whose positive was ahead), "n_triplets", "n_skipped",
+        "train_auc" (share of the triplets whose positive scored higher), "n_triplets", "n_skipped",
         "seconds", and "validation_<metric>".
     best_epoch_ : int
         The epoch that was kept.
@@ -111,7 +112,7 @@ class MLPMatcher(TrainedModel):
     TypeError, ValueError
         In `fit`, if a parameter or the data is not allowed; a fitted model stays as it was.
     FloatingPointError
-        In `fit`, if training diverges; likewise.
+        In `fit`, if training diverges; a fitted model stays as it was.
 
     References
     ----------
@@ -202,7 +203,7 @@ class MLPMatcher(TrainedModel):
         validation : as `X`, default None
             Held-out positives; `validation_metric` is computed on them after every epoch.
         callbacks : callable or sequence of callables, default None
-            Each is called as ``callback(model, record)`` after every epoch; True as answer ends
+            Each is called as ``callback(model, record)`` after every epoch; returning True ends
             training. See `MatrixFactorization.fit`.
         sample_weight : array of shape (nnz,), sparse matrix or "values", default None
             Weight of each positive, >= 0; see `MatrixFactorization.fit`.
@@ -221,57 +222,51 @@ class MLPMatcher(TrainedModel):
         FloatingPointError
             If training diverges.
         KeyboardInterrupt
-            After Ctrl-C, once the epoch under way is finished: the model is then fitted with that one,
-            with early stopping with the best one. A second Ctrl-C gives that epoch up;
-            without early stopping the model then stays as it was.
+            After Ctrl-C, at the end of the epoch under way: the model is then fitted with that epoch or,
+            with early stopping, with the best one. A second Ctrl-C cancels the epoch under way; without
+            early stopping the model then stays as it was.
         """
-        return self._fit(X, validation, callbacks, sample_weight, negatives, self._start)
+        return self._fit(X, validation, callbacks, sample_weight, negatives)
 
     def _start(
         self,
-        plan: NeuralPlan,
+        plan: NetworkPlan,
         data: Interactions,
         weights: NDArray[np.float32] | None,
         given: Interactions | None,
-    ) -> NeuralTraining:
+        **features: Any,
+    ) -> Start:
         if isinstance(plan.loss, ListLoss):
-            raise ValueError(f"loss must be one of triplets for MLPMatcher, got {plan.loss.name!r}")
+            raise ValueError(
+                f"loss of MLPMatcher must be a loss of triplets, got {plan.loss.name!r}"
+            )
         if plan.sampler.rule == "nearest":
             raise ValueError("sampler 'nearest' needs item features, which TwoTower has")
-        first, *drops = split_seed(plan.seed, 3 + len(check_widths(self.hidden, "hidden")))
+        hidden = check_widths(self.hidden, "hidden")
+        first, *drops = split_seed(plan.seed, 3 + len(hidden))
         rng = np.random.default_rng(first)
         users, items = (
             FeatureEmbedding(
-                _start_factors(rng, n_rows, check_count(width, name), self.init_scale),
+                self._start_factors(rng, n_rows, check_count(getattr(self, name), name)),
                 identity(n_rows, np.float32, format="csr"),
             )
-            for n_rows, width, name in (
-                (data.n_users, self.n_user_factors, "n_user_factors"),
-                (data.n_items, self.n_item_factors, "n_item_factors"),
+            for n_rows, name in (
+                (data.n_users, "n_user_factors"),
+                (data.n_items, "n_item_factors"),
             )
         )
-        widths = [users.width + items.width, *check_widths(self.hidden, "hidden"), 1]
-        trunk = self._trunk(widths, rng, drops)
+        trunk = self._trunk([users.width + items.width, *hidden, 1], rng, drops)
         network = PairPerceptron(users, items, trunk, plan.loss, mean=False)
         arrays = (users.table, items.table, trunk.flat[0])
-        return NeuralTraining(plan, network, data, weights, given, lambda: arrays)
+        return Start(NetworkTripletTraining(plan, network, data, weights, given, lambda: arrays))
 
     def _trunk(
         self, widths: Sequence[int], rng: np.random.Generator | None, seeds: Sequence[int] = ()
     ) -> Stack:
-        """Return the perceptron: untrained, or without `rng` with the weights that were learnt."""
-        rate = check_dropout(self.dropout) if rng is not None else 0.0
-        layers: list[Layer] = []
-        for n, (n_inputs, n_outputs) in enumerate(zip(widths, widths[1:], strict=False)):
-            if rate > 0.0:
-                layers.append(Dropout(rate, seeds[n]))
-            if rng is None:
-                layers.append(Dense(np.zeros((n_inputs, n_outputs), np.float32)))
-            else:
-                layers.append(Dense.start(rng, n_inputs, n_outputs))
+        """Return the perceptron: untrained, or without `rng` with zeros for weights."""
+        layers = self._dense_layers(widths, ReLU, rng, seeds)
+        if check_flag(self.final_relu, "final_relu"):
             layers.append(ReLU())
-        if not check_flag(self.final_relu, "final_relu"):
-            layers.pop()
         return Stack(layers)
 
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
@@ -297,32 +292,13 @@ class MLPMatcher(TrainedModel):
             scores[pairs] = perceptron.infer(np.concatenate(sides, axis=1))[:, 0]
         return scores
 
-    def _user_rows(self) -> NDArray[np.float32]:
-        return self.user_factors_
-
-    def _item_rows(self) -> NDArray[np.float32]:
-        return self.item_factors_
-
-    def _check_loaded(self) -> None:
-        widths = self.layer_widths_
-        if not all(isinstance(each, int) and each > 0 for each in widths) or len(widths) < 2:
-            raise ValueError(f"layer_widths_ must be integers >= 1, got {widths}")
-        n_weights = sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
-        n_user_factors = self.user_factors_.shape[-1]
-        self._check_arrays(
-            {
-                "user_factors_": (self.n_users_, n_user_factors),
-                "item_factors_": (self.n_items_, widths[0] - n_user_factors),
-                "weights_": (n_weights,),
-            }
-        )
-        if widths[-1] != 1:
-            raise ValueError(f"layer_widths_ must end in 1, got {widths}")
-        self._users(), self._items()  # checks the ids
-
-
-def _start_factors(
-    rng: np.random.Generator, n_rows: int, width: int, scale: float
-) -> NDArray[np.float32]:
-    limit = check_positive(scale, "init_scale")
-    return rng.uniform(-limit, limit, (n_rows, width)).astype(np.float32)
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        widths, n_user_factors = self.layer_widths_, self.user_factors_.shape[-1]
+        n_weights = count_weights(widths, "layer_widths_")
+        if len(widths) < 2 or widths[-1] != 1:
+            raise ValueError(f"layer_widths_ must be two widths or more and end in 1, got {widths}")
+        return {
+            "user_factors_": (self.n_users_, n_user_factors),
+            "item_factors_": (self.n_items_, widths[0] - n_user_factors),
+            "weights_": (n_weights,),
+        }

@@ -1,4 +1,4 @@
-"""What every model offers once it is fitted: predict, recommend, similar rows, score, save."""
+"""What every model offers once it is fitted: predict, recommend, similar rows, score, save; not `fit`."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from tripletrec.models.estimator import Estimator, check_is_fitted
 from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.ranking.top_k import top_k
 
-__all__ = ["Recommender"]
+__all__ = ["Recommender", "check_aligned", "present"]
 
 
 class Recommender(Estimator):
     """Base of the models.
 
-    A model sets ``n_users_``, ``n_items_``, ``user_ids_`` and ``item_ids_`` in `fit` and says how
-    users score the catalogue (`_score_function`), how pairs score (`_score_pairs`), and which rows stand
-    for users and items where they are compared (`_user_rows`, `_item_rows`).
+    A model sets ``n_users_``, ``n_items_``, ``user_ids_`` and ``item_ids_`` in `fit` and says how all items
+    are scored for some users (`_score_function`), how pairs are scored (`_score_pairs`), and which rows
+    represent users and items when they are compared (`_user_rows`, `_item_rows`).
     """
 
     n_users_: int
     n_items_: int
     user_ids_: NDArray[Any] | None
     item_ids_: NDArray[Any] | None
+    n_jobs: int | None = None  # a parameter of the models that have it
 
     def _score_function(self) -> ScoreUsers:
         raise NotImplementedError
@@ -53,12 +54,12 @@ class Recommender(Estimator):
         Parameters
         ----------
         users, items : id or sequence of n ids
-            Pairwise; a single user meets every item, and a single item every user.
+            Pairwise; a single user is paired with every item, a single item with every user.
 
         Returns
         -------
         float32 array of shape (n,)
-            Scores have no unit: only their order within a user means something.
+            Scores have no unit: only their order within a user has a meaning.
 
         Raises
         ------
@@ -92,9 +93,9 @@ class Recommender(Estimator):
         ----------
         users : id or sequence of n ids
         k : int, default 10
-            How many items; where the catalogue is smaller, all of it.
+            How many items; all, if there are fewer.
         exclude : Interactions, sparse matrix or array of shape (n_users, n_items), default None
-            Pairs that are never recommended; mostly the training data. None: nothing is excluded.
+            Pairs that are never recommended, usually the training data. None: nothing is excluded.
         candidates : sequence of item ids, default None
             The only items to choose from; None: all.
 
@@ -102,8 +103,8 @@ class Recommender(Estimator):
         -------
         ids : array of shape (n, k), or (m,) for a single user
         scores : float32 array of the same shape
-            Where fewer than k items are left for a user, a row ends in scores of -inf, with id -1 (None
-            if the items' ids are not their numbers). For a single user these are cut off: m <= k.
+            If fewer than k items are left for a user, the row is filled up with scores of -inf and ids of
+            -1 (None if the items' ids are not their numbers); a single user's lists are shorter: m <= k.
 
         Raises
         ------
@@ -124,26 +125,36 @@ class Recommender(Estimator):
         check_is_fitted(self)
         rows = self._users().rows(users)
         seen = None if exclude is None else self._aligned(exclude, "exclude")
-        chosen = None if candidates is None else self._items().rows(candidates)
-        items, scores = top_k(
-            self._score_function(),
+        best = self._best_items(self._score_function(), rows, k, seen, candidates)
+        return present(*best, self.item_ids_, single=_is_scalar(users))
+
+    def _best_items(
+        self,
+        score_users: ScoreUsers,
+        rows: NDArray[np.int64],
+        k: Any,
+        seen: Interactions | None,
+        candidates: Any,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the numbers and the scores of the best items of some rows; see `recommend`."""
+        return top_k(
+            score_users,
             rows,
             self.n_items_,
             min(check_count(k, "k"), self.n_items_),
             exclude=seen,
-            candidates=chosen,
-            n_jobs=getattr(self, "n_jobs", None),
+            candidates=None if candidates is None else self._items().rows(candidates),
+            n_jobs=self.n_jobs,
         )
-        return _present(items, scores, self.item_ids_, single=_is_scalar(users))
 
     def similar_items(self, items: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Return the items most like each given item, by the cosine of their factors.
+        """Return the items most similar to each given item, by the cosine of their factors.
 
         Parameters
         ----------
         items : id or sequence of n ids
         k : int, default 10
-            How many; the item itself is not among them.
+            How many; the item itself is left out.
 
         Returns
         -------
@@ -168,13 +179,11 @@ class Recommender(Estimator):
         """
         check_is_fitted(self)
         rows = self._items().rows(items)
-        found = _similar(
-            self._item_rows(), rows, check_count(k, "k"), getattr(self, "n_jobs", None)
-        )
-        return _present(*found, self.item_ids_, single=_is_scalar(items))
+        found = _similar(self._item_rows(), rows, check_count(k, "k"), self.n_jobs)
+        return present(*found, self.item_ids_, single=_is_scalar(items))
 
     def similar_users(self, users: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Return the users most like each given user, by the cosine of their factors.
+        """Return the users most similar to each given user, by the cosine of their factors.
 
         Parameters, returns and errors as for `similar_items`.
 
@@ -188,10 +197,8 @@ class Recommender(Estimator):
         """
         check_is_fitted(self)
         rows = self._users().rows(users)
-        found = _similar(
-            self._user_rows(), rows, check_count(k, "k"), getattr(self, "n_jobs", None)
-        )
-        return _present(*found, self.user_ids_, single=_is_scalar(users))
+        found = _similar(self._user_rows(), rows, check_count(k, "k"), self.n_jobs)
+        return present(*found, self.user_ids_, single=_is_scalar(users))
 
     def score(self, X: Any, y: None = None, *, exclude: Any = None) -> float:
         """Return the full AUC on the interactions `X`; see `tripletrec.full_auc`.
@@ -218,7 +225,7 @@ class Recommender(Estimator):
         True
         """
         check_is_fitted(self)
-        return full_auc(self, X, exclude, n_jobs=getattr(self, "n_jobs", None))
+        return full_auc(self, X, exclude, n_jobs=self.n_jobs)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the fitted model to a safetensors file; see `tripletrec.load`.
@@ -226,7 +233,7 @@ class Recommender(Estimator):
         Parameters
         ----------
         path : path-like
-            A file of that name is replaced at once, when the new one is complete.
+            A file of that name is replaced when the new one is complete.
 
         Raises
         ------
@@ -264,7 +271,7 @@ class Recommender(Estimator):
     def _lookup(self, values: NDArray[Any] | None, n: int, word: str) -> Ids:
         if values is None:
             return Ids(None, n, word)
-        # Checking a million ids takes a second: once for a fitted model, not in every call.
+        # Checking a million ids takes a second, so it is done once for a fitted model, not in every call.
         known: tuple[Any, Ids] | None = vars(self).get(f"_{word}_lookup")
         if known is None or known[0] is not values:
             known = values, Ids(values, n, word)
@@ -273,17 +280,43 @@ class Recommender(Estimator):
 
     def _aligned(self, X: Any, name: str) -> Interactions:
         """Return interactions that speak of the same users and items as the model."""
-        data = as_interactions(X, name)
-        if data.shape != (self.n_users_, self.n_items_):
-            raise ValueError(
-                f"{name} must have the model's shape {(self.n_users_, self.n_items_)}, "
-                f"got {data.shape}"
-            )
-        pairs = ((self.user_ids_, data.user_ids, "user"), (self.item_ids_, data.item_ids, "item"))
-        for ours, theirs, word in pairs:
-            if ours is not None and theirs is not None and not np.array_equal(ours, theirs):
-                raise ValueError(f"{name} must have the model's {word} ids, in the same order")
-        return data
+        shape = (self.n_users_, self.n_items_)
+        return check_aligned(X, name, shape, self.user_ids_, self.item_ids_)
+
+
+def check_aligned(
+    X: Any,
+    name: str,
+    shape: tuple[int, int],
+    user_ids: NDArray[Any] | None,
+    item_ids: NDArray[Any] | None,
+) -> Interactions:
+    """Return interactions that speak of the users and items of a model; None: ids are row numbers."""
+    data = as_interactions(X, name)
+    if data.shape != shape:
+        raise ValueError(f"{name} must have the model's shape {shape}, got {data.shape}")
+    for ours, theirs, word in (
+        (user_ids, data.user_ids, "user"),
+        (item_ids, data.item_ids, "item"),
+    ):
+        if ours is not None and theirs is not None and not np.array_equal(ours, theirs):
+            raise ValueError(f"{name} must have the model's {word} ids, in the same order")
+    return data
+
+
+def present(
+    rows: NDArray[np.int64], scores: NDArray[Any], ids: NDArray[Any] | None, *, single: bool
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return ids for row numbers; for a single row without its padding."""
+    if single:
+        rows, scores = rows[0][rows[0] >= 0], scores[0][rows[0] >= 0]
+    if ids is None:
+        return rows, scores
+    if (rows >= 0).all():
+        return ids[rows], scores
+    found = ids.astype(object)[rows]
+    found[rows < 0] = None
+    return found, scores
 
 
 def _is_scalar(ids: Any) -> bool:
@@ -308,18 +341,3 @@ def _similar(
         exclude=as_interactions(itself),
         n_jobs=n_jobs,
     )
-
-
-def _present(
-    rows: NDArray[np.int64], scores: NDArray[Any], ids: NDArray[Any] | None, *, single: bool
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return ids for row numbers; for a single row without its padding."""
-    if single:
-        rows, scores = rows[0][rows[0] >= 0], scores[0][rows[0] >= 0]
-    if ids is None:
-        return rows, scores
-    if (rows >= 0).all():
-        return ids[rows], scores
-    found = ids.astype(object)[rows]
-    found[rows < 0] = None
-    return found, scores

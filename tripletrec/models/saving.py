@@ -1,4 +1,4 @@
-"""Save and load fitted models as safetensors files: arrays and JSON, no pickle.
+"""Fitted models as safetensors files, of arrays and JSON, no pickle; how a model answers is elsewhere.
 
 A saved model holds the constructor's parameters, the fitted attributes and the ids, but neither the
 optimizer's state nor the training data. Loading runs no code from the file.
@@ -75,8 +75,8 @@ def load(path: str | PathLike[str]) -> Any:
     Returns
     -------
     Recommender
-        A fitted model of the class that was saved. A part of the user's own (such as a loss) is
-        there by its name only: set it with ``set_params`` before the next ``fit``.
+        A fitted model of the class that was saved. Of a part of your own (such as a loss) only the name
+        is restored: set the part with ``set_params`` before the next ``fit``.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def load(path: str | PathLike[str]) -> Any:
         raise ValueError(f"{path} is not a readable safetensors file: {error}") from None
     try:
         return _rebuild(json.loads(text or ""), tensors)
-    except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, RecursionError, ValueError) as error:
         reason = error if type(error) is ValueError else repr(error)
         raise ValueError(f"{path} does not hold a model of this tripletrec: {reason}") from None
 
@@ -167,27 +167,31 @@ def _unpack(name: str, value: dict[str, Any], tensors: dict[str, NDArray[Any]]) 
 
 
 def _pack_parameter(value: Any) -> Any:
+    """Return what stands in the JSON for a parameter; the state of a generator is not saved."""
     for kind, known in _PARTS.values():
         if isinstance(value, kind):
-            fields = value._asdict()
-            default = known[value.name]() if value.name in known else None
-            functions = {key: each for key, each in fields.items() if callable(each)}
-            if default is None:
-                return value.name
-            if any(getattr(default, key) is not each for key, each in functions.items()):
-                raise ValueError(
-                    f"a {kind.__name__} of your own cannot be saved under the name {value.name!r}, "
-                    "which is a built-in one's: give it another name"
-                )
-            return {"part": {key: each for key, each in fields.items() if key not in functions}}
+            return _pack_part(value, known)
     if isinstance(value, np.generic):
         return value.item()
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
     if isinstance(value, (tuple, list)):
         elements = [_pack_parameter(each) for each in value]
         return {"tuple": elements} if isinstance(value, tuple) else elements
-    return None  # a generator's state is not saved
+    plain = value is None or isinstance(value, (bool, int, float, str))
+    return value if plain else None
+
+
+def _pack_part(part: Any, known: Mapping[str, Any]) -> Any:
+    """Return the fields of a built-in part that are no functions; of any other part the name."""
+    if part.name not in known:
+        return part.name
+    fields, default = part._asdict(), known[part.name]()
+    functions = {name: each for name, each in fields.items() if callable(each)}
+    if any(getattr(default, name) is not each for name, each in functions.items()):
+        raise ValueError(
+            f"a {type(part).__name__} of your own cannot be saved under the name {part.name!r}, "
+            "which is a built-in one's: give it another name"
+        )
+    return {"part": {name: each for name, each in fields.items() if name not in functions}}
 
 
 def _unpack_parameter(key: str, value: Any) -> Any:

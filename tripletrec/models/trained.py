@@ -1,60 +1,79 @@
-"""What the neural models share as estimators: fit, its checks, and what is learnt."""
+"""The one `fit` of all models that learn in epochs, and what it asks of a model.
+
+Checks of what `fit` is given are in `fit_arguments`, the loop over epochs in `tripletrec.training.loop`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Self
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import (
-    check_count,
-    check_non_negative,
-    check_positive,
-    check_random_state,
-)
+from tripletrec._checks import check_count
 from tripletrec.data.interactions import Interactions, as_interactions
-from tripletrec.losses import ListLoss, Loss, check_loss
-from tripletrec.models.factorization import MatrixFactorization
+from tripletrec.evaluation import check_metric, evaluate
 from tripletrec.models.fit_arguments import (
-    _check_callbacks,
-    _check_negatives,
-    _check_sample_weight,
-    _with_share,
-    check_list_sampling,
+    check_callbacks,
+    check_negatives,
+    check_patience,
+    check_sample_weight,
+    check_sampling,
 )
-from tripletrec.models.recommender import Recommender
-from tripletrec.neural.fit import NetworkTraining, NeuralPlan
-from tripletrec.optimizers import check_optimizer
-from tripletrec.rates import check_schedule
-from tripletrec.sampling.samplers import check_sampler
-from tripletrec.training.loop import Outcome, train
-from tripletrec.training.plan import Record
+from tripletrec.models.recommender import Recommender, check_aligned
+from tripletrec.training.loop import Trainable, train
+from tripletrec.training.plan import Plan, Record
 
-__all__ = ["TrainedModel"]
+__all__ = ["Start", "TrainedModel"]
+
+
+class Start(NamedTuple):
+    """A training that has not run yet, and the fitted attributes that it does not change."""
+
+    training: Trainable
+    attributes: Mapping[str, Any] = MappingProxyType({})
 
 
 class TrainedModel(Recommender):
-    """Base of the models that train a network in batches.
+    """Base of the models that learn in epochs.
 
-    A model says how a training starts (`_start`) and which arrays a fitted model consists of
-    (`_fitted_arrays`); the rest is here.
+    A model says how its parameters make a plan (`_plan`), how a training starts (`_start`), which arrays
+    of the training are which fitted attributes (`_set_factors`), and what shapes those have (`_shapes`).
     """
 
+    early_stopping: int | None
+    validation_metric: str
+    n_jobs: int | None
+    verbose: int
     history_: list[Record]
     best_epoch_: int
 
+    def _plan(self) -> Plan:
+        """Check the parameters and return what the training depends on, data apart."""
+        raise NotImplementedError
+
     def _start(
         self,
-        plan: NeuralPlan,
+        plan: Any,
         data: Interactions,
         weights: NDArray[np.float32] | None,
         given: Interactions | None,
-    ) -> NetworkTraining:
+        **features: Any,
+    ) -> Start:
+        """Return a training of the plan, which `_plan` made; `features` are those that `fit` was given."""
         raise NotImplementedError
 
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
+        """Set the fitted attributes that are learnt."""
+        raise NotImplementedError
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape that each float32 array of a fitted model must have; raise if there is none."""
         raise NotImplementedError
 
     def _fit(
@@ -64,77 +83,101 @@ class TrainedModel(Recommender):
         callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None,
         sample_weight: Any,
         negatives: Any,
-        start: Callable[..., NetworkTraining],
+        **features: Any,
     ) -> Self:
+        """Learn from scratch; until all is learnt the model stays as it was."""
         plan = self._plan()
-        n_epochs = check_count(self.n_epochs, "n_epochs")
-        patience = self._patience(validation)
-        _check_callbacks(callbacks)
+        patience = check_patience(self.early_stopping, self.validation_metric, validation)
+        verbose = check_count(self.verbose, "verbose", 0)
+        listeners = check_callbacks(callbacks)
         data = as_interactions(X, "X")
-        self._check_against(data, validation, "validation")
-        weights = _check_sample_weight(sample_weight, data)
+        held_out = None
+        if validation is not None:
+            held_out = check_aligned(
+                validation, "validation", data.shape, data.user_ids, data.item_ids
+            )
+        weights = check_sample_weight(sample_weight, data)
         if weights is not None and not weights.all():
             data, weights = data[weights > 0], weights[weights > 0]
-        given = _check_negatives(negatives, data)
-        if isinstance(plan.loss, ListLoss):
-            check_list_sampling(plan.loss, plan.sampler, given)
-        elif not plan.sampler.rule:
-            plan = plan._replace(sampler=_with_share(plan.sampler, given))
-        training = start(plan, data, weights, given)
+        training, attributes = self._begin(plan, data, weights, negatives, **features)
         outcome = train(
             training,
-            n_epochs,
-            watch=self._watch(data, validation, callbacks),
-            metric=f"validation_{self.validation_metric}" if validation is not None else None,
+            plan.n_epochs,
+            watch=self._watch(data, held_out, listeners, attributes),
+            metric=None if held_out is None else f"validation_{self.validation_metric}",
             patience=patience,
-            verbose=check_count(self.verbose, "verbose", 0),
+            verbose=verbose,
         )
-        self._take(data, outcome.factors, outcome)
+        self._take(data, outcome.factors, attributes)
+        self.history_, self.best_epoch_ = outcome.history, outcome.kept_epoch
         if outcome.interrupt is not None:
             raise outcome.interrupt
         return self
 
-    def _plan(self) -> NeuralPlan:
-        loss = check_loss(self.loss)
-        return NeuralPlan(
-            loss=loss,
-            optimizer=check_optimizer(self.optimizer),
-            sampler=check_sampler(self.sampler, features=True),
-            learning_rate=check_positive(self.learning_rate, "learning_rate"),
-            batch_size=check_count(self.batch_size, "batch_size"),
-            n_negatives=self._n_negatives(loss),
-            l2=check_non_negative(self.l2, "l2"),
-            factor_l2=(
-                check_non_negative(self.user_l2, "user_l2"),
-                check_non_negative(self.item_l2, "item_l2"),
-            ),
-            seed=check_random_state(self.random_state),
-            schedule=check_schedule(self.schedule),
-            n_epochs=check_count(self.n_epochs, "n_epochs"),
-        )
+    def _begin(
+        self,
+        plan: Plan,
+        data: Interactions,
+        weights: NDArray[np.float32] | None,
+        negatives: Any,
+        **features: Any,
+    ) -> Start:
+        """Check the given negatives and start a training of the plan."""
+        given = check_negatives(negatives, data)
+        sampler = check_sampling(plan.loss, plan.sampler, given)
+        return self._start(replace(plan, sampler=sampler), data, weights, given, **features)
 
-    def _n_negatives(self, loss: Loss | ListLoss) -> int:
-        return check_count(self.n_negatives, "n_negatives")
+    def _watch(
+        self,
+        data: Interactions,
+        held_out: Interactions | None,
+        listeners: list[Callable[..., Any]],
+        attributes: Mapping[str, Any],
+    ) -> Callable[[Record, tuple[NDArray[Any], ...]], bool] | None:
+        """Return the function that validates the model and calls the callbacks after each epoch, if any."""
+        if held_out is None and not listeners:
+            return None
+        metric = self.validation_metric
+        history: list[Record] = []
 
-    _patience: Any = MatrixFactorization._patience
-    _check_against: Any = MatrixFactorization._check_against
-    _watch: Any = MatrixFactorization._watch
-    _describe: Any = MatrixFactorization._describe
+        def watch(record: Record, arrays: tuple[NDArray[Any], ...]) -> bool:
+            view = copy.copy(self)._take(data, arrays, attributes)
+            history.append(record)
+            view.history_ = history
+            if held_out is not None:
+                k = check_metric(metric, "validation_metric")
+                result = evaluate(view, held_out, data, k=k, n_jobs=self.n_jobs)
+                value = float(result.mean[metric])
+                if math.isnan(value):
+                    raise ValueError(
+                        f"validation has no user with a negative: {metric} is undefined"
+                    )
+                record[f"validation_{metric}"] = value
+            return any([listener(view, record) is True for listener in listeners])
+
+        return watch
 
     def _take(
-        self, data: Interactions, factors: tuple[NDArray[Any], ...], outcome: Outcome | None = None
+        self,
+        data: Interactions,
+        arrays: tuple[NDArray[Any], ...],
+        attributes: Mapping[str, Any],
     ) -> Self:
-        """Become the model that has these arrays."""
-        self._describe(data)
-        self._set_factors(factors)
-        if outcome is not None:
-            self.history_, self.best_epoch_ = outcome.history, outcome.kept_epoch
+        """Become the model that has learnt these arrays from these interactions."""
+        self.n_users_, self.n_items_ = data.shape
+        self.n_features_in_ = data.n_items
+        self.user_ids_, self.item_ids_ = data.user_ids, data.item_ids
+        self._set_factors(arrays)
+        for name, value in attributes.items():
+            setattr(self, name, value)
         return self
 
-    def _check_arrays(self, shapes: dict[str, tuple[int, ...]]) -> None:
-        for name, shape in shapes.items():
+    def _check_loaded(self) -> None:
+        """Raise unless a model read from a file is as `fit` leaves one."""
+        for name, shape in self._shapes().items():
             array = getattr(self, name)
             known = isinstance(array, np.ndarray)
             if not known or array.shape != shape or array.dtype != np.float32:
                 found = f"{array.dtype} {array.shape}" if known else repr(array)
                 raise ValueError(f"{name} must be float32 of shape {shape}, got {found}")
+        self._users(), self._items()  # checks the ids

@@ -1,120 +1,110 @@
-"""TwoTower: a tower of layers for users, one for items, on features and own factors."""
+"""TwoTower: parameters, unseen users and items, scores; `fit` is in `trained`, features in `towers`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, hstack
 
-from tripletrec._checks import check_count, check_flag, check_positive
-from tripletrec.data.features import align, encode, groups_of, learn_encoding
+from tripletrec._checks import check_count, check_flag
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.estimator import check_is_fitted
-from tripletrec.models.fit_arguments import check_dropout, check_widths, split_seed
-from tripletrec.models.recommender import _present
-from tripletrec.models.trained import TrainedModel
+from tripletrec.models.fit_arguments import check_widths
+from tripletrec.models.recommender import present
+from tripletrec.models.towers import (
+    Tower,
+    check_encoding,
+    infer_all,
+    learn_columns,
+    start_training,
+    unseen_input,
+)
+from tripletrec.models.trained import Start
+from tripletrec.models.trained_network import TrainedNetwork, count_weights, split_seed
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.fit import NetworkTraining, NeuralPlan
-from tripletrec.neural.layers import Dense, Dropout, Layer, Normalize, ReLU
-from tripletrec.neural.listwise import InBatchTowers, InBatchTraining
-from tripletrec.neural.nearest import nearest_negatives
-from tripletrec.neural.networks import Towers
+from tripletrec.neural.layers import Normalize, ReLU
 from tripletrec.neural.stack import Stack
-from tripletrec.neural.triplet import NeuralTraining
 from tripletrec.optimizers import Optimizer
 from tripletrec.ranking.scores import ScoreUsers, factor_scores
-from tripletrec.ranking.top_k import top_k
 from tripletrec.rates import Schedule
 from tripletrec.sampling import Sampler
+from tripletrec.training.plan import NetworkPlan
 
 __all__ = ["TwoTower"]
 
-_ROWS = 1 << 13  # through a tower at once
 _ACTIVATIONS = {"relu": ReLU, "linear": None}
-_COMBINATIONS = ("sum", "concatenation")
-_NOTHING: dict[str, Any] = {"kind": "matrix", "n_columns": 0}
 
 
-class _Side(NamedTuple):
-    """What users, or items, are to a network: rows of features, and how they were encoded."""
-
-    matrix: csr_matrix
-    groups: NDArray[np.int64] | None
-    encoding: dict[str, Any]
-
-
-class TwoTower(TrainedModel):
+class TwoTower(TrainedNetwork):
     r"""Two towers that turn users and items into vectors, learnt from triplets.
 
-    The score of user u and item i is :math:`s_{ui} = f(x_u) \cdot g(y_i)`. The input of a tower is made of
-    the factors of the features that a user or an item has, and of factors of its own; then come
-    dense layers. Users and items that training has not seen are scored by their features alone.
+    The score of user u and item i is :math:`s_{ui} = f(x_u) \cdot g(y_i)`. The input of a tower consists of
+    the factors of the features that a user or an item has, and of factors of its own; dense layers
+    follow. Users and items that training has not seen are scored by their features alone.
 
     Parameters
     ----------
     n_factors : int, default 64
         Length of the factors of each feature, and of a user's and an item's own.
     user_layers, item_layers : sequence of int, default ()
-        Widths of the dense layers of each tower. The last of both must be equal; without layers a
-        tower gives the sum of the factors itself.
+        Widths of the dense layers of each tower. Both must end in the same width; without layers a
+        tower returns its input.
     own_factors : bool, default True
-        Whether each user and item also has factors of its own. Without, features are all there is.
+        Whether each user and item also has factors of its own. False: features are the only input.
     combine : {"sum", "concatenation"}, default "sum"
-        Whether the factors of all features are added up, or those of each column of a DataFrame (all
-        columns of numbers together) have a place of their own in the input of a tower.
+        Whether the factors of all features are added up, or those of the columns of a DataFrame
+        concatenated (all columns of numbers count as one).
     activation : {"relu", "linear"}, default "relu"
-        Between dense layers; there is none after the last.
+        Activation between dense layers; there is none after the last.
     normalize : bool, default False
         Whether the vectors have length 1, so that scores are cosines.
     dropout : float, default 0.0
-        Share of the inputs of every dense layer that is zeroed while training, in [0, 1).
+        Share of the inputs of every dense layer that are set to zero while training, in [0, 1).
     loss : {"bpr", "sigmoid", "hinge", "softmax", "bsl", "ccl"}, Loss or ListLoss, default "bpr"
         See `tripletrec.losses`, and `tripletrec.losses.listwise` for the last three.
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
-        See `tripletrec.optimizers`. Only factors that a batch meets are moved.
+        See `tripletrec.optimizers`. A step updates only the factors that occur in its batch.
     sampler : str or Sampler, default "unseen"
-        Any of `tripletrec.sampling`, hard ones included. Negatives are drawn among the items that have
+        Any of `tripletrec.sampling`, hard ones included. Negatives are drawn from the items that have
         an interaction.
     learning_rate : float, default 0.1
         Step size.
     n_epochs : int, default 20
         Passes over the positives.
     batch_size : int, default 64
-        Triplets per step; with a list-wise loss positives per step.
+        Triplets per step; with a list-wise loss, positives per step.
     n_negatives : int or None, default None
-        Negatives for each positive and epoch; None: 1. With a list-wise loss: items drawn for each batch,
-        besides its own items, at most as many as have a positive; None: 0.
+        Negatives for each positive and epoch; None: 1. With a list-wise loss: items drawn for each batch
+        in addition to its own, at most as many as have a positive; None: 0.
     user_l2, item_l2 : float, default 0.02 and 0.01
-        L2 of the factors, for each triplet that meets them; with a list-wise loss for each positive.
+        L2 of the factors, for each triplet that contains them; with a list-wise loss, for each positive.
     l2 : float, default 0.0
         L2 of the weights of the dense layers, at every step.
     init_scale : float, default 0.05
         Factors start uniformly from -init_scale to init_scale.
     schedule : {"constant", "linear", "cosine"} or Schedule, default "constant"
-        How the learning rate goes from the first step to the last; see `tripletrec.rates`.
+        How the learning rate changes from the first step to the last; see `tripletrec.rates`.
     early_stopping : int or None, default None
-        With `validation` data: stop after so many epochs without a better `validation_metric`, and keep
+        With `validation` data: stop after this many epochs without a better `validation_metric` and keep
         the best epoch. None: run all epochs and keep the last.
     validation_metric : str, default "auc"
         A column of `tripletrec.evaluate`, such as "ndcg@10".
     n_jobs : int or None, default None
-        Threads of evaluation and ranking; training runs on one. Never changes a result.
+        Threads for evaluation and ranking; training uses one. Never changes a result.
     random_state : int, RandomState, Generator or None, default 0
-        Where all randomness comes from; None: another one in every fit.
+        Source of all randomness; None: different in every fit.
     verbose : int, default 0
         1: a progress bar on standard error.
 
     Attributes
     ----------
     user_factors_, item_factors_ : float32 arrays of shape (n_users, n_outputs), (n_items, n_outputs)
-        What the towers give.
+        Outputs of the towers.
     user_table_, item_table_ : float32 arrays of shape (n_columns, n_factors)
-        Factors of the columns of the encoded features, then own factors.
+        Factors of the columns of the encoded features, of a constant and, last, own factors.
     user_weights_, item_weights_ : float32 arrays of shape (n_weights,)
         Weights and biases of the dense layers, one after the other.
     user_widths_, item_widths_ : list of int
@@ -135,19 +125,19 @@ class TwoTower(TrainedModel):
     TypeError, ValueError
         In `fit`, if a parameter or the data is not allowed; a fitted model stays as it was.
     FloatingPointError
-        In `fit`, if training diverges; likewise.
+        In `fit`, if training diverges; a fitted model stays as it was.
 
     Notes
     -----
     With a list-wise loss the items of a batch are candidates for all of its users, corrected for how often
-    each comes into a batch, see `tripletrec.neural.listwise`. It wants `normalize`, hardly any L2 and
+    each occurs in a batch, see `tripletrec.neural.listwise`. It works best with `normalize`, little L2 and
     small steps; large batches are faster::
 
         TwoTower(loss="softmax", normalize=True, batch_size=512, learning_rate=0.02, user_l2=0, item_l2=0)
 
     On validation data cut from the training part of MovieLens-100K (features and own factors, 10 epochs, mean
-    of three cuts) that has NDCG@10 and AUC .190 and .923, with 512 further items drawn for each batch .180
-    and .918, "bpr" with the defaults .159 and .911 and with four negatives .175 and .912.
+    of three cuts) it reaches NDCG@10 .190 and AUC .923; with 512 further items drawn for each batch .180 and
+    .918. "bpr" reaches .159 and .911 with the defaults, .175 and .912 with four negatives.
 
     References
     ----------
@@ -169,9 +159,8 @@ class TwoTower(TrainedModel):
     (2, 16)
     """
 
-    user_factors_: NDArray[np.float32]
-    item_factors_: NDArray[np.float32]
-    history_: list[dict[str, Any]]
+    user_table_: NDArray[np.float32]
+    item_table_: NDArray[np.float32]
 
     def __init__(
         self,
@@ -251,11 +240,11 @@ class TwoTower(TrainedModel):
         user_features, item_features : DataFrame, sparse matrix or array, default None
             A DataFrame is looked up by its index, which holds the ids of `X` (or row numbers);
             columns of strings, categories, lists, booleans and numbers are recognised, see
-            `tripletrec.data.features`. A matrix has one row for each user or item and is taken as it is.
+            `tripletrec.data.features`. A matrix has one row for each user or item and is used as it is.
         validation : as `X`, default None
             Held-out positives; `validation_metric` is computed on them after every epoch.
         callbacks : callable or sequence of callables, default None
-            Each is called as ``callback(model, record)`` after every epoch; True as answer ends
+            Each is called as ``callback(model, record)`` after every epoch; returning True ends
             training. See `MatrixFactorization.fit`.
         sample_weight : array of shape (nnz,), sparse matrix or "values", default None
             Weight of each positive, >= 0; see `MatrixFactorization.fit`.
@@ -274,168 +263,76 @@ class TwoTower(TrainedModel):
         FloatingPointError
             If training diverges.
         KeyboardInterrupt
-            After Ctrl-C, once the epoch under way is finished: the model is then fitted with that one,
-            with early stopping with the best one. A second Ctrl-C gives that epoch up;
-            without early stopping the model then stays as it was.
+            After Ctrl-C, at the end of the epoch under way: the model is then fitted with that epoch or,
+            with early stopping, with the best one. A second Ctrl-C cancels the epoch under way; without
+            early stopping the model then stays as it was.
         """
-        # Encodings become part of the model together with what is learnt from them, or not at all.
-        learnt: dict[str, Any] = {}
-        start = partial(self._start_with, user_features, item_features, learnt)
-        self._learnt = learnt
-        try:
-            return self._fit(X, validation, callbacks, sample_weight, negatives, start)
-        finally:
-            del self._learnt
-
-    def _start_with(
-        self,
-        user_features: Any,
-        item_features: Any,
-        learnt: dict[str, Any],
-        plan: NeuralPlan,
-        data: Interactions,
-        weights: NDArray[np.float32] | None,
-        given: Interactions | None,
-    ) -> NetworkTraining:
-        seeds = split_seed(plan.seed, 3)
-        rng = np.random.default_rng(seeds[0])
-        used = [
-            np.bincount(rows, minlength=n) > 0
-            for rows, n in ((data.rows, data.n_users), (data.indices, data.n_items))
-        ]
-        sides, layers, stacks = [], [], []
-        for n, (features, ids, word) in enumerate(
-            ((user_features, data.user_ids, "user"), (item_features, data.item_ids, "item"))
-        ):
-            side = self._side(features, ids, used[n], f"{word}_features")
-            table = self._start_table(rng, side.matrix.shape[1])
-            layers.append(FeatureEmbedding(table, side.matrix, side.groups))
-            widths = [
-                layers[n].width,
-                *check_widths(getattr(self, f"{word}_layers"), f"{word}_layers"),
-            ]
-            stacks.append(self._tower(widths, rng, seeds[1 + n]))
-            learnt |= {f"{word}_encoding_": side.encoding, f"{word}_widths_": widths}
-            sides.append(side)
-        if learnt["user_widths_"][-1] != learnt["item_widths_"][-1]:
-            raise ValueError(
-                "user_layers and item_layers must end in the same width, got "
-                f"{learnt['user_widths_'][-1]} and {learnt['item_widths_'][-1]}"
-            )
-        if isinstance(plan.loss, ListLoss):
-            return self._in_batch(plan, plan.loss, data, weights, layers, stacks)
-        network = Towers(layers[0], layers[1], stacks[0], stacks[1], plan.loss, mean=False)
-        nearest = None
-        if plan.sampler.rule == "nearest":
-            nearest = self._nearest(sides[1], data, given)
-        return NeuralTraining(
-            plan, network, data, weights, given, partial(_fitted_arrays, network),
-            items=np.flatnonzero(used[1]), nearest=nearest,
+        return self._fit(
+            X, validation, callbacks, sample_weight, negatives,
+            user_features=user_features, item_features=item_features,
         )  # fmt: skip
-
-    def _in_batch(
-        self,
-        plan: NeuralPlan,
-        loss: ListLoss,
-        data: Interactions,
-        weights: NDArray[np.float32] | None,
-        layers: Sequence[FeatureEmbedding],
-        stacks: Sequence[Stack],
-    ) -> InBatchTraining:
-        n_each = data.nnz / len(np.unique(data.rows))
-        temperature = loss.temperature_for(self.normalize, data.n_items, n_each)
-        network = InBatchTowers(
-            layers[0], layers[1], stacks[0], stacks[1], loss, temperature, data, plan.sampler
-        )
-        n_items = len(network.catalogue.items)
-        if plan.n_negatives > n_items:
-            raise ValueError(
-                f"n_negatives must be at most the number of items with a positive ({n_items}) with "
-                f"loss {loss.name!r}, got {plan.n_negatives}"
-            )
-        return InBatchTraining(plan, network, data, weights, partial(_fitted_arrays, network))
 
     def _n_negatives(self, loss: Loss | ListLoss) -> int:
         least = 0 if isinstance(loss, ListLoss) else 1
-        return (
-            least
-            if self.n_negatives is None
-            else check_count(self.n_negatives, "n_negatives", least)
+        if self.n_negatives is None:
+            return least
+        return check_count(self.n_negatives, "n_negatives", least)
+
+    def _start(
+        self,
+        plan: NetworkPlan,
+        data: Interactions,
+        weights: NDArray[np.float32] | None,
+        given: Interactions | None,
+        **features: Any,
+    ) -> Start:
+        first, *seeds = split_seed(plan.seed, 3)
+        rng = np.random.default_rng(first)
+        users, items = (
+            self._start_tower(word, features[f"{word}_features"], data, rng, seed)
+            for word, seed in zip(("user", "item"), seeds, strict=True)
         )
+        if users.widths[-1] != items.widths[-1]:
+            raise ValueError(
+                "user_layers and item_layers must end in the same width, got "
+                f"{users.widths[-1]} and {items.widths[-1]}"
+            )
+        attributes: dict[str, Any] = {}
+        for word, tower in (("user", users), ("item", items)):
+            attributes[f"{word}_encoding_"] = tower.columns.encoding
+            attributes[f"{word}_widths_"] = tower.widths
+        training = start_training(plan, data, weights, given, users, items, self.normalize)
+        return Start(training, attributes)
 
-    def _side(
-        self, features: Any, ids: NDArray[Any] | None, used: NDArray[np.bool_], name: str
-    ) -> _Side:
-        """Encode the features of users or items, and add a constant and own factors."""
+    def _start_tower(
+        self, word: str, features: Any, data: Interactions, rng: np.random.Generator, seed: int
+    ) -> Tower:
+        """Return the untrained tower of users or of items."""
         own = check_flag(self.own_factors, "own_factors")
-        if features is None and not own:
-            raise ValueError(f"own_factors=False needs features: fit(X, {name}=...)")
-        if self.combine not in _COMBINATIONS:
-            raise ValueError(f"combine must be one of {_COMBINATIONS}, got {self.combine!r}")
-        n = len(used)
-        encoding, matrix = _NOTHING, csr_matrix((n, 0), dtype=np.float32)
-        if features is not None:
-            aligned = align(features, ids, used, name)
-            encoding = learn_encoding(aligned, np.flatnonzero(used), name)
-            matrix = encode(encoding, aligned, name)
-        parts = [matrix, csr_matrix(np.ones((n, 1), np.float32))]
-        if own:
-            # Who has no interaction has no own factors: they would stay as they started.
-            rows = np.flatnonzero(used)
-            entries = (np.ones(len(rows), np.float32), (rows, rows))
-            parts.append(csr_matrix(entries, shape=(n, n)))
-        return _Side(hstack(parts, "csr"), self._groups(encoding, n if own else 0), encoding)
+        columns = learn_columns(features, data, word, own=own, combine=self.combine)
+        n_factors = check_count(self.n_factors, "n_factors")
+        table = self._start_factors(rng, columns.matrix.shape[1], n_factors)
+        layer = FeatureEmbedding(table, columns.matrix, columns.groups)
+        sizes = f"{word}_layers"
+        widths = [layer.width, *check_widths(getattr(self, sizes), sizes)]
+        return Tower(columns, layer, self._stack(widths, rng, seed), widths)
 
-    def _groups(self, encoding: dict[str, Any], n_own: int) -> NDArray[np.int64] | None:
-        """Return the group of each column, the constant's being that of the first; None: one for all."""
-        if self.combine == "sum":
-            return None
-        groups = groups_of(encoding)
-        own = np.full(n_own, int(groups.max(initial=-1)) + 1)
-        return np.concatenate([groups, [0], own])
-
-    def _start_table(self, rng: np.random.Generator, n_columns: int) -> NDArray[np.float32]:
-        limit = check_positive(self.init_scale, "init_scale")
-        shape = (n_columns, check_count(self.n_factors, "n_factors"))
-        return rng.uniform(-limit, limit, shape).astype(np.float32)
-
-    def _tower(
+    def _stack(
         self, widths: Sequence[int], rng: np.random.Generator | None, seed: int = 0
     ) -> Stack:
-        """Return a tower: untrained, or without `rng` with zeros for weights."""
+        """Return the layers of a tower: untrained, or without `rng` with zeros for weights."""
         if self.activation not in _ACTIVATIONS:
             known = ", ".join(map(repr, _ACTIVATIONS))
             raise ValueError(f"activation must be one of {known}, got {self.activation!r}")
-        kind = _ACTIVATIONS[self.activation]
-        rate = check_dropout(self.dropout) if rng is not None else 0.0
         seeds = split_seed(seed, len(widths))
-        layers: list[Layer] = []
-        for n, (n_inputs, n_outputs) in enumerate(zip(widths, widths[1:], strict=False)):
-            if n and kind is not None:
-                layers.append(kind())
-            if rate > 0.0:
-                layers.append(Dropout(rate, seeds[n]))
-            if rng is None:
-                layers.append(Dense(np.zeros((n_inputs, n_outputs), np.float32)))
-            else:
-                layers.append(Dense.start(rng, n_inputs, n_outputs))
+        layers = self._dense_layers(widths, _ACTIVATIONS[self.activation], rng, seeds)
         if check_flag(self.normalize, "normalize"):
             layers.append(Normalize())
         return Stack(layers)
 
-    def _nearest(
-        self, items: _Side, data: Interactions, given: Interactions | None
-    ) -> NDArray[np.int32]:
-        n_columns = items.encoding["n_columns"]
-        if not n_columns:
-            raise ValueError("sampler 'nearest' needs features: fit(X, item_features=...)")
-        return nearest_negatives(data, items.matrix[:, :n_columns], given)
-
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
         self.user_factors_, self.item_factors_ = arrays[:2]
         self.user_table_, self.item_table_, self.user_weights_, self.item_weights_ = arrays[2:]
-        for name, value in self.__dict__.get("_learnt", {}).items():
-            setattr(self, name, value)
 
     def encode_users(self, features: Any) -> NDArray[np.float32]:
         """Return the vectors of users that training has not seen, from their features alone.
@@ -517,32 +414,17 @@ class TwoTower(TrainedModel):
         (1, 3)
         """
         vectors = self.encode_users(user_features)
-        chosen = None if candidates is None else self._items().rows(candidates)
-        items, scores = top_k(
-            factor_scores(vectors, self.item_factors_),
-            np.arange(len(vectors)),
-            self.n_items_,
-            min(check_count(k, "k"), self.n_items_),
-            candidates=chosen,
-            n_jobs=self.n_jobs,
-        )
-        return _present(items, scores, self.item_ids_, single=False)
+        score_users = factor_scores(vectors, self.item_factors_)
+        best = self._best_items(score_users, np.arange(len(vectors)), k, None, candidates)
+        return present(*best, self.item_ids_, single=False)
 
     def _encode(self, word: str, features: Any) -> NDArray[np.float32]:
         check_is_fitted(self)
         encoding, table = getattr(self, f"{word}_encoding_"), getattr(self, f"{word}_table_")
-        if not encoding["n_columns"]:
-            raise ValueError(f"the model was fitted without {word}_features")
-        matrix = encode(encoding, features, f"{word}_features")
-        constant = csr_matrix(np.ones((matrix.shape[0], 1), np.float32))
-        known = matrix.shape[1] + 1
-        n_own = len(table) - known
-        groups = self._groups(encoding, n_own)
-        rows = hstack([matrix, constant, csr_matrix((matrix.shape[0], n_own))], "csr")
-        layer = FeatureEmbedding(table, rows, groups)
-        tower = self._tower(getattr(self, f"{word}_widths_"), None)
-        tower.flat[0] = getattr(self, f"{word}_weights_")
-        return _through(layer, tower, matrix.shape[0])
+        layer = unseen_input(encoding, features, table, f"{word}_features", self.combine)
+        stack = self._stack(getattr(self, f"{word}_widths_"), None)
+        stack.flat[0] = getattr(self, f"{word}_weights_")
+        return infer_all(layer, stack)
 
     def _score_function(self) -> ScoreUsers:
         return factor_scores(self.user_factors_, self.item_factors_)
@@ -555,48 +437,14 @@ class TwoTower(TrainedModel):
         )
         return scores
 
-    def _user_rows(self) -> NDArray[np.float32]:
-        return self.user_factors_
-
-    def _item_rows(self) -> NDArray[np.float32]:
-        return self.item_factors_
-
-    def _check_loaded(self) -> None:
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        shapes: dict[str, tuple[int, ...]] = {}
         for word, n in (("user", self.n_users_), ("item", self.n_items_)):
-            widths = getattr(self, f"{word}_widths_")
-            if not all(isinstance(each, int) and each > 0 for each in widths) or not widths:
-                raise ValueError(f"{word}_widths_ must be integers >= 1, got {widths}")
-            n_weights = sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
-            table = getattr(self, f"{word}_table_")
-            self._check_arrays(
-                {
-                    f"{word}_factors_": (n, self.user_factors_.shape[-1]),
-                    f"{word}_weights_": (n_weights,),
-                    f"{word}_table_": table.shape[:1] + table.shape[-1:],
-                }
-            )
-            encoding = getattr(self, f"{word}_encoding_")
-            if not isinstance(encoding["n_columns"], int) or encoding["n_columns"] < 0:
-                raise ValueError(f"{word}_encoding_ must know its n_columns, got {encoding}")
-        self._users(), self._items()  # checks the ids
-
-
-def _through(layer: FeatureEmbedding, tower: Stack, n_rows: int) -> NDArray[np.float32]:
-    """Return what a tower gives for all rows, block by block."""
-    blocks = [
-        tower.infer(layer.forward(np.arange(first, min(first + _ROWS, n_rows))))
-        for first in range(0, max(n_rows, 1), _ROWS)
-    ]
-    return np.concatenate(blocks)
-
-
-def _fitted_arrays(network: Towers) -> tuple[NDArray[Any], ...]:
-    users, items = network.users, network.items
-    return (
-        _through(users, network.user_tower, users.n_rows),
-        _through(items, network.item_tower, items.n_rows),
-        users.table,
-        items.table,
-        network.user_tower.flat[0],
-        network.item_tower.flat[0],
-    )
+            check_encoding(getattr(self, f"{word}_encoding_"), f"{word}_encoding_")
+            widths, table = f"{word}_widths_", getattr(self, f"{word}_table_")
+            shapes |= {
+                f"{word}_factors_": (n, self.user_factors_.shape[-1]),
+                f"{word}_weights_": (count_weights(getattr(self, widths), widths),),
+                f"{word}_table_": table.shape[:1] + table.shape[-1:],
+            }
+        return shapes

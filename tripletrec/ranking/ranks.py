@@ -1,4 +1,4 @@
-"""How many candidates stand above each positive: the one loop behind every ranking metric.
+"""How many candidates stand above each positive; the metrics that follow from these counts are not here.
 
 Two ways give the same counts. For few positives, one sweep over the user's scores, comparing each
 positive with as many at a time as a vector register holds. For many, the scores are sorted once.
@@ -12,16 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.intrinsics import prefer_wide_vectors
 from tripletrec._runtime.jit import kernel, part
-from tripletrec.ranking.scores import ScoreUsers, frozen, map_blocks
+from tripletrec.ranking.scores import LIMITS, BatchLimits, ScoreUsers, map_batches, refuse_nan
 
-__all__ = ["Positives", "count_outranking", "positives_without"]
+__all__ = ["MAX_SWEPT", "Positives", "count_outranking", "positives_without"]
 
 # With more positives than this, sorting a user's scores is cheaper than a sweep for each.
-_MANY = 128
+MAX_SWEPT = 128
 
-# Scores that stay in the first cache while all positives of a user are compared with them.
+# Scores that stay in the first-level cache while all positives of a user are compared with them.
 _CHUNK = 2048
 
 
@@ -34,6 +35,20 @@ class Positives(NamedTuple):
     out_bounds: NDArray[np.int64]  # user u leaves out out_items[out_bounds[u] : out_bounds[u + 1]]
     out_items: NDArray[np.int32]
 
+    def batch(self, first: int, last: int) -> Positives:
+        """Return the positives of ``users[first:last]``."""
+        bounds = self.bounds[first : last + 1]
+        return self._replace(
+            users=self.users[first:last],
+            bounds=read_only(bounds - bounds[0]),
+            items=self.items[bounds[0] : bounds[-1]],
+        )
+
+    def excluded(self, n: int) -> NDArray[np.int32]:
+        """Return the items that ``users[n]`` leaves out."""
+        user = self.users[n]
+        return self.out_items[self.out_bounds[user] : self.out_bounds[user + 1]]
+
 
 def positives_without(
     bounds: NDArray[np.int64],
@@ -42,55 +57,67 @@ def positives_without(
     out_items: NDArray[np.int32],
 ) -> Positives:
     """Return the positives in rows of `items` that are not in the same row of `out_items`."""
-    given = frozen(bounds), frozen(items), frozen(out_bounds), frozen(out_items)
+    out_bounds, out_items = read_only(out_bounds), read_only(out_items)
     if len(out_items):
         kept = np.ones(len(items), bool)
-        _drop_common(*given, kept)
+        _drop_common(read_only(bounds), read_only(items), out_bounds, out_items, kept)
         bounds, items = np.concatenate(([0], np.cumsum(kept)))[bounds], items[kept]
     users = np.flatnonzero(np.diff(bounds))
     bounds = np.append(bounds[users], bounds[-1])
-    return Positives(frozen(users), frozen(bounds), frozen(items), *given[2:])
+    return Positives(read_only(users), read_only(bounds), read_only(items), out_bounds, out_items)
 
 
 def count_outranking(
-    score_users: ScoreUsers, n_items: int, positives: Positives, n_jobs: int
+    score_users: ScoreUsers,
+    n_items: int,
+    positives: Positives,
+    n_jobs: int,
+    *,
+    limits: BatchLimits = LIMITS,
+    max_swept: int = MAX_SWEPT,
 ) -> NDArray[np.int64]:
     """Return three counts per positive, an array of shape (3, n_positives).
 
     How many other candidates have a higher score, how many the same, and how many of the latter a
     lower item number. A score that is NaN raises ValueError.
+
+    Parameters
+    ----------
+    score_users : callable
+        From `score_function`.
+    n_items : int
+        Number of columns of the scores.
+    positives : Positives
+        From `positives_without`.
+    n_jobs : int
+        Number of threads, at least 1.
+    limits : BatchLimits
+        How many users are scored at once; no count depends on it.
+    max_swept : int
+        Users with more positives than this have their scores sorted; no count depends on it.
     """
-    count = partial(_count_block, positives)
-    blocks = map_blocks(count, score_users, positives.users, n_items, n_jobs)
-    for wrong, _ in blocks:
-        if wrong >= 0:
-            raise ValueError(f"scores of user {positives.users[wrong]} contain NaN")
-    counts = [counts for _, counts in blocks]
+    count = partial(_count_batch, positives, max_swept)
+    counts = map_batches(count, score_users, positives.users, n_items, n_jobs, limits)
     return np.concatenate(counts, axis=1, dtype=np.int64) if counts else np.empty((3, 0), np.int64)
 
 
-def _count_block(
-    positives: Positives, first: int, last: int, scores: NDArray[Any]
-) -> tuple[int, NDArray[Any]]:
-    """Count for ``users[first:last]``; return the first of them with a NaN, or -1, and the counts."""
-    _, _, items, out_bounds, out_items = positives
-    users, bounds = positives.users[first:last], positives.bounds[first : last + 1]
-    own = frozen(items[bounds[0] : bounds[-1]])
-    bounds = frozen(bounds - bounds[0])
+def _count_batch(
+    positives: Positives, max_swept: int, first: int, last: int, scores: NDArray[Any]
+) -> NDArray[Any]:
+    """Return the counts of the positives of ``users[first:last]``, whose scores these are."""
+    batch = positives.batch(first, last)
     # Counters as wide as a score, so that one vector instruction serves both.
-    counts = np.empty((3, len(own)), f"i{scores.itemsize}")
-    most = int((out_bounds[users + 1] - out_bounds[users]).max(initial=0))
-    out_scores = np.empty(most, scores.dtype)
-    one = frozen(np.ones(1, counts.dtype))
-    wrong = int(_sweep(scores, users, bounds, own, out_bounds, out_items, out_scores, one, counts))
-    if wrong >= 0:
-        return first + wrong, counts
-    for r in np.flatnonzero(np.diff(bounds) > _MANY):
-        out = out_items[out_bounds[users[r]] : out_bounds[users[r] + 1]]
-        mine = slice(bounds[r], bounds[r + 1])
-        for line, each in zip(counts, _count_by_sorting(scores[r], own[mine], out), strict=True):
-            line[mine] = each
-    return -1, counts
+    counts = np.empty((3, len(batch.items)), f"i{scores.itemsize}")
+    n_out = batch.out_bounds[batch.users + 1] - batch.out_bounds[batch.users]
+    out_scores = np.empty(int(n_out.max(initial=0)), scores.dtype)
+    one = read_only(np.ones(1, counts.dtype))
+    refuse_nan(batch.users, int(_sweep(scores, batch, max_swept, one, out_scores, counts)))
+    for r in np.flatnonzero(np.diff(batch.bounds) > max_swept).tolist():
+        own = slice(batch.bounds[r], batch.bounds[r + 1])
+        sorted_counts = _count_by_sorting(scores[r], batch.items[own], batch.excluded(r))
+        for line, each in zip(counts, sorted_counts, strict=True):
+            line[own] = each
+    return counts
 
 
 @kernel
@@ -105,11 +132,12 @@ def _drop_common(bounds, items, out_bounds, out_items, kept):  # type: ignore[no
 
 
 @kernel
-def _sweep(scores, users, bounds, items, out_bounds, out_items, out_scores, one, counts):  # type: ignore[no-untyped-def]
+def _sweep(scores, positives, max_swept, one, out_scores, counts):  # type: ignore[no-untyped-def]
     """Fill `counts` for users with few positives; return the first row with a NaN, or -1."""
+    bounds, items, out_bounds = positives.bounds, positives.items, positives.out_bounds
     for r in range(scores.shape[0]):
-        row, first, last = scores[r], bounds[r], bounds[r + 1]
-        if last - first > _MANY:
+        row, first, last, user = scores[r], bounds[r], bounds[r + 1], positives.users[r]
+        if last - first > max_swept:
             last = first
         counts[:, first:last] = 0
         for start in range(0, row.shape[0], _CHUNK):
@@ -120,7 +148,7 @@ def _sweep(scores, users, bounds, items, out_bounds, out_items, out_scores, one,
                 greater, equal = _compare(chunk, row[items[p]], one)
                 counts[0, p] += greater
                 counts[1, p] += equal
-        out = out_items[out_bounds[users[r]] : out_bounds[users[r] + 1]]
+        out = positives.out_items[out_bounds[user] : out_bounds[user + 1]]
         for e in range(out.shape[0]):
             out_scores[e] = row[out[e]]
         n_lower = 0
@@ -171,7 +199,7 @@ def _count_nan(scores, one):  # type: ignore[no-untyped-def]
 def _count_by_sorting(
     scores: NDArray[Any], items: NDArray[np.int32], out_items: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | int]:
-    """Return greater, equal and lower of one user's positives, by sorting his scores."""
+    """Return greater, equal and lower of one user's positives, by sorting the user's scores."""
     candidates = np.delete(np.arange(len(scores)), out_items)
     scores = scores[candidates]
     places = np.searchsorted(candidates, items)

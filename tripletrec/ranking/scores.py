@@ -1,31 +1,67 @@
-"""From a model of any kind to blocks of scores; never n_users x n_items in memory at once."""
+"""Scores of all items for a batch of users at a time, by any kind of model; ranking them is not done here.
+
+Never n_users x n_items scores are in memory at once.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.blas import one_blas_thread
 from tripletrec.data.checks import check_factors, check_scores
 
-__all__ = ["factor_scores", "frozen", "map_blocks", "score_function"]
+__all__ = [
+    "LIMITS",
+    "BatchLimits",
+    "ScoreUsers",
+    "factor_scores",
+    "map_batches",
+    "refuse_nan",
+    "score_function",
+]
 
 T = TypeVar("T")
 ScoreUsers = Callable[[NDArray[np.int64]], NDArray[Any]]
 
-# Rows per block: enough for BLAS to multiply rather than to repack the item factors, few enough for
-# every thread to get some. At most 32 MB of float32 scores, which stay in the last cache; at least
-# 4 MB, so that what a block costs in Python does not show. It never depends on the number of threads.
-_BLOCK_ROWS = 512
-_BLOCK_SCORES = 1 << 23
-_LEAST_SCORES = 1 << 20
-_LEAST_ROWS = 16
-_LEAST_SHARED = 1 << 23  # scores in all that are worth starting threads for
+
+class BatchLimits(NamedTuple):
+    """How many users are scored at once, and when several threads do it; no result depends on it.
+
+    Parameters
+    ----------
+    n_users : int
+        Users of a batch where nothing else decides: enough for BLAS to multiply rather than to repack
+        the item factors, few enough for every thread to get some batches.
+    min_users : int
+        Users of a batch at least, however many items there are.
+    min_scores : int
+        Scores of a batch at least (4 MB in float32), so that its fixed cost in Python does not show.
+    max_scores : int
+        Scores of a batch at most (32 MB in float32), which stay in the last level of the cache.
+    min_shared : int
+        Scores in all from which on it is worth starting threads.
+    """
+
+    n_users: int = 512
+    min_users: int = 16
+    min_scores: int = 1 << 20
+    max_scores: int = 1 << 23
+    min_shared: int = 1 << 23
+
+    def batch_size(self, n_items: int) -> int:
+        """Return the number of users of a batch; it does not depend on the number of threads."""
+        n_users = max(self.n_users, self.min_scores // n_items)
+        return max(self.min_users, min(n_users, self.max_scores // n_items))
+
+
+LIMITS = BatchLimits()
 
 
 def score_function(model: Any, n_users: int, n_items: int) -> ScoreUsers:
@@ -80,7 +116,7 @@ class _FactorScores:
 
     def __init__(self, U: NDArray[Any], V: NDArray[Any], b: NDArray[Any] | None) -> None:
         self._n_factors = V.shape[1]
-        # As one more factor the bias is free; added to each block it costs a pass over memory.
+        # As one more factor the bias is free; added to each batch it costs a pass over memory.
         self._users, self._items = U, V if b is None else np.column_stack((V, b))
         self._local = threading.local()
 
@@ -109,29 +145,30 @@ def factor_scores(U: NDArray[Any], V: NDArray[Any], b: NDArray[Any] | None = Non
     return _FactorScores(U, V, b)
 
 
-def map_blocks(
+def map_batches(
     task: Callable[[int, int, NDArray[Any]], T],
     score_users: ScoreUsers,
     rows: NDArray[np.int64],
     n_items: int,
     n_jobs: int,
+    limits: BatchLimits = LIMITS,
 ) -> list[T]:
-    """Return ``task(first, last, scores)`` for blocks of rows, with the scores of ``rows[first:last]``.
+    """Return ``task(first, last, scores)`` for each batch of users, in the order of `rows`.
 
-    The scores are read-only and the thread's own until the task returns. Several blocks of scores of
-    factors are made by `n_jobs` threads, each with one thread of BLAS; any other function is called for
-    one block after the other. A shape or dtype that no ranking can use raises.
+    The scores are those of ``rows[first:last]``, read-only, and valid until the task returns. The
+    scores of factors are computed by `n_jobs` threads, each with one thread of BLAS, if there are several
+    batches; any other function is called for one batch after the other. A shape or dtype that no ranking
+    can use raises.
     """
-    n_rows = max(_BLOCK_ROWS, _LEAST_SCORES // n_items)
-    n_rows = max(_LEAST_ROWS, min(n_rows, _BLOCK_SCORES // n_items))
+    n_rows = limits.batch_size(n_items)
     firsts = range(0, len(rows), n_rows)
 
     def work(first: int) -> T:
-        block = rows[first : first + n_rows]
-        scores = check_scores(score_users(block), (len(block), n_items))
-        return task(first, first + len(block), frozen(scores))
+        batch = rows[first : first + n_rows]
+        scores = check_scores(score_users(batch), (len(batch), n_items))
+        return task(first, first + len(batch), read_only(scores))
 
-    shared = len(firsts) > 1 and len(rows) * n_items >= _LEAST_SHARED
+    shared = len(firsts) > 1 and len(rows) * n_items >= limits.min_shared
     if n_jobs == 1 or not shared or not isinstance(score_users, _FactorScores):
         return [work(first) for first in firsts]
     pool = ThreadPoolExecutor(n_jobs)
@@ -139,12 +176,11 @@ def map_blocks(
         try:
             return list(pool.map(work, firsts))
         finally:
-            # After an error or an interrupt, blocks that no thread has begun are left out.
+            # After an error or an interrupt, batches that no thread has begun are left out.
             pool.shutdown(cancel_futures=True)
 
 
-def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a contiguous read-only view: kernels that get nothing else compile only once."""
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
+def refuse_nan(users: NDArray[np.int64], row: int) -> None:
+    """Raise ValueError if a kernel has found a NaN in the scores of ``users[row]``; -1: in none."""
+    if row >= 0:
+        raise ValueError(f"scores of user {users[row]} contain NaN")

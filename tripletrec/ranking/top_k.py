@@ -1,4 +1,4 @@
-"""The best items of each user: exact, block by block.
+"""The exact best items of each user, from the scores of a batch of users at a time; models are not here.
 
 Every score is looked at once. A chunk at a time is compared with the worst score of the list so
 far, a min-heap of ``k`` items, and only what beats it enters. That is rare: of ``n`` scores in
@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec._checks import check_count, check_n_jobs
+from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.data.checks import check_positions
-from tripletrec.ranking.scores import ScoreUsers, frozen, map_blocks
+from tripletrec.ranking.scores import LIMITS, BatchLimits, ScoreUsers, map_batches, refuse_nan
 
 if TYPE_CHECKING:
     from tripletrec.data.interactions import Interactions
@@ -35,6 +36,7 @@ def top_k(
     exclude: Interactions | None = None,
     candidates: ArrayLike | None = None,
     n_jobs: int | None = None,
+    limits: BatchLimits = LIMITS,
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Return the `k` best items of each row, best first.
 
@@ -50,12 +52,14 @@ def top_k(
     k : int
         Length of a list, at least 1; it may exceed `n_items`.
     exclude : Interactions, optional
-        One row per user that `rows` may name: items not to return to him.
+        One row per user that `rows` may name: items to leave out for that user.
     candidates : array-like of int, optional
         The items to choose from; None: all.
     n_jobs : int, optional
         Number of threads; None: one where there is little to do, else all cores; -1: all cores.
         The result does not depend on it.
+    limits : BatchLimits
+        How many users are scored at once. The result does not depend on it either.
 
     Returns
     -------
@@ -88,33 +92,33 @@ def top_k(
     else:
         check_positions(rows, "rows", exclude.shape[0])
         bounds, excluded = exclude.indptr, exclude.indices
-    bounds, excluded = frozen(bounds), frozen(excluded)
+    bounds, excluded = read_only(bounds), read_only(excluded)
     n_jobs = check_n_jobs(n_jobs, work=float(len(rows)) * n_items)
 
-    def select(first: int, last: int, scores: NDArray[Any]) -> tuple[int, Any, Any]:
+    def select(
+        first: int, last: int, scores: NDArray[Any]
+    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
         items = np.full((last - first, k), np.iinfo(np.int64).max)
         best = np.full((last - first, k), -np.inf, scores.dtype)
         if candidates is not None:
-            scores = frozen(scores[:, chosen])
-        wrong = int(_select(scores, chosen, bounds, excluded, rows[first:last], best, items))
-        return (first + wrong if wrong >= 0 else -1), items, best
+            scores = read_only(scores[:, chosen])
+        users = rows[first:last]
+        refuse_nan(users, int(_select(scores, chosen, bounds, excluded, users, best, items)))
+        return items, best
 
-    blocks = map_blocks(select, score_users, rows, n_items, n_jobs)
-    for wrong, _, _ in blocks:
-        if wrong >= 0:
-            raise ValueError(f"scores of user {rows[wrong]} contain NaN")
-    if not blocks:
+    lists = map_batches(select, score_users, rows, n_items, n_jobs, limits)
+    if not lists:
         return np.empty((0, k), np.int64), np.empty((0, k))
-    items, best = (np.concatenate(parts) for parts in list(zip(*blocks, strict=True))[1:])
+    items, best = (np.concatenate(each) for each in zip(*lists, strict=True))
     items[best == -np.inf] = -1
     return items, best
 
 
 def _candidates(candidates: ArrayLike | None, n_items: int) -> NDArray[np.int64]:
     if candidates is None:
-        return frozen(np.arange(n_items))
+        return read_only(np.arange(n_items))
     # Sorted, so that among equal scores the lowest item comes first.
-    return frozen(np.unique(check_positions(candidates, "candidates", n_items)).astype(np.int64))
+    return read_only(np.unique(check_positions(candidates, "candidates", n_items)).astype(np.int64))
 
 
 @kernel

@@ -1,8 +1,8 @@
-"""The Keras table: six published systems, replicas of them, and how far they agree.
+"""Six published Keras systems, replicas of them, and how far they agree; users' models do not need this.
 
-`SYSTEMS` is the table; `train_replica` trains one replica with the semantics of the original
+`SYSTEMS` is the table of systems; `train_replica` trains one replica with the semantics of the original
 (mini-batches, mean loss, dense optimizer); `reproduce` trains all of them over several seeds, and
-`format_report` prints the comparison. On the command line: ``tripletrec reproduce``.
+`format_report` returns the comparison as text. On the command line: ``tripletrec reproduce``.
 """
 
 from tripletrec.reference.best_perceptron import best_perceptron_section
@@ -29,5 +29,5 @@ __all__ = [
     "training_task",
 ]
 
-# What `reproduce` of the command line adds to the replicas.
+# What the command ``tripletrec reproduce`` adds to the replicas.
 SECTIONS = (*_FACTOR_SECTIONS, best_perceptron_section, towers_section)

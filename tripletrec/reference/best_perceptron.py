@@ -1,4 +1,4 @@
-"""The best `MLPMatcher` that validation data chose, beside K5, the perceptron of the notebook."""
+"""The best configuration of `MLPMatcher` on MovieLens-100K, beside K5; K5's replica is in `perceptron`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BEST", "best_perceptron_section", "train_perceptron"]
 
-# Chosen on the validation cut of benchmarks/tune_movielens.py, by hand, in some twenty trials.
+# Chosen by hand in about twenty trials, on the validation data of benchmarks/tune_movielens.py.
 BEST = MappingProxyType(
     {
         "n_user_factors": 64,
@@ -41,7 +41,7 @@ def train_perceptron(data: MovieLens, random_state: int = 0, **parameters: Any) 
     data : MovieLens
     random_state : int, default 0
     **parameters
-        Of `MLPMatcher`, in place of those of `BEST`.
+        Parameters of `MLPMatcher` that replace those of `BEST`.
     """
     hidden = known_and_first_item(data.train)
     aucs: list[float] = []
@@ -59,7 +59,7 @@ def best_perceptron_section(data: MovieLens, seeds: int) -> dict[str, Any]:
     ----------
     data : MovieLens
     seeds : int
-        Trainings.
+        Number of trainings.
     """
     runs = [train_perceptron(data, seed) for seed in range(seeds)]
     last = [run["auc"][-1] for run in runs]

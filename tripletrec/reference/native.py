@@ -1,4 +1,4 @@
-"""The same models with the library's own kernel, its defaults, and its best configuration.
+"""The reference models in the library's own training, its defaults and its best; replicas are in `replica`.
 
 Every hyper-parameter here was chosen on validation data cut from the training set (ten ratings of each
 user, as many as the test set holds out): ``python benchmarks/tune_movielens.py``.
@@ -35,7 +35,7 @@ class Native(NamedTuple):
     n_epochs : int
         Passes over the positives.
     goal : float
-        What it should reach.
+        AUC that it should reach.
     """
 
     title: str
@@ -110,12 +110,12 @@ def train_native(
         What `tripletrec.datasets.fetch_movielens_100k` returns.
     random_state : int, default 0
     n_jobs : int, optional
-        Threads; changes no number.
+        Number of threads; no result depends on it.
 
     Returns
     -------
     dict
-        "auc", a list by epoch, and "seconds", those of the training alone, by epoch.
+        "auc" and "seconds" (of the training alone), lists by epoch.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def _section(title: str, keys: list[str], data: MovieLens, seeds: int) -> dict[s
     lines = []
     for key in keys:
         native = NATIVE[key]
-        # One thread: the replicas are trained in the others meanwhile.
+        # One thread, because the replicas are trained in the others meanwhile.
         runs = [train_native(key, data, seed, n_jobs=1) for seed in range(seeds)]
         last = [run["auc"][-1] for run in runs]
         mean, half_range = statistics.fmean(last), (max(last) - min(last)) / 2

@@ -1,4 +1,4 @@
-"""K5's replica: a perceptron on the factors of user and item, as the notebook built it."""
+"""The model of K5's replica, a perceptron on the factors of user and item; its training is in `replica`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tripletrec.neural.layers import uniform
 from tripletrec.neural.networks import PairPerceptron
 from tripletrec.neural.pair_scores import score_catalogue
 from tripletrec.reference.systems import Recipe
+from tripletrec.training.plan import L2
 
 __all__ = ["PerceptronModel"]
 
@@ -22,15 +23,16 @@ _LOSSES = {"hinge": hinge(), "sigmoid": SIGMOID}
 
 
 class PerceptronModel:
-    """What `train_epoch` takes: a perceptron whose every layer ends in a ReLU, the last one too.
+    """A model for `train_epoch`: a perceptron of which every layer ends in a ReLU, even the last one.
 
     Parameters
     ----------
     recipe : Recipe
         With ``scorer="perceptron"``.
     shape : (n_users, n_items)
+        Sizes of the two tables.
     rng : numpy.random.Generator
-        Start of all weights, and of the dropout's own random numbers.
+        Draws the initial weights and the seeds of the dropout layers.
 
     Attributes
     ----------
@@ -52,13 +54,13 @@ class PerceptronModel:
         self.parameters, self.gradients = self.network.parameters, self.network.gradients
 
     def backward(self, users: Any, positives: Any, negatives: Any) -> float:
-        """Add the gradient of the mean loss of a batch of triplets and return that loss."""
+        """Add the gradient of the mean loss of a batch of triplets; return the loss."""
         totals = np.zeros(3)
-        self.network.step(users, positives, negatives, None, (0.0, 0.0), totals)
+        self.network.step(users, positives, negatives, None, L2(), totals)
         return float(totals[0] / totals[2])
 
-    def met_by(self, users: Any, positives: Any, negatives: Any) -> list[Any]:
-        """Return for each parameter the rows that a batch meets; None: all."""
+    def rows_read(self, users: Any, positives: Any, negatives: Any) -> list[Any]:
+        """Return for each parameter the rows that a batch reads; None: all."""
         return [users, np.concatenate([positives, negatives]), None]
 
     def score_function(self) -> Callable[[NDArray[np.int64]], NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Figures; they need matplotlib: ``pip install tripletrec[plot]``."""
+"""Figures of the reference systems, drawn with matplotlib, which is optional; nothing is trained here."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def _import_pyplot() -> Any:
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install tripletrec[plot]") from error
+        raise ImportError("plots need matplotlib: pip install matplotlib") from error
     return pyplot
 
 
 def check_plot(path: str | os.PathLike[str]) -> None:
-    """Raise now what a plot to `path` would raise later.
+    """Raise before the training what `plot_reference` would raise after it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Training a replica of a reference system: what the Keras script did, batch by batch."""
+"""Training of one replica of a reference system, as its Keras script did it; recipes are in `systems`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tripletrec._checks import check_count
 from tripletrec._runtime.blas import one_blas_thread
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import full_auc
-from tripletrec.neural.layers import glorot_uniform, scale_rows, uniform
+from tripletrec.neural.layers import glorot_uniform, uniform
 from tripletrec.reference.keras import (
     Adagrad,
     Adam,
@@ -26,6 +26,7 @@ from tripletrec.reference.keras import (
 from tripletrec.reference.keras.deferred_adam import DeferredAdam
 from tripletrec.reference.perceptron import PerceptronModel
 from tripletrec.reference.systems import SYSTEMS, Recipe
+from tripletrec.scorers import normalize_rows
 
 if TYPE_CHECKING:
     from tripletrec.datasets import MovieLens
@@ -44,11 +45,11 @@ class Task:
     shape : (n_users, n_items)
         Sizes of the tables.
     test, exclude : Interactions, Interactions or None
-        Positives that are ranked, and what is left out of the ranking.
+        Positives to rank, and interactions to leave out of the ranking.
     low_items : int32 array
-        The low ratings to draw negatives from, by user; empty unless the system wants them.
+        The low ratings to draw negatives from, by user; empty unless the system uses them.
     low_bounds : int64 array, shape (n_users + 1,)
-        Those of user u are ``low_items[low_bounds[u]:low_bounds[u + 1]]``.
+        The low ratings of user u are ``low_items[low_bounds[u]:low_bounds[u + 1]]``.
     """
 
     users: NDArray[np.int32]
@@ -61,7 +62,7 @@ class Task:
 
     def auc(self, U: NDArray[np.floating], V: NDArray[np.floating], scorer: str) -> float:
         """Return the full AUC of two tables of factors."""
-        factors = (scale_rows(U)[0], scale_rows(V)[0]) if scorer == "cosine" else (U, V)
+        factors = (normalize_rows(U)[0], normalize_rows(V)[0]) if scorer == "cosine" else (U, V)
         return full_auc(factors, self.test, self.exclude, n_jobs=1)
 
 
@@ -74,13 +75,13 @@ class Run:
     auc_before : float
         AUC of the untrained model.
     auc : list of float
-        Full AUC on the test positives, by the system's protocol.
+        Full AUC on the test positives, measured by the system's protocol.
     loss : list of float
         Mean training loss over the epoch.
     test_loss : list of float
         Mean loss of triplets of the test positives; empty unless the triplets are drawn once.
     seconds : list of float
-        Time of the training alone.
+        Time of the training, without the measurements.
     """
 
     auc_before: float = 0.5
@@ -91,18 +92,18 @@ class Run:
 
 
 def training_task(recipe: Recipe, protocol: str, data: MovieLens, rng: np.random.Generator) -> Task:
-    """Lay out the positives, the test and, where `recipe` wants them, the low ratings.
+    """Collect the positives, the test and, where `recipe` uses them, the low ratings.
 
     Parameters
     ----------
     recipe : Recipe
-        Decides what a positive is.
+        Decides which ratings are positives.
     protocol : {"AUC-A", "AUC-B"}
         Decides what is left out of the ranking.
     data : MovieLens
         What `tripletrec.datasets.fetch_movielens_100k` returns.
     rng : numpy.random.Generator
-        Chooses which ratings of 3 top up the low ones.
+        Chooses the ratings of 3 that top up the low ones.
 
     Examples
     --------
@@ -120,7 +121,7 @@ def training_task(recipe: Recipe, protocol: str, data: MovieLens, rng: np.random
     if recipe.negatives.startswith("low"):
         train, test = (_rated_five(data, split) for split in ("train", "test"))
         low_items, low_bounds = _low_ratings(data, recipe.negatives == "low-own", rng)
-        if recipe.negatives == "low-own":  # who has none cannot train
+        if recipe.negatives == "low-own":  # a user without low ratings has no negatives
             train = train[np.diff(low_bounds)[train.rows] > 0]
     exclude = known_and_first_item(data.train) if protocol == "AUC-B" else None
     return Task(train.rows, train.indices, train.shape, test, exclude, low_items, low_bounds)
@@ -149,9 +150,10 @@ def _rated_five(data: MovieLens, split: str) -> Interactions:
 def _low_ratings(
     data: MovieLens, by_user: bool, rng: np.random.Generator
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return the ratings of 1 and 2, and of 3 at random as long as there are fewer than of 5.
+    """Return the items of ratings of 1 and 2, by user, topped up with random ratings of 3.
 
-    "Fewer" is counted for each user if `by_user`, else over all.
+    There are as many as ratings of 5, unless the ratings of 1 and 2 are more or those of 3 too few. They
+    are counted for each user if `by_user`, else over all users.
     """
     users, items, ratings = _ratings(data, "train")
     group = users if by_user else np.zeros_like(users)
@@ -183,11 +185,11 @@ def draw_negatives(
     Parameters
     ----------
     recipe, task : Recipe, Task
-        System and what it trains on.
+        A system's recipe, and what it is trained on.
     rng : numpy.random.Generator
         Source of all draws.
     n : int, optional
-        Number of uniform negatives if not one per training positive.
+        Number of negatives; None: one per training positive.
 
     Examples
     --------
@@ -215,7 +217,7 @@ def build_model(
     """Return the untrained model of a system and its optimizer.
 
     The items' bias of K2 is left out: positive and negative share it, so it cancels in every
-    score difference and never moves.
+    score difference and is never updated.
     """
     if recipe.scorer == "perceptron":
         return PerceptronModel(recipe, shape, rng), DeferredAdam(epsilon=recipe.epsilon)
@@ -246,7 +248,7 @@ def train_replica(
     n_epochs : int, optional
         Passes over the positives; as many as in the table by default.
     random_state : int, default=0
-        Seed of the start, the negatives and the shuffles: the same seed, the same bits.
+        Seed of the initial weights, the negatives and the shuffles: the same seed gives the same bits.
     on_epoch : callable, optional
         Called with the run after every epoch.
 
@@ -258,7 +260,7 @@ def train_replica(
     Raises
     ------
     ValueError
-        If `system` is unknown or has no recipe yet, or `n_epochs` is less than 1.
+        If `system` is unknown or has no recipe, or `n_epochs` is less than 1.
 
     Examples
     --------

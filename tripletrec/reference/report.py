@@ -1,4 +1,4 @@
-"""Training every replica over several seeds, and saying how it went."""
+"""Training of all replicas over several seeds, and the report on it; the training of one is in `replica`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLUMNS = 10  # epochs side by side
 
 
 def check_systems(systems: Iterable[str] | None, name: str = "systems") -> list[str]:
-    """Return the keys to train, in the order of the table; None means all."""
+    """Return the keys of the systems to train, in the order of `SYSTEMS`; None: all."""
     if systems is None:
         return list(SYSTEMS)
     wanted = list(systems)
@@ -37,7 +37,7 @@ def check_systems(systems: Iterable[str] | None, name: str = "systems") -> list[
 
 
 def n_epochs_in_all(systems: Iterable[str], seeds: int) -> int:
-    """Return how often `reproduce` will call ``on_epoch``."""
+    """Return how many times `reproduce` will call ``on_epoch``."""
     return seeds * sum(SYSTEMS[key].n_epochs for key in systems if SYSTEMS[key].recipe)
 
 
@@ -61,19 +61,19 @@ def reproduce(
     systems : iterable of str, optional
         Keys of `SYSTEMS`; all by default.
     n_jobs : int, optional
-        Trainings side by side, in threads; as many as cores by default. No result depends on it.
+        Number of trainings at a time, in threads; all cores by default. No result depends on it.
     on_epoch : callable, optional
-        Called with (system, seed, run) after every epoch, from the training's thread.
+        Called with (system, seed, run) after every epoch, in the thread of that training.
     extra : sequence of callables, default=()
-        Each gets (data, seeds) while the replicas are trained and returns a further section of the
-        report: a dict with ``"title"``, ``"text"`` and whatever else belongs to it.
+        Each is called with (data, seeds) while the replicas are trained, and returns one more section
+        of the report: a dict with ``"title"``, ``"text"`` and any further results.
 
     Returns
     -------
     dict
         Ready for JSON. ``"systems"`` maps each key to the published and our numbers (``"auc"`` is
-        the mean over seeds by epoch, ``"auc_by_seed"`` all of it), ``"seconds_per_epoch"`` (median)
-        and ``"verdict"``; ``"sections"`` holds what `extra` gave.
+        the mean over seeds by epoch, ``"auc_by_seed"`` all of them), ``"seconds_per_epoch"`` (median)
+        and ``"verdict"``; ``"sections"`` holds what the functions in `extra` returned.
 
     Raises
     ------
@@ -127,13 +127,14 @@ def _train_all(
     with ThreadPoolExecutor(max(1, n_threads - bool(extra))) as pool:
         futures = {key: [pool.submit(train, key, seed) for seed in range(seeds)] for key in keys}
         try:
-            # Here, where Ctrl-C ends them at once; a thread without a replica takes from the end.
+            # In the main thread, where Ctrl-C ends them at once. A thread of the pool that has no
+            # replica left to train works on them too, from the other end.
             waiting = deque(range(len(extra)))
             helper = pool.submit(_take, waiting.pop, extra, data, seeds)
             sections = _take(waiting.popleft, extra, data, seeds)
             runs = {key: [future.result() for future in each] for key, each in futures.items()}
             sections |= helper.result()
-        except BaseException:  # Ctrl-C as well: the threads end after their epoch
+        except BaseException:  # Ctrl-C, too: each thread ends after the epoch under way
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -146,7 +147,7 @@ def _take(
     data: MovieLens,
     seeds: int,
 ) -> dict[int, dict[str, Any]]:
-    """Work on sections until none is waiting; return them by number."""
+    """Compute sections until none is left; return them by number."""
     done: dict[int, dict[str, Any]] = {}
     while True:
         try:
@@ -157,7 +158,7 @@ def _take(
 
 
 def _summary(system: ReferenceSystem, runs: Sequence[Run]) -> dict[str, Any]:
-    """Put the published and our numbers of a system side by side, in plain types."""
+    """Return the published and our numbers of a system, as plain data."""
     summary: dict[str, Any] = {
         "title": system.title,
         "protocol": system.protocol,
@@ -184,7 +185,7 @@ def _summary(system: ReferenceSystem, runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _verdict(system: ReferenceSystem, aucs: Sequence[float]) -> dict[str, Any]:
-    """Compare at the last epoch that has both numbers."""
+    """Compare at the last epoch for which there are both numbers."""
     common = [epoch for epoch in system.published if epoch <= len(aucs)]
     if not common:
         return {"verdict": "no number published"}
@@ -219,7 +220,7 @@ def format_report(result: dict[str, Any]) -> str:
     head = (
         f"The Keras reference systems on {result['data']}: published AUC against replicas in NumPy "
         f"with the same semantics (mini-batches, dense optimizer). Mean of {result['seeds']} "
-        f"seed(s), ± half the range over seeds; {result['n_jobs']} trainings side by side, "
+        f"seed(s), ± half the range over seeds; {result['n_jobs']} trainings at a time, "
         f"{result['seconds']:.0f} s in all."
     )
     blocks = [_wrap(head, "")]
@@ -289,7 +290,7 @@ def _overview(result: dict[str, Any]) -> str:
 
 
 def _number(value: float) -> str:
-    """Four decimals in six characters, without the zero before the point."""
+    """Format with four decimals in six characters, without the zero before the point."""
     return f"{value:.4f}".replace("0.", ".", 1).rjust(6)
 
 

@@ -1,4 +1,4 @@
-"""The six Keras reference systems as data: what was published, and how to train a replica.
+"""The six Keras reference systems as data: published numbers, recipes of replicas; nothing is trained here.
 
 All use MovieLens-100K, split ``ua``, raw ids (944 x 1,683: row and column 0 are empty). A positive
 is a rating of 4 or 5, in training and in testing; in K3 a rating of 5. Two protocols of the full
@@ -10,9 +10,9 @@ AUC-B
     over items 1 ... 1682 without the user's training positives.
 
 Sources: K1 and K2, M. Kula, "Recommendations in Keras using triplet loss", 2016 (the margin variant
-of K2 is from a report to its author); K3, a reader's change to it; K4 and K5, O. Grisel and C.
-Ollion, "Triplet loss for implicit feedback neural recommender systems", 2018; K6, a reader's
-question why the loss of a two-tower model does not go down.
+of K2 is from a report to its author); K3, a change that a reader made to it; K4 and K5, O. Grisel
+and C. Ollion, "Triplet loss for implicit feedback neural recommender systems", 2018; K6, a reader's
+question: why does the loss of a two-tower model not go down?
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ class Recipe:
     scorer : {"dot", "cosine", "perceptron"}
         Score of a user's and an item's factors.
     optimizer : {"adam", "adagrad"}
-        Adam(0.001) or, as in old Keras, Adagrad(0.1) with state from 0 and epsilon 1e-6.
+        Adam(0.001) or, as in old Keras, Adagrad(0.1) with initial state 0 and epsilon 1e-6.
     batch_size : int
         Triplets per step.
     bias : bool
-        Dense layers on one-hot inputs instead of tables: a bias, and Glorot's start. The AUC reads
-        the weight matrices only, as the notebook does.
+        Dense layers on one-hot inputs instead of tables: with a bias, and initialised as by Glorot.
+        The AUC reads the weight matrices only, as the notebook does.
     negatives : {"fresh", "once", "low", "low-own"}
         One uniform, unverified item per positive, drawn anew each epoch or once before training;
         or one low rating per positive, see `tripletrec.reference.draw_negatives`.
     first_item : int
-        Least item that is drawn.
+        Lowest item that is drawn as a negative.
     l2 : float
         Penalty ``l2 * sum(w ** 2)`` on both tables.
     epsilon : float
-        Of Adam: 1e-7 in Keras 2 and 3, 1e-8 in the Keras 0.3 of K2.
+        Epsilon of Adam: 1e-7 in Keras 2 and 3, 1e-8 in the Keras 0.3 of K2.
     n_item_factors : int
-        Width of the items' table where a perceptron scores; `n_factors` is that of the users'.
+        Width of the items' table with the scorer "perceptron", where `n_factors` is the users'.
     hidden : tuple of int
         Widths of the perceptron's hidden layers.
     dropout : float
-        Share of the inputs of each of its layers that is zeroed while training.
+        Share of the inputs of each of its layers that is zeroed during training.
     """
 
     n_factors: int = 100
@@ -77,7 +77,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class ReferenceSystem:
-    """One line of the Keras table.
+    """One of the Keras systems.
 
     Parameters
     ----------
@@ -86,20 +86,20 @@ class ReferenceSystem:
     protocol : {"AUC-A", "AUC-B"}
         How its AUC is measured; see the module's docstring.
     published : mapping of int to float
-        Published AUC, by the epoch of our run that it is set beside.
+        Published AUC by epoch, counted as in our run that it is compared with.
     n_epochs : int
-        Passes that the replica makes.
+        Passes over the positives.
     note : str
         What a reader of the numbers must know.
     recipe : Recipe or None
-        How the replica is trained; None: a section of its own shows it.
+        How the replica is trained; None: the report has a section of its own on it.
     published_before : float or None
         Published AUC of the untrained model.
     published_loss, published_test_loss : tuple of float
         First and last published loss on training triplets and on test triplets.
     tolerance : float
-        Distance up to which an AUC counts as the published one: what seeds differ by, or half of
-        the last published digit.
+        Largest distance at which an AUC counts as equal to the published one: the spread over
+        seeds, or half of the last published digit.
     """
 
     key: str
@@ -133,7 +133,7 @@ _DOUBLE_RUN = (
     ".904-.906 after the tenth and .916-.917 after the twentieth. The published ten numbers match "
     "epochs 11-20, and the execution counts stored in the notebook leave room for one earlier run "
     "of the same cell: the training cell had evidently been run twice. That is an inference, not a "
-    "proof. The published numbers are set beside epochs 11-20 here."
+    "proof. The published numbers are compared with epochs 11-20 here."
 )
 
 _TWO_READINGS = (
@@ -141,7 +141,7 @@ _TWO_READINGS = (
     "from the low ratings of all users, as K1 draws from all items; K3-own keeps to the user's own "
     "low ratings, and so never shows the model an item that the user did not rate. Paired once, by "
     "their place in the files, the same two lists give .81. Measured over test ratings of 5, where "
-    "popularity among training ratings of 5 alone scores .883: no reading learns taste."
+    "popularity among training ratings of 5 alone scores .883: neither reading learns taste."
 )
 
 _TWO_PRINTS = (
@@ -151,8 +151,8 @@ _TWO_PRINTS = (
 
 _SCATTER = (
     "This model scatters: Keras 3 itself gives .8988-.9149 after the fifteenth epoch over seeds, so "
-    "that anything in this range is a reproduction. The ReLU at the end cuts scores off at zero, where "
-    "they tie and have no gradient."
+    "that anything in this range is a reproduction. The final ReLU cuts scores off at zero, where "
+    "they tie and get no gradient."
 )
 
 _ALL = (

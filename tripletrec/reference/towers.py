@@ -1,18 +1,18 @@
-"""K6: two towers on features, as the question put it, and as they learn.
+"""K6, two towers on features: the model of the question, and models that learn; the layers are in `neural`.
 
 The mistake has three parts, any one of which is enough to keep the loss where it is:
 
-1. ``dot(anchor, transpose(positive))`` of two batches is a batch x batch matrix: every user meets the
-   positives of all others. On average a user's score with other users' positives is no higher
-   than with their negatives, so most of the matrix has nothing to learn.
+1. ``dot(anchor, transpose(positive))`` of two batches is a batch x batch matrix: every user is scored
+   with the positives of all others. On average these scores are no higher than those with the
+   others' negatives, so that there is nothing to learn from most of the matrix.
 2. Both towers end in a softmax. The product of two distributions over 64 outputs lies between 0
-   and 1 and at first near 1/64, so a difference of scores x is close to 0 and 1 - σ(x) close to ½: it
-   could never get below 1 - σ(1) = 0.27.
+   and 1 and at first near 1/64. So a difference of scores x is close to 0 and 1 - σ(x) close to ½; it
+   can never fall below 1 - σ(1) = 0.27.
 3. The negative is the disliked item with the nearest genres. Often it has *the same* genres as the
-   positive: then x = 0 whatever the weights are.
+   positive; then x = 0 whatever the weights are.
 
-The corrected model compares each user with its own positive and negative, leaves outputs linear and draws
-negatives at random among unseen items.
+The corrected models compare a user's own positive and negative, have linear outputs, and draw negatives
+at random among unseen items.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tripletrec.neural.nearest import nearest_negatives
 from tripletrec.reference.keras import Adam, train_epoch
 from tripletrec.reference.keras.triplet_model import sigmoid
 from tripletrec.reference.replica import known_and_first_item
-from tripletrec.training.plateau import Watchman
+from tripletrec.training.plateau import PlateauMonitor
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -48,7 +48,7 @@ _N_OUTPUTS = 64
 _N_EPOCHS = 5  # of the mistake: enough to see that nothing happens
 _LOW = 2  # ratings up to it are dislikes
 
-# Chosen on the validation cut of benchmarks/tune_movielens.py.
+# Chosen on the validation data of benchmarks/tune_movielens.py.
 CORRECTED: dict[str, dict[str, Any]] = {
     "features alone": {
         "own_factors": False,
@@ -66,12 +66,14 @@ class MistakenTowers:
     Parameters
     ----------
     users, items : FeatureEmbedding
+        The first layers of the two towers.
     rng : numpy.random.Generator
-        Start of all weights.
+        Draws the initial weights and the seed of the dropout.
 
     Attributes
     ----------
     parameters, gradients : list of arrays
+        Those of all layers.
     """
 
     def __init__(
@@ -107,17 +109,17 @@ class MistakenTowers:
         return float(values.mean())
 
     def vectors(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return what the towers give for all users and all items."""
+        """Return the outputs of the towers for all users and for all items."""
         sides = ((self.users, self.user_tower), (self.items, self.item_tower))
         U, V = (tower.infer(layer.forward(np.arange(layer.n_rows))) for layer, tower in sides)
         return U, V
 
 
 def feature_frames(data: MovieLens) -> tuple[DataFrame, DataFrame]:
-    """Return features of users and items: what the data set has, in a form that says most.
+    """Return the features of users and items that the corrected models use.
 
     Users: age, gender, occupation, first digit of the zip code. Items: the 18 genres, the year of
-    release as a category, and the words of the title that several titles share.
+    release as a category, and the words of the title.
     """
     users = data.user_features[["age", "gender", "occupation"]].copy()
     users["region"] = data.user_features["zip_code"].str[:1]
@@ -131,7 +133,7 @@ def feature_frames(data: MovieLens) -> tuple[DataFrame, DataFrame]:
 def train_mistake(
     data: MovieLens, random_state: int = 0, n_epochs: int = _N_EPOCHS
 ) -> dict[str, list[float]]:
-    """Train the model of the question, and watch its loss.
+    """Train the model of the question.
 
     Parameters
     ----------
@@ -142,29 +144,29 @@ def train_mistake(
     Returns
     -------
     dict
-        "loss" and "auc" (AUC-B), lists by epoch, and "told", a list with the epochs after which the
-        package's own check says that the loss has not moved.
+        "loss" and "auc" (AUC-B), lists by epoch, and "warned", a list of the epochs after which `fit`
+        of a user's model would have warned that the loss does not fall.
     """
     rng = np.random.default_rng(random_state)
     positives, negatives = _nearest_dislikes(data)
     model = MistakenTowers(*_three_features(data, rng), rng)
     optimizer, hidden = Adam(), known_and_first_item(data.train)
-    found: dict[str, list[float]] = {"loss": [], "auc": [], "told": []}
-    watchman = Watchman(optimizer.learning_rate)
+    found: dict[str, list[float]] = {"loss": [], "auc": [], "warned": []}
+    monitor = PlateauMonitor(optimizer.learning_rate)
     columns = (positives.rows, positives.indices, negatives)
     for number in range(1, n_epochs + 1):
         with one_blas_thread():
             found["loss"].append(train_epoch(model, optimizer, columns, 64, rng))
         found["auc"].append(full_auc(model.vectors(), data.test, hidden, n_jobs=1))
-        if watchman.stands_still({"loss": found["loss"][-1]}):
-            found["told"].append(number)
+        if monitor.is_stuck({"loss": found["loss"][-1]}):
+            found["warned"].append(number)
     return found
 
 
 def _three_features(
     data: MovieLens, rng: np.random.Generator
 ) -> tuple[FeatureEmbedding, FeatureEmbedding]:
-    """Return gender, occupation and decade of age, side by side; genres, summed."""
+    """Return layers on gender, occupation and decade of age, concatenated, and on genres, summed."""
     users = data.user_features[["gender", "occupation"]].copy()
     users["age"] = (data.user_features["age"] // 10).astype("string")
     genres = data.item_features.drop(columns=["title", "release_year"])
@@ -203,13 +205,13 @@ def train_corrected(data: MovieLens, kind: str, random_state: int = 0) -> dict[s
 
 
 def towers_section(data: MovieLens, seeds: int) -> dict[str, Any]:
-    """Return the section on K6: the flat loss of the question beside losses that fall.
+    """Return the section on K6: the loss of the question, which does not fall, beside losses that do.
 
     Parameters
     ----------
     data : MovieLens
     seeds : int
-        Trainings of each model.
+        Number of trainings of each model.
     """
     trainers: dict[str, Callable[[int], dict[str, list[float]]]] = {
         "as asked": lambda seed: train_mistake(data, seed),
@@ -228,8 +230,8 @@ def towers_section(data: MovieLens, seeds: int) -> dict[str, Any]:
         n_epochs = len(rows[name]["auc"])
         lines.append(f"    {name:<26}{losses:<43}{rows[name]['auc'][-1]:.4f} ({n_epochs} epochs)")
         if name == "as asked":
-            told = ", ".join("/".join(map(str, run["told"])) or "never" for run in runs)
-            lines.append(f"    {'':<26}the check of fit would have warned after epoch {told}")
+            warned = ", ".join("/".join(map(str, run["warned"])) or "never" for run in runs)
+            lines.append(f"    {'':<26}the check in fit would have warned after epoch {warned}")
     lines.append("    Why the first never learns: docs/why-the-loss-never-went-down.md.")
     title = 'K6: two towers on features, "the loss never goes down", and what was wrong'
     return {"title": title, "text": "\n".join(lines), "rows": rows}

@@ -1,7 +1,8 @@
-"""What one fit of a factor model depends on, and what it gives; how it is run is elsewhere."""
+"""What one fit depends on, data apart, and what it gives; how it is run is elsewhere."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from tripletrec.rates import Schedule, constant
 from tripletrec.sampling import Sampler
 from tripletrec.scorers import Scorer
 
-__all__ = ["Factors", "Plan", "Record"]
+__all__ = ["L2", "FactorPlan", "Factors", "NetworkPlan", "Plan", "Record"]
 
 Float32 = NDArray[np.float32]
 Record = dict[str, Any]
@@ -27,23 +28,47 @@ class Factors(NamedTuple):
     item_biases: Float32
 
 
-class Plan(NamedTuple):
-    """All that one fit depends on; see `tripletrec.MatrixFactorization` for the meaning of each."""
+class L2(NamedTuple):
+    """Weight of the penalty ½ λ |w|² for each role of a row; >= 0."""
 
-    n_factors: int
+    user: float = 0.0
+    positive: float = 0.0
+    negative: float = 0.0
+    bias: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What every fit depends on; see the estimators for the meaning of each field."""
+
     loss: Loss | ListLoss
-    scorer: Scorer
     optimizer: Optimizer
     sampler: Sampler
     learning_rate: float
-    l2: tuple[float, float, float, float]  # users, positive items, negative items, item biases
-    item_bias: bool
     n_negatives: int
-    init_scale: float
+    l2: L2 = L2()
     seed: int
     schedule: Schedule = constant()
     n_epochs: int = 1
 
     def rate_at(self, epochs: float) -> float:
-        """Return the learning rate after so many epochs."""
+        """Return the learning rate after so many epochs, whole or not."""
         return self.learning_rate * self.schedule.factor(epochs / self.n_epochs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorPlan(Plan):
+    """What a fit of a factor model depends on."""
+
+    n_factors: int
+    scorer: Scorer
+    item_bias: bool
+    init_scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPlan(Plan):
+    """What a fit of a network depends on, the network apart; `layer_l2` is the L2 of its weights."""
+
+    batch_size: int
+    layer_l2: float = 0.0

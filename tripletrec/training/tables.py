@@ -1,11 +1,16 @@
-"""Tables of rows of factors: weights, and the optimizer's state behind them; updates are elsewhere."""
+"""Tables of factors: weights, optimizer state and step counts of every row; updates are elsewhere.
+
+A table is a float32 array of shape (n_rows, 1 + n_state, width): the weights of a row, then what the
+optimizer keeps of each of them, so that all that one update touches lies together. Rows are padded to
+whole cache lines; the padding stays zero.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,57 +18,185 @@ from numpy.typing import NDArray
 from tripletrec._runtime.jit import aligned
 from tripletrec._runtime.threads import executor_for
 from tripletrec.optimizers import Optimizer
+from tripletrec.training.plan import Factors
 
-__all__: list[str] = []
+__all__ = ["FactorTables"]
 
-_LANES_OF_FLOATS = 16  # factors are padded to whole cache lines
-_TABLES = ("_users", "_items", "_biases")
-_ROWS_AT_ONCE = 2**12
+_LINE = 16  # float32 in a cache line
+_CHUNK = 2**12  # rows whose start values are one stream of random numbers
 
 Float32 = NDArray[np.float32]
 
 
-def _draw_start(
-    tables: Any,
-    n_factors: int,
-    scale: float,
-    seed: int,
-    n_jobs: int,
-    beside: Callable[[], None] = lambda: None,
-) -> None:
-    """Fill the weights of tables with normal numbers, some rows at a time, each with a stream of its own.
+class FactorTables:
+    """Users' and items' rows of factors, items' biases, and the optimizer's state of all of them.
 
-    Calls `beside` as well, perhaps in another thread at the same time.
+    Parameters
+    ----------
+    users, items, biases : float32 arrays of shape (n_rows, 1 + n_state, width)
+        The width of biases is 1.
+    user_step_counts, item_step_counts : float32 arrays of shape (n_rows, n_step_counts)
+    n_factors : int
+        Factors of a row without padding.
+
+    Examples
+    --------
+    >>> from tripletrec.optimizers import adagrad
+    >>> tables = FactorTables.start(3, 5, 4, adagrad(), scale=0.1, seed=0)
+    >>> tables.users.shape, tables.factors.item_factors.shape
+    ((3, 2, 16), (5, 4))
+    >>> larger = tables.grow(4, 5, adagrad(), scale=0.1, seed=0)
+    >>> bool((larger.users[:3] == tables.users).all()), len(larger.users)
+    (True, 4)
     """
-    pieces = [
-        (number, first)
-        for number, table in enumerate(tables)
-        for first in range(0, len(table), _ROWS_AT_ONCE)
-    ]
 
-    def draw(number: int, first: int) -> None:
-        stream = np.random.SeedSequence(seed, spawn_key=(number, first))
-        rows = tables[number][first : first + _ROWS_AT_ONCE, 0, :n_factors]
-        random = np.random.Generator(np.random.PCG64(stream))
-        rows[...] = random.standard_normal(rows.shape, np.float32) * np.float32(scale)
+    def __init__(
+        self,
+        users: Float32,
+        items: Float32,
+        biases: Float32,
+        user_step_counts: Float32,
+        item_step_counts: Float32,
+        n_factors: int,
+    ) -> None:
+        self.users, self.items, self.biases = users, items, biases
+        self.user_step_counts, self.item_step_counts = user_step_counts, item_step_counts
+        self.n_factors = n_factors
 
-    tasks: list[Callable[[], None]] = [beside, *(partial(draw, *piece) for piece in pieces)]
-    executor = executor_for(n_jobs if len(pieces) > len(tables) else 1)
-    with executor.threads():
-        executor.run(lambda task: task(), [(task,) for task in tasks])
+    @classmethod
+    def start(
+        cls,
+        n_users: int,
+        n_items: int,
+        n_factors: int,
+        optimizer: Optimizer,
+        *,
+        scale: float,
+        seed: int,
+        n_jobs: int = 1,
+        beside: Callable[[FactorTables], None] | None = None,
+    ) -> Self:
+        """Return tables whose factors are drawn from a normal distribution; biases are zero.
 
+        Parameters
+        ----------
+        n_users, n_items, n_factors : int
+        optimizer : Optimizer
+            Gives the start values of the state and of the step counts.
+        scale : float
+            Standard deviation of the factors.
+        seed : int
+            A row's values depend on it and on the row's number alone.
+        n_jobs : int, default 1
+            Threads; changes no bit.
+        beside : callable, default None
+            Called with the tables, perhaps while factors are still being drawn in other threads.
+        """
+        tables = cls._at_zero(n_users, n_items, n_factors, optimizer)
+        tables._draw((0, 0), scale, seed, n_jobs, beside)
+        return tables
 
-def _let_go(training: Any) -> None:
-    """Drop all but the factors of a training, the optimizer's state and padding included.
+    @classmethod
+    def _at_zero(cls, n_users: int, n_items: int, n_factors: int, optimizer: Optimizer) -> Self:
+        width = -(-n_factors // _LINE) * _LINE
+        step_counts = np.array(optimizer.step_counts, np.float32)
+        return cls(
+            _table(n_users, width, optimizer),
+            _table(n_items, width, optimizer),
+            _table(n_items, 1, optimizer),
+            np.tile(step_counts, (n_users, 1)),
+            np.tile(step_counts, (n_items, 1)),
+            n_factors,
+        )
 
-    The smaller tables are copied first, and leave their place to the next; where nothing lies
-    between the factors they stay where they are. May be interrupted and called again.
-    """
-    for name in vars(training).keys() - {"plan", "_temperature", *_TABLES}:
-        delattr(training, name)
-    for name in sorted(_TABLES, key=lambda name: getattr(training, name).nbytes):
-        rows = getattr(training, name)[:, :1, : training.plan.n_factors]
-        setattr(training, name, np.ascontiguousarray(rows))
+    def grow(
+        self, n_users: int, n_items: int, optimizer: Optimizer, *, scale: float, seed: int
+    ) -> Self:
+        """Return larger tables: rows that there are keep all they have, new ones start as in `start`.
+
+        The new rows are those that `start` would have given them in tables of this size.
+
+        Parameters
+        ----------
+        n_users, n_items : int
+            At least as many as there are.
+        optimizer, scale, seed
+            As of `start`.
+
+        Raises
+        ------
+        ValueError
+            If there would be fewer rows than there are.
+        """
+        old = len(self.users), len(self.items)
+        if n_users < old[0] or n_items < old[1]:
+            raise ValueError(f"tables of {old} rows cannot shrink to {(n_users, n_items)}")
+        larger = self._at_zero(n_users, n_items, self.n_factors, optimizer)
+        for name in ("users", "items", "biases", "user_step_counts", "item_step_counts"):
+            mine = getattr(self, name)
+            getattr(larger, name)[: len(mine)] = mine
+        larger._draw(old, scale, seed, 1, None)
+        return larger
+
+    @property
+    def width(self) -> int:
+        """Factors of a row, padding included."""
+        return int(self.users.shape[2])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows of users and items."""
+        return int(self.users.nbytes + self.items.nbytes)
+
+    @property
+    def factors(self) -> Factors:
+        """The factors as they stand: views."""
+        n = self.n_factors
+        return Factors(self.users[:, 0, :n], self.items[:, 0, :n], self.biases[:, 0, 0])
+
+    def release(self) -> Factors:
+        """Return the factors as arrays of their own; state, step counts and padding are dropped.
+
+        The smaller tables are copied first, and leave their place to the next; where nothing lies
+        between the factors they stay where they are. If interrupted, it may be called again.
+        """
+        self.user_step_counts = self.item_step_counts = np.empty((0, 0), np.float32)
+        names = ("users", "items", "biases")
+        for name in sorted(names, key=lambda name: int(getattr(self, name).nbytes)):
+            rows = getattr(self, name)[:, :1, : self.n_factors]
+            setattr(self, name, np.ascontiguousarray(rows))
+        return self.factors
+
+    def _draw(
+        self,
+        kept: tuple[int, int],
+        scale: float,
+        seed: int,
+        n_jobs: int,
+        beside: Callable[[FactorTables], None] | None,
+    ) -> None:
+        """Fill the factors but those of the first `kept` rows; each chunk of rows has its own stream."""
+        tables = (self.users, self.items)
+        chunks = [
+            (number, first)
+            for number, table in enumerate(tables)
+            for first in range(kept[number] - kept[number] % _CHUNK, len(table), _CHUNK)
+        ]
+
+        def draw(number: int, first: int) -> None:
+            stream = np.random.SeedSequence(seed, spawn_key=(number, first))
+            rows = tables[number][first : first + _CHUNK, 0, : self.n_factors]
+            random = np.random.Generator(np.random.PCG64(stream))
+            drawn = random.standard_normal(rows.shape, np.float32) * np.float32(scale)
+            skip = max(0, kept[number] - first)
+            rows[skip:] = drawn[skip:]
+
+        tasks: list[Callable[[], None]] = [partial(draw, *each) for each in chunks]
+        if beside is not None:
+            tasks.insert(0, partial(beside, self))
+        executor = executor_for(n_jobs if len(chunks) > len(tables) else 1)
+        with executor.threads():
+            executor.run(lambda task: task(), [(task,) for task in tasks])
 
 
 def _table(n_rows: int, width: int, optimizer: Optimizer) -> Float32:

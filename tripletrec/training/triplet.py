@@ -21,7 +21,7 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss
 from tripletrec.sampling.hard import CHOICES
 from tripletrec.training.bucketing import build_preparation
-from tripletrec.training.plan import Factors, Plan, Record
+from tripletrec.training.plan import FactorPlan, Factors, Record
 from tripletrec.training.strata import (
     codes_of,
     drawn_schedule,
@@ -29,7 +29,7 @@ from tripletrec.training.strata import (
     group_size,
     n_blocks,
 )
-from tripletrec.training.tables import _LANES_OF_FLOATS, _draw_start, _let_go, _table
+from tripletrec.training.tables import FactorTables
 from tripletrec.training.triplet_kernel import GROUP, build_epoch, group_scratch
 
 __all__ = ["Training"]
@@ -77,7 +77,7 @@ class Training:
 
     Parameters
     ----------
-    plan : Plan
+    plan : FactorPlan
     interactions : Interactions
         The positives.
     weights : float32 array of shape (nnz,) or None
@@ -92,7 +92,7 @@ class Training:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: FactorPlan,
         interactions: Interactions,
         weights: Float32 | None,
         given: Interactions | None,
@@ -115,12 +115,13 @@ class Training:
                 tuple(map(np.float32, numbers))
                 for numbers in (plan.l2, plan.loss.parameters, plan.optimizer.parameters)
             )
-        self._make_tables(interactions)
-        # While start values are drawn one thread works the schedule out.
-        _draw_start(
-            (self._users, self._items), plan.n_factors, plan.init_scale, plan.seed, n_jobs,
+        # While start values are drawn one thread works the strata out.
+        self.tables = FactorTables.start(
+            interactions.n_users, interactions.n_items, plan.n_factors, plan.optimizer,
+            scale=plan.init_scale, seed=plan.seed, n_jobs=n_jobs,
             beside=partial(self._make_schedule, interactions),
         )  # fmt: skip
+        self._build_epoch()
         self._share_out(interactions.nnz, n_jobs)
 
     def _share_out(self, nnz: int, n_jobs: int) -> None:
@@ -134,18 +135,9 @@ class Training:
         step = 1 if self.executor.n_jobs > 1 and nnz >= n_blocks * least else n_blocks
         self._visits = [(first, first + step) for first in range(0, n_blocks, step)]
 
-    def _make_tables(self, data: Interactions) -> None:
+    def _build_epoch(self) -> None:
         plan, optimizer = self.plan, self.plan.optimizer
-        width = -(-plan.n_factors // _LANES_OF_FLOATS) * _LANES_OF_FLOATS
-        self._width = width
-        self._users = _table(data.n_users, width, optimizer)
-        self._items = _table(data.n_items, width, optimizer)
-        self._biases = _table(data.n_items, 1, optimizer)
-        self._user_step_counts, self._item_step_counts = (
-            np.tile(np.array(optimizer.step_counts, np.float32), (n, 1))
-            for n in (data.n_users, data.n_items)
-        )
-        far = self._users.nbytes + self._items.nbytes > _CACHE_BYTES
+        width, far = self.tables.width, self.tables.nbytes > _CACHE_BYTES
         loss, scorer = plan.loss, plan.scorer
         if isinstance(loss, ListLoss):
             raise TypeError(f"loss {loss.name!r} is not one of triplets")
@@ -155,8 +147,8 @@ class Training:
             len(optimizer.step_counts), scorer.linear, CHOICES[plan.sampler.rule], self._n_candidates,
         )  # fmt: skip
 
-    def _make_schedule(self, data: Interactions) -> None:
-        item_bytes = self._items.nbytes // data.n_items
+    def _make_schedule(self, data: Interactions, tables: FactorTables) -> None:
+        item_bytes = tables.items.nbytes // data.n_items
         blocks = n_blocks(data.n_users, data.n_items, data.nnz, item_bytes)
         make = given_schedule if self._given_negatives else drawn_schedule
         self.schedule = make(min(blocks, 8) if self._given_negatives else blocks)
@@ -182,24 +174,22 @@ class Training:
     def factors(self) -> Factors:
         """The factors as they stand: views, valid until the next epoch."""
         self._settle()
-        n_factors = self.plan.n_factors
-        return Factors(
-            self._users[:, 0, :n_factors], self._items[:, 0, :n_factors], self._biases[:, 0, 0]
-        )
+        return self.tables.factors
 
     def release(self) -> Factors:
-        """Return the factors as arrays of their own and drop all else: this is the end."""
+        """Return the factors as arrays of their own and drop all else: the training ends here."""
         self._settle()
         self._prepared = None
-        _let_go(self)
-        return self.factors
+        for name in vars(self).keys() - {"plan", "tables"}:
+            delattr(self, name)
+        return self.tables.release()
 
     def _settle(self) -> None:
         """Bring what lies by home back into the order of the items."""
         if self._prepared is not None:
             home = self._prepared.home
-            self._biases[:] = self._prepared.biases[home]
-            self._item_step_counts[:] = self._prepared.item_step_counts[home]
+            self.tables.biases[:] = self._prepared.biases[home]
+            self.tables.item_step_counts[:] = self._prepared.item_step_counts[home]
 
     def _by_home(self, home: NDArray[np.int32], n_homes: int) -> tuple[Float32, Float32]:
         """Return the items' biases and step_counts by home, where they lie until the next partition.
@@ -208,9 +198,9 @@ class Training:
         other all the time.
         """
         self._settle()
-        biases = _table(n_homes, 1, self.plan.optimizer)
-        step_counts = np.empty((n_homes, self._item_step_counts.shape[1]), np.float32)
-        biases[home], step_counts[home] = self._biases, self._item_step_counts
+        biases = np.empty((n_homes, *self.tables.biases.shape[1:]), np.float32)
+        step_counts = np.empty((n_homes, self.tables.item_step_counts.shape[1]), np.float32)
+        biases[home], step_counts[home] = self.tables.biases, self.tables.item_step_counts
         return biases, step_counts
 
     def threads(self) -> AbstractContextManager[None]:
@@ -319,7 +309,9 @@ class Training:
         plan, sampler, schedule = self.plan, self.plan.sampler, self.schedule
         bounds, homes = prepared.bounds, prepared.homes
         n_drawn = plan.n_negatives * self._n_candidates
-        U, V, biases = (each.reshape(-1) for each in (self._users, self._items, prepared.biases))
+        U, V, biases = (
+            each.reshape(-1) for each in (self.tables.users, self.tables.items, prepared.biases)
+        )
         item_bits = self._codes.item_bits
         # What codes leave out of an item's home: all of its block, or nothing, where strata have pairs.
         item_first = np.zeros_like(homes[0]) if self._given_negatives else homes[0]
@@ -341,7 +333,7 @@ class Training:
                     )  # fmt: skip
                 self._epoch(
                     a, b, bounds, triplets, self._n_each, self._group,
-                    U, self._user_step_counts, V, prepared.items, prepared.item_step_counts, biases,
+                    U, self.tables.user_step_counts, V, prepared.items, prepared.item_step_counts, biases,
                     plan.item_bias, rate, *self._numbers, rows, lanes, steps, totals,
                 )  # fmt: skip
 
@@ -366,7 +358,7 @@ class Training:
                 ),
                 np.empty(n_places, np.int64),
                 np.empty(min(1 << longest.bit_length(), _MOST_FILTER_WORDS), np.uint64),
-                *group_scratch(self._width),
+                *group_scratch(self.tables.width),
             )
         return made[1:]
 

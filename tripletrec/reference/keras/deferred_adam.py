@@ -1,23 +1,22 @@
-r"""Adam with dense moments, at the cost of the rows that a batch meets.
+r"""Dense Adam at the cost of the rows that a batch reads, for replicas; the plain form is in `optimizers`.
 
-A row that a batch does not meet has gradient 0, and old Keras' Adam still moves it by what is left of its
-momentum. These steps can wait until somebody looks at the row: after k of them, from step t on,
+A row that a batch does not read has gradient 0, and old Keras' Adam still moves it by what is left of its
+momentum. These steps can be deferred until the row is read again. After k of them, from step t on,
 
 .. math:: w \leftarrow w - \sum_{j=1}^k \eta_{t+j} \frac{\beta_1^j m}{\beta_2^{j/2} \sqrt v + \epsilon},
           \quad m \leftarrow \beta_1^k m, \quad v \leftarrow \beta_2^k v.
 
-With :math:`a = 1 / (\sqrt v + \epsilon)` and :math:`r = a \sqrt v` a term's fraction is
-:math:`a / (1 - r (1 - \beta_2^{j/2}))` times :math:`\beta_1^j m`. As long as :math:`\beta_1^j` is not near 0,
-:math:`\beta_2^{j/2}` is near 1, and the fraction :math:`a (1 + r (1 - \beta_2^{j/2}))` to about 10⁻⁵ of the
-sum. So two sums over j serve the whole row.
+With :math:`a = 1 / (\sqrt v + \epsilon)` and :math:`r = a \sqrt v`, the fraction in term j is
+:math:`\beta_1^j m` times :math:`a / (1 - r (1 - \beta_2^{j/2}))`. As long as :math:`\beta_1^j` is not near 0,
+:math:`\beta_2^{j/2}` is near 1, and that factor is :math:`a (1 + r (1 - \beta_2^{j/2}))` up to about 10⁻⁵ of
+the sum. So two sums over j, which do not depend on the weight, serve a whole row.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,17 +26,26 @@ from tripletrec.reference.keras.optimizers import Adam
 
 __all__ = ["DeferredAdam"]
 
-_NOTHING = 1e-9  # what is left of a momentum by then moves nothing
+_NEGLIGIBLE = 1e-9  # a momentum that has decayed to this share moves no weight
+
+
+class _Table(NamedTuple):
+    """The rows of one parameter with their moments."""
+
+    last: NDArray[np.int64]  # step up to which a row has been moved
+    weights: NDArray[Any]
+    mean: NDArray[Any]
+    square: NDArray[Any]
 
 
 @part
 def _catch_up(rows, now, rates, table, beta1, root2, sums, powers, epsilon):  # type: ignore[no-untyped-def]
-    """Make the steps that `rows` have waited for, up to step `now`.
+    """Make the deferred steps of `rows`, up to step `now`.
 
-    `sums` is scratch, of rows that waited k steps the two sums over j in row k; `powers` holds β₁ᵏ and
-    β₂^(k/2). Neither goes on where β₁ᵏ is as good as 0.
+    Row k of `sums`, which is scratch, is for the two sums over j of rows that are k steps behind; row k of
+    `powers` holds β₁ᵏ and β₂^(k/2). Both end where β₁ᵏ is negligible.
     """
-    last, weights, mean, square = table
+    last, weights, mean, square = table.last, table.weights, table.mean, table.square
     real = weights.dtype.type
     one, tiny, zero = real(1.0), real(1e-30), real(0.0)
     most, n_known = sums.shape[0] - 1, 0
@@ -48,7 +56,7 @@ def _catch_up(rows, now, rates, table, beta1, root2, sums, powers, epsilon):  # 
         k = now - last[row]
         if k <= 0:
             continue
-        # A row that waited one step more has one more step before all others, which decay.
+        # A row that is one step further behind has one more step before all others, which decay.
         for age in range(n_known + 1, min(k, most) + 1):
             rate = rates[now - age + 1]
             sums[age, 0] = beta1 * (rate + sums[age - 1, 0])
@@ -76,7 +84,7 @@ def _catch_up(rows, now, rates, table, beta1, root2, sums, powers, epsilon):  # 
 @part
 def _step(rows, now, rate, table, gradient, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
     """Make step `now` of `rows`, each once, and clear their gradients."""
-    last, weights, mean, square = table
+    last, weights, mean, square = table.last, table.weights, table.mean, table.square
     real = weights.dtype.type
     first, second, step, zero = real(1.0 - beta1), real(1.0 - beta2), real(rate), real(0.0)
     keep1, keep2, tiny = real(beta1), real(beta2), real(1e-30)
@@ -89,41 +97,39 @@ def _step(rows, now, rate, table, gradient, beta1, beta2, epsilon):  # type: ign
             g = gradient[row, c]
             m = keep1 * mean[row, c] + first * g
             v = keep2 * square[row, c] + second * g * g
-            # A unit that has died gets no gradient: its mean would become a subnormal number, and
-            # those are 20 times slower.
+            # The mean of a unit whose gradient stays 0 would shrink to a subnormal number, and
+            # arithmetic on those is 20 times slower.
             mean[row, c] = m if abs(m) > tiny else zero
             square[row, c], gradient[row, c] = v, zero
             weights[row, c] -= step * m / (np.sqrt(v) + epsilon)
 
 
-@cache
-def _build() -> tuple[Any, Any]:
+@kernel
+def _catch_up_tables(rows, now, rates, tables, beta1, root2, sums, powers, epsilon):  # type: ignore[no-untyped-def]
+    """Make the deferred steps of ``rows[t]`` of each table t."""
+    for t in range(len(tables)):
+        _catch_up(rows[t], now, rates, tables[t], beta1, root2, sums, powers, epsilon)
 
-    @kernel
-    def catch_up(rows, now, rates, tables, beta1, root2, sums, powers, epsilon):  # type: ignore[no-untyped-def]
-        for t in range(len(tables)):
-            _catch_up(rows[t], now, rates, tables[t], beta1, root2, sums, powers, epsilon)
 
-    @kernel
-    def step(rows, now, rate, tables, gradients, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
-        for t in range(len(tables)):
-            _step(rows[t], now, rate, tables[t], gradients[t], beta1, beta2, epsilon)
-
-    return catch_up, step
+@kernel
+def _step_tables(rows, now, rate, tables, gradients, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
+    """Make step `now` of ``rows[t]`` of each table t."""
+    for t in range(len(tables)):
+        _step(rows[t], now, rate, tables[t], gradients[t], beta1, beta2, epsilon)
 
 
 class DeferredAdam(Adam):
-    """`Adam`, for models that know which rows of their tables a batch meets.
+    """`Adam`, for models that know which rows of their tables a batch reads.
 
     Before a batch `catch_up` brings its rows up to date, after it `update` moves them, and after the
-    last one `settle` brings all rows up to date. There is no L2, which would move every row.
+    last batch `settle` brings all rows up to date. There is no L2 penalty, which would move every row.
 
     Parameters
     ----------
     learning_rate : float, default=0.001
         Step size η, > 0.
     beta1, beta2, epsilon : float
-        As of `Adam`.
+        As in `Adam`.
 
     Examples
     --------
@@ -148,31 +154,31 @@ class DeferredAdam(Adam):
     ) -> None:
         super().__init__(learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon)
         self._rates = np.zeros(1024)
-        n_terms = math.ceil(math.log(_NOTHING) / math.log(beta1))
+        n_terms = math.ceil(math.log(_NEGLIGIBLE) / math.log(beta1))
         self._sums = np.empty((n_terms + 1, 2))
-        waits = np.arange(n_terms + 1)
-        self._powers = np.stack([beta1**waits, math.sqrt(beta2) ** waits], axis=1)
-        self._tables: tuple[tuple[NDArray[Any], ...], ...] = ()
+        steps = np.arange(n_terms + 1)
+        self._powers = np.stack([beta1**steps, math.sqrt(beta2) ** steps], axis=1)
+        self._tables: tuple[_Table, ...] = ()
 
     def catch_up(self, parameters: Sequence[NDArray[Any]], rows: Sequence[Any]) -> None:
-        """Make the steps that rows have waited for.
+        """Make the deferred steps of rows.
 
         Parameters
         ----------
         parameters : sequence of float arrays of two dimensions
             The same arrays at every call.
         rows : sequence of int arrays, or None
-            Of each parameter, repetitions allowed; None: it is moved as a whole at every step.
+            Rows of each parameter, repetitions allowed; None: all rows are moved at every step.
         """
         if not self._tables:
             self._tables = tuple(
-                (np.zeros(len(w), np.int64), w, *(np.zeros_like(w) for _ in range(2)))
+                _Table(np.zeros(len(w), np.int64), w, np.zeros_like(w), np.zeros_like(w))
                 for w in parameters
             )
             self._all = [np.arange(len(w), dtype=np.int32) for w in parameters]
         nothing = self._all[0][:0]
-        _build()[0](
-            tuple(nothing if met is None else np.asarray(met, np.int32) for met in rows),
+        _catch_up_tables(
+            tuple(nothing if each is None else np.asarray(each, np.int32) for each in rows),
             self.n_steps, self._rates, self._tables, self.beta1, math.sqrt(self.beta2), self._sums,
             self._powers, parameters[0].dtype.type(self.epsilon),
         )  # fmt: skip
@@ -192,16 +198,16 @@ class DeferredAdam(Adam):
         Parameters
         ----------
         parameters, gradients, rows : sequences
-            As of `catch_up`; gradients have the shapes of the parameters.
+            As in `catch_up`; gradients have the shapes of the parameters.
         """
         self.n_steps += 1
         if self.n_steps == len(self._rates):
             self._rates = np.concatenate([self._rates, np.zeros_like(self._rates)])
         rate = self._rates[self.n_steps] = self._scalars()[0]
-        _build()[1](
+        _step_tables(
             tuple(
-                every if met is None else np.asarray(met, np.int32)
-                for every, met in zip(self._all, rows, strict=True)
+                every if each is None else np.asarray(each, np.int32)
+                for every, each in zip(self._all, rows, strict=True)
             ),
             self.n_steps, rate, self._tables, tuple(gradients), self.beta1, self.beta2,
             parameters[0].dtype.type(self.epsilon),

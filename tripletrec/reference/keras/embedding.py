@@ -1,4 +1,4 @@
-"""A table of rows looked up by number: the layer that turns ids into factors."""
+"""The layer that looks up rows of factors, as Keras has it; the layers of users' models are in `neural`."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ def _add_rows(gradient, rows, row_gradients):  # type: ignore[no-untyped-def]
 
 
 class Embedding:
-    """A trainable table of shape (n_rows, n_factors), with or without one bias row for all.
+    """A trainable table of shape (n_rows, n_factors), with or without a bias that is added to all rows.
 
     With a bias it equals a dense layer on one-hot inputs: output = one_hot @ table + bias.
 
     Parameters
     ----------
     table : float array, shape (n_rows, n_factors)
-        Start of the rows; trained in place.
+        Initial values of the rows; trained in place.
     bias : float array, shape (n_factors,), optional
-        Start of the bias; trained in place.
+        Initial value of the bias; trained in place.
 
     Attributes
     ----------
     parameters, gradients : list of arrays
-        What an optimizer's ``update`` takes: `backward` adds to the gradients, a step clears them.
+        What an optimizer's ``update`` takes: `backward` adds to the gradients, and a step of the
+        optimizer sets them to zero.
 
     Examples
     --------
@@ -62,7 +63,7 @@ class Embedding:
         return factors if self.bias is None else factors + self.bias
 
     def backward(self, rows: NDArray[np.integer], row_gradients: NDArray[Any]) -> None:
-        """Add the gradient of the loss in the factors that `forward` gave for `rows`."""
+        """Add the gradient of the loss with respect to the factors that `forward` gave for `rows`."""
         _add_rows(self.gradients[0], rows, row_gradients)
         if self.bias is not None:
             self.gradients[1] += row_gradients.sum(axis=0)

@@ -1,4 +1,4 @@
-r"""Dense optimizers: one step moves every weight, as Keras does.
+r"""Dense optimizers, whose steps move every weight, as in Keras; lazy ones are in `tripletrec.optimizers`.
 
 With gradient g of the mean loss of a batch, step size η and t = 1, 2, … counting batches:
 
@@ -13,10 +13,10 @@ Adam      m = β₁ m + (1-β₁) g;  v = β₂ v + (1-β₂) g²;              
 
 A weight penalty ``l2 · Σ w²`` adds ``2 · l2 · w`` to g first. *Dense* matters for Adam: the moments
 of a row that the batch does not touch decay too, and the row moves on by what is left of its
-momentum. `tripletrec.optimizers` has the lazy form, which leaves such rows alone.
+momentum. The lazy form leaves such rows alone.
 
-A step reads and writes each array once, and sets the gradient to zero on the way: the buffer is
-ready for the next batch, and nothing else ever has to clear it.
+A step reads and writes each array once, and sets the gradient to zero in the same pass, so that
+the buffer is ready for the next batch.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def _sgd_step(weights, gradient, rate, penalty):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _adagrad_step(weights, gradient, memory, rate, penalty, epsilon):  # type: ignore[no-untyped-def]
+def _adagrad_step(weights, gradient, square, rate, penalty, epsilon):  # type: ignore[no-untyped-def]
     zero = gradient.dtype.type(0.0)
     for k in range(weights.size):
         g = gradient[k] + penalty * weights[k]
-        h = memory[k] + g * g
-        memory[k] = h
+        h = square[k] + g * g
+        square[k] = h
         weights[k] -= rate * g / np.sqrt(h + epsilon)
         gradient[k] = zero
 
@@ -61,8 +61,8 @@ def _adam_step(weights, gradient, mean, square, rate, penalty, beta1, beta2, eps
         g = gradient[k] + penalty * weights[k]
         m = beta1 * mean[k] + (one - beta1) * g
         v = beta2 * square[k] + (one - beta2) * g * g
-        # The mean of a row that no batch touches would shrink into the subnormal numbers and stay
-        # there, which makes the pass 20 times slower; so small, it moves no weight.
+        # The mean of a row that no batch touches would shrink to a subnormal number and stay one,
+        # which makes the pass 20 times slower. So small a mean moves no weight.
         mean[k] = m if abs(m) > tiny else zero
         square[k] = v
         weights[k] -= rate * m / (np.sqrt(v) + epsilon)
@@ -70,7 +70,7 @@ def _adam_step(weights, gradient, mean, square, rate, penalty, beta1, beta2, eps
 
 
 class Optimizer:
-    """What the dense optimizers share: state of every weight and the count of steps.
+    """Base of the dense optimizers: the state of every weight, and the step count.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Optimizer:
         Penalty ``l2 * sum(w ** 2)`` on all weights, at every step.
     """
 
-    _state_starts: tuple[float, ...] = ()  # start value of each memory of a weight
+    _state_starts: tuple[float, ...] = ()  # initial values of the state of a weight
 
     def __init__(self, learning_rate: float, *, l2: float = 0.0) -> None:
         self.learning_rate = check_positive(learning_rate, "learning_rate")
@@ -150,7 +150,7 @@ class Adagrad(Optimizer):
     learning_rate : float, default=0.1
         Step size η, > 0.
     initial : float, default=0.1
-        Start of the sum of squares h: 0.1 in Keras 2 and 3, 0 before.
+        Initial value of the sum of squares h: 0.1 in Keras 2 and 3, 0 before.
     epsilon : float, default=1e-7
         Added under the root: 1e-7 in Keras 3, 1e-6 in Keras 0.3 and 1.
     l2 : float, default=0.0
@@ -160,7 +160,7 @@ class Adagrad(Optimizer):
     --------
     >>> import numpy as np
     >>> w, g = np.ones(2, np.float32), np.array([2, 0], np.float32)
-    >>> Adagrad(0.5, initial=0.0).update([w], [g])  # the first step has the length of the rate
+    >>> Adagrad(0.5, initial=0.0).update([w], [g])  # the length of the first step is the rate
     >>> w.round(3)
     array([0.5, 1. ], dtype=float32)
     """
@@ -191,18 +191,18 @@ class Adam(Optimizer):
     learning_rate : float, default=0.001
         Step size η, > 0.
     beta1, beta2 : float, default=0.9 and 0.999
-        Decay per batch of the moments m and v, in (0, 1).
+        Decay of the moments m and v per batch, in (0, 1).
     epsilon : float, default=1e-7
         Added to the root: 1e-7 since Keras 2.1.3, 1e-8 before.
     l2 : float, default=0.0
-        Penalty ``l2 * sum(w ** 2)``; it passes through the moments, so a weight that has no other
-        gradient moves by up to η per batch however small `l2` is.
+        Penalty ``l2 * sum(w ** 2)``. It passes through the moments: a weight that has no other
+        gradient moves by up to η per batch, however small `l2` is.
 
     Examples
     --------
     >>> import numpy as np
     >>> w, g = np.ones(2, np.float32), np.array([2, 0], np.float32)
-    >>> Adam(0.5).update([w], [g])  # the first step has the length of the rate
+    >>> Adam(0.5).update([w], [g])  # the length of the first step is the rate
     >>> w.round(3)
     array([0.5, 1. ], dtype=float32)
     """

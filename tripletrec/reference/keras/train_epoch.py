@@ -1,4 +1,4 @@
-"""Mini-batch training: shuffle, cut into batches, one step of the optimizer for each."""
+"""One epoch of mini-batch training, as Keras does it: shuffle, cut, one step per batch; no model is here."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ def train_epoch(
     batch_size: int,
     rng: np.random.Generator,
 ) -> float:
-    """Show every example to the model once.
+    """Train a model on every example once.
 
     Parameters
     ----------
     model : Model
         For instance a `TripletModel`; trained in place.
     optimizer : Optimizer
-        Moves all of the model's parameters after each batch. `DeferredAdam` needs a model that tells
-        which rows of its parameters a batch meets, ``model.met_by(*batch)``.
+        Moves all of the model's parameters after each batch. `DeferredAdam` needs a model that says
+        which rows of its parameters a batch reads, ``model.rows_read(*batch)``.
     columns : sequence of arrays of one length
         The examples, for triplets ``(users, positives, negatives)``.
     batch_size : int
-        Examples per step; the last batch takes what is left.
+        Examples per step; the last batch may be smaller.
     rng : numpy.random.Generator
         Shuffles the examples.
 
     Returns
     -------
     float
-        Mean loss of the examples, each at the weights its batch met (what Keras prints).
+        Mean loss of the examples, each at the weights before the step of its batch, as Keras prints it.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def train_epoch(
     for start in range(0, n_examples, batch_size):
         batch = [column[start : start + batch_size] for column in shuffled]
         if isinstance(optimizer, DeferredAdam):
-            rows = model.met_by(*batch)  # type: ignore[attr-defined]
+            rows = model.rows_read(*batch)  # type: ignore[attr-defined]
             optimizer.catch_up(parameters, rows)
             total += model.backward(*batch) * len(batch[0])
             optimizer.update(parameters, gradients, rows)

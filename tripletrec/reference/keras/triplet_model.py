@@ -1,12 +1,12 @@
-r"""The triplet model of two tables, on whole batches: losses, scorers and their gradients.
+r"""The replicas' triplet model: two tables, a scorer and a loss, with gradients; its optimizers are not here.
 
 For n triplets let A, P, N be the (n, d) factors of users, positives and negatives; for the scorer
 "cosine" each row is scaled to length 1 first. With x = A·(P - N), row by row, the batch loss is the
 **mean** of L(x), and with g = L'(x) / n its gradients are
 
-    in A: g (P - N)        in P: g A        in N: -g A.
+    by A: g (P - N)        by P: g A        by N: -g A.
 
-Behind the scaling â = a / |a| of a row, a gradient h in â becomes (h - (h·â) â) / |a| in a.
+Where a row a is scaled to â = a / |a|, a gradient h by â becomes (h - (h·â) â) / |a| by a.
 
 ================= ===================== ================
 loss              L(x)                  dL/dx
@@ -25,8 +25,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec.neural.layers import scale_rows, scale_rows_backward
 from tripletrec.reference.keras.embedding import Embedding
+from tripletrec.scorers import normalize_rows, normalize_rows_backward
 
 __all__ = ["LOSSES", "TripletModel"]
 
@@ -40,7 +40,7 @@ def sigmoid(x: Array) -> tuple[Array, Array]:
 
 
 def negative_sigmoid(x: Array) -> tuple[Array, Array]:
-    """Values and slopes of -σ(x), which the first notebook prints: `sigmoid` less 1."""
+    """Values and slopes of -σ(x), the loss that the first notebook prints."""
     values, slopes = sigmoid(x)
     return values - 1.0, slopes
 
@@ -66,7 +66,7 @@ class TripletModel:
     users, items : Embedding
         The two tables; positives and negatives share the items'.
     loss : {"sigmoid", "negative_sigmoid", "hinge"}
-        Loss in the score difference.
+        Loss as a function of the score difference.
     scorer : {"dot", "cosine"}, default="dot"
         Score of a user's and an item's factors.
 
@@ -98,22 +98,22 @@ class TripletModel:
         return float(self._loss(np.einsum("nk,nk->n", a, p - n))[0].mean())
 
     def backward(self, users: Array, positives: Array, negatives: Array) -> float:
-        """Add the gradient of the mean loss of a batch to the tables' and return that loss."""
-        (a, p, n), scales = self._factors(users, positives, negatives)
+        """Add the gradient of the mean loss of a batch to those of the tables; return the loss."""
+        (a, p, n), inverses = self._factors(users, positives, negatives)
         difference = p - n
         values, slopes = self._loss(np.einsum("nk,nk->n", a, difference))
         g = (slopes / len(users)).astype(a.dtype, copy=False)[:, None]
         in_a, in_p = g * difference, g * a
         in_n = -in_p
         if self._scaled:
-            in_a, in_p, in_n = map(scale_rows_backward, (a, p, n), scales, (in_a, in_p, in_n))
+            in_a, in_p, in_n = map(normalize_rows_backward, (a, p, n), inverses, (in_a, in_p, in_n))
         self.users.backward(users, in_a)
         self.items.backward(positives, in_p)
         self.items.backward(negatives, in_n)
         return float(values.mean())
 
-    def met_by(self, users: Array, positives: Array, negatives: Array) -> list[Array | None]:
-        """Return for each parameter the rows that a batch meets; only for tables without bias."""
+    def rows_read(self, users: Array, positives: Array, negatives: Array) -> list[Array | None]:
+        """Return for each parameter the rows that a batch reads; only for tables without bias."""
         return [users, np.concatenate([positives, negatives])]
 
     def _factors(self, *triplets: Array) -> tuple[list[Array], list[Array]]:
@@ -121,5 +121,5 @@ class TripletModel:
         factors = [layer.forward(rows) for layer, rows in zip(layers, triplets, strict=True)]
         if not self._scaled:
             return factors, []
-        scaled = [scale_rows(each) for each in factors]
-        return [unit for unit, _ in scaled], [scale for _, scale in scaled]
+        normalized = [normalize_rows(each) for each in factors]
+        return [units for units, _ in normalized], [inverses for _, inverses in normalized]

@@ -1,0 +1,30 @@
+"""The form in which kernels get their arrays."""
+
+import numpy as np
+import pytest
+
+from tripletrec._runtime.arrays import read_only
+
+
+@pytest.mark.parametrize("kind", ["plain", "read-only", "mapped"])
+def test_a_contiguous_array_is_not_copied(kind, tmp_path):
+    array = np.arange(6, dtype=np.int32)
+    if kind == "read-only":
+        array.flags.writeable = False
+    if kind == "mapped":
+        np.save(tmp_path / "array.npy", array)
+        array = np.load(tmp_path / "array.npy", mmap_mode="r")
+    before = array.flags.writeable
+    view = read_only(array)
+    assert type(view) is np.ndarray and np.shares_memory(view, array)
+    assert view.flags.c_contiguous and not view.flags.writeable
+    assert array.flags.writeable == before, "the array that was handed in stays as it was"
+    np.testing.assert_array_equal(view, array, strict=True)
+
+
+def test_a_strided_array_is_copied():
+    array = np.arange(12.0).reshape(3, 4)
+    for strided in (array[:, ::2], array.T):
+        view = read_only(strided)
+        assert view.flags.c_contiguous and not np.shares_memory(view, array)
+        np.testing.assert_array_equal(view, strided, strict=True)

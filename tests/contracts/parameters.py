@@ -1,0 +1,157 @@
+"""The contract of parameters: what scikit-learn asks of an estimator, before `fit` and around it."""
+
+import pickle
+import warnings
+from copy import deepcopy
+
+import numpy as np
+import pytest
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import estimator_checks, get_tags
+from sklearn.utils.validation import check_is_fitted
+
+import tripletrec as tr
+from contracts.support import Contract, assert_same, interactions
+
+# Checks of scikit-learn that speak of fit alone, or of parameters. Left out are those that
+# - hand a weight per row to fit, or X to predict: our samples are interactions;
+# - pickle, which the adapter below cannot; a test here does;
+# - score dense data, where every pair is a positive: its AUC is undefined;
+# - ask for scikit-learn's own words in a message (complex, empty and negative data, NaN): ours
+#   name the argument and the value, and have tests of their own.
+SKLEARN_CHECKS = [
+    "check_estimator_cloneable",
+    "check_estimator_repr",
+    "check_estimator_tags_renamed",
+    "check_valid_tag_types",
+    "check_mixin_order",
+    "check_parameters_default_constructible",
+    "check_no_attributes_set_in_init",
+    "check_do_not_raise_errors_in_init_or_set_params",
+    "check_get_params_invariance",
+    "check_set_params",
+    "check_dont_overwrite_parameters",
+    "check_estimators_overwrite_params",
+    "check_dict_unchanged",
+    "check_estimators_fit_returns_self",
+    "check_readonly_memmap_input",
+    "check_fit_check_is_fitted",
+    "check_n_features_in",
+    "check_estimators_dtypes",
+    "check_f_contiguous_array_estimator",
+    "check_estimator_sparse_tag",
+    "check_estimator_sparse_matrix",
+    "check_estimator_sparse_array",
+    "check_fit1d",
+    "check_fit2d_1sample",
+    "check_fit2d_1feature",
+]
+
+
+class ParametersContract(Contract):
+    """Inherit, and give `make`."""
+
+    def test_constructor_stores_and_checks_nothing(self):
+        defaults = type(self.make())().get_params()
+        strange = {name: object() for name in defaults}
+        model = type(self.make())(**strange)
+        assert all(getattr(model, name) is value for name, value in strange.items())
+        assert vars(model).keys() == defaults.keys()
+
+    def test_set_params(self):
+        model, other = self.make(), self.make(random_state=5)
+        assert model.set_params(random_state=5) is model
+        assert model.get_params() == other.get_params()
+        with pytest.raises(ValueError, match="no_such_parameter"):
+            model.set_params(no_such_parameter=1)
+
+    def test_clone_is_unfitted_and_learns_the_same(self, pairs):
+        model = self.make(random_state=3).fit(pairs)
+        copy = clone(model)
+        assert not [name for name in vars(copy) if name.endswith("_")]
+        assert_same(copy.fit(pairs), model)
+
+    def test_repr(self):
+        assert repr(self.make(random_state=12)).startswith(type(self.make()).__name__ + "(")
+        assert "random_state=12" in repr(self.make(random_state=12))
+        assert isinstance(self.make()._repr_html_(), str)
+
+    def test_what_is_borrowed_from_scikit_learn(self, pairs):
+        model = self.make(random_state=12)
+        assert get_tags(model).input_tags.sparse
+        assert set(model._repr_mimebundle_()) >= {"text/plain"}
+        assert model.get_metadata_routing() is not None
+        with config_context(enable_metadata_routing=True):
+            assert model.set_fit_request(sample_weight=True) is model
+        request = model.get_metadata_routing().fit.requests
+        assert request["sample_weight"] is True and request["validation"] is None
+        for copy in (clone(model), pickle.loads(pickle.dumps(model)), deepcopy(model)):
+            assert type(copy) is type(model)
+            assert copy.get_params() == model.get_params()
+            assert copy.get_metadata_routing().fit.requests == request
+        assert_same(model.fit(pairs), self.make(random_state=12).fit(pairs))
+        with pytest.raises(AttributeError, match="no_such"):
+            model.no_such  # noqa: B018
+
+    def test_in_a_pipeline(self, pairs):
+        matrix = pairs.tocsr()
+        line = make_pipeline(FunctionTransformer(accept_sparse=True), self.make(random_state=3))
+        assert_same(line.fit(matrix)[-1], self.make(random_state=3).fit(matrix))
+        assert 0 <= line.score(matrix) <= 1
+        check_is_fitted(line[-1])
+        with pytest.raises(NotFittedError):
+            check_is_fitted(clone(line[-1]))
+
+    def test_not_fitted(self, pairs, tmp_path):
+        model = self.make()
+        calls = [
+            lambda: model.predict(0, 0),
+            lambda: model.recommend(0),
+            lambda: model.similar_items(0),
+            lambda: model.similar_users(0),
+            lambda: model.score(pairs),
+            lambda: model.save(tmp_path / "model.safetensors"),
+            lambda: tr.full_auc(model, pairs),
+            lambda: tr.evaluate(model, pairs),
+        ]
+        for call in calls:
+            with pytest.raises(NotFittedError, match="not fitted"):
+                call()
+        assert not list(tmp_path.iterdir())
+
+    def test_grid_search(self):
+        data = interactions(20, 30, 200)
+        search = GridSearchCV(
+            self.make(), {"random_state": [0, 1]}, cv=tr.splits.InteractionKFold(3, random_state=0)
+        )
+        search.fit(data)
+        assert search.best_params_["random_state"] in (0, 1)
+        assert search.best_estimator_.n_items_ == 30
+        first = self.make(random_state=0)
+        scores = cross_val_score(first, data, cv=tr.splits.InteractionKFold(3, random_state=0))
+        np.testing.assert_array_equal(
+            scores, [search.cv_results_[f"split{n}_test_score"][0] for n in range(3)]
+        )
+
+    @pytest.mark.parametrize("check", SKLEARN_CHECKS)
+    def test_scikit_learn(self, check):
+        function = getattr(estimator_checks, check, None)
+        if function is None:
+            pytest.skip("not in this version of scikit-learn")
+        kind = type(self.make())
+        # predict asks for pairs of ids; hidden, so that the checks stop at fit.
+        hidden = {"predict": property(lambda self: getattr(self, "no predict"))}
+        adapter = type(kind.__name__, (kind,), {**hidden, "__module__": kind.__module__})
+        quick = self.make().get_params()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", "the training loss has not moved")
+            if check in ("check_parameters_default_constructible", "check_mixin_order"):
+                function(kind.__name__, self.make())
+            else:
+                function(kind.__name__, adapter(**quick))

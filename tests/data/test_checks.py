@@ -1,0 +1,107 @@
+"""What users hand in is refused in one sentence, before a kernel can see it."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from tripletrec.data.checks import check_factors, check_same_ids, check_scores
+from tripletrec.data.interactions import Interactions, as_interactions
+
+FORMATS = ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"]
+DENSE = np.array([[0, 2, 0, 1], [0, 0, 0, 0], [3, 0, 0, 4]])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    ("value", "word"), [(-2.0, "negative value -2.0"), (np.nan, "nan"), (np.inf, "inf")]
+)
+def test_bad_values_are_named_with_their_place(format, value, word):
+    dense = DENSE.astype(float)
+    dense[2, 3] = value
+    with pytest.raises(ValueError, match=f"matrix must hold finite.*{word}.* row 2, column 3"):
+        Interactions(sp.csr_matrix(dense).asformat(format))
+
+
+@pytest.mark.parametrize("value", [-1, np.nan, -np.inf])
+def test_bad_values_in_arrays(value):
+    dense = np.ones((3, 4))
+    dense[1, 2] = value
+    with pytest.raises(ValueError, match=r"X must hold finite.* at row 1, column 2"):
+        as_interactions(dense)
+    with pytest.raises(ValueError, match=r"train must hold finite"):
+        as_interactions(dense, "train")
+
+
+def test_complex_values():
+    with pytest.raises(ValueError, match=r"complex value .*1\+0j.* row 0, column 0"):
+        as_interactions(sp.csr_matrix(np.eye(2) * (1 + 0j)))
+    with pytest.raises(ValueError, match="complex"):
+        as_interactions(np.eye(2) * 1j)
+
+
+@pytest.mark.parametrize("value", [1e300, 1e-300])
+def test_values_beyond_float32(value):
+    with pytest.raises(ValueError, match="beyond float32 .* row 0, column 1"):
+        as_interactions(np.array([[0.0, value]]))
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "message"),
+    [
+        ("indices", [0, 9, 1, 2], "X.indices must be < 4, got 9"),
+        ("indices", [0, -1, 1, 2], "X.indices must be >= 0, got -1"),
+        ("indptr", [0, 2, 1, 4], "X.indptr must start at 0 and never decrease"),
+        ("indptr", [1, 2, 2, 4], "X.indptr must start at 0"),
+        ("indptr", [0, 2, 2, 7], "X.indptr ends at 7, beyond the 4 stored"),
+    ],
+)
+def test_pointers_out_of_the_matrix_never_reach_a_kernel(part, values, message):
+    matrix = sp.csr_matrix(DENSE.astype(np.float32))
+    setattr(matrix, part, np.array(values, np.int32))
+    with pytest.raises(ValueError, match=message):
+        as_interactions(matrix)
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "dtype"),
+    [
+        ((np.float32, np.float32), np.float32),
+        ((np.float16, np.float32), np.float32),
+        ((np.float32, np.float64), np.float64),
+        ((np.int64, np.float32), np.float64),
+        ((np.int8, bool), np.float32),
+    ],
+)
+def test_factors_come_in_one_dtype(dtypes, dtype):
+    U, V = (np.ones((3, 2), each) for each in dtypes)
+    *factors, b = check_factors(U, V)
+    assert [each.dtype for each in factors] == [dtype] * 2 and b is None
+    factors = check_factors(U, V, np.ones(3, dtype))
+    assert [each.dtype for each in factors] == [dtype] * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype"),
+    [(np.float16, np.float32), (np.float32, np.float32), (np.int8, np.float64), (bool, np.float64)],
+)
+def test_scores_are_float32_or_float64(given, dtype):
+    scores = np.ones((2, 3), given)
+    checked = check_scores(scores, (2, 3))
+    assert checked.dtype == dtype and (checked is scores) == (given == dtype)
+
+
+def test_ids_must_agree_where_both_are_known():
+    ids = [
+        SimpleNamespace(user_ids=each, item_ids=None)
+        for each in (np.array([1, 2]), np.array([2, 1]))
+    ]
+    nothing = SimpleNamespace(user_ids=None, item_ids=None)
+    check_same_ids(ids[0], ids[0], "test", "model")
+    check_same_ids(ids[0], nothing, "test", "model")
+    check_same_ids(nothing, ids[0], "test", "model")
+    with pytest.raises(
+        ValueError, match="model must have the same user_ids in the same order as t"
+    ):
+        check_same_ids(*ids, "test", "model")

@@ -1,0 +1,187 @@
+"""Matrices of every kind come to one canonical form; what is empty or no matrix is refused."""
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tripletrec.data.interactions import Interactions, as_interactions
+
+FORMATS = ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"]
+DENSE = np.array([[0, 2, 0, 1], [0, 0, 0, 0], [3, 0, 0, 4]])
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint16, np.int64, np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["matrix", "array"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_sparse_format_and_type(format, kind, dtype, check_canonical):
+    make = sp.csr_matrix if kind == "matrix" else sp.csr_array
+    matrix = make(DENSE.astype(dtype)).asformat(format)
+    before = copy.deepcopy(matrix)
+    data = Interactions(matrix)
+    check_canonical(data)
+    np.testing.assert_array_equal(data.tocsr().toarray(), DENSE.astype(dtype).astype(np.float32))
+    assert (matrix != before).nnz == 0 and matrix.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.float16, np.float64])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_dense(dtype, order, check_canonical):
+    array = np.asarray(DENSE, dtype=dtype, order=order)
+    array.flags.writeable = False
+    data = as_interactions(array)
+    check_canonical(data)
+    np.testing.assert_array_equal(data.tocsr().toarray(), array)
+
+
+def test_canonical_csr_is_not_copied():
+    matrix = sp.csr_matrix(DENSE.astype(np.float32))
+    data = as_interactions(matrix)
+    assert np.shares_memory(data.values, matrix.data)
+    assert np.shares_memory(data.indices, matrix.indices)
+    assert matrix.data.flags.writeable and matrix.indices.flags.writeable
+    assert as_interactions(data) is data
+
+
+def test_only_the_array_that_needs_it_is_converted():
+    matrix = sp.csr_matrix(DENSE.astype(np.float64))
+    data = as_interactions(matrix)
+    assert not np.shares_memory(data.values, matrix.data)
+    assert np.shares_memory(data.indices, matrix.indices)
+
+
+def test_read_only_memory_map(tmp_path):
+    matrix = sp.csr_matrix(DENSE.astype(np.float32))
+    mapped = []
+    for name in ("data", "indices", "indptr"):
+        np.save(tmp_path / f"{name}.npy", getattr(matrix, name))
+        mapped.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
+    data = as_interactions(sp.csr_matrix(tuple(mapped), shape=matrix.shape, copy=False))
+    assert np.shares_memory(data.values, mapped[0])
+    assert np.shares_memory(data.indices, mapped[1])
+    np.testing.assert_array_equal(data.tocsr().toarray(), DENSE)
+
+
+def test_read_only_matrix_out_of_order_is_left_alone(check_canonical):
+    parts = np.array([1.0, 2.0, 0.0, 4.0]), np.array([2, 0, 1, 2]), np.array([0, 3, 4])
+    for part in parts:
+        part.flags.writeable = False
+    data = Interactions(sp.csr_matrix(parts, shape=(2, 3), copy=False))
+    check_canonical(data)
+    np.testing.assert_array_equal(data.tocsr().toarray(), [[2, 0, 1], [0, 0, 4]])
+    np.testing.assert_array_equal(parts[1], [2, 0, 1, 2])
+
+
+@pytest.mark.parametrize("index_type", [np.int32, np.int64, np.uint32])
+def test_wide_indices(index_type, check_canonical):
+    matrix = sp.csr_matrix(DENSE.astype(np.float32))
+    matrix.indices = matrix.indices.astype(index_type)
+    matrix.indptr = matrix.indptr.astype(index_type)
+    check_canonical(Interactions(matrix))
+
+
+def test_unused_room_behind_the_entries_is_ignored():
+    matrix = sp.csr_matrix(DENSE.astype(np.float32))
+    matrix.data = np.append(matrix.data, np.float32(np.nan))
+    matrix.indices = np.append(matrix.indices, np.int32(99))
+    assert len(Interactions(matrix)) == 4
+
+
+def test_zeros_are_dropped_and_duplicates_summed(check_canonical):
+    rows, columns = [1, 0, 1, 1, 0], [2, 1, 2, 0, 1]
+    data = Interactions(sp.coo_matrix(([1.0, 0.0, 2.5, 4.0, 0.0], (rows, columns)), shape=(2, 3)))
+    check_canonical(data)
+    np.testing.assert_array_equal(data.tocsr().toarray(), [[0, 0, 0], [4, 0, 3.5]])
+
+
+def test_small_integers_do_not_wrap_around_when_summed():
+    coo = sp.coo_matrix((np.array([100, 100], np.int8), ([0, 0], [0, 0])), shape=(1, 1))
+    assert Interactions(coo).values.tolist() == [200.0]
+
+
+def test_two_trues_are_one_true():
+    coo = sp.coo_matrix((np.array([True, True]), ([0, 0], [0, 0])), shape=(1, 1))
+    assert Interactions(coo).values.tolist() == [1.0]
+
+
+triples = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(0, 6), st.integers(0, 9)), min_size=1, max_size=40
+)
+
+
+@settings(deadline=None)
+@given(triples, st.sampled_from(FORMATS), st.booleans())
+def test_any_matrix_equals_scipy_and_the_dict(check_canonical, entries, format, as_array):
+    rows, columns, values = map(np.array, zip(*entries, strict=True))
+    expected = np.zeros((5, 7))
+    for row, column, value in entries:
+        expected[row, column] += value
+    coo = (sp.coo_array if as_array else sp.coo_matrix)((values, (rows, columns)), shape=(5, 7))
+    if not expected.any():
+        with pytest.raises(ValueError, match="no positive|no interaction"):
+            Interactions(coo)
+        return
+    for data in (
+        Interactions(coo.asformat(format)),
+        Interactions.from_arrays(rows, columns, values, shape=(5, 7)),
+        Interactions(coo.T).T,
+        Interactions(expected),
+    ):
+        check_canonical(data)
+        np.testing.assert_array_equal(data.tocsr().toarray(), expected)
+
+
+@settings(deadline=None)
+@given(triples)
+def test_unsorted_csr_with_duplicates_keeps_the_users_arrays(entries):
+    rows, columns, values = map(np.array, zip(*sorted(entries, key=lambda e: e[0]), strict=True))
+    indptr = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=5))))
+    matrix = sp.csr_matrix((values.astype(np.float32) + 1, columns, indptr), shape=(5, 7))
+    kept = [matrix.data.copy(), matrix.indices.copy(), matrix.indptr.copy()]
+    expected = matrix.toarray()
+    np.testing.assert_array_equal(Interactions(matrix).tocsr().toarray(), expected)
+    for array, before in zip((matrix.data, matrix.indices, matrix.indptr), kept, strict=True):
+        np.testing.assert_array_equal(array, before)
+
+
+def test_sum_beyond_float32():
+    largest = np.finfo(np.float32).max
+    with pytest.raises(ValueError, match="sum of duplicates .* row 0, column 1"):
+        Interactions.from_arrays([0, 0], [1, 1], [largest, largest])
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (np.zeros((0, 3)), r"X has no user: its shape is \(0, 3\)"),
+        (sp.csr_matrix((3, 0)), r"X has no item: its shape is \(3, 0\)"),
+        (np.zeros((2, 3)), "at least one positive"),
+        (sp.csr_array((2, 3)), "at least one positive"),
+        (sp.coo_matrix(([0.0], ([1], [1])), shape=(2, 2)), "X has no positive: all 1 stored"),
+        (sp.csr_matrix(([0.0], ([1], [1])), shape=(2, 2)), "X has no positive: all 1 stored"),
+        (np.ones(3), r"two dimensions \(users, items\), got 1"),
+        (np.ones((2, 2, 2)), "two dimensions .*, got 3"),
+        ([[1, 0], [1]], "X must be a two-dimensional array"),
+    ],
+)
+def test_empty_and_misshapen(matrix, message):
+    with pytest.raises(ValueError, match=message):
+        as_interactions(matrix)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        ("abc", "X must be Interactions, a scipy sparse matrix or .*, got str"),
+        (None, "got NoneType"),
+        (np.array([["a", "b"]]), "X must hold numbers, got dtype <U1"),
+        (pd.DataFrame({"user": [1], "item": [2]}), "got a DataFrame: use Interactions.from_frame"),
+    ],
+)
+def test_not_a_matrix(matrix, message):
+    with pytest.raises(TypeError, match=message):
+        as_interactions(matrix)

@@ -1,0 +1,136 @@
+"""Ids: from row to id and back, of every type, and out of the columns of tables."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tripletrec.data.interactions import Interactions
+
+DENSE = np.array([[0, 2, 0, 1], [0, 0, 0, 0], [3, 0, 0, 4]])
+
+
+def test_ids_are_the_numbers_by_default():
+    data = Interactions(DENSE)
+    assert data.user_ids is None and data.item_ids is None
+    assert data.user_rows([2, 0, 2]).tolist() == [2, 0, 2]
+    assert data.item_rows(3).tolist() == [3]
+    assert data.item_rows([]).dtype == np.int64
+
+
+@pytest.mark.parametrize("wrong", [3, -1, "a", 1.5, None, True])
+def test_unknown_number(wrong):
+    with pytest.raises(ValueError, match=r"unknown user id .*: ids are the whole numbers 0 ... 2"):
+        Interactions(DENSE).user_rows([wrong])
+
+
+def test_given_ids():
+    data = Interactions(DENSE, user_ids=["b", "a", "c"], item_ids=[10, 5, 7, 99])
+    for query in (["c", "b"], np.array(["c", "b"]), pd.Series(["c", "b"]), pd.Index(["c", "b"])):
+        assert data.user_rows(query).tolist() == [2, 0]
+    assert data.user_rows("a").tolist() == [1]
+    assert data.item_rows(np.int32(99)).tolist() == [3] == data.item_rows(np.array(99)).tolist()
+    assert data.user_ids.tolist() == ["b", "a", "c"] and not data.user_ids.flags.writeable
+    assert repr(data) == "Interactions(3 users x 4 items, 4 positives, user ids, item ids)"
+
+
+def test_the_users_own_id_array_is_copied():
+    mine = np.array([3, 1, 2])
+    data = Interactions(DENSE, user_ids=mine)
+    mine[0] = 77
+    assert data.user_rows(3).tolist() == [0] and mine.flags.writeable
+
+
+@pytest.mark.parametrize("wrong", ["z", 1, None])
+def test_unknown_id_is_named(wrong):
+    data = Interactions(DENSE, user_ids=["b", "a", "c"])
+    with pytest.raises(ValueError, match=f"unknown user id {wrong!r}: 3 ids are known.* 'b'"):
+        data.user_rows(["a", wrong])
+
+
+def test_a_number_is_not_its_string():
+    data = Interactions(DENSE, item_ids=["1", "2", "3", "4"])
+    with pytest.raises(ValueError, match="unknown item id 1"):
+        data.item_rows([1])
+
+
+@pytest.mark.parametrize(
+    ("ids", "error", "message"),
+    [
+        (["a", "b"], ValueError, "user_ids must have 3 ids, got 2"),
+        (["a", "b", "a"], ValueError, "user_ids must be unique, got 'a' twice"),
+        (["a", None, "b"], ValueError, "user_ids has a missing id at position 1"),
+        ([1.0, 2.0, np.nan], ValueError, "user_ids has a missing id at position 2"),
+        (pd.array([1, pd.NA, 2]), ValueError, "user_ids has a missing id at position 1"),
+        (np.array([1.0, np.nan, 2.0]), ValueError, "user_ids has a missing id at position 1"),
+        ("abc", TypeError, "user_ids must be a sequence of ids, got 'abc'"),
+        (5, TypeError, "user_ids must be a sequence"),
+        ([[1], [2], [3]], TypeError, "user_ids must be hashable"),
+        (np.ones((3, 1)), ValueError, "user_ids must be one-dimensional"),
+    ],
+)
+def test_bad_ids(ids, error, message):
+    with pytest.raises(error, match=message):
+        Interactions(DENSE, user_ids=ids)
+
+
+def test_bad_queries():
+    data = Interactions(DENSE, user_ids=["b", "a", "c"])
+    with pytest.raises(TypeError, match="user ids must be hashable"):
+        data.user_rows([["a"]])
+    with pytest.raises(ValueError, match="user ids must be one-dimensional"):
+        data.user_rows(np.array([["a"]]))
+    with pytest.raises(ValueError, match="item ids must be one-dimensional"):
+        data.item_rows([[1]])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series(["b", "a", "b"]),
+        pd.Series(["b", "a", "b"], dtype=object),
+        pd.Series(["b", "a", "b"], dtype="category"),
+        pd.Series([2, 1, 2], dtype="Int64"),
+        pd.Series([2, 1, 2], dtype=np.uint8),
+        pd.to_datetime(pd.Series(["2020-02-01", "2020-01-01", "2020-02-01"])),
+        ["b", "a", "b"],
+        np.array([2.5, 1.0, 2.5]),
+        [(1, "b"), (1, "a"), (1, "b")],
+    ],
+)
+def test_ids_of_every_type(column):
+    items = pd.Series([0, 0, 1])
+    data = Interactions.from_frame({"user": column, "item": items})
+    np.testing.assert_array_equal(data.tocsr().toarray(), [[1, 0], [1, 1]])
+    assert data.n_users == len(data.user_ids) == 2
+
+
+def test_dates_as_ids():
+    dates = pd.to_datetime(pd.Series(["2020-02-01", "2020-01-01"]))
+    data = Interactions.from_frame({"user": dates, "item": [1, 2]})
+    assert data.user_rows(dates).tolist() == [1, 0] == data.user_rows(list(dates)).tolist()
+    assert data.user_rows(dates.to_numpy().astype("M8[s]")).tolist() == [1, 0]
+    assert data.user_rows(dates[1]).tolist() == [0]
+
+
+class Column:
+    """What a polars column looks like from here."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def to_numpy(self):
+        return np.array(self.values, dtype=object)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values)
+
+
+def test_from_any_table_with_columns():
+    frame = {"user": Column(["b", "a"]), "item": Column([1, 2]), "w": Column([2.0, 3.0])}
+    data = Interactions.from_frame(frame, value="w")
+    np.testing.assert_array_equal(data.tocsr().toarray(), [[0, 3], [2, 0]])
+
+
+def test_mixed_ids_work_in_a_given_order():
+    data = Interactions.from_frame({"user": ["a", 1], "item": [1, 2]}, user_ids=[1, "a"])
+    assert data.user_rows(["a", 1]).tolist() == [1, 0]

@@ -1,0 +1,244 @@
+"""What `fit` is told of data, negatives, weights and callbacks that it cannot use; each check by itself."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import tripletrec as tr
+from contracts.support import assert_same, digest, negatives_of
+from tripletrec import losses, sampling
+from tripletrec.models.fit_arguments import (
+    check_callbacks,
+    check_dropout,
+    check_n_negatives,
+    check_patience,
+    check_sampling,
+    check_widths,
+)
+
+# A few epochs on pairs without a pattern need not move the loss.
+pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
+
+
+def make(**overrides):
+    return tr.MatrixFactorization(**{"n_factors": 6, "n_epochs": 3, **overrides})
+
+
+# -------------------------------------------------------------------- in every fit
+
+
+def spoilt(value, dtype=np.float64):
+    dense = np.ones((4, 5), dtype)
+    dense[1, 2] = value
+    return dense
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (spoilt(np.nan), "X must hold finite values >= 0, got the value nan at row 1, column 2"),
+        (spoilt(np.inf), "X must hold finite values >= 0, got the value inf at row 1, column 2"),
+        (spoilt(-1.0), "got the negative value -1.0 at row 1, column 2"),
+        (spoilt(-1, np.int8), "got the negative value -1 at row 1, column 2"),
+        (spoilt(1j, np.complex64), "got the complex value"),
+        (spoilt(1e300), "X must hold finite values >= 0, got the beyond float32"),
+        (np.zeros((4, 5)), "X has no interaction: at least one positive is needed"),
+        (np.zeros((0, 5)), r"X has no user: its shape is \(0, 5\)"),
+        (np.zeros((4, 0)), r"X has no item: its shape is \(4, 0\)"),
+        (np.ones(5), r"X must have two dimensions \(users, items\), got 1"),
+        (np.ones((2, 2, 2)), r"X must have two dimensions \(users, items\), got 3"),
+        ([[1, 0], [1]], "X must be a two-dimensional array"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_matrices(X, message, refused):
+    message = message.replace("the beyond", "beyond").replace("beyond float32", ".*beyond float32")
+    containers = [np.asarray] if isinstance(X, list) or X.ndim != 2 else [
+        np.asarray, sp.csr_matrix, sp.coo_array, sp.csc_matrix,
+    ]  # fmt: skip
+    for container in containers:
+        given = X if isinstance(X, list) else container(X)
+        refused(ValueError, message, given)
+
+
+@pytest.mark.parametrize("X", [None, "data", 5, object(), {"a": 1}], ids=lambda X: type(X).__name__)
+def test_no_matrix_at_all(X, refused):
+    refused((TypeError, ValueError), "^X must ", X)
+
+
+def test_table_is_told_what_to_do(refused):
+    import pandas as pd
+
+    frame = pd.DataFrame({"user": [0, 1], "item": [1, 0]})
+    refused(TypeError, "use Interactions.from_frame", frame)
+
+
+def test_broken_csr(refused, pairs):
+    for name, place, value in [
+        ("indices", 3, 40),
+        ("indices", 3, -1),
+        ("indptr", 5, -4),
+        ("indptr", -1, 10**6),
+        ("indptr", 0, 1),
+    ]:
+        broken = pairs.tocsr().copy()
+        for each in ("indices", "indptr", "data"):
+            setattr(broken, each, getattr(broken, each).copy())
+        getattr(broken, name)[place] = value
+        refused(ValueError, name, broken)
+
+
+def test_wrong_negatives(refused, pairs):
+    def refuse(message, negatives, kind=ValueError):
+        refused(kind, message, pairs, negatives=negatives)
+
+    refuse(r"negatives must have the shape of X \(30, 40\), got \(40, 30\)", np.ones((40, 30)))
+    refuse("negatives has no interaction", np.zeros((30, 40)))
+    refuse("negatives must hold finite values >= 0, got the negative value -1.0", -pairs.tocsr())
+    row, column = pairs.rows[7], pairs.indices[7]
+    both = sp.csr_matrix(([1e-30], ([row], [column])), pairs.shape)
+    refuse(f"1 pairs are both, the first is row {row}, column {column}", both)
+    refuse(f"{pairs.nnz} pairs are both, the first is row", pairs)
+    refuse("negatives must be Interactions", "none", (TypeError, ValueError))
+
+
+def test_tiny_values_are_positives_too(refused, pairs):
+    tiny = pairs.tocsr() * np.float32(1e-30)
+    refused(ValueError, "pairs are both", tiny, negatives=tiny)
+    assert_same(make().fit(tiny), make().fit(pairs))
+
+
+def test_wrong_sample_weights(refused, pairs):
+    def refuse(message, weights, kind=ValueError):
+        refused(kind, message, pairs, sample_weight=weights)
+
+    ones = np.ones(pairs.nnz)
+    refuse(r"one number per interaction, shape \(300,\), got \(299,\)", ones[1:])
+    refuse(r"shape \(300,\), got \(300, 1\)", ones[:, None])
+    refuse(r"shape \(300,\), got \(\)", 2.0)
+    refuse(r"shape \(300,\), got \(30, 40\)", np.ones((30, 40)))
+    refuse(r"sample_weight must have the shape of X \(30, 40\), got \(2, 2\)", sp.eye(2).tocsr())
+    for value in (-1.0, math.nan, math.inf, 1e300):
+        wrong = ones.copy()
+        wrong[[7, 9]] = value
+        message = f"sample_weight must be finite in float32 and >= 0, got {value} at position 7"
+        refuse(re.escape(message), wrong)
+    refuse("sample_weight must not be all zero", 0 * ones)
+    refuse("sample_weight must not be all zero", 1e-300 * ones)
+    refuse("sample_weight must hold numbers, got dtype complex128", 1j * ones, TypeError)
+    refuse("sample_weight must hold numbers, got dtype <U1", ["1"] * 300, TypeError)
+    refuse("sample_weight must be 'values' or numbers, got 'value'", "value")
+    refuse("sample_weight must hold finite values >= 0", -pairs.tocsr())
+
+
+def test_wrong_callbacks(refused, pairs):
+    refused(TypeError, "callbacks must be callable, got 3", pairs, callbacks=[print, 3])
+    for wrong in (5, "print"):
+        refused(TypeError, "callbacks", pairs, callbacks=wrong)
+
+
+def test_early_stopping_is_checked(refused, pairs):
+    for value, kind in ((0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)):
+        message = f"early_stopping must be an integer >= 1, got {value}"
+        params = {"early_stopping": value}
+        refused(kind, message, pairs, params=params, validation=pairs)
+
+
+def test_explicit_share_of_zero_takes_no_given_negative(pairs):
+    given = negatives_of(pairs)
+    none = make(sampler=sampling.explicit(0.0)).fit(pairs, negatives=given)
+    half = make(sampler=sampling.explicit(0.5)).fit(pairs, negatives=given)
+    assert digest(none) != digest(half)
+
+
+# -------------------------------------------------------------------- one check at a time
+
+
+@pytest.mark.parametrize(
+    ("n_negatives", "loss", "n_items", "expected"),
+    [
+        (None, losses.BPR, None, 1),
+        (5, losses.BPR, 3, 5),
+        (np.int32(2), losses.BPR, 3, 2),
+        (None, losses.softmax(), None, 0),
+        (None, losses.softmax(), 8192, 0),
+        (None, losses.softmax(), 8193, 8192),
+        ("all", losses.softmax(), 10**6, 0),
+        (9000, losses.softmax(), 9000, 9000),
+        (9000, losses.softmax(), None, 9000),
+    ],
+)
+def test_number_of_negatives(n_negatives, loss, n_items, expected):
+    assert check_n_negatives(n_negatives, loss, n_items) == expected
+
+
+@pytest.mark.parametrize(
+    ("n_negatives", "loss", "kind", "message"),
+    [
+        ("all", losses.BPR, TypeError, "n_negatives must be an integer >= 1, got 'all'"),
+        ("some", losses.softmax(), ValueError, "n_negatives must be 'all' or an integer >= 1"),
+        (0, losses.softmax(), ValueError, "n_negatives must be an integer >= 1, got 0"),
+        (11, losses.softmax(), ValueError, r"at most the number of items \(10\) .*, got 11"),
+    ],
+)
+def test_wrong_number_of_negatives(n_negatives, loss, kind, message):
+    with pytest.raises(kind, match=message):
+        check_n_negatives(n_negatives, loss, 10)
+
+
+def test_share_of_given_negatives(pairs):
+    given = tr.Interactions(negatives_of(pairs))
+    for sampler, share in (
+        (sampling.UNSEEN, 0.5),
+        (sampling.explicit(0.0), 0.0),
+        (sampling.explicit(0.3), 0.3),
+    ):
+        assert check_sampling(losses.BPR, sampler, given) == sampler._replace(share=share)
+    assert check_sampling(losses.BPR, sampling.UNSEEN, None) == sampling.UNSEEN
+    assert check_sampling(losses.softmax(), sampling.UNSEEN, None) == sampling.UNSEEN
+    for sampler, negatives in ((sampling.UNSEEN, given), (sampling.explicit(0.3), None)):
+        with pytest.raises(ValueError, match="takes no given negatives, only sampled ones"):
+            check_sampling(losses.softmax(), sampler, negatives)
+    with pytest.raises(ValueError, match="sampler 'dynamic', which chooses among them"):
+        check_sampling(losses.softmax(), sampling.dynamic(), None)
+
+
+def test_callbacks():
+    assert check_callbacks(None) == check_callbacks([]) == []
+    assert (
+        check_callbacks(print) == check_callbacks([print]) == check_callbacks((print,)) == [print]
+    )
+
+
+def test_patience(pairs):
+    assert check_patience(None, "auc", None) is None
+    assert check_patience(None, "ndcg@3", pairs) is None
+    assert check_patience(np.int64(3), "auc", pairs) == 3
+    with pytest.raises(ValueError, match="early_stopping needs validation data"):
+        check_patience(3, "auc", None)
+
+
+@pytest.mark.parametrize("rate", [0, 0.0, 0.5, np.float32(0.25), 0.999])
+def test_dropout(rate):
+    assert check_dropout(rate) == float(rate)
+    assert type(check_dropout(rate)) is float
+
+
+@pytest.mark.parametrize("rate", [1, 1.0, -0.1, 1.5, math.nan, math.inf, True, False, "0.1", None])
+def test_wrong_dropout(rate):
+    kind = ValueError if type(rate) in (int, float) else TypeError
+    message = f"dropout must be a number from 0 to 1 (1 excluded), got {rate!r}"
+    with pytest.raises(kind, match=re.escape(message)):
+        check_dropout(rate)
+
+
+def test_widths():
+    assert check_widths((), "hidden") == ()
+    assert check_widths(8, "hidden") == check_widths([8], "hidden") == (8,)
+    assert check_widths(np.array([8, 4]), "hidden") == (8, 4)
+    for wrong in ("8", b"8", [[8]]):
+        with pytest.raises(TypeError, match="hidden must be integers >= 1"):
+            check_widths(wrong, "hidden")

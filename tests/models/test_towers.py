@@ -1,0 +1,90 @@
+"""What goes into TwoTower's towers and comes out: columns and groups, unseen rows, blocks."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+import tripletrec as tr
+from contracts.support import interactions
+from tripletrec.models import towers
+from tripletrec.models.towers import check_encoding, infer_all, learn_columns, unseen_input
+from tripletrec.neural import Dense, FeatureEmbedding, Stack
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Five users of whom the last has no interaction."""
+    matrix = sp.csr_matrix(interactions(4, 6, 12).tocsr())
+    matrix.resize((5, 6))
+    return tr.Interactions(matrix)
+
+
+@pytest.fixture(scope="module")
+def users():
+    return pd.DataFrame({"country": ["x", "y", "x", "z", "y"], "age": [1.0, 2.0, 3.0, 4.0, 5.0]})
+
+
+def test_columns_without_features_are_a_constant_and_own_factors(data):
+    columns = learn_columns(None, data, "user", own=True, combine="sum")
+    expected = np.column_stack((np.ones(5), np.diag([1, 1, 1, 1, 0])))
+    np.testing.assert_array_equal(columns.matrix.toarray(), expected)
+    assert columns.groups is None and columns.encoding["n_columns"] == 0
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_columns_of_features(data, users, own):
+    columns = learn_columns(users, data, "user", own=own, combine="concatenation")
+    n_columns = columns.encoding["n_columns"]
+    assert columns.matrix.shape == (5, n_columns + 1 + (5 if own else 0))
+    np.testing.assert_array_equal(columns.matrix[:, n_columns].toarray(), np.ones((5, 1)))
+    assert len(columns.groups) == columns.matrix.shape[1]
+    assert columns.groups[n_columns] == 0  # the constant's is that of the first
+    assert len(set(columns.groups)) == (3 if own else 2)
+    assert set(columns.groups[n_columns + 1 :]) <= {columns.groups.max()}
+
+
+def test_wrong_columns(data, users):
+    with pytest.raises(
+        ValueError, match=r"own_factors=False needs features: fit\(X, user_features="
+    ):
+        learn_columns(None, data, "user", own=False, combine="sum")
+    with pytest.raises(ValueError, match="combine must be one of .*, got 'product'"):
+        learn_columns(users, data, "user", own=True, combine="product")
+    with pytest.raises(ValueError, match="item_features must have 6 rows, got 3"):
+        learn_columns(np.ones((3, 2)), data, "item", own=True, combine="sum")
+
+
+@pytest.mark.parametrize("combine", ["sum", "concatenation"])
+def test_unseen_rows_are_read_as_known_ones_without_own_factors(data, users, combine, rng):
+    columns = learn_columns(users, data, "user", own=True, combine=combine)
+    table = rng.normal(size=(columns.matrix.shape[1], 3)).astype(np.float32)
+    known = FeatureEmbedding(table, columns.matrix, columns.groups)
+    unseen = unseen_input(columns.encoding, users, table, "user_features", combine)
+    assert unseen.width == known.width and unseen.n_rows == 5
+    # The last user has no own factors either.
+    np.testing.assert_array_equal(unseen.forward(np.array([4])), known.forward(np.array([4])))
+    table[columns.encoding["n_columns"] + 1 :] = 0
+    np.testing.assert_allclose(
+        unseen.forward(np.arange(5)), known.forward(np.arange(5)), rtol=1e-6, atol=1e-7
+    )
+    with pytest.raises(ValueError, match="the model was fitted without user_features"):
+        unseen_input({"n_columns": 0}, users, table, "user_features", combine)
+
+
+def test_all_rows_pass_a_tower_block_by_block(rng):
+    n_rows = towers._ROWS + 3
+    table = rng.normal(size=(n_rows, 2)).astype(np.float32)
+    layer = FeatureEmbedding(table, sp.identity(n_rows, np.float32, format="csr"))
+    stack = Stack([Dense.start(rng, 2, 3)])
+    vectors = infer_all(layer, stack)
+    assert vectors.shape == (n_rows, 3)
+    rows = np.array([0, 1, towers._ROWS - 1, towers._ROWS, n_rows - 1])
+    np.testing.assert_allclose(vectors[rows], stack.infer(layer.forward(rows)), rtol=1e-5)
+
+
+def test_encoding_of_a_file():
+    check_encoding({"n_columns": 0}, "user_encoding_")
+    for wrong in ({"n_columns": -1}, {"n_columns": 1.5}, {"n_columns": "3"}):
+        with pytest.raises(ValueError, match="user_encoding_ must know its n_columns"):
+            check_encoding(wrong, "user_encoding_")

@@ -1,0 +1,46 @@
+"""What the models with a network share: their dense layers, and how weights are counted and seeds split."""
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+from tripletrec.models.trained_network import count_weights, split_seed
+from tripletrec.neural import Dense, Dropout, ReLU
+
+
+def kinds(layers):
+    return [type(layer) for layer in layers]
+
+
+def test_dense_layers(rng):
+    model = tr.MLPMatcher(dropout=0.25)
+    layers = model._dense_layers([5, 4, 3], ReLU, rng, [1, 2])
+    assert kinds(layers) == [Dropout, Dense, ReLU, Dropout, Dense]
+    assert kinds(model._dense_layers([5, 4, 3], None, rng, [1, 2])) == [Dropout, Dense] * 2
+    assert model._dense_layers([5], ReLU, rng) == []
+
+
+def test_layers_for_what_was_learnt_have_no_dropout_and_no_weights():
+    layers = tr.MLPMatcher(dropout=0.25)._dense_layers([5, 4, 3], ReLU, None)
+    assert kinds(layers) == [Dense, ReLU, Dense]
+    assert not any(each.any() for layer in layers for each in layer.parameters)
+
+
+def test_factors_start_within_the_scale(rng):
+    factors = tr.MLPMatcher(init_scale=0.3)._start_factors(rng, 200, 7)
+    assert factors.shape == (200, 7) and factors.dtype == np.float32
+    assert 0.25 < np.abs(factors).max() <= 0.3 and factors.min() < 0 < factors.max()
+
+
+def test_count_weights():
+    assert count_weights([5], "widths_") == 0
+    assert count_weights([5, 4, 3], "widths_") == 6 * 4 + 5 * 3
+    for wrong in ([], [5, 0], [5, 4.0], [5, "4"], None):
+        with pytest.raises(ValueError, match="widths_ must be integers >= 1"):
+            count_weights(wrong, "widths_")
+
+
+def test_split_seed():
+    seeds = split_seed(3, 4)
+    assert len(set(seeds)) == 4 and all(type(each) is int for each in seeds)
+    assert split_seed(3, 2) == seeds[:2] != split_seed(4, 2)

@@ -1,0 +1,71 @@
+"""Negatives of batches: where they come from, against draws one by one; which candidate is the hardest."""
+
+import numpy as np
+import pytest
+
+import naive
+import tripletrec as tr
+from tripletrec import sampling
+from tripletrec.neural.negatives import Negatives, choose_candidates
+
+
+@pytest.fixture
+def data():
+    return tr.datasets.make_interactions(20, 30, 200, random_state=1)
+
+
+def test_negatives_are_unseen_and_from_the_items_given(data):
+    draws = Negatives(sampling.UNSEEN, data, None, np.arange(10, 30))
+    users = np.repeat(np.arange(20), 50)
+    drawn = draws.draw(np.uint64(3), users, 4)
+    assert drawn.shape == (1000, 4)
+    assert drawn.min() >= 10
+    known = data.tocsr().toarray() > 0
+    assert not known[users[:, None], drawn].any()
+    assert set(drawn.ravel()) == set(range(10, 30))
+    np.testing.assert_array_equal(draws.draw(np.uint64(3), users[500:], 4, first=500), drawn[500:])
+
+
+def test_draws_equal_a_twin(data, rng):
+    """Negative c of user t is a function of the key and of its number in the stream alone."""
+    key, users = int(rng.integers(2**63)), rng.integers(0, 20, 7)
+    given = data.tocsr()[::-1]  # somebody else's positives, which differ in number
+    items = np.array([3, 7, 8, 20, 29])
+    samplers = (sampling.UNIFORM, None), (sampling.UNIFORM._replace(share=1.0), given)
+    for sampler, negatives in samplers:
+        source = None if negatives is None else tr.Interactions(negatives)
+        drawn = Negatives(sampler, data, source, items).draw(np.uint64(key), users, 3, first=11)
+        for t, user in enumerate(users):
+            for c in range(3):
+                stream = naive.derive(key, (11 + t) * 3 + c)
+                own = [] if source is None else source.tocsr()[[user]].indices
+                if len(own):
+                    expected = own[naive.below(stream, 1, len(own))]
+                else:
+                    expected = items[naive.below(naive.derive(stream, 2), 0, len(items))]
+                assert drawn[t, c] == expected
+
+
+def test_who_likes_everything_has_no_negative():
+    data = tr.Interactions(np.array([[1, 1, 1], [1, 0, 1]]))
+    drawn = Negatives(sampling.UNSEEN, data).draw(np.uint64(0), np.array([0, 1]), 4)
+    assert (drawn[0] < 0).all()
+    assert (drawn[1] == 1).all()
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_hard_candidates_equal_a_loop(below, rng):
+    candidates = rng.integers(-1, 50, (200, 5))
+    candidates[(candidates < 0).all(axis=1)] = 1
+    scores, positive = rng.integers(0, 9, (200, 5)).astype(float), rng.integers(0, 9, 200) * 1.0
+    chosen = choose_candidates(candidates, scores, positive, below)
+    for row in range(200):
+        there = np.flatnonzero(candidates[row] >= 0)
+        under = [c for c in there if scores[row, c] < positive[row]]
+        if not below:
+            best = max(there, key=lambda c: scores[row, c])
+        elif under:
+            best = max(under, key=lambda c: scores[row, c])
+        else:
+            best = min(there, key=lambda c: scores[row, c])
+        assert chosen[row] == candidates[row, best]

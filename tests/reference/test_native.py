@@ -1,0 +1,37 @@
+"""The reference models in the library's own training: curves, and the section of the report."""
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+from tripletrec.reference import NATIVE, native, train_native
+
+
+@pytest.fixture(scope="module")
+def curve(tiny_movielens):
+    return train_native("defaults-A", tiny_movielens)
+
+
+@pytest.mark.parametrize("key", NATIVE)
+def test_every_configuration_is_one_that_the_model_takes(key, tiny_movielens):
+    parameters = dict(NATIVE[key].parameters)
+    model = tr.MatrixFactorization(n_epochs=1, **parameters).fit(tiny_movielens.train)
+    assert parameters.items() <= model.get_params().items()
+    assert NATIVE[key].protocol in ("AUC-A", "AUC-B")
+
+
+def test_the_last_auc_is_that_of_the_fitted_model(curve, tiny_movielens):
+    model = tr.MatrixFactorization(n_epochs=10, random_state=0).fit(tiny_movielens.train)
+    assert len(curve["auc"]) == len(curve["seconds"]) == 10
+    assert curve["auc"][-1] == tr.full_auc(model, tiny_movielens.test)
+    assert curve["auc"][-1] > 0.55
+
+
+def test_section(curve, tiny_movielens):
+    section = native.defaults_section(tiny_movielens, 1)
+    row = section["rows"]["defaults-A"]
+    np.testing.assert_array_equal(row["auc"], curve["auc"])
+    assert row["verdict"] == ("reached" if curve["auc"][-1] >= row["goal"] else "missed")
+    first, second = section["text"].splitlines()
+    assert "AUC-A" in first and "goal .9154" in first
+    assert "AUC-B" in second and "goal .9199" in second

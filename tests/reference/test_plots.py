@@ -1,0 +1,47 @@
+"""Figures of the reference systems: what is drawn, and what is refused."""
+
+import sys
+
+import pytest
+
+from tripletrec.reference import SYSTEMS, report
+from tripletrec.reference.plots import check_plot, plot_reference
+from tripletrec.reference.replica import Run
+
+
+def result_of(*keys):
+    """What `reproduce` returns, without a training."""
+    systems = {}
+    for key in keys:
+        n_epochs = SYSTEMS[key].n_epochs
+        curves = [[0.5 + 0.01 * (seed + epoch) for epoch in range(n_epochs)] for seed in range(2)]
+        runs = [Run(auc=curve, loss=[0.5] * n_epochs, seconds=[0.1] * n_epochs) for curve in curves]
+        systems[key] = report._summary(SYSTEMS[key], runs)
+    return {"seeds": 2, "systems": systems}
+
+
+@pytest.mark.parametrize("keys", [["K1"], ["K1", "K2", "K4"], ["K1", "K2", "K3", "K4", "K5"]])
+def test_one_panel_for_each_system(keys, tmp_path):
+    pytest.importorskip("matplotlib")
+    plot_reference(result_of(*keys), tmp_path / "curves.svg")
+    drawn = (tmp_path / "curves.svg").read_text(encoding="utf-8")
+    for key in keys:
+        assert f"<!-- {key} -->" in drawn
+    assert "<!-- ours, mean of 2 seeds -->" in drawn and "<!-- published -->" in drawn
+
+
+def test_what_cannot_be_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(ValueError, match="result must hold at least one trained system"):
+        plot_reference({"seeds": 1, "systems": {}}, tmp_path / "x.png")
+    for path in ("x.docx", "x"):
+        with pytest.raises(ValueError, match=f"path must end in one of .*png.*, got .*{path}"):
+            plot_reference(result_of("K1"), tmp_path / path)
+    assert list(tmp_path.iterdir()) == []
+    check_plot(tmp_path / "x.PNG")
+
+
+def test_without_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match="plots need matplotlib: pip install matplotlib"):
+        check_plot("curves.svg")

@@ -1,0 +1,102 @@
+"""Tables of factors: how they start, grow and are released."""
+
+import numpy as np
+import pytest
+
+from tripletrec import optimizers
+from tripletrec.training.tables import FactorTables
+
+NAMES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
+OPTIMIZERS = [make() for make in optimizers.OPTIMIZERS.values()]
+
+
+def start(n_users, n_items, optimizer, n_factors=5, **options):
+    return FactorTables.start(
+        n_users, n_items, n_factors, optimizer, **{"scale": 0.1, "seed": 3, **options}
+    )
+
+
+def assert_equal(one, two):
+    for name in NAMES:
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name), err_msg=name)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda each: each.name)
+def test_start(optimizer):
+    tables = start(7, 4, optimizer)
+    n_state = len(optimizer.state)
+    assert tables.users.shape == (7, 1 + n_state, 16)
+    assert tables.items.shape == (4, 1 + n_state, 16)
+    assert tables.biases.shape == (4, 1 + n_state, 1)
+    assert tables.users.ctypes.data % 64 == tables.items.ctypes.data % 64 == 0
+    assert (tables.users[:, 0, 5:] == 0).all() and (tables.biases[:, 0] == 0).all()
+    for table in (tables.users, tables.items, tables.biases):
+        for number, value in enumerate(optimizer.state, 1):
+            assert (table[:, number] == np.float32(value)).all()
+    for counts in (tables.user_step_counts, tables.item_step_counts):
+        assert (counts == np.array(optimizer.step_counts, np.float32)).all()
+
+
+def test_factors_are_normal():
+    factors = start(9000, 5000, optimizers.SGD, 16, scale=0.5).factors
+    for rows in factors[:2]:
+        assert abs(rows.mean()) < 6 * 0.5 / np.sqrt(rows.size)
+        assert abs(rows.std() - 0.5) < 6 * 0.5 / np.sqrt(2 * rows.size)
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3])
+def test_start_is_the_same_at_any_number_of_threads(n_jobs):
+    assert_equal(
+        start(9000, 5000, optimizers.SGD), start(9000, 5000, optimizers.SGD, n_jobs=n_jobs)
+    )
+
+
+def test_what_is_done_beside_sees_the_tables():
+    seen = []
+    tables = start(3, 2, optimizers.SGD, beside=seen.append)
+    assert seen == [tables]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda each: each.name)
+@pytest.mark.parametrize("size", [(7, 4), (8, 4), (7, 9), (4100, 4099), (9000, 30)])
+def test_grown_tables_are_those_that_start_would_have_made(optimizer, size):
+    grown = start(7, 4, optimizer).grow(*size, optimizer, scale=0.1, seed=3)
+    assert_equal(grown, start(*size, optimizer))
+
+
+def test_growing_across_a_chunk_of_random_numbers():
+    grown = start(4095, 4097, optimizers.SGD).grow(8195, 4098, optimizers.SGD, scale=0.1, seed=3)
+    assert_equal(grown, start(8195, 4098, optimizers.SGD))
+
+
+def test_growing_keeps_what_was_learnt():
+    adam = optimizers.adam()
+    tables = start(5, 6, adam)
+    for number, name in enumerate(NAMES):
+        getattr(tables, name)[...] += number + 1
+    grown = tables.grow(9, 7, adam, scale=0.1, seed=4)
+    for name in NAMES:
+        np.testing.assert_array_equal(
+            getattr(grown, name)[: len(getattr(tables, name))], getattr(tables, name)
+        )
+    fresh = start(9, 7, adam, seed=4)
+    np.testing.assert_array_equal(grown.users[5:], fresh.users[5:])
+    np.testing.assert_array_equal(grown.items[6:], fresh.items[6:])
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 5)])
+def test_tables_do_not_shrink(size):
+    with pytest.raises(ValueError, match=r"tables of \(5, 6\) rows cannot shrink to"):
+        start(5, 6, optimizers.SGD).grow(*size, optimizers.SGD, scale=0.1, seed=3)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda each: each.name)
+def test_release_gives_arrays_of_their_own(optimizer):
+    tables = start(7, 4, optimizer)
+    expected = [each.copy() for each in tables.factors]
+    for released in (tables.release(), tables.release()):  # as after an interrupt
+        for each, wanted in zip(released, expected, strict=True):
+            np.testing.assert_array_equal(each, wanted)
+            assert each.flags.c_contiguous
+            assert each.base is None or each.base.nbytes <= each.nbytes + 64
+    assert tables.user_step_counts.size == tables.item_step_counts.size == 0

@@ -1,0 +1,219 @@
+"""What goes into `TwoTower`'s towers, how they start to learn and what comes out of them.
+
+Parameters and fitted attributes are in `two_tower`, layers, networks and trainings in `tripletrec.neural`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, hstack
+
+from tripletrec.data.features import align, encode, groups_of, learn_encoding
+from tripletrec.data.interactions import Interactions
+from tripletrec.losses import ListLoss
+from tripletrec.neural.features import FeatureEmbedding
+from tripletrec.neural.fit import NetworkTraining
+from tripletrec.neural.listwise import ListwiseTowers, NetworkListwiseTraining
+from tripletrec.neural.nearest import nearest_negatives
+from tripletrec.neural.networks import Towers
+from tripletrec.neural.stack import Stack
+from tripletrec.neural.triplet import NetworkTripletTraining
+from tripletrec.training.plan import NetworkPlan
+
+__all__ = [
+    "Columns",
+    "Tower",
+    "check_encoding",
+    "infer_all",
+    "learn_columns",
+    "start_training",
+    "unseen_input",
+]
+
+_COMBINATIONS = ("sum", "concatenation")
+_ROWS = 1 << 13  # through a tower at once
+_NOTHING: dict[str, Any] = {"kind": "matrix", "n_columns": 0}
+
+
+class Columns(NamedTuple):
+    """What users, or items, are to a network: a sparse row each, and how their features were encoded.
+
+    The columns are those of the features, a constant and, with own factors, one for each user or item.
+    `groups` holds the group of each column; groups have their own places in the input of a tower. None: the
+    factors of all columns are added up.
+    """
+
+    matrix: csr_matrix
+    groups: NDArray[np.int64] | None
+    encoding: dict[str, Any]
+
+
+class Tower(NamedTuple):
+    """The tower of users or of items: its columns, the layer that reads them, and the dense layers."""
+
+    columns: Columns
+    layer: FeatureEmbedding
+    stack: Stack
+    widths: list[int]
+
+
+def learn_columns(
+    features: Any, data: Interactions, word: str, *, own: bool, combine: str
+) -> Columns:
+    """Encode the features of users or items, and add a constant and own factors.
+
+    Parameters
+    ----------
+    features : DataFrame, sparse matrix, array or None
+    data : Interactions
+        The encoding is learnt from the users or items that have interactions.
+    word : {"user", "item"}
+    own : bool
+        Whether there are own factors.
+    combine : {"sum", "concatenation"}
+    """
+    name = f"{word}_features"
+    if features is None and not own:
+        raise ValueError(f"own_factors=False needs features: fit(X, {name}=...)")
+    if combine not in _COMBINATIONS:
+        raise ValueError(f"combine must be one of {_COMBINATIONS}, got {combine!r}")
+    if word == "user":
+        ids, used = data.user_ids, np.bincount(data.rows, minlength=data.n_users) > 0
+    else:
+        ids, used = data.item_ids, np.bincount(data.indices, minlength=data.n_items) > 0
+    n = len(used)
+    encoding, matrix = _NOTHING, csr_matrix((n, 0), dtype=np.float32)
+    if features is not None:
+        aligned = align(features, ids, used, name)
+        encoding = learn_encoding(aligned, np.flatnonzero(used), name)
+        matrix = encode(encoding, aligned, name)
+    parts = [matrix, csr_matrix(np.ones((n, 1), np.float32))]
+    if own:
+        # A row without interactions has no own factors: they would stay as they started.
+        rows = np.flatnonzero(used)
+        entries = (np.ones(len(rows), np.float32), (rows, rows))
+        parts.append(csr_matrix(entries, shape=(n, n)))
+    return Columns(hstack(parts, "csr"), _groups(encoding, n if own else 0, combine), encoding)
+
+
+def start_training(
+    plan: NetworkPlan,
+    data: Interactions,
+    weights: NDArray[np.float32] | None,
+    given: Interactions | None,
+    users: Tower,
+    items: Tower,
+    normalize: bool,
+) -> NetworkTraining:
+    """Return a training of two towers, by triplets or by lists as the loss of the plan says."""
+    if isinstance(plan.loss, ListLoss):
+        return _start_listwise(plan, plan.loss, data, weights, users, items, normalize)
+    network = Towers(users.layer, items.layer, users.stack, items.stack, plan.loss, mean=False)
+    nearest = None
+    if plan.sampler.rule == "nearest":
+        nearest = _nearest_negatives(items.columns, data, given)
+    return NetworkTripletTraining(
+        plan, network, data, weights, given, partial(_fitted_arrays, network),
+        items=np.flatnonzero(np.bincount(data.indices)), nearest=nearest,
+    )  # fmt: skip
+
+
+def _start_listwise(
+    plan: NetworkPlan,
+    loss: ListLoss,
+    data: Interactions,
+    weights: NDArray[np.float32] | None,
+    users: Tower,
+    items: Tower,
+    normalize: bool,
+) -> NetworkListwiseTraining:
+    n_each = data.nnz / len(np.unique(data.rows))
+    temperature = loss.temperature_for(normalize, data.n_items, n_each)
+    network = ListwiseTowers(
+        users.layer, items.layer, users.stack, items.stack, loss, temperature, data, plan.sampler
+    )
+    n_items = len(network.candidates.items)
+    if plan.n_negatives > n_items:
+        raise ValueError(
+            f"n_negatives must be at most the number of items with a positive ({n_items}) with "
+            f"loss {loss.name!r}, got {plan.n_negatives}"
+        )
+    return NetworkListwiseTraining(plan, network, data, weights, partial(_fitted_arrays, network))
+
+
+def _nearest_negatives(
+    items: Columns, data: Interactions, given: Interactions | None
+) -> NDArray[np.int32]:
+    n_columns = items.encoding["n_columns"]
+    if not n_columns:
+        raise ValueError("sampler 'nearest' needs features: fit(X, item_features=...)")
+    return nearest_negatives(data, items.matrix[:, :n_columns], given)
+
+
+def unseen_input(
+    encoding: dict[str, Any], features: Any, table: NDArray[np.float32], name: str, combine: str
+) -> FeatureEmbedding:
+    """Return the input of a tower for users or items that training has not seen.
+
+    Parameters
+    ----------
+    encoding : dict
+        As it was learnt.
+    features : as in `fit`
+        Of the n new users or items, which have no own factors.
+    table : float32 array of shape (n_columns, n_factors)
+        Factors of all columns, as they were learnt.
+    name : {"user_features", "item_features"}
+    combine : {"sum", "concatenation"}
+    """
+    if not encoding["n_columns"]:
+        raise ValueError(f"the model was fitted without {name}")
+    matrix = encode(encoding, features, name)
+    n_rows, n_known = matrix.shape[0], matrix.shape[1] + 1
+    n_own = len(table) - n_known
+    constant = csr_matrix(np.ones((n_rows, 1), np.float32))
+    rows = hstack([matrix, constant, csr_matrix((n_rows, n_own))], "csr")
+    return FeatureEmbedding(table, rows, _groups(encoding, n_own, combine))
+
+
+def check_encoding(encoding: Any, name: str) -> None:
+    """Raise unless a loaded encoding says how many columns it makes."""
+    n_columns = encoding["n_columns"]
+    if not isinstance(n_columns, int) or n_columns < 0:
+        raise ValueError(f"{name} must know its n_columns, got {encoding}")
+
+
+def infer_all(layer: FeatureEmbedding, stack: Stack) -> NDArray[np.float32]:
+    """Return what a tower gives for all rows of its input, block by block."""
+    n_rows = layer.n_rows
+    blocks = [
+        stack.infer(layer.forward(np.arange(first, min(first + _ROWS, n_rows))))
+        for first in range(0, max(n_rows, 1), _ROWS)
+    ]
+    return np.concatenate(blocks)
+
+
+def _fitted_arrays(network: Towers) -> tuple[NDArray[Any], ...]:
+    """Return vectors, factors of columns and weights of layers, each of users, then of items."""
+    users, items = network.users, network.items
+    return (
+        infer_all(users, network.user_tower),
+        infer_all(items, network.item_tower),
+        users.table,
+        items.table,
+        network.user_tower.flat[0],
+        network.item_tower.flat[0],
+    )
+
+
+def _groups(encoding: dict[str, Any], n_own: int, combine: str) -> NDArray[np.int64] | None:
+    """Return the group of each column, the constant's being that of the first; None: one for all."""
+    if combine == "sum":
+        return None
+    groups = groups_of(encoding)
+    own = np.full(n_own, int(groups.max(initial=-1)) + 1)
+    return np.concatenate([groups, [0], own])

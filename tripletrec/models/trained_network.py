@@ -1,0 +1,124 @@
+"""What the models with a network share as estimators: plan, dense layers, start values.
+
+Networks, their layers and trainings are in `tripletrec.neural`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._checks import (
+    check_count,
+    check_non_negative,
+    check_positive,
+    check_random_state,
+)
+from tripletrec.losses import ListLoss, Loss, check_loss
+from tripletrec.models.fit_arguments import check_dropout
+from tripletrec.models.trained import TrainedModel
+from tripletrec.neural.layers import Dense, Dropout, Layer
+from tripletrec.optimizers import Optimizer, check_optimizer
+from tripletrec.rates import Schedule, check_schedule
+from tripletrec.sampling import Sampler
+from tripletrec.sampling.samplers import check_sampler
+from tripletrec.training.plan import L2, NetworkPlan
+
+__all__ = [
+    "TrainedNetwork",
+    "count_weights",
+    "split_seed",
+]
+
+
+class TrainedNetwork(TrainedModel):
+    """Base of the models that train a network in batches."""
+
+    loss: str | Loss | ListLoss
+    optimizer: str | Optimizer
+    sampler: str | Sampler
+    schedule: str | Schedule
+    learning_rate: float
+    n_epochs: int
+    batch_size: int
+    n_negatives: int | None
+    user_l2: float
+    item_l2: float
+    l2: float
+    dropout: float
+    init_scale: float
+    random_state: Any
+    user_factors_: NDArray[np.float32]
+    item_factors_: NDArray[np.float32]
+
+    def _plan(self) -> NetworkPlan:
+        loss = check_loss(self.loss)
+        item_l2 = check_non_negative(self.item_l2, "item_l2")
+        return NetworkPlan(
+            loss=loss,
+            optimizer=check_optimizer(self.optimizer),
+            sampler=check_sampler(self.sampler, features=True),
+            learning_rate=check_positive(self.learning_rate, "learning_rate"),
+            batch_size=check_count(self.batch_size, "batch_size"),
+            n_negatives=self._n_negatives(loss),
+            layer_l2=check_non_negative(self.l2, "l2"),
+            l2=L2(check_non_negative(self.user_l2, "user_l2"), item_l2, item_l2),
+            seed=check_random_state(self.random_state),
+            schedule=check_schedule(self.schedule),
+            n_epochs=check_count(self.n_epochs, "n_epochs"),
+        )
+
+    def _n_negatives(self, loss: Loss | ListLoss) -> int:
+        return check_count(self.n_negatives, "n_negatives")
+
+    def _dense_layers(
+        self,
+        widths: Sequence[int],
+        activation: Callable[[], Layer] | None,
+        rng: np.random.Generator | None,
+        seeds: Sequence[int] = (),
+    ) -> list[Layer]:
+        """Return dense layers from one width to the next, with activations between them.
+
+        They are untrained and have dropout by `seeds`; without `rng` their weights are zeros, for those
+        that were learnt to be put in, and nothing is dropped.
+        """
+        rate = check_dropout(self.dropout) if rng is not None else 0.0
+        layers: list[Layer] = []
+        for n, (n_inputs, n_outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+            if n and activation is not None:
+                layers.append(activation())
+            if rate > 0.0:
+                layers.append(Dropout(rate, seeds[n]))
+            if rng is None:
+                layers.append(Dense(np.zeros((n_inputs, n_outputs), np.float32)))
+            else:
+                layers.append(Dense.start(rng, n_inputs, n_outputs))
+        return layers
+
+    def _start_factors(
+        self, rng: np.random.Generator, n_rows: int, width: int
+    ) -> NDArray[np.float32]:
+        limit = check_positive(self.init_scale, "init_scale")
+        return rng.uniform(-limit, limit, (n_rows, width)).astype(np.float32)
+
+    def _user_rows(self) -> NDArray[np.float32]:
+        return self.user_factors_
+
+    def _item_rows(self) -> NDArray[np.float32]:
+        return self.item_factors_
+
+
+def count_weights(widths: Any, name: str) -> int:
+    """Return how many weights and biases dense layers of these widths have; raise if they are no widths."""
+    if not widths or not all(isinstance(each, int) and each > 0 for each in widths):
+        raise ValueError(f"{name} must be integers >= 1, got {widths}")
+    return sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
+
+
+def split_seed(seed: int, n: int) -> list[int]:
+    """Return `n` seeds of one."""
+    return [int(x) for x in np.random.SeedSequence(seed).generate_state(n, np.uint64)]
