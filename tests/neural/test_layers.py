@@ -17,7 +17,7 @@ from tripletrec.neural import (
     Softmax,
     Stack,
 )
-from tripletrec.neural.negatives import Negatives, choose_candidates
+from tripletrec.neural.negatives import Negatives
 from tripletrec.neural.networks import PairPerceptron, Towers
 from tripletrec.neural.pair_scores import score_catalogue
 from tripletrec.neural.row_optimizer import RowOptimizer
@@ -329,25 +329,6 @@ def test_negatives_are_unseen_and_from_the_items_given():
     assert not known[users[:, None], drawn].any()
     assert set(drawn.ravel()) == set(range(10, 30))
     np.testing.assert_array_equal(draws.draw(np.uint64(3), users[500:], 4, first=500), drawn[500:])
-
-
-@pytest.mark.parametrize("below", [False, True])
-def test_hard_candidates_equal_a_loop(below):
-    rng = np.random.default_rng()
-    candidates = rng.integers(-1, 50, (200, 5))
-    candidates[(candidates < 0).all(axis=1)] = 1
-    scores, positive = rng.integers(0, 9, (200, 5)).astype(float), rng.integers(0, 9, 200) * 1.0
-    chosen = choose_candidates(candidates, scores, positive, below)
-    for row in range(200):
-        there = np.flatnonzero(candidates[row] >= 0)
-        under = [c for c in there if scores[row, c] < positive[row]]
-        if not below:
-            best = max(there, key=lambda c: scores[row, c])
-        elif under:
-            best = max(under, key=lambda c: scores[row, c])
-        else:
-            best = min(there, key=lambda c: scores[row, c])
-        assert chosen[row] == candidates[row, best]
 
 
 def test_a_blas_that_is_loaded_during_a_fit_is_limited_too():

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.blas import one_blas_thread
 from tripletrec._runtime.threads import executor_for
 from tripletrec.data.interactions import Interactions
@@ -35,7 +36,7 @@ from tripletrec.scorers import COSINE
 from tripletrec.training.listwise_kernels import build_block, build_candidates
 from tripletrec.training.plan import FactorPlan, Factors, Record
 from tripletrec.training.tables import FactorTables
-from tripletrec.training.triplet import _counts, _read_only
+from tripletrec.training.triplet import count_items
 
 __all__ = ["BlockTraining"]
 
@@ -89,8 +90,8 @@ class BlockTraining:
         self._temperature = _temperature(plan, interactions)
         self._dropout = dropout
         self.executor = executor_for(n_jobs)
-        self._known = (_read_only(interactions.indptr), _read_only(interactions.indices))
-        self._weights = _read_only(np.empty(0, np.float32) if weights is None else weights)
+        self._known = (read_only(interactions.indptr), read_only(interactions.indices))
+        self._weights = read_only(np.empty(0, np.float32) if weights is None else weights)
         self._mass = float(interactions.nnz if weights is None else weights.sum(dtype=np.float64))
         counts = np.diff(interactions.indptr)
         self._users_with_positives = np.flatnonzero(counts).astype(np.int32)
@@ -134,7 +135,7 @@ class BlockTraining:
         self._n_items = data.n_items
         self._all = n_negatives is None
         self._n_candidates = data.n_items if n_negatives is None else n_negatives
-        counts = _counts(data.indices, data.n_items)
+        counts = count_items(data.indices, data.n_items)
         self._cumulative = self.plan.sampler.cumulative(counts)
         self._choose = build_candidates()
 

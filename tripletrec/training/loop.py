@@ -21,7 +21,7 @@ _MOMENT = 0.1  # seconds after which the loop looks up from short epochs
 
 
 class Trainable(Protocol):
-    """What `train` needs of a state of training; `tripletrec.training.triplet.Training` is one."""
+    """What `train` needs of a state of training; `tripletrec.training.triplet.TripletTraining` is one."""
 
     cancelled: bool
     """Set by another thread while an epoch runs: nobody wants its end any more."""
