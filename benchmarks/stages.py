@@ -1,8 +1,8 @@
 """The time an epoch spends in each of its stages; used by `roofline.py` and `scaling.py`.
 
-Uses internals of training: `Training._epoch` is the training loop, `Training._kernels` a named tuple of the
-kernels that prepare an epoch, `draw` among them; the others bucket and shuffle the positives. What *prepare*
-takes beyond those is Python.
+Uses internals of training: the kernel of `TripletTraining.loop` is the training loop, and those of
+`tripletrec.training.bucketing` prepare an epoch: `draw_negatives` draws, the others bucket and shuffle the
+positives. What *prepare* takes beyond those is Python.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tripletrec as tr
+from tripletrec.training import bucketing, stratum, triplet
 
 __all__ = ["SETTINGS", "Fit"]
 
@@ -34,6 +35,19 @@ class _Watch:
         return answer
 
 
+_PREPARING = (
+    (bucketing, "_deal"), (triplet, "bucket"), (stratum, "shuffle_strata"), (stratum, "draw_negatives"),
+)  # fmt: skip
+
+
+def _watch(module: Any, name: str) -> _Watch:
+    """Put a kernel under watch where a module calls it; return its watch, the same one for all fits."""
+    if not isinstance(getattr(module, name), _Watch):
+        setattr(module, name, _Watch(getattr(module, name)))
+    watch: _Watch = getattr(module, name)
+    return watch
+
+
 class Fit:
     """The state of a fit by one thread, whose stages are timed apart.
 
@@ -53,8 +67,9 @@ class Fit:
         settings = {**SETTINGS, "n_factors": n_factors, "optimizer": optimizer, "n_jobs": 1}
         model = tr.MatrixFactorization(**settings)
         training: Any = model._begin(model._plan(), data, None, None).training
-        training._epoch = self._update = _Watch(training._epoch)
-        self._kernels = training._kernels = type(training._kernels)(*map(_Watch, training._kernels))
+        self._update = _Watch(training.loop.kernel)
+        training.loop = training.loop._replace(kernel=self._update)
+        self._kernels = {name: _watch(module, name) for module, name in _PREPARING}
         self.table_bytes = sum(each.nbytes for each in training.factors)
         remembered, step_counts = training.plan.optimizer.state, training.plan.optimizer.step_counts
         rows = data.n_users + data.n_items
@@ -64,14 +79,14 @@ class Fit:
     def epoch(self) -> dict[str, float]:
         """Run an epoch; return nanoseconds per triplet, whole and by stage."""
         self._number += 1
-        for watch in (self._update, *self._kernels):
+        for watch in (self._update, *self._kernels.values()):
             watch.seconds = 0.0
         started = time.thread_time()
         record = self._training.run_epoch(self._number)
         whole = time.thread_time() - started
-        update, draw = self._update.seconds, self._kernels.draw.seconds
+        update, draw = self._update.seconds, self._kernels["draw_negatives"].seconds
         stages = {
             "whole": whole, "prepare": whole - update - draw, "draw": draw, "update": update,
-            "bucket and shuffle, of prepare": sum(each.seconds for each in self._kernels) - draw,
+            "bucket and shuffle, of prepare": sum(each.seconds for each in self._kernels.values()) - draw,
         }  # fmt: skip
         return {name: 1e9 * s / max(1, record["n_triplets"]) for name, s in stages.items()}

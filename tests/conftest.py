@@ -17,14 +17,6 @@ hypothesis.settings.register_profile("tripletrec", deadline=None)
 hypothesis.settings.load_profile("tripletrec")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def threads_on_small_data():
-    """Small data would be left to one thread, and nothing would be seen of what several do."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tripletrec.training.triplet._LEAST_RUN", 0)
-        yield
-
-
 @pytest.fixture
 def rng(request):
     """Random numbers, other ones each time; a failing test prints the seed that repeats it."""

@@ -115,14 +115,14 @@ def coefficients(scorer, a, b):
 
 
 def learn(
-    triplets, weights, U, V, b, loss, scorer, optimizer, learning_rate, l2, item_bias, rule="",
-    groups=None,
+    triplets, weights, U, V, b, loss, scorer, optimizer, learning_rate, l2, item_bias=True, choose=None,
+    groups=None, learn_items=True,
 ):  # fmt: skip
     """Visit triplets (u, i, j) in order; return new U, V, b and the sum of weighted losses.
 
-    With a `rule` for hard negatives: (u, i, candidates ...), and None where two scores that are
-    compared are so near that rounding may tell which is higher. Triplets of one of the `groups`, a number
-    for each, default: all of their own, see the same parameters in all but the rows that they add up.
+    With `choose`, one of `HARD`: (u, i, candidates ...), and None where two scores that are compared are so
+    near that rounding may tell which is higher. Triplets of one of the `groups`, a number for each, default:
+    all of their own, see the same parameters in all but the rows that they add up.
     """
     users = [Row(row, optimizer, learning_rate) for row in U]
     items = [Row(row, optimizer, learning_rate) for row in V]
@@ -134,14 +134,14 @@ def learn(
         for t in members:
             (u, i, *drawn), weight = triplets[t], weights[t]
             j = drawn[0]
-            if rule:
+            if choose is not None:
                 scores = {
                     item: coefficients(scorer, users[u].w, items[item].w)[3] + biases[item].w[0]
                     for item in {i, *drawn}
                 }
                 if np.diff(sorted(scores.values())).min(initial=1.0) < 1e-3:
                     return None
-                j = hard_negative(drawn, i, scores, rule)
+                j = hard_negative(drawn, i, scores, choose)
             if j < 0 or i == j:
                 continue
             p_i, q_ui, r_i, s_i = coefficients(scorer, users[u].w, items[i].w)
@@ -152,6 +152,8 @@ def learn(
         for u, i, j, weight, slope, (p_i, p_j, q_u, r_i, r_j) in ready:
             a, p, q = users[u].w.copy(), items[i].w.copy(), items[j].w.copy()
             users[u].update(weight * (slope * (p_i * p - p_j * q - q_u * a) + l2[0] * a))
+            if not learn_items:
+                continue
             items[i].update(weight * (slope * (p_i * a - r_i * p) + l2[1] * p))
             items[j].update(weight * (-slope * (p_j * a - r_j * q) + l2[2] * q))
             if item_bias:
@@ -167,15 +169,33 @@ def learn(
 # --- Hard negatives -----------------------------------------------------------------------------
 
 
-def hard_negative(candidates, positive, scores, rule):
-    """The candidate that `rule` chooses, -1 if none is a negative; `scores` by item."""
+def hardest(scores, positive_score):
+    """Place of the highest score, of equals the first."""
+    return max(range(len(scores)), key=lambda c: scores[c])
+
+
+def semi_hard(scores, positive_score):
+    """Place of the highest score below the positive's, or else of the lowest."""
+    below = [c for c in range(len(scores)) if scores[c] < positive_score]
+    if not below:
+        return min(range(len(scores)), key=lambda c: scores[c])
+    return max(below, key=lambda c: scores[c])
+
+
+def easiest(scores, positive_score):
+    """Place of the lowest score: what nobody wants but a test."""
+    return min(range(len(scores)), key=lambda c: scores[c])
+
+
+HARD = {"hardest": hardest, "semi_hard": semi_hard, "easiest": easiest}
+
+
+def hard_negative(candidates, positive, scores, choose):
+    """The candidate that one of `HARD` chooses, -1 if none is a negative; `scores` by item."""
     negatives = [j for j in candidates if j >= 0 and j != positive]
-    if rule == "semi_hard":
-        below = [j for j in negatives if scores[j] < scores[positive]]
-        if not below:
-            return min(negatives, key=lambda j: scores[j], default=-1)
-        negatives = below
-    return max(negatives, key=lambda j: scores[j], default=-1)
+    if not negatives:
+        return -1
+    return negatives[choose([scores[j] for j in negatives], scores[positive])]
 
 
 # --- Random numbers -----------------------------------------------------------------------------

@@ -75,59 +75,10 @@ def test_every_list_loss_is_the_same_at_any_number_of_threads(loss, scorer, bloc
         assert all(np.isfinite(each).all() for each in arrays(fitted[0]))
 
 
-# -------------------------------------------------------------------- every combination of parts
-
-
 @pytest.fixture(scope="module")
 def blocks():
     """Enough interactions for several blocks of users and of items."""
     return interactions(40, 300, 2500)
-
-
-@pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
-def test_every_combination_is_the_same_at_any_number_of_threads(names, blocks):
-    loss, scorer, optimizer = names
-    for sampler, n_negatives in zip(sampling.SAMPLERS, (1, 2, 3, 2), strict=True):
-        fitted = []
-        for n_jobs in (1, 2, 4):
-            model = make(
-                loss=loss, scorer=scorer, optimizer=optimizer, sampler=sampler, n_epochs=2,
-                n_negatives=n_negatives, n_jobs=n_jobs, learning_rate=0.02,
-            )  # fmt: skip
-            given = negatives_of(blocks) if sampler == "explicit" else None
-            fitted.append(model.fit(blocks, negatives=given))
-        assert_same(fitted[1], fitted[0])
-        assert_same(fitted[2], fitted[0])
-        assert all(np.isfinite(each).all() for each in arrays(fitted[0]))
-        record = fitted[0].history_[-1]
-        assert record["n_triplets"] + record["n_skipped"] == blocks.nnz * n_negatives
-
-
-@pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
-def test_hard_negatives_are_the_same_at_any_number_of_threads(names, blocks):
-    # In turn, so that each rule meets every loss, scorer and optimizer.
-    make_sampler = (sampling.dynamic, sampling.semi_hard)[COMBINATIONS.index(names) % 2]
-    params = dict(zip(("loss", "scorer", "optimizer"), names, strict=True))
-    weights = np.random.default_rng(1).uniform(0, 3, blocks.nnz)
-    fitted = [
-        make(
-            sampler=make_sampler(3), n_negatives=2, n_epochs=2, n_jobs=n_jobs, learning_rate=0.02,
-            **params,
-        ).fit(blocks, sample_weight=weights)
-        for n_jobs in (1, 2, 4)
-    ]  # fmt: skip
-    assert_same(fitted[1], fitted[0])
-    assert_same(fitted[2], fitted[0])
-    assert all(np.isfinite(each).all() for each in arrays(fitted[0]))
-
-
-def test_one_candidate_is_as_none(blocks):
-    plain = make().fit(blocks)
-    for rule in ("hardest", "semi_hard"):
-        sampler = sampling.Sampler("unseen", True, n_candidates=1, rule=rule)
-        same = make(sampler=sampler).fit(blocks)
-        for ours, theirs in zip(arrays(same), arrays(plain), strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
 def arrays(model):

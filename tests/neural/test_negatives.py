@@ -7,6 +7,7 @@ import naive
 import tripletrec as tr
 from tripletrec import sampling
 from tripletrec.neural.negatives import Negatives, choose_candidates
+from tripletrec.sampling import hard
 
 
 @pytest.fixture
@@ -58,7 +59,8 @@ def test_hard_candidates_equal_a_loop(below, rng):
     candidates = rng.integers(-1, 50, (200, 5))
     candidates[(candidates < 0).all(axis=1)] = 1
     scores, positive = rng.integers(0, 9, (200, 5)).astype(float), rng.integers(0, 9, 200) * 1.0
-    chosen = choose_candidates(candidates, scores, positive, below)
+    choose = hard.semi_hard if below else hard.hardest
+    chosen = choose_candidates(candidates, scores, positive, choose)
     for row in range(200):
         there = np.flatnonzero(candidates[row] >= 0)
         under = [c for c in there if scores[row, c] < positive[row]]

@@ -1,4 +1,4 @@
-"""Samplers: distribution, exactness, purity."""
+"""Draws: distribution, exactness, purity, and the filter of known pairs."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,21 @@ import naive
 from tripletrec import sampling
 from tripletrec._runtime.counter_random import bits
 from tripletrec._runtime.jit import kernel
-from tripletrec.sampling.draw import NONE_LEFT, contains, draw_again, draw_given, is_known, propose
-from tripletrec.training.bucketing import _filter_bits, _note_pairs
+from tripletrec.sampling.draw import (
+    NONE_LEFT,
+    BloomFilter,
+    ItemsOfUsers,
+    Pool,
+    RowNumbers,
+    contains,
+    draw_again,
+    draw_given,
+    fill_filter,
+    filter_bits,
+    is_known,
+    propose,
+    search_cumulative,
+)
 
 
 @kernel
@@ -26,26 +39,33 @@ def test_contains(row, item):
     assert contains(padded, 1, 1 + len(row), item) == (item in row)
 
 
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=30), st.integers(0, 90), st.integers(0, 9))
+def test_search_cumulative(weights, target, skipped):
+    cumulative = np.concatenate([[0.0], np.cumsum(weights)])
+    first, last = min(skipped, len(weights) - 1), len(weights)
+    expected = max([p for p in range(first, last) if cumulative[p] <= target], default=first)
+    assert search_cumulative(cumulative, first, last, target) == expected
+
+
 @kernel
-def _draw(key, n, known, given, share, items, cumulative, verified, drawn):
+def _draw(key, n, known, given, share, pool, verified, drawn):
     for t in range(n):
         stream = np.uint64(key) + np.uint64(t)
-        drawn[t] = draw_given(
-            stream, 0, given[0], given[1], share, items, cumulative, verified, known[0], known[1],
-        )  # fmt: skip
+        drawn[t] = draw_given(stream, 0, given, share, pool, verified, known)
 
 
 def sample(n, liked, *, n_items=20, verified=True, counts=None, alpha=0.0, given=(), share=0.0):
     """Draw `n` negatives for one user who likes `liked`."""
     sampler = sampling.Sampler("any", verified, alpha)
     counts = np.ones(n_items, np.int64) if counts is None else np.asarray(counts)
-    rows = [(np.array([0, len(row)]), np.array(sorted(row), np.int32)) for row in (liked, given)]
+    known, dislikes = (
+        ItemsOfUsers(np.array([0, len(row)]), np.array(sorted(row), np.int32))
+        for row in (liked, given)
+    )
     drawn = np.empty(n, np.int64)
     items = np.random.default_rng(2).permutation(n_items).astype(np.int32)
-    _draw(
-        naive.derive(99, n), n, rows[0], rows[1], share, items, sampler.cumulative(counts[items]),
-        verified, drawn,
-    )  # fmt: skip
+    pool = Pool(items, sampler.cumulative(counts[items]))
+    _draw(naive.derive(99, n), n, known, dislikes, share, pool, verified, drawn)
     return drawn
 
 
@@ -105,30 +125,31 @@ def test_never_draws_a_known_positive(liked, alpha, seed, many):
 
 
 @kernel
-def _draw_past_a_filter(key, pairs, known, items, cumulative, words, n_bits, drawn):
+def _draw_past_a_filter(key, pairs, known, pool, words, n_bits, drawn):
     """Draw for user 0, each time with a filter of another random number."""
     for t in range(drawn.shape[0]):
-        stream = bits(np.uint64(key), t)
-        seen = words, bits(~stream, 0) | np.uint64(1), n_bits
-        _note_pairs(pairs, seen)
-        position = propose(stream, 0, 0, items.shape[0], cumulative)
-        if is_known(0, position, items, known, seen):
-            position = draw_again(stream, 0, 0, items, 0, items.shape[0], cumulative, known, seen)
-        drawn[t] = items[position] if position >= 0 else position
+        stream, last = bits(np.uint64(key), t), pool.items.shape[0]
+        bloom = BloomFilter(words, bits(~stream, 0) | np.uint64(1), n_bits)
+        fill_filter(bloom, pairs)
+        position = propose(stream, 0, 0, last, pool.cumulative)
+        if is_known(0, position, pool, known, bloom):
+            position = draw_again(stream, 0, 0, pool, 0, last, known, bloom)
+        drawn[t] = pool.items[position] if position >= 0 else position
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 @pytest.mark.parametrize("n_liked", [2, 10, 19, 20])
-def test_a_filter_lets_no_known_pair_pass_and_the_others_alike(n_liked, alpha):
+def test_a_filter_lets_no_known_pair_pass_and_the_others_alike(n_liked, alpha, rng):
     """Some 30 pairs in 256 bits: one in nine of the others is taken for known, each time another one."""
-    rng, sampler, counts = np.random.default_rng(), sampling.popularity(alpha), np.arange(1, 21)
+    sampler, counts = sampling.popularity(alpha), np.arange(1, 21)
     liked = np.sort(rng.choice(20, n_liked, replace=False)).astype(np.int32)
     others = np.column_stack([rng.integers(1, 99, 30 - n_liked), rng.integers(0, 20, 30 - n_liked)])
     pairs = np.vstack([np.column_stack([np.zeros(n_liked), liked]), others]).astype(np.int32)
     drawn = np.empty(20_000, np.int64)
     _draw_past_a_filter(
-        rng.integers(2**62), pairs, (np.array([0, n_liked]), liked), np.arange(20, dtype=np.int32),
-        sampler.cumulative(counts), np.empty(4, np.uint64), 8, drawn,
+        rng.integers(2**62), pairs, ItemsOfUsers(np.array([0, n_liked]), liked),
+        Pool(np.arange(20, dtype=np.int32), sampler.cumulative(counts)), np.empty(4, np.uint64), 8,
+        drawn,
     )  # fmt: skip
     if n_liked == 20:
         assert (drawn == NONE_LEFT).all()
@@ -138,7 +159,7 @@ def test_a_filter_lets_no_known_pair_pass_and_the_others_alike(n_liked, alpha):
 
 @given(st.integers(1, 10**7), st.integers(1, 2**14))
 def test_a_filter_has_64_bits_for_each_pair_or_is_none(n, n_words):
-    n_bits = _filter_bits(np.empty(n_words, np.uint64), n)
+    n_bits = filter_bits(np.empty(n_words, np.uint64), n)
     if n_bits:
         assert 64 * n <= 2**n_bits < 128 * n or n_bits == 6
         assert 2**n_bits <= 64 * n_words
@@ -148,27 +169,28 @@ def test_a_filter_has_64_bits_for_each_pair_or_is_none(n, n_words):
 
 def test_compiled_equals_uncompiled():
     with np.errstate(over="ignore"):
-        items, row = (
-            np.arange(20, dtype=np.int32),
-            (np.array([0, 3]), np.array([2, 5, 7], np.int32)),
-        )
-        no_table = None  # all items alike
+        pool = Pool(np.arange(20, dtype=np.int32), None)
+        row = ItemsOfUsers(np.array([0, 3]), np.array([2, 5, 7], np.int32))
         drawn = np.empty(30, np.int64)
-        _draw(np.uint64(5), 30, row, row, 0.0, items, no_table, True, drawn)
+        _draw(np.uint64(5), 30, row, row, 0.0, pool, True, drawn)
         again = [
-            draw_given(
-                np.uint64(5) + np.uint64(t), 0, row[0], row[1], 0.0, items, no_table, True,
-                row[0], row[1],
-            )
-            for t in range(30)
-        ]  # fmt: skip
+            draw_given(np.uint64(5) + np.uint64(t), 0, row, 0.0, pool, True, row) for t in range(30)
+        ]
     assert drawn.tolist() == again
 
 
-def test_no_power_of_the_counts_is_beyond_float64():
-    counts = np.array([3, 0, 5000, 4999])
-    for alpha in (0.0, 0.75, 2.0):
-        weights = sampling.popularity(alpha).weights(counts)
-        np.testing.assert_allclose(weights / weights.sum(), counts**alpha / np.sum(counts**alpha))
-    np.testing.assert_allclose(sampling.popularity(1e6).weights(counts), [0, 0, 1, 0], atol=1e-80)
-    assert (sampling.popularity(0.0).weights(np.zeros(3, np.int64)) == 1).all()
+def test_a_filter_of_a_part_is_that_of_the_same_rows_of_all(rng):
+    """Users and positions counted from 0 in the part, by their numbers in all: the same bits."""
+    users, first = np.array([9, 2, 5], np.int32), 1000
+    part = np.column_stack([rng.integers(0, 3, 20), rng.integers(0, 50, 20)]).astype(np.int32)
+    whole = np.column_stack([users[part[:, 0]], first + part[:, 1]]).astype(np.int32)
+    blooms = [BloomFilter(np.zeros(16, np.uint64), np.uint64(2**63 + 12345), 10) for _ in range(2)]
+    numbers = RowNumbers(users, first)
+    with np.errstate(over="ignore"):
+        fill_filter(blooms[0], part, numbers)
+        fill_filter(blooms[1], whole)
+        np.testing.assert_array_equal(blooms[0].words, blooms[1].words)
+        assert blooms[0].words.any()
+        for user, position in np.ndindex(3, 50):
+            asked = is_known(user, position, None, None, blooms[0], numbers)
+            assert asked == is_known(users[user], first + position, None, None, blooms[1])

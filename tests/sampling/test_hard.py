@@ -1,4 +1,4 @@
-"""Which candidate becomes the negative, compiled and not, for exact scores."""
+"""Parts that choose hard negatives, the package's own and a user's, in every kind of model."""
 
 import numpy as np
 import pytest
@@ -6,101 +6,108 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import naive
-from tripletrec._runtime.jit import kernel
-from tripletrec.sampling.hard import CHOICES
-from tripletrec.scorers import COSINE, DOT
-
-WIDTH = 4
-HARD = ("hardest", "semi_hard")
+import tripletrec as tr
+from contracts.support import assert_same
+from tripletrec import part, sampling
+from tripletrec.sampling import hard
 
 
-def build(rule, scorer):
-    choose, score = CHOICES[rule], scorer.score
-
-    @kernel
-    def chosen(negatives, number, n_candidates, pairs, t, U, V, items, b):
-        return choose(
-            negatives, number, n_candidates, pairs, t, U, V, items, b, score, WIDTH, 2 * WIDTH
-        )  # fmt: skip
-
-    return chosen
+@part
+def mine(score, best, positive_score):
+    """Tell whether a candidate scores higher than the one taken so far: `dynamic` by another name."""
+    return score > best
 
 
-KERNELS = {(rule, s.name): build(rule, s) for rule in CHOICES for s in (DOT, COSINE)}
+@part
+def easiest(score, best, positive_score):
+    return score < best
 
 
-def choose(rule, candidates, positive, scores, scorer="dot", compiled=True):
-    """Choose for a user by whom item i scores ``scores[i]``, half of it a bias."""
-    U, V = np.zeros((1, 2, WIDTH), np.float32), np.zeros((len(scores), 2, WIDTH), np.float32)
-    U[0, 0, 1] = 2.0
-    half = 0.5 * np.asarray(scores, np.float32)
-    if scorer == "dot":
-        V[:, 0, 1] = 0.5 * half
-    else:  # rows of length 5 at an angle with this cosine; a cosine must not depend on the length
-        V[:, 0, 1], V[:, 0, 2] = 5 * half, 5 * np.sqrt(1 - half**2)
-    b = np.zeros((len(scores), 2), np.float32)
-    b[:, 0] = half
-    # The second number of three, of the second triplet: the others must not be looked at.
-    negatives = np.array([*[7] * len(candidates), *candidates, *[7] * len(candidates)], np.int32)
-    pairs = np.array([[7, 7], [0, positive]], np.int32)
-    items = np.random.default_rng().permutation(len(scores)).astype(np.int32)  # by home
-    rows = np.empty_like(V)
-    rows[items] = V
-    tables = U.reshape(-1), rows.reshape(-1), items, b.reshape(-1)
-    function = KERNELS[rule, scorer]
-    function = function if compiled else getattr(function, "py_func", function)
-    return function(negatives, 1, len(candidates), pairs, 1, *tables)
+PARTS = {"hardest": hard.hardest, "semi_hard": hard.semi_hard, "easiest": easiest}
+KINDS = [tr.MatrixFactorization, tr.MLPMatcher, tr.TwoTower]
+# Of a model that knows nothing and learns nothing.
+STILL = {"n_epochs": 1, "learning_rate": 1e-9, "init_scale": 1.0, "random_state": 1}
 
 
-@pytest.mark.parametrize("compiled", [True, False])
-@pytest.mark.parametrize("scorer", ["dot", "cosine"])
-def test_by_hand(scorer, compiled):
-    #         0    1    2    3    4    5    6    7
-    scores = [0.5, 0.9, 0.1, 0.4, 0.7, 0.5, 0.8, 1.0]
-    options = {"scorer": scorer, "compiled": compiled}
-    assert choose("", [3], 0, scores, **options) == 3  # of one candidate
-    assert choose("hardest", [2, 3, 1, 4], 0, scores, **options) == 1
-    assert choose("semi_hard", [2, 3, 1, 4], 0, scores, **options) == 3  # the best below 0.5
-    assert choose("semi_hard", [1, 4, 6], 0, scores, **options) == 4  # none is: the least bad
-    assert choose("semi_hard", [4, 6, 2, 1], 0, scores, **options) == 2
-    for rule in HARD:  # missing ones and the positive itself do not count
-        assert choose(rule, [-1, 0, 3, -1], 0, scores, **options) == 3
-        assert choose(rule, [-1, 0, 0], 0, scores, **options) == -1
+def own(choose, n_candidates=8):
+    return sampling.Sampler("mine", True, n_candidates=n_candidates, choose=choose)
 
 
-def test_equal_scores():
-    scores = [0.5, 0.5, 0.9, 0.9, 0.25, 0.25, 0.0, 1.0]
-    assert choose("hardest", [4, 3, 2], 0, scores) == 3  # the first of equals
-    assert choose("semi_hard", [5, 4], 0, scores) == 5
-    assert choose("semi_hard", [2, 3], 0, scores) == 2
-    assert choose("semi_hard", [1, 4], 0, scores) == 4  # as high as the positive is not below
+@pytest.mark.parametrize("name", PARTS)
+@given(scores=st.lists(st.integers(-4, 4), min_size=1, max_size=6), positive=st.integers(-4, 4))
+def test_one_after_the_other_leaves_what_all_at_once_would(name, scores, positive):
+    taken = 0
+    for c in range(1, len(scores)):
+        if PARTS[name](scores[c], scores[taken], positive):
+            taken = c
+    assert taken == naive.HARD[name](scores, positive)
 
 
-def test_not_a_number_is_chosen_rather_than_hidden():
-    """Else a diverged model would look like a user without negatives."""
-    for rule in HARD:
-        assert choose(rule, [3, 4], 0, np.full(8, np.nan)) in (3, 4)
+def still(kind, sampler, data):
+    model = kind(sampler=sampler, **STILL)
+    if kind is tr.MLPMatcher:
+        model.set_params(dropout=0.0)
+    return model.fit(data)
 
 
-@pytest.mark.parametrize("rule", HARD)
-@given(
-    scores=st.lists(st.integers(-4, 4), min_size=8, max_size=8),
-    candidates=st.lists(st.integers(-1, 7), min_size=1, max_size=6),
-    positive=st.integers(0, 7),
+@pytest.mark.parametrize("kind", KINDS)
+def test_negatives_are_as_hard_as_their_choice(kind, small):
+    samplers = (sampling.UNSEEN, sampling.dynamic(8), sampling.semi_hard(8), own(easiest))
+    right = [still(kind, each, small).history_[0]["train_auc"] for each in samplers]
+    assert 0.4 < right[0] < 0.6
+    assert right[1] < 0.25  # the positive must be the best of nine
+    assert right[2] > 0.75  # the positive must not be the worst of nine
+    assert right[3] > 0.75
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_choice_of_ones_own_is_as_good_as_a_built_in_one(kind, small):
+    settings = {"n_epochs": 2, "random_state": 3}
+    built_in = kind(sampler=sampling.dynamic(4), **settings).fit(small)
+    assert_same(kind(sampler=own(mine, 4), **settings).fit(small), built_in)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_candidate_is_as_none(kind, small):
+    plain = kind(n_epochs=2).fit(small)
+    for choose in PARTS.values():
+        model = kind(n_epochs=2, sampler=own(choose, 1)).fit(small)
+        pairs = np.arange(small.n_users), np.arange(small.n_users) % small.n_items
+        np.testing.assert_allclose(
+            model.predict(*pairs), plain.predict(*pairs), rtol=1e-4, atol=1e-6
+        )
+
+
+def test_a_choice_of_ones_own_is_the_same_at_any_number_of_threads():
+    """On data that two threads share."""
+    data = tr.datasets.make_interactions(300, 700, 70_000, random_state=2)
+    for scorer in ("dot", "cosine"):
+        model = tr.MatrixFactorization(8, sampler=own(easiest, 3), scorer=scorer, n_epochs=2)
+        one, two = (model.set_params(n_jobs=n).fit(data).user_factors_ for n in (1, 2))
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_samplers_that_choose_are_saved(kind, small, tmp_path):
+    for sampler in (sampling.dynamic(3), sampling.semi_hard(5), sampling.dynamic()):
+        still(kind, sampler, small).save(tmp_path / "model")
+        assert tr.load(tmp_path / "model").sampler == sampler
+
+
+def test_one_of_ones_own_is_saved_by_its_name(small, tmp_path):
+    still(tr.MatrixFactorization, own(mine), small).save(tmp_path / "model")
+    assert tr.load(tmp_path / "model").sampler == "mine"
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        sampling.UNSEEN._replace(n_candidates=3, choose=mine),
+        sampling.dynamic()._replace(choose=mine),
+        sampling.dynamic()._replace(n_candidates=1, choose=None),
+    ],
 )
-def test_the_hardest_is_chosen(rule, scores, candidates, positive):
-    """Small whole numbers, exact in float32: also where scores are equal."""
-    chosen = choose(rule, candidates, positive, scores)
-    assert chosen == naive.hard_negative(candidates, positive, scores, rule)
-    negatives = [j for j in candidates if j >= 0 and j != positive]
-    if not negatives:
-        assert chosen == -1
-        return
-    assert chosen in negatives
-    harder = [j for j in negatives if scores[j] > scores[chosen]]
-    if rule == "hardest":
-        assert not harder
-    else:
-        assert all(scores[j] >= scores[positive] for j in harder)
-        if scores[chosen] >= scores[positive]:
-            assert scores[chosen] == min(scores[j] for j in negatives)
+def test_one_of_ones_own_is_not_saved_under_the_name_of_another(sampler, small, tmp_path):
+    model = still(tr.MatrixFactorization, sampler, small)
+    with pytest.raises(ValueError, match=f"cannot be saved under the name '{sampler.name}'"):
+        model.save(tmp_path / "model")

@@ -1,7 +1,7 @@
-"""The trainer: what an epoch visits, draws and reports, at any number of threads."""
+"""Triplet training: what an epoch visits, draws and reports, the same whoever runs it."""
 
+import itertools
 import threading
-from dataclasses import replace
 
 import hypothesis
 import numpy as np
@@ -12,18 +12,15 @@ from scipy.stats import chisquare
 
 import naive
 import tripletrec as tr
-from contracts.support import assert_same, digest, interactions
-from tripletrec import sampling
-from tripletrec.training import strata as schedule
-from tripletrec.training import triplet as trainer
-from tripletrec.training.triplet import Training
+from contracts.support import interactions
+from training.fits import NAMES, SHARED, assert_same_tables, negatives_of, run, start, weights_of
+from tripletrec import losses, optimizers, sampling, scorers
+from tripletrec._runtime.threads import SerialExecutor
+from tripletrec.training.strata import LIMITS
+from tripletrec.training.tables import FactorTables
+from tripletrec.training.triplet import count_items
 
-# A few epochs on pairs without a pattern need not move the loss.
-pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
-
-
-def make(**overrides):
-    return tr.MatrixFactorization(**{"n_factors": 6, "n_epochs": 3, **overrides})
+COMBINATIONS = list(itertools.product(losses.LOSSES, scorers.SCORERS, optimizers.OPTIMIZERS))
 
 
 @pytest.fixture(scope="module")
@@ -32,43 +29,33 @@ def blocks():
     return interactions(40, 300, 2500)
 
 
-def negatives_of(data, share=0.02):
-    others = np.random.default_rng(2).random(data.shape) < share
-    return tr.Interactions(others & ~data.tocsr().toarray().astype(bool))
-
-
 class Visit:
     """All that the training loop is given in one epoch, in place of learning from it."""
 
-    def __init__(self, data, *, weights=None, given=None, n_jobs=1, epoch=1, **params):
-        plan = make(**params)._plan()
-        if given is not None:
-            plan = replace(plan, sampler=sampling.explicit(plan.sampler.share or 0.5))
-        self.training = Training(plan, data, weights, given, n_jobs)
+    def __init__(self, data, *, epoch=1, **options):
+        self.training = start(data, **options)
         self.rows, self.stratum, self.weights, self.groups = [], [], [], []
         self.start = [each.copy() for each in self.training.factors]
-        self.training._epoch = self.note
-        with self.training.threads():
-            self.training.run_epoch(epoch)
+        self.training.loop = self.training.loop._replace(kernel=self.note)
+        run(self.training, [epoch])
         order = np.argsort(self.stratum, kind="stable")
         self.rows = np.array(self.rows)[order]
         self.stratum = np.array(self.stratum)[order]
         self.groups = [self.groups[place] for place in order]
-        self.weights = np.array(self.weights)[order] if weights is not None else None
+        self.weights = np.array(self.weights)[order] if options.get("weights") is not None else None
 
-    def note(self, first, last, bounds, triplets, n_negatives, group, *rest):
-        pairs, negatives, weights = triplets
-        m, bounds = self.training._n_candidates, bounds - bounds[first]
-        items = self.training._prepared.items
+    def note(self, first, last, bounds, triplets, n_negatives, group, users, items, *rest):
+        (pairs, negatives, weights), row_at = triplets, items[1]
+        m, bounds = max(1, self.training.loop.n_drawn // n_negatives), bounds - bounds[first]
         for s in range(first, last):
-            for start in range(bounds[s], bounds[s + 1], group):
+            for begin in range(bounds[s], bounds[s + 1], group):
                 for c in range(n_negatives):
-                    for t in range(start, min(start + group, bounds[s + 1])):
+                    for t in range(begin, min(begin + group, bounds[s + 1])):
                         place = (t * n_negatives + c) * m
-                        drawn = [items[j] if j >= 0 else j for j in negatives[place : place + m]]
-                        self.rows.append((pairs[t, 0], items[pairs[t, 1]], *drawn))
+                        drawn = [row_at[j] if j >= 0 else j for j in negatives[place : place + m]]
+                        self.rows.append((pairs[t, 0], row_at[pairs[t, 1]], *drawn))
                         self.stratum.append(s)
-                        self.groups.append((s, start, c))
+                        self.groups.append((s, begin, c))
                         self.weights.append(weights[t] if len(weights) else 1.0)
 
     @property
@@ -91,7 +78,7 @@ def known(data):
 @pytest.mark.parametrize("sampler", ["uniform", "unseen", "popularity"])
 def test_every_positive_is_visited_once_for_each_negative(sampler, n_negatives, blocks):
     visit = Visit(blocks, sampler=sampler, n_negatives=n_negatives, random_state=None)
-    assert visit.training.schedule.n_user_blocks > 1
+    assert visit.training.strata.n_user_blocks > 1
     assert visit.pairs == pairs_of(blocks, n_negatives)
 
 
@@ -99,7 +86,7 @@ def test_every_positive_is_visited_once_for_each_negative(sampler, n_negatives, 
 def test_every_positive_is_visited_with_given_negatives(n_negatives, blocks):
     given = negatives_of(blocks)
     visit = Visit(blocks, given=given, n_negatives=n_negatives, random_state=None)
-    assert visit.training.schedule.n_user_blocks > 1
+    assert visit.training.strata.n_user_blocks > 1
     assert visit.pairs == pairs_of(blocks, n_negatives)
     drawn = known(given)[visit.rows[:, 0], visit.rows[:, 2]]
     has_given = np.diff(given.indptr)[visit.rows[:, 0]] > 0
@@ -109,22 +96,19 @@ def test_every_positive_is_visited_with_given_negatives(n_negatives, blocks):
 
 
 @pytest.mark.parametrize("given", [False, True])
-def test_codes_of_eight_bytes_make_no_difference(given, blocks, monkeypatch):
+def test_codes_of_eight_bytes_make_no_difference(given, blocks):
     """Users and items that four bytes cannot tell apart are too many for a test."""
     given = negatives_of(blocks) if given else None
-    four = Visit(blocks, given=given, random_state=0)
-    assert four.training._stored[0].itemsize == 4
-    of = trainer.codes_of
-    monkeypatch.setattr(trainer, "codes_of", lambda *a: of(*a)._replace(dtype=np.uint64))
-    eight = Visit(blocks, given=given, random_state=0)
-    assert eight.training._stored[0].itemsize == 8
-    np.testing.assert_array_equal(four.rows, eight.rows)
+    visits = []
+    for n_bytes, limits in ((4, SHARED), (8, SHARED._replace(narrow_bits=0))):
+        visits.append(Visit(blocks, given=given, random_state=0, limits=limits))
+        assert visits[-1].training.epoch(1).contents.stored.codes.itemsize == n_bytes
+    np.testing.assert_array_equal(visits[0].rows, visits[1].rows)
 
 
-def test_a_count_in_pieces_is_a_count(monkeypatch):
-    monkeypatch.setattr(trainer, "_COUNTED_AT_ONCE", 7)
-    items = np.random.default_rng().integers(0, 9, 40).astype(np.int32)
-    np.testing.assert_array_equal(trainer._counts(items, 12), np.bincount(items, minlength=12))
+def test_a_count_in_pieces_is_a_count(rng):
+    items = rng.integers(0, 9, 40).astype(np.int32)
+    np.testing.assert_array_equal(count_items(items, 12, 7), np.bincount(items, minlength=12))
 
 
 @pytest.mark.parametrize("given", [False, True])
@@ -145,7 +129,7 @@ def test_candidates_of_hard_negatives(n_negatives):
     params = {"sampler": sampling.dynamic(3), "n_negatives": n_negatives, "random_state": None}
     visit = Visit(data, **params)
     assert visit.pairs == pairs_of(data, n_negatives)
-    block_of = visit.training.schedule.item_block[visit.stratum]
+    block_of = visit.training.strata.item_block[visit.stratum]
     assert len(set(block_of)) > 1 and visit.rows.shape[1] == 5
     blocks = {}
     for row, block in zip(visit.rows.tolist(), block_of, strict=True):
@@ -171,7 +155,7 @@ def test_negatives_are_uniform_over_epochs():
     blocks = 0
     for epoch in range(1, 61, 2):
         visit = Visit(data, sampler="uniform", epoch=epoch, random_state=None)
-        blocks = max(blocks, visit.training.schedule.n_item_blocks)
+        blocks = max(blocks, visit.training.strata.n_item_blocks)
         counts += np.bincount(visit.rows[:, 2], minlength=256)
     assert blocks > 1
     assert chisquare(counts).pvalue > 1e-9
@@ -184,7 +168,7 @@ def test_a_user_with_all_items_of_a_block_draws_nothing_there():
     data = tr.Interactions(dense)
     visit = Visit(data)
     assert ((visit.rows[:, 2] < 0) == (visit.rows[:, 0] == 0)).all()
-    record = make(n_epochs=1).fit(data).history_[0]
+    record = run(start(data), [1])[0]
     assert record["n_skipped"] == 300
     assert record["n_triplets"] == data.nnz - 300
 
@@ -193,9 +177,9 @@ def test_a_user_with_all_items_of_a_block_draws_nothing_there():
 def test_strata_of_a_round_share_no_user_and_no_item(given, blocks):
     negatives = negatives_of(blocks) if given else None
     visit = Visit(blocks, given=negatives, n_negatives=2, random_state=None)
-    most = visit.training.schedule.starts.size
+    most = visit.training.strata.starts.size
     assert most > 1
-    cut = visit.training.schedule.runs
+    cut = visit.training.strata.runs
     for runs in (*cut(most, most), *cut(most, 1), *cut(most // 4, most)):
         users, items = {}, {}
         for number, (first, last) in enumerate(runs):
@@ -214,7 +198,7 @@ def test_triplets_are_the_same_at_any_number_of_threads(given, blocks):
 
 
 def test_weights_stay_with_their_positives(blocks):
-    weights = np.random.default_rng().random(blocks.nnz).astype(np.float32)
+    weights = weights_of(blocks)
     table = sp.csr_matrix((weights, blocks.indices, blocks.indptr), blocks.shape).toarray()
     for given in (None, negatives_of(blocks)):
         visit = Visit(blocks, weights=weights, given=given, n_negatives=2, random_state=None)
@@ -242,21 +226,21 @@ def test_an_epoch_equals_its_naive_twin(given, weighted, blocks):
         "learning_rate": 0.05, "n_negatives": 2, "init_scale": 0.1, "optimizer": "adagrad",
         "user_l2": 0.02, "item_l2": 0.01, "negative_l2": 0.03, "bias_l2": 0.004,
     }  # fmt: skip
-    weights = np.random.default_rng(1).uniform(0.5, 2, blocks.nnz).astype(np.float32)
-    negatives = negatives_of(blocks) if given else None
-    visit = Visit(blocks, weights=weights if weighted else None, given=negatives, **params)
+    data = {
+        "weights": weights_of(blocks) if weighted else None,
+        "given": negatives_of(blocks) if given else None,
+    }
+    visit = Visit(blocks, **data, **params)
     *expected, loss = naive.learn(
         visit.rows, visit.weights if weighted else np.ones(len(visit.rows)), *visit.start,
-        "bpr", "dot", "adagrad", 0.05, (0.02, 0.01, 0.03, 0.004), True, groups=visit.groups,
+        "bpr", "dot", "adagrad", 0.05, (0.02, 0.01, 0.03, 0.004), groups=visit.groups,
     )  # fmt: skip
-    model = make(n_epochs=1, **params)
-    model.fit(blocks, negatives=negatives, sample_weight=weights if weighted else None)
-    for ours, theirs in zip(
-        (model.user_factors_, model.item_factors_, model.item_biases_), expected, strict=True
-    ):
+    training = start(blocks, **data, **params)
+    record = run(training, [1])[0]
+    for ours, theirs in zip(training.factors, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
     mass = visit.weights.sum() if weighted else len(visit.rows)
-    assert model.history_[0]["loss"] == pytest.approx(loss / mass, rel=1e-3)
+    assert record["loss"] == pytest.approx(loss / mass, rel=1e-3)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -264,25 +248,21 @@ def test_an_epoch_equals_its_naive_twin(given, weighted, blocks):
 def test_an_epoch_chooses_as_its_naive_twin(sampler, weighted, blocks):
     """With steps too small to matter: which candidates meet which positives and weights."""
     params = {"sampler": sampler, "n_negatives": 2, "init_scale": 0.7, "learning_rate": 1e-9}
-    weights = None
-    if weighted:
-        weights = np.random.default_rng(1).uniform(0.5, 2, blocks.nnz).astype(np.float32)
+    weights = weights_of(blocks) if weighted else None
     visit = Visit(blocks, weights=weights, **params)
     U, V, _ = visit.start
     losses = []
     for u, i, *candidates in visit.rows:
         scores = V.astype(float) @ U[u]
-        j = naive.hard_negative(candidates, i, scores, sampler.rule)
+        j = naive.hard_negative(candidates, i, scores, naive.HARD[sampler.choose.__name__])
         losses.append(naive.LOSSES["bpr"](scores[i] - scores[j])[0])
-    record = make(**{**params, "n_epochs": 1}).fit(blocks, sample_weight=weights).history_[0]
+    record = run(start(blocks, weights=weights, **params), [1])[0]
     # Where two scores are as good as equal, the twin may choose the other one.
     expected = np.average(losses, weights=visit.weights)
     assert record["loss"] == pytest.approx(expected, rel=2e-3)
 
 
-@hypothesis.settings(
-    max_examples=60, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
-)
+@hypothesis.settings(max_examples=60)
 @hypothesis.given(
     n_users=st.integers(1, 40),
     n_items=st.integers(1, 40),
@@ -293,81 +273,207 @@ def test_an_epoch_chooses_as_its_naive_twin(sampler, weighted, blocks):
     seed=st.integers(0, 2**32 - 1),
 )
 def test_any_data_in_many_small_blocks(
-    n_users, n_items, density, sampler, n_negatives, weighted, seed, monkeypatch
+    n_users, n_items, density, sampler, n_negatives, weighted, seed
 ):
     """Blocks of single items, strata without triplets, users who like all or nothing."""
-    monkeypatch.setattr(schedule, "_LEAST_ITEMS", 1)
-    monkeypatch.setattr(schedule, "_LEAST_TRIPLETS", 1)
     rng = np.random.default_rng(seed)
     liked = rng.random((n_users, n_items)) < density
     liked[rng.integers(n_users), rng.integers(n_items)] = True
     others = ~liked & (rng.random(liked.shape) < 0.5)
-    options = {}
+    options = {"sampler": sampler, "n_negatives": n_negatives}
     if sampler == "explicit":
         if not others.any():
             return
-        options["negatives"] = others
+        options["given"] = tr.Interactions(others)
+    data = tr.Interactions(liked)
     if weighted:
-        options["sample_weight"] = rng.uniform(0.1, 2, liked.sum())
-    fitted = [
-        make(sampler=sampler, n_negatives=n_negatives, n_epochs=2, n_jobs=n_jobs).fit(
-            liked, **options
-        )
-        for n_jobs in (1, 3)
-    ]
-    assert_same(*fitted)
-    for record in fitted[0].history_:
-        assert record["n_triplets"] + record["n_skipped"] == n_negatives * liked.sum()
+        options["weights"] = rng.uniform(0.1, 2, data.nnz).astype(np.float32)
+    limits = SHARED._replace(least_items=1, least_triplets=1)
+    trainings = [start(data, n_jobs=n_jobs, limits=limits, **options) for n_jobs in (1, 3)]
+    records, others = (run(each, (1, 2)) for each in trainings)
+    assert records == others
+    assert_same_tables(*trainings)
+    for record in records:
+        assert record["n_triplets"] + record["n_skipped"] == n_negatives * data.nnz
     if sampler == "explicit":
-        # A share comes from the given negatives, and the rest from the whole catalogue.
+        # A share comes from the given negatives, and the rest from all items.
         full = n_negatives * liked.sum(1)[liked.all(1)].sum()
-        assert fitted[0].history_[0]["n_skipped"] == full
-    assert np.isfinite(fitted[0].user_factors_).all()
+        assert records[0]["n_skipped"] == full
+    assert np.isfinite(trainings[0].factors.user_factors).all()
 
 
-def test_prefetching_changes_the_speed_only(blocks, monkeypatch):
-    expected = make().fit(blocks)
-    monkeypatch.setattr(trainer, "_CACHE_BYTES", 0)
+@pytest.mark.parametrize("sampler", ["unseen", sampling.dynamic(3)])
+def test_prefetching_changes_the_speed_only(sampler, blocks):
     for n_negatives in (1, 2):
-        near = make(n_negatives=n_negatives)
-        assert_same(near.fit(blocks), expected if n_negatives == 1 else near)
-    hard = {"sampler": sampling.dynamic(3), "n_negatives": 2}
-    far = make(**hard).fit(blocks)
-    monkeypatch.undo()
-    assert_same(far, make(**hard).fit(blocks))
+        near, far = (
+            start(blocks, n_negatives=n_negatives, sampler=sampler, limits=limits)
+            for limits in (SHARED, SHARED._replace(cache_bytes=0))
+        )
+        assert run(near) == run(far)
+        assert_same_tables(near, far)
+
+
+# -------------------------------------------------------------------- the same whoever runs it
+
+
+@pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
+def test_every_combination_is_the_same_at_any_number_of_threads(names, blocks):
+    loss, scorer, optimizer = names
+    for sampler, n_negatives in zip(sampling.SAMPLERS, (1, 2, 3, 2), strict=True):
+        trainings = [
+            start(
+                blocks, loss=loss, scorer=scorer, optimizer=optimizer, sampler=sampler, n_jobs=n_jobs,
+                n_negatives=n_negatives, learning_rate=0.02,
+                given=negatives_of(blocks) if sampler == "explicit" else None,
+            )
+            for n_jobs in (1, 2, 4)
+        ]  # fmt: skip
+        most = 2 if sampler == "explicit" else 4
+        assert [each.executor.n_jobs for each in trainings] == [1, 2, most]
+        records = [run(each, (1, 2)) for each in trainings]
+        assert records[1] == records[0] and records[2] == records[0]
+        assert_same_tables(trainings[1], trainings[0])
+        assert_same_tables(trainings[2], trainings[0])
+        assert all(np.isfinite(each).all() for each in trainings[0].factors)
+        record = records[0][-1]
+        assert record["n_triplets"] + record["n_skipped"] == blocks.nnz * n_negatives
+
+
+@pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
+def test_hard_negatives_are_the_same_at_any_number_of_threads(names, blocks):
+    # In turn, so that each choice meets every loss, scorer and optimizer.
+    make_sampler = (sampling.dynamic, sampling.semi_hard)[COMBINATIONS.index(names) % 2]
+    params = dict(zip(("loss", "scorer", "optimizer"), names, strict=True))
+    trainings = [
+        start(
+            blocks, weights=weights_of(blocks), sampler=make_sampler(3), n_negatives=2, n_jobs=n_jobs,
+            learning_rate=0.02, **params,
+        )
+        for n_jobs in (1, 2, 4)
+    ]  # fmt: skip
+    records = [run(each, (1, 2)) for each in trainings]
+    assert records[1] == records[0] and records[2] == records[0]
+    assert_same_tables(trainings[1], trainings[0])
+    assert_same_tables(trainings[2], trainings[0])
+    assert all(np.isfinite(each).all() for each in trainings[0].factors)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_tasks_of_a_round_may_run_in_any_order(given, blocks, rng):
+    negatives = negatives_of(blocks) if given else None
+    sizes = []
+
+    def permuted(arguments):
+        sizes.append(len(arguments))
+        return [arguments[place] for place in rng.permutation(len(arguments))]
+
+    plain = start(blocks, given=negatives, optimizer="adam")
+    other = start(
+        blocks, given=negatives, optimizer="adam", n_jobs=4, executor=SerialExecutor(permuted)
+    )
+    assert run(plain) == run(other)
+    assert max(sizes) >= 4
+    assert_same_tables(plain, other)
+
+
+# -------------------------------------------------------------------- continuing, items that stay
+
+
+@pytest.mark.parametrize("optimizer", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("former", [2, 3])
+def test_training_may_begin_at_any_epoch(former, given, optimizer, blocks):
+    """Also between the two epochs of a partition."""
+    options = {
+        "given": negatives_of(blocks) if given else None, "optimizer": optimizer, "n_epochs": 5,
+        "schedule": "linear", "weights": weights_of(blocks), "n_jobs": 2,
+    }  # fmt: skip
+    whole, first = start(blocks, **options), start(blocks, **options)
+    expected = run(whole, range(1, 6))
+    records = run(first, range(1, former + 1))
+    second = start(blocks, tables=first.settle(), **options)
+    assert records + run(second, range(former + 1, 6)) == expected
+    assert_same_tables(second, whole)
+
+
+@pytest.mark.parametrize("size", [(41, 300, 6), (40, 299, 6), (40, 300, 7)])
+def test_tables_must_be_of_the_plan(size, blocks):
+    tables = FactorTables.start(*size, optimizers.adagrad(), scale=0.1, seed=0)
+    with pytest.raises(ValueError, match=r"tables must be of .* \(40, 300, 6, 1\), got \(4"):
+        start(blocks, tables=tables)
+
+
+def test_tables_must_be_of_the_optimizer(blocks):
+    tables = FactorTables.start(40, 300, 6, optimizers.SGD, scale=0.1, seed=0)
+    with pytest.raises(ValueError, match=r"numbers of optimizer state .* got \(40, 300, 6, 0\)"):
+        start(blocks, tables=tables)
+
+
+@pytest.mark.parametrize("optimizer", optimizers.OPTIMIZERS)
+def test_items_that_are_not_learnt_stay(optimizer, blocks):
+    options = {"optimizer": optimizer, "weights": weights_of(blocks)}
+    fresh = start(blocks, **options)
+    one, four = (start(blocks, learn_items=False, n_jobs=n_jobs, **options) for n_jobs in (1, 4))
+    records = run(one)
+    assert run(four) == records
+    assert_same_tables(one, four)
+    for name in NAMES:
+        ours, theirs = (getattr(each.settle(), name) for each in (one, fresh))
+        if name.startswith("item") or name == "biases":
+            np.testing.assert_array_equal(ours, theirs, err_msg=name)
+        elif ours.size:
+            assert (ours != theirs).any(), name
+    assert records[-1]["loss"] < records[0]["loss"]
 
 
 # -------------------------------------------------------------------- records, threads
 
 
-def test_history(blocks):
-    model = make(n_epochs=4, n_negatives=2, learning_rate=0.2).fit(blocks)
-    assert [record["epoch"] for record in model.history_] == [1, 2, 3, 4]
-    for record in model.history_:
-        assert set(record) == {
-            "epoch", "loss", "train_auc", "n_triplets", "n_skipped", "seconds",
-        }  # fmt: skip
+def test_records(blocks):
+    records = run(start(blocks, n_negatives=2, learning_rate=0.2), range(1, 5))
+    assert [record["epoch"] for record in records] == [1, 2, 3, 4]
+    for record in records:
+        assert set(record) == {"epoch", "loss", "train_auc", "n_triplets", "n_skipped"}
         assert record["n_triplets"] == 2 * blocks.nnz and record["n_skipped"] == 0
-        assert 0 <= record["train_auc"] <= 1 and record["loss"] > 0 and record["seconds"] > 0
+        assert 0 <= record["train_auc"] <= 1 and record["loss"] > 0
         assert {type(each) for each in record.values()} <= {int, float}
-    assert model.history_[-1]["loss"] < model.history_[0]["loss"]
-    assert model.history_[-1]["train_auc"] > 0.6
+    assert records[-1]["loss"] < records[0]["loss"]
+    assert records[-1]["train_auc"] > 0.6
+    assert start(blocks).run_epoch(1)["seconds"] > 0
 
 
-def test_rounds_too_short_to_share_are_run_by_one_thread(blocks, monkeypatch):
-    seen = []
-    run = Training.run_epoch
-    monkeypatch.setattr(
-        Training, "run_epoch", lambda self, n: (seen.append(self.executor.n_jobs), run(self, n))[1]
+def test_rounds_too_short_to_share_are_run_by_one_thread(blocks):
+    shared, alone = (
+        start(blocks, n_jobs=3, limits=LIMITS._replace(least_run=n)) for n in (1, 10**6)
     )
-    shared = make(n_jobs=3).fit(blocks)
-    monkeypatch.setattr(trainer, "_LEAST_RUN", 10**6)
-    alone = make(n_jobs=3).fit(blocks)
-    assert set(seen) == {3, 1}
-    assert_same(shared, alone)
+    assert [each.executor.n_jobs for each in (shared, alone)] == [3, 1]
+    assert run(shared) == run(alone)
+    assert_same_tables(shared, alone)
 
 
-def test_no_thread_outlives_a_fit(blocks):
-    make(n_jobs=3).fit(blocks)
-    assert digest(make(n_jobs=3).fit(blocks)) == digest(make(n_jobs=1).fit(blocks))
-    assert not [each for each in threading.enumerate() if each.name.startswith("tripletrec")]
+def test_no_thread_outlives_a_training(blocks):
+    def threads():
+        return [each for each in threading.enumerate() if each.name.startswith("tripletrec")]
+
+    training = start(blocks, n_jobs=3)
+    with training.threads():
+        training.run_epoch(1)
+        assert threads()
+    assert not threads()
+
+
+def test_a_list_loss_is_refused(blocks):
+    with pytest.raises(TypeError, match="loss 'softmax' is not one of triplets"):
+        start(blocks, loss="softmax")
+
+
+def test_positions_are_of_an_epoch(blocks):
+    with pytest.raises(ValueError, match="no positions before the first epoch"):
+        start(blocks).positions_of(0)
+
+
+def test_a_cancelled_epoch_ends(blocks):
+    training = start(blocks)
+    training.cancelled = True
+    with pytest.raises(KeyboardInterrupt):
+        training.run_epoch(1)

@@ -6,14 +6,32 @@ import numpy as np
 import pytest
 
 import naive
-from tripletrec import losses, optimizers, scorers
-from tripletrec.sampling.hard import CHOICES
-from tripletrec.training.tables import _table
-from tripletrec.training.triplet_kernel import GROUP, build_epoch, group_scratch
+from tripletrec import losses, optimizers, part, scorers
+from tripletrec.sampling import hard
+from tripletrec.training.plan import L2
+from tripletrec.training.tables import FactorTables
+from tripletrec.training.triplet_kernel import (
+    GROUP,
+    HyperParameters,
+    ItemRows,
+    Triplets,
+    UserRows,
+    build_epoch,
+    group_scratch,
+)
 
 COMBINATIONS = list(itertools.product(losses.LOSSES, scorers.SCORERS, optimizers.OPTIMIZERS))
-N_USERS, N_ITEMS, N_FACTORS, WIDTH = 6, 9, 5, 16
-L2 = (0.02, 0.01, 0.03, 0.005)
+N_USERS, N_ITEMS, N_FACTORS = 6, 9, 5
+WEIGHTS_OF_L2 = L2(0.02, 0.01, 0.03, 0.005)
+
+
+@part
+def easiest(score, best, positive_score):
+    """Tell whether a candidate scores lower than the one taken so far: a choice of one's own."""
+    return score < best
+
+
+CHOICES = {"hardest": hard.hardest, "semi_hard": hard.semi_hard, "easiest": easiest}
 
 
 def triplets(rng, n=40):
@@ -23,61 +41,72 @@ def triplets(rng, n=40):
     return rows, rng.uniform(0.5, 2.0, n).astype(np.float32)
 
 
-def start(rng):
+def start(rng, n_factors=N_FACTORS):
     return tuple(
         rng.normal(scale=0.5, size=shape).astype(np.float32)
-        for shape in [(N_USERS, N_FACTORS), (N_ITEMS, N_FACTORS), (N_ITEMS,)]
+        for shape in [(N_USERS, n_factors), (N_ITEMS, n_factors), (N_ITEMS,)]
     )
+
+
+def parts_of(names):
+    checks = losses.check_loss, scorers.check_scorer, optimizers.check_optimizer
+    return [check(name) for check, name in zip(checks, names, strict=True)]
 
 
 def run(
-    names, rows, weights, factors, *, item_bias=True, weighted=True, compiled=True, rate=0.1, rule="",
-    group=GROUP,
+    names, rows, weights, factors, *, item_bias=True, learn_items=True, prefetch_rows=False, compiled=True,
+    rate=0.1, choose=None, group=GROUP,
 ):  # fmt: skip
-    """Learn from `rows` of users, positives and negatives; with a `rule`: several candidates each."""
-    loss, scorer, optimizer = (
-        check(name)
-        for check, name in zip(
-            (losses.check_loss, scorers.check_scorer, optimizers.check_optimizer),
-            names,
-            strict=True,
-        )
-    )
-    tables = [_table(len(factors[0]), WIDTH, optimizer), _table(len(factors[1]), WIDTH, optimizer)]
-    biases = _table(len(factors[1]), 1, optimizer)
-    tables[0][:, 0, :N_FACTORS], tables[1][:, 0, :N_FACTORS] = factors[:2]
-    biases[:, 0, 0] = factors[2]
-    step_counts = np.zeros((len(tables[0]), len(optimizer.step_counts)), np.float32)
+    """Learn from `rows` of users, positives and negatives; with a `choose`: several candidates each.
+
+    Returns the factors after it and the sums over the triplets.
+    """
+    loss, scorer, optimizer = parts_of(names)
+    n_users, n_factors = factors[0].shape
+    n_items, n_candidates = len(factors[1]), rows.shape[1] - 2
+    tables = FactorTables.start(n_users, n_items, n_factors, optimizer, scale=1.0, seed=0)
+    for ours, given in zip(tables.factors, factors, strict=True):
+        ours[:] = given
     epoch = build_epoch(
-        loss.value, loss.slope, scorer.score, scorer.coefficients, scorer.gradient,
-        optimizer.step, optimizer.update, WIDTH, False, len(optimizer.state),
-        len(optimizer.step_counts), scorer.linear, CHOICES[rule], rows.shape[1] - 2,
+        loss, scorer, optimizer, tables.width, choose, n_candidates, learn_items=learn_items,
+        prefetch_rows=prefetch_rows,
     )  # fmt: skip
-    epoch = epoch if compiled else getattr(epoch, "py_func", epoch)
-    homes = np.random.default_rng().permutation(3 * N_ITEMS)[:N_ITEMS]  # some are empty
-    at = np.zeros(3 * N_ITEMS, np.int32)
-    at[homes] = np.arange(N_ITEMS)
-    by_home = (
-        _table(len(at), 1, optimizer),
-        np.zeros((len(at), len(optimizer.step_counts)), np.float32),
-    )
-    by_home[0][homes] = biases
-    rows = np.column_stack([rows[:, :1], np.where(rows[:, 1:] < 0, -1, homes[rows[:, 1:]])])
-    columns = [np.ascontiguousarray(x, np.int32) for x in (rows[:, :2], rows[:, 2:].ravel())]
-    bounds = np.array([0, len(rows) // 3, len(rows)])
+    # Positions of items, some of them empty.
+    position = np.random.default_rng(4).permutation(3 * n_items)[:n_items]
+    row_at = np.zeros(3 * n_items, np.int32)
+    row_at[position] = np.arange(n_items)
+    biases = np.zeros((len(row_at), *tables.biases.shape[1:]), np.float32)
+    step_counts = np.zeros((len(row_at), len(optimizer.step_counts)), np.float32)
+    biases[position], step_counts[position] = tables.biases, tables.item_step_counts
+    placed = np.where(rows[:, 1:] < 0, -1, position[rows[:, 1:]]).astype(np.int32)
     totals = np.zeros((2, 4))
-    epoch(
-        0, 2, bounds, (*columns, weights if weighted else np.empty(0, np.float32)), 1,
-        group, tables[0].reshape(-1), step_counts, tables[1].reshape(-1), at, by_home[1],
-        by_home[0].reshape(-1), item_bias, np.float32(rate),
-        tuple(map(np.float32, L2)), tuple(map(np.float32, loss.parameters)),
-        tuple(map(np.float32, optimizer.parameters)), *group_scratch(WIDTH), totals,
+    (epoch if compiled else getattr(epoch, "py_func", epoch))(
+        0, 2, np.array([0, len(rows) // 3, len(rows)]),
+        tuple(Triplets(
+            np.column_stack([rows[:, 0], placed[:, 0]]).astype(np.int32),
+            np.ascontiguousarray(placed[:, 1:]).ravel(),
+            np.empty(0, np.float32) if weights is None else weights,
+        )),
+        1, group,
+        tuple(UserRows(tables.users.reshape(-1), tables.user_step_counts)),
+        tuple(ItemRows(tables.items.reshape(-1), row_at, biases.reshape(-1), step_counts)),
+        tuple(HyperParameters(
+            np.float32(rate), L2(*map(np.float32, WEIGHTS_OF_L2)),
+            tuple(map(np.float32, loss.parameters)), tuple(map(np.float32, optimizer.parameters)),
+            item_bias,
+        )),
+        tuple(group_scratch(tables.width)), totals,
     )  # fmt: skip
     if np.isfinite(totals).all():
-        assert not tables[0][:, 0, N_FACTORS:].any()  # the padding stays zero
-        assert not tables[1][:, 0, N_FACTORS:].any()
-    factors = (table[:, 0, :N_FACTORS] for table in tables)
-    return *factors, by_home[0][homes, 0, 0], totals.sum(0)
+        assert not tables.users[:, 0, n_factors:].any()  # the padding stays zero
+        assert not tables.items[:, 0, n_factors:].any()
+    tables.biases[:], tables.item_step_counts[:] = biases[position], step_counts[position]
+    return tables, totals.sum(0)
+
+
+def assert_close(tables, expected):
+    for ours, theirs in zip(tables.factors, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
 
 
 def groups_of(n, group):
@@ -88,17 +117,15 @@ def groups_of(n, group):
 
 @pytest.mark.parametrize("group", [1, 3, GROUP])
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
-def test_equals_naive_twin(names, group):
-    rng = np.random.default_rng()
+def test_equals_naive_twin(names, group, rng, n_factors=N_FACTORS):
     rows, weights = triplets(rng)
-    factors = start(rng)
-    *got, totals = run(names, rows, weights, factors, group=group)
+    factors = start(rng, n_factors)
+    tables, totals = run(names, rows, weights, factors, group=group)
     groups = groups_of(len(rows), group)
     *expected, loss = naive.learn(
-        rows, weights, *factors, *names, 0.1, L2, True, groups=groups
-    )  # fmt: skip
-    for ours, theirs in zip(got, expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
+        rows, weights, *factors, *names, 0.1, WEIGHTS_OF_L2, groups=groups
+    )
+    assert_close(tables, expected)
     assert totals[0] == pytest.approx(loss, rel=1e-3)
     used = (rows[:, 2] >= 0) & (rows[:, 1] != rows[:, 2])
     assert totals[3] == used.sum()
@@ -106,72 +133,99 @@ def test_equals_naive_twin(names, group):
 
 
 @pytest.mark.parametrize("names", COMBINATIONS[:6], ids="-".join)
-def test_long_rows_equal_the_naive_twin(names, monkeypatch):
+def test_long_rows_equal_the_naive_twin(names, rng):
     """Loops over more than a few factors are compiled for their length."""
-    monkeypatch.setitem(globals(), "N_FACTORS", 41)
-    monkeypatch.setitem(globals(), "WIDTH", 48)
-    test_equals_naive_twin(names, GROUP)
+    test_equals_naive_twin(names, GROUP, rng, n_factors=41)
 
 
 @pytest.mark.parametrize("names", COMBINATIONS[:6], ids="-".join)  # the loss has no part in it
-@pytest.mark.parametrize("rule", ["hardest", "semi_hard"])
-def test_hard_negatives_equal_the_naive_twin(rule, names):
-    rng, expected = np.random.default_rng(), None
+@pytest.mark.parametrize("choice", CHOICES)
+def test_hard_negatives_equal_the_naive_twin(choice, names, rng):
+    expected = None
     while expected is None:  # two scores too near
         rows, weights = triplets(rng, 20)
         # Candidates may be missing, be the positive, and be there twice.
         rows = np.column_stack([rows, rng.integers(-1, N_ITEMS, (len(rows), 2))]).astype(np.int32)
         factors = start(rng)
-        groups = groups_of(len(rows), GROUP)
-        expected = naive.learn(rows, weights, *factors, *names, 0.1, L2, True, rule, groups)
+        expected = naive.learn(
+            rows, weights, *factors, *names, 0.1, WEIGHTS_OF_L2, choose=naive.HARD[choice],
+            groups=groups_of(len(rows), GROUP),
+        )  # fmt: skip
     for compiled in (True, False):
-        *got, totals = run(names, rows, weights, factors, rule=rule, compiled=compiled)
-        for ours, theirs in zip(got, expected[:3], strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
+        tables, totals = run(
+            names, rows, weights, factors, choose=CHOICES[choice], compiled=compiled
+        )
+        assert_close(tables, expected[:3])
         assert totals[0] == pytest.approx(expected[3], rel=1e-3)
         none = (rows[:, 2:] < 0) | (rows[:, 2:] == rows[:, 1:2])
         assert totals[3] == (~none.all(1)).sum()
 
 
+@pytest.mark.parametrize("names", COMBINATIONS[:6], ids="-".join)
+def test_items_that_are_not_learnt_stay(names, rng):
+    rows, weights = triplets(rng)
+    factors = start(rng)
+    tables, totals = run(names, rows, weights, factors, learn_items=False)
+    *expected, loss = naive.learn(
+        rows, weights, *factors, *names, 0.1, WEIGHTS_OF_L2, learn_items=False,
+        groups=groups_of(len(rows), GROUP),
+    )  # fmt: skip
+    assert_close(tables, expected)
+    assert totals[0] == pytest.approx(loss, rel=1e-3)
+    fresh, _ = run(names, rows[:0], weights[:0], factors)
+    for name in ("items", "biases", "item_step_counts"):
+        np.testing.assert_array_equal(getattr(tables, name), getattr(fresh, name))
+    assert (tables.users != fresh.users).any()
+
+
 @pytest.mark.parametrize("names", COMBINATIONS[::5], ids="-".join)
-def test_compiled_equals_uncompiled(names):
-    rng = np.random.default_rng()
+def test_compiled_equals_uncompiled(names, rng):
     rows, weights = triplets(rng, 12)
     factors = start(rng)
-    compiled = run(names, rows, weights, factors)
-    plain = run(names, rows, weights, factors, compiled=False)
-    for ours, theirs in zip(compiled, plain, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
+    compiled, totals = run(names, rows, weights, factors)
+    plain, expected = run(names, rows, weights, factors, compiled=False)
+    assert_close(compiled, plain.factors)
+    np.testing.assert_allclose(totals, expected, rtol=2e-3, atol=2e-4)
 
 
-def test_without_weights_all_weigh_one():
-    rng = np.random.default_rng()
+def test_prefetching_changes_no_bit(rng):
+    rows, weights = triplets(rng)
+    factors = start(rng)
+    near, far = (
+        run(("bpr", "dot", "adam"), rows, weights, factors, prefetch_rows=each)[0]
+        for each in (False, True)
+    )
+    for name in ("users", "items", "biases"):
+        np.testing.assert_array_equal(getattr(near, name), getattr(far, name))
+
+
+def test_without_weights_all_weigh_one(rng):
     rows, weights = triplets(rng)
     factors = start(rng)
     names = ("bpr", "dot", "sgd")
-    unweighted = run(names, rows, weights, factors, weighted=False)
-    ones = run(names, rows, np.ones_like(weights), factors)
-    for ours, theirs in zip(unweighted, ones, strict=True):
+    unweighted, totals = run(names, rows, None, factors)
+    ones, expected = run(names, rows, np.ones_like(weights), factors)
+    for ours, theirs in zip(unweighted.factors, ones.factors, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(totals, expected)
 
 
-def test_without_item_bias_biases_stay():
-    rng = np.random.default_rng()
+def test_without_item_bias_biases_stay(rng):
     rows, weights = triplets(rng)
     factors = start(rng)
-    got = run(("bpr", "dot", "adagrad"), rows, weights, factors, item_bias=False)
-    np.testing.assert_array_equal(got[2], factors[2])
+    names = ("bpr", "dot", "adagrad")
+    tables, _ = run(names, rows, weights, factors, item_bias=False)
+    np.testing.assert_array_equal(tables.factors.item_biases, factors[2])
     expected = naive.learn(
-        rows, weights, *factors, "bpr", "dot", "adagrad", 0.1, L2, False,
+        rows, weights, *factors, *names, 0.1, WEIGHTS_OF_L2, item_bias=False,
         groups=groups_of(len(rows), GROUP),
     )  # fmt: skip
-    np.testing.assert_allclose(got[0], expected[0], rtol=2e-3, atol=2e-4)
+    assert_close(tables, expected[:3])
 
 
 @pytest.mark.parametrize("scorer", scorers.SCORERS)
-def test_step_of_sgd_is_the_gradient_of_the_loss(scorer):
-    """One triplet, no L2 by differences: central differences of the loss by every parameter."""
-    rng = np.random.default_rng()
+def test_step_of_sgd_is_the_gradient_of_the_loss(scorer, rng):
+    """One triplet: central differences of the loss and its L2 by every parameter."""
     factors = [each.astype(np.float64) for each in start(rng)]
     rows, ones = np.array([[1, 2, 3]], np.int32), np.ones(1, np.float32)
     rate, h = 1e-2, 1e-5
@@ -179,15 +233,15 @@ def test_step_of_sgd_is_the_gradient_of_the_loss(scorer):
     def loss(U, V, b):
         s_i = naive.score_and_gradients(scorer, U[1], V[2])[0] + b[2]
         s_j = naive.score_and_gradients(scorer, U[1], V[3])[0] + b[3]
-        l2 = L2[0] * U[1] @ U[1] + L2[1] * V[2] @ V[2] + L2[2] * V[3] @ V[3]
-        l2 += L2[3] * (b[2] ** 2 + b[3] ** 2)
+        l2 = WEIGHTS_OF_L2.user * U[1] @ U[1] + WEIGHTS_OF_L2.positive * V[2] @ V[2]
+        l2 += WEIGHTS_OF_L2.negative * V[3] @ V[3] + WEIGHTS_OF_L2.bias * (b[2] ** 2 + b[3] ** 2)
         return naive.LOSSES["bpr"](s_i - s_j)[0] + 0.5 * l2
 
-    after = run(
+    tables, _ = run(
         ("bpr", scorer, "sgd"), rows, ones, [f.astype(np.float32) for f in factors], rate=rate
     )
     for which, before in enumerate(factors):
-        step = (before - after[which]) / rate
+        step = (before - tables.factors[which]) / rate
         for place in np.ndindex(before.shape):
             ends = []
             for sign in (1, -1):
@@ -197,10 +251,22 @@ def test_step_of_sgd_is_the_gradient_of_the_loss(scorer):
             assert step[place] == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-2, abs=1e-4)
 
 
-def test_nan_is_seen():
-    rng = np.random.default_rng()
+def test_nan_is_seen(rng):
     rows, weights = triplets(rng)
     for name in losses.LOSSES:
         factors = start(rng)
         factors[0][:] = np.nan
-        assert np.isnan(run((name, "dot", "sgd"), rows, weights, factors)[3][0])
+        assert np.isnan(run((name, "dot", "sgd"), rows, weights, factors)[1][0])
+
+
+def test_one_loop_for_one_choice():
+    """Parameters and start values are no part of it."""
+    sgd, dot = optimizers.SGD, scorers.DOT
+    loop = build_epoch(losses.hinge(0.5), dot, sgd, 16)
+    assert build_epoch(losses.hinge(2.0), dot, sgd, 16) is loop
+    assert build_epoch(losses.hinge(0.5), dot, sgd, 32) is not loop
+    assert build_epoch(losses.BPR, dot, sgd, 16) is not loop
+    adagrad = build_epoch(losses.BPR, dot, optimizers.adagrad(0.5), 16)
+    assert build_epoch(losses.BPR, dot, optimizers.adagrad(0.1), 16) is adagrad
+    frozen = build_epoch(losses.BPR, dot, optimizers.adagrad(), 16, learn_items=False)
+    assert frozen is not adagrad

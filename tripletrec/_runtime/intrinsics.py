@@ -44,9 +44,16 @@ def _prefer_widest(typing_context):  # type: ignore[no-untyped-def]
     return types.void(), codegen
 
 
-@overload(prefer_wide_vectors, inline="always")  # the attribute must be the kernel's own
-def _prefer_wide_vectors():  # type: ignore[no-untyped-def]
-    return lambda: _prefer_widest()
+def _prefer_wide_vectors() -> None:
+    _prefer_widest()
+
+
+# The attributes belong to the kernel itself, so the call is inlined: by these two attributes before types are
+# inferred. Inlined later, as an overload, it would make Numba look for code without effect, and take for
+# such what is written to arrays of a record that is made in the kernel.
+prefer_wide_vectors.targetoptions = {"inline": "always"}  # type: ignore[attr-defined]
+prefer_wide_vectors.py_func = _prefer_wide_vectors  # type: ignore[attr-defined]
+overload(prefer_wide_vectors)(lambda: _prefer_wide_vectors)
 
 
 def prefetch(table: Any, row: int, n_bytes: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -29,7 +30,15 @@ FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 _registered: set[int] = set()  # ids of parts that Numba knows; it keeps them alive
 
 
-def part(function: F) -> F:
+@overload
+def part(function: F) -> F: ...
+
+
+@overload
+def part(*, fused: bool) -> Callable[[F], F]: ...
+
+
+def part(function: Any = None, *, fused: bool = False) -> Any:
     """Mark a function as callable from kernels.
 
     It stays an ordinary Python function, so tests call it uncompiled. Functions that it calls should be parts
@@ -45,6 +54,10 @@ def part(function: F) -> F:
     ----------
     function : callable
         Written in the subset of Python that Numba compiles.
+    fused : bool, default False
+        Whether the kernel is compiled as if the function's code stood in it. Other parts are compiled by
+        themselves, vectorized loops included, before they become a piece of the kernel: a loop that writes
+        to rows is then compiled without the kernel's promise that no two arrays overlap.
 
     Returns
     -------
@@ -59,7 +72,12 @@ def part(function: F) -> F:
     >>> squared_hinge(0.5, ())
     0.25
     """
+    if function is None:
+        return partial(part, fused=fused)
     setattr(function, PART_MARK, True)
+    if fused:
+        # By these two attributes Numba knows what to inline before it infers types.
+        function.targetoptions, function.py_func = {"inline": "always"}, function
     _register(function)
     return function
 

@@ -28,7 +28,7 @@ from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
 from tripletrec.training.listwise import ListwiseTraining
 from tripletrec.training.plan import L2, FactorPlan
-from tripletrec.training.triplet import Training
+from tripletrec.training.triplet import TripletTraining
 
 __all__ = ["MatrixFactorization"]
 
@@ -345,14 +345,14 @@ class MatrixFactorization(TrainedModel):
         if isinstance(plan.loss, ListLoss):
             return Start(self._start_listwise(plan, plan.loss, data, weights))
         n_candidates = 1
-        if plan.sampler.rule:
+        if plan.sampler.choose is not None:
             if given is not None or plan.sampler.share > 0.0:
                 raise ValueError(
                     f"sampler {plan.sampler.name!r} takes no given negatives, only sampled candidates"
                 )
             n_candidates = plan.sampler.n_candidates
         work = (18.0 + 2.0 * n_candidates) * plan.n_factors * plan.n_negatives * data.nnz
-        return Start(Training(plan, data, weights, given, check_n_jobs(self.n_jobs, work)))
+        return Start(TripletTraining(plan, data, weights, given, check_n_jobs(self.n_jobs, work)))
 
     def _start_listwise(
         self,

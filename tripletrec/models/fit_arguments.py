@@ -85,13 +85,13 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions 
     if isinstance(loss, ListLoss):
         if given is not None or sampler.share > 0.0:
             raise ValueError(f"loss {loss.name!r} takes no given negatives, only sampled ones")
-        if sampler.rule:
+        if sampler.is_hard:
             raise ValueError(
                 f"loss {loss.name!r} learns from all its candidates: sampler {sampler.name!r}, which "
                 "chooses among them, is for the losses of triplets"
             )
         return sampler
-    if sampler.rule:
+    if sampler.is_hard:
         return sampler
     if given is None:
         if sampler.share > 0.0:

@@ -240,7 +240,7 @@ class MLPMatcher(TrainedNetwork):
             raise ValueError(
                 f"loss of MLPMatcher must be a loss of triplets, got {plan.loss.name!r}"
             )
-        if plan.sampler.rule == "nearest":
+        if plan.sampler.by_features:
             raise ValueError("sampler 'nearest' needs item features, which TwoTower has")
         hidden = check_widths(self.hidden, "hidden")
         first, *drops = split_seed(plan.seed, 3 + len(hidden))

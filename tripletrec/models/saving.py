@@ -184,9 +184,9 @@ def _pack_part(part: Any, known: Mapping[str, Any]) -> Any:
     """Return the fields of a built-in part that are no functions; of any other part the name."""
     if part.name not in known:
         return part.name
-    fields, default = part._asdict(), known[part.name]()
-    functions = {name: each for name, each in fields.items() if callable(each)}
-    if any(getattr(default, name) is not each for name, each in functions.items()):
+    fields, default = part._asdict(), known[part.name]()._asdict()
+    functions = [name for name in fields if callable(fields[name]) or callable(default[name])]
+    if any(default[name] is not fields[name] for name in functions):
         raise ValueError(
             f"a {type(part).__name__} of your own cannot be saved under the name {part.name!r}, "
             "which is a built-in one's: give it another name"
@@ -204,6 +204,7 @@ def _unpack_parameter(key: str, value: Any) -> Any:
         for name, each in value["part"].items()
     }
     part = _PARTS[key][1][str(fields["name"])]()
+    fields.pop("rule", None)  # in files of before samplers carried their choice
     for name in fields:
         if callable(getattr(part, name)):
             raise ValueError(f"it sets the function {name!r} of {key}")

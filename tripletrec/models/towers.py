@@ -114,7 +114,7 @@ def start_training(
         return _start_listwise(plan, plan.loss, data, weights, users, items, normalize)
     network = Towers(users.layer, items.layer, users.stack, items.stack, plan.loss, mean=False)
     nearest = None
-    if plan.sampler.rule == "nearest":
+    if plan.sampler.by_features:
         nearest = _nearest_negatives(items.columns, data, given)
     return NetworkTripletTraining(
         plan, network, data, weights, given, partial(_fitted_arrays, network),

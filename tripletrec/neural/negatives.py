@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +14,7 @@ from tripletrec._runtime.counter_random import derive
 from tripletrec._runtime.jit import kernel
 from tripletrec.data.interactions import Interactions
 from tripletrec.sampling import Sampler
-from tripletrec.sampling.draw import draw_given
+from tripletrec.sampling.draw import NONE_LEFT, ItemsOfUsers, Pool, draw_given
 
 __all__ = ["Negatives", "choose_candidates"]
 
@@ -20,14 +22,11 @@ __all__ = ["Negatives", "choose_candidates"]
 class _Source(NamedTuple):
     """Where negatives come from."""
 
+    given: ItemsOfUsers
     share: float  # probability of one of the user's given negatives, where there are any
-    given_indptr: NDArray[np.int64]
-    given: NDArray[np.int32]
-    items: NDArray[np.int32]  # to draw the others from
-    cumulative: NDArray[Any] | None  # of their weights; None: all have the same
+    pool: Pool  # of the others
     verified: bool  # whether known positives are redrawn
-    indptr: NDArray[np.int64]  # the known positives
-    indices: NDArray[np.int32]
+    known: ItemsOfUsers
 
 
 @kernel
@@ -37,9 +36,8 @@ def _draw(key, users, first, source, negatives):  # type: ignore[no-untyped-def]
     for t in range(negatives.shape[0]):
         for c in range(n):
             negatives[t, c] = draw_given(
-                derive(key, (first + t) * n + c), users[t], source.given_indptr, source.given,
-                source.share, source.items, source.cumulative, source.verified, source.indptr,
-                source.indices,
+                derive(key, (first + t) * n + c), users[t], source.given, source.share, source.pool,
+                source.verified, source.known,
             )  # fmt: skip
 
 
@@ -67,14 +65,15 @@ class Negatives:
         n_users, n_items = positives.shape
         drawn = np.arange(n_items) if items is None else np.asarray(items)
         counts = np.bincount(positives.indices, minlength=n_items)[drawn]
-        nothing = read_only(np.zeros(n_users + 1, np.int64)), read_only(np.empty(0, np.int32))
+        nothing = ItemsOfUsers(
+            read_only(np.zeros(n_users + 1, np.int64)), read_only(np.empty(0, np.int32))
+        )
         self._source = _Source(
+            nothing if given is None else _csr(given),
             sampler.share,
-            *(nothing if given is None else _csr(given)),
-            drawn.astype(np.int32),
-            sampler.cumulative(counts),
+            Pool(drawn.astype(np.int32), sampler.cumulative(counts)),
             sampler.verified,
-            *_csr(positives),
+            _csr(positives),
         )
 
     def draw(
@@ -98,17 +97,17 @@ class Negatives:
         return negatives
 
 
-def _csr(interactions: Interactions) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    return read_only(interactions.indptr), read_only(interactions.indices)
+def _csr(interactions: Interactions) -> ItemsOfUsers:
+    return ItemsOfUsers(read_only(interactions.indptr), read_only(interactions.indices))
 
 
 def choose_candidates(
     candidates: NDArray[np.integer],
     scores: NDArray[Any],
     positive_scores: NDArray[Any],
-    below_positive: bool,
-) -> NDArray[Any]:
-    """Return of each row of candidates the one with the highest score.
+    choose: Callable[..., Any],
+) -> NDArray[np.int32]:
+    """Return the hard negative of each row of candidates.
 
     Parameters
     ----------
@@ -116,29 +115,39 @@ def choose_candidates(
         Negative numbers stand for none.
     scores : float array of shape (n, m)
     positive_scores : float array of shape (n,)
-    below_positive : bool
-        Semi-hard: only candidates that score less than the positive count, as long as there is one;
-        otherwise the lowest of all is taken.
+    choose : callable
+        The part of a `Sampler` that chooses, see `tripletrec.sampling.hard`.
 
     Returns
     -------
-    int array of shape (n,)
+    int32 array of shape (n,)
+        Negative where all candidates of a row are.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from tripletrec.sampling import hard
     >>> three, scores = np.array([[7, 8, 9]]), np.array([[0.1, 0.9, 0.5]])
-    >>> choose_candidates(three, scores, np.array([0.6]), below_positive=False)
-    array([8])
-    >>> choose_candidates(three, scores, np.array([0.6]), below_positive=True)
-    array([9])
+    >>> choose_candidates(three, scores, np.array([0.6]), hard.hardest)
+    array([8], dtype=int32)
+    >>> choose_candidates(three, scores, np.array([0.6]), hard.semi_hard)
+    array([9], dtype=int32)
     """
-    missing = candidates < 0
-    hardness = np.where(missing, -np.inf, scores)
-    if below_positive:
-        reach = positive_scores[:, None]
-        allowed = np.where(scores < reach, hardness, -np.inf)
-        none = ~np.isfinite(allowed).any(axis=1, keepdims=True)
-        hardness = np.where(none, -np.where(missing, np.inf, scores), allowed)
-    best = hardness.argmax(axis=1)
-    return candidates[np.arange(len(candidates)), best]
+    chosen = np.empty(len(candidates), np.int32)
+    _build_choice(choose)(candidates, scores, positive_scores, chosen)
+    return chosen
+
+
+@cache
+def _build_choice(choose: Callable[..., Any]) -> Callable[..., None]:
+    @kernel
+    def choose_all(candidates, scores, positive_scores, chosen):  # type: ignore[no-untyped-def]
+        for t in range(candidates.shape[0]):
+            chosen[t], best = NONE_LEFT, positive_scores[t]
+            for c in range(candidates.shape[1]):
+                if candidates[t, c] < 0:
+                    continue
+                if chosen[t] < 0 or choose(scores[t, c], best, positive_scores[t]):
+                    chosen[t], best = candidates[t, c], scores[t, c]
+
+    return choose_all

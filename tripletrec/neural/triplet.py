@@ -131,13 +131,14 @@ class NetworkTripletTraining(NetworkTraining):
     def _step(self, batch: _Triplets, totals: NDArray[np.float64]) -> None:
         users, positives, weights, candidates = batch
         negatives = candidates[:, 0]
-        if candidates.shape[1] > 1:
-            negatives = self._hardest(users, positives, candidates)
+        if self.plan.sampler.choose is not None:
+            negatives = self._choose(users, positives, candidates, self.plan.sampler.choose)
         self.network.step(users, positives, negatives, weights, self.plan.l2, totals)
 
-    def _hardest(self, users: Any, positives: Any, candidates: Any) -> Any:
-        """Return the candidate that the network, as it stands, scores highest."""
+    def _choose(
+        self, users: Any, positives: Any, candidates: Any, choose: Callable[..., Any]
+    ) -> NDArray[np.int32]:
+        """Return the candidates that are chosen by the scores of the network as it stands."""
         items = np.concatenate([positives, np.maximum(candidates, 0).T.reshape(-1)])
         scores = self.network.scores(users, items).reshape(-1, len(users))
-        below = self.plan.sampler.rule == "semi_hard"
-        return choose_candidates(candidates, scores[1:].T, scores[0], below)
+        return choose_candidates(candidates, scores[1:].T, scores[0], choose)

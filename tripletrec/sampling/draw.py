@@ -1,29 +1,96 @@
-"""Parts that draw one negative: proposals, known pairs, redraws; which samplers there are is elsewhere.
+"""Parts that draw one negative: proposals, known pairs, redraws; which samplers there are is in `samplers`.
 
-All are pure functions of a stream of random numbers and of the data.
+A draw is a pure function of a stream of random numbers and of the data. Items are drawn by their position in
+a `Pool`; a *verified* draw is repeated until the user is not known to like the item.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from tripletrec._runtime.counter_random import below, derive, uniform
 from tripletrec._runtime.jit import part
 
 __all__ = [
     "NONE_LEFT",
+    "BloomFilter",
+    "ItemsOfUsers",
+    "Pool",
+    "RowNumbers",
     "contains",
     "draw",
     "draw_again",
     "draw_given",
+    "fill_filter",
+    "filter_bits",
     "is_known",
-    "pair_bits",
     "propose",
+    "search_cumulative",
 ]
 
 NONE_LEFT = -1  # in place of a negative: the user likes all there is
 _PROPOSALS = 24  # after as many refusals the rest is listed and drawn from exactly
-_NO_FILTER = np.zeros(1, np.uint64)
+_NO_WORDS = np.zeros(1, np.uint64)
+
+
+class Pool(NamedTuple):
+    """The items that negatives are drawn from.
+
+    Parameters
+    ----------
+    items : int32 array of shape (n_positions,)
+        The item at each position.
+    cumulative : float64 array of shape (n_positions + 1,) or None
+        Running sums of the weights of the items, see `Sampler.cumulative`; None: all weigh the same.
+    """
+
+    items: NDArray[np.int32]
+    cumulative: NDArray[np.float64] | None
+
+
+class ItemsOfUsers(NamedTuple):
+    """Pairs of users and items: the items of user u, ascending, are ``indices[indptr[u]:indptr[u + 1]]``."""
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+
+
+class RowNumbers(NamedTuple):
+    """What the rows of a part of the data are numbered in all of it.
+
+    Parameters
+    ----------
+    users : int32 array of shape (n_users,)
+        Row of each of the part's users.
+    first_position : int
+        Position of the first of the part's items; the others follow.
+    """
+
+    users: NDArray[np.int32]
+    first_position: int
+
+
+class BloomFilter(NamedTuple):
+    """A set of pairs of users and positions (Bloom, CACM 13, 1970); one hash function.
+
+    It has false positives. They do not depend on the item, so draws stay unbiased.
+
+    Parameters
+    ----------
+    words : uint64 array
+        The first ``2**n_bits`` bits are the filter's.
+    odd : uint64
+        A random odd number, which decides on the false positives.
+    n_bits : int
+        0: there is no filter, so that pairs are looked up in the data.
+    """
+
+    words: NDArray[np.uint64]
+    odd: Any
+    n_bits: int
 
 
 @part
@@ -42,16 +109,50 @@ def contains(indices, first, last, item):
 
 
 @part
-def pair_bits(user, position, odd, n_bits):
-    """Return where the pair is noted in a filter of ``2**n_bits`` bits: a word and a mask."""
-    pair = (np.uint64(user) << np.uint64(32)) | np.uint64(position)
+def filter_bits(words, n):
+    """Return the `n_bits` of a filter of n pairs: 64 bits or more for each; 0 if there is no room."""
+    n_bits = 6
+    while (1 << n_bits) < 64 * n:
+        n_bits += 1
+    return n_bits if (1 << (n_bits - 6)) <= words.shape[0] else 0
+
+
+@part
+def fill_filter(bloom, pairs, numbers=None):
+    """Make the filter that of these pairs, an array of shape (n, 2)."""
+    if bloom.n_bits > 0:
+        bloom.words[: 1 << (bloom.n_bits - 6)] = np.uint64(0)
+        for t in range(pairs.shape[0]):
+            word, mask = _bit_of(pairs[t, 0], pairs[t, 1], bloom, numbers)
+            bloom.words[word] |= mask
+
+
+@part
+def _bit_of(user, position, bloom, numbers):
+    """Return where the pair stands in the filter: a word and a mask."""
+    if numbers is None:
+        pair = (np.uint64(user) << np.uint64(32)) | np.uint64(position)
+    else:
+        pair = (np.uint64(numbers.users[user]) << np.uint64(32)) | np.uint64(
+            numbers.first_position + position
+        )
     # The high bits of a product with a random odd number (Dietzfelbinger et al., J. Algorithms 25, 1997).
-    place = (pair * odd) >> np.uint64(64 - n_bits)
+    place = (pair * bloom.odd) >> np.uint64(64 - bloom.n_bits)
     return place >> np.uint64(6), np.uint64(1) << (place & np.uint64(63))
 
 
 @part
-def _search(cumulative, first, last, target):
+def is_known(user, position, pool, known, bloom, numbers=None):
+    """Whether the user and the item at a position are one of the known pairs, or pass for one."""
+    if bloom.n_bits > 0:
+        word, mask = _bit_of(user, position, bloom, numbers)
+        return (bloom.words[word] & mask) != np.uint64(0)
+    indptr, indices = known
+    return contains(indices, indptr[user], indptr[user + 1], pool.items[position])
+
+
+@part
+def search_cumulative(cumulative, first, last, target):
     """Return the last position p of first ... last - 1 with ``cumulative[p] <= target``."""
     while last - first > 1:
         middle = (first + last) >> 1
@@ -64,70 +165,50 @@ def _search(cumulative, first, last, target):
 
 @part
 def propose(stream, number, first, last, cumulative):
-    """Return proposal `number` of the stream: a position in the stretch from `first` to before `last`."""
+    """Return proposal `number` of the stream: one of the positions first ... last - 1."""
     if cumulative is not None:
         low, high = cumulative[first], cumulative[last]
         target = low + uniform(stream, number) * (high - low)
-        return _search(cumulative, first, last, target)
+        return search_cumulative(cumulative, first, last, target)
     return first + below(stream, number, last - first)
 
 
 @part
-def is_known(user, position, items, known, seen):
-    """Whether the user and the item at a position are one of the `known` pairs.
-
-    With a filter of users and positions some other pairs pass for known, too. Which ones is random, so
-    that they are as likely to be any, and what is drawn remains unbiased.
-    """
-    pairs, odd, n_bits = seen
-    if n_bits > 0:
-        word, mask = pair_bits(user, position, odd, n_bits)
-        return (pairs[word] & mask) != np.uint64(0)
-    indptr, indices = known
-    return contains(indices, indptr[user], indptr[user + 1], items[position])
-
-
-@part
-def draw(stream, number, user, items, first, last, cumulative, verified, known):
-    """Draw negative `number` of the stream from ``items[first:last]``; NONE_LEFT if `user` likes all.
-
-    A pure function of its arguments.
-    """
+def draw(stream, number, user, pool, verified, known):
+    """Draw negative `number` of the stream from the whole pool; NONE_LEFT if `user` likes all of it."""
     # The first proposals are neighbours in one stream, which is cheap; most are not refused.
-    position = propose(stream, number, first, last, cumulative)
-    seen = (_NO_FILTER, np.uint64(0), 0)
-    if verified and is_known(user, position, items, known, seen):
-        position = draw_again(stream, number, user, items, first, last, cumulative, known, seen)
-    return items[position] if position >= 0 else NONE_LEFT
+    n_positions = pool.items.shape[0]
+    position = propose(stream, number, 0, n_positions, pool.cumulative)
+    bloom = BloomFilter(_NO_WORDS, np.uint64(0), 0)
+    if verified and is_known(user, position, pool, known, bloom):
+        position = draw_again(stream, number, user, pool, 0, n_positions, known, bloom)
+    return pool.items[position] if position >= 0 else NONE_LEFT
 
 
 @part
-def draw_again(stream, number, user, items, first, last, cumulative, known, seen):
-    """Return the position that follows when the first proposal was a known pair, or NONE_LEFT."""
+def draw_again(stream, number, user, pool, first, last, known, bloom, numbers=None):
+    """Return the position that is drawn after the first proposal was refused, or NONE_LEFT."""
     own = derive(stream, number)
     for attempt in range(1, _PROPOSALS):
-        position = np.int32(propose(own, attempt, first, last, cumulative))
-        if not is_known(user, position, items, known, seen):
+        position = np.int32(propose(own, attempt, first, last, pool.cumulative))
+        if not is_known(user, position, pool, known, bloom, numbers):
             return position
-    return _draw_rest(own, user, items, first, last, cumulative, known)
+    return _draw_rest(own, user, pool, first, last, known)
 
 
 @part
-def _draw_rest(stream, user, items, first, last, cumulative, known):
+def _draw_rest(stream, user, pool, first, last, known):
     """Draw a position from all that `user` is not known to like; NONE_LEFT if there are none.
 
-    Exact, but it visits the whole stretch.
+    Exact, but it looks at all of the positions.
     """
     indptr, indices = known
     target = np.inf
     for _turn in range(2):  # first the sum of their weights, then where the running sum passes
         total = 0.0
         for position in range(first, last):
-            if not contains(indices, indptr[user], indptr[user + 1], items[position]):
-                if cumulative is not None:
-                    total += cumulative[position + 1] - cumulative[position]
-                else:
-                    total += 1.0
+            if not contains(indices, indptr[user], indptr[user + 1], pool.items[position]):
+                total += _weight(position, pool.cumulative)
                 if total > target:
                     return position
         target = uniform(stream, _PROPOSALS) * total
@@ -135,12 +216,15 @@ def _draw_rest(stream, user, items, first, last, cumulative, known):
 
 
 @part
-def draw_given(
-    stream, user, given_indptr, given, share, items, cumulative, verified, indptr, indices
-):
-    """Draw, with probability `share`, one of the user's given negatives, else from all items."""
-    n_given = given_indptr[user + 1] - given_indptr[user]
+def _weight(position, cumulative):
+    return 1.0 if cumulative is None else cumulative[position + 1] - cumulative[position]
+
+
+@part
+def draw_given(stream, user, given, share, pool, verified, known):
+    """Draw, with probability `share`, one of the user's given negatives, else from the pool."""
+    indptr, indices = given
+    n_given = indptr[user + 1] - indptr[user]
     if n_given > 0 and uniform(stream, 0) < share:
-        return given[given_indptr[user] + below(stream, 1, n_given)]
-    rest, n_items = derive(stream, 2), items.shape[0]
-    return draw(rest, 0, user, items, 0, n_items, cumulative, verified, (indptr, indices))
+        return indices[indptr[user] + below(stream, 1, n_given)]
+    return draw(derive(stream, 2), 0, user, pool, verified, known)

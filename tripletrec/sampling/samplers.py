@@ -1,9 +1,8 @@
-r"""Samplers: how the negatives of a triplet are drawn.
+r"""Samplers: which items are negatives of a triplet; the parts that draw and choose are in `draw` and `hard`.
 
-A sampler proposes an item from a stretch of the catalogue; a *verified* one redraws an item that the
-user is known to like, by bisection in the user's CSR row. After a few refusals it draws exactly, from
-the items that are left: a known positive is never used as a negative and no step is lost. A user who
-likes everything in the stretch contributes nothing there and is counted.
+A sampler proposes an item; a *verified* one draws again if the user is known to like it. After a few
+refusals it draws exactly, from the items that are left: a known positive is never used as a negative and no
+step is lost. A user who likes all the items that a negative may be drawn from is skipped there, and counted.
 
 ============== =========================================== ============================================
 name           proposes                                    source
@@ -23,9 +22,9 @@ nearest        with probability `share` the given          see `tripletrec.neura
                features are nearest to the positive's
 ============== =========================================== ============================================
 
-The last three are *hard* negatives: the first two of them ask the model as it stands, with candidates
-drawn with replacement, the last looks at features, so that it is for `TwoTower`. List-wise losses weigh
-hard candidates more by themselves and take none of the three.
+The last three are *hard* negatives. `dynamic` and `semi_hard` draw candidates, with replacement, and choose
+by the scores of the model as it stands; `nearest` compares features, so it is for `TwoTower`. List-wise
+losses by themselves give hard candidates more weight, and take none of the three.
 
 Uniform negatives teach a model popularity first, popular ones hide it from the model; see the
 README for what that does to the full AUC.
@@ -34,12 +33,13 @@ README for what that does to the full AUC.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_non_negative, check_share, choose
+from tripletrec.sampling import hard
 
 __all__ = [
     "HARD_SAMPLERS",
@@ -53,8 +53,6 @@ __all__ = [
     "popularity",
     "semi_hard",
 ]
-
-_RULES = ("", "hardest", "semi_hard", "nearest")
 
 
 class Sampler(NamedTuple):
@@ -72,8 +70,11 @@ class Sampler(NamedTuple):
         Share of the negatives taken from the user's given negatives, where there are any.
     n_candidates : int, default 1
         How many items are drawn for one negative.
-    rule : {"", "hardest", "semi_hard", "nearest"}, default ""
-        How hard negatives are chosen; "": they are not.
+    choose : callable or None, default None
+        Part ``(score, best, positive_score) -> bool``: whether a candidate with this score replaces the one
+        taken so far, see `tripletrec.sampling.hard`. None: there are no candidates to choose from.
+    by_features : bool, default False
+        Whether the share of negatives comes from the items whose features are nearest to the positive's.
 
     Examples
     --------
@@ -87,7 +88,13 @@ class Sampler(NamedTuple):
     alpha: float = 0.0
     share: float = 0.0
     n_candidates: int = 1
-    rule: str = ""
+    choose: Callable[..., Any] | None = None
+    by_features: bool = False
+
+    @property
+    def is_hard(self) -> bool:
+        """Whether negatives are chosen, by scores or by features, and not only drawn."""
+        return self.choose is not None or self.by_features
 
     def cumulative(self, counts: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """Return the search table for items with these numbers of positives.
@@ -201,7 +208,7 @@ def dynamic(n_candidates: int = 8) -> Sampler:
     4
     """
     n = check_count(n_candidates, "n_candidates", 2)
-    return Sampler("dynamic", True, n_candidates=n, rule="hardest")
+    return Sampler("dynamic", True, n_candidates=n, choose=hard.hardest)
 
 
 def semi_hard(n_candidates: int = 8) -> Sampler:
@@ -231,11 +238,11 @@ def semi_hard(n_candidates: int = 8) -> Sampler:
     Examples
     --------
     >>> from tripletrec.sampling import semi_hard
-    >>> semi_hard().rule
-    'semi_hard'
+    >>> semi_hard().n_candidates
+    8
     """
     n = check_count(n_candidates, "n_candidates", 2)
-    return Sampler("semi_hard", True, n_candidates=n, rule="semi_hard")
+    return Sampler("semi_hard", True, n_candidates=n, choose=hard.semi_hard)
 
 
 def nearest(share: float = 0.5) -> Sampler:
@@ -260,10 +267,11 @@ def nearest(share: float = 0.5) -> Sampler:
     Examples
     --------
     >>> from tripletrec.sampling import nearest
-    >>> nearest(share=1.0).rule
-    'nearest'
+    >>> nearest(share=1.0).by_features
+    True
     """
-    return Sampler("nearest", True, share=check_share(share, "share", closed=True), rule="nearest")
+    share = check_share(share, "share", closed=True)
+    return Sampler("nearest", True, share=share, by_features=True)
 
 
 SAMPLERS: dict[str, Callable[[], Sampler]] = {
@@ -281,16 +289,24 @@ HARD_SAMPLERS: dict[str, Callable[[], Sampler]] = {
 
 
 def check_sampler(sampler: str | Sampler, features: bool = False) -> Sampler:
-    """Return the `Sampler` that a user names or hands in; raise on an unknown name.
+    """Return the `Sampler` that a user names or hands in; raise on one that cannot be used.
 
     One that compares features is refused unless there may be `features`.
     """
     chosen = choose(sampler, SAMPLERS | HARD_SAMPLERS, Sampler, "sampler")
-    if chosen.rule not in _RULES:
-        allowed = ", ".join(map(repr, _RULES))
-        raise ValueError(f"rule of a sampler must be one of {allowed}, got {chosen.rule!r}")
-    check_count(chosen.n_candidates, "n_candidates")
-    if chosen.rule == "nearest" and not features:
+    n_candidates = check_count(chosen.n_candidates, "n_candidates")
+    if chosen.choose is None:
+        if n_candidates > 1:
+            raise ValueError(
+                f"n_candidates of a sampler must be 1 unless it has a choose, got {n_candidates}"
+            )
+    elif not callable(chosen.choose):
+        raise TypeError(
+            f"choose of a sampler must be a part function or None, got {chosen.choose!r}"
+        )
+    elif chosen.by_features:
+        raise ValueError(f"sampler {chosen.name!r} must not have both choose and by_features")
+    if chosen.by_features and not features:
         raise ValueError(
             f"sampler {chosen.name!r} compares features of items, which this model does not have: "
             "it is for TwoTower"

@@ -1,209 +1,338 @@
-"""The kernels that prepare an epoch of triplets: buckets, their order, negatives; learning is elsewhere."""
+"""The kernels that prepare an epoch: blocks, buckets, order, negatives; learning is in `triplet_kernel`.
+
+Once for each partition the interactions are *bucketed* by their strata, in two passes: the first counts what
+is in each bucket, the second places it there. In every epoch the triplets of a stratum are shuffled and their
+negatives drawn, just before they are learnt.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tripletrec._runtime.counter_random import below, bits, derive
+from tripletrec._runtime.counter_random import below, bits, derive, shuffle
 from tripletrec._runtime.intrinsics import prefer_wide_vectors, prefetch
 from tripletrec._runtime.jit import kernel, part
-from tripletrec.sampling.draw import draw_again, draw_given, is_known, pair_bits, propose
-from tripletrec.training.strata import build_partition
+from tripletrec.sampling.draw import (
+    BloomFilter,
+    ItemsOfUsers,
+    Pool,
+    draw_again,
+    draw_given,
+    fill_filter,
+    filter_bits,
+    is_known,
+    propose,
+)
+from tripletrec.training.strata import place_bits
+from tripletrec.training.triplet_kernel import Triplets
 
-__all__ = ["Preparation", "build_preparation"]
+__all__ = [
+    "Buckets",
+    "GivenNegatives",
+    "Partition",
+    "Positives",
+    "Stored",
+    "bucket",
+    "deal",
+    "draw_negatives",
+    "shuffle_strata",
+]
+
+_index = np.uint64  # signed indices would be checked for "from the end"
 
 
-class Preparation(NamedTuple):
-    """The kernels that prepare an epoch."""
-
-    partition: Callable[..., None]
-    visit: Callable[..., None]
-    shuffle: Callable[..., None]
-    draw: Callable[..., None]
-
-
-@cache
-def build_preparation(given_negatives: bool) -> Preparation:
-    """Return the kernels that bucket the interactions of an epoch and draw its negatives.
-
-    A stored user and positive are one number, see `tripletrec.training.strata.Codes`, of four bytes
-    in place of eight.
+class Partition(NamedTuple):
+    """Users or items, dealt into blocks.
 
     Parameters
     ----------
-    given_negatives : bool
-        Whether negatives may be given, so that they are drawn before they are bucketed.
-
-    Returns
-    -------
-    Preparation
+    order : int32 array of shape (n_rows,)
+        The rows, block by block.
+    bounds : int64 array of shape (n_blocks + 1,)
+        Where the blocks begin in `order`.
+    block_of : int16 array of shape (n_rows,)
+        Block of each row.
+    position_of : int32 array of shape (n_rows,)
+        Its block and, in the bits below, its place within the block; see `strata.Codes`.
     """
-    index = np.uint64  # signed indices would be checked for "from the end"
 
-    @kernel(noalias=True)
-    def draw_round(
-        first, last, key, bounds, item_first, item_last, known, catalogue, verified,
-        n_negatives, pairs, filter_words, doubtful, negatives,
-    ):  # fmt: skip
-        """Draw the negatives of strata first ... last - 1 into the front of `negatives`.
-
-        The items of stratum s have homes `item_first[s]` ... `item_last[s]` - 1.
-        """
-        prefer_wide_vectors()
-        items, cumulative = catalogue
-        origin = bounds[first] * n_negatives
-        for s in range(first, last):
-            begin, end = item_first[s], item_last[s]
-            stream, n = derive(key, s), bounds[s + 1] - bounds[s]
-            place = bounds[s] * n_negatives - origin
-            drawn = negatives[place : place + n * n_negatives]
-            _propose_all(stream, begin, end, cumulative, drawn)
-            if not verified or n == 0:
-                continue
-            # The known pairs of the stratum's users and items are its own.
-            own = pairs[bounds[s] - bounds[first] : bounds[s + 1] - bounds[first]]
-            seen = filter_words, bits(~stream, 0) | np.uint64(1), _filter_bits(filter_words, n)
-            _note_pairs(own, seen)
-            # Whether all are doubtful, in a loop without branches; then those that are, one by one.
-            for c in range(n_negatives):
-                for t in range(n):
-                    d = t * n_negatives + c
-                    doubtful[d] = is_known(own[t, 0], drawn[d], items, known, seen)
-            n_doubtful = 0
-            for d in range(n * n_negatives):
-                is_doubtful = doubtful[d]
-                doubtful[n_doubtful] = d
-                n_doubtful += is_doubtful
-            for x in range(n_doubtful):
-                d = doubtful[x]
-                drawn[d] = draw_again(
-                    stream, d, own[d // n_negatives, 0], items, begin, end, cumulative, known, seen
-                )
-
-    @kernel(noalias=True)
-    def shuffle_round(
-        first, last, key, bounds, stored, item_bits, users, user_bounds, user_block, item_first,
-        places, triplets,
-    ):  # fmt: skip
-        """Write strata first ... last - 1 to the front of `triplets`, each in random order.
-
-        Stratum s has the users of block `user_block[s]`, and items with homes from `item_first[s]` on.
-        """
-        prefer_wide_vectors()
-        codes, negatives, weights = stored
-        pairs, own_negatives, own_weights = triplets
-        item_bits = index(item_bits)
-        rest = (index(1) << item_bits) - index(1)
-        for s in range(first, last):
-            stream, n = derive(key, s), bounds[s + 1] - bounds[s]
-            # All random places first: a loop without branches, eight at a time.
-            for t in range(n):
-                places[t] = below(stream, t, t + 1)
-            block, home = user_block[s], index(item_first[s])
-            own_users = users[user_bounds[block] : user_bounds[block + 1]]
-            # A stream is loaded much faster than the places of it that are wanted, one by one.
-            prefetch(own_users, 0, own_users.nbytes)
-            a, b, to = bounds[s], bounds[s + 1], bounds[s] - bounds[first]
-            own_codes, own = codes[a:b], pairs[to : to + n]
-            # Each comes to a random place among those before it, and what was there goes to the end
-            # (Fisher and Yates, from the inside out).
-            for t in range(index(n)):
-                place, code = index(places[t]), index(own_codes[t])
-                own[t, 0], own[t, 1] = own[place, 0], own[place, 1]
-                own[place, 0], own[place, 1] = own_users[code >> item_bits], home + (code & rest)
-            if negatives.shape[0] > 0:
-                _mix(places, negatives[a:b], own_negatives[to : to + n])
-            if weights.shape[0] > 0:
-                _mix(places, weights[a:b], own_weights[to : to + n])
-
-    return Preparation(build_partition(), _build_pass(given_negatives), shuffle_round, draw_round)
+    order: NDArray[np.int32]
+    bounds: NDArray[np.int64]
+    block_of: NDArray[np.int16]
+    position_of: NDArray[np.int32]
 
 
-def _build_pass(given_negatives: bool) -> Callable[..., None]:
-    """Return the pass over the interactions that counts the strata, or fills them: compiled once."""
-    index = np.uint64  # signed indices would be checked for "from the end"
+class Positives(NamedTuple):
+    """The training positives by user, and their weights: an empty array where all weigh 1."""
 
-    @kernel(noalias=True)
-    def visit(
-        first, last, key, order, bounds, item_block, item_home, stratum, known, weights,
-        given, catalogue, share, verified, n_negatives, bits_of, place, starts, sizes, stored,
-    ):  # fmt: skip
-        """Count the triplets of user blocks first ... last - 1 into `sizes`; `place` them from `starts`."""
-        indptr, indices = known
-        given_indptr, given_indices = given
-        items, cumulative = catalogue
-        codes, negatives, weights_out = stored
-        place_bits, item_bits = index(bits_of[0]), index(bits_of[1])
-        rest = (index(1) << item_bits) - index(1)
-        for p in range(first, last):
-            counts, of_blocks = sizes[p], stratum[p]
-            for position in range(bounds[p], bounds[p + 1]):
-                u, user_code = order[position], index(position - bounds[p]) << item_bits
-                for e in range(index(indptr[u]), index(indptr[u + 1])):
-                    i = index(indices[e])
-                    for c in range(n_negatives if given_negatives else 1):
-                        j = i
-                        if given_negatives:
-                            # Drawn in both passes: a pure function needs no memory.
-                            drawn = draw_given(
-                                derive(key, e * index(n_negatives) + index(c)), u, given_indptr,
-                                given_indices, share, items, cumulative, verified, indptr, indices,
-                            )  # fmt: skip
-                            if drawn < 0:
-                                continue
-                            j = index(drawn)
-                        # Block numbers alone are half as far apart in memory.
-                        home = index(item_home[i]) if place else index(0)
-                        block = home >> place_bits if place else index(item_block[i])
-                        other = index(item_block[j]) if given_negatives else index(0)
-                        s = index(of_blocks[block, other])
-                        n = counts[s]
-                        counts[s] = n + 1
-                        if place:
-                            end = index(starts[s] + n)
-                            codes[end] = user_code | (home & rest)
-                            if given_negatives:
-                                negatives[end] = item_home[j]
-                            if weights.shape[0] > 0:
-                                weights_out[end] = weights[e]
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    weights: NDArray[np.float32]
 
-    return visit
+
+class GivenNegatives(NamedTuple):
+    """How negatives are drawn where the user of the package gives some.
+
+    Parameters
+    ----------
+    key : uint64
+        The stream of the draws.
+    items : ItemsOfUsers
+        The given ones.
+    share : float
+        Probability of a given one, for users who have any.
+    pool : Pool
+        The items that the others are drawn from.
+    verified : bool
+    n_negatives : int
+    """
+
+    key: Any
+    items: ItemsOfUsers
+    share: float
+    pool: Pool
+    verified: bool
+    n_negatives: int
+
+
+class Stored(NamedTuple):
+    """Triplets, stratum by stratum.
+
+    Parameters
+    ----------
+    codes : uint32 or uint64 array of shape (n,)
+        User and positive of each, see `strata.Codes`.
+    negatives : int32 array of shape (n,) or (0,)
+        Their positions, where negatives are given.
+    weights : float32 array of shape (n,) or (0,)
+        Empty where all weigh 1.
+    """
+
+    codes: NDArray[Any]
+    negatives: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+
+class Buckets(NamedTuple):
+    """The strata of an epoch, and whose triplets they hold.
+
+    Parameters
+    ----------
+    numbers : int64 array of shape (n_strata,)
+        Number of each stratum in the epoch: its random numbers depend on it.
+    bounds : int64 array of shape (n_strata + 1,)
+        Where the triplets of each begin.
+    user_block : int32 array of shape (n_strata,)
+    users : int32 array
+        Rows of the users, block by block.
+    user_bounds : int64 array
+        Where the user blocks begin in `users`.
+    first_position, last_position : int64 array of shape (n_strata,)
+        The items of a stratum have the positions from the one to before the other. Where strata have pairs
+        of blocks, codes hold whole positions, and both are 0.
+    """
+
+    numbers: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+    user_block: NDArray[np.int32]
+    users: NDArray[np.int32]
+    user_bounds: NDArray[np.int64]
+    first_position: NDArray[np.int64]
+    last_position: NDArray[np.int64]
+
+
+def deal(ranking: NDArray[np.int32], n_blocks: int, key: Any) -> Partition:
+    """Deal rows at random into blocks that are alike in size and weight.
+
+    Parameters
+    ----------
+    ranking : int32 array of shape (n_rows,)
+        The rows by falling weight. Runs of it are shuffled and dealt out in turn, so every block gets its
+        part of the heavy rows and of the light ones. A run is many times the number of blocks, so that rows
+        of similar weight meet as often as others do.
+    n_blocks : int
+    key : uint64
+        The stream of random numbers.
+    """
+    n = len(ranking)
+    partition = Partition(
+        np.empty_like(ranking),
+        np.empty(n_blocks + 1, np.int64),
+        np.empty(n, np.int16),
+        np.empty_like(ranking),
+    )
+    _deal(ranking.copy(), n_blocks, key, place_bits(n, n_blocks), *partition)
+    return partition
+
+
+@kernel
+def _deal(dealt, n_blocks, key, place_bits, order, bounds, block_of, position_of):
+    n = dealt.shape[0]
+    run = 32 * n_blocks
+    for first in range(0, n, run):
+        shuffle(dealt, first, min(first + run, n), derive(key, first))
+    filled = 0
+    for block in range(n_blocks):
+        bounds[block] = filled
+        for turn in range(block, n, n_blocks):
+            row = dealt[turn]
+            order[filled] = row
+            block_of[row] = block
+            position_of[row] = (block << place_bits) | (filled - bounds[block])
+            filled += 1
+    bounds[n_blocks] = n
+
+
+@kernel(noalias=True)
+def bucket(
+    first, last, users, items, positives, given, stratum, code_bits, place, starts, sizes, stored
+):
+    """Count the triplets of user blocks first ... last - 1 into `sizes`; `place` them from `starts`.
+
+    `users` and `items` are partitions, `given` the `GivenNegatives` or None, `stratum` the table of
+    `Strata`, and `code_bits` the (place_bits, item_bits) of `Codes`.
+    """
+    indptr, indices, weights = positives
+    place_bits, item_bits = _index(code_bits[0]), _index(code_bits[1])
+    rest = (_index(1) << item_bits) - _index(1)
+    for p in range(first, last):
+        counts, of_blocks = sizes[p], stratum[p]
+        for t in range(users.bounds[p], users.bounds[p + 1]):
+            u, user_code = users.order[t], _index(t - users.bounds[p]) << item_bits
+            for e in range(_index(indptr[u]), _index(indptr[u + 1])):
+                i = _index(indices[e])
+                for c in range(1 if given is None else given.n_negatives):
+                    j = i
+                    if given is not None:
+                        drawn = _draw_given(e, c, u, given, ItemsOfUsers(indptr, indices))
+                        if drawn < 0:
+                            continue
+                        j = _index(drawn)
+                    # Block numbers alone are half as far apart in memory.
+                    position = _index(items.position_of[i]) if place else _index(0)
+                    block = position >> place_bits if place else _index(items.block_of[i])
+                    other = _index(0) if given is None else _index(items.block_of[j])
+                    s = _index(of_blocks[block, other])
+                    n = counts[s]
+                    counts[s] = n + 1
+                    if place:
+                        end = _index(starts[s] + n)
+                        stored.codes[end] = user_code | (position & rest)
+                        if given is not None:
+                            stored.negatives[end] = items.position_of[j]
+                        if weights.shape[0] > 0:
+                            stored.weights[end] = weights[e]
 
 
 @part
-def _mix(places, source, shuffled):
-    """Write numbers in the order of `shuffle_round`."""
+def _draw_given(e, c, user, given, known):
+    """Draw negative `c` of positive `e`: the same in both passes, so that nothing has to be kept."""
+    stream = derive(given.key, e * _index(given.n_negatives) + _index(c))
+    return draw_given(stream, user, given.items, given.share, given.pool, given.verified, known)
+
+
+@kernel(noalias=True)
+def shuffle_strata(first, last, key, buckets, stored, item_bits, places, triplets):
+    """Write strata first ... last - 1 to the front of `triplets`, each in random order.
+
+    `places` is scratch.
+    """
+    prefer_wide_vectors()
+    buckets, stored, triplets = Buckets(*buckets), Stored(*stored), Triplets(*triplets)
+    bounds, pairs = buckets.bounds, triplets.pairs
+    item_bits = _index(item_bits)
+    rest = (_index(1) << item_bits) - _index(1)
+    for s in range(first, last):
+        stream, n = derive(key, buckets.numbers[s]), bounds[s + 1] - bounds[s]
+        # All random places first: a loop without branches, eight at a time.
+        for t in range(n):
+            places[t] = below(stream, t, t + 1)
+        block, position = buckets.user_block[s], _index(buckets.first_position[s])
+        own_users = buckets.users[buckets.user_bounds[block] : buckets.user_bounds[block + 1]]
+        # A stream is loaded much faster than the places of it that are wanted, one by one.
+        prefetch(own_users, 0, own_users.nbytes)
+        a, b, to = bounds[s], bounds[s + 1], bounds[s] - bounds[first]
+        own_codes, own = stored.codes[a:b], pairs[to : to + n]
+        # Each comes to a random place among those before it, and what was there goes to the end
+        # (Fisher and Yates, from the inside out).
+        for t in range(_index(n)):
+            place, code = _index(places[t]), _index(own_codes[t])
+            own[t, 0], own[t, 1] = own[place, 0], own[place, 1]
+            own[place, 0], own[place, 1] = own_users[code >> item_bits], position + (code & rest)
+        if stored.negatives.shape[0] > 0:
+            _shuffle_alike(places, stored.negatives[a:b], triplets.negatives[to : to + n])
+        if stored.weights.shape[0] > 0:
+            _shuffle_alike(places, stored.weights[a:b], triplets.weights[to : to + n])
+
+
+@part
+def _shuffle_alike(places, source, shuffled):
+    """Write numbers in the order of the pairs."""
     for t in range(source.shape[0]):
-        place = np.uint64(places[t])
+        place = _index(places[t])
         shuffled[t] = shuffled[place]
         shuffled[place] = source[t]
 
 
+@kernel(noalias=True)
+def draw_negatives(
+    first,
+    last,
+    key,
+    buckets,
+    known,
+    pool,
+    verified,
+    n_negatives,
+    triplets,
+    words,
+    doubtful,
+    numbers,
+):
+    """Draw the negatives of strata first ... last - 1, whose pairs `shuffle_strata` has written.
+
+    `words` and `doubtful` are scratch. `numbers` is None, or the `RowNumbers` where the arrays hold a part of
+    all rows.
+    """
+    prefer_wide_vectors()
+    buckets, known, pool = Buckets(*buckets), ItemsOfUsers(*known), Pool(*pool)
+    triplets = Triplets(*triplets)
+    bounds, pairs, negatives = buckets.bounds, triplets.pairs, triplets.negatives
+    origin = bounds[first] * n_negatives
+    for s in range(first, last):
+        begin, end = buckets.first_position[s], buckets.last_position[s]
+        stream, n = derive(key, buckets.numbers[s]), bounds[s + 1] - bounds[s]
+        place = bounds[s] * n_negatives - origin
+        drawn = negatives[place : place + n * n_negatives]
+        _propose_all(stream, begin, end, pool.cumulative, drawn)
+        if not verified or n == 0:
+            continue
+        # The known pairs of the stratum's users and items are its own.
+        own = pairs[bounds[s] - bounds[first] : bounds[s + 1] - bounds[first]]
+        bloom = BloomFilter(words, bits(~stream, 0) | np.uint64(1), filter_bits(words, n))
+        fill_filter(bloom, own, numbers)
+        # Whether all are doubtful, in a loop without branches; then those that are, one by one.
+        for c in range(n_negatives):
+            for t in range(n):
+                d = t * n_negatives + c
+                doubtful[d] = is_known(own[t, 0], drawn[d], pool, known, bloom, numbers)
+        n_doubtful = 0
+        for d in range(n * n_negatives):
+            is_doubtful = doubtful[d]
+            doubtful[n_doubtful] = d
+            n_doubtful += is_doubtful
+        for x in range(n_doubtful):
+            d = doubtful[x]
+            drawn[d] = draw_again(
+                stream, d, own[d // n_negatives, 0], pool, begin, end, known, bloom, numbers
+            )
+
+
 @part
 def _propose_all(stream, first, last, cumulative, drawn):
-    """Fill with the proposals 0, 1, 2, … of a stream."""
+    """Fill `drawn` with the proposals 0, 1, 2, … of a stream."""
     for d in range(drawn.shape[0]):
         drawn[d] = propose(stream, d, first, last, cumulative)
-
-
-@part
-def _filter_bits(filter_words, n):
-    """Return the size, log2 of bits, of a filter of n pairs that few others pass; 0 if there is no room."""
-    n_bits = 6
-    while (1 << n_bits) < 64 * n:
-        n_bits += 1
-    return n_bits if (1 << (n_bits - 6)) <= filter_words.shape[0] else 0
-
-
-@part
-def _note_pairs(pairs, seen):
-    filter_words, odd, n_bits = seen
-    if n_bits > 0:
-        filter_words[: 1 << (n_bits - 6)] = np.uint64(0)
-        for t in range(pairs.shape[0]):
-            word, mask = pair_bits(pairs[t, 0], pairs[t, 1], odd, n_bits)
-            filter_words[word] |= mask

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.counter_random import below, uniform
 from tripletrec._runtime.jit import kernel
-from tripletrec.sampling.draw import _search
+from tripletrec.sampling.draw import search_cumulative
 
 __all__ = ["Candidates", "draw_uniform", "draw_weighted"]
 
@@ -37,7 +37,7 @@ def draw_weighted(n, key, cumulative, items, slot_of, importance):
     total = cumulative[n_items]
     n_slots = 0
     for t in range(n):
-        item = _search(cumulative, 0, n_items, uniform(key, t) * total)
+        item = search_cumulative(cumulative, 0, n_items, uniform(key, t) * total)
         slot = slot_of[item]
         if slot < 0:
             slot = n_slots

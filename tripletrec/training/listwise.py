@@ -43,7 +43,7 @@ from tripletrec.training.listwise_kernels import (
 )
 from tripletrec.training.plan import FactorPlan, Factors, Record
 from tripletrec.training.tables import FactorTables
-from tripletrec.training.triplet import _counts
+from tripletrec.training.triplet import count_items
 
 __all__ = ["ListwiseTraining", "PieceSizes"]
 
@@ -158,7 +158,7 @@ class ListwiseTraining:
         self._kernels = build_batch_kernels(
             self._loss, plan.optimizer, cosine=plan.scorer is COSINE, width=self.tables.width
         )
-        cumulative = plan.sampler.cumulative(_counts(interactions.indices, n_items))
+        cumulative = plan.sampler.cumulative(count_items(interactions.indices, n_items))
         self.candidates = Candidates(n_items, n_negatives, cumulative)
         self.batch_size = max(1, min(batch_size, n_users))
         self.piece_size = sizes.size(self.candidates.most, self.batch_size)

@@ -18,7 +18,7 @@ __all__ = ["Outcome", "Trainable", "train"]
 
 
 class Trainable(Protocol):
-    """What `train` needs of a state of training; `tripletrec.training.triplet.Training` is one."""
+    """What `train` needs of a state of training; `tripletrec.training.triplet.TripletTraining` is one."""
 
     cancelled: bool
     """Set by another thread to cancel the running epoch, which then raises KeyboardInterrupt."""

@@ -1,24 +1,24 @@
-r"""The schedule of an epoch: who may touch what, when.
+r"""Strata: which triplets are learnt together, and which strata at the same time; nothing here is compiled.
 
-Users and items are partitioned at random into blocks, afresh in every other epoch. A *stratum* holds the
+Users and items are dealt at random into blocks, afresh in every other epoch. A *stratum* holds the
 triplets of one user block and one item block (or one pair of item blocks); a *round* is a set of
 strata, or of runs of strata, that share no user and no item. They may therefore run in any order, or at the
 same time, without locks and with the same bits. After DSGD (Gemulla et al., KDD 2011, section 3) and
 FPSGD (Chin et al., ACM TIST 2015, section 4).
 
-Two forms, one code:
+There are two forms:
 
-*Drawn negatives.* The negatives of a stratum come from its own item block. There are as many item blocks as
-make the rows of one fit a cache, but at most 16 user blocks: then a stratum of large data has many
-triplets for each row of its item block, which is read from memory once. So no more than 16 threads
-have work. With P user blocks and P groups of item blocks, P a power of two, lane p of round r is the strata
-of user block p with the item blocks of group p XOR r, one after the other: the rows of its users stay near.
-So in rounds 0 … m - 1, m a power of two, lanes 0 … m - 1 keep to groups 0 … m - 1, and every other m lanes
-to m groups of their own: m lanes of m rounds are one lane of one longer round. Strata are numbered such that
-the longer ones are runs of them, too, so that small data, whose threads would have to wait for each
-other all the time, has few rounds.
+*Drawn negatives.* The negatives of a stratum come from its own item block. Item blocks are as many as
+it takes for the rows of one to fit a cache, user blocks at most 16: so a stratum of large data has many
+triplets for each row of its item block, which is read from memory once. No more than 16 threads
+have work then. With P user blocks and P groups of item blocks, P a power of two, lane p of round r is the
+strata of user block p with the item blocks of group p XOR r, one after the other: the rows of its users stay
+in the cache. For any power of two m, lanes 0 … m - 1 of rounds 0 … m - 1 need only groups 0 … m - 1, and
+every other m lanes m groups of their own: m lanes of m rounds make one lane of one longer round. Strata are
+numbered so that the longer lanes are runs of strata, too. Small data is run in few long rounds, because
+threads wait for each other at the end of each round.
 
-*Given negatives* may lie in any item block, so that a stratum is a user block and an unordered pair
+*Given negatives* may lie in any item block, so a stratum is a user block and an unordered pair
 of item blocks. A round-robin tournament of the B item blocks meets every pair once in B - 1 turns of
 B/2 disjoint pairs; each turn is run with the B/2 user blocks in B/2 rotations. Triplets within one
 item block run with the first pair that holds the block.
@@ -30,45 +30,75 @@ strata everywhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.counter_random import derive, shuffle
-from tripletrec._runtime.jit import kernel
-
 __all__ = [
+    "LIMITS",
     "Codes",
-    "Schedule",
-    "build_partition",
+    "Limits",
+    "Strata",
     "codes_of",
-    "drawn_schedule",
-    "given_schedule",
+    "drawn_strata",
+    "given_strata",
     "group_size",
     "n_blocks",
+    "place_bits",
 ]
 
-_ITEM_BLOCK_BYTES = 2**20  # rows of an item block that stay in a core's own cache
 _MOST_LANES = 16  # user blocks
 _MOST_BLOCKS = 2**15 - 2**4  # their numbers are int16
-_LEAST_ITEMS = 64  # fewer items in a block make its negatives a poor sample of the catalogue
-_LEAST_TRIPLETS = 128  # fewer triplets in a stratum do not pay for its bookkeeping
 
 
-class Schedule(NamedTuple):
+class Limits(NamedTuple):
+    """Sizes that decide how the work of an epoch is cut up. Tests choose smaller ones.
+
+    Parameters
+    ----------
+    block_bytes : int, default 2**20
+        About as many bytes of item rows make an item block: they stay in a core's own cache.
+    least_items : int, default 64
+        Of a block: the negatives of fewer would be a poor sample of all items.
+    least_triplets : int, default 128
+        Of a stratum, on average: fewer do not pay for its bookkeeping.
+    narrow_bits : int, default 32
+        Codes of triplets of up to so many bits take four bytes, others eight.
+    least_run : int, default 2**14
+        Triplets that are worth a turn of a thread.
+    at_once : int, default 2**15
+        Triplets that are drawn before they are learnt from: as many as stay in a core's cache.
+    filter_words : int, default 2**17
+        Of the Bloom filter of the known pairs of a stratum at most.
+    cache_bytes : int, default 2**22
+        Rows of larger tables are prefetched; no bit depends on it.
+    """
+
+    block_bytes: int = 2**20
+    least_items: int = 64
+    least_triplets: int = 128
+    narrow_bits: int = 32
+    least_run: int = 2**14
+    at_once: int = 2**15
+    filter_words: int = 2**17
+    cache_bytes: int = 2**22
+
+
+LIMITS = Limits()
+
+
+class Strata(NamedTuple):
     """Which stratum a triplet belongs to, and which strata make a round.
 
     Parameters
     ----------
     n_user_blocks, n_item_blocks : int
-        Into how many blocks users and items are partitioned.
+        Into how many blocks users and items are dealt.
     starts : int64 array of shape (n_rounds, n_lanes)
         First stratum of each lane of each round. Two strata of different lanes of a round share no row.
     lane : int
-        So many strata are in a lane; they run one after the other.
+        Strata in a lane; they run one after the other.
     nested : bool
         Whether 2, 4, 8, … lanes of as many rounds make one lane of a longer round; see `runs`.
     stratum : int32 array of shape (n_user_blocks, n_item_blocks, n_item_blocks) or (..., 1)
@@ -79,8 +109,8 @@ class Schedule(NamedTuple):
 
     Examples
     --------
-    >>> from tripletrec.training.strata import drawn_schedule
-    >>> drawn_schedule(2).item_block
+    >>> from tripletrec.training.strata import drawn_strata
+    >>> drawn_strata(2).item_block
     array([0, 1, 1, 0], dtype=int32)
     """
 
@@ -93,6 +123,16 @@ class Schedule(NamedTuple):
     user_block: NDArray[np.int32]
     item_block: NDArray[np.int32]
 
+    @property
+    def has_pairs(self) -> bool:
+        """Whether a stratum has a pair of item blocks, as where negatives are given."""
+        return self.stratum.shape[2] > 1
+
+    def item_blocks_of(self, s: int) -> NDArray[np.int64]:
+        """Return the item block of stratum `s`, or its pair of blocks, ascending."""
+        _, positives, negatives = np.nonzero(self.stratum == s)
+        return np.unique(np.concatenate([positives, negatives]) if self.has_pairs else positives)
+
     def runs(self, most: int, n_jobs: int) -> NDArray[np.int64]:
         """Return the rounds, each cut into runs of strata.
 
@@ -101,10 +141,10 @@ class Schedule(NamedTuple):
         Parameters
         ----------
         most : int
-            No more runs than so many, unless that is 0.
+            The most runs of all rounds together; there is at least one.
         n_jobs : int
-            Threads. Where possible each has two runs or a little more in a round: with one, all would wait
-            for the slowest; with more, rows go to and fro between them more often.
+            Threads. Where possible a round has two to four runs for each of them: with one, all would wait
+            for the slowest; with more, rows move between the caches of cores more often.
 
         Returns
         -------
@@ -113,8 +153,8 @@ class Schedule(NamedTuple):
 
         Examples
         --------
-        >>> from tripletrec.training.strata import drawn_schedule
-        >>> drawn_schedule(8).runs(10, 2).tolist()
+        >>> from tripletrec.training.strata import drawn_strata
+        >>> drawn_strata(8).runs(10, 2).tolist()
         [[[0, 16], [16, 32]], [[32, 48], [48, 64]]]
         """
         starts, size = self.starts, self.lane
@@ -126,7 +166,9 @@ class Schedule(NamedTuple):
         return np.stack([starts, starts + size], axis=-1)
 
 
-def n_blocks(n_users: int, n_items: int, n_interactions: int, item_bytes: int) -> int:
+def n_blocks(
+    n_users: int, n_items: int, n_interactions: int, item_bytes: int, limits: Limits = LIMITS
+) -> int:
     """Return the number of item blocks for data of this size.
 
     Parameters
@@ -135,6 +177,7 @@ def n_blocks(n_users: int, n_items: int, n_interactions: int, item_bytes: int) -
         Size of the training data.
     item_bytes : int
         Bytes of an item's row, optimizer state included.
+    limits : Limits, default LIMITS
 
     Returns
     -------
@@ -142,35 +185,34 @@ def n_blocks(n_users: int, n_items: int, n_interactions: int, item_bytes: int) -
         1 for the smallest data, 8 for 100,000 interactions, more where the item rows outgrow a
         cache of nominal size.
     """
-    wanted = max(8, math.ceil(n_items * item_bytes / _ITEM_BLOCK_BYTES))
+    wanted = max(8, math.ceil(n_items * item_bytes / limits.block_bytes))
     if wanted > 8:
         wanted = math.ceil(wanted / _MOST_LANES) * _MOST_LANES
-    by_rows = min(n_users // 4, n_items // _LEAST_ITEMS)
-    by_triplets = math.isqrt(n_interactions // _LEAST_TRIPLETS)
+    by_rows = min(n_users // 4, n_items // limits.least_items)
+    by_triplets = math.isqrt(n_interactions // limits.least_triplets)
     return max(1, min(wanted, by_rows, by_triplets, _MOST_BLOCKS))
 
 
 def group_size(
-    schedule: Schedule,
+    strata: Strata,
     user_counts: NDArray[np.int64],
     item_counts: NDArray[np.int64],
     item_weights: NDArray[np.float64],
     most: int,
 ) -> int:
-    """Return how many triplets of a stratum may be looked at together, before any of their steps.
+    """Return how many triplets of a stratum may make a group, whose slopes are found before its steps.
 
-    The slope of a triplet then misses the steps of those before it in its group. So many may make a group
-    that, on average, at most half a step on one of its rows is missed.
+    The slope of a triplet then misses the steps of those before it in its group: on average at most half a
+    step on one of its rows.
 
     Parameters
     ----------
-    schedule : Schedule
+    strata : Strata
     user_counts, item_counts : int64 array of shape (n_users,), (n_items,)
         Positives of each.
     item_weights : float64 array of shape (n_items,)
         How often each item is drawn as a negative, up to a factor.
     most : int
-        No more than so many.
 
     Returns
     -------
@@ -181,26 +223,30 @@ def group_size(
         each / each.sum() for each in (user_counts, item_counts, item_weights)
     )
     # The chance that two triplets of a stratum share a row, or rather the mean number they share.
-    shared = schedule.n_user_blocks * (users @ users)
-    shared += schedule.n_item_blocks * float(np.sum((positives + negatives) ** 2))
+    shared = strata.n_user_blocks * (users @ users)
+    shared += strata.n_item_blocks * float(np.sum((positives + negatives) ** 2))
     return int(min(most, 1 + 1 // shared))
 
 
-class Codes(NamedTuple):
-    """How user and positive item of a stored triplet are kept in one number; see `codes_of`.
+def place_bits(n_rows: int, n_blocks: int) -> int:
+    """Return the bits that it takes to number the rows of a block."""
+    return (-(-n_rows // n_blocks) - 1).bit_length()
 
-    An item's *home* has its block and, in the bits below, its place there. So homes are numbers below
-    ``n_item_blocks << place_bits``, not all of which are an item's.
+
+class Codes(NamedTuple):
+    """How user and positive of a stored triplet are kept in one number, of four bytes if possible.
+
+    The *position* of an item has its block and, in the bits below, its place within the block. So positions
+    are numbers below ``n_item_blocks << place_bits``, not all of which are an item's.
 
     Parameters
     ----------
     place_bits : int
         For the place of an item within its block.
     item_bits : int
-        For the item: its place, and where a stratum has pairs of blocks its whole home. The place of the
-        user within his block stands above these.
+        For the item: its place, and where a stratum has pairs of blocks its whole position. The place of the
+        user within the user block stands above these.
     dtype : type
-        Of four bytes, if these suffice, or of eight.
     """
 
     place_bits: int
@@ -208,13 +254,14 @@ class Codes(NamedTuple):
     dtype: type[np.unsignedinteger]
 
 
-def codes_of(schedule: Schedule, n_users: int, n_items: int) -> Codes:
+def codes_of(strata: Strata, n_users: int, n_items: int, limits: Limits = LIMITS) -> Codes:
     """Return the codes for data of this size.
 
     Parameters
     ----------
-    schedule : Schedule
+    strata : Strata
     n_users, n_items : int
+    limits : Limits, default LIMITS
 
     Returns
     -------
@@ -222,21 +269,20 @@ def codes_of(schedule: Schedule, n_users: int, n_items: int) -> Codes:
 
     Examples
     --------
-    >>> from tripletrec.training.strata import codes_of, drawn_schedule
-    >>> codes_of(drawn_schedule(128), n_users=300_000, n_items=500_000)
+    >>> from tripletrec.training.strata import codes_of, drawn_strata
+    >>> codes_of(drawn_strata(128), n_users=300_000, n_items=500_000)
     Codes(place_bits=12, item_bits=12, dtype=<class 'numpy.uint32'>)
     """
-    user_bits, place_bits = (
-        (-(-n // blocks) - 1).bit_length()
-        for n, blocks in ((n_users, schedule.n_user_blocks), (n_items, schedule.n_item_blocks))
-    )
-    pairs = schedule.stratum.shape[2] > 1
-    item_bits = place_bits + (schedule.n_item_blocks - 1).bit_length() * pairs
-    return Codes(place_bits, item_bits, np.uint32 if user_bits + item_bits <= 32 else np.uint64)
+    user_bits = place_bits(n_users, strata.n_user_blocks)
+    item_bits = own_bits = place_bits(n_items, strata.n_item_blocks)
+    if strata.has_pairs:
+        item_bits += (strata.n_item_blocks - 1).bit_length()
+    narrow = user_bits + item_bits <= limits.narrow_bits
+    return Codes(own_bits, item_bits, np.uint32 if narrow else np.uint64)
 
 
-def drawn_schedule(n_blocks: int) -> Schedule:
-    """Return the schedule for negatives drawn from the positive's own item block.
+def drawn_strata(n_blocks: int) -> Strata:
+    """Return the strata for negatives drawn from the positive's own item block.
 
     Parameters
     ----------
@@ -246,13 +292,13 @@ def drawn_schedule(n_blocks: int) -> Schedule:
 
     Returns
     -------
-    Schedule
+    Strata
     """
     n_bits = min(n_blocks, _MOST_LANES).bit_length() - 1
     n_lanes = 1 << n_bits
     lane = n_blocks // n_lanes
-    # A lane's number has the bits of its round and its own in turn (Morton 1966), the round's first: so
-    # the lanes that make one of a longer round follow one another.
+    # The number of a lane interleaves the bits of its round and its own (Morton 1966), so that the
+    # lanes that make one of a longer round follow one another.
     turn, p = np.indices((n_lanes, n_lanes))
     number = sum(
         (turn >> bit & 1) << 2 * bit + 1 | (p >> bit & 1) << 2 * bit for bit in range(n_bits)
@@ -262,13 +308,13 @@ def drawn_schedule(n_blocks: int) -> Schedule:
     stratum = (starts[p ^ q // lane, p] + q % lane).astype(np.int32)
     user_block, item_block = np.empty((2, stratum.size), dtype=np.int32)
     user_block[stratum], item_block[stratum] = p, q
-    return Schedule(
+    return Strata(
         n_lanes, n_lanes * lane, starts, lane, True, stratum[:, :, None], user_block, item_block
     )
 
 
-def given_schedule(n_blocks: int) -> Schedule:
-    """Return the schedule for negatives that may lie in any item block.
+def given_strata(n_blocks: int) -> Strata:
+    """Return the strata for negatives that may lie in any item block.
 
     Parameters
     ----------
@@ -277,10 +323,10 @@ def given_schedule(n_blocks: int) -> Schedule:
 
     Returns
     -------
-    Schedule
+    Strata
     """
     if n_blocks == 1:
-        return drawn_schedule(1)
+        return drawn_strata(1)
     n_lanes = n_blocks // 2
     n_turns = 2 * n_lanes - 1
     n_rounds = n_turns * n_lanes
@@ -295,7 +341,7 @@ def given_schedule(n_blocks: int) -> Schedule:
                 if turn == 0:
                     stratum[p, a, a] = stratum[p, b, b] = s
     starts = np.arange(n_rounds * n_lanes).reshape(n_rounds, n_lanes)
-    return Schedule(n_lanes, 2 * n_lanes, starts, 1, False, stratum, user_block, item_block)
+    return Strata(n_lanes, 2 * n_lanes, starts, 1, False, stratum, user_block, item_block)
 
 
 def _tournament_turn(turn: int, n_pairs: int) -> list[tuple[int, int]]:
@@ -303,37 +349,3 @@ def _tournament_turn(turn: int, n_pairs: int) -> list[tuple[int, int]]:
     n_turns = 2 * n_pairs - 1
     circle = [(turn + offset) % n_turns for offset in range(n_turns)]
     return [(n_turns, circle[0])] + [(circle[x], circle[-x]) for x in range(1, n_pairs)]
-
-
-@cache
-def build_partition() -> Callable[..., None]:
-    """Return the kernel that partitions users or items."""
-
-    @kernel
-    def partition(dealt, n_blocks, key, place_bits, order, bounds, block_of, home_of):
-        """Partition rows at random into blocks that are alike in size and weight.
-
-        `dealt` lists the rows by weight. Runs of it are shuffled and dealt out in turn, so that every
-        block gets its part of the heavy rows and of the light ones; a run is many times the number
-        of blocks, so that rows of similar weight meet as often as others do.
-
-        Shuffles `dealt`; fills `order` (rows, block by block), `bounds` (n_blocks + 1 positions in
-        `order`), `block_of` and `home_of`: a row's block, and below that in `place_bits` bits its place
-        there.
-        """
-        n = dealt.shape[0]
-        run = 32 * n_blocks
-        for first in range(0, n, run):
-            shuffle(dealt, first, min(first + run, n), derive(key, first))
-        filled = 0
-        for block in range(n_blocks):
-            bounds[block] = filled
-            for position in range(block, n, n_blocks):
-                row = dealt[position]
-                order[filled] = row
-                block_of[row] = block
-                home_of[row] = (block << place_bits) | (filled - bounds[block])
-                filled += 1
-        bounds[n_blocks] = n
-
-    return partition

@@ -1,79 +1,84 @@
-"""Runs a schedule: tables of rows, and epochs by one or many threads.
+"""A fit of a factor model by a triplet loss: tables, strata, epochs; what runs a stratum is in `stratum`.
 
-A model class hands over a `Plan`; what comes back are arrays and one record per epoch. Everything
-here is a pure function of the plan: neither the number of threads nor their order changes a bit.
+A model class gives a `FactorPlan`; what comes back are arrays and one record per epoch. All of it
+is a pure function of the plan and the data: neither the number of threads nor their order changes a bit.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.threads import executor_for
+from tripletrec._runtime.arrays import read_only
+from tripletrec._runtime.threads import Executor, executor_for
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss
-from tripletrec.sampling.hard import CHOICES
-from tripletrec.training.bucketing import build_preparation
-from tripletrec.training.plan import FactorPlan, Factors, Record
+from tripletrec.sampling.draw import ItemsOfUsers, Pool
+from tripletrec.training.bucketing import (
+    Buckets,
+    GivenNegatives,
+    Partition,
+    Positives,
+    Stored,
+    bucket,
+    deal,
+)
+from tripletrec.training.plan import L2, FactorPlan, Factors, Record
 from tripletrec.training.strata import (
+    LIMITS,
+    Limits,
     codes_of,
-    drawn_schedule,
-    given_schedule,
+    drawn_strata,
+    given_strata,
     group_size,
     n_blocks,
 )
+from tripletrec.training.stratum import (
+    Contents,
+    Epoch,
+    Loop,
+    Streams,
+    Workspace,
+    learn_strata,
+    make_workspace,
+)
 from tripletrec.training.tables import FactorTables
-from tripletrec.training.triplet_kernel import GROUP, build_epoch, group_scratch
+from tripletrec.training.triplet_kernel import (
+    GROUP,
+    HyperParameters,
+    ItemRows,
+    UserRows,
+    build_epoch,
+)
 
-__all__ = ["Training"]
+__all__ = ["TripletTraining", "count_items"]
 
-_MOST_FILTER_WORDS = 2**17  # of a filter of the known pairs of a stratum: 1 MiB
-_AT_ONCE = 2**15  # triplets drawn before they are learnt from, as many as a core's cache keeps
-_COUNTED_AT_ONCE = 2**20
-_LEAST_RUN = 2**14  # triplets that are worth a turn of a thread
-_EPOCHS_AT_ONCE = 64  # whose keys are made together
+_EPOCHS_AT_ONCE = 64  # whose streams are made together
 _EPOCHS_OF_PARTITION = 2  # four cost a little NDCG where there are but eight blocks
-_CACHE_BYTES = 4 * 2**20  # tables beyond this are prefetched; changes the speed only
+_MOST_GIVEN_BLOCKS = 8  # with given negatives: strata grow with the cube of the blocks
 
 Float32 = NDArray[np.float32]
 
 
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    # The kernels' types tell read-only, strided and mapped arrays from others: one sort only, so
-    # one compilation.
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
-
-
-_NOTHING = (_read_only(np.zeros(1, np.int64)), _read_only(np.empty(0, np.int32)))
-
-
 class _Prepared(NamedTuple):
-    """The interactions in strata, for the epochs from `number` on: what they begin at, the longest."""
+    """The interactions in strata, for the epochs from `number` on."""
 
     number: int
-    bounds: NDArray[np.int64]
-    longest: int
-    users: NDArray[np.int32]  # block by block
-    user_bounds: NDArray[np.int64]
-    items: NDArray[np.int32]  # by home
-    catalogue: tuple[Any, Any]
-    homes: tuple[NDArray[np.int64], NDArray[np.int64]]  # of each stratum's items: first, last + 1
-    home: NDArray[np.int32]  # of each item
-    biases: Float32  # by home
-    item_step_counts: Float32
+    contents: Contents
+    longest: int  # triplets of a stratum
+    items: Partition
+    rows: ItemRows
 
 
-class Training:
-    """The state of one fit.
+class TripletTraining:
+    """The state of one fit; see `tripletrec.training.loop.train` for what runs it.
 
     Parameters
     ----------
@@ -83,9 +88,33 @@ class Training:
     weights : float32 array of shape (nnz,) or None
         Weight of each positive.
     given : Interactions or None
-        Negatives handed in by the user, of the same shape; not with a sampler of hard negatives.
+        Negatives given by the user, of the same shape; not with a sampler that chooses hard negatives.
     n_jobs : int
-        At most so many threads, >= 1.
+        The most threads, >= 1.
+    tables : FactorTables or None, default None
+        What earlier epochs have learnt, to be learnt on in place: those that `settle` of another training of
+        the same plan has returned. None: start values.
+    executor : Executor or None, default None
+        Runs the tasks of each round. None: as many threads as have work.
+    learn_items : bool, default True
+        False: items, their biases and their optimizer state stay as they are.
+    limits : Limits, default LIMITS
+
+    Attributes
+    ----------
+    tables : FactorTables
+        What is learnt. During a partition biases and step counts of items lie elsewhere, see `settle`.
+    strata : Strata
+    executor : Executor
+    loop : Loop
+        How strata are learnt; another one may be set before an epoch.
+
+    Raises
+    ------
+    TypeError
+        If the loss is not one of triplets.
+    ValueError
+        If the tables are not of the plan's size.
     """
 
     _prepared: _Prepared | None = None  # until the first epoch, and after the last one
@@ -97,111 +126,119 @@ class Training:
         weights: Float32 | None,
         given: Interactions | None,
         n_jobs: int,
+        *,
+        tables: FactorTables | None = None,
+        executor: Executor | None = None,
+        learn_items: bool = True,
+        limits: Limits = LIMITS,
     ) -> None:
-        self.plan = plan
+        self.plan, self.limits = plan, limits
         self.cancelled = False  # to be set from another thread
         self._local = threading.local()
-        self._streams: dict[int, NDArray[Any]] = {}
-        self._known = (_read_only(interactions.indptr), _read_only(interactions.indices))
-        self._weights = _read_only(np.empty(0, np.float32) if weights is None else weights)
-        self._given_negatives = given is not None
-        self._given = (
-            _NOTHING if given is None else (_read_only(given.indptr), _read_only(given.indices))
+        self._streams: dict[int, Streams] = {}
+        self._positives = Positives(
+            read_only(interactions.indptr),
+            read_only(interactions.indices),
+            read_only(np.empty(0, np.float32) if weights is None else weights),
         )
+        self._given = None
+        if given is not None:
+            self._given = ItemsOfUsers(read_only(given.indptr), read_only(given.indices))
+        if tables is None:
+            # While start values are drawn one thread works the strata out.
+            tables = FactorTables.start(
+                interactions.n_users, interactions.n_items, plan.n_factors, plan.optimizer,
+                scale=plan.init_scale, seed=plan.seed, n_jobs=n_jobs,
+                beside=partial(self._make_strata, interactions),
+            )  # fmt: skip
+        else:
+            _check_tables(tables, plan, interactions)
+            self._make_strata(interactions, tables)
+        self.tables = tables
+        self.loop = self._build_loop(learn_items)
+        self._share_out(interactions.nnz, n_jobs, executor)
+
+    def _share_out(self, nnz: int, n_jobs: int, executor: Executor | None) -> None:
+        """Cut the work of an epoch into pieces that are worth a turn of a thread."""
+        least, n_user_blocks = self.limits.least_run, self.strata.n_user_blocks
+        most = nnz * self.plan.n_negatives // max(1, least) if n_jobs > 1 else 1
+        runs = self.strata.runs(most, n_jobs)
+        self.rounds = [[(int(first), int(last)) for first, last in each] for each in runs]
+        self.executor = executor or executor_for(min(n_jobs, runs.shape[1]))
+        several = min(n_jobs, runs.shape[1]) > 1 and nnz >= n_user_blocks * least
+        step = 1 if several else n_user_blocks
+        self._bucket_tasks = [(first, first + step) for first in range(0, n_user_blocks, step)]
+
+    def _build_loop(self, learn_items: bool) -> Loop:
+        plan, sampler, tables = self.plan, self.plan.sampler, self.tables
+        if isinstance(plan.loss, ListLoss):
+            raise TypeError(f"loss {plan.loss.name!r} is not one of triplets")
         # Candidates of a hard negative are drawn like further negatives, and from the same block.
-        self._n_candidates = plan.sampler.n_candidates if plan.sampler.rule else 1
-        with np.errstate(over="ignore"):  # see run_epoch
-            self._numbers = tuple(
+        n_candidates = sampler.n_candidates if sampler.choose is not None else 1
+        kernel = build_epoch(
+            plan.loss, plan.scorer, plan.optimizer, tables.width, sampler.choose, n_candidates,
+            prefetch_rows=tables.nbytes > self.limits.cache_bytes, learn_items=learn_items,
+        )  # fmt: skip
+        with np.errstate(over="ignore"):  # of a step beyond float32 the error of training tells
+            l2, loss, optimizer = (
                 tuple(map(np.float32, numbers))
                 for numbers in (plan.l2, plan.loss.parameters, plan.optimizer.parameters)
             )
-        # While start values are drawn one thread works the strata out.
-        self.tables = FactorTables.start(
-            interactions.n_users, interactions.n_items, plan.n_factors, plan.optimizer,
-            scale=plan.init_scale, seed=plan.seed, n_jobs=n_jobs,
-            beside=partial(self._make_schedule, interactions),
-        )  # fmt: skip
-        self._build_epoch()
-        self._share_out(interactions.nnz, n_jobs)
+        self._hyper = HyperParameters(np.float32(0), L2(*l2), loss, optimizer, plan.item_bias)  # type: ignore[arg-type]
+        # With given negatives a triplet is stored for each negative, else for each positive.
+        n_each, n_drawn = plan.n_negatives, plan.n_negatives * n_candidates
+        if self._given is not None:
+            n_each, n_drawn = 1, 0
+        return Loop(kernel, tables.width, self._group, n_each, n_drawn, sampler.verified)
 
-    def _share_out(self, nnz: int, n_jobs: int) -> None:
-        """Cut the work of an epoch into pieces that are worth a turn of a thread."""
-        schedule, least = self.schedule, max(1, _LEAST_RUN)
-        most = nnz * self.plan.n_negatives // least if n_jobs > 1 else 1
-        runs = schedule.runs(most, n_jobs)
-        self._runs = [[(int(first), int(last)) for first, last in each] for each in runs]
-        self.executor = executor_for(min(n_jobs, runs.shape[1]))
-        n_blocks = schedule.n_user_blocks
-        step = 1 if self.executor.n_jobs > 1 and nnz >= n_blocks * least else n_blocks
-        self._visits = [(first, first + step) for first in range(0, n_blocks, step)]
-
-    def _build_epoch(self) -> None:
-        plan, optimizer = self.plan, self.plan.optimizer
-        width, far = self.tables.width, self.tables.nbytes > _CACHE_BYTES
-        loss, scorer = plan.loss, plan.scorer
-        if isinstance(loss, ListLoss):
-            raise TypeError(f"loss {loss.name!r} is not one of triplets")
-        self._epoch = build_epoch(
-            loss.value, loss.slope, scorer.score, scorer.coefficients, scorer.gradient,
-            optimizer.step, optimizer.update, width, far, len(optimizer.state),
-            len(optimizer.step_counts), scorer.linear, CHOICES[plan.sampler.rule], self._n_candidates,
-        )  # fmt: skip
-
-    def _make_schedule(self, data: Interactions, tables: FactorTables) -> None:
+    def _make_strata(self, data: Interactions, tables: FactorTables) -> None:
         item_bytes = tables.items.nbytes // data.n_items
-        blocks = n_blocks(data.n_users, data.n_items, data.nnz, item_bytes)
-        make = given_schedule if self._given_negatives else drawn_schedule
-        self.schedule = make(min(blocks, 8) if self._given_negatives else blocks)
-        self._kernels = build_preparation(self._given_negatives)
-        self._item_counts = _counts(data.indices, data.n_items)
+        blocks = n_blocks(data.n_users, data.n_items, data.nnz, item_bytes, self.limits)
+        n_stored, given = data.nnz, self._given is not None
+        if given:
+            n_stored *= self.plan.n_negatives
+            self.strata = given_strata(min(blocks, _MOST_GIVEN_BLOCKS))
+        else:
+            self.strata = drawn_strata(blocks)
+        self._item_counts = count_items(data.indices, data.n_items)
         self._user_ranking = np.argsort(-np.diff(data.indptr), kind="stable").astype(np.int32)
         self._item_ranking = np.argsort(-self._item_counts, kind="stable").astype(np.int32)
-        # With given negatives a triplet is stored for each negative, else for each positive.
-        n_stored = data.nnz * (self.plan.n_negatives if self._given_negatives else 1)
         self._group = group_size(
-            self.schedule, np.diff(data.indptr), self._item_counts,
+            self.strata, np.diff(data.indptr), self._item_counts,
             self.plan.sampler.weights(self._item_counts), GROUP,
         )  # fmt: skip
-        self._n_each = 1 if self._given_negatives else self.plan.n_negatives
-        self._codes = codes_of(self.schedule, data.n_users, data.n_items)
-        self._stored = (
+        self._codes = codes_of(self.strata, data.n_users, data.n_items, self.limits)
+        self._stored = Stored(
             np.empty(n_stored, self._codes.dtype),
-            np.empty(n_stored if self._given_negatives else 0, np.int32),
-            np.empty(n_stored if len(self._weights) else 0, np.float32),
+            np.empty(n_stored if given else 0, np.int32),
+            np.empty(n_stored if len(self._positives.weights) else 0, np.float32),
         )
 
     @property
     def factors(self) -> Factors:
         """The factors as they stand: views, valid until the next epoch."""
-        self._settle()
-        return self.tables.factors
+        return self.settle().factors
+
+    def settle(self) -> FactorTables:
+        """Return the tables, after biases and step counts of items were written back into them.
+
+        While a partition is in use they lie by position, so that a cache line of them belongs to one block
+        and no two threads write to it.
+        """
+        if self._prepared is not None:
+            position, rows = self._prepared.items.position_of, self._prepared.rows
+            shape = (-1, *self.tables.biases.shape[1:])
+            self.tables.biases[:] = rows.biases.reshape(shape)[position]
+            self.tables.item_step_counts[:] = rows.step_counts[position]
+        return self.tables
 
     def release(self) -> Factors:
         """Return the factors as arrays of their own and drop all else: the training ends here."""
-        self._settle()
+        self.settle()
         self._prepared = None
         for name in vars(self).keys() - {"plan", "tables"}:
             delattr(self, name)
         return self.tables.release()
-
-    def _settle(self) -> None:
-        """Bring what lies by home back into the order of the items."""
-        if self._prepared is not None:
-            home = self._prepared.home
-            self.tables.biases[:] = self._prepared.biases[home]
-            self.tables.item_step_counts[:] = self._prepared.item_step_counts[home]
-
-    def _by_home(self, home: NDArray[np.int32], n_homes: int) -> tuple[Float32, Float32]:
-        """Return the items' biases and step_counts by home, where they lie until the next partition.
-
-        So all that a cache line has of them belongs to one block, and threads need not take it from each
-        other all the time.
-        """
-        self._settle()
-        biases = np.empty((n_homes, *self.tables.biases.shape[1:]), np.float32)
-        step_counts = np.empty((n_homes, self.tables.item_step_counts.shape[1]), np.float32)
-        biases[home], step_counts[home] = self.tables.biases, self.tables.item_step_counts
-        return biases, step_counts
 
     def threads(self) -> AbstractContextManager[None]:
         """Keep the threads alive for a run of epochs."""
@@ -221,14 +258,11 @@ class Training:
             epoch, loss, train_auc, n_triplets, n_skipped, seconds.
         """
         started = time.perf_counter()
-        with np.errstate(over="ignore"):  # of a step beyond float32 the error of training tells
-            rate = np.float32(self.plan.rate_at(number - 0.5))
-        prepared = self._prepare(number)
-        totals = np.zeros((len(prepared.bounds) - 1, 4))
-        learn = self._learn(self._keys(number), prepared, rate, totals)
-        self.executor.run_rounds(learn, self._runs)
+        epoch = self.epoch(number)
+        totals = np.zeros((len(epoch.contents.buckets.numbers), 4))
+        self.executor.run_rounds(partial(self._learn_run, epoch, totals), self.rounds)
         loss, right, mass, count = totals.sum(0).tolist()
-        drawn = len(self._known[1]) * self.plan.n_negatives
+        drawn = len(self._positives.indices) * self.plan.n_negatives
         return {
             "epoch": number,
             "loss": loss / mass if mass else 0.0,
@@ -238,143 +272,156 @@ class Training:
             "seconds": time.perf_counter() - started,
         }
 
-    def _keys(self, number: int) -> NDArray[Any]:
-        """Return an epoch's streams: for users, items, given negatives, drawn ones, the order of triplets."""
+    def _learn_run(self, epoch: Epoch, totals: NDArray[np.float64], first: int, last: int) -> None:
+        """Learn from a run of strata: the task of a thread."""
+        workspace = self._workspace()
+        for a, b in _pieces(epoch.contents.buckets.bounds, first, last, self.limits.at_once):
+            if self.cancelled:
+                raise KeyboardInterrupt
+            learn_strata(a, b, self.loop, epoch, workspace, totals)
+
+    def epoch(self, number: int) -> Epoch:
+        """Return all that the strata of an epoch depend on, valid until that of another partition."""
+        prepared = self._prepare(number)
+        with np.errstate(over="ignore"):  # see _build_loop
+            rate = np.float32(self.plan.rate_at(number - 0.5))
+        return Epoch(
+            prepared.contents,
+            UserRows(self.tables.users.reshape(-1), self.tables.user_step_counts),
+            prepared.rows,
+            self._hyper._replace(rate=rate),
+            self._streams_of(number),
+        )
+
+    def positions_of(self, s: int) -> NDArray[np.int64]:
+        """Return the positions of the items of stratum `s`, ascending; only after `epoch`."""
+        if self._prepared is None:
+            raise ValueError("there are no positions before the first epoch")
+        bounds, bits = self._prepared.items.bounds, self._codes.place_bits
+        blocks = self.strata.item_blocks_of(s)
+        return np.concatenate([(b << bits) + np.arange(bounds[b + 1] - bounds[b]) for b in blocks])
+
+    def _streams_of(self, number: int) -> Streams:
         if number not in self._streams:  # those of many epochs at a time, which takes no longer
             n, first = 5 * _EPOCHS_AT_ONCE, number - number % _EPOCHS_AT_ONCE
-            streams = np.random.SeedSequence((self.plan.seed, first)).generate_state(n, np.uint64)
-            self._streams = dict(enumerate(streams.reshape(-1, 5), first))
+            drawn = np.random.SeedSequence((self.plan.seed, first)).generate_state(n, np.uint64)
+            streams = (Streams(*each) for each in drawn.reshape(-1, 5))
+            self._streams = dict(enumerate(streams, first))
         return self._streams[number]
 
     def _prepare(self, number: int) -> _Prepared:
-        """Partition users and items, and bucket the positives (with given negatives: triplets).
+        """Deal users and items, and bucket the positives (with given negatives: triplets).
 
         A partition serves two epochs: on large data it costs a quarter of one.
         """
-        number -= (number - 1) % (1 if self._given_negatives else _EPOCHS_OF_PARTITION)
+        number -= (number - 1) % (1 if self._given is not None else _EPOCHS_OF_PARTITION)
         if self._prepared is None or self._prepared.number != number:
             self._prepared = self._bucket(number)
         return self._prepared
 
     def _bucket(self, number: int) -> _Prepared:
-        schedule, plan, kernels, keys = self.schedule, self.plan, self._kernels, self._keys(number)
-        users, user_bounds, *_ = self._divide(self._user_ranking, schedule.n_user_blocks, keys[0])
-        items, item_bounds, item_block, item_home = self._divide(
-            self._item_ranking, schedule.n_item_blocks, keys[1]
-        )
-        n_homes = schedule.n_item_blocks << self._codes.place_bits
-        items_at = np.zeros(n_homes, np.int32)
-        items_at[item_home] = np.arange(len(items), dtype=np.int32)
-        # Beside given negatives some are drawn from all blocks, between which homes leave gaps.
-        drawn_from = items if self._given_negatives else items_at
-        catalogue = (drawn_from, plan.sampler.cumulative(self._item_counts[drawn_from]))
+        strata, sampler, streams = self.strata, self.plan.sampler, self._streams_of(number)
+        users = deal(self._user_ranking, strata.n_user_blocks, streams.users)
+        items = deal(self._item_ranking, strata.n_item_blocks, streams.items)
+        n_positions = strata.n_item_blocks << self._codes.place_bits
+        row_at = np.zeros(n_positions, np.int32)
+        row_at[items.position_of] = np.arange(len(items.order), dtype=np.int32)
+        # Beside given negatives others are drawn from all blocks, between which positions leave gaps.
+        drawn_from = row_at if self._given is None else items.order
+        pool = Pool(drawn_from, sampler.cumulative(self._item_counts[drawn_from]))
+        given = None
+        if self._given is not None:
+            given = GivenNegatives(
+                streams.given, self._given, sampler.share, pool, sampler.verified,
+                self.plan.n_negatives,
+            )  # fmt: skip
+        starts = self._fill_buckets(users, items, given)
+        first = last = np.zeros(len(strata.item_block), np.int64)
+        if self._given is None:
+            first = strata.item_block.astype(np.int64) << self._codes.place_bits
+            last = first + np.diff(items.bounds)[strata.item_block]
+        contents = Contents(
+            Buckets(
+                np.arange(len(strata.item_block)), starts, strata.user_block, users.order,
+                users.bounds, first, last,
+            ),
+            self._stored, self._codes.item_bits, ItemsOfUsers(*self._positives[:2]), pool, None,
+        )  # fmt: skip
+        rows = self._by_position(items.position_of, row_at)
+        return _Prepared(number, contents, int(np.diff(starts).max()), items, rows)
+
+    def _fill_buckets(
+        self, users: Partition, items: Partition, given: GivenNegatives | None
+    ) -> NDArray[np.int64]:
+        """Write the triplets to `_stored`, stratum by stratum; return where the strata begin."""
+        n_strata = len(self.strata.item_block)
         # A row for each user block: threads that write to one cache line wait for each other.
-        sizes = np.zeros((schedule.n_user_blocks, len(schedule.item_block)), np.int64)
-        starts = np.zeros(len(schedule.item_block) + 1, np.int64)
+        sizes = np.zeros((self.strata.n_user_blocks, n_strata), np.int64)
+        starts = np.zeros(n_strata + 1, np.int64)
 
-        def visit(place: bool) -> None:
-            def task(first: int, last: int) -> None:
-                kernels.visit(
-                    first, last, keys[2], users, user_bounds, item_block, item_home,
-                    schedule.stratum, self._known, self._weights, self._given, catalogue,
-                    plan.sampler.share, plan.sampler.verified, plan.n_negatives, self._codes[:2],
-                    place, starts, sizes, self._stored,
-                )  # fmt: skip
+        def task(place: bool, first: int, last: int) -> None:
+            bucket(
+                first, last, users, items, self._positives, given, self.strata.stratum,
+                self._codes[:2], place, starts, sizes, self._stored,
+            )  # fmt: skip
 
-            self.executor.run(task, self._visits)
-
-        visit(place=False)
+        self.executor.run(partial(task, False), self._bucket_tasks)
         np.cumsum(sizes.sum(0), out=starts[1:])
         sizes[:] = 0
-        visit(place=True)
-        first = schedule.item_block.astype(np.int64) << self._codes.place_bits
-        last = first + np.diff(item_bounds)[schedule.item_block]
-        longest = int(np.diff(starts).max())
-        return _Prepared(
-            number, starts, longest, users, user_bounds, items_at, catalogue, (first, last),
-            item_home, *self._by_home(item_home, n_homes),
-        )  # fmt: skip
+        self.executor.run(partial(task, True), self._bucket_tasks)
+        return starts
 
-    def _divide(self, ranking: Any, blocks: int, key: np.uint64) -> tuple[Any, Any, Any, Any]:
-        order, home_of = np.empty_like(ranking), np.empty_like(ranking)
-        bounds, block_of = np.empty(blocks + 1, np.int64), np.empty(len(ranking), np.int16)
-        bits = self._codes.place_bits
-        self._kernels.partition(ranking.copy(), blocks, key, bits, order, bounds, block_of, home_of)
-        return order, bounds, block_of, home_of
+    def _by_position(self, position_of: NDArray[np.int32], row_at: NDArray[np.int32]) -> ItemRows:
+        """Return the rows of items, whose biases and step counts lie by position from now on."""
+        tables = self.settle()
+        biases = np.empty((len(row_at), *tables.biases.shape[1:]), np.float32)
+        step_counts = np.empty((len(row_at), tables.item_step_counts.shape[1]), np.float32)
+        biases[position_of], step_counts[position_of] = tables.biases, tables.item_step_counts
+        return ItemRows(tables.items.reshape(-1), row_at, biases.reshape(-1), step_counts)
 
-    def _learn(
-        self, keys: Any, prepared: _Prepared, rate: np.float32, totals: Any
-    ) -> Callable[[int, int], None]:
-        """Return the function (first, last) -> None that learns from a run of strata."""
-        plan, sampler, schedule = self.plan, self.plan.sampler, self.schedule
-        bounds, homes = prepared.bounds, prepared.homes
-        n_drawn = plan.n_negatives * self._n_candidates
-        U, V, biases = (
-            each.reshape(-1) for each in (self.tables.users, self.tables.items, prepared.biases)
-        )
-        item_bits = self._codes.item_bits
-        # What codes leave out of an item's home: all of its block, or nothing, where strata have pairs.
-        item_first = np.zeros_like(homes[0]) if self._given_negatives else homes[0]
-
-        def learn(first: int, last: int) -> None:
-            triplets, places, words, rows, lanes, steps = self._scratch(prepared.longest)
-            pairs, drawn, _ = triplets
-            for a, b in _pieces(bounds, first, last):
-                if self.cancelled:
-                    raise KeyboardInterrupt
-                self._kernels.shuffle(
-                    a, b, keys[4], bounds, self._stored, item_bits, prepared.users,
-                    prepared.user_bounds, schedule.user_block, item_first, places, triplets,
-                )  # fmt: skip
-                if not self._given_negatives:
-                    self._kernels.draw(
-                        a, b, keys[3], bounds, *homes, self._known,
-                        prepared.catalogue, sampler.verified, n_drawn, pairs, words, places, drawn,
-                    )  # fmt: skip
-                self._epoch(
-                    a, b, bounds, triplets, self._n_each, self._group,
-                    U, self.tables.user_step_counts, V, prepared.items, prepared.item_step_counts, biases,
-                    plan.item_bias, rate, *self._numbers, rows, lanes, steps, totals,
-                )  # fmt: skip
-
-        return learn
-
-    def _scratch(self, longest: int) -> tuple[Any, ...]:
-        """Return what the kernels work on in this thread, for strata of at most `longest` triplets.
+    def _workspace(self) -> Workspace:
+        """Return what this thread works on.
 
         Kept from round to round: asking the system for memory costs as much as small rounds do.
         """
-        made = getattr(self._local, "scratch", None)
-        if made is None or made[0] < longest:
-            n_drawn = self.plan.n_negatives * self._n_candidates
-            n_places = longest * max(self._n_each, n_drawn)
-            n_triplets = max(longest, _AT_ONCE)
-            made = self._local.scratch = (
-                longest,
-                (
-                    np.empty((n_triplets, 2), np.int32),
-                    np.empty(n_triplets * n_drawn, np.int32),
-                    np.empty(n_triplets if len(self._weights) else 0, np.float32),
-                ),
-                np.empty(n_places, np.int64),
-                np.empty(min(1 << longest.bit_length(), _MOST_FILTER_WORDS), np.uint64),
-                *group_scratch(self.tables.width),
-            )
-        return made[1:]
+        longest = 0 if self._prepared is None else self._prepared.longest
+        kept: tuple[int, Workspace] | None = getattr(self._local, "workspace", None)
+        if kept is None or kept[0] < longest:
+            weighted = len(self._positives.weights) > 0
+            made = make_workspace(self.loop, longest, weighted=weighted, limits=self.limits)
+            kept = self._local.workspace = longest, made
+        return kept[1]
 
 
-def _pieces(bounds: NDArray[np.int64], first: int, last: int) -> Iterator[tuple[int, int]]:
-    """Cut a run of strata into runs of a few ten thousand triplets, but at least one stratum."""
+def _check_tables(tables: FactorTables, plan: FactorPlan, data: Interactions) -> None:
+    found = (len(tables.users), len(tables.items), tables.n_factors, tables.users.shape[1] - 1)
+    wanted = (data.n_users, data.n_items, plan.n_factors, len(plan.optimizer.state))
+    if found != wanted:
+        raise ValueError(
+            "tables must be of the users, items, factors and numbers of optimizer state "
+            f"{wanted}, got {found}"
+        )
+
+
+def _pieces(
+    bounds: NDArray[np.int64], first: int, last: int, at_once: int
+) -> Iterator[tuple[int, int]]:
+    """Cut a run of strata into runs of up to `at_once` triplets, but at least one stratum."""
     while first < last:
-        end = int(np.searchsorted(bounds, bounds[first] + _AT_ONCE, side="right")) - 1
+        end = int(np.searchsorted(bounds, bounds[first] + at_once, side="right")) - 1
         end = min(max(end, first + 1), last)
         yield first, end
         first = end
 
 
-def _counts(indices: NDArray[np.int32], n_items: int) -> NDArray[np.int64]:
-    """Return how often each item occurs; NumPy alone would hold a copy of all of them, twice as long."""
+def count_items(
+    indices: NDArray[np.int32], n_items: int, at_once: int = 2**20
+) -> NDArray[np.int64]:
+    """Return how often each item occurs among `indices`.
+
+    A piece of so many at a time: NumPy makes a copy of what it counts, twice as long.
+    """
     counts = np.zeros(n_items, np.int64)
-    for first in range(0, len(indices), _COUNTED_AT_ONCE):
-        counts += np.bincount(indices[first : first + _COUNTED_AT_ONCE], minlength=n_items)
+    for first in range(0, len(indices), at_once):
+        counts += np.bincount(indices[first : first + at_once], minlength=n_items)
     return counts

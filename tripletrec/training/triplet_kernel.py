@@ -1,270 +1,439 @@
-"""The compiled loops: preparing an epoch, drawing its negatives, and the one training loop.
+r"""The training loop of triplets, compiled for a choice of parts; what prepares an epoch is in `bucketing`.
 
-Kernels are built by factories that close over parts and over a fingerprint of the sources (see
-`tripletrec._runtime.jit`). Arrays that belong together travel as plain tuples:
+The triplets of a stratum are learnt in groups, each in four steps: *collect* the rows of the group and
+their products, find all *slopes* at once, then *step the biases* and *step the rows*, triplet by
+triplet. So the processor never waits for a slope, and computes sixteen for the price of one. A slope misses
+the steps of triplets before it in its group, as it would in a mini-batch;
+`tripletrec.training.strata.group_size` says how many may make a group.
 
-- ``known``: (indptr, indices) of the training positives;
-- ``given``: (indptr, indices) of negatives handed in by the user, empty where there are none;
-- ``catalogue``: (items, cumulative), items by position and the search table of their weights, or None (see
-  `tripletrec.sampling`);
-- ``stored``: (codes, negatives, weights), stratum by stratum: user and positive of each triplet as one
-  number (see `build_preparation`), negatives where they are given, weights where not all are 1;
-- ``triplets``: (pairs, negatives, weights) of some strata, next to each other: user and positive of each,
-  its negatives, and weights where not all are 1. Items go by their homes there, see
-  `tripletrec.training.strata.Codes`.
+With the score s(u, i), its bias b, the loss L and x = s(u, i) + b_i - s(u, j) - b_j, the steps of a triplet
+of weight w are those of its gradients
 
-The training loop takes the triplets of a stratum in groups: the products of all their rows, then all
-slopes at once, then the steps, one after the other. So the processor never waits for a slope, and
-computes sixteen for the price of one. A slope misses the steps of triplets before it in its group, as
-it would in a mini-batch; `tripletrec.training.strata.group_size` says how many may make a group.
+.. math:: w L'(x) \nabla_r x + w \lambda_r r
+
+by each of its rows r: the user's, the positive's and the negative's, and the two biases.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tripletrec._runtime.intrinsics import prefer_wide_vectors, prefetch
 from tripletrec._runtime.jit import aligned, kernel, part
-from tripletrec.sampling.hard import only
+from tripletrec.losses import Loss
+from tripletrec.optimizers import Optimizer
+from tripletrec.scorers import Scorer
+from tripletrec.training.hard_negatives import choose_negative
+from tripletrec.training.plan import L2
 
-__all__ = ["GROUP", "build_epoch", "group_scratch"]
+__all__ = [
+    "GROUP",
+    "HyperParameters",
+    "ItemRows",
+    "Scratch",
+    "Triplets",
+    "UserRows",
+    "build_epoch",
+    "group_scratch",
+]
 
 GROUP = 16  # at most so many triplets make a group: a vector of float32
 _SHORT = 32  # factors
 _AHEAD = 8  # triplets between the prefetch of a row and its use
 
-
-@part
-def _rates(step, user_step_counts, item_step_counts, u, i, j, rate, parameters):
-    """Return the step sizes of a user's row, a positive's and a negative's, and advance their step_counts."""
-    real = user_step_counts.dtype.type
-    return (
-        real(step(user_step_counts, u, rate, parameters)),
-        real(step(item_step_counts, i, rate, parameters)),
-        real(step(item_step_counts, j, rate, parameters)),
-    )
+Float32 = NDArray[np.float32]
 
 
-def group_scratch(width: int) -> tuple[Any, Any, Any]:
-    """Return scratch: the rows of a group's triplets, numbers made of their products, weights of one row."""
-    lanes = tuple(np.zeros(n * GROUP, np.float32) for n in (1, 1, 1, 5, 8, 3))
-    return np.zeros(5 * GROUP, np.uint64), lanes, aligned(width)
-
-
-@cache
-def build_epoch(
-    value: Callable[..., Any],
-    slope: Callable[..., Any],
-    score: Callable[..., Any],
-    coefficients: Callable[..., Any],
-    gradient: Callable[..., Any],
-    step: Callable[..., Any],
-    update: Callable[..., Any],
-    width: int,
-    far: bool,
-    n_state: int,
-    n_step_counts: int,
-    linear: bool = False,
-    choose: Callable[..., Any] = only,
-    n_candidates: int = 1,
-) -> Callable[..., None]:
-    """Return the training loop for one choice of parts.
+class Triplets(NamedTuple):
+    """The triplets of some strata, next to each other; items go by their positions (see `strata`).
 
     Parameters
     ----------
-    value, slope : callable
-        Of the loss.
-    score, coefficients, gradient : callable
-        Of the scorer.
-    step, update : callable
-        Of the optimizer.
+    pairs : int32 array of shape (n, 2)
+        User and positive.
+    negatives : int32 array of shape (n * n_negatives * n_candidates,)
+        Triplet by triplet; < 0: none.
+    weights : float32 array of shape (n,) or (0,)
+        Empty where all weigh 1.
+    """
+
+    pairs: NDArray[np.int32]
+    negatives: NDArray[np.int32]
+    weights: Float32
+
+
+class UserRows(NamedTuple):
+    """What is learnt of users: a flat table of rows, and the step counts of each row."""
+
+    table: Float32
+    step_counts: Float32
+
+
+class ItemRows(NamedTuple):
+    """What is learnt of items: a flat table of rows, and by position each one's row, bias, step counts."""
+
+    table: Float32
+    row_at: NDArray[np.int32]
+    biases: Float32
+    step_counts: Float32
+
+
+class HyperParameters(NamedTuple):
+    """Numbers that the steps depend on, all of float32, and whether biases are learnt."""
+
+    rate: np.float32
+    l2: L2
+    loss: tuple[np.float32, ...]
+    optimizer: tuple[np.float32, ...]
+    item_bias: bool
+
+
+class Scratch(NamedTuple):
+    """What is kept of the triplets of a group. Each array is flat: its k-th quantity begins at k * GROUP.
+
+    Of arrays handed in the compiler knows that they do not overlap, and of one array with constant offsets
+    a processor with few registers keeps but one address.
+    """
+
+    rows: NDArray[np.uint64]  # user, positions of the items, rows of the items
+    differences: Float32  # of the biases
+    masses: Float32  # weights
+    slopes: Float32
+    products: Float32  # of rows: u·i, u·j, u·u, i·i, j·j
+    coefficients: Float32  # p and q of the gradients of s(u, i), s(u, j) by u, then by i and j
+    rates: Float32  # step sizes of the user's row, the positive's, the negative's
+    old: Float32  # the weights of one row
+
+
+def group_scratch(width: int) -> Scratch:
+    """Return scratch for rows of so many factors, padding included."""
+    floats = [np.zeros(n * GROUP, np.float32) for n in (1, 1, 1, 5, 8, 3)]
+    return Scratch._make([np.zeros(5 * GROUP, np.uint64), *floats, aligned(width)])
+
+
+_index = np.uint64  # signed indices would be checked for "from the end"
+_ONE = _index(1)
+_1, _2, _3, _4, _5, _6, _7 = (_index(k * GROUP) for k in range(1, 8))
+
+
+class _Choice(NamedTuple):
+    """What a training loop is compiled for; nothing in the parts that a kernel is told at each call."""
+
+    loss: Loss
+    scorer: Scorer
+    optimizer: Optimizer
+    width: int
+    choose: Callable[..., Any] | None
+    n_candidates: int
+    prefetch_rows: bool
+    learn_items: bool
+
+    @property
+    def n_state(self) -> int:
+        """Numbers that the optimizer keeps of each weight."""
+        return len(self.optimizer.state)
+
+    @property
+    def row_size(self) -> Any:
+        """Numbers in a row, optimizer state included."""
+        return _index(self.width * (1 + self.n_state))
+
+
+def build_epoch(
+    loss: Loss,
+    scorer: Scorer,
+    optimizer: Optimizer,
+    width: int,
+    choose: Callable[..., Any] | None = None,
+    n_candidates: int = 1,
+    *,
+    prefetch_rows: bool = False,
+    learn_items: bool = True,
+) -> Callable[..., None]:
+    """Return the training loop for one choice of parts; the same one for the same choice.
+
+    Parameters
+    ----------
+    loss : Loss
+    scorer : Scorer
+    optimizer : Optimizer
     width : int
         Factors of a row, padding included: known when compiled, so that the loops unroll.
-    far : bool
-        Whether rows lie beyond the processor's cache, so that they should be prefetched.
-    n_state : int
-        Numbers that the optimizer keeps of each weight.
-    n_step_counts : int
-        Numbers that it keeps of each row; without any `step` changes nothing, and is called twice.
-    linear : bool, default False
-        Whether a score is linear in the item, so that one product gives the difference of two.
-    choose : callable, default `tripletrec.sampling.hard.only`
-        Which of the candidates for a negative is the one.
+    choose : callable or None, default None
+        Which of the candidates is the negative, see `tripletrec.sampling.hard`; None: there is but one.
     n_candidates : int, default 1
         Candidates for each negative, next to each other in the array of negatives.
+    prefetch_rows : bool, default False
+        Whether to ask for rows some triplets ahead: tables larger than the processor's cache gain by it.
+    learn_items : bool, default True
+        False: items, their biases and their optimizer state stay as they are.
 
     Returns
     -------
     Dispatcher
     """
-    index = np.uint64  # signed indices would be checked for "from the end"
-    # Rows are places in flat tables of a width known here: the compiler sees what cannot overlap.
-    row_size, bias_size = index(width * (1 + n_state)), index(1 + n_state)
-    row_bytes = 4 * width * (1 + n_state)
-    # Scratch is flat for the same reason: its row k begins at rk.
-    r1, r2, r3, r4, r5, r6, r7 = (index(k * GROUP) for k in range(1, 8))
+    loss, scorer = loss._replace(name="", parameters=()), scorer._replace(name="")
+    zeros = (tuple(0.0 for _ in each) for each in (optimizer.state, optimizer.step_counts))
+    optimizer = Optimizer("", optimizer.step, optimizer.update, *zeros)
+    return _build_epoch(
+        _Choice(loss, scorer, optimizer, width, choose, n_candidates, prefetch_rows, learn_items)
+    )
+
+
+@cache
+def _build_epoch(choice: _Choice) -> Callable[..., None]:
+    collect, find_slopes = _build_collect(choice), _build_slopes(choice)
+    if choice.learn_items:
+        step_biases, step_rows = _build_bias_steps(choice), _build_row_steps(choice)
+    else:
+        step_biases, step_rows = _leave_biases, _build_user_steps(choice)
 
     @kernel(noalias=True)
     def epoch(
-        first, last, bounds, triplets, n_negatives, group, user_table, user_step_counts,
-        item_table, items, item_step_counts, bias_table, learn_bias, rate, l2, loss_parameters,
-        step_parameters, rows, lanes, old, totals,
+        first, last, bounds, triplets, n_negatives, group, users, items, hyper, scratch, totals
     ):  # fmt: skip
-        """Learn from strata first ... last - 1; note loss, right order, weight, triplets in `totals`.
-
-        An item has row `items[home]` of the table of items; its step_counts and its bias lie at its home.
-
-        `rows`, `lanes` and `old` are scratch, see `group_scratch`.
-        """
+        """Learn from strata first ... last - 1; write loss, right order, weight, triplets to `totals`."""
         prefer_wide_vectors()
-        real = user_table.dtype.type  # float64 in a loop over factors would halve the speed
-        # So short a loop would be unrolled before anyone thinks of vectors, unless its length is unknown.
-        one, all_factors = index(1), index(width if width > _SHORT else old.shape[0])
-        origin, last_of_all = bounds[first], index(bounds[last] - bounds[first] - 1)
-        pairs, negatives, weights = triplets
-        U, V, b = user_table, item_table, bias_table
-        differences, masses, slopes, products, factors, rates = lanes
-        l2_user, l2_positive, l2_negative, l2_bias = l2
+        triplets, users, items = Triplets(*triplets), UserRows(*users), ItemRows(*items)
+        hyper, scratch = HyperParameters(*hyper), Scratch(*scratch)
+        origin = bounds[first]
+        end_of_all = _index(bounds[last] - origin)
         for s in range(first, last):
-            loss, right, mass, count = 0.0, 0.0, 0.0, 0
-            end = index(bounds[s + 1] - origin)
-            for start in range(index(bounds[s] - origin), end, index(group)):
-                for c in range(index(n_negatives)):
-                    # Which triplets, and the products of their rows.
-                    n = index(0)
-                    for t in range(start, min(start + index(group), end)):
-                        if far:
-                            ahead = min(t + index(_AHEAD), last_of_all)
-                            place = ahead * index(n_negatives) + c
-                            prefetch(U, pairs[ahead, 0], row_bytes)
-                            negative = max(0, negatives[place * index(n_candidates)])
-                            prefetch(V, items[index(pairs[ahead, 1])], row_bytes)
-                            prefetch(V, items[index(negative)], row_bytes)
-                        drawn = choose(
-                            negatives, t * index(n_negatives) + c, n_candidates,
-                            pairs, t, U, V, items, b, score, width, row_size,
-                        )  # fmt: skip
-                        # No negative: the user likes all there is. The positive itself (an
-                        # unverified sampler may draw it): x is 0 whatever the parameters are.
-                        if drawn < 0 or drawn == pairs[t, 1]:
-                            continue
-                        u, i, j = index(pairs[t, 0]), index(pairs[t, 1]), index(drawn)
-                        rows[n], rows[r1 + n], rows[r2 + n] = u, i, j
-                        differences[n] = b[i * bias_size] - b[j * bias_size]
-                        i, j = index(items[i]), index(items[j])
-                        rows[r3 + n], rows[r4 + n] = i, j
-                        masses[n] = weights[t] if weights.shape[0] > 0 else real(1)
-                        u, i, j = u * row_size, i * row_size, j * row_size
-                        ui, uj, uu, ii, jj = real(0), real(0), real(0), real(0), real(0)
-                        if linear:
-                            for k in range(all_factors):
-                                ui += U[u + k] * (V[i + k] - V[j + k])
-                        else:
-                            for k in range(all_factors):
-                                a, p, q = U[u + k], V[i + k], V[j + k]
-                                ui += a * p
-                                uj += a * q
-                                uu += a * a
-                                ii += p * p
-                                jj += q * q
-                            products[r1 + n], products[r2 + n] = uj, uu
-                            products[r3 + n], products[r4 + n] = ii, jj
-                        products[n] = ui
-                        n += one
-                    # What follows from these, for all at once; lanes beyond n are not used.
-                    for m in range(index(masses.shape[0])):
-                        x, ui, weight = differences[m], products[m], masses[m]
-                        if linear:
-                            x = real(x + ui)
-                        else:
-                            uj, uu = products[r1 + m], products[r2 + m]
-                            ii, jj = products[r3 + m], products[r4 + m]
-                            x = real(x + score(ui, uu, ii) - score(uj, uu, jj))
-                            factors[m], factors[r1 + m] = coefficients(ui, uu, ii)
-                            factors[r2 + m], factors[r3 + m] = coefficients(uj, uu, jj)
-                            factors[r4 + m], factors[r5 + m] = coefficients(ui, ii, uu)
-                            factors[r6 + m], factors[r7 + m] = coefficients(uj, jj, uu)
-                        slopes[m] = weight * slope(x, loss_parameters)
-                        if m < n:
-                            half = real(1) if x > 0 else real(0.5) if x == 0 else real(0)
-                            loss += weight * value(x, loss_parameters)
-                            right += weight * half
-                            mass += weight
+            sums, count = (0.0, 0.0, 0.0), 0
+            end = _index(bounds[s + 1] - origin)
+            for start in range(_index(bounds[s] - origin), end, _index(group)):
+                stop = min(start + _index(group), end)
+                for c in range(_index(n_negatives)):
+                    n = collect(
+                        start, stop, end_of_all, c, n_negatives, triplets, users, items, scratch
+                    )
+                    sums = find_slopes(n, sums, hyper.loss, scratch)
                     count += int(n)
-                    # The steps, one after the other: triplets of a group may share rows. Those of the biases
-                    # first, by themselves: a processor has few registers for places in memory.
-                    for m in range(n):
-                        u, i, j, g, weight = (
-                            rows[m],
-                            rows[r1 + m],
-                            rows[r2 + m],
-                            slopes[m],
-                            masses[m],
-                        )
-                        rate_u, rate_i, rate_j = _rates(
-                            step, user_step_counts, item_step_counts, u, i, j, rate, step_parameters
-                        )
-                        if n_step_counts > 0:
-                            rates[m], rates[r1 + m], rates[r2 + m] = rate_u, rate_i, rate_j
-                        # A triplet of weight 2 counts as two of them, so its L2 does as well.
-                        if learn_bias:
-                            l2_b = weight * l2_bias
-                            update(b, i * bias_size, one, g, l2_b, rate_i, step_parameters)
-                            update(b, j * bias_size, one, -g, l2_b, rate_j, step_parameters)
-                    for m in range(n):
-                        u, i, j, g, weight = (
-                            rows[m],
-                            rows[r3 + m],
-                            rows[r4 + m],
-                            slopes[m],
-                            masses[m],
-                        )
-                        if n_step_counts > 0:
-                            rate_u, rate_i, rate_j = rates[m], rates[r1 + m], rates[r2 + m]
-                        else:  # it has nothing to advance
-                            rate_u, rate_i, rate_j = _rates(
-                                step, user_step_counts, item_step_counts, u, rows[r1 + m], rows[r2 + m],
-                                rate, step_parameters,
-                            )  # fmt: skip
-                        l2_u, l2_i, l2_j = (
-                            weight * l2_user,
-                            weight * l2_positive,
-                            weight * l2_negative,
-                        )
-                        u, i, j = u * row_size, i * row_size, j * row_size
-                        p_ui, q_ui, p_uj, q_uj = (
-                            factors[m], factors[r1 + m], factors[r2 + m], factors[r3 + m],
-                        )  # fmt: skip
-                        p_iu, q_iu, p_ju, q_ju = (
-                            factors[r4 + m], factors[r5 + m], factors[r6 + m], factors[r7 + m],
-                        )  # fmt: skip
-                        if n_state == 0:
-                            for k in range(all_factors):
-                                a, p, q = U[u + k], V[i + k], V[j + k]
-                                du = g * (gradient(p_ui, q_ui, a, p) - gradient(p_uj, q_uj, a, q))
-                                di = g * gradient(p_iu, q_iu, p, a)
-                                dj = -g * gradient(p_ju, q_ju, q, a)
-                                update(U, u + k, all_factors, du, l2_u, rate_u, step_parameters)
-                                update(V, i + k, all_factors, di, l2_i, rate_i, step_parameters)
-                                update(V, j + k, all_factors, dj, l2_j, rate_j, step_parameters)
-                        else:
-                            # One row of a table in a loop: whether two rows of items and their
-                            # state overlap would have to be looked at, each time.
-                            for k in range(all_factors):
-                                a, p = U[u + k], V[i + k]
-                                old[k] = p
-                                di = g * gradient(p_iu, q_iu, p, a)
-                                update(V, i + k, all_factors, di, l2_i, rate_i, step_parameters)
-                            for k in range(all_factors):
-                                a, p, q = U[u + k], old[k], V[j + k]
-                                du = g * (gradient(p_ui, q_ui, a, p) - gradient(p_uj, q_uj, a, q))
-                                dj = -g * gradient(p_ju, q_ju, q, a)
-                                update(U, u + k, all_factors, du, l2_u, rate_u, step_parameters)
-                                update(V, j + k, all_factors, dj, l2_j, rate_j, step_parameters)
-            totals[s, 0], totals[s, 1], totals[s, 2], totals[s, 3] = loss, right, mass, count
+                    # Biases by themselves: a processor has few registers for places in memory.
+                    step_biases(n, users, items, hyper, scratch)
+                    step_rows(n, users, items, hyper, scratch)
+            totals[s, 0], totals[s, 1], totals[s, 2], totals[s, 3] = (*sums, count)
 
     return epoch
+
+
+def _build_collect(choice: _Choice) -> Callable[..., Any]:
+    width, row_size, bias_size = choice.width, choice.row_size, _index(1 + choice.n_state)
+    row_bytes = 4 * int(row_size)
+    choose, n_candidates, prefetch_rows = choice.choose, choice.n_candidates, choice.prefetch_rows
+    score, linear = choice.scorer.score, choice.scorer.linear
+
+    @part(fused=True)
+    def collect(start, stop, end_of_all, c, n_negatives, triplets, users, items, scratch):
+        """Note rows, products and weights of the triplets with their negative `c`; return how many."""
+        pairs, negatives, weights = triplets
+        U, V, b = users.table, items.table, items.biases
+        rows, products = scratch.rows, scratch.products
+        # So short a loop would be unrolled before it is vectorized, unless its length is unknown.
+        n_factors = _index(width if width > _SHORT else scratch.old.shape[0])
+        n = _index(0)
+        for t in range(start, stop):
+            if prefetch_rows:
+                ahead = min(t + _index(_AHEAD), end_of_all - _ONE)
+                place = ahead * _index(n_negatives) + c
+                prefetch(U, pairs[ahead, 0], row_bytes)
+                negative = max(0, negatives[place * _index(n_candidates)])
+                prefetch(V, items.row_at[_index(pairs[ahead, 1])], row_bytes)
+                prefetch(V, items.row_at[_index(negative)], row_bytes)
+            number = t * _index(n_negatives) + c
+            if choose is None:
+                drawn = negatives[number]
+            else:
+                drawn = choose_negative(
+                    choose, negatives, number * n_candidates, n_candidates, pairs[t, 0],
+                    pairs[t, 1], users, items, score, width, row_size,
+                )  # fmt: skip
+            # No negative: the user likes all there is. The positive itself (an unverified sampler
+            # may draw it): x is 0 whatever the parameters are.
+            if drawn < 0 or drawn == pairs[t, 1]:
+                continue
+            u, i, j = _index(pairs[t, 0]), _index(pairs[t, 1]), _index(drawn)
+            rows[n], rows[_1 + n], rows[_2 + n] = u, i, j
+            scratch.differences[n] = b[i * bias_size] - b[j * bias_size]
+            i, j = _index(items.row_at[i]), _index(items.row_at[j])
+            rows[_3 + n], rows[_4 + n] = i, j
+            scratch.masses[n] = weights[t] if weights.shape[0] > 0 else np.float32(1)
+            u, i, j = u * row_size, i * row_size, j * row_size
+            ui = np.float32(0)
+            if linear:
+                for k in range(n_factors):
+                    ui += U[u + k] * (V[i + k] - V[j + k])
+            else:
+                uj, uu, ii, jj = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+                for k in range(n_factors):
+                    a, p, q = U[u + k], V[i + k], V[j + k]
+                    ui += a * p
+                    uj += a * q
+                    uu += a * a
+                    ii += p * p
+                    jj += q * q
+                products[_1 + n], products[_2 + n] = uj, uu
+                products[_3 + n], products[_4 + n] = ii, jj
+            products[n] = ui
+            n += _ONE
+        return n
+
+    return collect
+
+
+def _build_slopes(choice: _Choice) -> Callable[..., Any]:
+    value, slope, linear = choice.loss.value, choice.loss.slope, choice.scorer.linear
+    score, coefficients = choice.scorer.score, choice.scorer.coefficients
+
+    @part(fused=True)
+    def find_slopes(n, sums, parameters, scratch):
+        """Find the slope of each triplet; return the sums with its loss, right order and weight added."""
+        loss, right, mass = sums
+        products, made = scratch.products, scratch.coefficients
+        for m in range(
+            _index(scratch.masses.shape[0])
+        ):  # all at once; what is beyond n is not used
+            x, ui, weight = scratch.differences[m], products[m], scratch.masses[m]
+            if linear:
+                x = np.float32(x + ui)
+            else:
+                uj, uu = products[_1 + m], products[_2 + m]
+                ii, jj = products[_3 + m], products[_4 + m]
+                x = np.float32(x + score(ui, uu, ii) - score(uj, uu, jj))
+                made[m], made[_1 + m] = coefficients(ui, uu, ii)
+                made[_2 + m], made[_3 + m] = coefficients(uj, uu, jj)
+                made[_4 + m], made[_5 + m] = coefficients(ui, ii, uu)
+                made[_6 + m], made[_7 + m] = coefficients(uj, jj, uu)
+            scratch.slopes[m] = weight * slope(x, parameters)
+            if m < n:
+                half = np.float32(1) if x > 0 else np.float32(0.5) if x == 0 else np.float32(0)
+                loss += weight * value(x, parameters)
+                right += weight * half
+                mass += weight
+        return loss, right, mass
+
+    return find_slopes
+
+
+def _build_bias_steps(choice: _Choice) -> Callable[..., Any]:
+    step, update, bias_size = (
+        choice.optimizer.step,
+        choice.optimizer.update,
+        _index(1 + choice.n_state),
+    )
+    n_step_counts = len(choice.optimizer.step_counts)
+
+    @part(fused=True)
+    def step_biases(n, users, items, hyper, scratch):
+        """Advance the step counts of the rows of all triplets, and step their biases."""
+        rows, rates, b = scratch.rows, scratch.rates, items.biases
+        for m in range(n):
+            u, i, j = rows[m], rows[_1 + m], rows[_2 + m]
+            g, weight = scratch.slopes[m], scratch.masses[m]
+            rate_u, rate_i, rate_j = _step_sizes(step, users, items, u, i, j, hyper)
+            if n_step_counts > 0:
+                rates[m], rates[_1 + m], rates[_2 + m] = rate_u, rate_i, rate_j
+            # A triplet of weight 2 counts as two of them, so its L2 does as well.
+            if hyper.item_bias:
+                l2 = weight * hyper.l2.bias
+                update(b, i * bias_size, _ONE, g, l2, rate_i, hyper.optimizer)
+                update(b, j * bias_size, _ONE, -g, l2, rate_j, hyper.optimizer)
+
+    return step_biases
+
+
+@part
+def _step_sizes(step, users, items, u, i, j, hyper):
+    """Return the step sizes of a user's row, a positive's and a negative's, and advance their step counts."""
+    return (
+        np.float32(step(users.step_counts, u, hyper.rate, hyper.optimizer)),
+        np.float32(step(items.step_counts, i, hyper.rate, hyper.optimizer)),
+        np.float32(step(items.step_counts, j, hyper.rate, hyper.optimizer)),
+    )
+
+
+def _build_row_steps(choice: _Choice) -> Callable[..., Any]:
+    step, update, gradient = choice.optimizer.step, choice.optimizer.update, choice.scorer.gradient
+    width, row_size = choice.width, choice.row_size
+    n_state, n_step_counts = choice.n_state, len(choice.optimizer.step_counts)
+
+    @part(fused=True)
+    def step_rows(n, users, items, hyper, scratch):
+        """Step the rows of all triplets, one triplet after the other: they may share rows."""
+        U, V = users.table, items.table
+        rows, rates, made, old = scratch.rows, scratch.rates, scratch.coefficients, scratch.old
+        parameters = hyper.optimizer
+        n_factors = _index(width if width > _SHORT else old.shape[0])
+        for m in range(n):
+            u, i, j = rows[m], rows[_3 + m], rows[_4 + m]
+            g, weight = scratch.slopes[m], scratch.masses[m]
+            if n_step_counts > 0:
+                rate_u, rate_i, rate_j = rates[m], rates[_1 + m], rates[_2 + m]
+            else:  # nothing was advanced
+                rate_u, rate_i, rate_j = _step_sizes(
+                    step, users, items, u, rows[_1 + m], rows[_2 + m], hyper
+                )
+            l2_u = weight * hyper.l2.user
+            l2_i, l2_j = weight * hyper.l2.positive, weight * hyper.l2.negative
+            u, i, j = u * row_size, i * row_size, j * row_size
+            p_ui, q_ui, p_uj, q_uj = made[m], made[_1 + m], made[_2 + m], made[_3 + m]
+            p_iu, q_iu, p_ju, q_ju = made[_4 + m], made[_5 + m], made[_6 + m], made[_7 + m]
+            if n_state == 0:
+                for k in range(n_factors):
+                    a, p, q = U[u + k], V[i + k], V[j + k]
+                    du = g * (gradient(p_ui, q_ui, a, p) - gradient(p_uj, q_uj, a, q))
+                    di = g * gradient(p_iu, q_iu, p, a)
+                    dj = -g * gradient(p_ju, q_ju, q, a)
+                    update(U, u + k, n_factors, du, l2_u, rate_u, parameters)
+                    update(V, i + k, n_factors, di, l2_i, rate_i, parameters)
+                    update(V, j + k, n_factors, dj, l2_j, rate_j, parameters)
+            else:
+                # One row of a table in a loop: whether two rows of items and their
+                # state overlap would have to be looked at, each time.
+                for k in range(n_factors):
+                    a, p = U[u + k], V[i + k]
+                    old[k] = p
+                    di = g * gradient(p_iu, q_iu, p, a)
+                    update(V, i + k, n_factors, di, l2_i, rate_i, parameters)
+                for k in range(n_factors):
+                    a, p, q = U[u + k], old[k], V[j + k]
+                    du = g * (gradient(p_ui, q_ui, a, p) - gradient(p_uj, q_uj, a, q))
+                    dj = -g * gradient(p_ju, q_ju, q, a)
+                    update(U, u + k, n_factors, du, l2_u, rate_u, parameters)
+                    update(V, j + k, n_factors, dj, l2_j, rate_j, parameters)
+
+    return step_rows
+
+
+@part(fused=True)
+def _leave_biases(n, users, items, hyper, scratch):
+    """Do nothing: in place of the steps of the biases where items are not learnt."""
+
+
+def _build_user_steps(choice: _Choice) -> Callable[..., Any]:
+    step, update, gradient = choice.optimizer.step, choice.optimizer.update, choice.scorer.gradient
+    width, row_size = choice.width, choice.row_size
+
+    @part(fused=True)
+    def step_users(n, users, items, hyper, scratch):
+        """Step the users' rows of all triplets: in place of `step_rows` where items are not learnt."""
+        U, V = users.table, items.table
+        rows, made, parameters = scratch.rows, scratch.coefficients, hyper.optimizer
+        n_factors = _index(width if width > _SHORT else scratch.old.shape[0])
+        for m in range(n):
+            u, g = rows[m], scratch.slopes[m]
+            rate = np.float32(step(users.step_counts, u, hyper.rate, parameters))
+            l2 = scratch.masses[m] * hyper.l2.user
+            u, i, j = u * row_size, rows[_3 + m] * row_size, rows[_4 + m] * row_size
+            p_ui, q_ui, p_uj, q_uj = made[m], made[_1 + m], made[_2 + m], made[_3 + m]
+            for k in range(n_factors):
+                a, p, q = U[u + k], V[i + k], V[j + k]
+                du = g * (gradient(p_ui, q_ui, a, p) - gradient(p_uj, q_uj, a, q))
+                update(U, u + k, n_factors, du, l2, rate, parameters)
+
+    return step_users

@@ -1,0 +1,54 @@
+"""Trainings by triplets of small data, whose work is shared however little it is."""
+
+from dataclasses import replace
+
+import numpy as np
+
+import tripletrec as tr
+from tripletrec import sampling
+from tripletrec.training.strata import LIMITS
+from tripletrec.training.triplet import TripletTraining
+
+# Small data would be left to one thread, and nothing would be seen of what several do.
+SHARED = LIMITS._replace(least_run=1)
+NAMES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
+
+
+def plan_of(given=None, **params):
+    plan = tr.MatrixFactorization(**{"n_factors": 6, "n_epochs": 3, **params})._plan()
+    if given is not None and plan.sampler.share == 0.0:
+        plan = replace(plan, sampler=sampling.explicit(0.5))
+    return plan
+
+
+def start(
+    data, *, weights=None, given=None, n_jobs=1, limits=SHARED, tables=None, executor=None,
+    learn_items=True, **params,
+):  # fmt: skip
+    """Return a training of the data; see `TripletTraining`."""
+    return TripletTraining(
+        plan_of(given, **params), data, weights, given, n_jobs, limits=limits, tables=tables,
+        executor=executor, learn_items=learn_items,
+    )  # fmt: skip
+
+
+def run(training, epochs=(1, 2, 3)):
+    """Run these epochs; return their records, without the times."""
+    with training.threads():
+        records = [training.run_epoch(number) for number in epochs]
+    return [{k: v for k, v in each.items() if k != "seconds"} for each in records]
+
+
+def assert_same_tables(one, other):
+    for name in NAMES:
+        ours, theirs = (getattr(each.settle(), name) for each in (one, other))
+        np.testing.assert_array_equal(ours, theirs, err_msg=name)
+
+
+def negatives_of(data, share=0.02):
+    others = np.random.default_rng(2).random(data.shape) < share
+    return tr.Interactions(others & ~data.tocsr().toarray().astype(bool))
+
+
+def weights_of(data):
+    return np.random.default_rng(1).uniform(0.5, 2, data.nnz).astype(np.float32)
