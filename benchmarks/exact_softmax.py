@@ -10,16 +10,16 @@ scores, gradients of users, gradients of items. They are timed alone, on arrays 
 nothing in between,
 
 cut
-    into the blocks of users and pieces of items that training cuts them into, whose scores stay in the
+    into the batches of users and pieces of items that training cuts them into, whose scores stay in the
     cache from one product to the next;
 uncut
-    into the blocks of users alone.
+    into the batches of users alone.
 
 The three take turns. CPU is the time of the process on cores; it has only one thread. A ratio is that of
 training to the products timed right after it. All figures are medians (least-most). Memory is the highest
 resident memory while a fit is set up and learns for an epoch, less that before; kernels are compiled before.
 
-Uses internals of training: `BlockTraining._n_rows` and `_piece` say how it cuts users and items.
+Uses internals of training: `ListwiseTraining.batch_size` and `piece_size` say how it cuts users and items.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Products:
     ----------
     n_users, n_items, n_factors : int
     n_rows : int
-        Users of a block.
+        Users of a batch.
     piece : int
         Items of a piece.
     """
@@ -68,7 +68,7 @@ class Products:
         self._bounds = [(a, min(a + piece, n_items)) for a in range(0, n_items, piece)]
 
     def epoch(self) -> None:
-        """Compute all three for every block of users, in the order of training."""
+        """Compute all three for every batch of users, in the order of training."""
         n_rows = self._scores.shape[1]
         for first in range(0, len(self._users), n_rows):
             users = self._users[first : first + n_rows]
@@ -118,12 +118,12 @@ def report(shape: tuple[int, int, int], n_factors: int, repeats: int) -> list[st
     """Return the table."""
     before = load()
     training, peak, of_data = start(shape, n_factors)
-    n_users, n_rows = len(training._users_with_positives), training._n_rows
+    n_users, n_rows = len(training._users_with_positives), training.batch_size
     sizes = (n_users, shape[1], n_factors, n_rows)
     numbers = iter(range(2, repeats + 2))
     calls = {
         "training": lambda: training.run_epoch(next(numbers)),
-        "products, cut": Products(*sizes, training._piece).epoch,
+        "products, cut": Products(*sizes, training.piece_size).epoch,
         "products, uncut": Products(*sizes, shape[1]).epoch,
     }
     found = alternate(calls, repeats)
@@ -142,10 +142,10 @@ def report(shape: tuple[int, int, int], n_factors: int, repeats: int) -> list[st
     return [
         f"## Exact softmax: {shape[0]:,} users x {shape[1]:,} items, {shape[2]:,} positives, "
         f"{n_factors} factors, 1 thread", "",
-        f"{n_rows} users in a block, {training._piece:,} items in a piece; {flops:,.0f} Gflop an epoch.",
+        f"{n_rows} users in a batch, {training.piece_size:,} items in a piece; {flops:,.0f} Gflop an epoch.",
         "", *markdown(header, rows), "",
         f"Peak memory of a fit: {peak:,.0f} MB above the data ({of_data:,.0f} MB), {scores:,.0f} MB of it "
-        "for a block of scores.", "",
+        "for a batch of scores.", "",
         *describe(), f"Load average before the first run: {before}; {repeats} repetitions.",
     ]  # fmt: skip
 

@@ -258,7 +258,7 @@ def mean_loss(triplets, U, V, loss, scorer, bias=0.0):
 # --- List-wise losses ----------------------------------------------------------------------------
 
 
-def list_loss(name, positives, weights, others, multiples, n_unknown, temperature, parameters):
+def list_loss(name, positives, weights, others, importance, n_unknown, temperature, parameters):
     """Loss of one user: scores of the positives, and for each positive those of its candidates."""
     total = sum(weights)
     if name == "softmax":
@@ -267,25 +267,25 @@ def list_loss(name, positives, weights, others, multiples, n_unknown, temperatur
                 math.exp(x / temperature)
                 + sum(m * math.exp(y / temperature) for y, m in zip(o, ms, strict=True))
             ))
-            for x, w, o, ms in zip(positives, weights, others, multiples, strict=True)
+            for x, w, o, ms in zip(positives, weights, others, importance, strict=True)
         )  # fmt: skip
     if name == "bsl":
         if not others[0]:
             return 0.0
         hot = parameters[0] * temperature
         mass = sum(
-            m * math.exp(y / temperature) for y, m in zip(others[0], multiples[0], strict=True)
+            m * math.exp(y / temperature) for y, m in zip(others[0], importance[0], strict=True)
         )
         mean = sum(w * math.exp(x / hot) for x, w in zip(positives, weights, strict=True)) / total
         return total * (temperature * math.log(mass) - hot * math.log(mean))
     margin, weight = parameters
-    mass = sum(m * max(0.0, y - margin) for y, m in zip(others[0], multiples[0], strict=True))
+    mass = sum(m * max(0.0, y - margin) for y, m in zip(others[0], importance[0], strict=True))
     pull = sum(w * (1.0 - x) for x, w in zip(positives, weights, strict=True))
     return pull + total * weight / max(n_unknown, 1) * mass
 
 
-def block_loss(U, V, b, users, liked, weights, candidates, multiples, loss, cosine, masked, l2):
-    """Objective of one block, float64; `liked` and `weights` by user, `multiples` by item."""
+def batch_loss(U, V, b, users, liked, weights, importance, loss, cosine, masked, l2):
+    """Objective of one batch, float64; `liked` and `weights` by user, `importance` by candidate."""
     total = 0.0
     tau = loss.temperature
 
@@ -299,53 +299,88 @@ def block_loss(U, V, b, users, liked, weights, candidates, multiples, loss, cosi
         others = []
         for p in liked[u]:
             hidden = set(liked[u]) if masked else {p} if loss.name == "softmax" else set()
-            others.append([j for j in candidates if j not in hidden])
+            others.append([j for j in importance if j not in hidden])
         n_unknown = len(V) - (len(liked[u]) if masked else 0)
         total += list_loss(
             loss.name,
             [score(u, p) for p in liked[u]],
             weights[u],
             [[score(u, j) for j in each] for each in others],
-            [[multiples[j] for j in each] for each in others],
+            [[importance[j] for j in each] for each in others],
             n_unknown,
             tau,
             loss.parameters,
         )
         for p, w in zip(liked[u], weights[u], strict=True):
             total += 0.5 * w * (l2[0] * U[u] @ U[u] + l2[1] * V[p] @ V[p] + l2[3] * b[p] ** 2)
-    return total + sum(0.5 * l2[2] * V[j] @ V[j] for j in candidates)
+    return total + sum(0.5 * l2[2] * V[j] @ V[j] for j in importance)
+
+
+class ListwiseTwin:
+    """Learns from batches in float64, row by row, from numerical derivatives.
+
+    `factors` are U, V, b at the start, with biases in units of the logit; `liked` and `weights` are by user.
+    """
+
+    def __init__(self, plan, factors, liked, weights, learn_items):
+        self.plan, self.liked, self.weights, self.learn_items = plan, liked, weights, learn_items
+        name, rate = plan.optimizer.name, plan.learning_rate
+        self.rows = [[Row(row, name, rate) for row in array] for array in factors]
+
+    def factors(self):
+        return [np.array([row.w for row in rows]) for rows in self.rows]
+
+    def learn_from(self, users, importance):
+        """Take a step on the users' loss against candidates, importance weights by item; return the loss."""
+        plan, arrays = self.plan, self.factors()
+
+        def objective(l2=plan.l2):
+            U, V, b = arrays
+            return batch_loss(
+                U, V, b[:, 0], users, self.liked, self.weights, importance, plan.loss,
+                plan.scorer.name == "cosine", plan.sampler.verified, l2,
+            )  # fmt: skip
+
+        loss = objective((0, 0, 0, 0))
+        gradients = [slopes(objective, array) for array in arrays]
+        items = {*importance, *(i for u in users for i in self.liked[u])}
+        moved = [users, items, items] if self.learn_items else [users, (), ()]
+        for rows, gradient, numbers in zip(self.rows, gradients, moved, strict=True):
+            for number in numbers:
+                rows[number].update(gradient[number])
+        return loss
 
 
 # --- List-wise losses on the batches of two towers -----------------------------------------------
 
 
-def in_batch_multiples(users, positives, drawn, liked, shares):
-    """How many items each of the batch's stands for: how often it came over how often it should."""
+def in_batch_importance(users, positives, drawn, liked, shares):
+    """Importance weight of each item of a batch: its occurrences over the expected number of them."""
     n_pairs = sum(len(each) for each in liked)
     found = [*positives, *drawn]
-    multiples = {}
+    importance = {}
     for j in sorted(set(found)):
         others = (len(users) - 1) / max(1, n_pairs - 1) * sum(j in each for each in liked)
         expected = others + len(drawn) * shares[j]
-        multiples[j] = found.count(j) / (expected or 1.0)
-    return multiples
+        importance[j] = found.count(j) / (expected or 1.0)
+    return importance
 
 
 def in_batch_loss(A, V, users, positives, drawn, weights, liked, shares, loss, masked):
     """Loss of one batch, float64: A and V are what the towers give for all users and items."""
-    multiples = in_batch_multiples(users, positives, drawn, liked, shares)
+    importance = in_batch_importance(users, positives, drawn, liked, shares)
     n_items = len(set().union(*liked))
     total = 0.0
     for u in sorted(set(users)):
         batch = [t for t, each in enumerate(users) if each == u]
         hidden = liked[u] if masked else [positives[t] for t in batch]
-        others = [j for j in multiples if j not in hidden]
+        others = [j for j in importance if j not in hidden]
         total += list_loss(
             loss.name,
             [A[u] @ V[positives[t]] for t in batch],
             [weights[t] for t in batch],
             [[A[u] @ V[j] for j in others]] * len(batch),
-            [[multiples[j] for j in others]] * len(batch),
+            [[importance[j] for j in others]] * len(batch),
             n_items - (len(liked[u]) if masked else 0),
             loss.temperature,
             loss.parameters,

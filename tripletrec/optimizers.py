@@ -1,8 +1,8 @@
-r"""Optimizers: the in-place update of one row of factors.
+r"""Optimizers: the in-place update of single rows of factors; whole layers of a network are not updated here.
 
-A table of rows is a float32 array of shape (n_rows, 1 + n_state, width): the weights first, the
-optimizer's state behind them, so that all that one update touches lies together. For the
-gradient g of one weight w, λ w of its L2 included, and step size η:
+A table of rows is a float32 array of shape (n_rows, 1 + n_state, width): the weights of a row, then the
+optimizer's state of each of them, so that everything that one update touches is adjacent in memory. For the
+gradient g of one weight w, which includes λ w of its L2 penalty, and step size η:
 
 ========= ================================================================== ====================
 name      update                                                             source
@@ -13,9 +13,9 @@ adam      m = β₁ m + (1-β₁) g;  v = β₂ v + (1-β₂) g²;              
           w -= η √(1-β₂ᵗ) / (1-β₁ᵗ) · m / (√v + ε)                           end of section 2
 ========= ================================================================== ====================
 
-Adam here is *lazy*: only the rows of a triplet are updated, and t counts the updates of that row.
-Rows that no triplet touches keep their moments, unlike the dense Adam of old Keras
-(`tripletrec.neural` has that one, for the reference systems).
+Adam is *lazy* here: only the rows of a triplet or batch are updated, and t is the number of updates of that
+row. The moments of all other rows stay as they are, unlike those of the dense Adam of old Keras
+(`tripletrec.reference.keras.optimizers` has that one, for the reference systems).
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ class Optimizer(NamedTuple):
     name : str
         What messages and saved models call it.
     step : callable
-        Part function ``(step_counts, row, rate, parameters) -> rate``, called once for each update of a
-        row: may advance the row's step counts and returns the step size that `update` gets.
+        Part function ``(step_counts, row, rate, parameters) -> rate``, called once per update of a row. It
+        may advance ``step_counts[row]`` and returns the step size that `update` is called with.
     update : callable
         Part function ``(table, at, width, gradient, l2, rate, parameters)``, called for each weight. `table`
-        is flat: the weight lies at `at`, its state at ``at + width``, ``at + width + width``, …;
-        `gradient` is that of the loss alone, to which ``l2 * table[at]`` is to be added.
-    state : tuple of float
-        Start value of each memory of a weight.
-    step_counts : tuple of float
-        Start value of each clock of a row.
-    parameters : tuple of float
+        is flat: the weight is ``table[at]``, its state ``table[at + width]``, ``table[at + 2 * width]``, …
+        `gradient` is that of the loss alone; the function adds ``l2 * table[at]``.
+    state : tuple of float, default ()
+        Start values of the numbers that are kept for each weight, such as moments.
+    step_counts : tuple of float, default ()
+        Start values of the numbers that are kept for each row, such as the count of its updates.
+    parameters : tuple of float, default ()
         Handed to both functions, as float32.
     """
 
@@ -73,23 +73,23 @@ def _same_rate(step_counts, row, rate, parameters):
 
 @part
 def _sgd_update(table, at, width, gradient, l2, rate, parameters):
-    # Not "-= rate * (gradient + l2 * weight)": like this a vector of weights takes two operations.
+    # Written in this form, and not as "-= rate * (gradient + l2 * weight)", it takes two operations.
     table[at] = (_ONE - rate * l2) * table[at] - rate * gradient
 
 
 @part
 def _adagrad_update(table, at, width, gradient, l2, rate, parameters):
     gradient += l2 * table[at]
-    memory = table[at + width] + gradient * gradient
-    table[at + width] = memory
+    squares = table[at + width] + gradient * gradient
+    table[at + width] = squares
     # Not "/ np.sqrt": processors have an instruction for one over a root.
-    table[at] -= rate * gradient * (_ONE / np.sqrt(memory))
+    table[at] -= rate * gradient * (_ONE / np.sqrt(squares))
 
 
 @part
 def _adam_step(step_counts, row, rate, parameters):
-    # What the state would be if all gradients were 1, which is (1 - βᵗ) / (1 - β): a power would
-    # lose digits to "1 -", and end among subnormal numbers, which are slow.
+    # The counts are what the two moments would be if all gradients were 1: (1 - βᵗ) / (1 - β). Computed from
+    # a power βᵗ they would lose digits in "1 - βᵗ", and βᵗ would become subnormal, which is slow.
     step_counts[row, 0] = parameters[0] * step_counts[row, 0] + _ONE
     step_counts[row, 1] = parameters[1] * step_counts[row, 1] + _ONE
     return rate * np.sqrt(step_counts[row, 1]) / step_counts[row, 0]
@@ -97,18 +97,19 @@ def _adam_step(step_counts, row, rate, parameters):
 
 @part
 def _adam_update(table, at, width, gradient, l2, rate, parameters):
-    # The state are m / (1-β₁) and v / (1-β₂), which takes two operations less; the two factors
-    # are in the rate (see `_adam_step`) and in ε (see `adam`).
+    # The state is m / (1-β₁) and v / (1-β₂), which saves two operations; the rate (see `_adam_step`) and ε
+    # (see `adam`) make up for the two factors.
     gradient += l2 * table[at]
     first = parameters[0] * table[at + width] + gradient
-    # Without gradients it would end among subnormal numbers, which take twenty times as long.
+    # Without gradients it would become subnormal, and operations on such numbers take twenty times as long.
     first = first if abs(first) > _LEAST else _ZERO
-    # More than 0, so that its root has an inverse; and it never becomes subnormal.
+    # Always > 0, so that its root has an inverse, and never subnormal.
     second = parameters[1] * table[at + width + width] + (gradient * gradient + _LEAST)
     table[at + width] = first
     table[at + width + width] = second
-    # The root by one over it (see Adagrad), then a true division, on a unit of its own: faster than
-    # two inverse roots, and twice as fast as a true root and a division, which share that unit.
+    # The root is computed from its inverse (see Adagrad); the division then runs on another unit of the
+    # processor. That is faster than two inverse roots, and twice as fast as a root and a division, which
+    # share that unit.
     root = second * (_ONE / np.sqrt(second))
     table[at] -= rate * first / (root + parameters[2])
 
@@ -122,7 +123,7 @@ def adagrad(initial: float = 0.1) -> Optimizer:
     Parameters
     ----------
     initial : float, default 0.1
-        What each weight's sum of squared gradients starts from; > 0. The larger, the smaller
+        Start value of each weight's sum of squared gradients; > 0. The larger it is, the smaller are
         the first steps.
 
     Returns
@@ -155,7 +156,7 @@ def adam(beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-7) -> Opt
     Parameters
     ----------
     beta1, beta2 : float, defaults 0.9 and 0.999
-        Decay of the first and second moment for each update of a row, in (0, 1).
+        Decay of the first and second moment per update of a row, in (0, 1), at most 1 - 1e-7.
     epsilon : float, default 1e-7
         Added to the root of the second moment; > 0.
 

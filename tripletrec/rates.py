@@ -1,6 +1,6 @@
-r"""Schedules of the learning rate: what it is multiplied by, as training goes on.
+r"""Learning-rate schedules: the factor of the learning rate as training proceeds; nothing is trained here.
 
-With t the share of the training that is done, 0 ... 1, and w the share that is warm-up:
+With t the share of the training that is done, from 0 to 1, and w the share that is warm-up:
 
 ========= =============================================== ======================================
 name      factor after the warm-up                        source
@@ -10,8 +10,8 @@ linear    :math:`1 - s`
 cosine    :math:`\tfrac12 (1 + \cos \pi s)`               Loshchilov, Hutter, ICLR 2017, eq. 5
 ========= =============================================== ======================================
 
-where :math:`s = (t - w) / (1 - w)`; during the warm-up the factor is :math:`t / w`. The number of epochs
-that a schedule counts with is `n_epochs`, also where early stopping ends training before.
+where :math:`s = (t - w) / (1 - w)`; during the warm-up the factor is :math:`t / w`. The share that is done
+is relative to `n_epochs`, even if early stopping ends training sooner.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ __all__ = ["SCHEDULES", "Schedule", "constant", "cosine", "linear"]
 
 
 class Schedule(NamedTuple):
-    """A schedule of the learning rate.
+    """A learning-rate schedule.
 
     Parameters
     ----------
     name : str
         What messages and saved models call it.
     shape : callable
-        ``s -> factor`` for s from 0, the end of the warm-up, to 1.
+        ``s -> factor``, for s from 0 (the end of the warm-up) to 1 (the end of training).
     warmup : float, default 0
         Share of the training during which the rate rises from 0.
     """
@@ -43,7 +43,7 @@ class Schedule(NamedTuple):
     warmup: float = 0.0
 
     def factor(self, done: float) -> float:
-        """Return the factor when a share `done` of the training is over; beyond 1 as at 1."""
+        """Return the factor after the share `done` of the training; after more than 1, that of 1."""
         done = min(1.0, done)
         if done < self.warmup:
             return done / self.warmup
@@ -67,7 +67,7 @@ def _warm(warmup: float) -> float:
 
 
 def constant(warmup: float = 0.0) -> Schedule:
-    """Return the schedule that stays where it is.
+    """Return the schedule that keeps the learning rate constant.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def constant(warmup: float = 0.0) -> Schedule:
 
 
 def linear(warmup: float = 0.0) -> Schedule:
-    """Return the schedule that falls to 0 in a straight line.
+    """Return the schedule that falls linearly to 0.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def linear(warmup: float = 0.0) -> Schedule:
 
 
 def cosine(warmup: float = 0.0) -> Schedule:
-    """Return the schedule that falls to 0 along half a cosine wave.
+    """Return the schedule that falls to 0 along half a period of a cosine.
 
     Parameters
     ----------

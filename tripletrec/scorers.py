@@ -1,4 +1,4 @@
-r"""Scorers: how a user row and an item row become a score.
+r"""Scorers: how a user row and an item row become a score, and rows of length one; item biases are elsewhere.
 
 A scorer is a function of three products of a user row a and an item row b: ``ab = a·b``,
 ``aa = a·a``, ``bb = b·b``. Its gradient by either row is a combination of the two rows,
@@ -12,9 +12,13 @@ cosine   ab / (|a| |b|)       1 / (|a| |b|)  s / (own·own)        quotient rule
 ======== ==================== ============== ==================== =========================
 
 Derivation (cosine): d(ab/√(aa·bb))/da = b/√(aa·bb) - ab·a/(aa·√(aa·bb)) = p b - (s/aa) a.
+
+Code that needs many cosines normalises each row once and takes plain products: the list-wise losses, the
+layer `Normalize`, and everything after training. With y = a / |a| and g the gradient by y, the gradient by
+a is (g - (g·y) y) / |a|.
+
 A row without direction (norm below 1e-6) has score 0 and gradient 0, so that neither a zero row
 nor one that shrinks to zero can turn training into NaN.
-An item bias, where the model has one, is added to either score.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from tripletrec._runtime.jit import part
 
 __all__ = ["COSINE", "DOT", "SCORERS", "Scorer"]
 
-_SMALLEST = 1e-12  # squared norm under which a row has no direction
+_LEAST_SQUARE = 1e-12  # of the norm of a row that has a direction
 
 
 class Scorer(NamedTuple):
@@ -89,14 +93,14 @@ def _dot_rows(factors: NDArray[Any]) -> NDArray[Any]:
 
 @part
 def _cosine_score(ab, aa, bb):
-    if aa < _SMALLEST or bb < _SMALLEST:
+    if aa < _LEAST_SQUARE or bb < _LEAST_SQUARE:
         return ab * 0.0
     return ab / math.sqrt(aa * bb)
 
 
 @part
 def _cosine_coefficients(ab, own, other):
-    if own < _SMALLEST or other < _SMALLEST:
+    if own < _LEAST_SQUARE or other < _LEAST_SQUARE:
         return ab * 0.0, ab * 0.0
     p = 1.0 / math.sqrt(own * other)
     return p, ab * p / own
@@ -108,10 +112,62 @@ def _cosine_gradient(p, q, own, other):
 
 
 def _cosine_rows(factors: NDArray[Any]) -> NDArray[Any]:
-    squares = np.einsum("rk,rk->r", factors, factors)
-    scale = np.zeros_like(squares)
-    np.divide(1.0, np.sqrt(squares), out=scale, where=squares >= _SMALLEST)
-    return factors * scale[:, None]
+    return normalize_rows(factors)[0]
+
+
+@part
+def inverse_norm(square):
+    """Return one over the norm of a row, from the square of the norm; 0 if the row has no direction."""
+    return 0.0 if square < _LEAST_SQUARE else 1.0 / np.sqrt(square)
+
+
+@part
+def through_norm(gradient, unit, along, inverse):
+    """Back-propagate one entry through row normalisation; `along` is the product of gradient and unit row."""
+    return (gradient - along * unit) * inverse
+
+
+@part
+def normalize_row(row):
+    """Scale a float32 row to length one, in place, and return one over its norm."""
+    square = np.float32(0.0)
+    for k in range(row.shape[0]):
+        square += row[k] * row[k]
+    inverse = np.float32(inverse_norm(square))
+    for k in range(row.shape[0]):
+        row[k] *= inverse
+    return inverse
+
+
+@part
+def normalize_row_backward(gradient, unit, inverse):
+    """Turn the gradient by a unit row into that by the row it was made of, in place."""
+    along = np.float32(0.0)
+    for k in range(unit.shape[0]):
+        along += gradient[k] * unit[k]
+    for k in range(unit.shape[0]):
+        gradient[k] = through_norm(gradient[k], unit[k], along, inverse)
+
+
+def normalize_rows(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the rows scaled to length one, and one over their norms, shape (n_rows, 1).
+
+    Both are 0 for a row without direction: the limit of one over its norm would turn it, and with it all
+    others, into NaN.
+    """
+    squares = np.einsum("rk,rk->r", rows, rows)[:, None]
+    inverses = np.zeros_like(squares)
+    np.divide(1.0, np.sqrt(squares), out=inverses, where=squares >= _LEAST_SQUARE)
+    return rows * inverses, inverses
+
+
+def normalize_rows_backward(
+    units: NDArray[Any], inverses: NDArray[Any], gradient: NDArray[Any]
+) -> NDArray[Any]:
+    """Return the gradient by the rows that `normalize_rows` was given, from that by the unit rows."""
+    along = np.einsum("rk,rk->r", gradient, units)[:, None]
+    result: NDArray[Any] = through_norm(gradient, units, along, inverses)
+    return result
 
 
 DOT = Scorer("dot", _dot_score, _dot_coefficients, _dot_gradient, _dot_rows, linear=True)

@@ -1,4 +1,4 @@
-"""Compiled kernels on disk: found again, never stale, never needed."""
+"""Parts and kernels of the whole package: compiled once, found again, never stale."""
 
 import gc
 import json
@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core import event
 
 import tripletrec
-from tripletrec._runtime.jit import kernel
+from tripletrec._runtime.jit import aligned, kernel, part
 
 FIT = """
 import gc, json, sys
@@ -101,24 +102,6 @@ def test_kernels_are_found_again_and_never_stale(copy):
     assert numbers(copy.fit()) == numbers(first)
 
 
-def test_nowhere_to_write(copy):
-    """Neither the chosen folder nor the package's nor the user's: compiled, but not kept."""
-    for file in (copy.cache, copy.folder / "home"):
-        file.write_text("a file where a folder is wanted")
-    for folder in [copy.package, *(each for each in copy.package.iterdir() if each.is_dir())]:
-        (folder / "__pycache__").write_text("")
-    nowhere = str(copy.folder / "home" / "below")
-    result = copy.fit(
-        NUMBA_CACHE_DIR=str(copy.cache / "below"),
-        HOME=nowhere,
-        XDG_CACHE_HOME=nowhere,
-        LOCALAPPDATA=nowhere,
-    )
-    assert result["factors"] > 0
-    if sys.platform == "linux":  # elsewhere the user's folder is not told by a variable alone
-        assert (result["hits"], result["misses"]) == (0, 0)
-
-
 @pytest.mark.parametrize("collecting", [True, False])
 def test_compiling_leaves_the_garbage_collector_as_it_was(collecting):
     seen = []
@@ -140,3 +123,47 @@ def test_compiling_leaves_the_garbage_collector_as_it_was(collecting):
     finally:
         gc.enable()
     assert seen == [collecting] * 2
+
+
+def test_a_part_that_a_kernel_and_another_part_call_is_compiled_once():
+    @part
+    def inner(x):
+        return x + 1.0
+
+    @part
+    def outer(x):
+        return inner(x) * 2.0
+
+    @kernel
+    def work(array):
+        array[0] = inner(array[0]) + outer(array[0])
+
+    with event.install_recorder("numba:compile") as recorder:
+        array = np.ones(1)
+        work(array)
+    assert array[0] == 6.0
+    started = [each.data["dispatcher"].py_func for _, each in recorder.buffer if each.is_start]
+    assert sorted(each.__name__ for each in started) == ["inner", "outer", "work"]
+
+
+@pytest.mark.parametrize("noalias", [False, True])
+def test_noalias_is_what_the_compiler_is_told(noalias):
+    def work(a, b):
+        for t in range(a.shape[0]):
+            a[t] = b[t]
+
+    compiled = kernel(noalias=noalias)(work)
+    a = np.zeros(3)
+    compiled(a, np.arange(3.0))
+    assert a.tolist() == [0, 1, 2]
+    signature = compiled.signatures[0]
+    defined = [line for line in compiled.inspect_llvm(signature).splitlines() if "define" in line]
+    assert any("noalias" in line.split("@")[1].split("%arg")[1] for line in defined[:1]) == noalias
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 1000])
+def test_aligned_begins_with_a_cache_line(size):
+    array = aligned(size)
+    assert array.dtype == np.float32 and array.shape == (size,)
+    assert array.ctypes.data % 64 == 0
+    assert not array.any()

@@ -11,6 +11,7 @@ from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
 from contracts.saved import SavedContract
 from contracts.support import assert_same
+from tripletrec import losses, rates
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -207,3 +208,62 @@ def test_every_parameter_changes_something(tastes, name):
     assert not np.array_equal(
         one.user_factors_ @ one.item_factors_.T, two.user_factors_ @ two.item_factors_.T
     )
+
+
+# -------------------------------------------------------------------- list-wise losses
+
+
+def make_listwise(**overrides):
+    return make(**{"n_factors": 8, "n_epochs": 4, "loss": "softmax", **overrides})
+
+
+@pytest.fixture(scope="module")
+def batches():
+    return tr.datasets.make_interactions(200, 100, 3000, random_state=0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_negatives": 0},
+        {"batch_size": 32},
+        {"loss": losses.softmax(0.5)},
+        {"sampler": "popularity"},
+        {"sampler": "uniform"},
+        {"normalize": True},
+        {"user_l2": 0.3},
+        {"item_l2": 0.3},
+        {"schedule": rates.cosine(warmup=0.1)},
+    ],
+    ids="-".join,
+)
+def test_every_parameter_of_list_wise_fits_changes_something(batches, change):
+    one, two = (make_listwise(**{"n_negatives": 20, **each}).fit(batches) for each in ({}, change))
+    assert not np.array_equal(one.item_factors_, two.item_factors_)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_negatives": -1}, "n_negatives must be an integer >= 0, got -1"),
+        ({"n_negatives": 101}, r"n_negatives must be at most the number of items with .* got 101"),
+        ({"n_negatives": "all"}, "n_negatives must be an integer >= 0, got 'all'"),
+        ({"sampler": "dynamic"}, "learns from all its candidates: sampler 'dynamic'"),
+        (
+            {"sampler": "nearest"},
+            "'softmax' takes no given negatives|learns from all its candidates",
+        ),
+        ({"sampler": "explicit"}, "loss 'softmax' takes no given negatives, only sampled ones"),
+        ({"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
+    ],
+    ids=str,
+)
+def test_bad_parameters_of_list_wise_fits(batches, settings, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make_listwise(**settings).fit(batches)
+
+
+def test_list_wise_fits_take_no_given_negatives(batches):
+    others = ~batches.tocsr().toarray().astype(bool)
+    with pytest.raises(ValueError, match="loss 'softmax' takes no given negatives"):
+        make_listwise().fit(batches, negatives=others)

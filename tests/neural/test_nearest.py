@@ -5,7 +5,6 @@ import pytest
 
 import tripletrec as tr
 from tripletrec import sampling
-from tripletrec.neural import nearest as hard_negatives
 from tripletrec.neural.nearest import nearest_negatives
 
 
@@ -21,14 +20,14 @@ def naive_nearest(known, features, allowed):
 
 
 @pytest.mark.parametrize("given", [False, True])
-def test_nearest_equals_a_loop(given, monkeypatch):
-    rng = np.random.default_rng()
-    monkeypatch.setattr(hard_negatives, "_BLOCK", 60)  # several blocks
+def test_nearest_equals_a_loop(given, rng):
     known = rng.random((8, 20)) < 0.3
     features = rng.integers(0, 2, (20, 5)).astype(float)
     dislikes = (rng.random((8, 20)) < 0.2) & ~known
     dislikes[0] = False
-    found = nearest_negatives(known, features, dislikes if given else None, n_neighbors=20)
+    found = nearest_negatives(
+        known, features, dislikes if given else None, n_neighbors=20, max_similarities=60
+    )
     assert found.tolist() == naive_nearest(known, features, dislikes if given else ~known)
 
 

@@ -1,27 +1,18 @@
-"""List-wise losses and the trainer by blocks of users, against a twin that differentiates numerically."""
+"""Training by list-wise losses: threads, pieces, given tables, items that do not learn, and the model."""
 
-import itertools
 import math
 
-import hypothesis
 import numpy as np
 import pytest
-from hypothesis import strategies as st
 
-import naive
 import tripletrec as tr
 from contracts.support import assert_same, interactions
 from tripletrec import losses, optimizers, rates, sampling, scorers
-from tripletrec.training import listwise as block_trainer
-from tripletrec.training.listwise import BlockTraining
-from tripletrec.training.listwise_kernels import build_candidates
+from tripletrec.training.listwise import ListwiseTraining, PieceSizes
+from tripletrec.training.tables import FactorTables
 
-CASES = {
-    "softmax": losses.softmax(0.4),
-    "bsl": losses.bsl(0.3, 0.5),
-    "ccl": losses.ccl(-0.2, 3.0),
-}
-L2 = (0.03, 0.02, 0.01, 0.05)
+SMALL_PIECES = PieceSizes(scores=8, least=4)  # several of them in data of any size
+TABLES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
 
 
 def make(**overrides):
@@ -33,247 +24,26 @@ def make(**overrides):
     )  # fmt: skip
 
 
-def training_of(data, weights=None, n_negatives=None, batch_size=3, n_jobs=1, **params):
-    plan = make(
-        user_l2=L2[0], item_l2=L2[1], negative_l2=L2[2], bias_l2=L2[3], init_scale=0.5, **params
-    )._plan()
-    return BlockTraining(plan, data, weights, n_negatives, batch_size, 0.0, n_jobs)
+def training_of(
+    data, n_negatives=None, batch_size=3, dropout=0.0, n_jobs=1, *, sizes=SMALL_PIECES, tables=None,
+    learn_items=True, **params,
+):  # fmt: skip
+    l2 = {"user_l2": 0.03, "item_l2": 0.02, "negative_l2": 0.01, "bias_l2": 0.05}
+    return ListwiseTraining(
+        make(init_scale=0.5, **l2, **params)._plan(), data, None, n_negatives, batch_size, dropout,
+        n_jobs, tables=tables, learn_items=learn_items, sizes=sizes,
+    )  # fmt: skip
 
 
-def bits(training):
-    return [np.ascontiguousarray(each).tobytes() for each in training.factors]
+def bits(training, names=TABLES):
+    return {name: getattr(training.tables, name).tobytes() for name in names}
 
 
-@pytest.fixture
-def small_pieces(monkeypatch):
-    """Several pieces of candidates in data of any size."""
-    monkeypatch.setattr(block_trainer, "_LEAST_PIECE", 4)
-    monkeypatch.setattr(block_trainer, "_PIECE_SCORES", 8)
+def run(training, numbers):
+    return [training.run_epoch(number)["loss"] for number in numbers]
 
 
-# -------------------------------------------------------------------- against the twin
-
-
-def twin(training, data, weights, n_epochs, sampler):
-    """Learn what `training` learns, in float64, row by row, from numerical derivatives."""
-    plan, loss = training.plan, training.plan.loss
-    name, rate = plan.optimizer.name, plan.learning_rate
-    start = [np.array(each, np.float64) for each in training.factors]
-    rows = [[naive.Row(row, name, rate) for row in np.atleast_2d(each.T).T] for each in start]
-    matrix = data.tocsr()
-    liked = [matrix[u].indices.tolist() for u in range(data.n_users)]
-    each_weight = np.ones(data.nnz) if weights is None else weights.astype(np.float64)
-    parts = [each_weight[a:b] for a, b in itertools.pairwise(data.indptr)]
-    learn, draw = training._learn, training._draw
-    drawn = {}
-
-    def note(key):
-        n = draw(key)
-        slots = training._items_of_block[0][:n].tolist()
-        drawn.update(items=slots, multiples=training._items_of_block[4][:n].tolist())
-        return n
-
-    def visit(users, keys, step):
-        value = learn(users, keys, step)
-        U, V, b = (np.array([row.w for row in part]) for part in rows)
-        b = b[:, 0]
-        multiples = dict(zip(drawn["items"], drawn["multiples"], strict=True))
-
-        def objective(l2=L2):
-            return naive.block_loss(
-                U, V, b, users.tolist(), liked, parts, drawn["items"], multiples, loss,
-                plan.scorer.name == "cosine", plan.sampler.verified, l2,
-            )  # fmt: skip
-
-        assert value == pytest.approx(objective((0, 0, 0, 0)), rel=1e-4, abs=1e-4)
-        gradients = [naive.slopes(objective, each) for each in (U, V, b)]
-        touched = {*drawn["items"], *(i for u in users for i in liked[u])}
-        for u in users:
-            rows[0][u].update(gradients[0][u])
-        for i in touched:
-            rows[1][i].update(gradients[1][i])
-            rows[2][i].update(gradients[2][i])
-        return value
-
-    training._learn, training._draw = visit, note
-    for number in range(1, n_epochs + 1):
-        training.run_epoch(number)
-    return [np.array([row.w for row in part]) for part in rows]
-
-
-@pytest.mark.parametrize("n_negatives", [None, 5], ids=["all", "some"])
-@pytest.mark.parametrize("sampler", ["unseen", "uniform", "popularity"])
-@pytest.mark.parametrize("scorer", scorers.SCORERS)
-@pytest.mark.parametrize("loss", CASES)
-def test_against_the_twin(loss, scorer, sampler, n_negatives, small_pieces):
-    rng = np.random.default_rng()
-    data = tr.Interactions(rng.random((7, 11)) < 0.3)
-    weights = rng.uniform(0.5, 2.0, data.nnz).astype(np.float32)
-    for optimizer in ("sgd", "adagrad"):
-        training = training_of(
-            data, weights, n_negatives, loss=CASES[loss], scorer=scorer, sampler=sampler,
-            optimizer=optimizer,
-        )  # fmt: skip
-        expected = twin(training, data, weights, 2, sampler)
-        U, V, b = training.factors
-        np.testing.assert_allclose(U, expected[0], rtol=2e-3, atol=2e-4)
-        np.testing.assert_allclose(V, expected[1], rtol=2e-3, atol=2e-4)
-        np.testing.assert_allclose(
-            b, expected[2][:, 0] * CASES[loss].temperature, rtol=2e-3, atol=2e-4
-        )
-
-
-def test_adam_against_the_twin(small_pieces):
-    # Adam's first steps are of one size whatever the gradient: only where none is near zero can
-    # two ways to compute it agree.
-    data = tr.Interactions(np.random.default_rng(0).random((7, 11)) < 0.4)
-    training = training_of(data, loss=CASES["softmax"])
-    expected = twin(training, data, None, 2, "unseen")
-    for got, want in zip(training.factors[:2], expected, strict=False):
-        np.testing.assert_allclose(got, want, rtol=5e-3, atol=5e-4)
-
-
-# -------------------------------------------------------------------- the parts
-
-
-def exponentiate(loss, row, biases, multiples):
-    row = np.array(row, np.float32)
-    biases, multiples = np.array(biases, np.float32), np.array(multiples, np.float32)
-    scale = np.float32(1 / loss.temperature)
-    peak, mass = loss.exponentiate(row, biases, multiples, scale, loss.parameters)
-    return row, float(peak), float(mass)
-
-
-def reduce(loss, peak, mass, logits, weights, n_unknown=10, hits=None):
-    logits, weights = np.array(logits, float), np.array(weights, float)
-    slopes = np.full(len(logits), np.nan)
-    hits = np.zeros(len(logits)) if hits is None else np.array(hits, float)
-    value, factor = loss.reduce(
-        0, len(logits), peak, mass, n_unknown, logits, weights, hits, slopes, loss.parameters
-    )
-    return value, factor, slopes
-
-
-scores = st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=30)
-
-
-@hypothesis.given(scores)
-def test_spread_is_the_exponential(row):
-    got, peak, mass = exponentiate(losses.softmax(1.0), row, [0.5] * len(row), [2.0] * len(row))
-    x = np.array(row) + 0.5
-    assert peak == pytest.approx(x.max(), rel=1e-6)
-    expected = 2 * np.exp(x - x.max())
-    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-30)
-    assert mass == pytest.approx(expected.sum(), rel=1e-5)
-
-
-@hypothesis.given(scores, scores, st.sampled_from(["softmax", "bsl"]))
-def test_a_shift_of_all_scores_changes_nothing(positives, others, name):
-    """So the derivatives by all of a user's scores add up to zero."""
-    row, peak, mass = exponentiate(
-        losses.LIST_LOSSES[name](0.1), others, [0] * len(others), [1] * len(others)
-    )
-    logits = np.array(positives) / 0.1
-    value, factor, slopes = reduce(
-        losses.LIST_LOSSES[name](0.1), peak, mass, logits, [1] * len(logits)
-    )
-    assert np.isfinite([value, factor, *slopes]).all() and (slopes <= 0).all()
-    assert factor * mass == pytest.approx(-slopes.sum(), rel=1e-6, abs=1e-9)
-    shifted = reduce(losses.LIST_LOSSES[name](0.1), peak + 7, mass, logits + 7, [1] * len(logits))
-    assert shifted[0] == pytest.approx(value, rel=1e-6, abs=1e-6)
-    np.testing.assert_allclose(shifted[2], slopes, rtol=1e-6, atol=1e-9)
-
-
-@pytest.mark.parametrize("temperature", [1e-3, 1e-8, 1e-30])
-def test_no_temperature_overflows(temperature):
-    for loss in (losses.softmax(temperature), losses.bsl(temperature, 2 * temperature)):
-        row, peak, mass = exponentiate(loss, [-1.0, 0.5, 1.0], [0.0] * 3, [1.0] * 3)
-        assert np.isfinite(row).all() and mass == pytest.approx(1.0)
-        value, factor, slopes = reduce(
-            loss, peak, mass, [-1 / temperature, 1 / temperature], [1, 1]
-        )
-        assert np.isfinite([value, factor, *slopes]).all()
-
-
-def test_all_candidates_masked():
-    for name in ("softmax", "bsl"):
-        row, peak, mass = exponentiate(
-            losses.LIST_LOSSES[name](0.1), [-np.inf] * 4, [0] * 4, [1] * 4
-        )
-        assert not row.any() and mass == 0
-        value, factor, slopes = reduce(
-            losses.LIST_LOSSES[name](0.1), peak, mass, [1.0, 2.0], [1, 1]
-        )
-        assert value == factor == 0 and not slopes.any()
-    row, _, mass = exponentiate(losses.ccl(), [-np.inf] * 4, [0] * 4, [1] * 4)
-    assert not row.any() and mass == 0
-
-
-def test_nan_is_not_lost():
-    for loss in CASES.values():
-        _, peak, mass = exponentiate(loss, [0.0, np.nan, 1.0], [0] * 3, [1] * 3)
-        value, *_ = reduce(loss, peak, mass, [0.5], [1])
-        assert math.isnan(value)
-
-
-def test_hot_positives_of_bsl_are_all_alike():
-    """With an infinite positive temperature: the mean of the positives' scores."""
-    value, _, slopes = reduce(losses.bsl(1.0, 1e9), 0.0, 5.0, [0.3, 0.9, -2.0], [1, 1, 1])
-    assert value == pytest.approx(3 * math.log(5.0) - (0.3 + 0.9 - 2.0), abs=1e-5)
-    np.testing.assert_allclose(slopes, -1.0, rtol=1e-6)
-
-
-def test_wrong_parameters_of_losses():
-    for make_loss, name in [
-        (losses.softmax, "temperature"), (losses.bsl, "temperature"),
-        (lambda t: losses.bsl(0.1, t), "positive_temperature"),
-    ]:  # fmt: skip
-        for value in (0, -0.1, -1e-9, math.nan, math.inf):
-            with pytest.raises(ValueError, match=f"^{name} must be a finite number > 0, got"):
-                make_loss(value)
-        with pytest.raises(TypeError, match=f"^{name} must be"):
-            make_loss("0.1")
-    with pytest.raises(ValueError, match="negative_weight must be a finite number >= 0, got -1"):
-        losses.ccl(0.5, -1)
-    with pytest.raises(ValueError, match="margin must be a finite number, got nan"):
-        losses.ccl(math.nan)
-
-
-# -------------------------------------------------------------------- candidates
-
-
-def draws(n, n_items, weights=None, n_draws=4000):
-    kernels = build_candidates()
-    values = np.random.default_rng().uniform(0.5, 1.5, n_items)
-    slots, slot_of = np.zeros(n, np.int32), np.full(n_items, -1, np.int32)
-    multiples, catalogue = np.zeros(n, np.float32), np.arange(n_items, dtype=np.int32)
-    keys = np.random.default_rng().integers(2**63, size=n_draws, dtype=np.uint64)
-    estimates = []
-    for key in keys:
-        if weights is None:
-            found = kernels.draw_uniform(n, key, catalogue, slots, slot_of, multiples)
-        else:
-            table = np.concatenate([[0.0], np.cumsum(weights)])
-            found = kernels.draw_weighted(n, key, table, slots, slot_of, multiples)
-        items = slots[:found]
-        assert len(set(items.tolist())) == found <= n
-        assert (slot_of[items] == np.arange(found)).all()
-        slot_of[items] = -1
-        estimates.append((multiples[:found] * values[items]).sum())
-    return np.array(estimates), values.sum()
-
-
-@pytest.mark.parametrize(
-    "weights", [None, np.arange(1.0, 13.0) ** 0.75], ids=["uniform", "popular"]
-)
-def test_the_sum_over_candidates_is_unbiased(weights):
-    """N of the sampled loss has the exact one as its mean: within five standard errors."""
-    estimates, exact = draws(4, 12, weights)
-    error = estimates.std() / math.sqrt(len(estimates))
-    assert 0 < error and abs(estimates.mean() - exact) < 5 * error
-
-
-def test_all_items_drawn_are_all_items(small_pieces):
+def test_all_items_drawn_are_all_items():
     data = interactions(12, 20, 60)
     exact, sampled = training_of(data), training_of(data, n_negatives=20)
     for number in (1, 2, 3):
@@ -301,27 +71,24 @@ def test_sampled_gradient_has_the_exact_one_as_its_limit():
 
 
 @pytest.mark.parametrize("n_negatives", [None, 37])
-def test_same_bits_at_any_number_of_threads(n_negatives, monkeypatch):
-    monkeypatch.setattr(block_trainer, "_LEAST_PIECE", 16)
-    monkeypatch.setattr(block_trainer, "_PIECE_SCORES", 16)
+def test_same_bits_at_any_number_of_threads(n_negatives):
     data = interactions(40, 90, 700)
     results = []
     for n_jobs in (1, 2, 4):
-        training = training_of(data, n_negatives=n_negatives, batch_size=7, n_jobs=n_jobs)
+        training = training_of(data, n_negatives, 7, n_jobs=n_jobs, sizes=PieceSizes(16, least=16))
         with training.threads():
-            records = [training.run_epoch(number)["loss"] for number in (1, 2)]
-        results.append((bits(training), records))
+            losses_found = run(training, (1, 2))
+        results.append((bits(training), losses_found))
     assert results[0] == results[1] == results[2]
 
 
-def test_pieces_change_rounding_only(small_pieces, monkeypatch):
+def test_pieces_change_rounding_only():
     data = interactions(20, 50, 200)
     cut = training_of(data, optimizer="sgd")
     cut.run_epoch(1)
-    monkeypatch.undo()
-    whole = training_of(data, optimizer="sgd")
+    whole = training_of(data, optimizer="sgd", sizes=PieceSizes())
     whole.run_epoch(1)
-    assert cut._piece < whole._piece
+    assert cut.piece_size < whole.piece_size
     np.testing.assert_allclose(cut.factors[1], whole.factors[1], rtol=1e-4, atol=1e-6)
 
 
@@ -337,6 +104,94 @@ def test_blas_threads_change_nothing_and_are_put_back():
             assert threadpool_info() == before
     assert_same(results[1], results[0])
     assert_same(results[2], results[0])
+
+
+# -------------------------------------------------------------------- given tables, items that stay
+
+
+@pytest.mark.parametrize("n_negatives", [None, 5], ids=["all", "some"])
+@pytest.mark.parametrize("sampler", ["unseen", "popularity"])
+@pytest.mark.parametrize("scorer", scorers.SCORERS)
+@pytest.mark.parametrize("optimizer", optimizers.OPTIMIZERS)
+def test_an_epoch_depends_on_its_tables_and_number_alone(optimizer, scorer, sampler, n_negatives):
+    """Five epochs are three epochs, and two of another training that goes on from their tables."""
+    data = interactions(12, 20, 60)
+    choice = {
+        "n_negatives": n_negatives, "dropout": 0.2, "optimizer": optimizer, "scorer": scorer,
+        "sampler": sampler, "schedule": "linear", "n_epochs": 5,
+    }  # fmt: skip
+    at_once = training_of(data, **choice)
+    expected = run(at_once, range(1, 6))
+    begun = training_of(data, **choice)
+    found = run(begun, (1, 2, 3))
+    continued = training_of(data, tables=begun.tables, **choice)
+    assert continued.tables is begun.tables
+    assert found + run(continued, (4, 5)) == expected
+    assert bits(continued) == bits(at_once)
+
+
+def test_users_without_positives_keep_given_factors():
+    matrix = interactions(12, 20, 60).tocsr().toarray()
+    begun = training_of(tr.Interactions(matrix))
+    begun.run_epoch(1)
+    before = begun.tables.users.copy()
+    matrix[4] = 0
+    continued = training_of(tr.Interactions(matrix), tables=begun.tables)
+    continued.run_epoch(2)
+    changed = (continued.tables.users != before).any((1, 2))
+    assert not changed[4] and changed[[u for u in range(12) if matrix[u].any()]].all()
+
+
+def test_tables_that_do_not_fit():
+    data = interactions(12, 20, 60)
+
+    def start(*sizes, optimizer=None):
+        optimizer = optimizer or optimizers.adam()
+        return FactorTables.start(*sizes, optimizer, scale=0.1, seed=0)
+
+    for tables in (start(11, 20, 3), start(12, 21, 3), start(12, 20, 4)):
+        with pytest.raises(ValueError, match="^tables must have .*, got .*"):
+            training_of(data, tables=tables)
+    with pytest.raises(ValueError, match="^tables must have .*, got .*"):
+        training_of(data, tables=start(12, 20, 3, optimizer=optimizers.adagrad()))
+
+
+@pytest.mark.parametrize("n_negatives", [None, 5], ids=["all", "some"])
+@pytest.mark.parametrize("scorer", scorers.SCORERS)
+def test_items_that_do_not_learn(scorer, n_negatives):
+    data = interactions(12, 20, 60)
+    training = training_of(data, n_negatives, scorer=scorer, learn_items=False)
+    training.tables.biases[:, 0, 0] = np.linspace(-1, 1, 20)
+    before = bits(training)
+    run(training, (1, 2))
+    after = bits(training)
+    assert {name for name in TABLES if after[name] != before[name]} == {"users", "user_step_counts"}
+
+
+@pytest.mark.parametrize("n_negatives", [None, 5], ids=["all", "some"])
+def test_users_of_one_batch_learn_the_same_whether_or_not_items_do(n_negatives):
+    data = interactions(12, 20, 60)
+    both = training_of(data, n_negatives, batch_size=12)
+    alone = training_of(data, n_negatives, batch_size=12, learn_items=False)
+    assert run(both, [1]) == run(alone, [1])
+    names = ("users", "user_step_counts")
+    assert bits(both, names) == bits(alone, names)
+    assert bits(both) != bits(alone)
+
+
+def test_users_learn_with_the_same_bits_at_any_number_of_threads():
+    data = interactions(40, 90, 700)
+    results = []
+    for n_jobs in (1, 3):
+        training = training_of(data, None, 7, n_jobs=n_jobs, learn_items=False)
+        with training.threads():
+            results.append((run(training, (1, 2)), bits(training)))
+    assert results[0] == results[1]
+
+
+def test_other_losses_are_refused():
+    with pytest.raises(TypeError, match="loss 'bpr' is not list-wise"):
+        training_of(interactions(12, 20, 60), loss="bpr")
 
 
 # -------------------------------------------------------------------- the model
@@ -430,10 +285,10 @@ def test_divergence_is_told_within_the_epoch(data):
     assert not hasattr(model, "user_factors_")
     training = training_of(data, scorer="dot")
     training.tables.items[3, 0, 0] = np.nan
-    visited = []
-    training._learn = lambda *args, learn=training._learn: visited.append(1) or learn(*args)
+    batches = []
+    training.learn_from = lambda *args, learn=training.learn_from: batches.append(1) or learn(*args)
     assert math.isnan(training.run_epoch(1)["loss"])
-    assert len(visited) == 1
+    assert len(batches) == 1
 
 
 def test_temperature_that_suits_the_catalogue(data):
@@ -475,31 +330,3 @@ def test_saved_with_its_loss(data, tmp_path):
         assert again.get_params() == model.get_params()
         assert_same(again, model)
         assert_same(again.fit(data), model)
-
-
-# -------------------------------------------------------------------- schedules of the learning rate
-
-
-def test_shapes_of_schedules():
-    for name, middle in (("constant", 1.0), ("linear", 0.5), ("cosine", 0.5)):
-        schedule = rates.check_schedule(name)
-        assert schedule.factor(0.0) == 1.0
-        assert schedule.factor(0.5) == pytest.approx(middle)
-        assert schedule.factor(1.0) == pytest.approx(1.0 if name == "constant" else 0.0)
-        warm = rates.SCHEDULES[name](0.2)
-        assert warm.factor(0.05) == pytest.approx(0.25) and warm.factor(0.2) == pytest.approx(1.0)
-        assert warm.factor(1.0) == pytest.approx(schedule.factor(1.0))
-
-
-@hypothesis.given(st.floats(0, 1), st.floats(0, 0.99), st.sampled_from(list(rates.SCHEDULES)))
-def test_schedules_stay_between_zero_and_one(done, warmup, name):
-    assert 0.0 <= rates.SCHEDULES[name](warmup).factor(done) <= 1.0 + 1e-12
-
-
-def test_schedule_of_triplets(data):
-    """Epochs at rates of their own are epochs of models with that rate."""
-    plain = tr.MatrixFactorization(n_factors=3, n_epochs=1, learning_rate=0.05).fit(data)
-    half = tr.MatrixFactorization(n_factors=3, n_epochs=1, learning_rate=0.1, schedule="linear")
-    assert_same(half.fit(data), plain)
-    with pytest.raises(ValueError, match="warmup must be a number between 0 and 1"):
-        rates.cosine(1.0)

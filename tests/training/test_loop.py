@@ -1,8 +1,10 @@
-"""The loop over epochs: progress, callbacks, early stopping, Ctrl-C, and what is left when it is stopped."""
+"""The loop over epochs: progress, callbacks, early stopping, Ctrl-C, what it leaves and where it begins."""
 
+import contextlib
 import signal
 import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ import scipy.sparse as sp
 import tripletrec as tr
 from contracts.support import assert_same, interactions, learnt, run_python
 from tripletrec._runtime.threads import UninterruptedThread
-from tripletrec.training import loop as epochs
+from tripletrec.training import loop
+from tripletrec.training.listwise import ListwiseTraining
+from tripletrec.training.loop import Outcome, train
 from tripletrec.training.triplet import Training
 
 # A few epochs on pairs without a pattern need not move the loss.
@@ -20,6 +24,19 @@ pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved"
 
 def make(**overrides):
     return tr.MatrixFactorization(**{"n_factors": 6, "n_epochs": 3, "n_negatives": 4, **overrides})
+
+
+def begin(model, data):
+    """Return the training that `fit` would run."""
+    return model._begin(model._plan(), data, None, None).training
+
+
+def run_epochs(training, n_epochs, **options):
+    return train(
+        training,
+        n_epochs,
+        **{"watch": None, "metric": None, "patience": None, "verbose": 0, **options},
+    )
 
 
 def after(n_epochs, data, *, of=3, validation=None, **params):
@@ -39,8 +56,7 @@ def split():
     """Training data that two threads share, and validation data."""
     data = tr.datasets.make_interactions(200, 250, 22_000, random_state=4)
     train, test = tr.splits.train_test_split(data, 0.2, random_state=0)
-    model = make(n_jobs=2)
-    training = model._begin(model._plan(), train, None, None).training
+    training = begin(make(n_jobs=2), train)
     assert training.executor.n_jobs == 2
     return train, test
 
@@ -48,18 +64,23 @@ def split():
 # -------------------------------------------------------------------- records, progress, callbacks
 
 
-def test_epochs_that_nobody_watches_run_some_at_a_time(blocks, monkeypatch):
-    calls, run = [], epochs._Course.run
-    monkeypatch.setattr(epochs._Course, "run", lambda self, n: calls.append(n) or run(self, n))
-    expected = make(n_epochs=5).fit(blocks, callbacks=lambda model, record: None)
-    assert calls == [1, 2, 3, 4, 5]
-    calls.clear()
-    monkeypatch.setattr(epochs, "_MOMENT", 60.0)
-    assert_same(make(n_epochs=5).fit(blocks), expected)
-    assert calls == [5]
-    monkeypatch.setattr(epochs, "_MOMENT", 0.0)
-    assert_same(make(n_epochs=5).fit(blocks), expected)
-    assert calls == [5] * 6
+@pytest.mark.parametrize(
+    ("watched", "seconds", "n_turns"), [(True, 60.0, 5), (False, 60.0, 1), (False, 0.0, 5)]
+)
+def test_epochs_that_nobody_watches_run_several_in_a_turn(
+    watched, seconds, n_turns, blocks, monkeypatch
+):
+    turns, run = [], UninterruptedThread.run
+    monkeypatch.setattr(
+        UninterruptedThread, "run", lambda self, call: turns.append(call) or run(self, call)
+    )
+    watch = (lambda record, factors: False) if watched else None
+    outcome = run_epochs(begin(make(n_epochs=5), blocks), 5, watch=watch, turn_seconds=seconds)
+    assert len(turns) == n_turns
+    assert [record["epoch"] for record in outcome.history] == [1, 2, 3, 4, 5]
+    expected = make(n_epochs=5).fit(blocks)
+    np.testing.assert_array_equal(outcome.factors.user_factors, expected.user_factors_)
+    np.testing.assert_array_equal(outcome.factors.item_factors, expected.item_factors_)
 
 
 @pytest.mark.parametrize("validated", [False, True])
@@ -208,7 +229,7 @@ def test_ctrl_c_leaves_the_last_whole_epoch(epoch, n_jobs, split):
 
 @pytest.mark.parametrize("fitted", [False, True])
 def test_ctrl_c_before_the_end_of_the_first_epoch(fitted, split, monkeypatch):
-    """What a second Ctrl-C does: the epoch under way is given up."""
+    """What a second Ctrl-C does: the running epoch is cancelled."""
     model = make()
     if fitted:
         model.fit(split[1])
@@ -229,23 +250,26 @@ def test_ctrl_c_before_the_end_of_the_first_epoch(fitted, split, monkeypatch):
 def test_factors_that_are_not_finite_are_never_handed_over(n_epochs, split, monkeypatch):
     """At the end and after Ctrl-C: the loss of an epoch does not tell what its last steps did."""
 
-    def spoil(self, number):
-        record = run_epoch(self, number)
+    numbers = []
+
+    def spoil(number):
+        numbers.append(number)
+        record = run_epoch(number)
         if number == 3:
-            self.tables.items[0, 0, 0] = np.inf
+            training.tables.items[0, 0, 0] = np.inf
         return record
 
     def press(self, call):
         run(self, call)
-        if call.func.__self__.n_begun == 3:
+        if numbers[-1] == 3:
             raise KeyboardInterrupt
 
-    run_epoch, run = Training.run_epoch, UninterruptedThread.run
-    monkeypatch.setattr(Training, "run_epoch", spoil)
+    training = begin(make(n_epochs=n_epochs), split[0])
+    run_epoch, run = training.run_epoch, UninterruptedThread.run
+    training.run_epoch = spoil
     monkeypatch.setattr(UninterruptedThread, "run", press)
-    monkeypatch.setattr(epochs, "_MOMENT", 0.0)
     with pytest.raises(FloatingPointError, match="training diverged in epoch 3"):
-        make(n_epochs=n_epochs).fit(split[0])
+        run_epochs(training, n_epochs, turn_seconds=0.0)
 
 
 @pytest.fixture
@@ -270,12 +294,12 @@ def test_ctrl_c_within_an_epoch(validated, n_jobs, split, monkeypatch):
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         return run_epoch(self, number)
 
-    def stop(self, stop=epochs._Course.stop):
-        stop(self)
-        stopped.set()
+    class Thread(UninterruptedThread):
+        def __init__(self, stop, cancel):
+            super().__init__(lambda: (stop(), stopped.set()), cancel)
 
     monkeypatch.setattr(Training, "run_epoch", press)
-    monkeypatch.setattr(epochs._Course, "stop", stop)
+    monkeypatch.setattr(loop, "UninterruptedThread", Thread)
     model = make(n_epochs=9, n_jobs=n_jobs)
     with pytest.raises(KeyboardInterrupt):
         model.fit(train, validation=test if validated else None)
@@ -391,3 +415,140 @@ for each in threading.enumerate():
 """
     lines = run_python(code).split()
     assert lines[0] == "True" and "True" not in lines[1:]
+
+
+# -------------------------------------------------------------------- beginning later than with epoch 1
+
+
+class Counting:
+    """A training without arithmetic: the quality of its epochs is given, its factors are their number."""
+
+    def __init__(self, qualities=(), loss=0.5):
+        self.plan = make()._plan()
+        self.qualities, self.loss = qualities, loss
+        self.cancelled, self.numbers = False, []
+
+    @property
+    def factors(self):
+        return (np.array(self.numbers[-1:], float),)
+
+    def threads(self):
+        return contextlib.nullcontext()
+
+    def run_epoch(self, number):
+        self.numbers.append(number)
+        return {"epoch": number, "loss": self.loss}
+
+    def release(self):
+        return self.factors
+
+    def watch(self, record, factors):
+        record["quality"] = self.qualities[record["epoch"] - 1]
+        return False
+
+    def run(self, n_epochs, **options):
+        return run_epochs(
+            self, n_epochs, **{"watch": self.watch, "metric": "quality", "patience": 2, **options}
+        )
+
+
+def test_the_first_epoch_may_be_a_later_one():
+    training = Counting()
+    outcome = run_epochs(training, 7, first_epoch=4)
+    assert training.numbers == [4, 5, 6, 7] and outcome.kept_epoch == 7
+    assert [record["epoch"] for record in outcome.history] == [4, 5, 6, 7]
+    earlier = run_epochs(Counting(), 3)
+    outcome = run_epochs(Counting(), 7, first_epoch=4, earlier=earlier)
+    assert [record["epoch"] for record in outcome.history] == [1, 2, 3, 4, 5, 6, 7]
+    assert [record["epoch"] for record in earlier.history] == [1, 2, 3]
+    assert outcome.kept_epoch == 7 and outcome.factors[0] == [7.0]
+
+
+@pytest.mark.parametrize("cut", range(1, 6))
+@pytest.mark.parametrize(
+    ("qualities", "best"),
+    [((1, 5, 2, 3, 4, 4), 2), ((1, 2, 5, 4, 6, 4, 3), 5), ((9, 8, 7), 1), ((1, 2, 3, 4, 5, 6, 7), 7)],
+    ids=str,
+)  # fmt: skip
+def test_early_stopping_goes_on_where_it_was(qualities, best, cut):
+    """Two runs, one after the other, keep and stop as one run does."""
+    at_once = Counting(qualities).run(len(qualities))
+    assert at_once.kept_epoch == best and at_once.factors[0] == [best]
+    first = Counting(qualities).run(min(cut, len(at_once.history)))
+    if len(first.history) == len(at_once.history):
+        assert first.history == at_once.history
+        return
+    second = Counting(qualities).run(
+        len(qualities), first_epoch=len(first.history) + 1, earlier=first
+    )
+    assert second == at_once
+
+
+def test_without_the_earlier_outcome_the_best_epoch_is_a_later_one():
+    outcome = Counting((9, 8, 1, 3, 2, 2, 2)).run(7, first_epoch=3)
+    assert outcome.kept_epoch == 4 and len(outcome.history) == 4
+
+
+def test_earlier_epochs_without_the_metric_are_not_the_best():
+    earlier = Outcome((np.array([2.0]),), [{"epoch": n, "loss": 0.5} for n in (1, 2)], 2)
+    outcome = Counting((0, 0, 1, 3, 2, 2)).run(6, first_epoch=3, earlier=earlier)
+    assert outcome.kept_epoch == 4 and outcome.factors[0] == [4.0]
+
+
+def test_ctrl_c_before_the_end_of_a_later_first_epoch():
+    class Pressed(Counting):
+        def run_epoch(self, number):
+            raise KeyboardInterrupt
+
+    earlier = Counting((2, 1)).run(2)
+    outcome = Pressed().run(5, first_epoch=3, earlier=earlier)
+    assert isinstance(outcome.interrupt, KeyboardInterrupt)
+    assert outcome._replace(interrupt=None) == earlier
+    with pytest.raises(KeyboardInterrupt):  # of these factors there is no copy
+        run_epochs(Pressed(), 5, first_epoch=3, earlier=earlier)
+
+
+def test_a_plateau_is_measured_from_the_very_first_epoch():
+    earlier = Outcome((), [{"epoch": n, "loss": loss} for n, loss in ((1, 0.9), (2, 0.5))], 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run_epochs(Counting(), 4, first_epoch=3, earlier=earlier)
+    with pytest.warns(UserWarning, match="has not moved"):
+        run_epochs(Counting(), 4, first_epoch=3)
+
+
+def test_wrong_epochs():
+    for first_epoch, n_epochs, allowed in ((1, 0, 1), (4, 3, 4), (0, -1, 1)):
+        message = f"n_epochs must be at least {allowed}, got {n_epochs}"
+        with pytest.raises(ValueError, match=message):
+            run_epochs(Counting(), n_epochs, first_epoch=first_epoch)
+    earlier = run_epochs(Counting(), 3)
+    for first_epoch in (1, 3, 5):
+        with pytest.raises(ValueError, match=f"earlier must end with epoch {first_epoch - 1}"):
+            run_epochs(Counting(), 9, first_epoch=first_epoch, earlier=earlier)
+
+
+def test_progress_begins_where_training_does(capfd):
+    run_epochs(Counting(), 5, first_epoch=4, verbose=1)
+    assert "5/5" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("loss", ["softmax", "ccl"])
+def test_two_runs_are_one(loss, split):
+    """Epochs 4 and 5 of a list-wise training that begins from the tables that epoch 3 left."""
+    model = make(n_epochs=5, loss=loss, schedule="linear", n_negatives=50, dropout=0.1)
+    plan, (data, _) = model._plan(), split
+
+    def start(tables=None):
+        return ListwiseTraining(plan, data, None, 50, 16, 0.1, 1, tables=tables)
+
+    at_once = run_epochs(start(), 5)
+    begun = start()
+    tables, earlier = begun.tables, [begun.run_epoch(number) for number in (1, 2, 3)]
+    outcome = run_epochs(
+        start(tables), 5, first_epoch=4, earlier=Outcome(begun.factors, earlier, 3)
+    )
+    for ours, theirs in zip(outcome.factors, at_once.factors, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    losses = [[record["loss"] for record in each.history] for each in (outcome, at_once)]
+    assert losses[0] == losses[1]

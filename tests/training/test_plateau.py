@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 import tripletrec as tr
-from tripletrec.training.plateau import Watchman
+from tripletrec.training.plateau import PlateauMonitor
 
 
 def look(losses, n_triplets=5000):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        watchman = Watchman(0.1)
+        monitor = PlateauMonitor(0.1)
         for loss in losses:
-            watchman.look({"loss": loss, "n_triplets": n_triplets})
+            monitor.warn_if_stuck({"loss": loss, "n_triplets": n_triplets})
     return [str(each.message) for each in caught]
 
 
@@ -39,9 +39,20 @@ def test_later_than_the_second_epoch():
 
 
 def test_a_model_that_ranks_well_may_rest():
-    watchman = Watchman(0.1)
+    monitor = PlateauMonitor(0.1)
     records = [{"loss": 0.2, "train_auc": 0.9, "n_triplets": 5000}] * 3
-    assert not any(watchman.stands_still(record) for record in records)
+    assert not any(monitor.is_stuck(record) for record in records)
+
+
+def test_earlier_epochs_count_but_do_not_warn():
+    """The loss has come down since an epoch of an earlier run; or it has been stuck since then."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        came_down = PlateauMonitor(0.1, [{"loss": 0.9}, {"loss": 0.5}])
+        stuck = PlateauMonitor(0.1, [{"loss": 0.5}])
+        warned_before = PlateauMonitor(0.1, [{"loss": 0.5}, {"loss": 0.5}])
+    answers = [each.is_stuck({"loss": 0.5}) for each in (came_down, stuck, warned_before)]
+    assert answers == [False, True, False]
 
 
 def test_few_steps_prove_nothing():

@@ -1,1 +1,1 @@
-"""What the rest is compiled and run with; nothing here knows of users and items."""
+"""How code is compiled, run in threads and written to disk; nothing here knows of users, items or models."""

@@ -1,8 +1,8 @@
-"""Exponential and logarithm from multiplications alone, in float32.
+"""Exponential and logarithm in float32, by a few multiplications; the losses that use them are elsewhere.
 
-A call of the C library inside a training loop costs more than its arithmetic: the vectors that the
-loop holds in registers go to memory and back. These are a few instructions, inlined, and loops over
-them vectorise. Relative error below 2e-7, which is two steps of float32.
+Inside a training loop, calling the C library costs more than the arithmetic: all values that the loop holds
+in registers go to memory and back. These functions are inlined, and loops over them vectorise. Their relative
+error is below 2e-7, less than two steps of float32.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ __all__ = ["exp_of_negative", "log_of_one_plus"]
 
 _F = np.float32
 _LOG2_E = _F(1.4426950408889634)
-_SMALLEST = _F(87.0)  # exp(-87) is the last before float32 goes denormal
-# 2**f on [-1, 0] with the least relative error, 4e-11 before rounding (Lawson's iteration).
+_SMALLEST = _F(87.0)  # exp(-88) is subnormal in float32
+# The polynomial for 2**f on [-1, 0] with the least relative error: 4e-11 before rounding, by Lawson's method.
 _C0, _C1, _C2, _C3 = _F(1.0), _F(0.6931471772768), _F(0.2402264274662), _F(0.0555034481031)
 _C4, _C5, _C6, _C7 = _F(0.0096154942936), _F(0.0013276624362), _F(0.0001471538348), _F(0.0000107878)
 # The series of 2 artanh(z) / z.
@@ -33,7 +33,7 @@ def exp_of_negative(a):
     n = np.int32(y)
     f = y - _F(n)
     f2 = f * f
-    # In pairs, so that the products do not wait for each other.
+    # Summed in pairs, so that the products need not wait for each other.
     low = (_C0 + _C1 * f) + f2 * (_C2 + _C3 * f)
     high = (_C4 + _C5 * f) + f2 * (_C6 + _C7 * f)
     power = np.int32((n + np.int32(127)) << np.int32(23)).view(np.float32)

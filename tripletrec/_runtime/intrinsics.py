@@ -1,4 +1,4 @@
-"""What kernels ask of the processor and of BLAS directly, as functions that Numba compiles."""
+"""Functions for kernels that Numba lacks: vector width, prefetching, products by BLAS; no kernel is here."""
 
 from __future__ import annotations
 
@@ -15,25 +15,28 @@ __all__ = ["blas_product", "multiply", "prefer_wide_vectors", "prefetch"]
 
 
 def prefer_wide_vectors() -> None:
-    """Let a kernel, which calls this first, use all of the processor's widest vectors.
+    """Compile the kernel that calls this first for the widest vectors of the processor.
 
-    LLVM takes half of them where processors once slowed down for the whole; a loop that does
-    little else than arithmetic on rows of factors is a third faster with them.
+    By default LLVM uses half their width, because older processors slowed down at full width. A loop
+    that does little else than arithmetic on rows of factors is a third faster at full width.
 
-    It also learns that a product of vectors of 64-bit integers may wait for the register that it is to
-    be written to (Intel since Alder Lake), which it knows of few processors by name, and of none in a
-    virtual machine that gives another name. Loops over random numbers take half the time since.
+    It also tells LLVM that a product of vectors of 64-bit integers may have to wait for the former content of
+    the register that it is written to. This holds for Intel's processors since Alder Lake, but LLVM knows it
+    of a few of them only, by name, and virtual machines often give another name. Loops over random numbers
+    take half the time with it.
     """
 
 
 @intrinsic
 def _prefer_widest(typing_context):  # type: ignore[no-untyped-def]
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        # llvmlite knows no attributes with values, and writes out what the set holds.
+        # llvmlite refuses attributes with values, but writes out whatever the set holds.
         attributes = builder.function.attributes
         set.add(attributes, '"prefer-vector-width"="512"')
         triple, _, features = context.codegen().magic_tuple()
-        if triple.startswith("x86_64") and llvm_version_info >= (15,):  # elsewhere it is unknown
+        if triple.startswith("x86_64") and llvm_version_info >= (
+            15,
+        ):  # others do not know the feature
             features = ",".join(filter(None, (features, "+false-deps-mullq")))
             set.add(attributes, f'"target-features"="{features}"')
         return context.get_dummy_value()
@@ -45,7 +48,7 @@ def _prefer_wide_vectors() -> None:
     _prefer_widest()
 
 
-# The attributes belong to the kernel itself, so the call is inlined: by these two attributes before types are
+# The attributes must be the kernel's own, so the call is inlined: by these two attributes before types are
 # inferred. Inlined later, as an overload, it would make Numba look for code without effect, and take for
 # such what is written to arrays of a record that is made in the kernel.
 prefer_wide_vectors.targetoptions = {"inline": "always"}  # type: ignore[attr-defined]
@@ -54,7 +57,7 @@ overload(prefer_wide_vectors)(lambda: _prefer_wide_vectors)
 
 
 def prefetch(table: Any, row: int, n_bytes: int) -> None:
-    """Ask the processor to load a row of a flat table of such rows; never changes a result."""
+    """Ask the processor to load row number `row`, of `n_bytes`, of a flat table; it changes no result."""
 
 
 @intrinsic
@@ -85,7 +88,7 @@ def _prefetch(table, row, n_bytes):  # type: ignore[no-untyped-def]
 
 @cache
 def blas_product(dtype: Any) -> int:
-    """Return the address of SciPy's BLAS product of matrices of float32 or float64, for `multiply`."""
+    """Return the address of SciPy's ``sgemm`` or ``dgemm``, for `multiply`; `dtype`: float32 or float64."""
     name = {"float32": "sgemm", "float64": "dgemm"}[np.dtype(dtype).name]
     return int(get_cython_function_address("scipy.linalg.cython_blas", name))
 
@@ -94,9 +97,9 @@ def multiply(
     product: int, form: int, m: int, k: int, n: int, a: Any, at_a: int, b: Any, at_b: int,
     c: Any, at_c: int,
 ) -> None:  # fmt: skip
-    """Multiply two matrices that lie row by row in flat arrays, from a kernel, by BLAS.
+    """Multiply two matrices by BLAS, from a kernel; they lie row by row in flat arrays.
 
-    Numba's own ``np.dot`` counts references to the array it returns; a kernel does without.
+    Numba's own ``np.dot`` returns a new array and counts references to it, which a kernel does without.
 
     Parameters
     ----------
@@ -108,7 +111,7 @@ def multiply(
         A is (m, k). B is (k, n) in form 0, (m, n) in form 1 and (n, k) in form 2; C is (m, n) in forms
         0 and 2, and (k, n) in form 1.
     a, at_a, b, at_b, c, at_c : one-dimensional array, int
-        Each matrix begins at its place in its array.
+        Where each matrix begins: at the element `at_a` of the array `a`, and so on. All of one dtype.
     """
     A = a[at_a : at_a + m * k].reshape(m, k)
     if form == 0:
@@ -120,9 +123,11 @@ def multiply(
 
 
 @intrinsic
-def _gemm(typing_context, address, transposed_a, transposed_b, m, n, k, a, lda, b, ldb, beta, c, ldc):  # type: ignore[no-untyped-def] # fmt: skip
+def _gemm(typing_context, address, transposed_a, transposed_b, m, n, k, a, b, beta, c):  # type: ignore[no-untyped-def]
+    """C = A B + beta C, column by column and without gaps; m, n and k are sizes after transposing."""
+
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        address, transposed_a, transposed_b, m, n, k, a, lda, b, ldb, beta, c, ldc = arguments
+        address, transposed_a, transposed_b, m, n, k, a, b, beta, c = arguments
         integer, byte, real = ir.IntType(32), ir.IntType(8), beta.type
 
         def stored(value):  # type: ignore[no-untyped-def]
@@ -132,9 +137,12 @@ def _gemm(typing_context, address, transposed_a, transposed_b, m, n, k, a, lda, 
             builder.store(value, slot)
             return slot
 
+        def either(flag, yes, no):  # type: ignore[no-untyped-def]
+            set_ = builder.icmp_signed("!=", flag, ir.Constant(flag.type, 0))
+            return builder.select(set_, yes, no)
+
         def letter(transposed):  # type: ignore[no-untyped-def]
-            yes = builder.icmp_signed("!=", transposed, ir.Constant(transposed.type, 0))
-            return stored(builder.select(yes, byte(ord("T")), byte(ord("N"))))
+            return stored(either(transposed, byte(ord("T")), byte(ord("N"))))
 
         def number(value):  # type: ignore[no-untyped-def]
             return stored(builder.trunc(value, integer))
@@ -144,17 +152,16 @@ def _gemm(typing_context, address, transposed_a, transposed_b, m, n, k, a, lda, 
 
         operands = [
             letter(transposed_a), letter(transposed_b), number(m), number(n), number(k),
-            stored(ir.Constant(real, 1.0)), pointer(a), number(lda), pointer(b), number(ldb),
-            stored(beta), pointer(c), number(ldc),
+            stored(ir.Constant(real, 1.0)), pointer(a), number(either(transposed_a, k, m)),
+            pointer(b), number(either(transposed_b, n, k)), stored(beta), pointer(c), number(m),
         ]  # fmt: skip
         function = ir.FunctionType(ir.VoidType(), [each.type for each in operands])
         builder.call(builder.inttoptr(address, function.as_pointer()), operands)
         return context.get_dummy_value()
 
-    whole = types.int64
+    whole, where = types.int64, types.uintp
     return types.void(
-        whole, whole, whole, whole, whole, whole, types.uintp, whole, types.uintp, whole, beta,
-        types.uintp, whole,
+        whole, whole, whole, whole, whole, whole, where, where, beta, where
     ), codegen  # fmt: skip
 
 
@@ -166,10 +173,10 @@ def _multiply(product, form, m, k, n, a, at_a, b, at_b, c, at_c):  # type: ignor
         A, B = a.ctypes.data + at_a * size, b.ctypes.data + at_b * size
         C, real = c.ctypes.data + at_c * size, a.dtype.type
         if form == 0:
-            _gemm(product, 0, 0, n, m, k, B, n, A, k, real(0), C, n)
+            _gemm(product, 0, 0, n, m, k, B, A, real(0), C)
         elif form == 1:
-            _gemm(product, 0, 1, n, k, m, B, n, A, k, real(1), C, n)
+            _gemm(product, 0, 1, n, k, m, B, A, real(1), C)
         else:
-            _gemm(product, 1, 0, n, m, k, B, k, A, k, real(0), C, n)
+            _gemm(product, 1, 0, n, m, k, B, A, real(0), C)
 
     return implementation

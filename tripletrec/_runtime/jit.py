@@ -1,8 +1,7 @@
 """How parts and kernels are compiled: marks, flags, compiler; their place on disk is `kernel_cache`.
 
-Only three modules import Numba: this one, `kernel_cache` and `intrinsics`. The choices here were measured:
-closures over ``register_jitable`` functions are as fast as hand-fused loops and may be cached on disk, which
-closures over ``njit`` functions may not.
+Only this module, `digests`, `intrinsics` and `kernel_cache` import Numba. Measured: kernels that close over
+parts are as fast as loops written by hand for one choice of parts.
 """
 
 from __future__ import annotations
@@ -16,16 +15,17 @@ import numpy as np
 from numba import njit
 from numba.core.compiler import Compiler
 from numba.core.targetconfig import ConfigStack
-from numba.extending import register_jitable
+from numba.extending import overload as numba_overload
 
-from tripletrec._runtime.kernel_cache import PART_MARK, enable_cache, reached_parts
+from tripletrec._runtime.digests import PART_MARK, note_compiled, reached_parts
+from tripletrec._runtime.kernel_cache import enable_cache
 
 __all__ = ["FAST_MATH", "aligned", "kernel", "part"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# All fast-math licences but "no NaN" and "no infinity": under those two LLVM
-# deletes the finite check that tells a user that training has diverged.
+# All fast-math licences but "no NaN" and "no infinity": under those two LLVM deletes the check for finite
+# numbers that tells a user that training has diverged.
 FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 _registered: set[int] = set()  # ids of parts that Numba knows; it keeps them alive
 
@@ -41,9 +41,14 @@ def part(*, fused: bool) -> Callable[[F], F]: ...
 def part(function: Any = None, *, fused: bool = False) -> Any:
     """Mark a function as callable from kernels.
 
-    It stays an ordinary Python function, so tests call it uncompiled. What it reaches (its helpers, which
-    are parts too, and the values of globals and closures) belongs to the key under which machine code is
-    kept on disk, so that an edit of any of it is never answered with old code.
+    It stays an ordinary Python function, so tests call it uncompiled. Functions that it calls should be parts
+    too, or functions of NumPy and ``math`` that Numba knows.
+
+    As Numba does it, values of globals and closures (``S`` in ``return S * x``) are read when the part is
+    first compiled in a process; a later change has no effect there. Machine code is kept on disk under a key
+    that covers the part, all parts that it calls and all such values, so an edit of any of them is never
+    answered with old code. A part that uses what the key cannot cover, such as a function of ``numba.njit``
+    or an object of a class of your own, works as well but is compiled in each process.
 
     Parameters
     ----------
@@ -80,20 +85,29 @@ def part(function: Any = None, *, fused: bool = False) -> Any:
 def _register(function: Callable[..., Any]) -> None:
     if id(function) in _registered:
         return
-    # Always inlined: a part left as a function of its own is a weak symbol, and the process that
-    # compiles the kernel may link another copy of it, whose sums round otherwise, than the processes
-    # that load the kernel from the cache. "The same bits" would end there.
-    register_jitable(
-        fastmath=FAST_MATH, error_model="numpy", forceinline=True, no_cfunc_wrapper=True
-    )(function)
+    # Always inlined: otherwise a part is a function of its own, of which a process may have several copies
+    # whose sums are rounded differently. The process that compiles a kernel and those that load it from the
+    # disk may then link different copies, and their results would not be the same bits.
+    options = {
+        "fastmath": FAST_MATH,
+        "error_model": "numpy",
+        "forceinline": True,
+        "no_cfunc_wrapper": True,
+    }
+
+    @numba_overload(function, jit_options=options, strict=False)
+    def implementation(*args: Any, **kwargs: Any) -> Callable[..., Any]:
+        note_compiled(function)  # Numba asks for it when it is about to compile it
+        return function
+
     _registered.add(id(function))
 
 
 class _Kernel(Compiler):
-    """Numba's compiler, for which a part is the same thing in a kernel as in another part.
+    """Numba's compiler, which compiles a part once whether a kernel calls it or another part.
 
-    It looks parts up by their argument types and by the flags of what calls them, and so would compile one
-    that both call twice.
+    Numba looks parts up by the types of their arguments and by the flags of what calls them. A kernel has
+    other flags than a part, so they are made equal here.
     """
 
     def define_pipelines(self) -> Any:
@@ -103,12 +117,13 @@ class _Kernel(Compiler):
         return super().define_pipelines()
 
     def compile_extra(self, func: Any) -> Any:
-        # A part that travelled to another process by value (as joblib sends those of a script) has its
-        # mark, but Numba has not seen it there.
+        # A part that came from another process by value, as joblib sends those of a script, has its mark,
+        # but Numba does not know it in this process.
         for each in reached_parts(func):
             _register(each)
-        # Garbage has to wait: Numba makes little of it but many objects, and looking through all that
-        # there are, again and again, takes a fifth of the time. One thread at a time compiles.
+        self.state.typingctx.refresh()
+        # No garbage collection meanwhile: Numba makes many objects but little garbage, and searching them
+        # all again and again takes a fifth of the time. Only one thread compiles at a time.
         paused = gc.isenabled()
         gc.disable()
         try:
@@ -119,7 +134,7 @@ class _Kernel(Compiler):
 
 
 class _NoAliasKernel(_Kernel):
-    """Numba's compiler, which is also told that no two arrays handed in share memory."""
+    """The same, which is also told that no two arrays among the arguments share memory."""
 
     def define_pipelines(self) -> Any:
         self.state.flags.noalias = True
@@ -137,17 +152,17 @@ def kernel(*, noalias: bool = False) -> Callable[[Callable[..., Any]], Any]: ...
 def kernel(function: Callable[..., Any] | None = None, *, noalias: bool = False) -> Any:
     """Compile a loop that calls parts; it releases the GIL and is cached on disk.
 
-    A kernel must not allocate: its scratch memory is handed in. In return Numba need not count
-    references to arrays, which inside a loop costs several times the work (an atomic increment
-    for each array that a part with a loop or a branch takes).
+    A kernel must not allocate memory: its scratch arrays are arguments. In return Numba need not count
+    references to arrays, which inside a loop would cost several times the work (an atomic increment for each
+    array that a part with a loop or a branch takes).
 
     Parameters
     ----------
     function : callable
         Takes arrays, scalars and named tuples of them only. It compiles at its first call.
     noalias : bool, default False
-        A promise: arrays it writes to share no memory with its others. Its loops then need not look
-        whether they overlap.
+        A promise that arrays which it writes to share no memory with any other. Its loops then need not
+        check whether they overlap.
 
     Returns
     -------
@@ -169,7 +184,7 @@ def _compile(function: Callable[..., Any], compiler: type[Compiler]) -> Any:
 
 
 def aligned(size: int) -> Any:
-    """Return a float32 array of zeros that begins with a cache line."""
+    """Return a one-dimensional float32 array of zeros that begins at the start of a cache line."""
     flat = np.zeros(size + 16, np.float32)  # a line is 16 of them
     skip = -flat.ctypes.data % 64 // flat.itemsize
     return flat[skip : skip + size]

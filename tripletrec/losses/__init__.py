@@ -1,4 +1,4 @@
-"""Losses by name: of triplets (`losses.triplet`) and list-wise ones (`losses.listwise`), defined there."""
+"""All losses by name; they are defined in `losses.triplet` and, if list-wise, in `losses.listwise`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-r"""List-wise losses: of all positives of a user against all candidates at once.
+r"""List-wise losses, of all positives of a user against all candidates at once; no candidate is drawn here.
 
-Let x be scores, P the positives of a user, C the candidates that stand for all items the user is not
-known to like, and :math:`m_j` how many items candidate j stands for (one over the probability that it
-was drawn), so that :math:`N = \sum_{j \in C} m_j e^{x_j / \tau}` is the sum over all these items, or
-an unbiased estimate of it (the correction known as "log q"). A user contributes
+Let x be scores, P the positives of a user, C the candidates that represent all items the user is not
+known to like, and :math:`m_j` the importance weight of candidate j: one over the expected number of its
+occurrences among the candidates. So :math:`N = \sum_{j \in C} m_j e^{x_j / \tau}` is the sum over all these
+items, or an unbiased estimate of it (the correction known as "log q"). A user contributes
 
 ======== ================================================================= ==================================
 name     value                                                             source
@@ -16,8 +16,9 @@ ccl      :math:`\sum_{p \in P} (1 - x_p + \frac{w}{n}                      Mao e
          \sum_{j \in C} m_j \max(0, x_j - m))`
 ======== ================================================================= ==================================
 
-where n is the number of items the user is not known to like. The factor τ leaves the optimum where it
-is and keeps the gradient in x of order one at any temperature. The gradients, with
+where n is the number of items the user is not known to like. The first two are softmax losses. The factor τ
+does not move their optimum and keeps the gradient by x of order one at any temperature. ccl is a hinge:
+candidates below the margin m do not count, all above it have the same slope. The gradients, with
 :math:`z_p = \log N - x_p / \tau` and the logistic function σ:
 
 ======== ======================== ===================================================================
@@ -29,7 +30,11 @@ bsl      :math:`-|P|\, q_p`       :math:`m_j e^{x_j / \tau} |P| / N`, q the soft
 ccl      :math:`-1`               :math:`m_j |P| w / n` if :math:`x_j > m`, else 0
 ======== ======================== ===================================================================
 
-All are computed from :math:`x_j / \tau` minus its maximum (log-sum-exp), so that no τ overflows.
+Exponentials are taken of :math:`x_j / \tau` minus its maximum (log-sum-exp), so that no τ overflows.
+
+Training computes a loss in two steps, the two functions of a `ListLoss`. `exponentiate` works on one user's
+scores of the candidates, a piece of them at a time. `reduce` then gets the sums over all pieces and the
+user's positives, and computes the value and the slopes. A *logit* is :math:`x / \tau`.
 """
 
 from __future__ import annotations
@@ -47,8 +52,8 @@ from tripletrec._runtime.jit import part
 __all__ = ["LIST_LOSSES", "ListLoss", "bsl", "ccl", "softmax"]
 
 _ZERO = np.float32(0.0)
-_SIGN_LESS = np.int32(0x7FFFFFFF)
-_LOWEST = np.int32(-0x7F800001)  # the key of minus infinity
+_ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
+_LOWEST = np.int32(-0x7F800001)  # of minus infinity, see `_ordered`
 
 
 class ListLoss(NamedTuple):
@@ -59,17 +64,21 @@ class ListLoss(NamedTuple):
     name : str
         What messages and saved models call it.
     exponentiate : callable
-        Part function ``(row, biases, multiples, scale, parameters) -> (peak, mass)``: replaces a row of
-        scores of the candidates by what the gradient is proportional to, relative to ``exp(peak)``, and
-        returns the sum of it (of the values, where that is another one).
+        Part function ``(row, biases, importance, scale, parameters) -> (peak, mass)`` of one user's scores of
+        some candidates. The logits are ``row * scale + biases``; known positives have minus infinity. It
+        overwrites `row` with numbers that the gradient by the logits is proportional to, and returns their
+        sum. Of a softmax these are ``importance * exp(logit - peak)``, with the largest logit as `peak`.
+        Of a hinge: `importance` above the margin, else 0, with `peak` 0 and the sum of the hinges as `mass`.
     reduce : callable
         Part function ``(first, last, peak, mass, n_unknown, logits, weights, hits, slopes, parameters)
-        -> (value, factor)`` of the positives ``first ... last - 1``: writes the derivatives by their
-        logits and returns the value and what the exponentiate row is multiplied by.
+        -> (value, factor)`` of one user, whose positives are ``first ... last - 1``. `peak` and `mass` are
+        those of all candidates; `hits` holds each positive's own share of `mass`, 0 where it is no candidate.
+        It writes the derivatives by the positives' logits to `slopes` and returns the loss, divided by τ, and
+        the number by which the exponentiated row must be multiplied to be the gradient.
     temperature : float or None, default 1
-        Scores are divided by it. None: the trainer decides, see `softmax`.
+        τ: scores are divided by it. None: chosen for the data, see `softmax`.
     parameters : tuple of float, default ()
-        Handed to both.
+        Handed to both functions.
     """
 
     name: str
@@ -79,7 +88,7 @@ class ListLoss(NamedTuple):
     parameters: tuple[float, ...] = ()
 
     def temperature_for(self, cosine: bool, n_items: int, n_each: float) -> float:
-        """Return the temperature, or the one that suits where the loss leaves it open; see `softmax`.
+        """Return the temperature; where it is None, the one for such data that `softmax` documents.
 
         Parameters
         ----------
@@ -99,42 +108,42 @@ class ListLoss(NamedTuple):
 
 
 @part
-def _in_order(pattern):
-    # From the bits of a float32 to a whole number that grows with it, and back.
-    return np.int32(pattern ^ ((pattern >> np.int32(31)) & _SIGN_LESS))
+def _ordered(pattern):
+    # Maps the bits of a float32 to an integer that grows with it, and such an integer back to the bits.
+    return np.int32(pattern ^ ((pattern >> np.int32(31)) & _ALL_BUT_SIGN))
 
 
 @part
-def _exponentiate(row, biases, multiples, scale, parameters):
-    # The maximum of whole numbers in the order of the floats: one of floats is not vectorised, because
-    # it would have to say what it does about NaN. Here a NaN stays, and is found in the loss.
+def _exponentiate(row, biases, importance, scale, parameters):
+    # The maximum is taken of integers in the order of the floats: a maximum of floats is not vectorised,
+    # because it has to treat NaN. Here a NaN in the row ends up in the loss, where it is found.
     highest = _LOWEST
     for j in range(row.shape[0]):
         x = np.float32(row[j] * scale + biases[j])
         row[j] = x
-        highest = max(highest, _in_order(np.float32(x).view(np.int32)))
-    peak = np.int32(_in_order(highest)).view(np.float32)
+        highest = max(highest, _ordered(np.float32(x).view(np.int32)))
+    peak = np.int32(_ordered(highest)).view(np.float32)
     mass = _ZERO
     if peak == -np.inf:  # all candidates are known positives
         for j in range(row.shape[0]):
             row[j] = _ZERO
         return peak, mass
     for j in range(row.shape[0]):
-        e = exp_of_negative(peak - row[j]) * multiples[j]
+        e = exp_of_negative(peak - row[j]) * importance[j]
         row[j] = e
         mass += e
     return peak, mass
 
 
 @part
-def _exponentiate_hinge(row, biases, multiples, scale, parameters):
+def _exponentiate_hinge(row, biases, importance, scale, parameters):
     margin = np.float32(parameters[0])
     mass = _ZERO
     for j in range(row.shape[0]):
         x = row[j] * scale + biases[j] - margin
-        below = x <= _ZERO  # not of a NaN, which so stays one in the sum
-        row[j] = _ZERO if below else multiples[j]
-        mass += _ZERO if below else multiples[j] * x
+        below = x <= _ZERO  # false for NaN, which thereby enters the sum
+        row[j] = _ZERO if below else importance[j]
+        mass += _ZERO if below else importance[j] * x
     return _ZERO, mass
 
 
@@ -148,13 +157,15 @@ def _reduce_softmax(first, last, peak, mass, n_unknown, logits, weights, hits, s
     value, factor = 0.0, 0.0
     for p in range(first, last):
         slopes[p] = 0.0
-        # Without verification a positive may be among the candidates: there it does not count.
+        # Without verification the positive may be a candidate too: it is no negative of its own.
         rest = mass - hits[p]
         if rest <= 0.0:
             continue
         ahead = logits[p] - peak
         loss = _softplus(math.log(rest) - ahead)
-        share = weights[p] * math.exp(-ahead - loss)  # weight / (exp(logit) + N)
+        share = weights[p] * math.exp(
+            -ahead - loss
+        )  # weight / (exp(logit) + N), relative to exp(peak)
         value += weights[p] * loss
         factor += share
         slopes[p] = -share * (rest + hits[p])
@@ -195,17 +206,18 @@ def _reduce_ccl(first, last, peak, mass, n_unknown, logits, weights, hits, slope
 def softmax(temperature: float | None = None) -> ListLoss:
     r"""Return the softmax loss, exact or sampled.
 
-    A positive against all items that the user is not known to like:
+    It compares each positive with all items that the user is not known to like:
     :math:`-\log \frac{e^{x_p/\tau}}{e^{x_p/\tau} + N}`, times τ; see `tripletrec.losses.listwise`.
 
     Parameters
     ----------
     temperature : float or None, default None
-        τ > 0, in units of the score. The smaller, the more the hardest negatives count. With the scorer
-        "dot" 1 is the multinomial likelihood; with "cosine" 0.08 ... 0.3 do well. None: 1 with "dot", and
-        ``1 / log(n_items / sqrt(p))`` with "cosine", p the mean number of positives of a user who has any.
-        At ``1 / log(n_items)`` one item in the user's very direction weighs as much as all others at right
-        angles to it; data with more positives for each user want a higher one (found on validation data).
+        τ > 0, in units of the score. The smaller it is, the more the hardest negatives count. With the scorer
+        "dot" 1 is the multinomial likelihood; with "cosine" 0.08 to 0.3 work well. None: 1 with "dot", and
+        ``1 / log(n_items / sqrt(p))`` with "cosine", where p is the mean number of positives of the users who
+        have any. At ``1 / log(n_items)`` one item in exactly the user's direction weighs as much as all
+        others at right angles to it; with more positives per user a higher temperature is better (found on
+        validation data).
 
     Returns
     -------
@@ -236,9 +248,10 @@ def bsl(temperature: float = 0.1, positive_temperature: float = 1.0) -> ListLoss
     r"""Return the bilateral softmax loss, with a temperature for each side.
 
     For each user :math:`\tau \log N - \tau_+ \log \frac{1}{|P|} \sum_p e^{x_p / \tau_+}`, times the
-    number of positives: the softmax of the negatives' side on both sides. It trusts positives that are
-    already ranked high more than those that may be noise; with an infinite :math:`\tau_+` all count alike.
-    With a :math:`\tau_+` near τ the best positive of a user alone counts, and little is learnt.
+    number of positives: a log-sum-exp of the negatives, as in the softmax loss, and one of the positives.
+    Positives that are already ranked high weigh more than others, which may be noise. With an infinite
+    :math:`\tau_+` all positives count alike; with a :math:`\tau_+` near τ only the best positive of a user
+    counts, and little is learnt.
 
     Parameters
     ----------
@@ -274,16 +287,16 @@ def bsl(temperature: float = 0.1, positive_temperature: float = 1.0) -> ListLoss
 def ccl(margin: float = 0.4, negative_weight: float = 100.0) -> ListLoss:
     r"""Return the cosine contrastive loss of SimpleX.
 
-    For each positive :math:`1 - x_p + \frac{w}{n} \sum_j \max(0, x_j - m)`, the mean over the items
+    For each positive :math:`1 - x_p + \frac{w}{n} \sum_j \max(0, x_j - m)`: a mean of hinges over the items
     that the user is not known to like. Meant for the scorer "cosine".
 
     Parameters
     ----------
     margin : float, default 0.4
-        m, in units of the score: negatives below it are left alone.
+        m, in units of the score: negatives that score less have no effect.
     negative_weight : float, default 100.0
-        w >= 0, of all negatives together. What is best grows with the catalogue, as a smaller share of it
-        lies above the margin: 30 for some thousand items, 100 for some ten thousand.
+        w >= 0, of all negatives together. The best value grows with the number of items, of which a smaller
+        share then scores above the margin: 30 for a few thousand items, 100 for some ten thousand.
 
     Returns
     -------

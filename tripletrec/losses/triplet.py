@@ -1,4 +1,4 @@
-r"""Triplet losses: a value and its slope in the score difference; who is compared with whom is elsewhere.
+r"""Triplet losses: a value and a slope for a difference of scores; no triplet is drawn here.
 
 For a triplet (u, i, j) of user, positive and negative item let
 ``x = s(u, i) - s(u, j)``. A loss is a function of ``x`` alone; training needs its value and its
@@ -8,7 +8,7 @@ derivative, the slope. With the logistic function σ(x) = 1 / (1 + exp(-x)):
 name      value L(x)           slope dL/dx                source
 ========= ==================== ========================== =====================================
 bpr       -log σ(x)            -σ(-x)                     Rendle et al., UAI 2009, section 4.1
-sigmoid   1 - σ(x)             -σ(x) σ(-x)                the Keras triplet notebooks' "BPR"
+sigmoid   1 - σ(x)             -σ(x) σ(-x)                "BPR" in the Keras triplet notebooks
 hinge     max(0, m - x)        -1 if x < m, else 0        Weston et al., IJCAI 2011, section 2
 ========= ==================== ========================== =====================================
 
@@ -54,10 +54,10 @@ class Loss(NamedTuple):
     name : str
         What messages and saved models call it.
     value, slope : callable
-        Part functions ``(x, parameters) -> float``: the loss at the score difference `x`, a float32,
-        and its derivative there.
+        Part functions ``(x, parameters) -> float``: the loss of the score difference `x`, a float32,
+        and its derivative.
     parameters : tuple of float, default ()
-        Handed to both, as float32.
+        Handed to both functions, as float32.
 
     Examples
     --------
@@ -73,14 +73,14 @@ class Loss(NamedTuple):
     parameters: tuple[float, ...] = ()
 
 
-# Written so that a NaN stays one: max(0, nan) may be 0. Constants are float32: see _math.
+# The comparisons keep a NaN: max(0, nan) may be 0. Constants are float32, see `_runtime.float32_math`.
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
 @part
 def _bpr_value(x, parameters):
-    softened = log_of_one_plus(exp_of_negative(abs(x)))  # -log σ(|x|)
-    return softened if x > _ZERO else softened - x
+    tail = log_of_one_plus(exp_of_negative(abs(x)))  # -log σ(|x|)
+    return tail if x > _ZERO else tail - x
 
 
 @part
@@ -121,7 +121,7 @@ def hinge(margin: float = 1.0) -> Loss:
     Parameters
     ----------
     margin : float, default 1.0
-        By how much a positive must outscore a negative, in units of the score; > 0.
+        By how much a positive must outscore a negative to cost nothing, in units of the score; > 0.
 
     Returns
     -------

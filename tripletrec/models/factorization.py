@@ -26,7 +26,7 @@ from tripletrec.rates import Schedule, check_schedule
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
-from tripletrec.training.listwise import BlockTraining
+from tripletrec.training.listwise import ListwiseTraining
 from tripletrec.training.plan import L2, FactorPlan
 from tripletrec.training.triplet import TripletTraining
 
@@ -360,7 +360,7 @@ class MatrixFactorization(TrainedModel):
         loss: ListLoss,
         data: Interactions,
         weights: NDArray[np.float32] | None,
-    ) -> BlockTraining:
+    ) -> ListwiseTraining:
         if plan.scorer not in [make() for make in SCORERS.values()]:
             raise ValueError(
                 f"loss {loss.name!r} works with the scorers {', '.join(map(repr, SCORERS))}, "
@@ -373,7 +373,7 @@ class MatrixFactorization(TrainedModel):
         if self.batch_size is not None:
             batch_size = self.batch_size
         work = 6.0 * plan.n_factors * n_users * (n_negatives or data.n_items)
-        return BlockTraining(
+        return ListwiseTraining(
             plan, data, weights, n_negatives, batch_size,
             check_dropout(self.dropout), check_n_jobs(self.n_jobs, work),
         )  # fmt: skip

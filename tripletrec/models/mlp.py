@@ -20,7 +20,7 @@ from tripletrec.neural.layers import ReLU
 from tripletrec.neural.networks import PairPerceptron
 from tripletrec.neural.pair_scores import score_catalogue
 from tripletrec.neural.stack import Stack
-from tripletrec.neural.triplet import NeuralTraining
+from tripletrec.neural.triplet import NetworkTripletTraining
 from tripletrec.optimizers import Optimizer
 from tripletrec.ranking.scores import ScoreUsers
 from tripletrec.rates import Schedule
@@ -258,7 +258,7 @@ class MLPMatcher(TrainedNetwork):
         trunk = self._trunk([users.width + items.width, *hidden, 1], rng, drops)
         network = PairPerceptron(users, items, trunk, plan.loss, mean=False)
         arrays = (users.table, items.table, trunk.flat[0])
-        return Start(NeuralTraining(plan, network, data, weights, given, lambda: arrays))
+        return Start(NetworkTripletTraining(plan, network, data, weights, given, lambda: arrays))
 
     def _trunk(
         self, widths: Sequence[int], rng: np.random.Generator | None, seeds: Sequence[int] = ()

@@ -17,11 +17,11 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.fit import NetworkTraining
-from tripletrec.neural.listwise import InBatchTowers, InBatchTraining
+from tripletrec.neural.listwise import ListwiseTowers, NetworkListwiseTraining
 from tripletrec.neural.nearest import nearest_negatives
 from tripletrec.neural.networks import Towers
 from tripletrec.neural.stack import Stack
-from tripletrec.neural.triplet import NeuralTraining
+from tripletrec.neural.triplet import NetworkTripletTraining
 from tripletrec.training.plan import NetworkPlan
 
 __all__ = [
@@ -111,18 +111,18 @@ def start_training(
 ) -> NetworkTraining:
     """Return a training of two towers, by triplets or by lists as the loss of the plan says."""
     if isinstance(plan.loss, ListLoss):
-        return _start_in_batch(plan, plan.loss, data, weights, users, items, normalize)
+        return _start_listwise(plan, plan.loss, data, weights, users, items, normalize)
     network = Towers(users.layer, items.layer, users.stack, items.stack, plan.loss, mean=False)
     nearest = None
     if plan.sampler.by_features:
         nearest = _nearest_negatives(items.columns, data, given)
-    return NeuralTraining(
+    return NetworkTripletTraining(
         plan, network, data, weights, given, partial(_fitted_arrays, network),
         items=np.flatnonzero(np.bincount(data.indices)), nearest=nearest,
     )  # fmt: skip
 
 
-def _start_in_batch(
+def _start_listwise(
     plan: NetworkPlan,
     loss: ListLoss,
     data: Interactions,
@@ -130,19 +130,19 @@ def _start_in_batch(
     users: Tower,
     items: Tower,
     normalize: bool,
-) -> InBatchTraining:
+) -> NetworkListwiseTraining:
     n_each = data.nnz / len(np.unique(data.rows))
     temperature = loss.temperature_for(normalize, data.n_items, n_each)
-    network = InBatchTowers(
+    network = ListwiseTowers(
         users.layer, items.layer, users.stack, items.stack, loss, temperature, data, plan.sampler
     )
-    n_items = len(network.catalogue.items)
+    n_items = len(network.candidates.items)
     if plan.n_negatives > n_items:
         raise ValueError(
             f"n_negatives must be at most the number of items with a positive ({n_items}) with "
             f"loss {loss.name!r}, got {plan.n_negatives}"
         )
-    return InBatchTraining(plan, network, data, weights, partial(_fitted_arrays, network))
+    return NetworkListwiseTraining(plan, network, data, weights, partial(_fitted_arrays, network))
 
 
 def _nearest_negatives(

@@ -1,20 +1,20 @@
-"""Networks learnt in batches with hand-derived gradients; the models made of them are in `models`.
+"""Networks trained in batches with hand-derived gradients; the estimators made of them are in `models`.
 
-Unlike the triplet-by-triplet loop of the factor models, every gradient of a batch is taken at the
-same weights, and one step of the optimizer then moves every weight, or all but the factors that the
-batch does not meet.
+Unlike the loop over single triplets that trains factor models, a batch computes all its gradients at the same
+weights; one step of the optimizer then updates the factors that the batch touches and all other weights.
 
 ================= =======================================================================
 module            what it holds
 ================= =======================================================================
 ``layers``        dense, ReLU, softmax, normalise, dropout
-``stack``         layers one after the other, as one compiled pass
-``features``      a table of factors of features, summed or concatenated for sparse rows
+``stack``         layers one after the other
+``stack_kernels`` their compiled passes over a batch
+``features``      factors of features, summed or concatenated for sparse rows
 ``networks``      perceptron on the factors of user and item; two towers
-``fit``           the state of one fit of a network
-``triplet``       fits by losses of triplets
-``listwise``      fits by list-wise losses: the items of a batch are candidates of all its users
-``negatives``     the package's samplers on batches
+``fit``           what fits by all losses share
+``triplet``       fits by triplet losses
+``listwise``      fits by list-wise losses: the items of a batch are candidates for all its users
+``negatives``     negatives of batches, by the package's samplers
 ``nearest``       negatives whose features are nearest to the positive's
 ``row_optimizer`` the package's optimizers on rows of tables
 ``pair_scores``   scores of all items by a perceptron

@@ -1,83 +1,95 @@
-r"""Factors of features: the layer that turns sparse rows of features into dense ones.
+r"""Factors of features: sparse rows of features become dense ones; their encoding is in `data.features`.
 
 A row of features names, for instance, a user's gender, age and occupation, an item's genres (several
 of one kind), and perhaps the user or item itself. Each column c of the sparse matrix has its own
-factors W_c, and an entry x_rc counts x_rc times:
+factors W_c, and an entry x_rc is the weight of W_c in row r:
 
     sum:            y_r = Σ_c x_rc W_c
-    concatenation:  the columns come in groups; each group has its own stretch of y_r, in which it sums.
+    concatenation:  columns belong to groups; each group is summed in a stretch of y_r of its own.
 
-With g = dL/dy the gradient of W_c is Σ_r x_rc g_r, over the group's stretch. Only the factors of columns
-that a batch meets have one, and only those are moved (see `tripletrec.neural.row_optimizer`).
+With g = dL/dy the gradient of W_c is Σ_r x_rc g_r, over the group's stretch. Only the columns that a batch
+touches have one, and only their factors are updated (see `tripletrec.neural.row_optimizer`).
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import kernel, part
 
-__all__ = ["FeatureEmbedding", "add_rows", "sum_rows"]
+__all__ = ["FeatureEmbedding", "FeatureTable", "add_row_gradients", "sum_rows"]
 
 
-@part
-def sum_rows(rows, features, first, place, sums):  # type: ignore[no-untyped-def]
-    """``sums[first + n, place:]`` = the factors of the entries of row ``rows[n]``, each times its value."""
-    indptr, indices, values, offsets, width, table, _ = features
-    index = np.uint64  # signed sums would be checked for "from the end", factor by factor
-    for n in range(rows.shape[0]):
-        row, target = index(rows[n]), index(first + n)
-        for k in range(width):
-            sums[target, index(place) + index(k)] = 0.0
-        for e in range(indptr[row], indptr[row + index(1)]):
-            column, value = index(indices[e]), values[e]
-            start = index(place + offsets[column])
-            for k in range(table.shape[1]):
-                sums[target, start + index(k)] += value * table[column, k]
+class FeatureTable(NamedTuple):
+    """Sparse rows of features and the factors of their columns, as kernels see them.
 
-
-@part
-def add_rows(rows, features, place, sums, penalty, met):  # type: ignore[no-untyped-def]
-    """Add value times ``sums[n, place:]`` to the gradients of the entries of row ``rows[n]``.
-
-    Note the columns in `met`, and return how many.
+    Kernels that run for every batch get a plain tuple and name its fields inside, ``FeatureTable(*fields)``:
+    in each call Numba reads the names of the fields of a record, which takes 2 µs.
     """
-    indptr, indices, values, offsets, _, table, gradient = features
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    values: NDArray[Any]
+    offsets: NDArray[np.int64]  # of each column, where its group begins in an output row
+    width: int  # of an output row
+    factors: NDArray[Any]
+    gradient: NDArray[Any]
+
+
+@part
+def sum_rows(rows, table, first_row, first_column, sums):  # type: ignore[no-untyped-def]
+    """Write ``y`` of row ``rows[n]`` to ``sums[first_row + n, first_column:]``."""
+    index = np.uint64  # signed indices are checked for "from the end", factor by factor
+    indptr, indices, factors = table.indptr, table.indices, table.factors
+    for n in range(rows.shape[0]):
+        row, target = index(rows[n]), index(first_row + n)
+        for k in range(table.width):
+            sums[target, index(first_column) + index(k)] = 0.0
+        for e in range(indptr[row], indptr[row + index(1)]):
+            column, value = index(indices[e]), table.values[e]
+            start = index(first_column + table.offsets[column])
+            for k in range(factors.shape[1]):
+                sums[target, start + index(k)] += value * factors[column, k]
+
+
+@part
+def add_row_gradients(rows, table, first_column, row_gradients, l2, touched):  # type: ignore[no-untyped-def]
+    """Add to the gradients of the columns of ``rows[n]``, whose dL/dy is ``row_gradients[n, first_column:]``.
+
+    Each entry adds an L2 penalty. The columns are listed in `touched`; their number is returned.
+    """
     index = np.uint64
-    n_met = 0
+    indptr, indices, factors = table.indptr, table.indices, table.factors
+    gradient = table.gradient
+    n_touched = 0
     for n in range(rows.shape[0]):
         row = index(rows[n])
         for e in range(indptr[row], indptr[row + index(1)]):
-            column, value = index(indices[e]), values[e]
-            start = index(place + offsets[column])
-            for k in range(table.shape[1]):
-                g = value * sums[n, start + index(k)]
-                gradient[column, k] += g + penalty * table[column, k]
-            met[n_met] = column
-            n_met += 1
-    return n_met
+            column, value = index(indices[e]), table.values[e]
+            start = index(first_column + table.offsets[column])
+            for k in range(factors.shape[1]):
+                g = value * row_gradients[n, start + index(k)]
+                gradient[column, k] += g + l2 * factors[column, k]
+            touched[n_touched] = column
+            n_touched += 1
+    return n_touched
 
 
-@cache
-def _build() -> tuple[Any, Any]:
+@kernel
+def _forward(rows, table, sums):  # type: ignore[no-untyped-def]
+    sum_rows(rows, table, 0, 0, sums)
 
-    @kernel
-    def forward(rows, features, sums):  # type: ignore[no-untyped-def]
-        sum_rows(rows, features, 0, 0, sums)
 
-    @kernel
-    def backward(rows, features, sums, penalty, met):  # type: ignore[no-untyped-def]
-        add_rows(rows, features, 0, sums, penalty, met)
-
-    return forward, backward
+@kernel
+def _backward(rows, table, row_gradients, l2, touched):  # type: ignore[no-untyped-def]
+    add_row_gradients(rows, table, 0, row_gradients, l2, touched)
 
 
 class FeatureEmbedding:
-    """A trainable table of factors of features, summed or concatenated for each row of a matrix.
+    """Trainable factors of features, summed or concatenated for each row of a matrix.
 
     Parameters
     ----------
@@ -86,20 +98,20 @@ class FeatureEmbedding:
     matrix : sparse CSR matrix of shape (n_rows, n_columns)
         The features of all users, or of all items.
     groups : int array of shape (n_columns,), default None
-        Which stretch of the output each column belongs to, from 0; None: all sum up in one.
+        The group of each column, from 0; None: all are in one.
 
     Attributes
     ----------
     width : int
         Length of an output row: n_factors times the number of groups.
     n_rows : int
-    most : int
-        Entries of the row that has most.
+    max_entries : int
+        Largest number of entries of a row.
     parameters, gradients : list of one array each
-    arrays : tuple
-        What `sum_rows` and `add_rows` take as ``features``.
-    met : int array
-        The columns that the last `backward` met, some more than once.
+    arrays : FeatureTable
+        What kernels take.
+    touched : int array
+        The columns that the last `backward` touched, some more than once.
 
     Examples
     --------
@@ -127,8 +139,8 @@ class FeatureEmbedding:
         self.width = int(offsets.max(initial=0)) + n_factors
         self.n_rows = matrix.shape[0]
         self._sizes = np.diff(matrix.indptr)
-        self.most = int(self._sizes.max(initial=0))
-        self.arrays = (
+        self.max_entries = int(self._sizes.max(initial=0))
+        self.arrays = FeatureTable(
             matrix.indptr.astype(np.int64),
             matrix.indices.astype(np.int64),
             matrix.data.astype(table.dtype),
@@ -137,27 +149,26 @@ class FeatureEmbedding:
             table,
             self.gradient,
         )
-        self.met = np.empty(0, np.int32)
+        self.touched = np.empty(0, np.int32)
 
     def forward(self, rows: NDArray[np.integer]) -> NDArray[Any]:
-        """Return the sums of `rows`, shape (len(rows), width)."""
+        """Return the output rows of `rows`, shape (len(rows), width)."""
         sums = np.empty((len(rows), self.width), self.table.dtype)
-        _build()[0](rows, self.arrays, sums)
+        _forward(rows, self.arrays, sums)
         return sums
 
     def backward(
-        self, rows: NDArray[np.integer], row_gradients: NDArray[Any], penalty: float = 0.0
+        self, rows: NDArray[np.integer], row_gradients: NDArray[Any], l2: float = 0.0
     ) -> None:
-        """Add the gradient of the loss in what `forward` gave for `rows`.
+        """Add to the gradients of the factors, given dL/dy of the rows that `forward` returned.
 
         Parameters
         ----------
         rows : int array of shape (n,)
         row_gradients : float array of shape (n, width)
-        penalty : float, default 0.0
-            Times its factors is added to the gradient of a column for each of its entries: the
-            gradient of an L2 penalty.
+            dL/dy of `rows`.
+        l2 : float, default 0.0
+            Penalty ``l2 / 2 * sum(w ** 2)`` on the factors of a column, for each of its entries.
         """
-        self.met = np.empty(int(self._sizes[rows].sum()), np.int32)
-        penalty = self.table.dtype.type(penalty)
-        _build()[1](rows, self.arrays, row_gradients, penalty, self.met)
+        self.touched = np.empty(int(self._sizes[rows].sum()), np.int32)
+        _backward(rows, self.arrays, row_gradients, self.table.dtype.type(l2), self.touched)

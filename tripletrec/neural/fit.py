@@ -1,4 +1,4 @@
-"""The state of one fit of a network: epochs of batches, negatives of every kind."""
+"""The state of one fit of a network, whatever its loss; what an epoch does is in `triplet` and `listwise`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["NetworkTraining"]
 
 
 class NetworkTraining:
-    """What fits of all losses share: the optimizer, its step size, the arrays of the fitted model.
+    """What fits by all losses share: optimizer, learning rate, arrays of the fitted model.
 
     Parameters
     ----------
     plan : NetworkPlan
     network : PairPerceptron or Towers
     factors : callable
-        Returns the arrays that make a fitted model, as they stand.
+        Returns the arrays of a fitted model, without a copy.
     """
 
     def __init__(
@@ -34,7 +34,8 @@ class NetworkTraining:
         factors: Callable[[], tuple[NDArray[Any], ...]],
     ) -> None:
         self.plan, self.network = plan, network
-        self.cancelled = False  # to be set from another thread
+        self.cancelled = False  # set by another thread to cancel the running epoch
+        # The penalty on factors depends on the batch, so that they get it with their gradients.
         l2 = (0.0, 0.0, *[plan.layer_l2] * len(network.stacks))
         self._optimizer = RowOptimizer(plan.optimizer, plan.learning_rate, network.parameters, l2)
         self._gradients = network.gradients
@@ -43,25 +44,25 @@ class NetworkTraining:
 
     @property
     def factors(self) -> tuple[NDArray[Any], ...]:
-        """The arrays of a model fitted so far, valid until the next epoch."""
+        """The arrays of the model as fitted so far, valid until the next epoch."""
         if self._factors is None:
             self._factors = self._make_factors()
         return self._factors
 
     def release(self) -> tuple[NDArray[Any], ...]:
-        """Return the arrays of a fitted model, in memory of their own."""
+        """Return copies of the arrays of the fitted model."""
         return tuple(each.copy() for each in self.factors)
 
     def threads(self) -> AbstractContextManager[None]:
-        """Keep BLAS to one thread, which is faster for a batch and gives the same bits everywhere."""
+        """Keep BLAS to one thread, which is faster for small batches and gives the same bits everywhere."""
         return one_blas_thread()
 
     def run_epoch(self, number: int) -> Record:
-        """Learn from every positive once; return the epoch's record."""
+        """Train on every positive once; return the epoch's record."""
         raise NotImplementedError
 
     def _batches(self, number: int, n_all: int) -> Iterator[slice]:
-        """Yield the places of each batch of epoch `number`; then move all that the batch met."""
+        """Yield the slices of the batches of epoch `number`; update the parameters after each."""
         plan = self.plan
         for first in range(0, n_all, plan.batch_size):
             if self.cancelled:
@@ -70,4 +71,4 @@ class NetworkTraining:
             yield slice(first, first + n)
             epochs = number - 1 + (first + 0.5 * n) / n_all
             self._optimizer.learning_rate = plan.rate_at(epochs)
-            self._optimizer.update(self._gradients, self.network.met, n)
+            self._optimizer.update(self._gradients, self.network.touched, n)

@@ -1,4 +1,4 @@
-r"""Layers with hand-derived gradients: dense, ReLU, softmax, normalise and dropout.
+r"""Single layers with hand-derived gradients; sequences of layers are in `stack`.
 
 A layer turns rows x into rows y. ``forward(x)`` computes y and keeps what the gradient needs;
 ``backward(g)`` takes g = dL/dy, *adds* to the gradients of the layer's own parameters and returns dL/dx;
@@ -15,10 +15,9 @@ Dropout     x r / (1 - rate)               g r / (1 - rate); r: 0 with probabili
 =========== ============================== =========================================== ===============
 
 Sums are over a row. Derivations. Softmax: dy_a/dx_b = y_a (δ_ab - y_b), so dL/dx_b = y_b (g_b - Σ_a g_a y_a).
-Normalize: y = x/|x| moves only across its own direction, and there by 1/|x|. Dropout (Srivastava et
-al., JMLR 2014) scales what stays, so that nothing has to be scaled when the model is used.
-
-`tripletrec.neural.stack` runs a sequence of them as one compiled pass, with the same numbers.
+Normalize: a change of x along its own direction leaves y = x/|x| where it is, one at right angles to it
+changes y by 1/|x| times as much. Dropout (Srivastava et al., JMLR 2014) scales the units that it keeps, so
+that no unit has to be scaled when the model is used.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_share
 from tripletrec._runtime.jit import kernel, part
+from tripletrec.scorers import normalize_rows, normalize_rows_backward
 
 __all__ = [
     "ACTIVATIONS",
@@ -41,8 +41,6 @@ __all__ = [
     "ReLU",
     "Softmax",
     "glorot_uniform",
-    "scale_rows",
-    "scale_rows_backward",
     "uniform",
 ]
 
@@ -52,38 +50,22 @@ Array: TypeAlias = NDArray[Any]
 def uniform(
     rng: np.random.Generator, shape: tuple[int, int], limit: float = 0.05
 ) -> NDArray[np.float32]:
-    """Draw from U(-limit, limit), Keras's start of an embedding."""
+    """Draw from U(-limit, limit), Keras's initial weights of an embedding."""
     return rng.uniform(-limit, limit, shape).astype(np.float32)
 
 
 def glorot_uniform(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Draw from U(-l, l), l = √(6 / (rows + columns)): Keras's start of a dense layer.
+    """Draw from U(-l, l), l = √(6 / (rows + columns)): Keras's initial weights of a dense layer.
 
     Source: Glorot and Bengio, AISTATS 2010, equation 16.
     """
     return uniform(rng, shape, math.sqrt(6.0 / sum(shape)))
 
 
-def scale_rows(a: Array) -> tuple[Array, Array]:
-    """Return the rows of `a` at length 1, and the factors, shape (n, 1), that made them so."""
-    squared = np.einsum("nk,nk->n", a, a)[:, None]
-    # The gradient at a zero row does not exist. A factor of 0 keeps such a row where it is; the
-    # limit 1/|a| would turn it, and with it all other rows, into NaN.
-    scale = np.where(squared > 1e-12, 1.0 / np.sqrt(np.maximum(squared, 1e-12)), 0.0)
-    scale = scale.astype(a.dtype, copy=False)
-    return a * scale, scale
-
-
-def scale_rows_backward(unit: Array, scale: Array, gradient: Array) -> Array:
-    """Turn a gradient in what `scale_rows` returned into one in what it was given."""
-    along = np.einsum("nk,nk->n", gradient, unit)[:, None]
-    return (gradient - along * unit) * scale
-
-
 class Layer:
     """A layer without parameters; see the table of this module."""
 
-    # Attributes that hold parameters; ``<name>_gradient`` their gradients.
+    # Attributes that hold parameters; those called ``<name>_gradient`` hold their gradients.
     names: tuple[str, ...] = ()
 
     def forward(self, x: Array) -> Array:
@@ -95,7 +77,7 @@ class Layer:
         raise NotImplementedError
 
     def infer(self, x: Array) -> Array:
-        """Return y for use rather than training."""
+        """Return y as a trained model uses it, without dropout; keep nothing."""
         return self.forward(x)
 
     @property
@@ -105,12 +87,12 @@ class Layer:
 
     @property
     def gradients(self) -> list[Array]:
-        """What `backward` has added up for each of the parameters."""
+        """Those of `parameters`, summed over all calls of `backward`."""
         return [getattr(self, f"{name}_gradient") for name in self.names]
 
 
 class Dense(Layer):
-    """Every output is a weighted sum of all inputs, and a bias.
+    """Each output is a weighted sum of all inputs plus a bias.
 
     Parameters
     ----------
@@ -138,7 +120,7 @@ class Dense(Layer):
 
     @classmethod
     def start(cls, rng: np.random.Generator, n_inputs: int, n_outputs: int) -> Dense:
-        """Return an untrained layer: Glorot's uniform weights and no bias, as in Keras."""
+        """Return an untrained layer: Glorot's uniform weights and zero biases, as in Keras."""
         return cls(glorot_uniform(rng, (n_inputs, n_outputs)))
 
     def forward(self, x: Array) -> Array:
@@ -161,7 +143,7 @@ class Dense(Layer):
 
 
 class ReLU(Layer):
-    """Nothing below zero.
+    """Rectified linear unit, max(0, x).
 
     Examples
     --------
@@ -212,7 +194,7 @@ class Softmax(Layer):
 
 
 class Normalize(Layer):
-    """Rows of length 1; a row of zeros stays one.
+    """Rows scaled to length 1; a row of zeros stays zero.
 
     Examples
     --------
@@ -223,23 +205,23 @@ class Normalize(Layer):
 
     def forward(self, x: Array) -> Array:
         """Return x / |x|."""
-        self._y, self._scale = scale_rows(x)
+        self._y, self._inverses = normalize_rows(x)
         return self._y
 
     def infer(self, x: Array) -> Array:
         """Return x / |x|."""
-        return scale_rows(x)[0]
+        return normalize_rows(x)[0]
 
     def backward(self, gradient: Array) -> Array:
         """Return (g - (g·y) y) / |x|."""
-        return scale_rows_backward(self._y, self._scale, gradient)
+        return normalize_rows_backward(self._y, self._inverses, gradient)
 
 
 @part
 def dropout_scale(n, key, threshold, scale):  # type: ignore[no-untyped-def]
-    """Return `scale`, or 0 if the 32 random bits of place n are below `threshold`."""
-    # A mixing function of 32 bits (C. Wellons, "Prospecting for hash functions", 2018), because a
-    # processor multiplies eight or sixteen such numbers at once, but 64-bit ones singly.
+    """Return `scale`, or 0 if the 32 random bits of unit n are below `threshold`."""
+    # A mixing function of 32 bits (C. Wellons, "Prospecting for hash functions", 2018): processors
+    # multiply vectors of eight or sixteen 32-bit integers, but 64-bit ones singly.
     z = np.uint32(n) ^ key
     z = np.uint32(z ^ (z >> np.uint32(16)))
     z = np.uint32(z * np.uint32(0x7FEB352D) + key)
@@ -256,14 +238,14 @@ def _draw_scales(key, threshold, scale, scales):  # type: ignore[no-untyped-def]
 
 
 class Dropout(Layer):
-    """Zeros a random share of its inputs while training.
+    """Sets a random share of its inputs to zero while training.
 
-    The random numbers are a pure function of the seed and of how often `forward` was called.
+    The random numbers are a function of the seed and of the number of earlier calls of `forward`.
 
     Parameters
     ----------
     rate : float
-        Share that is zeroed, in (0, 1).
+        Share of the inputs, in (0, 1).
     seed : int, default 0
         From 0 to 2**64 - 1.
 
@@ -284,11 +266,11 @@ class Dropout(Layer):
     def next_key(self) -> np.uint32:
         """Return the key of the random numbers of the next `forward`."""
         self._n_forward += 1
-        # The high half of Weyl's sequence: multiples of an odd number visit all residues.
+        # The high half of a Weyl sequence: the multiples of an odd number visit all residues.
         return np.uint32((self._seed + 0x9E3779B97F4A7C15 * self._n_forward) % 2**64 >> 32)
 
     def forward(self, x: Array) -> Array:
-        """Return x with a share of zeros."""
+        """Return x with zeros in a random share of places, the rest scaled."""
         self._scales = np.empty(x.shape, x.dtype)
         scale = x.dtype.type(self.scale)
         _draw_scales(self.next_key(), self.threshold, scale, self._scales.reshape(-1))
@@ -300,7 +282,7 @@ class Dropout(Layer):
         return x
 
     def backward(self, gradient: Array) -> Array:
-        """Return g with zeros at the same places."""
+        """Return g with zeros in the same places, the rest scaled."""
         return gradient * self._scales
 
 

@@ -1,21 +1,22 @@
-r"""List-wise losses for two towers: the items of a batch are candidates for all of its users.
+r"""List-wise losses for two towers: the items of a batch are the candidates; the losses are in `losses`.
 
-A batch of n pairs of user and liked item comes with m items drawn for all of it. Each user's
-positives are set against every item of the batch that the user is not known to like; with A what the
-tower of users gives and V that of items, the scores are one matrix product, and so are both gradients:
+A batch of n pairs of a user and a positive comes with m further items, drawn for the whole batch. The items
+of all pairs are candidates for all users: each user's positives are compared with every item of the batch
+that the user is not known to like. With A the outputs of
+the user tower and V those of the item tower, scores and both gradients are matrix products:
 
 .. math:: S = A V^T, \qquad \nabla_A = G V, \qquad \nabla_V = G^T A,
 
-where G is the gradient of the loss by S, see `tripletrec.losses.listwise`. Items come into a batch as
-often as they are liked, so the batch is no fair sample of all items. An item j that nobody draws but chance
-is expected in it
+where G is the gradient of the loss with respect to S, see `tripletrec.losses.listwise`. Popular items come
+into more batches, so the items of a batch are no uniform sample. The expected number of occurrences of item
+j in a batch is
 
-.. math:: e_j = (n - 1) \frac{n_j}{\sum_k n_k} + m \frac{w_j}{\sum_k w_k}
+.. math:: e_j = (n - 1) \frac{n_j}{\sum_k n_k} + m \frac{w_j}{\sum_k w_k},
 
-times, n_j being its number of positives and w_j its weight with the sampler. Found c_j times, it
-stands for :math:`m_j = c_j / e_j` items in the loss: so the sum over all items that the user is not known
-to like is estimated without bias (the "log q" correction, here for both sources at once: the balance
-heuristic of Veach and Guibas).
+where n_j is its number of positives and w_j its weight with the sampler. If it occurs c_j times, its
+importance weight in the loss is :math:`m_j = c_j / e_j`: the sum over all items that the user is not known
+to like is then estimated without bias (the "log q" correction, here for both sources at once, which is the
+balance heuristic of Veach and Guibas).
 
 References
 ----------
@@ -31,32 +32,33 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.jit import kernel
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
-from tripletrec.neural.features import FeatureEmbedding
+from tripletrec.neural.features import FeatureEmbedding, FeatureTable
 from tripletrec.neural.fit import NetworkTraining
 from tripletrec.neural.networks import Array, Towers
 from tripletrec.neural.stack import Stack
 from tripletrec.sampling import Sampler
-from tripletrec.training.plan import NetworkPlan, Record
+from tripletrec.training.plan import L2, NetworkPlan, Record
 
-__all__ = ["Catalogue", "InBatchTowers", "InBatchTraining"]
+__all__ = ["CandidateSampler", "ListwiseTowers", "NetworkListwiseTraining"]
 
 _ZERO = np.float32(0.0)
-# Smaller gradients count as zero: products with subnormal numbers are slow.
-_LEAST = np.float32(1e-30)
+# Smaller gradients are rounded to zero: products with subnormal numbers are slow.
+_LEAST_GRADIENT = np.float32(1e-30)
 
 
-class Catalogue:
-    """The items that have a positive: how often each comes into a batch, and what is drawn of them.
+class CandidateSampler:
+    """Draws candidates for a batch and weighs all of a batch's; only items with a positive are candidates.
 
     Parameters
     ----------
@@ -67,66 +69,95 @@ class Catalogue:
     Attributes
     ----------
     items : int array of shape (n,)
-        In ascending order.
+        All candidates, in ascending order.
 
     Examples
     --------
     >>> import numpy as np
     >>> from tripletrec import Interactions
     >>> from tripletrec.sampling import UNSEEN
-    >>> catalogue = Catalogue(Interactions(np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0]])), UNSEEN)
-    >>> catalogue.items
+    >>> data = Interactions(np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0]]))  # 3 positives of item 0
+    >>> candidates = CandidateSampler(data, UNSEEN)
+    >>> candidates.items
     array([0, 1])
-    >>> catalogue.multiples(catalogue.items, np.array([2, 1]), n_pairs=3, n_drawn=0)  # liked by 3, by 1
+    >>> candidates.importance_weights(candidates.items, np.array([2, 1]), n_pairs=3, n_drawn=0)
     array([1. , 1.5], dtype=float32)
     """
 
     def __init__(self, positives: Interactions, sampler: Sampler) -> None:
         counts = np.bincount(positives.indices, minlength=positives.n_items)
         self.items = np.flatnonzero(counts)
-        table = sampler.cumulative(counts[self.items])
-        weights = None if table is None else np.diff(table)
+        cumulative = sampler.cumulative(counts[self.items])
+        weights = None if cumulative is None else np.diff(cumulative)
         self._weights = None if weights is None else weights / weights.sum()
-        # Of the n pairs of a batch one is the user's own: n - 1 others, of all but that one.
-        self._by_pair = counts / max(1, positives.nnz - 1)
-        self._by_draw = np.zeros(positives.n_items)
-        self._by_draw[self.items] = 1 / len(self.items) if weights is None else self._weights
+        # One of the n pairs of a batch is the user's own; the n - 1 others are of all but that one.
+        self._expected_by_pair = counts / max(1, positives.nnz - 1)
+        self._expected_by_draw = np.zeros(positives.n_items)
+        self._expected_by_draw[self.items] = (
+            1 / len(self.items) if weights is None else self._weights
+        )
 
     def draw(self, random: np.random.Generator, n: int) -> NDArray[np.int64]:
-        """Return `n` items: different ones if all weigh the same, else each by its weight."""
+        """Return `n` items: different ones if all have the same weight, else with replacement."""
         alike = self._weights is None
         chosen = random.choice(len(self.items), n, replace=not alike, p=self._weights)
         return self.items[chosen]
 
-    def multiples(
+    def importance_weights(
         self, items: Array, counts: Array, n_pairs: int, n_drawn: int
     ) -> NDArray[np.float32]:
-        """Return how many items each of a batch's stands for.
+        """Return for items of a batch their number of occurrences over the expected one.
 
         Parameters
         ----------
         items, counts : int arrays of shape (n,)
-            Different items, and how often each is in the batch.
+            Different items, and how often each occurs in the batch.
         n_pairs, n_drawn : int
             Pairs of the batch, and items drawn for it.
+
+        Returns
+        -------
+        float32 array of shape (n,)
         """
-        expected = (n_pairs - 1) * self._by_pair[items] + n_drawn * self._by_draw[items]
+        expected = (n_pairs - 1) * self._expected_by_pair[items] + n_drawn * self._expected_by_draw[
+            items
+        ]
         # Nothing is expected where a single pair is the whole batch; it is masked then.
         return (counts / np.where(expected > 0.0, expected, 1.0)).astype(np.float32)
 
 
+class _Positives(NamedTuple):
+    """The pairs of a batch, user after user."""
+
+    users: NDArray[np.int32]  # each once
+    bounds: NDArray[np.int64]  # the pairs of users[r] are bounds[r] ... bounds[r + 1] - 1
+    slots: NDArray[np.int64]  # the slot of each pair's item, see `_Candidates`
+    weights: NDArray[np.float32]
+
+
+class _Candidates(NamedTuple):
+    """The items of a batch, each in one slot, and who is known to like them."""
+
+    importance: NDArray[np.float32]
+    biases: NDArray[np.float32]
+    slot_of: NDArray[np.int32]  # of each item of the catalogue, -1 if it is not in the batch
+    n_items: int  # which the candidates represent
+    masked: bool  # whether all items that a user is known to like are left out
+    indptr: NDArray[np.int64]  # what users are known to like
+    indices: NDArray[np.int32]
+
+
 @cache
-def _build(exponentiate: Callable[..., Any], reduce: Callable[..., Any]) -> Any:
+def _build_differentiate(loss: ListLoss) -> Any:
+    exponentiate, reduce = loss.exponentiate, loss.reduce
 
     @kernel
-    def differentiate(  # type: ignore[no-untyped-def]
-        users, bounds, slots, weights, slot_of, known, masked, n_items, multiples, biases,
-        temperature, parameters, work, scores, totals,
-    ):  # fmt: skip
-        """Replace scores by the gradient in them, user after user; add to the loss."""
-        indptr, indices = known
+    def differentiate(positives, candidates, temperature, parameters, scratch, scores, totals):  # type: ignore[no-untyped-def]
+        """Replace the scores S by G, the gradient with respect to S, row by row; add to the totals."""
+        users, bounds, slots = positives.users, positives.bounds, positives.slots
+        slot_of, indices = candidates.slot_of, candidates.indices
         scale = np.float32(1.0 / temperature)
-        logits, hits, slopes = work[0], work[1], work[2]
+        logits, hits, slopes = scratch[0], scratch[1], scratch[2]
         for r in range(users.shape[0]):
             row, first, last = scores[r], bounds[r], bounds[r + 1]
             for p in range(first, last):
@@ -134,66 +165,46 @@ def _build(exponentiate: Callable[..., Any], reduce: Callable[..., Any]) -> Any:
                 hits[p] = 0.0
             for p in range(first, last):
                 row[slots[p]] = -np.inf
-            n_unknown = n_items
-            if masked:
-                begin, end = indptr[users[r]], indptr[users[r] + 1]
+            n_unknown = candidates.n_items
+            if candidates.masked:
+                begin, end = candidates.indptr[users[r]], candidates.indptr[users[r] + 1]
                 n_unknown -= end - begin
                 for e in range(begin, end):
                     if slot_of[indices[e]] >= 0:
                         row[slot_of[indices[e]]] = -np.inf
-            peak, mass = exponentiate(row, biases, multiples, scale, parameters)
-            value, factor = reduce(
-                first, last, peak, mass, n_unknown, logits, weights, hits, slopes, parameters
+            peak, mass = exponentiate(
+                row, candidates.biases, candidates.importance, scale, parameters
             )
+            value, factor = reduce(
+                first, last, peak, mass, n_unknown, logits, positives.weights, hits, slopes,
+                parameters,
+            )  # fmt: skip
             totals[0] += temperature * value
             share = np.float32(factor)
             for j in range(row.shape[0]):
                 g = row[j] * share
-                row[j] = g if abs(g) > _LEAST else _ZERO
+                row[j] = g if abs(g) > _LEAST_GRADIENT else _ZERO
             for p in range(first, last):
                 row[slots[p]] += np.float32(slopes[p])
-                totals[1] += weights[p]
+                totals[1] += positives.weights[p]
 
     return differentiate
 
 
 @kernel
-def _decay(rows, counts, features, penalties):  # type: ignore[no-untyped-def]
-    """Add the gradient of an L2 penalty on row n, counted ``counts[n]`` times."""
+def _add_l2_gradients(rows, counts, tables, l2):  # type: ignore[no-untyped-def]
+    """Add to the gradients of factors that of an L2 penalty on rows[s][n], ``counts[s][n]`` times."""
     for s in range(len(rows)):
-        indptr, indices, _1, _2, _3, table, gradient = features[s]
+        table = FeatureTable(*tables[s])
+        indptr, indices = table.indptr, table.indices
         for n in range(rows[s].shape[0]):
-            penalty = counts[s][n] * penalties[s]
+            penalty = counts[s][n] * l2[s]
             for e in range(indptr[rows[s][n]], indptr[rows[s][n] + 1]):
-                for k in range(table.shape[1]):
-                    gradient[indices[e], k] += penalty * table[indices[e], k]
+                for k in range(table.factors.shape[1]):
+                    table.gradient[indices[e], k] += penalty * table.factors[indices[e], k]
 
 
-class _Batch(NamedTuple):
-    """A batch, user after user: each user and each item once, and what belongs to them."""
-
-    users: NDArray[np.int32]
-    items: NDArray[np.int32]
-    order: NDArray[np.int64]  # which pair was where
-    bounds: NDArray[np.int64]  # the pairs of user r are bounds[r] ... bounds[r + 1] - 1
-    slots: NDArray[np.int64]  # of each pair the place of its item
-    counts: NDArray[np.int64]  # how often each item is met, as a positive or drawn
-
-
-def _arrange(users: Array, positives: Array, drawn: Array) -> _Batch:
-    order = np.argsort(users, kind="stable")
-    rows, n_positives = np.unique(users, return_counts=True)
-    items, slots, counts = np.unique(
-        np.concatenate([positives[order], drawn]), return_inverse=True, return_counts=True
-    )
-    bounds = np.concatenate([[0], np.cumsum(n_positives)])
-    return _Batch(
-        rows.astype(np.int32), items.astype(np.int32), order, bounds, slots.ravel()[: len(users)],
-        counts,
-    )  # fmt: skip
-
-
-class InBatchTowers(Towers):
+class ListwiseTowers(Towers):
     """Two towers that learn from whole batches by a list-wise loss.
 
     Parameters
@@ -208,8 +219,14 @@ class InBatchTowers(Towers):
     positives : Interactions
         What users are known to like.
     sampler : tripletrec.sampling.Sampler
-        A verified one leaves out of a user's candidates all that the user is known to like, another
-        one only the positives that the batch has of the user.
+        If it is verified, a user's candidates are the items that the user is not known to like; if not,
+        the items that are not the user's positives in this batch.
+
+    Attributes
+    ----------
+    candidates : CandidateSampler
+    touched : list
+        The rows of each of `parameters` that the last step touched; None: all.
     """
 
     def __init__(
@@ -224,11 +241,12 @@ class InBatchTowers(Towers):
         sampler: Sampler,
     ) -> None:
         super().__init__(users, items, user_tower, item_tower, None)
-        self.catalogue = Catalogue(positives, sampler)
+        self.candidates = CandidateSampler(positives, sampler)
         self._temperature, self._masked = temperature, sampler.verified
-        self._differentiate = _build(loss.exponentiate, loss.reduce)
+        # Losses that differ in numbers alone share a kernel.
+        self._differentiate = _build_differentiate(loss._replace(temperature=None, parameters=()))
         self._parameters = loss.parameters
-        self._known = positives.indptr.astype(np.int64), np.array(positives.indices)
+        self._known = read_only(positives.indptr), read_only(positives.indices)
         self._slot_of = np.full(positives.n_items, -1, np.int32)
         self._scores = np.empty(0, np.float32)
 
@@ -238,7 +256,7 @@ class InBatchTowers(Towers):
         positives: Array,
         drawn: Array,
         weights: Array | None,
-        l2: Sequence[float],
+        l2: L2,
         totals: NDArray[np.float64],
     ) -> None:
         """Add the gradient of a batch's loss, the sum over its pairs.
@@ -250,58 +268,86 @@ class InBatchTowers(Towers):
             Further candidates of all users.
         weights : float32 array of shape (n,) or None
             Of the pairs.
-        l2 : (float, float)
-            Penalty ``l2 / 2 * sum(w ** 2)`` of each pair on the factors of its user and of its item.
+        l2 : L2
+            Penalty of each pair on the factors of its user and of its item; `negative` and `bias` are
+            not used.
         totals : float64 array of shape (2,)
             The loss and the weight of the pairs are added.
         """
-        batch = _arrange(users, positives, drawn)
-        sides = batch.users, batch.items
-        multiples = self.catalogue.multiples(sides[1], batch.counts, len(users), len(drawn))
-        weights = np.ones(len(users), np.float32) if weights is None else weights[batch.order]
-        a, v = self._run(sides)
-        gradient = np.matmul(a, v.T, out=self._scratch_scores(len(a), len(v)))
-        self._slot_of[batch.items] = np.arange(len(batch.items))
-        self._differentiate(
-            batch.users, batch.bounds, batch.slots, weights, self._slot_of, self._known,
-            self._masked, len(self.catalogue.items), multiples, np.zeros_like(multiples),
-            self._temperature, self._parameters, np.empty((3, len(users))), gradient, totals,
+        order = np.argsort(users, kind="stable")
+        rows, n_positives = np.unique(users, return_counts=True)
+        items, slots, n_occurrences = np.unique(
+            np.concatenate([positives[order], drawn]), return_inverse=True, return_counts=True
+        )
+        rows, items, slots = rows.astype(np.int32), items.astype(np.int32), slots.ravel()
+        pairs = _Positives(
+            users=rows,
+            bounds=np.concatenate([[0], np.cumsum(n_positives)]),
+            slots=slots[: len(users)],
+            weights=np.ones(len(users), np.float32) if weights is None else weights[order],
+        )
+        importance = self.candidates.importance_weights(
+            items, n_occurrences, len(users), len(drawn)
+        )
+        a, v = self._run(rows, items)
+        gradient = self._differentiate_scores(pairs, items, importance, a, v, totals)
+        self._run_back(rows, items, (gradient @ v, gradient.T @ a), L2())
+        if l2.user or l2.positive:
+            counts = n_positives, np.bincount(pairs.slots, minlength=len(items))
+            _add_l2_gradients(
+                (rows, items), tuple(each.astype(np.float32) for each in counts), self._tables,
+                (np.float32(l2.user), np.float32(l2.positive)),
+            )  # fmt: skip
+
+    def _differentiate_scores(
+        self,
+        pairs: _Positives,
+        items: NDArray[np.int32],
+        importance: NDArray[np.float32],
+        a: Array,
+        v: Array,
+        totals: NDArray[np.float64],
+    ) -> NDArray[np.float32]:
+        """Return G, the gradient with respect to the scores, from the outputs of the towers."""
+        size = len(a) * len(v)
+        if size > len(self._scores):
+            self._scores = np.empty(size, np.float32)
+        scores = np.matmul(a, v.T, out=self._scores[:size].reshape(len(a), len(v)))
+        self._slot_of[items] = np.arange(len(items))
+        candidates = _Candidates(
+            importance, np.zeros_like(importance), self._slot_of, len(self.candidates.items),
+            self._masked, *self._known,
         )  # fmt: skip
-        self._slot_of[batch.items] = -1
-        self._run_back(sides, gradient @ v, gradient.T @ a, (0.0, 0.0))
-        if any(l2[:2]):
-            pairs = np.diff(batch.bounds), np.bincount(batch.slots, minlength=len(batch.items))
-            times = tuple(each.astype(np.float32) for each in pairs)
-            _decay(sides, times, self._features, tuple(map(np.float32, l2[:2])))
-
-    def _scratch_scores(self, n_rows: int, n_slots: int) -> NDArray[np.float32]:
-        if n_rows * n_slots > len(self._scores):
-            self._scores = np.empty(n_rows * n_slots, np.float32)
-        return self._scores[: n_rows * n_slots].reshape(n_rows, n_slots)
+        scratch = np.empty((3, len(pairs.slots)))
+        self._differentiate(
+            pairs, candidates, self._temperature, self._parameters, scratch, scores, totals
+        )
+        self._slot_of[items] = -1
+        return scores
 
 
-class InBatchTraining(NetworkTraining):
-    """Runs the epochs of a fit by a list-wise loss; see `tripletrec.training.loop.train`.
+class NetworkListwiseTraining(NetworkTraining):
+    """A fit of towers by a list-wise loss, for `tripletrec.training.loop.train`.
 
     Parameters
     ----------
     plan : NetworkPlan
         `n_negatives` items are drawn for each batch.
-    network : InBatchTowers
+    network : ListwiseTowers
     interactions : Interactions
         The positives.
     weights : float32 array of shape (nnz,) or None
         Weight of each positive.
     factors : callable
-        Returns the arrays that make a fitted model, as they stand.
+        Returns the arrays of a fitted model, without a copy.
     """
 
-    network: InBatchTowers
+    network: ListwiseTowers
 
     def __init__(
         self,
         plan: NetworkPlan,
-        network: InBatchTowers,
+        network: ListwiseTowers,
         interactions: Interactions,
         weights: NDArray[np.float32] | None,
         factors: Callable[[], tuple[NDArray[Any], ...]],
@@ -310,18 +356,18 @@ class InBatchTraining(NetworkTraining):
         self._users, self._items, self._weights = interactions.rows, interactions.indices, weights
 
     def run_epoch(self, number: int) -> Record:
-        """Learn from every positive once; return the epoch's record.
+        """Train on every positive once; return the epoch's record.
 
         Parameters
         ----------
         number : int
-            From 1; with the seed it determines the batches of the epoch and what is drawn for them.
+            From 1. Batches and what is drawn for them are functions of the seed and this number.
 
         Returns
         -------
         dict
-            epoch, loss, n_positives, seconds. The loss is not finite if that of any batch was not: the
-            epoch ends there.
+            epoch, loss, n_positives, seconds. Once the loss of a batch is not finite, the epoch ends, and its
+            loss is not finite.
         """
         started = time.perf_counter()
         plan, network = self.plan, self.network
@@ -330,7 +376,7 @@ class InBatchTraining(NetworkTraining):
         order, totals = random.permutation(len(self._users)), np.zeros(2)
         for batch in self._batches(number, len(order)):
             pairs = order[batch]
-            drawn = network.catalogue.draw(random, plan.n_negatives)
+            drawn = network.candidates.draw(random, plan.n_negatives)
             weights = None if self._weights is None else self._weights[pairs]
             network.step_on_batch(
                 self._users[pairs], self._items[pairs], drawn, weights, plan.l2, totals

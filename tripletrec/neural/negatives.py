@@ -1,14 +1,15 @@
-"""What a batch needs of the package's samplers: negatives."""
+"""Negatives of batches, by the package's samplers, which are in `sampling`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.counter_random import derive
 from tripletrec._runtime.jit import kernel
 from tripletrec.data.interactions import Interactions
@@ -18,27 +19,30 @@ from tripletrec.sampling.draw import NONE_LEFT, ItemsOfUsers, Pool, draw_given
 __all__ = ["Negatives", "choose_candidates"]
 
 
-@cache
-def _build_draw() -> Any:
+class _Source(NamedTuple):
+    """Where negatives come from."""
 
-    @kernel
-    def draw_all(  # type: ignore[no-untyped-def]
-        key, users, first, share, given_indptr, given, items, cumulative, verified, indptr,
-        indices, negatives,
-    ):  # fmt: skip
-        for t in range(negatives.shape[0]):
-            for c in range(negatives.shape[1]):
-                negatives[t, c] = draw_given(
-                    derive(key, (first + t) * negatives.shape[1] + c), users[t],
-                    ItemsOfUsers(given_indptr, given), share, Pool(items, cumulative), verified,
-                    ItemsOfUsers(indptr, indices),
-                )  # fmt: skip
+    given: ItemsOfUsers
+    share: float  # probability of one of the user's given negatives, where there are any
+    pool: Pool  # to draw the others from
+    verified: bool  # whether known positives are redrawn
+    known: ItemsOfUsers
 
-    return draw_all
+
+@kernel
+def _draw(key, users, first, source, negatives):  # type: ignore[no-untyped-def]
+    """Fill `negatives`; each is a function of `key` and of its number in the stream."""
+    n = negatives.shape[1]
+    for t in range(negatives.shape[0]):
+        for c in range(n):
+            negatives[t, c] = draw_given(
+                derive(key, (first + t) * n + c), users[t], source.given, source.share, source.pool,
+                source.verified, source.known,
+            )  # fmt: skip
 
 
 class Negatives:
-    """Draws negatives by a sampler of the package.
+    """Draws negatives for the positives of users.
 
     Parameters
     ----------
@@ -46,7 +50,7 @@ class Negatives:
     positives : Interactions
         Known positives; a verified sampler redraws them.
     given : Interactions or None
-        Negatives handed in by the user.
+        Negatives given by the user.
     items : int array, default None
         The items to draw from; None: all.
     """
@@ -58,21 +62,26 @@ class Negatives:
         given: Interactions | None = None,
         items: NDArray[np.integer] | None = None,
     ) -> None:
-        self._sampler = sampler
-        n_items = positives.n_items
-        catalogue = np.arange(n_items) if items is None else np.asarray(items)
-        counts = np.bincount(positives.indices, minlength=n_items)[catalogue]
-        self._known = (positives.indptr.astype(np.int64), np.array(positives.indices))
-        self._catalogue = (catalogue.astype(np.int32), sampler.cumulative(counts))
-        nothing = (np.zeros(positives.n_users + 1, np.int64), np.empty(0, np.int32))
-        self._given = (
-            nothing if given is None else (given.indptr.astype(np.int64), np.array(given.indices))
+        n_users, n_items = positives.shape
+        drawn = np.arange(n_items) if items is None else np.asarray(items)
+        counts = np.bincount(positives.indices, minlength=n_items)[drawn]
+        nothing = ItemsOfUsers(
+            read_only(np.zeros(n_users + 1, np.int64)), read_only(np.empty(0, np.int32))
+        )
+        self._source = _Source(
+            nothing if given is None else _items_of_users(given),
+            sampler.share,
+            Pool(drawn.astype(np.int32), sampler.cumulative(counts)),
+            sampler.verified,
+            _items_of_users(positives),
         )
 
     def draw(
         self, key: np.uint64, users: NDArray[np.integer], n: int, first: int = 0
     ) -> NDArray[np.int32]:
-        """Return `n` negatives for each of `users`, shape (len(users), n); < 0: there is none.
+        """Return `n` negatives for each of `users`, shape (len(users), n).
+
+        A user who likes all items has none: the number is negative then.
 
         Parameters
         ----------
@@ -81,14 +90,15 @@ class Negatives:
         users : int array
         n : int
         first : int, default 0
-            Number of the first of these draws in the stream.
+            Number of the first of these users in the stream.
         """
         negatives = np.empty((len(users), n), np.int32)
-        _build_draw()(
-            key, users, first, self._sampler.share, *self._given, *self._catalogue,
-            self._sampler.verified, *self._known, negatives,
-        )  # fmt: skip
+        _draw(key, users, first, self._source, negatives)
         return negatives
+
+
+def _items_of_users(interactions: Interactions) -> ItemsOfUsers:
+    return ItemsOfUsers(read_only(interactions.indptr), read_only(interactions.indices))
 
 
 def choose_candidates(

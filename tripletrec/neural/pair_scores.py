@@ -1,4 +1,9 @@
-"""Scores of a whole catalogue by a perceptron, without redoing a user's half for every item."""
+"""Scores of the whole catalogue by a trained perceptron; its training is in `networks`.
+
+The first layer gets the concatenated factors u of a user and v of an item. With its weights split into a user
+half A and an item half B, ``[u, v] W + b = u A + (v B + b)``: each user's and each item's term is computed
+once, not for each pair.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +19,9 @@ from tripletrec.neural.stack import Stack
 
 __all__ = ["score_catalogue"]
 
-_HIDDEN = 1 << 21  # activations at once, 8 MB: they stay in the cache
-
 
 @kernel
-def _score_hidden(users, items, weights, bias, cut, scores):  # type: ignore[no-untyped-def]
+def _score_hidden(users, items, weights, bias, final_relu, scores):  # type: ignore[no-untyped-def]
     """``scores[r, i] = Σ_k max(0, users[r, k] + items[i, k]) weights[k] + bias``."""
     zero = users.dtype.type(0.0)
     for r in range(users.shape[0]):
@@ -27,24 +30,31 @@ def _score_hidden(users, items, weights, bias, cut, scores):  # type: ignore[no-
             for k in range(items.shape[1]):
                 h = users[r, k] + items[i, k]
                 total += (h if h > zero else zero) * weights[k]
-            scores[r, i] = zero if cut and total < zero else total
+            scores[r, i] = zero if final_relu and total < zero else total
 
 
 def score_catalogue(
-    trunk: Stack, user_factors: NDArray[Any], item_factors: NDArray[Any]
+    trunk: Stack,
+    user_factors: NDArray[Any],
+    item_factors: NDArray[Any],
+    *,
+    max_activations: int = 1 << 21,
 ) -> Callable[[NDArray[np.int64]], NDArray[Any]]:
     """Return the function rows -> scores of all items, shape (len(rows), n_items).
-
-    The weights of the first layer are split into a user half A and an item half B:
-    ``[u, v] W + b = u A + (v B + b)``. The item half is multiplied once for all users. With a single
-    hidden layer one pass over the sums is left; with more, the layers behind the first see the
-    items of a user in blocks.
 
     Parameters
     ----------
     trunk : Stack
         Dense layers and ReLUs, the first layer dense, one output. Dropout is left out.
     user_factors, item_factors : float arrays of shape (n_users, …) and (n_items, …)
+    max_activations : int, default 2**21
+        Of the widest layer, computed at once where there is more than one hidden layer: 8 MB stay in the
+        processor's cache.
+
+    Raises
+    ------
+    TypeError
+        If the first layer is not dense.
     """
     first, *rest = [layer for layer in trunk.layers if not isinstance(layer, Dropout)]
     if not isinstance(first, Dense):
@@ -55,24 +65,24 @@ def score_catalogue(
     kinds = [type(layer) for layer in rest]
     if kinds[:2] == [ReLU, Dense] and len(trunk.dense) == 2:
         last = trunk.dense[1]
-        weights, bias, cut = last.weights[:, 0].copy(), last.bias[0], kinds[-1] is ReLU
+        weights, bias, final_relu = last.weights[:, 0].copy(), last.bias[0], kinds[-1] is ReLU
 
         def score_fused(rows: NDArray[np.int64]) -> NDArray[Any]:
             scores = np.empty((len(rows), len(items)), items.dtype)
-            _score_hidden(user_factors[rows] @ half, items, weights, bias, cut, scores)
+            _score_hidden(user_factors[rows] @ half, items, weights, bias, final_relu, scores)
             return scores
 
         return score_fused
-    block = max(1, _HIDDEN // max(each.weights.shape[1] for each in trunk.dense))
+    n_at_once = max(1, max_activations // max(each.weights.shape[1] for each in trunk.dense))
 
     def score_users(rows: NDArray[np.int64]) -> NDArray[Any]:
         scores = np.empty((len(rows), len(items)), items.dtype)
         for r, user in enumerate(user_factors[rows] @ half):
-            for start in range(0, len(items), block):
-                x = items[start : start + block] + user
+            for start in range(0, len(items), n_at_once):
+                x = items[start : start + n_at_once] + user
                 for layer in rest:
                     x = layer.infer(x)
-                scores[r, start : start + block] = x[:, 0]
+                scores[r, start : start + n_at_once] = x[:, 0]
         return scores
 
     return score_users

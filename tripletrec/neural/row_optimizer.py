@@ -1,17 +1,17 @@
-"""The package's optimizers on the parameters of layers: rows that a batch meets, or all of them.
+"""The package's optimizers on the parameters of a network; their update rules are in `tripletrec.optimizers`.
 
-`tripletrec.optimizers` moves a row of weights and its state. Here a table is a parameter of any layer:
-for a table of factors only the rows that the batch meets are moved, once each however often it meets
-them; for the rest of a network every row is. For SGD and Adagrad that is the same as moving all, as
-a row without gradient stays where it is; for Adam see `tripletrec.optimizers`, and
+A rule updates one row of weights and its optimizer state. Here a table of such rows is any parameter of a
+network. Of a table of factors only the rows that a batch touches are updated, each once however often it is
+touched; of the other parameters every row is. For SGD and Adagrad that equals updating all rows, as one
+without gradient stays where it is; for Adam see `tripletrec.optimizers`, and
 `tripletrec.reference.keras.optimizers` for the dense form of old Keras.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,40 +22,49 @@ from tripletrec.optimizers import Optimizer
 __all__ = ["RowOptimizer"]
 
 
+class _Table(NamedTuple):
+    """A parameter of a network and what its optimizer keeps of each row."""
+
+    weights: NDArray[Any]
+    gradient: NDArray[Any]
+    state: NDArray[Any]  # flat; each row has room for the weights, then their state
+    step_counts: NDArray[Any]  # (n_rows, n_step_counts)
+    updated_at: NDArray[np.int64]  # the last step that updated each row
+
+
 @cache
-def _build_move(
-    step: Callable[..., Any], update: Callable[..., Any], n_state: int
-) -> Callable[..., None]:
+def _build_update(optimizer: Optimizer) -> Any:
+    step, update, n_state = optimizer.step, optimizer.update, len(optimizer.state)
 
     @kernel
-    def move(tables, gradients, rows, states, now, scales, l2, rate, parameters):  # type: ignore[no-untyped-def]
-        """Move each of the rows that was not moved in this step yet, and clear its gradient."""
-        for t in range(len(tables)):
-            weights, gradient, scale, penalty = tables[t], gradients[t], scales[t], l2[t]
-            state, step_counts, moved = states[t]
-            real = weights.dtype.type
-            for n in range(rows[t].shape[0]):
-                row = np.uint64(rows[t][n])
-                if moved[row] == now:
+    def update_tables(weights, gradients, rows, states, now, scales, l2, rate, parameters):  # type: ignore[no-untyped-def]
+        """Update each of the rows once in step `now`, and clear its gradient."""
+        for t in range(len(rows)):
+            table, touched = _Table(weights[t], gradients[t], *states[t]), rows[t]
+            w, gradient, state = table.weights, table.gradient, table.state
+            scale, penalty = scales[t], l2[t]
+            real, width = w.dtype.type, np.uint64(w.shape[1])
+            for n in range(touched.shape[0]):
+                row = np.uint64(touched[n])
+                if table.updated_at[row] == now:
                     continue
-                moved[row] = now
-                rate_now = real(step(step_counts, row, rate, parameters))
-                width = np.uint64(weights.shape[1])
+                table.updated_at[row] = now
+                row_rate = real(step(table.step_counts, row, rate, parameters))
                 start = row * width * np.uint64(1 + n_state)
                 for k in range(width):
-                    state[start + k] = weights[row, k]
+                    state[start + k] = w[row, k]
                 for k in range(width):
                     g = scale * gradient[row, k]
-                    update(state, start + k, width, g, penalty, rate_now, parameters)
+                    update(state, start + k, width, g, penalty, row_rate, parameters)
                 for k in range(width):
-                    weights[row, k] = state[start + k]
+                    w[row, k] = state[start + k]
                     gradient[row, k] = real(0.0)
 
-    return move
+    return update_tables
 
 
 class RowOptimizer:
-    """Moves tables of weights by one of the package's optimizers.
+    """Updates tables of weights by one of the package's optimizers.
 
     Parameters
     ----------
@@ -63,9 +72,9 @@ class RowOptimizer:
     learning_rate : float
         Step size, > 0.
     tables : sequence of float arrays, shape (n_rows, width)
-        The parameters, moved in place.
+        The parameters, updated in place.
     l2 : sequence of float, default zeros
-        For each table the penalty ``l2 / 2 * sum(w ** 2)`` on the rows that are moved.
+        For each table the penalty ``l2 / 2 * sum(w ** 2)`` on the rows that are updated.
 
     Attributes
     ----------
@@ -89,10 +98,12 @@ class RowOptimizer:
         tables: Sequence[NDArray[Any]],
         l2: Sequence[float] = (),
     ) -> None:
-        self._move = _build_move(optimizer.step, optimizer.update, len(optimizer.state))
+        # Optimizers that differ in their parameters alone share a kernel.
+        self._update_tables = _build_update(optimizer._replace(parameters=()))
         self._tables, self._now = tuple(tables), 0
-        self._states = tuple(_state(optimizer, table) for table in tables)
-        self._all = [np.arange(len(table), dtype=np.int32) for table in tables]
+        # Plain tuples, see `tripletrec.neural.features.FeatureTable`.
+        self._states = tuple(_start_states(optimizer, table) for table in tables)
+        self._all_rows = [np.arange(len(table), dtype=np.int32) for table in tables]
         self._real = real = tables[0].dtype.type
         self._l2 = tuple(map(real, l2)) if l2 else (real(0.0),) * len(tables)
         self.learning_rate = learning_rate
@@ -101,38 +112,38 @@ class RowOptimizer:
     def update(
         self,
         gradients: Sequence[NDArray[Any]],
-        rows: Sequence[NDArray[np.int64] | None],
+        touched: Sequence[NDArray[np.integer] | None],
         n_triplets: int = 1,
     ) -> None:
-        """Move the tables one step and set the gradients of what was moved to zero.
+        """Update the tables by one step and set the gradients of the updated rows to zero.
 
         Parameters
         ----------
         gradients : sequence of float arrays
             One for each table, of its shape.
-        rows : sequence of int64 arrays, or None
-            The rows of each table to move, repetitions allowed; None: all.
+        touched : sequence of int arrays, or None
+            The rows of each table to update, repetitions allowed; None: all.
         n_triplets : int, default 1
-            By which the gradients of tables that are moved as a whole are divided. A row of factors
-            takes the sum over the few triplets that meet it, the rest of a network the mean over
-            the batch: so the step size means the same for every batch size.
+            Size of the batch: the gradients of tables that are updated as a whole are divided by it. A row
+            of factors takes the sum over the few triplets that touch it, all other parameters the mean
+            over the batch; so a learning rate means the same for every batch size.
         """
         self._now += 1
-        scales = tuple(self._real(1.0 / n_triplets if met is None else 1.0) for met in rows)
-        moved = tuple(
-            every if met is None else np.asarray(met, np.int32)
-            for every, met in zip(self._all, rows, strict=True)
+        scales = tuple(self._real(1.0 / n_triplets if rows is None else 1.0) for rows in touched)
+        rows_of_tables = tuple(
+            every if rows is None else np.asarray(rows, np.int32)
+            for every, rows in zip(self._all_rows, touched, strict=True)
         )
-        self._move(
-            self._tables, tuple(gradients), moved, self._states, self._now, scales, self._l2,
-            self._real(self.learning_rate), self._parameters,
+        self._update_tables(
+            self._tables, tuple(gradients), rows_of_tables, self._states, self._now, scales,
+            self._l2, self._real(self.learning_rate), self._parameters,
         )  # fmt: skip
 
 
-def _state(optimizer: Optimizer, table: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Return the state and step_counts of the rows of a table, and when each was moved last."""
-    # A row as the training of factors has it: a place for the weights, then the state.
+def _start_states(optimizer: Optimizer, table: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """Return state, step counts and last updates, see `_Table`, before the first step."""
+    # The layout of a row is that of the factor models' tables, as the update rules expect it.
     state = np.empty((len(table), 1 + len(optimizer.state), table.shape[1]), table.dtype)
     state[:, 1:] = np.array(optimizer.state, table.dtype)[:, None]
     step_counts = np.tile(np.array(optimizer.step_counts, table.dtype), (len(table), 1))
-    return state.ravel(), step_counts, np.zeros(len(table), np.int64)
+    return (state.ravel(), step_counts, np.zeros(len(table), np.int64))

@@ -1,10 +1,10 @@
-"""Fits of a network by a loss of triplets: their order, negatives, steps; layers are elsewhere."""
+"""Fits of networks by a triplet loss: order, negatives, batches; gradients are in `networks`."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,34 @@ from tripletrec.neural.negatives import Negatives, choose_candidates
 from tripletrec.neural.networks import PairPerceptron, Towers
 from tripletrec.training.plan import NetworkPlan, Record
 
-__all__ = ["NeuralTraining"]
+__all__ = ["NetworkTripletTraining"]
 
 
-class NeuralTraining(NetworkTraining):
-    """Runs the epochs of a fit by a loss of triplets; see `tripletrec.training.loop.train`.
+class _Positives(NamedTuple):
+    """The positives of an epoch, each of them `n_negatives` times."""
+
+    users: NDArray[np.int32]
+    items: NDArray[np.int32]
+    weights: NDArray[np.float32] | None
+    nearest: NDArray[np.int32] | None  # the nearest negative, < 0: none
+
+
+class _Triplets(NamedTuple):
+    """The triplets of an epoch or of a batch."""
+
+    users: NDArray[np.int32]
+    positives: NDArray[np.int32]
+    weights: NDArray[np.float32] | None
+    candidates: NDArray[np.int32]  # (n, n_candidates): one of them is the negative; < 0: none
+
+
+def _take(columns: Any, rows: Any) -> Any:
+    """Return these rows of all columns of a record."""
+    return type(columns)(*(None if column is None else column[rows] for column in columns))
+
+
+class NetworkTripletTraining(NetworkTraining):
+    """A fit of a network by a triplet loss, for `tripletrec.training.loop.train`.
 
     Parameters
     ----------
@@ -30,13 +53,13 @@ class NeuralTraining(NetworkTraining):
     weights : float32 array of shape (nnz,) or None
         Weight of each positive.
     given : Interactions or None
-        Negatives handed in by the user.
+        Negatives given by the user.
     factors : callable
-        Returns the arrays that make a fitted model, as they stand.
+        Returns the arrays of a fitted model, without a copy.
     items : int array, default None
         The items that negatives are drawn from; None: all.
     nearest : int array of shape (nnz,), default None
-        The nearest negative of each positive, see `tripletrec.neural.nearest`; negative: none.
+        The nearest negative of each positive, see `tripletrec.neural.nearest`; < 0: it has none.
     """
 
     def __init__(
@@ -52,7 +75,7 @@ class NeuralTraining(NetworkTraining):
         nearest: NDArray[np.integer] | None = None,
     ) -> None:
         super().__init__(plan, network, factors)
-        self._columns: tuple[Any, ...] = (
+        self._positives = _Positives(
             np.repeat(interactions.rows, plan.n_negatives),
             np.repeat(interactions.indices, plan.n_negatives),
             None if weights is None else np.repeat(weights, plan.n_negatives),
@@ -61,12 +84,12 @@ class NeuralTraining(NetworkTraining):
         self._negatives = Negatives(plan.sampler, interactions, given, items)
 
     def run_epoch(self, number: int) -> Record:
-        """Learn from every positive once; return the epoch's record.
+        """Train on every positive once; return the epoch's record.
 
         Parameters
         ----------
         number : int
-            From 1; with the seed it determines the order and the negatives of the epoch.
+            From 1. Order and negatives are functions of the seed and this number.
 
         Returns
         -------
@@ -76,41 +99,36 @@ class NeuralTraining(NetworkTraining):
         started = time.perf_counter()
         self._factors = None
         shuffle, key = np.random.SeedSequence((self.plan.seed, number)).generate_state(2, np.uint64)
-        columns, n_skipped = self._triplets(int(shuffle), key)
-        totals = np.zeros(3)
-        for batch in self._batches(number, len(columns[0])):
-            self._step([None if x is None else x[batch] for x in columns], totals)
-        loss, right, mass = totals.tolist()
+        triplets = self._make_triplets(int(shuffle), key)
+        n_triplets, totals = len(triplets.users), np.zeros(3)
+        for rows in self._batches(number, n_triplets):
+            self._step(_take(triplets, rows), totals)
+        loss, correct, mass = totals.tolist()
         return {
             "epoch": number,
             "loss": loss / mass if mass else 0.0,
-            "train_auc": right / mass if mass else 0.5,
-            "n_triplets": len(columns[0]),
-            "n_skipped": n_skipped,
+            "train_auc": correct / mass if mass else 0.5,
+            "n_triplets": n_triplets,
+            "n_skipped": len(self._positives.users) - n_triplets,
             "seconds": time.perf_counter() - started,
         }
 
-    def _triplets(self, shuffle: int, key: np.uint64) -> tuple[list[Any], int]:
-        """Return users, positives, weights and negatives (or candidates) in the order of the epoch."""
-        order = np.random.default_rng(shuffle).permutation(len(self._columns[0]))
-        users, positives = (each[order] for each in self._columns[:2])
-        weights, nearest = (None if each is None else each[order] for each in self._columns[2:])
+    def _make_triplets(self, shuffle: int, key: np.uint64) -> _Triplets:
+        """Return the triplets of an epoch in their order, without those that have no negative."""
+        order = np.random.default_rng(shuffle).permutation(len(self._positives.users))
+        users, items, weights, nearest = _take(self._positives, order)
         sampler = self.plan.sampler
-        negatives = self._negatives.draw(key, users, sampler.n_candidates)
+        candidates = self._negatives.draw(key, users, sampler.n_candidates)
         if nearest is not None:
             chosen = np.random.default_rng(shuffle ^ 1).random(len(order)) < sampler.share
             chosen &= nearest >= 0
-            negatives[chosen, 0] = nearest[chosen]
-        # No negative: the user likes all there is; an unverified one may be the positive itself.
-        negatives[negatives == positives[:, None]] = -1
-        kept = negatives.max(axis=1) >= 0
-        n_skipped = int((~kept).sum())
-        columns = [users, positives, weights, negatives]
-        if n_skipped:
-            columns = [None if each is None else each[kept] for each in columns]
-        return columns, n_skipped
+            candidates[chosen, 0] = nearest[chosen]
+        # There is none if the user likes all items; an unverified one may be the positive itself.
+        candidates[candidates == items[:, None]] = -1
+        triplets, kept = _Triplets(users, items, weights, candidates), candidates.max(axis=1) >= 0
+        return triplets if kept.all() else _take(triplets, kept)
 
-    def _step(self, batch: list[Any], totals: NDArray[np.float64]) -> None:
+    def _step(self, batch: _Triplets, totals: NDArray[np.float64]) -> None:
         users, positives, weights, candidates = batch
         negatives = candidates[:, 0]
         if self.plan.sampler.choose is not None:

@@ -15,6 +15,7 @@ from tripletrec.neural.layers import uniform
 from tripletrec.neural.networks import PairPerceptron
 from tripletrec.neural.pair_scores import score_catalogue
 from tripletrec.reference.systems import Recipe
+from tripletrec.training.plan import L2
 
 __all__ = ["PerceptronModel"]
 
@@ -55,7 +56,7 @@ class PerceptronModel:
     def backward(self, users: Any, positives: Any, negatives: Any) -> float:
         """Add the gradient of the mean loss of a batch of triplets; return the loss."""
         totals = np.zeros(3)
-        self.network.step(users, positives, negatives, None, (0.0, 0.0), totals)
+        self.network.step(users, positives, negatives, None, L2(), totals)
         return float(totals[0] / totals[2])
 
     def rows_read(self, users: Any, positives: Any, negatives: Any) -> list[Any]:

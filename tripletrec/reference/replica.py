@@ -14,7 +14,7 @@ from tripletrec._checks import check_count
 from tripletrec._runtime.blas import one_blas_thread
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import full_auc
-from tripletrec.neural.layers import glorot_uniform, scale_rows, uniform
+from tripletrec.neural.layers import glorot_uniform, uniform
 from tripletrec.reference.keras import (
     Adagrad,
     Adam,
@@ -26,6 +26,7 @@ from tripletrec.reference.keras import (
 from tripletrec.reference.keras.deferred_adam import DeferredAdam
 from tripletrec.reference.perceptron import PerceptronModel
 from tripletrec.reference.systems import SYSTEMS, Recipe
+from tripletrec.scorers import normalize_rows
 
 if TYPE_CHECKING:
     from tripletrec.datasets import MovieLens
@@ -61,7 +62,7 @@ class Task:
 
     def auc(self, U: NDArray[np.floating], V: NDArray[np.floating], scorer: str) -> float:
         """Return the full AUC of two tables of factors."""
-        factors = (scale_rows(U)[0], scale_rows(V)[0]) if scorer == "cosine" else (U, V)
+        factors = (normalize_rows(U)[0], normalize_rows(V)[0]) if scorer == "cosine" else (U, V)
         return full_auc(factors, self.test, self.exclude, n_jobs=1)
 
 

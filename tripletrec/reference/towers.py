@@ -35,7 +35,7 @@ from tripletrec.neural.nearest import nearest_negatives
 from tripletrec.reference.keras import Adam, train_epoch
 from tripletrec.reference.keras.triplet_model import sigmoid
 from tripletrec.reference.replica import known_and_first_item
-from tripletrec.training.plateau import Watchman
+from tripletrec.training.plateau import PlateauMonitor
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -152,13 +152,13 @@ def train_mistake(
     model = MistakenTowers(*_three_features(data, rng), rng)
     optimizer, hidden = Adam(), known_and_first_item(data.train)
     found: dict[str, list[float]] = {"loss": [], "auc": [], "warned": []}
-    watchman = Watchman(optimizer.learning_rate)
+    monitor = PlateauMonitor(optimizer.learning_rate)
     columns = (positives.rows, positives.indices, negatives)
     for number in range(1, n_epochs + 1):
         with one_blas_thread():
             found["loss"].append(train_epoch(model, optimizer, columns, 64, rng))
         found["auc"].append(full_auc(model.vectors(), data.test, hidden, n_jobs=1))
-        if watchman.stands_still({"loss": found["loss"][-1]}):
+        if monitor.is_stuck({"loss": found["loss"][-1]}):
             found["warned"].append(number)
     return found
 

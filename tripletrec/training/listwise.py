@@ -1,28 +1,29 @@
-r"""Training by blocks of users: list-wise losses, whose work is mostly matrix products.
+r"""Training of factor models by list-wise losses, as matrix products; loops are in `listwise_kernels`.
 
-An epoch deals the users with positives into blocks at random. A block scores its users against
+An epoch deals the users with positives into batches at random. A batch scores its users against
 candidates that they share: all items, or a random sample of them. With U the rows of the users and V
 those of the candidates (both scaled to length one with the scorer "cosine"), b the biases and τ the
 temperature, the work on it is
 
 .. math:: E = f(U V^T / \tau + b), \qquad \nabla_U = E' V, \qquad \nabla_V = E'^T U,
 
-where f is the loss' `exponentiate` and E' is E with each row multiplied by a factor, which the products
-absorb. So a user's softmax serves all of the user's positives, and no score is looked at twice.
+where f is the loss' `exponentiate` and E' is E with each row multiplied by a factor, which is applied to the
+smaller matrices. So one pass over a user's scores serves all of the user's positives.
 
-The candidates are cut up into pieces whose borders depend on the data alone. Two passes go over the
-pieces, on any number of threads: the first makes E and E V of each, the second, once the row sums are
-known, the items' gradients and their update. A sum over pieces is taken in their order, by one
-thread. So the same seed gives the same bits at any `n_jobs`. There is never more than one block of
-scores.
+The candidates are cut into pieces whose borders depend on the data alone. Two passes go over the
+pieces, on any number of threads: the first computes E and E V of each; the second, once the sums of the rows
+are known, the items' gradients and their update. One thread adds up what the pieces give, in their order. So
+the same seed gives the same bits at any `n_jobs`. There is never more than one batch of scores.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,27 +34,61 @@ from tripletrec._runtime.threads import executor_for
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.scorers import COSINE
-from tripletrec.training.listwise_kernels import build_block, build_candidates
+from tripletrec.training.candidates import Candidates
+from tripletrec.training.listwise_kernels import (
+    Batch,
+    ItemStep,
+    build_batch_kernels,
+    collect,
+)
 from tripletrec.training.plan import FactorPlan, Factors, Record
 from tripletrec.training.tables import FactorTables
 from tripletrec.training.triplet import count_items
 
-__all__ = ["BlockTraining"]
-
-_PIECE_SCORES = 2**17  # scores in a piece, 512 KiB: they stay in a core's cache between the passes
-_LEAST_PIECE, _MOST_PIECE = 256, 4096
+__all__ = ["ListwiseTraining", "PieceSizes"]
 
 Float32 = NDArray[np.float32]
 
 
-def _temperature(plan: FactorPlan, data: Interactions) -> float:
-    """Return the temperature of the loss, or the one that suits where it has none."""
-    loss: ListLoss = plan.loss  # type: ignore[assignment]
-    n_each = data.nnz / max(1, int(np.count_nonzero(np.diff(data.indptr))))
-    return loss.temperature_for(plan.scorer is COSINE, data.n_items, n_each)
+class PieceSizes(NamedTuple):
+    """Limits of the pieces of candidates; other limits round differently and take another time."""
+
+    scores: int = 2**17  # of a piece, 512 KiB: they stay in a core's cache between the passes
+    least: int = 256
+    most: int = 4096
+
+    def size(self, n_candidates: int, n_rows: int) -> int:
+        """Return the number of candidates in a piece, which is a multiple of 16."""
+        most = max(self.least, min(self.most, self.scores // n_rows))
+        n_pieces = -(-n_candidates // most)
+        # Pieces of nearly equal size, so that threads end together; whole cache lines.
+        return -(-n_candidates // (n_pieces * 16)) * 16
 
 
-class BlockTraining:
+_SIZES = PieceSizes()
+
+
+class _Numbers(NamedTuple):
+    """What the kernels compute with, in the type that they do."""
+
+    scale: np.float32  # one over the temperature
+    temperature: np.float32
+    user_l2: np.float32
+    item_l2: tuple[np.float32, np.float32, np.float32]  # positive, negative, bias
+    parameters: tuple[np.float32, ...]  # of the optimizer
+
+    @classmethod
+    def of(cls, plan: FactorPlan, temperature: float) -> _Numbers:
+        real = np.float32
+        with np.errstate(over="ignore"):  # see `run_epoch`
+            return cls(
+                real(1.0 / temperature), real(temperature), real(plan.l2.user),
+                (real(plan.l2.positive), real(plan.l2.negative), real(plan.l2.bias)),
+                tuple(map(real, plan.optimizer.parameters)),
+            )  # fmt: skip
+
+
+class ListwiseTraining:
     """The state of one fit of a list-wise loss; see `tripletrec.training.loop.train` for who runs it.
 
     Parameters
@@ -65,13 +100,29 @@ class BlockTraining:
     weights : float32 array of shape (nnz,) or None
         Weight of each positive.
     n_negatives : int or None
-        Candidates of a block; None: all items.
+        Candidates of a batch; None: all items.
     batch_size : int
-        Users of a block.
+        Users of a batch, at most.
     dropout : float
         Share of the factors of a user that are left out when it is learnt from.
     n_jobs : int
         Threads, >= 1.
+    tables : FactorTables, default None
+        Factors and optimizer state to go on from; they are trained in place. Epochs depend on the tables and
+        on their number alone: those of an earlier training, continued with its next epoch, become what that
+        training would have made of them. Their biases are in units of the temperature, so if the interactions
+        are others, the loss should have a temperature of its own. None: tables drawn by the seed of the plan.
+    learn_items : bool, default True
+        False: items, biases and their optimizer state stay as they are; only users learn.
+    sizes : PieceSizes, default PieceSizes()
+
+    Attributes
+    ----------
+    tables : FactorTables
+    batch_size, piece_size : int
+        Users of a batch, candidates of a piece.
+    cancelled : bool
+        Set by another thread to cancel the running epoch.
     """
 
     def __init__(
@@ -83,22 +134,50 @@ class BlockTraining:
         batch_size: int,
         dropout: float,
         n_jobs: int,
+        *,
+        tables: FactorTables | None = None,
+        learn_items: bool = True,
+        sizes: PieceSizes = _SIZES,
     ) -> None:
-        self.plan = plan
-        self.cancelled = False  # to be set from another thread
-        self._loss: ListLoss = plan.loss  # type: ignore[assignment]
-        self._temperature = _temperature(plan, interactions)
-        self._dropout = dropout
+        self.plan, self._loss = plan, _list_loss(plan)
+        self.cancelled = False
+        self._dropout, self._learns_items = dropout, learn_items
         self.executor = executor_for(n_jobs)
         self._known = (read_only(interactions.indptr), read_only(interactions.indices))
         self._weights = read_only(np.empty(0, np.float32) if weights is None else weights)
         self._mass = float(interactions.nnz if weights is None else weights.sum(dtype=np.float64))
-        counts = np.diff(interactions.indptr)
+        counts, n_items = np.diff(interactions.indptr), interactions.n_items
         self._users_with_positives = np.flatnonzero(counts).astype(np.int32)
-        self._n_rows = min(batch_size, len(self._users_with_positives))
-        self._make_tables(interactions)
-        self._make_candidates(interactions, n_negatives)
-        self._make_scratch(int(np.sort(counts)[-self._n_rows :].sum()))
+        n_users = len(self._users_with_positives)
+        self._temperature = self._loss.temperature_for(
+            plan.scorer is COSINE, n_items, interactions.nnz / max(1, n_users)
+        )
+        self._numbers = _Numbers.of(plan, self._temperature)
+        self.tables = self._start(counts, n_items) if tables is None else tables
+        _check_tables(self.tables, plan, interactions)
+        self._kernels = build_batch_kernels(
+            self._loss, plan.optimizer, cosine=plan.scorer is COSINE, width=self.tables.width
+        )
+        cumulative = plan.sampler.cumulative(count_items(interactions.indices, n_items))
+        self.candidates = Candidates(n_items, n_negatives, cumulative)
+        self.batch_size = max(1, min(batch_size, n_users))
+        self.piece_size = sizes.size(self.candidates.most, self.batch_size)
+        n_pairs = int(np.sort(counts)[-self.batch_size :].sum())
+        self._batch = Batch.allocate(
+            self.batch_size, n_pairs, min(n_items, self.candidates.most + n_pairs),
+            self.candidates.most, self.piece_size, self.tables.width,
+        )  # fmt: skip
+        self._plain = self._batch.plain
+
+    def _start(self, counts: NDArray[Any], n_items: int) -> FactorTables:
+        plan = self.plan
+        tables = FactorTables.start(
+            len(counts), n_items, plan.n_factors, plan.optimizer, scale=plan.init_scale,
+            seed=plan.seed, n_jobs=self.executor.n_jobs,
+        )  # fmt: skip
+        # Nothing is known of a user without positives: with factors of zero the biases rank the items.
+        tables.users[counts == 0, 0] = 0.0
+        return tables
 
     def threads(self) -> AbstractContextManager[None]:
         """Keep the threads alive for a run of epochs."""
@@ -118,58 +197,6 @@ class BlockTraining:
     def _in_units_of_score(self, factors: Factors) -> Factors:
         return factors._replace(item_biases=factors.item_biases * np.float32(self._temperature))
 
-    def _make_tables(self, data: Interactions) -> None:
-        plan, optimizer, loss = self.plan, self.plan.optimizer, self._loss
-        self.tables = FactorTables.start(
-            data.n_users, data.n_items, plan.n_factors, optimizer, scale=plan.init_scale,
-            seed=plan.seed, n_jobs=self.executor.n_jobs,
-        )  # fmt: skip
-        # A user without positives has no taste to speak of: what is left is the biases.
-        self.tables.users[np.diff(data.indptr) == 0, 0] = 0.0
-        self._kernels = build_block(
-            loss.exponentiate, loss.reduce, optimizer.step, optimizer.update, plan.scorer is COSINE,
-            self.tables.width, len(optimizer.state),
-        )  # fmt: skip
-
-    def _make_candidates(self, data: Interactions, n_negatives: int | None) -> None:
-        self._n_items = data.n_items
-        self._all = n_negatives is None
-        self._n_candidates = data.n_items if n_negatives is None else n_negatives
-        counts = count_items(data.indices, data.n_items)
-        self._cumulative = self.plan.sampler.cumulative(counts)
-        self._choose = build_candidates()
-
-    def _make_scratch(self, n_pairs: int) -> None:
-        n_rows, width = self._n_rows, self.tables.width
-        n_slots = min(self._n_items, self._n_candidates + n_pairs)
-        most = max(_LEAST_PIECE, min(_MOST_PIECE, _PIECE_SCORES // n_rows))
-        n_pieces = -(-self._n_candidates // most)
-        # Pieces of about one size, so that threads end together; whole cache lines.
-        self._piece = -(-self._n_candidates // (n_pieces * 16)) * 16
-        real, whole = np.float32, np.int32
-        self._items_of_block = (
-            np.arange(n_slots, dtype=whole), np.zeros((n_slots, width), real),
-            np.zeros(n_slots, real), np.zeros(n_slots, real), np.ones(n_slots, real),
-        )  # fmt: skip
-        self._slot_of = np.arange(self._n_items, dtype=whole) if self._all else np.full(
-            self._n_items, -1, whole
-        )  # fmt: skip
-        self._pairs = (
-            np.zeros(n_pairs, whole), np.zeros(n_pairs, whole), np.zeros(n_pairs, real),
-            *(np.zeros(n_pairs) for _ in range(3)), np.zeros(n_rows + 1, np.int64),
-            np.zeros(n_pairs, whole), np.zeros(n_slots + 1, np.int64),
-        )  # fmt: skip
-        self._pieces = (
-            np.zeros((n_pieces, n_rows, self._piece), real), np.zeros((n_pieces, n_rows), real),
-            np.zeros((n_pieces, n_rows), real), np.zeros((n_pieces, n_rows, width), real),
-        )  # fmt: skip
-        self._coefficients = np.zeros((n_pieces, n_rows), real)
-        self._item_gradients = np.zeros((n_slots, width), real), np.zeros(n_slots, real)
-        self._users_of_block = (
-            np.ones((n_rows, width), real), np.zeros((n_rows, width), real), np.zeros(n_rows, real),
-        )  # fmt: skip
-        self._user_gradients = np.zeros((n_rows, width), real)
-
     def run_epoch(self, number: int) -> Record:
         """Learn from every user once; return the epoch's record.
 
@@ -181,7 +208,7 @@ class BlockTraining:
         Returns
         -------
         dict
-            epoch, loss, n_positives, seconds. The loss is not finite if that of any block was not: the
+            epoch, loss, n_positives, seconds. The loss is not finite if that of any batch was not: the
             epoch ends there.
         """
         started = time.perf_counter()
@@ -189,18 +216,19 @@ class BlockTraining:
             np.random.PCG64(np.random.SeedSequence((self.plan.seed, number)))
         )
         users = random.permutation(self._users_with_positives)
-        blocks = range(0, len(users), self._n_rows)
-        keys = random.integers(2**63, size=(len(blocks), 2), dtype=np.uint64)
-        self._catalogue = np.arange(self._n_items, dtype=np.int32)
+        batches = range(0, len(users), self.batch_size)
+        keys = random.integers(2**63, size=(len(batches), 2), dtype=np.uint64)
+        self.candidates.begin_epoch()
         loss = 0.0
-        with one_blas_thread():
-            if self._all:
-                self._take_items(self._n_items)
-            for n, first in enumerate(blocks):
+        # An overflow shows in the loss, which `train` checks.
+        with one_blas_thread(), np.errstate(over="ignore"):
+            if self.candidates.are_all:
+                self._take_items(self.candidates.most)
+            for n, first in enumerate(batches):
                 if self.cancelled:
                     raise KeyboardInterrupt
-                rate = self.plan.rate_at(number - 1 + (n + 0.5) / len(blocks))
-                loss += self._learn(users[first : first + self._n_rows], keys[n], rate)
+                rate = self.plan.rate_at(number - 1 + (n + 0.5) / len(batches))
+                loss += self.learn_from(users[first : first + self.batch_size], keys[n], rate)
                 if not math.isfinite(loss):
                     break
         return {
@@ -210,95 +238,103 @@ class BlockTraining:
             "seconds": time.perf_counter() - started,
         }
 
-    def _draw(self, key: Any) -> int:
-        """Choose the block's candidates; return how many."""
-        slots, multiples = self._items_of_block[0], self._items_of_block[4]
-        if self._all:
-            return self._n_items
-        if self._cumulative is not None:
-            return self._choose.draw_weighted(
-                self._n_candidates, key, self._cumulative, slots, self._slot_of, multiples
-            )
-        return self._choose.draw_uniform(
-            self._n_candidates, key, self._catalogue, slots, self._slot_of, multiples
+    def learn_from(self, users: NDArray[np.int32], keys: Any, rate: float) -> float:
+        """Learn from one batch; return the sum of its losses."""
+        kernels, tables, numbers = self._kernels, self.tables, self._numbers
+        table, step_size, slots = tables.users.reshape(-1), np.float32(rate), self._batch.slots
+        n_candidates = self.candidates.draw(keys[0], slots.items, slots.importance)
+        n_slots = collect(
+            users, self._known, self._weights, self.candidates.slot_of, n_candidates, self._plain
         )
-
-    def _take_items(self, n_slots: int) -> None:
-        V, biases = self.tables.items.reshape(-1), self.tables.biases.reshape(-1)
-
-        def task(c: int, a: int, b: int) -> None:
-            self._kernels.take_items(a, b, V, biases, self._items_of_block)
-
-        self.executor.run(task, self._cut(n_slots))
-
-    def _cut(self, n: int) -> list[tuple[int, int, int]]:
-        """Cut the first `n` items into pieces: number, begin and end of each."""
-        return [(c, a, min(a + self._piece, n)) for c, a in enumerate(range(0, n, self._piece))]
-
-    def _learn(self, users: NDArray[np.int32], keys: NDArray[np.uint64], rate: float) -> float:
-        """Learn from one block; return the sum of its losses."""
-        plan, loss, kernels = self.plan, self._loss, self._kernels
-        pairs, items, pieces = self._pairs, self._items_of_block, self._pieces
-        real, width_of_piece = np.float32, self._piece
-        U, V, biases = (
-            each.reshape(-1) for each in (self.tables.users, self.tables.items, self.tables.biases)
-        )
-        n_candidates = self._draw(keys[0])
-        n_slots = self._choose.collect(
-            users, self._known, self._weights, self._slot_of, items[0], n_candidates, pairs
-        )
-        if not self._all:
+        self.candidates.forget(slots.items[:n_slots])
+        if not self.candidates.are_all:
             self._take_items(n_slots)
-        n_rows, n_pieces = len(users), -(-n_candidates // width_of_piece)
-        masks, units, lengths = self._users_of_block
-        kernels.take_users(users, U, self._dropout, keys[1], masks, units, lengths)
-        units, gradients = units[:n_rows], self._user_gradients[:n_rows]
-        masked, parameters = plan.sampler.verified, loss.parameters
-        with np.errstate(over="ignore"):  # of a step beyond float32 the error of training tells
-            scale, step_size = real(1.0 / self._temperature), real(rate)
-            l2 = tuple(map(real, plan.l2))
-            step_parameters = tuple(map(real, plan.optimizer.parameters))
-
-        def first_pass(c: int, a: int, b: int) -> None:
-            rows = pieces[0][c, :n_rows, : b - a]
-            with np.errstate(over="ignore", invalid="ignore"):  # of these, too
-                np.matmul(units, items[1][a:b].T, out=rows)
-                kernels.exponentiate(
-                    a, b, n_rows, masked, scale, parameters, pairs, items, pieces[0][c],
-                    pieces[1][c], pieces[2][c],
-                )  # fmt: skip
-                np.matmul(rows, items[1][a:b], out=pieces[3][c, :n_rows])
-
-        self.executor.run(first_pass, self._cut(n_candidates))
+        kernels.take_users(users, table, self._dropout, keys[1], self._plain)
+        self._run(partial(self._exponentiate, len(users)), n_candidates)
         total = kernels.reduce(
-            n_rows, n_pieces, n_candidates, width_of_piece, self._n_items, masked, scale,
-            parameters, pairs, items, pieces, units, gradients, self._coefficients,
+            len(users), n_candidates, len(tables.items), self.plan.sampler.verified, numbers.scale,
+            self._loss.parameters, self._plain,
         )  # fmt: skip
         if not math.isfinite(total):
             return math.nan
         kernels.learn_users(
-            users, U, self.tables.user_step_counts, step_size, l2[0], step_parameters, pairs,
-            self._dropout, masks, units, lengths, gradients,
+            users, table, tables.user_step_counts, step_size, numbers.user_l2, numbers.parameters,
+            self._dropout, self._plain,
+        )  # fmt: skip
+        if self._learns_items:
+            step = ItemStep(step_size, *numbers.item_l2, numbers.temperature, numbers.parameters)
+            self._run(partial(self._learn_items, len(users), n_candidates, step), n_slots)
+        return float(total) * self._temperature
+
+    def _run(self, task: Callable[[int, int, int], None], n_slots: int) -> None:
+        """Call ``task(piece, first, last)`` for all pieces of the first slots, in any order."""
+        size = self.piece_size
+        pieces = enumerate(range(0, n_slots, size))
+        self.executor.run(task, [(c, a, min(a + size, n_slots)) for c, a in pieces])
+
+    def _take_items(self, n_slots: int) -> None:
+        items, biases = self.tables.items.reshape(-1), self.tables.biases.reshape(-1)
+
+        def take(c: int, first: int, last: int) -> None:
+            self._kernels.take_items(first, last, items, biases, self._plain)
+
+        self._run(take, n_slots)
+
+    def _exponentiate(self, n_rows: int, c: int, first: int, last: int) -> None:
+        """Compute the scores of piece c, exponentiate them, and sum up the items' rows by them."""
+        _, slots, pieces, rows = self._batch
+        scores, units = pieces.exponentials[c, :n_rows, : last - first], slots.units[first:last]
+        with np.errstate(over="ignore", invalid="ignore"):  # of this thread, see `run_epoch`
+            np.matmul(rows.units[:n_rows], units.T, out=scores)
+            self._kernels.exponentiate(
+                c, first, last, n_rows, self.plan.sampler.verified, self._numbers.scale,
+                self._loss.parameters, self._plain,
+            )  # fmt: skip
+            np.matmul(scores, units, out=pieces.sums[c, :n_rows])
+
+    def _learn_items(
+        self, n_rows: int, n_candidates: int, step: ItemStep, c: int, first: int, last: int
+    ) -> None:
+        """Compute the gradients of slots first ... last - 1, those of piece c, and update their items."""
+        _, slots, pieces, rows = self._batch
+        end = min(last, n_candidates)
+        if first < end:
+            exponentials = pieces.exponentials[c, :n_rows, : end - first]
+            share = pieces.coefficients[c, :n_rows]
+            scaled = np.multiply(rows.units[:n_rows], share[:, None], out=pieces.sums[c, :n_rows])
+            np.matmul(exponentials.T, scaled, out=slots.gradients[first:end])
+            np.matmul(exponentials.T, share, out=slots.bias_gradients[first:end])
+        self._kernels.learn_items(
+            first, last, n_candidates, self.tables.items.reshape(-1),
+            self.tables.biases.reshape(-1), self.tables.item_step_counts, self.plan.item_bias,
+            tuple(step), self._plain,
         )  # fmt: skip
 
-        def second_pass(c: int, a: int, b: int) -> None:
-            by_items, by_biases = self._item_gradients
-            end = min(b, n_candidates)
-            if a < end:
-                exponentiate, share = (
-                    pieces[0][c, :n_rows, : end - a],
-                    self._coefficients[c, :n_rows],
-                )
-                scaled = np.multiply(units, share[:, None], out=pieces[3][c, :n_rows])
-                np.matmul(exponentiate.T, scaled, out=by_items[a:end])
-                np.matmul(exponentiate.T, share, out=by_biases[a:end])
-            kernels.learn_items(
-                a, b, n_candidates, V, biases, self.tables.item_step_counts, plan.item_bias,
-                step_size, l2, real(self._temperature), step_parameters, pairs, items, units,
-                by_items, by_biases,
-            )  # fmt: skip
 
-        self.executor.run(second_pass, self._cut(n_slots))
-        if not self._all:
-            self._slot_of[items[0][:n_slots]] = -1
-        return float(total) * self._temperature
+def _list_loss(plan: FactorPlan) -> ListLoss:
+    if not isinstance(plan.loss, ListLoss):
+        raise TypeError(f"loss {plan.loss.name!r} is not list-wise")
+    return plan.loss
+
+
+def _check_tables(tables: FactorTables, plan: FactorPlan, data: Interactions) -> None:
+    """Raise unless the kernels may index the tables as the plan and the data say."""
+    found = {
+        "users": tables.users.shape[:2],
+        "items": tables.items.shape[:2],
+        "biases": tables.biases.shape,
+        "user_step_counts": tables.user_step_counts.shape,
+        "item_step_counts": tables.item_step_counts.shape,
+        "n_factors": tables.n_factors,
+    }
+    n_numbers, n_counts = 1 + len(plan.optimizer.state), len(plan.optimizer.step_counts)
+    allowed = {
+        "users": (data.n_users, n_numbers),
+        "items": (data.n_items, n_numbers),
+        "biases": (data.n_items, n_numbers, 1),
+        "user_step_counts": (data.n_users, n_counts),
+        "item_step_counts": (data.n_items, n_counts),
+        "n_factors": plan.n_factors,
+    }
+    if found != allowed:
+        raise ValueError(f"tables must have the sizes {allowed}, got {found}")

@@ -1,16 +1,8 @@
-"""The compiled loops of list-wise training: what is not a matrix product in the work on a block.
+"""The compiled loops of list-wise training: all but the matrix products; `listwise` calls both in turn.
 
-A block is some users with all their positives, and the items it touches, its *slots*: first the
-candidates, then those positives that are not among them. Arrays that belong together travel as tuples:
-
-- ``pairs``: (rows, slots, weights, logits, hits, slopes, bounds, order, starts): of each positive its
-  row in the block, its slot and so on, row after row from ``bounds``; ``order`` lists them slot after
-  slot, from ``starts``;
-- ``items``: (slots, units, lengths, biases, multiples): of each slot its item, row as the products see
-  it, one over its norm, bias, and how many items it stands for;
-- ``pieces``: (exponentiate, peaks, masses, sums): the candidates cut up into pieces of equal width; of each
-  piece and row the exponentiate scores, what they are relative to, their sum, and their product with the
-  items' rows.
+A batch is some users, its *rows*, with all their positives, and the items that it touches, each in a *slot*:
+first the candidates, then those positives that are no candidates. The candidates are cut into *pieces* of
+equal width, whose scores are computed one after the other. Arrays that belong together form a record.
 """
 
 from __future__ import annotations
@@ -20,315 +12,403 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tripletrec._runtime.counter_random import below, uniform
+from tripletrec._runtime.counter_random import uniform
 from tripletrec._runtime.jit import kernel, part
+from tripletrec.losses.listwise import ListLoss
+from tripletrec.optimizers import Optimizer
+from tripletrec.scorers import normalize_row, normalize_row_backward
 
-__all__ = ["BlockKernels", "CandidateKernels", "build_block", "build_candidates"]
+__all__ = [
+    "Batch",
+    "BatchKernels",
+    "ItemStep",
+    "Pieces",
+    "Positives",
+    "Slots",
+    "UserRows",
+    "build_batch_kernels",
+    "collect",
+]
 
-_SMALLEST = np.float32(1e-12)  # squared norm under which a row has no direction, as in scorers
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
 
 
-class CandidateKernels(NamedTuple):
-    """The kernels that choose what a block looks at."""
+class Positives(NamedTuple):
+    """The positives of a batch, row after row, with what is computed for each."""
 
-    draw_uniform: Callable[..., int]
-    draw_weighted: Callable[..., int]
-    collect: Callable[..., int]
+    rows: Int32
+    slots: Int32
+    weights: Float32
+    logits: Float64
+    hits: Float64  # its own share of its row's mass, see `ListLoss.reduce`
+    slopes: Float64  # derivative of the loss by the logit
+    bounds: Int64  # the positives of row r are bounds[r] ... bounds[r + 1] - 1
+    by_slot: Int32  # all positives, slot after slot
+    slot_bounds: Int64  # those of slot s are by_slot[x], slot_bounds[s] <= x < slot_bounds[s + 1]
 
 
-class BlockKernels(NamedTuple):
-    """The kernels that learn from a block; see `build_block`."""
+class Slots(NamedTuple):
+    """The items of a batch, with what is computed for each."""
 
-    take_users: Callable[..., None]
+    items: Int32
+    units: Float32  # (n_slots, width): the factors, at length one with the scorer "cosine"
+    inverse_norms: Float32
+    biases: Float32
+    importance: Float32  # of candidates, see `tripletrec.losses.listwise`
+    gradients: Float32  # (n_slots, width)
+    bias_gradients: Float32
+
+
+class Pieces(NamedTuple):
+    """The candidates of a batch, piece by piece, with what is computed for each piece and row."""
+
+    exponentials: Float32  # (n_pieces, n_rows, piece_size): scores, see `ListLoss.exponentiate`
+    peaks: Float32  # (n_pieces, n_rows), and so are the next two
+    masses: Float32
+    coefficients: Float32  # by which exponentials must be multiplied to be the gradient
+    sums: Float32  # (n_pieces, n_rows, width): product of exponentials and units
+
+
+class UserRows(NamedTuple):
+    """The users of a batch, with what is computed for each: arrays of shape (n_rows, width) or (n_rows,)."""
+
+    masks: Float32  # 0 for factors that dropout leaves out
+    units: Float32  # the factors, at length one with the scorer "cosine"
+    inverse_norms: Float32
+    gradients: Float32
+
+
+class Batch(NamedTuple):
+    """All that the kernels know and compute of a batch."""
+
+    positives: Positives
+    slots: Slots
+    pieces: Pieces
+    rows: UserRows
+
+    @classmethod
+    def allocate(
+        cls, n_rows: int, n_pairs: int, n_slots: int, n_candidates: int, piece_size: int, width: int
+    ) -> Batch:
+        """Return arrays for batches of at most these sizes."""
+        n_pieces = -(-n_candidates // piece_size)
+        positives = Positives(
+            rows=np.zeros(n_pairs, np.int32),
+            slots=np.zeros(n_pairs, np.int32),
+            weights=np.zeros(n_pairs, np.float32),
+            logits=np.zeros(n_pairs),
+            hits=np.zeros(n_pairs),
+            slopes=np.zeros(n_pairs),
+            bounds=np.zeros(n_rows + 1, np.int64),
+            by_slot=np.zeros(n_pairs, np.int32),
+            slot_bounds=np.zeros(n_slots + 1, np.int64),
+        )
+        slots = Slots(
+            items=np.arange(n_slots, dtype=np.int32),
+            units=np.zeros((n_slots, width), np.float32),
+            inverse_norms=np.zeros(n_slots, np.float32),
+            biases=np.zeros(n_slots, np.float32),
+            importance=np.ones(n_slots, np.float32),
+            gradients=np.zeros((n_slots, width), np.float32),
+            bias_gradients=np.zeros(n_slots, np.float32),
+        )
+        pieces = Pieces(
+            exponentials=np.zeros((n_pieces, n_rows, piece_size), np.float32),
+            peaks=np.zeros((n_pieces, n_rows), np.float32),
+            masses=np.zeros((n_pieces, n_rows), np.float32),
+            coefficients=np.zeros((n_pieces, n_rows), np.float32),
+            sums=np.zeros((n_pieces, n_rows, width), np.float32),
+        )
+        rows = UserRows(
+            masks=np.ones((n_rows, width), np.float32),
+            units=np.zeros((n_rows, width), np.float32),
+            inverse_norms=np.zeros(n_rows, np.float32),
+            gradients=np.zeros((n_rows, width), np.float32),
+        )
+        return cls(positives, slots, pieces, rows)
+
+    @property
+    def plain(self) -> tuple[tuple[Any, ...], ...]:
+        """The records as plain tuples: kernels take them in half the time, and give them back their names."""
+        return tuple(map(tuple, self))
+
+
+@part
+def records(batch):
+    """Return the records of a batch, of which a kernel gets plain tuples."""
+    positives, slots, pieces, rows = batch
+    return Positives(*positives), Slots(*slots), Pieces(*pieces), UserRows(*rows)
+
+
+class ItemStep(NamedTuple):
+    """What the updates of all items of a batch share, float32; kernels take it as a plain tuple."""
+
+    rate: np.float32
+    l2_positive: np.float32
+    l2_negative: np.float32
+    l2_bias: np.float32
+    temperature: np.float32  # biases are learnt in units of the logit
+    parameters: tuple[np.float32, ...]  # of the optimizer
+
+
+class BatchKernels(NamedTuple):
+    """The kernels that learn from a batch, in the order in which they are called."""
+
     take_items: Callable[..., None]
+    take_users: Callable[..., None]
     exponentiate: Callable[..., None]
-    reduce: Callable[..., Any]
+    reduce: Callable[..., float]
     learn_users: Callable[..., None]
     learn_items: Callable[..., None]
 
 
-@part
-def _search(cumulative, target):
-    first, last = 0, cumulative.shape[0] - 1
-    while last - first > 1:
-        middle = (first + last) >> 1
-        if cumulative[middle] <= target:
-            first = middle
-        else:
-            last = middle
-    return first
+# -------------------------------------------------------------------- which items a batch touches
 
 
-@cache
-def build_candidates() -> CandidateKernels:
-    """Return the kernels that draw candidates and list the positives of a block."""
-
-    @kernel
-    def draw_uniform(n, key, catalogue, slots, slot_of, multiples):
-        """Draw `n` different items: shuffle the front of the catalogue (Fisher and Yates)."""
-        n_items = catalogue.shape[0]
-        for t in range(n):
-            s = t + below(key, t, n_items - t)
-            item = catalogue[s]
-            catalogue[s] = catalogue[t]
-            catalogue[t] = item
-            slots[t] = item
-            slot_of[item] = t
-            multiples[t] = n_items / n
-        return n
-
-    @kernel
-    def draw_weighted(n, key, cumulative, slots, slot_of, multiples):
-        """Draw `n` times by the weights; an item drawn twice is one candidate that counts twice."""
-        total = cumulative[cumulative.shape[0] - 1]
-        n_slots = 0
-        for t in range(n):
-            item = _search(cumulative, uniform(key, t) * total)
-            slot = slot_of[item]
-            if slot < 0:
-                slot = n_slots
-                slots[slot] = item
-                slot_of[item] = slot
-                multiples[slot] = 0.0
+@kernel
+def collect(users, known, weights, slot_of, n_slots, batch):
+    """List the positives of a batch, give a slot to those without one; return the number of slots."""
+    indptr, indices = known
+    positives, slots, _1, _2 = records(batch)
+    n = 0
+    for row in range(users.shape[0]):
+        positives.bounds[row] = n
+        for e in range(indptr[users[row]], indptr[users[row] + 1]):
+            item = indices[e]
+            if slot_of[item] < 0:
+                slot_of[item] = n_slots
+                slots.items[n_slots] = item
                 n_slots += 1
-            multiples[slot] += total / (n * (cumulative[item + 1] - cumulative[item]))
-        return n_slots
-
-    @kernel
-    def collect(users, known, weights, slot_of, slots, n_slots, pairs):
-        """List the positives of a block, give those without a slot one; return the number of slots."""
-        indptr, indices = known
-        rows, pair_slots, pair_weights, _1, _2, _3, bounds, order, starts = pairs
-        n = 0
-        for row in range(users.shape[0]):
-            bounds[row] = n
-            for e in range(indptr[users[row]], indptr[users[row] + 1]):
-                item = indices[e]
-                if slot_of[item] < 0:
-                    slot_of[item] = n_slots
-                    slots[n_slots] = item
-                    n_slots += 1
-                rows[n] = row
-                pair_slots[n] = slot_of[item]
-                pair_weights[n] = weights[e] if weights.shape[0] > 0 else 1.0
-                n += 1
-        bounds[users.shape[0]] = n
-        for slot in range(n_slots + 1):
-            starts[slot] = 0
-        for p in range(n):
-            starts[pair_slots[p]] += 1
-        running = 0
-        for slot in range(n_slots + 1):
-            running += starts[slot]
-            starts[slot] = running
-        for p in range(n - 1, -1, -1):
-            starts[pair_slots[p]] -= 1
-            order[starts[pair_slots[p]]] = p
-        return n_slots
-
-    return CandidateKernels(draw_uniform, draw_weighted, collect)
+            positives.rows[n] = row
+            positives.slots[n] = slot_of[item]
+            positives.weights[n] = weights[e] if weights.shape[0] > 0 else 1.0
+            n += 1
+    positives.bounds[users.shape[0]] = n
+    _sort_by_slot(n, n_slots, positives)
+    return n_slots
 
 
 @part
-def _to_unit(row, cosine):
-    """Make `row` a unit vector, or zero if it has no direction; return one over its norm."""
-    one = np.float32(1.0)
-    if not cosine:
-        return one
-    square = np.float32(0.0)
-    for k in range(row.shape[0]):
-        square += row[k] * row[k]
-    inverse = np.float32(0.0) if square < _SMALLEST else one / np.sqrt(square)
-    for k in range(row.shape[0]):
-        row[k] *= inverse
-    return inverse
+def _sort_by_slot(n, n_slots, positives):
+    slots, bounds = positives.slots, positives.slot_bounds
+    for slot in range(n_slots + 1):
+        bounds[slot] = 0
+    for p in range(n):
+        bounds[slots[p]] += 1
+    running = 0
+    for slot in range(n_slots + 1):
+        running += bounds[slot]
+        bounds[slot] = running
+    for p in range(n - 1, -1, -1):
+        bounds[slots[p]] -= 1
+        positives.by_slot[bounds[slots[p]]] = p
+
+
+# -------------------------------------------------------------------- parts of the kernels that learn
 
 
 @part
-def _through_norm(gradient, unit, inverse, cosine):
-    """From the gradient by a unit vector to that by the row it was made of."""
-    if cosine:
-        along = np.float32(0.0)
-        for k in range(unit.shape[0]):
-            along += gradient[k] * unit[k]
-        for k in range(unit.shape[0]):
-            gradient[k] = (gradient[k] - along * unit[k]) * inverse
+def _unit(row, cosine):
+    """Scale a row to length one with the scorer "cosine"; return one over its norm, else 1."""
+    return normalize_row(row) if cosine else np.float32(1.0)
 
 
-@cache
-def build_block(
-    exponentiate_row: Callable[..., Any],
-    reduce_row: Callable[..., Any],
-    step: Callable[..., Any],
-    update: Callable[..., None],
-    cosine: bool,
-    width: int,
-    n_state: int,
-) -> BlockKernels:
-    """Return the kernels that learn from one block.
+@part
+def _merge_pieces(r, n_pieces, pieces):
+    """Return peak and mass of row r; write to `coefficients` what relates the pieces' peaks to this one."""
+    peak = -np.inf
+    for c in range(n_pieces):
+        peak = max(peak, np.float64(pieces.peaks[c, r]))
+    mass = 0.0
+    for c in range(n_pieces):
+        share = np.exp(pieces.peaks[c, r] - peak) if pieces.peaks[c, r] > -np.inf else 0.0
+        pieces.coefficients[c, r] = share
+        # Not "if share": a piece that is not finite must show in the sum.
+        mass += pieces.masses[c, r] * share if pieces.peaks[c, r] != -np.inf else 0.0
+    return peak, mass
+
+
+# -------------------------------------------------------------------- the kernels that learn
+
+
+def build_batch_kernels(
+    loss: ListLoss, optimizer: Optimizer, *, cosine: bool, width: int
+) -> BatchKernels:
+    """Return the kernels that learn from one batch.
+
+    Tables come to them flat (see `tripletrec.training.tables.FactorTables`). Losses and optimizers that
+    differ in their numbers only share kernels.
 
     Parameters
     ----------
-    exponentiate_row, reduce_row : callable
-        Of the list-wise loss.
-    step, update : callable
-        Of the optimizer.
+    loss : ListLoss
+    optimizer : Optimizer
     cosine : bool
         Whether rows are scaled to length one first.
     width : int
         Factors of a row, padding included.
-    n_state : int
-        Numbers that the optimizer keeps of each weight.
-
-    Returns
-    -------
-    BlockKernels
     """
-    # Rows of tables as places in flat arrays.
-    size, bias_size = width * (1 + n_state), 1 + n_state
+    parts = loss.exponentiate, loss.reduce, optimizer.step, optimizer.update
+    return _build(*parts, cosine, width, len(optimizer.state))
+
+
+@cache
+def _build(
+    exponentiate_row: Callable[..., Any],
+    reduce_row: Callable[..., Any],
+    step_size: Callable[..., Any],
+    update: Callable[..., None],
+    cosine: bool,
+    width: int,
+    n_state: int,
+) -> BatchKernels:
+    size, bias_size = width * (1 + n_state), 1 + n_state  # of a row in a flat table
 
     @kernel
-    def take_users(users, table, dropout, key, masks, units, lengths):
-        """Copy the rows of a block's users, drop some of their factors, scale them to length one."""
+    def take_items(first, last, table, bias_table, batch):
+        """Copy factors and biases of slots first ... last - 1 from the tables."""
+        _1, slots, _2, _3 = records(batch)
+        for slot in range(first, last):
+            i = slots.items[slot]
+            for k in range(width):
+                slots.units[slot, k] = table[i * size + k]
+            slots.inverse_norms[slot] = _unit(slots.units[slot], cosine)
+            slots.biases[slot] = bias_table[i * bias_size]
+
+    @kernel
+    def take_users(users, table, dropout, key, batch):
+        """Copy the users' factors from their table, with dropout."""
+        _1, _2, _3, rows = records(batch)
         kept = np.float32(1.0 / (1.0 - dropout))
         for row in range(users.shape[0]):
             u = users[row]
             for k in range(width):
-                units[row, k] = table[u * size + k]
+                rows.units[row, k] = table[u * size + k]
             if dropout > 0.0:
                 for k in range(width):
                     mask = np.float32(0.0) if uniform(key, u * width + k) < dropout else kept
-                    masks[row, k] = mask
-                    units[row, k] *= mask
-            lengths[row] = _to_unit(units[row], cosine)
+                    rows.masks[row, k] = mask
+                    rows.units[row, k] *= mask
+            rows.inverse_norms[row] = _unit(rows.units[row], cosine)
 
     @kernel
-    def take_items(first, last, table, bias_table, items):
-        slots, units, lengths, biases, _1 = items
-        for slot in range(first, last):
-            i = slots[slot]
-            for k in range(width):
-                units[slot, k] = table[i * size + k]
-            lengths[slot] = _to_unit(units[slot], cosine)
-            biases[slot] = bias_table[i * bias_size]
-
-    @kernel
-    def exponentiate(
-        first, last, n_rows, masked, scale, parameters, pairs, items, rows, peaks, masses
-    ):
-        """Spread the scores of candidates first ... last - 1, all rows of the block."""
-        pair_rows, order, starts = pairs[0], pairs[7], pairs[8]
-        biases, multiples = items[3][first:last], items[4][first:last]
+    def exponentiate(c, first, last, n_rows, masked, scale, parameters, batch):
+        """Exponentiate the scores of piece c, whose slots are first ... last - 1, in all rows."""
+        positives, slots, pieces, _1 = records(batch)
+        biases, importance = slots.biases[first:last], slots.importance[first:last]
         if masked:
             for slot in range(first, last):
-                for x in range(starts[slot], starts[slot + 1]):
-                    rows[pair_rows[order[x]], slot - first] = -np.inf
+                for x in range(positives.slot_bounds[slot], positives.slot_bounds[slot + 1]):
+                    row = positives.rows[positives.by_slot[x]]
+                    pieces.exponentials[c, row, slot - first] = -np.inf
         for r in range(n_rows):
-            row = rows[r, : last - first]
-            peaks[r], masses[r] = exponentiate_row(row, biases, multiples, scale, parameters)
+            scores = pieces.exponentials[c, r, : last - first]
+            peak, mass = exponentiate_row(scores, biases, importance, scale, parameters)
+            pieces.peaks[c, r], pieces.masses[c, r] = peak, mass
 
     @kernel
-    def reduce(
-        n_rows, n_pieces, n_candidates, piece, n_items, masked, scale, parameters, pairs, items,
-        pieces, users, user_gradients, coefficients,
-    ):  # fmt: skip
-        """Compute losses and all derivatives by scores; return the sum of the losses."""
-        _1, pair_slots, weights, logits, hits, slopes, bounds, _2, _3 = pairs
-        _4, units, _5, biases, _6 = items
-        exponentials, peaks, masses, sums = pieces
+    def reduce(n_rows, n_candidates, n_items, masked, scale, parameters, batch):
+        """Compute losses, slopes of positives and gradients of users; return the sum of the losses."""
+        positives, slots, pieces, rows = records(batch)
+        piece_size = pieces.exponentials.shape[2]
+        n_pieces = -(-n_candidates // piece_size)
         total = 0.0
         for r in range(n_rows):
-            peak = -np.inf
-            for c in range(n_pieces):
-                peak = max(peak, np.float64(peaks[c, r]))
-            mass = 0.0
-            for c in range(n_pieces):
-                share = np.exp(peaks[c, r] - peak) if peaks[c, r] > -np.inf else 0.0
-                coefficients[c, r] = share
-                # Not "if share": a piece that is not finite must show in the sum.
-                mass += masses[c, r] * share if peaks[c, r] != -np.inf else 0.0
-            for p in range(bounds[r], bounds[r + 1]):
-                slot = pair_slots[p]
+            first, last = positives.bounds[r], positives.bounds[r + 1]
+            peak, mass = _merge_pieces(r, n_pieces, pieces)
+            for p in range(first, last):
+                slot = positives.slots[p]
                 score = np.float32(0.0)
                 for k in range(width):
-                    score += users[r, k] * units[slot, k]
-                logits[p] = score * scale + biases[slot]
-                c = slot // piece
-                hits[p] = 0.0
+                    score += rows.units[r, k] * slots.units[slot, k]
+                positives.logits[p] = score * scale + slots.biases[slot]
+                positives.hits[p] = 0.0
                 if slot < n_candidates and not masked:
-                    hits[p] = exponentials[c, r, slot - c * piece] * coefficients[c, r]
-            n_unknown = n_items - (bounds[r + 1] - bounds[r] if masked else 0)
+                    c = slot // piece_size
+                    exponential = pieces.exponentials[c, r, slot - c * piece_size]
+                    positives.hits[p] = exponential * pieces.coefficients[c, r]
+            n_unknown = n_items - (last - first if masked else 0)
             value, factor = reduce_row(
-                bounds[r], bounds[r + 1], peak, mass, n_unknown, logits, weights, hits, slopes,
-                parameters,
+                first, last, peak, mass, n_unknown, positives.logits, positives.weights,
+                positives.hits, positives.slopes, parameters,
             )  # fmt: skip
             total += value
             for k in range(width):
-                user_gradients[r, k] = 0.0
+                rows.gradients[r, k] = 0.0
             for c in range(n_pieces):
-                coefficients[c, r] *= factor
-                share = coefficients[c, r]
+                pieces.coefficients[c, r] *= factor
+                share = pieces.coefficients[c, r]
                 for k in range(width):
-                    user_gradients[r, k] += share * sums[c, r, k]
-            for p in range(bounds[r], bounds[r + 1]):
-                slope, slot = np.float32(slopes[p]), pair_slots[p]
+                    rows.gradients[r, k] += share * pieces.sums[c, r, k]
+            for p in range(first, last):
+                slope, slot = np.float32(positives.slopes[p]), positives.slots[p]
                 for k in range(width):
-                    user_gradients[r, k] += slope * units[slot, k]
+                    rows.gradients[r, k] += slope * slots.units[slot, k]
         return total
 
     @kernel
-    def learn_users(
-        users, table, step_counts, rate, l2, step_parameters, pairs, dropout, masks, units, lengths,
-        gradients,
-    ):  # fmt: skip
-        weights, bounds = pairs[2], pairs[6]
+    def learn_users(users, table, step_counts, rate, l2, parameters, dropout, batch):
+        """Update the users of a batch."""
+        positives, _1, _2, rows = records(batch)
         for r in range(users.shape[0]):
-            u = users[r]
+            u, gradient = users[r], rows.gradients[r]
             weight = np.float32(0.0)
-            for p in range(bounds[r], bounds[r + 1]):
-                weight += weights[p]
-            _through_norm(gradients[r], units[r], lengths[r], cosine)
+            for p in range(positives.bounds[r], positives.bounds[r + 1]):
+                weight += positives.weights[p]
+            if cosine:
+                normalize_row_backward(gradient, rows.units[r], rows.inverse_norms[r])
             if dropout > 0.0:
                 for k in range(width):
-                    gradients[r, k] *= masks[r, k]
-            own, l2_u = np.float32(step(step_counts, u, rate, step_parameters)), weight * l2
+                    gradient[k] *= rows.masks[r, k]
+            own, l2_u = np.float32(step_size(step_counts, u, rate, parameters)), weight * l2
             for k in range(width):
-                update(table, u * size + k, width, gradients[r, k], l2_u, own, step_parameters)
+                update(table, u * size + k, width, gradient[k], l2_u, own, parameters)
 
     @kernel
     def learn_items(
-        first, last, n_candidates, table, bias_table, step_counts, learn_bias, rate, l2, temperature,
-        step_parameters, pairs, items, users, gradients, bias_gradients,
-    ):  # fmt: skip
-        """Update the items of slots first ... last - 1, and the rows and biases kept for them."""
-        rows, weights, slopes, order, starts = pairs[0], pairs[2], pairs[5], pairs[7], pairs[8]
-        slots, units, lengths, biases, _1 = items
-        _2, l2_positive, l2_negative, l2_bias = l2
+        first, last, n_candidates, table, bias_table, step_counts, item_bias, step, batch
+    ):
+        """Update the items of slots first ... last - 1, in the tables and in their slots.
+
+        The gradients of candidates hold what scores of candidates have of them.
+        """
+        positives, slots, _1, rows = records(batch)
+        step = ItemStep(*step)
         for slot in range(first, last):
-            i = slots[slot]
+            i = slots.items[slot]
             candidate = slot < n_candidates
             if not candidate:
                 for k in range(width):
-                    gradients[slot, k] = 0.0
-                bias_gradients[slot] = 0.0
-            weight, by_bias = np.float32(0.0), np.float32(bias_gradients[slot])
-            for x in range(starts[slot], starts[slot + 1]):
-                slope, r = np.float32(slopes[order[x]]), rows[order[x]]
-                weight += weights[order[x]]
+                    slots.gradients[slot, k] = 0.0
+                slots.bias_gradients[slot] = 0.0
+            weight, by_bias = np.float32(0.0), np.float32(slots.bias_gradients[slot])
+            for x in range(positives.slot_bounds[slot], positives.slot_bounds[slot + 1]):
+                p = positives.by_slot[x]
+                slope, r = np.float32(positives.slopes[p]), positives.rows[p]
+                weight += positives.weights[p]
                 by_bias += slope
                 for k in range(width):
-                    gradients[slot, k] += slope * users[r, k]
-            _through_norm(gradients[slot], units[slot], lengths[slot], cosine)
-            l2_i = weight * l2_positive + (l2_negative if candidate else np.float32(0.0))
-            own = np.float32(step(step_counts, i, rate, step_parameters))
+                    slots.gradients[slot, k] += slope * rows.units[r, k]
+            if cosine:
+                normalize_row_backward(
+                    slots.gradients[slot], slots.units[slot], slots.inverse_norms[slot]
+                )
+            l2 = weight * step.l2_positive + (step.l2_negative if candidate else np.float32(0.0))
+            own = np.float32(step_size(step_counts, i, step.rate, step.parameters))
             for k in range(width):
-                update(table, i * size + k, width, gradients[slot, k], l2_i, own, step_parameters)
-                units[slot, k] = table[i * size + k]
-            lengths[slot] = _to_unit(units[slot], cosine)
-            if learn_bias:
-                at, by_bias = i * bias_size, np.float32(temperature * by_bias)
-                update(bias_table, at, 1, by_bias, weight * l2_bias, own, step_parameters)
-                biases[slot] = bias_table[at]
+                at, g = i * size + k, slots.gradients[slot, k]
+                update(table, at, width, g, l2, own, step.parameters)
+                slots.units[slot, k] = table[at]
+            slots.inverse_norms[slot] = _unit(slots.units[slot], cosine)
+            if item_bias:
+                at, l2_bias = i * bias_size, weight * step.l2_bias
+                by_bias = np.float32(step.temperature * by_bias)
+                update(bias_table, at, 1, by_bias, l2_bias, own, step.parameters)
+                slots.biases[slot] = bias_table[at]
 
-    return BlockKernels(take_users, take_items, exponentiate, reduce, learn_users, learn_items)
+    return BatchKernels(take_items, take_users, exponentiate, reduce, learn_users, learn_items)

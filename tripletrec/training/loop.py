@@ -1,30 +1,27 @@
-"""The loop over epochs: records, callbacks, early stopping, Ctrl-C."""
+"""The loop over epochs: records, callbacks, early stopping, Ctrl-C; what happens in an epoch is elsewhere."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-from typing import Any, NamedTuple, Protocol
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
 from tripletrec._runtime.threads import UninterruptedThread
 from tripletrec.training.plan import Factors, Record
-from tripletrec.training.plateau import Watchman
+from tripletrec.training.plateau import PlateauMonitor
 
 __all__ = ["Outcome", "Trainable", "train"]
-
-_MOMENT = 0.1  # seconds after which the loop looks up from short epochs
 
 
 class Trainable(Protocol):
     """What `train` needs of a state of training; `tripletrec.training.triplet.TripletTraining` is one."""
 
     cancelled: bool
-    """Set by another thread while an epoch runs: nobody wants its end any more."""
+    """Set by another thread to cancel the running epoch, which then raises KeyboardInterrupt."""
 
     @property
     def plan(self) -> Any:
@@ -38,7 +35,7 @@ class Trainable(Protocol):
         """Keep threads alive for a run of epochs."""
 
     def run_epoch(self, number: int) -> Record:
-        """Run epoch `number`, from 1; the record has at least "loss"."""
+        """Run epoch `number`, from 1; the record has at least "epoch" and "loss"."""
 
     def release(self) -> Any:
         """Return the arrays that are learnt as arrays of their own, and drop all else.
@@ -48,59 +45,24 @@ class Trainable(Protocol):
 
 
 class Outcome(NamedTuple):
-    """What a run of epochs leaves: the factors kept, the records, and how it ended."""
+    """What a run of epochs leaves.
 
-    factors: Factors
+    Parameters
+    ----------
+    factors : Factors or tuple of arrays
+        Those of the last epoch, with early stopping those of the best one.
+    history : list of dict
+        The record of each epoch.
+    kept_epoch : int
+        Number of the epoch that the factors are of.
+    interrupt : KeyboardInterrupt or None, default None
+        What ended the run early.
+    """
+
+    factors: Any
     history: list[Record]
     kept_epoch: int
-    interrupt: KeyboardInterrupt | None
-
-
-class _Course:
-    """How far a training has come; `run` is called in an `UninterruptedThread`."""
-
-    def __init__(self, training: Trainable, watched: bool) -> None:
-        self.training, self.watched = training, watched
-        self.n_begun = 0
-        self.stopped = False  # to be set from another thread
-        self.records: list[Record] = []  # of the whole epochs
-
-    @property
-    def whole(self) -> bool:
-        """Whether the factors are those at the end of an epoch."""
-        return 0 < self.n_begun == len(self.records)
-
-    def run(self, n_epochs: int) -> None:
-        """Run epochs until there are `n_epochs`, or it has taken a moment, or someone said stop."""
-        started = time.perf_counter()
-        while True:
-            self.n_begun += 1
-            record = self.training.run_epoch(self.n_begun)
-            if not math.isfinite(record["loss"]):
-                break
-            self.records.append(record)
-            late = time.perf_counter() - started > _MOMENT
-            if late or self.stopped or self.n_begun == n_epochs:
-                break
-        self.check(record["loss"], self.watched or self.n_begun == n_epochs)
-
-    def check(self, loss: float, factors: bool) -> None:
-        """Raise unless the loss is finite, and the factors, whose sums take 3 % of the time of an epoch."""
-        # Losses are of before the steps: after the last ones only the factors tell.
-        values = [loss]
-        with np.errstate(over="ignore", invalid="ignore"):
-            values += [float(np.sum(each)) for each in self.training.factors if factors]
-        if not all(map(math.isfinite, values)):
-            raise FloatingPointError(
-                f"training diverged in epoch {self.n_begun}: the loss or a factor is not finite; try a "
-                f"learning_rate below {self.training.plan.learning_rate:g}, or more L2"
-            )
-
-    def stop(self) -> None:
-        self.stopped = True
-
-    def cancel(self) -> None:
-        self.training.cancelled = True
+    interrupt: KeyboardInterrupt | None = None
 
 
 def train(
@@ -111,28 +73,39 @@ def train(
     metric: str | None,
     patience: int | None,
     verbose: int,
+    first_epoch: int = 1,
+    earlier: Outcome | None = None,
+    turn_seconds: float = 0.1,
 ) -> Outcome:
-    """Run epochs until they are done, the callbacks or the metric say stop, or Ctrl-C.
+    """Run epochs until all are done, until the callbacks or the metric say stop, or until Ctrl-C.
 
-    After Ctrl-C the epoch under way is finished, so that no copy of the factors needs to be at hand;
-    after a second one it is given up.
+    After Ctrl-C the running epoch is finished, so that no copy of the factors needs to be kept; a second
+    Ctrl-C cancels it.
 
     Parameters
     ----------
     training : Trainable
         Not to be used again.
     n_epochs : int
-        At most so many.
+        Number of the last epoch.
     watch : callable or None
         ``watch(record, factors) -> bool`` after each epoch; may add to the record; True stops. With None
-        short epochs run one after the other, some at a time.
+        short epochs run one after the other, several in each turn of the other thread.
     metric : str or None
-        Entry of the records by which the best epoch is told (larger is better).
+        Entry of the records by which epochs are compared; larger is better.
     patience : int or None
         Stop after so many epochs without a better `metric`, and keep a copy of the best epoch's
         factors; None: keep the last epoch's.
     verbose : int
         0: silent, otherwise a progress bar on standard error.
+    first_epoch : int, default 1
+        Number of the first epoch. The training must be in the state that the epochs before left.
+    earlier : Outcome, default None
+        That of the epochs before `first_epoch`: its records begin the history and, with `patience`, its
+        factors are those of the best epoch so far. None: nothing of them is reported, and the best epoch is
+        one from `first_epoch` on.
+    turn_seconds : float, default 0.1
+        Time after which a turn ends at the next end of an epoch.
 
     Returns
     -------
@@ -140,70 +113,226 @@ def train(
 
     Raises
     ------
+    ValueError
+        If there is no epoch to run, or `earlier` ends elsewhere than before `first_epoch`.
     FloatingPointError
         If the loss or a factor is not finite.
     KeyboardInterrupt
         If it comes before the end of the first epoch, or twice; others are returned.
     """
-    if n_epochs < 1:
-        raise ValueError(f"n_epochs must be at least 1, got {n_epochs}")
-    unwatched = watch is None and not verbose
-    course, interrupt = _Course(training, not unwatched), None
-    best: tuple[Any, list[Record], int] | None = None
-    watchman = Watchman(training.plan.learning_rate)
-    bar = _bar(n_epochs) if verbose else None
+    _check_epochs(n_epochs, first_epoch, earlier)
+    progress = _Progress(n_epochs, first_epoch, metric, shown=bool(verbose))
+    in_turns = watch is None and not verbose
+    run = _Run(training, n_epochs, first_epoch, turn_seconds if in_turns else None, earlier)
+    best = None if patience is None else _BestEpoch(str(metric), patience, earlier)
+    interrupt = None
     try:
-        thread = UninterruptedThread(course.stop, course.cancel)
-        with bar or nullcontext(), training.threads(), thread:
-            stop = False
-            while not stop and len(course.records) < n_epochs:
-                n_seen = len(course.records)
-                thread.run(partial(course.run, n_epochs if unwatched else n_seen + 1))
-                for record in course.records[n_seen:]:
-                    watchman.look(record)
-                stop = watch is not None and watch(record, training.factors)
-                if patience is not None:
-                    best = _better(best, course.records[:], metric, training)
-                    stop = stop or len(course.records) - best[2] >= patience
-                if bar:
-                    names = [name for name in ("loss", metric) if name]
-                    bar.set_postfix({name: f"{record[name]:.4f}" for name in names})
-                    bar.update()
+        with (
+            progress,
+            training.threads(),
+            UninterruptedThread(run.stop, run.cancel) as thread,
+        ):
+            _supervise(run, thread, watch, best, progress)
     except KeyboardInterrupt as error:
-        if best is None and (patience is not None or not course.whole):
+        if not _leaves_factors(run, best):
             raise
-        if best is None:
-            course.check(0.0, factors=True)
         interrupt = error
+    if best is not None and best.outcome is not None:
+        return best.outcome._replace(interrupt=interrupt)
+    return _last_epoch(run, metric, interrupt)
+
+
+def _check_epochs(n_epochs: int, first_epoch: int, earlier: Outcome | None) -> None:
+    if n_epochs < max(1, first_epoch):
+        raise ValueError(f"n_epochs must be at least {max(1, first_epoch)}, got {n_epochs}")
+    if earlier is not None and [r["epoch"] for r in earlier.history[-1:]] != [first_epoch - 1]:
+        raise ValueError(
+            f"earlier must end with epoch {first_epoch - 1}, got {len(earlier.history)} records"
+        )
+
+
+def _supervise(
+    run: _Run,
+    thread: UninterruptedThread,
+    watch: Callable[[Record, Factors], bool] | None,
+    best: _BestEpoch | None,
+    progress: _Progress,
+) -> None:
+    """Have the epochs run, and look at the records, until there are no more or someone says stop."""
+    training = run.training
+    monitor = PlateauMonitor(training.plan.learning_rate, run.records)
+    stop = False
+    while not stop and not run.is_complete:
+        n_seen = len(run.records)
+        thread.run(run.turn)
+        for record in run.records[n_seen:]:
+            monitor.warn_if_stuck(record)
+        stop = watch is not None and watch(run.records[-1], training.factors)
+        if best is not None:
+            stop = best.is_last(run.records, training.factors) or stop
+        progress.show(run.records[-1])
+
+
+def _leaves_factors(run: _Run, best: _BestEpoch | None) -> bool:
+    """Return whether there are factors of a finished epoch after Ctrl-C; raise if they diverged."""
     if best is not None:
-        return Outcome(*best, interrupt)
-    if metric is not None:  # of an epoch that Ctrl-C left unwatched
-        course.records[-1].setdefault(metric, math.nan)
+        return best.outcome is not None
+    if run.is_between_epochs:
+        run.check(0.0, factors=True)
+    return run.is_between_epochs
+
+
+def _last_epoch(run: _Run, metric: str | None, interrupt: KeyboardInterrupt | None) -> Outcome:
+    """Return the outcome with the factors of the last epoch, also if Ctrl-C comes in between."""
+    if metric is not None:
+        run.records[-1].setdefault(metric, math.nan)  # of an epoch that Ctrl-C left without
     try:
-        factors = training.release()
+        factors = run.training.release()
     except KeyboardInterrupt as error:
         if interrupt is not None:
             raise
-        factors, interrupt = training.release(), error
-    return Outcome(factors, course.records, len(course.records), interrupt)
+        factors, interrupt = run.training.release(), error
+    return Outcome(factors, run.records, run.number, interrupt)
 
 
-def _better(
-    best: tuple[Any, list[Record], int] | None,
-    records: list[Record],
-    metric: Any,
-    training: Trainable,
-) -> tuple[Any, list[Record], int]:
-    """Return a copy of the factors, the records and the epoch, if it is the best one so far."""
-    quality = records[-1][metric]
-    if best is None or quality > records[best[2] - 1][metric]:
-        copies = [each.copy() for each in training.factors]
-        factors = Factors(*copies) if isinstance(training.factors, Factors) else tuple(copies)
-        return factors, records, len(records)
-    return best[0], records, best[2]
+class _Run:
+    """Epochs that run one after the other; `turn` is called in a thread that Ctrl-C does not reach.
+
+    Parameters
+    ----------
+    training : Trainable
+    n_epochs, first_epoch : int
+        Numbers of the last and of the first epoch.
+    turn_seconds : float or None
+        See `train`; None: each turn is one epoch.
+    earlier : Outcome or None
+        Its records begin the list of records.
+    """
+
+    def __init__(
+        self,
+        training: Trainable,
+        n_epochs: int,
+        first_epoch: int,
+        turn_seconds: float | None,
+        earlier: Outcome | None,
+    ) -> None:
+        self.training, self._n_epochs, self._turn_seconds = training, n_epochs, turn_seconds
+        self.records: list[Record] = [] if earlier is None else earlier.history[:]
+        self.number = first_epoch - 1  # of the epoch that was begun last
+        self._n_begun = self._n_ended = 0
+        self._stopped = False  # set by another thread
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all epochs have been run."""
+        return self.number == self._n_epochs
+
+    @property
+    def is_between_epochs(self) -> bool:
+        """Whether the factors are those at the end of an epoch of this run."""
+        return 0 < self._n_ended == self._n_begun
+
+    def turn(self) -> None:
+        """Run one epoch, or several short ones; raise if training diverges."""
+        started = time.perf_counter()
+        while True:
+            self.number += 1
+            self._n_begun += 1
+            record = self.training.run_epoch(self.number)
+            if not math.isfinite(record["loss"]):
+                break
+            self.records.append(record)
+            self._n_ended += 1
+            if self._stopped or self.is_complete or self._is_over(started):
+                break
+        self.check(record["loss"], factors=self.is_complete or self._turn_seconds is None)
+
+    def _is_over(self, started: float) -> bool:
+        seconds = self._turn_seconds
+        return seconds is None or time.perf_counter() - started > seconds
+
+    def check(self, loss: float, *, factors: bool) -> None:
+        """Raise unless the loss is finite and so are, if asked for, the factors (3 % of an epoch's time)."""
+        # Losses are computed before the steps: what the last steps did shows in the factors only.
+        values = [loss]
+        with np.errstate(over="ignore", invalid="ignore"):
+            values += [float(np.sum(each)) for each in self.training.factors if factors]
+        if not all(map(math.isfinite, values)):
+            raise FloatingPointError(
+                f"training diverged in epoch {self.number}: the loss or a factor is not finite; try a "
+                f"learning_rate below {self.training.plan.learning_rate:g}, or more L2"
+            )
+
+    def stop(self) -> None:
+        """End the turn after the running epoch."""
+        self._stopped = True
+
+    def cancel(self) -> None:
+        """Cancel the running epoch."""
+        self.training.cancelled = True
 
 
-def _bar(n_epochs: int) -> Any:
-    from tqdm.auto import tqdm
+class _BestEpoch:
+    """Keeps a copy of the best epoch's factors and says when no better one has come for long.
 
-    return tqdm(total=n_epochs, desc="training", unit="epoch")
+    Parameters
+    ----------
+    metric : str
+        Entry of the records; larger is better.
+    patience : int
+        Epochs without a better one.
+    earlier : Outcome or None
+        What was kept of epochs before.
+
+    Attributes
+    ----------
+    outcome : Outcome or None
+        None before the first epoch.
+    """
+
+    def __init__(self, metric: str, patience: int, earlier: Outcome | None) -> None:
+        self._metric, self._patience = metric, patience
+        self.outcome = earlier
+
+    def is_last(self, records: list[Record], factors: Any) -> bool:
+        """Take the records so far and the factors; return whether to stop."""
+        number, kept = records[-1]["epoch"], self.outcome
+        if kept is None or records[-1][self._metric] > self._quality(kept):
+            copies = [each.copy() for each in factors]
+            factors = Factors(*copies) if isinstance(factors, Factors) else tuple(copies)
+            kept = Outcome(factors, records[:], number)
+        # In one assignment: Ctrl-C may come at any moment.
+        self.outcome = kept._replace(history=records[:])
+        return bool(number - kept.kept_epoch >= self._patience)
+
+    def _quality(self, kept: Outcome) -> float:
+        """Return the metric of the kept epoch; minus infinity if it was not computed."""
+        (record,) = (each for each in kept.history if each["epoch"] == kept.kept_epoch)
+        return float(record.get(self._metric, -math.inf))
+
+
+class _Progress:
+    """A progress bar on standard error, or nothing."""
+
+    def __init__(self, n_epochs: int, first_epoch: int, metric: str | None, *, shown: bool) -> None:
+        self._names = [name for name in ("loss", metric) if name]
+        self._bar: Any = None
+        if shown:
+            from tqdm.auto import tqdm
+
+            done = first_epoch - 1
+            self._bar = tqdm(total=n_epochs, initial=done, desc="training", unit="epoch")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, record: Record) -> None:
+        """Show that one more epoch has ended."""
+        if self._bar is not None:
+            self._bar.set_postfix({name: f"{record[name]:.4f}" for name in self._names})
+            self._bar.update()

@@ -28,7 +28,7 @@ from tripletrec._runtime.jit import aligned, kernel, part
 from tripletrec.losses import Loss
 from tripletrec.optimizers import Optimizer
 from tripletrec.scorers import Scorer
-from tripletrec.training.candidates import choose_negative
+from tripletrec.training.hard_negatives import choose_negative
 from tripletrec.training.plan import L2
 
 __all__ = [

@@ -25,8 +25,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec.neural.layers import scale_rows, scale_rows_backward
 from tripletrec.reference.keras.embedding import Embedding
+from tripletrec.scorers import normalize_rows, normalize_rows_backward
 
 __all__ = ["LOSSES", "TripletModel"]
 
@@ -99,14 +99,14 @@ class TripletModel:
 
     def backward(self, users: Array, positives: Array, negatives: Array) -> float:
         """Add the gradient of the mean loss of a batch to those of the tables; return the loss."""
-        (a, p, n), scales = self._factors(users, positives, negatives)
+        (a, p, n), inverses = self._factors(users, positives, negatives)
         difference = p - n
         values, slopes = self._loss(np.einsum("nk,nk->n", a, difference))
         g = (slopes / len(users)).astype(a.dtype, copy=False)[:, None]
         in_a, in_p = g * difference, g * a
         in_n = -in_p
         if self._scaled:
-            in_a, in_p, in_n = map(scale_rows_backward, (a, p, n), scales, (in_a, in_p, in_n))
+            in_a, in_p, in_n = map(normalize_rows_backward, (a, p, n), inverses, (in_a, in_p, in_n))
         self.users.backward(users, in_a)
         self.items.backward(positives, in_p)
         self.items.backward(negatives, in_n)
@@ -121,5 +121,5 @@ class TripletModel:
         factors = [layer.forward(rows) for layer, rows in zip(layers, triplets, strict=True)]
         if not self._scaled:
             return factors, []
-        scaled = [scale_rows(each) for each in factors]
-        return [unit for unit, _ in scaled], [scale for _, scale in scaled]
+        normalized = [normalize_rows(each) for each in factors]
+        return [units for units, _ in normalized], [inverses for _, inverses in normalized]

@@ -1,0 +1,6 @@
+from typing import NamedTuple
+
+
+class Weights(NamedTuple):
+    a: float
+    b: float

@@ -1,0 +1,245 @@
+"""What digests of functions tell apart, and what they leave undecided."""
+
+import copy
+import enum
+import functools
+import itertools
+import math
+import operator
+import types
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import pytest
+
+from tripletrec._runtime.digests import (
+    UndecidableError,
+    digest_function,
+    note_compiled,
+    reached_parts,
+)
+from tripletrec._runtime.jit import part
+
+
+class Pair(NamedTuple):
+    a: object
+    b: object
+
+
+def function_of(value):
+    return lambda x: (value, x)
+
+
+def same(first, second):
+    return digest_function(function_of(first)) == digest_function(function_of(second))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, 1.0, True, np.float32(1), np.float64(1), np.int32(1), 1 + 0j, "1", b"1", (1,)],
+        [0.0, -0.0, np.float32(0.0), np.float32(-0.0), None, False, "", ()],
+        [(1, (2, 3)), ((1, 2), 3), (1, 2, 3), (1, 2, (3,)), Pair(1, (2, 3))],
+        [math.nan, math.inf, -math.inf, "nan"],
+        [frozenset({1, 2}), frozenset({1, 3}), (1, 2), frozenset()],
+        [
+            np.zeros(4),
+            np.zeros(5),
+            np.zeros((2, 2)),
+            np.zeros(4, np.float32),
+            np.zeros(4, np.int64),
+        ],
+        [np.eye(2), np.asfortranarray(np.eye(2)), np.eye(2).ravel()],
+        [np.float32, np.float64, float, np.dtype(np.float32), numba.float32, Pair],
+        [math.exp, math.log, np.exp, np.log, np.dot, len, max, operator.add, operator.sub],
+        [range(3), range(4), slice(3), slice(4), slice(0, 3)],
+    ],
+)
+def test_values_that_differ_have_digests_that_differ(values):
+    for first, second in itertools.combinations(values, 2):
+        assert not same(first, second), (first, second)
+    for value in values:
+        assert same(value, copy.copy(value))
+
+
+def texts_that_differ():
+    yield from (
+        "def f(x): return x", "def f(y): return y", "def f(x, y=1): return x",
+        "def f(x, y=2): return x", "def f(x, *, y=2): return x", "def f(x, *, y=3): return x",
+        "def f(x): return x + 1", "def f(x): return x + 2", "def f(x): return x - 1",
+        "def f(x): return x + 1.0", "def f(x): return x + True", "def f(x): return sum(x)",
+        "def f(x): return (lambda y: y + 1)(x)", "def f(x): return (lambda y: y + 2)(x)",
+        "def f(x): return a", "def f(x): return b", "def f(x): return math.exp(x)",
+        "def f(x): return math.log(x)", "def f(x): return m.exp(x)",
+    )  # fmt: skip
+
+
+def defined(text, **namespace):
+    exec(text, namespace)
+    return namespace["f"]
+
+
+def test_functions_that_differ_have_digests_that_differ():
+    values = {"a": 1, "b": 2, "math": math, "m": np}
+    digests = [digest_function(defined(text, **values)) for text in texts_that_differ()]
+    assert len(set(digests)) == len(digests)
+
+
+def test_names_and_places_of_functions_do_not_matter():
+    first = defined("def f(x): return a + x", a=2)
+    second = defined("\n\n\ndef g(x): return a + x\nf = g", a=2, b=3)
+    assert digest_function(first) == digest_function(second)
+
+
+def test_the_order_of_a_set_does_not_matter():
+    numbers = [2**k for k in range(20)]
+    assert same(frozenset(numbers), frozenset(numbers[::-1]))
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+class Plain:
+    value = 1
+
+
+class Masked(np.ndarray):
+    pass
+
+
+def undecided():
+    @numba.njit
+    def compiled(x):
+        return x
+
+    @numba.vectorize
+    def vectorized(x):
+        return x
+
+    def not_a_part(x):
+        return x
+
+    yield from (compiled, vectorized, not_a_part, functools.wraps(np.sum)(not_a_part))
+    yield from (functools.partial(len), Plain, Plain(), Plain().__init__, Colour, Colour.RED)
+    yield from ([1], {1: 2}, {1}, bytearray(1), np.array([None]), np.zeros(2).view(Masked))
+    yield from (np.ma.zeros(2), np.frompyfunc(len, 1, 1), np.vectorize(len), object(), iter([]))
+    yield (1, [2])
+    yield Pair(1, [2])
+
+
+@pytest.mark.parametrize("value", list(undecided()), ids=lambda value: type(value).__name__)
+def test_what_may_change_unseen_is_not_decided(value):
+    with pytest.raises(UndecidableError):
+        digest_function(function_of(value))
+    module = types.ModuleType("settings")
+    module.value = value
+    with pytest.raises(UndecidableError):
+        digest_function(defined("def f(x): return settings.value", settings=module))
+
+
+def parts(text, **values):
+    namespace = {"part": part, **values}
+    exec(text, namespace)
+    return namespace
+
+
+CIRCLE = """
+@part
+def f(x): return g(x) + g(1)
+@part
+def g(x): return h(x)
+@part
+def h(x): return f(x) + 2
+"""
+
+
+def test_parts_that_call_each_other_end():
+    found = parts(CIRCLE)
+    digests = [digest_function(found[name]) for name in "fgh"]
+    assert len(set(digests)) == 3
+    again = parts(CIRCLE)
+    assert [digest_function(again[name]) for name in "fgh"] == digests
+    edited = parts(CIRCLE.replace("+ 2", "+ 3"))
+    assert not {digest_function(edited[name]) for name in "fgh"} & set(digests)
+
+
+def test_a_part_named_like_an_attribute_of_its_argument():
+    digest_function(parts("@part\ndef bounds(plan): return plan.bounds[0]")["bounds"])
+
+
+ONE_AND_TWO = """
+@part
+def one(x): return 1
+@part
+def two(x): return 2
+@part
+def f(x): return {}
+"""
+
+
+def test_which_part_is_called_where_matters():
+    texts = ("one(x) - two(x)", "two(x) - one(x)", "one(x) - one(x)", "two(x) - two(x)")
+    digests = {digest_function(parts(ONE_AND_TWO.format(text))["f"]) for text in texts}
+    assert len(digests) == 4
+    swapped = ONE_AND_TWO.replace("return 1", "return 0").replace("return 2", "return 1")
+    swapped = swapped.replace("return 0", "return 2")
+    for text in texts:
+        assert digest_function(parts(swapped.format(text))["f"]) not in digests
+
+
+def test_a_part_compiled_from_other_values_is_not_decided():
+    namespace = parts("@part\ndef f(x): return S * x\n@part\ndef g(x): return f(x)", S=1)
+    f = namespace["f"]
+    caller = defined("def f(x): return g(x)", g=namespace["g"])
+    before = digest_function(caller)
+    note_compiled(f)
+    assert digest_function(caller) == before
+    namespace["S"] = 2
+    with pytest.raises(UndecidableError, match="f was compiled when it read other values"):
+        digest_function(caller)
+    namespace["S"] = 1
+    assert digest_function(caller) == before
+    namespace["S"] = 2
+    note_compiled(f)  # for other types, say
+    for S in (1, 2):
+        namespace["S"] = S
+        with pytest.raises(UndecidableError, match="f was compiled"):
+            digest_function(caller)
+
+
+def test_a_part_compiled_when_it_was_undecidable_stays_so():
+    namespace = parts("@part\ndef f(x): return S", S=[1])
+    note_compiled(namespace["f"])
+    namespace["S"] = 1
+    with pytest.raises(UndecidableError, match="f was compiled"):
+        digest_function(defined("def f(x): return g(x)", g=namespace["f"]))
+
+
+def test_modules_that_name_each_other_end():
+    first, second = types.ModuleType("first"), types.ModuleType("second")
+    first.second, second.first, second.S = second, first, 1
+    f = defined(
+        "def f(x): return first.second.S + second.first.second.S", first=first, second=second
+    )
+    before = digest_function(f)
+    assert digest_function(f) == before
+    second.S = 2
+    assert digest_function(f) != before
+
+
+def test_parts_are_reached_through_whatever_calls_them():
+    @part
+    def hidden(x):
+        return x
+
+    @numba.njit
+    def compiled(x):
+        return hidden(x)
+
+    def not_a_part(x, more=(hidden,)):
+        return compiled(x)
+
+    assert reached_parts(lambda x: (not_a_part(x), [])) == [hidden]
+    assert reached_parts(lambda x: x) == []

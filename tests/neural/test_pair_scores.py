@@ -1,0 +1,29 @@
+"""Scores of the catalogue by a perceptron, against the perceptron on one pair at a time."""
+
+import numpy as np
+import pytest
+
+from tripletrec.neural import Dropout, ReLU, Stack
+from tripletrec.neural.pair_scores import score_catalogue
+
+
+@pytest.mark.parametrize("final_relu", [False, True])
+@pytest.mark.parametrize("hidden", [(), (6,), (6, 5), (6, 5, 4)], ids=str)
+@pytest.mark.parametrize("limit", [1, 20, 1 << 21])
+def test_catalogue_equals_pair_by_pair(hidden, final_relu, limit, rng, dense):
+    widths = [7, *hidden, 1]
+    layers = []
+    for n_inputs, n_outputs in zip(widths, widths[1:], strict=False):
+        layers += [Dropout(0.5), dense(n_inputs, n_outputs), ReLU()]
+    stack = Stack(layers if final_relu else layers[:-1])
+    U, V = rng.normal(size=(5, 3)), rng.normal(size=(9, 4))
+    scores = score_catalogue(stack, U, V, max_activations=limit)(np.array([4, 0, 4]))
+    for r, user in enumerate((4, 0, 4)):
+        for item in range(9):
+            pair = np.concatenate([U[user], V[item]])[None]
+            assert scores[r, item] == pytest.approx(stack.infer(pair)[0, 0], abs=1e-9)
+
+
+def test_the_first_layer_must_be_dense():
+    with pytest.raises(TypeError, match="the first layer must be dense, got <.*ReLU"):
+        score_catalogue(Stack([ReLU()]), np.ones((2, 1)), np.ones((3, 1)))

@@ -1,0 +1,114 @@
+"""The kernels of list-wise training, run by it, against a twin that differentiates numerically."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import naive
+import tripletrec as tr
+from tripletrec import losses, scorers
+from tripletrec.training.listwise import ListwiseTraining, PieceSizes
+
+CASES = {
+    "softmax": losses.softmax(0.4),
+    "bsl": losses.bsl(0.3, 0.5),
+    "ccl": losses.ccl(-0.2, 3.0),
+}
+
+
+def pair(data, weights=None, n_negatives=None, *, learn_items=True, **params):
+    """Return a training in batches of three users and several pieces, and its twin."""
+    model = tr.MatrixFactorization(
+        **{
+            "n_factors": 3, "n_epochs": 2, "optimizer": "adam", "learning_rate": 0.01,
+            "user_l2": 0.03, "item_l2": 0.02, "negative_l2": 0.01, "bias_l2": 0.05, "init_scale": 0.5,
+            **params,
+        }
+    )  # fmt: skip
+    training = ListwiseTraining(
+        model._plan(), data, weights, n_negatives, 3, 0.0, 1,
+        learn_items=learn_items, sizes=PieceSizes(scores=8, least=4),
+    )  # fmt: skip
+    matrix = data.tocsr()
+    liked = [matrix[u].indices.tolist() for u in range(data.n_users)]
+    each = np.ones(data.nnz) if weights is None else weights.astype(np.float64)
+    U, V, b = training.factors
+    twin = naive.ListwiseTwin(
+        training.plan, (U, V, b[:, None] / training.plan.loss.temperature), liked,
+        [each[a:b] for a, b in itertools.pairwise(data.indptr)], learn_items,
+    )  # fmt: skip
+    return training, twin
+
+
+def train_both(training, twin, n_epochs=2):
+    """Train both on the same batches and candidates; compare the loss of each batch."""
+    learn, draw, importance = training.learn_from, training.candidates.draw, {}
+
+    def note(key, items, weights):
+        n = draw(key, items, weights)
+        importance.clear()
+        importance.update(zip(items[:n].tolist(), weights[:n].tolist(), strict=True))
+        return n
+
+    def learn_from(users, keys, rate):
+        value = learn(users, keys, rate)
+        assert value == pytest.approx(
+            twin.learn_from(users.tolist(), importance), rel=1e-4, abs=1e-4
+        )
+        return value
+
+    training.learn_from, training.candidates.draw = learn_from, note
+    for number in range(1, n_epochs + 1):
+        training.run_epoch(number)
+
+
+def assert_close(training, twin, rtol=2e-3, atol=2e-4):
+    U, V, b = training.factors
+    for got, expected in zip((U, V), twin.factors(), strict=False):
+        np.testing.assert_allclose(got, expected, rtol=rtol, atol=atol)
+    expected = twin.factors()[2][:, 0] * training.plan.loss.temperature
+    np.testing.assert_allclose(b, expected, rtol=rtol, atol=atol)
+
+
+def random_data(rng):
+    data = tr.Interactions(rng.random((7, 11)) < 0.3)
+    return data, rng.uniform(0.5, 2.0, data.nnz).astype(np.float32)
+
+
+@pytest.mark.parametrize("n_negatives", [None, 5], ids=["all", "some"])
+@pytest.mark.parametrize("sampler", ["unseen", "uniform", "popularity"])
+@pytest.mark.parametrize("scorer", scorers.SCORERS)
+@pytest.mark.parametrize("loss", CASES)
+def test_against_the_twin(loss, scorer, sampler, n_negatives, rng):
+    data, weights = random_data(rng)
+    for optimizer in ("sgd", "adagrad"):
+        training, twin = pair(
+            data, weights, n_negatives, loss=CASES[loss], scorer=scorer, sampler=sampler,
+            optimizer=optimizer,
+        )  # fmt: skip
+        train_both(training, twin)
+        assert_close(training, twin)
+
+
+@pytest.mark.parametrize("n_negatives", [None, 5], ids=["all", "some"])
+@pytest.mark.parametrize("scorer", scorers.SCORERS)
+@pytest.mark.parametrize("loss", CASES)
+def test_users_alone_against_the_twin(loss, scorer, n_negatives, rng):
+    data, weights = random_data(rng)
+    training, twin = pair(
+        data, weights, n_negatives, learn_items=False, loss=CASES[loss], scorer=scorer,
+        optimizer="adagrad",
+    )  # fmt: skip
+    train_both(training, twin)
+    assert_close(training, twin)
+
+
+@pytest.mark.parametrize("learn_items", [True, False])
+def test_adam_against_the_twin(learn_items):
+    # Adam's first steps are of one size whatever the gradient: only where none is near zero can
+    # two ways to compute it agree.
+    data = tr.Interactions(np.random.default_rng(0).random((7, 11)) < 0.4)
+    training, twin = pair(data, loss=CASES["softmax"], scorer="cosine", learn_items=learn_items)
+    train_both(training, twin)
+    assert_close(training, twin, rtol=5e-3, atol=5e-4)

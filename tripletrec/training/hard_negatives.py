@@ -1,0 +1,50 @@
+"""The choice of a hard negative by the scores of a factor model; which one is taken is in `sampling.hard`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tripletrec._runtime.jit import part
+from tripletrec.sampling.draw import NONE_LEFT
+
+__all__ = ["choose_negative"]
+
+_index = np.uint64  # signed indices would be checked for "from the end"
+
+
+@part
+def choose_negative(
+    choose, negatives, start, n_candidates, user, positive, users, items, score, width, row_size
+):
+    """Return which of ``negatives[start:start + n_candidates]`` is the negative; NONE_LEFT if none is.
+
+    Items go by their positions. `users` and `items` are the rows of `triplet_kernel`, `score` is that of the
+    scorer.
+    """
+    limit = _score(user, positive, users, items, score, width, row_size)
+    chosen, best = NONE_LEFT, limit
+    for c in range(start, start + n_candidates):
+        position = negatives[c]
+        # An unverified sampler may have drawn the positive itself: nothing to learn from it.
+        if position < 0 or position == positive:
+            continue
+        s = _score(user, position, users, items, score, width, row_size)
+        if chosen < 0 or choose(s, best, limit):
+            chosen, best = position, s
+    return chosen
+
+
+@part
+def _score(user, position, users, items, score, width, row_size):
+    U, V = users.table, items.table
+    u = _index(user) * _index(row_size)
+    i = _index(items.row_at[_index(position)]) * _index(row_size)
+    ui, uu, ii = np.float32(0), np.float32(0), np.float32(0)
+    for k in range(width):
+        a, p = U[u + _index(k)], V[i + _index(k)]
+        ui += a * p
+        uu += a * a
+        ii += p * p
+    return np.float32(
+        score(ui, uu, ii) + items.biases[_index(position) * _index(row_size // width)]
+    )
