@@ -3,9 +3,11 @@
 import copy
 import enum
 import functools
+import importlib
 import itertools
 import math
 import operator
+import pkgutil
 import types
 from typing import NamedTuple
 
@@ -13,7 +15,9 @@ import numba
 import numpy as np
 import pytest
 
+import tripletrec
 from tripletrec._runtime.digests import (
+    PART_MARK,
     UndecidableError,
     digest_function,
     note_compiled,
@@ -243,3 +247,40 @@ def test_parts_are_reached_through_whatever_calls_them():
 
     assert reached_parts(lambda x: (not_a_part(x), [])) == [hidden]
     assert reached_parts(lambda x: x) == []
+
+
+class Lazy(types.ModuleType):
+    def __getattr__(self, name):
+        if name == "S":
+            return 3
+        raise ImportError(f"no {name} here")
+
+
+def test_a_module_that_makes_its_attributes_when_asked():
+    lazy = Lazy("lazy")
+    f = parts("@part\ndef f(x): return lazy.S + x.shape", lazy=lazy)["f"]
+    assert reached_parts(f) == [f]
+    note_compiled(f)
+    assert digest_function(f) != digest_function(parts("@part\ndef f(x): return x", lazy=1)["f"])
+
+
+def test_a_value_that_cannot_be_looked_at_is_no_error_when_compiling():
+    f = parts("@part\ndef f(x): return S", S=10**10_000)["f"]  # has no text in Python
+    note_compiled(f)
+    assert reached_parts(f) == [f]
+
+
+def modules():
+    for each in pkgutil.walk_packages(tripletrec.__path__, "tripletrec."):
+        yield importlib.import_module(each.name)
+
+
+def test_every_part_and_kernel_of_the_package_is_decided():
+    names = set()
+    for module in modules():
+        for name, value in vars(module).items():
+            function = getattr(value, "py_func", value)
+            if hasattr(function, PART_MARK) or function is not value:
+                digest_function(function)
+                names.add(name)
+    assert {"bits", "exp_of_negative"} <= names

@@ -16,7 +16,7 @@ from tripletrec._runtime.threads import UninterruptedThread
 from tripletrec.training import loop
 from tripletrec.training.listwise import ListwiseTraining
 from tripletrec.training.loop import Outcome, train
-from tripletrec.training.triplet import Training
+from tripletrec.training.triplet import TripletTraining
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -239,8 +239,8 @@ def test_ctrl_c_before_the_end_of_the_first_epoch(fitted, split, monkeypatch):
         self.cancelled = True
         return run_epoch(self, number)
 
-    run_epoch = Training.run_epoch
-    monkeypatch.setattr(Training, "run_epoch", press)
+    run_epoch = TripletTraining.run_epoch
+    monkeypatch.setattr(TripletTraining, "run_epoch", press)
     with pytest.raises(KeyboardInterrupt):
         model.fit(split[0])
     assert learnt(model) == before
@@ -286,7 +286,7 @@ def heeds_ctrl_c():
 @pytest.mark.parametrize("validated", [False, True])
 def test_ctrl_c_within_an_epoch(validated, n_jobs, split, monkeypatch):
     """The epoch is finished, though not validated, and is the last one."""
-    (train, test), run_epoch, stopped = split, Training.run_epoch, threading.Event()
+    (train, test), run_epoch, stopped = split, TripletTraining.run_epoch, threading.Event()
 
     def press(self, number):
         if number == 3:
@@ -298,7 +298,7 @@ def test_ctrl_c_within_an_epoch(validated, n_jobs, split, monkeypatch):
         def __init__(self, stop, cancel):
             super().__init__(lambda: (stop(), stopped.set()), cancel)
 
-    monkeypatch.setattr(Training, "run_epoch", press)
+    monkeypatch.setattr(TripletTraining, "run_epoch", press)
     monkeypatch.setattr(loop, "UninterruptedThread", Thread)
     model = make(n_epochs=9, n_jobs=n_jobs)
     with pytest.raises(KeyboardInterrupt):
@@ -321,7 +321,7 @@ def test_ctrl_c_when_the_factors_are_handed_over(split, monkeypatch):
         self.tables.user_step_counts = self.tables.user_step_counts[:0]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Training, "release", press)
+    monkeypatch.setattr(TripletTraining, "release", press)
     model = make(n_epochs=4)
     with pytest.raises(KeyboardInterrupt):
         model.fit(split[0])
@@ -352,10 +352,10 @@ def test_real_signals():
 import os, signal, threading, time
 import tripletrec as tr
 from contracts import support
-from tripletrec.training.triplet import Training
+from tripletrec.training.triplet import TripletTraining
 
 data = support.interactions(400, 300, 70_000)  # so many that two threads share them
-run_epoch = Training.run_epoch
+run_epoch = TripletTraining.run_epoch
 for n_jobs, delay, watched in ((1, 0.05, 0), (2, 0.05, 1), (2, 0.0713, 0), (1, 0.0317, 1)):
     started = threading.Event()
 
@@ -370,7 +370,7 @@ for n_jobs, delay, watched in ((1, 0.05, 0), (2, 0.05, 1), (2, 0.0713, 0), (1, 0
 
     threading.Thread(target=send).start()
     model = tr.MatrixFactorization(n_factors=6, n_epochs=10**6, n_jobs=n_jobs)
-    Training.run_epoch = run
+    TripletTraining.run_epoch = run
     try:
         model.fit(data, callbacks=(lambda model, record: None) if watched else None)
     except KeyboardInterrupt:
@@ -390,12 +390,12 @@ def test_a_second_signal_gives_the_epoch_up():
 import os, signal, threading, time
 import tripletrec as tr
 from contracts import support
-from tripletrec.training.triplet import Training
+from tripletrec.training.triplet import TripletTraining
 
 data = support.interactions(400, 300, 70_000)  # so many that two threads share them
 model = tr.MatrixFactorization(n_factors=6, n_epochs=10**6, n_jobs=2).fit(data, callbacks=lambda *_: True)
 before = support.digest(model)
-run_epoch = Training.run_epoch
+run_epoch = TripletTraining.run_epoch
 
 def slow(self, number):
     while not self.cancelled:  # an epoch that is not ready when the signals come
@@ -403,7 +403,7 @@ def slow(self, number):
         time.sleep(0.2)
     return run_epoch(self, number)
 
-Training.run_epoch = slow
+TripletTraining.run_epoch = slow
 try:
     model.fit(data)
 except KeyboardInterrupt:

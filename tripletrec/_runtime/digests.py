@@ -85,10 +85,10 @@ def digest_function(function: Callable[..., Any], *values: Any) -> bytes:
 
 
 def note_compiled(part: Callable[..., Any]) -> None:
-    """Note that Numba compiles a part now, from the values that it can read at this moment."""
+    """Note that Numba compiles a part now, from the values that it can read at this moment; never raises."""
     try:
         digest = _Digests().function(part)
-    except UndecidableError:
+    except Exception:  # undecidable, or an object that cannot be looked at
         digest = None
     if _compiled.setdefault(part, digest) != digest:
         _compiled[part] = None
@@ -133,7 +133,11 @@ def _values_read(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _attributes(prefix: str, module: Any, names: tuple[str, ...]) -> list[tuple[str, Any]]:
-    return [(prefix + name, getattr(module, name)) for name in names if hasattr(module, name)]
+    found = []
+    for name in names:
+        with suppress(Exception):  # a module may import things to look for a name
+            found.append((prefix + name, getattr(module, name)))
+    return found
 
 
 def _closed_over(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
@@ -183,7 +187,8 @@ class _Digests:
         for each in reached:  # it grows meanwhile
             if each not in self._read:
                 self._read[each] = self._own(each)
-            reached += [part for part in self._read[each][1] if part not in reached]
+            called = dict.fromkeys(self._read[each][1])
+            reached += [part for part in called if part not in reached]
         return reached
 
     def _own(self, function: Any) -> tuple[bytes, list[Any]]:

@@ -249,7 +249,7 @@ class ListwiseTraining:
         self.candidates.forget(slots.items[:n_slots])
         if not self.candidates.are_all:
             self._take_items(n_slots)
-        kernels.take_users(users, table, self._dropout, keys[1], self._plain)
+        kernels.take_users(users, table, self._dropout, keys[1], tuple(self._batch.rows))
         self._run(partial(self._exponentiate, len(users)), n_candidates)
         total = kernels.reduce(
             len(users), n_candidates, len(tables.items), self.plan.sampler.verified, numbers.scale,
@@ -274,9 +274,10 @@ class ListwiseTraining:
 
     def _take_items(self, n_slots: int) -> None:
         items, biases = self.tables.items.reshape(-1), self.tables.biases.reshape(-1)
+        slots = tuple(self._batch.slots)
 
         def take(c: int, first: int, last: int) -> None:
-            self._kernels.take_items(first, last, items, biases, self._plain)
+            self._kernels.take_items(first, last, items, biases, slots)
 
         self._run(take, n_slots)
 

@@ -270,9 +270,9 @@ def _build(
     size, bias_size = width * (1 + n_state), 1 + n_state  # of a row in a flat table
 
     @kernel
-    def take_items(first, last, table, bias_table, batch):
+    def take_items(first, last, table, bias_table, slots):
         """Copy factors and biases of slots first ... last - 1 from the tables."""
-        _1, slots, _2, _3 = records(batch)
+        slots = Slots(*slots)
         for slot in range(first, last):
             i = slots.items[slot]
             for k in range(width):
@@ -281,9 +281,9 @@ def _build(
             slots.biases[slot] = bias_table[i * bias_size]
 
     @kernel
-    def take_users(users, table, dropout, key, batch):
+    def take_users(users, table, dropout, key, rows):
         """Copy the users' factors from their table, with dropout."""
-        _1, _2, _3, rows = records(batch)
+        rows = UserRows(*rows)
         kept = np.float32(1.0 / (1.0 - dropout))
         for row in range(users.shape[0]):
             u = users[row]
