@@ -1,11 +1,11 @@
-"""Negatives of batches: where they come from, against draws one by one; which candidate is the hardest."""
+"""Negatives of batches: where they come from, against draws one by one; which candidate is chosen."""
 
 import numpy as np
 import pytest
 
 import naive
 import tripletrec as tr
-from tripletrec import sampling
+from tripletrec import part, sampling
 from tripletrec.neural.negatives import Negatives, choose_candidates
 from tripletrec.sampling import hard
 
@@ -54,20 +54,23 @@ def test_who_likes_everything_has_no_negative():
     assert (drawn[1] == 1).all()
 
 
-@pytest.mark.parametrize("below", [False, True])
-def test_hard_candidates_equal_a_loop(below, rng):
-    candidates = rng.integers(-1, 50, (200, 5))
-    candidates[(candidates < 0).all(axis=1)] = 1
-    scores, positive = rng.integers(0, 9, (200, 5)).astype(float), rng.integers(0, 9, 200) * 1.0
-    choose = hard.semi_hard if below else hard.hardest
-    chosen = choose_candidates(candidates, scores, positive, choose)
-    for row in range(200):
-        there = np.flatnonzero(candidates[row] >= 0)
-        under = [c for c in there if scores[row, c] < positive[row]]
-        if not below:
-            best = max(there, key=lambda c: scores[row, c])
-        elif under:
-            best = max(under, key=lambda c: scores[row, c])
-        else:
-            best = min(there, key=lambda c: scores[row, c])
-        assert chosen[row] == candidates[row, best]
+@part
+def easiest(score, best, positive_score):
+    return score < best
+
+
+@pytest.mark.parametrize("choose", [hard.hardest, hard.semi_hard, easiest])
+def test_hard_candidates_equal_a_twin(choose, rng):
+    """Small whole numbers: also where scores are equal."""
+    candidates = rng.integers(-1, 50, (200, 5)).astype(np.int32)
+    candidates[0] = -1
+    scores, positive = rng.integers(0, 9, (200, 5)).astype(np.float32), rng.integers(0, 9, 200)
+    chosen = choose_candidates(candidates, scores, positive.astype(np.float32), choose)
+    assert chosen[0] == -1
+    for row in range(1, 200):
+        there = candidates[row] >= 0
+        if not there.any():
+            assert chosen[row] < 0
+            continue
+        place = naive.HARD[choose.__name__](scores[row][there].tolist(), positive[row])
+        assert chosen[row] == candidates[row][there][place]

@@ -48,7 +48,7 @@ def _prefer_wide_vectors() -> None:
     _prefer_widest()
 
 
-# The attributes belong to the kernel itself, so the call is inlined: by these two attributes before types are
+# The attributes must be the kernel's own, so the call is inlined: by these two attributes before types are
 # inferred. Inlined later, as an overload, it would make Numba look for code without effect, and take for
 # such what is written to arrays of a record that is made in the kernel.
 prefer_wide_vectors.targetoptions = {"inline": "always"}  # type: ignore[attr-defined]

@@ -24,7 +24,7 @@ class _Source(NamedTuple):
 
     given: ItemsOfUsers
     share: float  # probability of one of the user's given negatives, where there are any
-    pool: Pool  # of the others
+    pool: Pool  # to draw the others from
     verified: bool  # whether known positives are redrawn
     known: ItemsOfUsers
 
@@ -69,11 +69,11 @@ class Negatives:
             read_only(np.zeros(n_users + 1, np.int64)), read_only(np.empty(0, np.int32))
         )
         self._source = _Source(
-            nothing if given is None else _csr(given),
+            nothing if given is None else _items_of_users(given),
             sampler.share,
             Pool(drawn.astype(np.int32), sampler.cumulative(counts)),
             sampler.verified,
-            _csr(positives),
+            _items_of_users(positives),
         )
 
     def draw(
@@ -97,7 +97,7 @@ class Negatives:
         return negatives
 
 
-def _csr(interactions: Interactions) -> ItemsOfUsers:
+def _items_of_users(interactions: Interactions) -> ItemsOfUsers:
     return ItemsOfUsers(read_only(interactions.indptr), read_only(interactions.indices))
 
 
