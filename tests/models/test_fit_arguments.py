@@ -242,3 +242,25 @@ def test_widths():
     for wrong in ("8", b"8", [[8]]):
         with pytest.raises(TypeError, match="hidden must be integers >= 1"):
             check_widths(wrong, "hidden")
+
+
+def test_samplers_that_models_refuse(small):
+    others = ~small.tocsr().toarray().astype(bool)
+    for sampler in ("dynamic", sampling.semi_hard(4), sampling.dynamic()._replace(share=0.5)):
+        name = getattr(sampler, "name", sampler)
+        with pytest.raises(ValueError, match=f"loss 'bsl' .* sampler '{name}'|given"):
+            tr.MatrixFactorization(loss="bsl", sampler=sampler).fit(small)
+        with pytest.raises(ValueError, match=f"sampler '{name}' takes no given negatives"):
+            tr.MatrixFactorization(sampler=sampler).fit(small, negatives=others)
+    with pytest.raises(ValueError, match="sampler 'dynamic' takes no given negatives"):
+        tr.MatrixFactorization(sampler=sampler).fit(small)
+    for loss in ("bpr", "softmax"):
+        with pytest.raises(ValueError, match="sampler 'nearest' compares features of items, which"):
+            tr.MatrixFactorization(loss=loss, sampler="nearest").fit(small)
+    with pytest.raises(ValueError, match="needs item features"):
+        tr.MLPMatcher(sampler="nearest").fit(small)
+    for kind in (tr.MatrixFactorization, tr.MLPMatcher):
+        with pytest.raises(TypeError, match="choose of a sampler must be a part .*'odd'"):
+            kind(sampler=sampling.Sampler("mine", True, choose="odd")).fit(small)
+        with pytest.raises(ValueError, match="n_candidates must be an integer >= 1, got 0"):
+            kind(sampler=sampling.dynamic()._replace(n_candidates=0)).fit(small)

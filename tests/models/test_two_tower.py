@@ -11,7 +11,7 @@ from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
 from contracts.saved import SavedContract
 from contracts.support import assert_same
-from tripletrec import losses, rates
+from tripletrec import losses, rates, sampling
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -208,6 +208,15 @@ def test_every_parameter_changes_something(tastes, name):
     assert not np.array_equal(
         one.user_factors_ @ one.item_factors_.T, two.user_factors_ @ two.item_factors_.T
     )
+
+
+def test_the_nearest_negatives_need_features(small):
+    rng = np.random.default_rng(0)
+    items = rng.integers(0, 2, (small.n_items, 4)).astype(np.float32)
+    model = tr.TwoTower(sampler=sampling.nearest(1.0), n_epochs=2)
+    assert model.fit(small, item_features=items).history_[-1]["n_triplets"] == small.nnz
+    with pytest.raises(ValueError, match="needs features"):
+        model.fit(small)
 
 
 # -------------------------------------------------------------------- list-wise losses

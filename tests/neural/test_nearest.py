@@ -1,10 +1,8 @@
-"""The nearest negatives by features, and the samplers of hard negatives."""
+"""The nearest negatives by features, against a loop."""
 
 import numpy as np
 import pytest
 
-import tripletrec as tr
-from tripletrec import sampling
 from tripletrec.neural.nearest import nearest_negatives
 
 
@@ -45,34 +43,3 @@ def test_bad_input():
         nearest_negatives(known, np.eye(3), np.ones((2, 3)))
     with pytest.raises(ValueError, match="n_neighbors"):
         nearest_negatives(known, np.eye(3), n_neighbors=0)
-
-
-def test_what_models_refuse(small):
-    others = ~small.tocsr().toarray().astype(bool)
-    for sampler in ("dynamic", sampling.semi_hard(4), sampling.dynamic()._replace(share=0.5)):
-        name = getattr(sampler, "name", sampler)
-        with pytest.raises(ValueError, match=f"loss 'bsl' .* sampler '{name}'|given"):
-            tr.MatrixFactorization(loss="bsl", sampler=sampler).fit(small)
-        with pytest.raises(ValueError, match=f"sampler '{name}' takes no given negatives"):
-            tr.MatrixFactorization(sampler=sampler).fit(small, negatives=others)
-    with pytest.raises(ValueError, match="sampler 'dynamic' takes no given negatives"):
-        tr.MatrixFactorization(sampler=sampler).fit(small)
-    for loss in ("bpr", "softmax"):
-        with pytest.raises(ValueError, match="sampler 'nearest' compares features of items, which"):
-            tr.MatrixFactorization(loss=loss, sampler="nearest").fit(small)
-    with pytest.raises(ValueError, match="needs item features"):
-        tr.MLPMatcher(sampler="nearest").fit(small)
-    for kind in (tr.MatrixFactorization, tr.MLPMatcher):
-        with pytest.raises(TypeError, match="choose of a sampler must be a part .*'odd'"):
-            kind(sampler=sampling.Sampler("mine", True, choose="odd")).fit(small)
-        with pytest.raises(ValueError, match="n_candidates must be an integer >= 1, got 0"):
-            kind(sampler=sampling.dynamic()._replace(n_candidates=0)).fit(small)
-
-
-def test_nearest_in_training(small):
-    rng = np.random.default_rng(0)
-    items = rng.integers(0, 2, (small.n_items, 4)).astype(np.float32)
-    model = tr.TwoTower(sampler=sampling.nearest(1.0), n_epochs=2)
-    assert model.fit(small, item_features=items).history_[-1]["n_triplets"] == small.nnz
-    with pytest.raises(ValueError, match="needs features"):
-        model.fit(small)
