@@ -133,7 +133,7 @@ class _KernelCache(NullCache):
 
 
 def environment(folder: Path) -> bytes | None:
-    """Return a digest of versions, and of the sources in `folder` that compile; None if they are not there."""
+    """Return a digest of versions and of the sources in `folder` that compile; None if there are none."""
     versions = (
         sys.version,
         np.__version__,
