@@ -90,6 +90,54 @@ def test_functions_that_differ_have_digests_that_differ():
     assert len(set(digests)) == len(digests)
 
 
+def outside(S):
+    """What functions may read, all from one value."""
+    settings, package = types.ModuleType("settings"), types.ModuleType("package")
+    helpers = types.ModuleType("helpers")
+    settings.S, package.settings = S, settings
+    helpers.helper = parts("@part\ndef helper(x): return S + x", S=S)["helper"]
+    values = {"settings": settings, "package": package, "helpers": helpers, "Pair": Pair, "S": S}
+    return values | {"PAIR": Pair(1, S), "NESTED": (0, (1, S)), "ARRAY": np.array([0.0, S])}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "return S",
+        "return settings.S",
+        "return package.settings.S",
+        "return helpers.helper(x)",
+        "return PAIR.b",
+        "return NESTED[1][1]",
+        "return ARRAY[1]",
+        "return Pair(x, S).b",
+        "return (lambda y: y + S)(x)",
+        "return [y + S for y in range(3)]",
+        "def inside(y): return settings.S * y\n  return inside(x)",
+        "S = 3; return settings.S + S",
+    ],
+)
+def test_values_read_from_outside_matter(text):
+    text = f"def f(x):\n  {text}"
+    first, again, other = (digest_function(defined(text, **outside(S))) for S in (1.5, 1.5, 2.5))
+    assert first == again != other
+
+
+def test_closures_and_defaults_matter():
+    def closure(value):
+        return lambda x: x + value
+
+    def default(value):
+        def f(x, y=value, *, z=0):
+            return x + y + z
+
+        return f
+
+    for function in (closure, default):
+        first, again, other = (digest_function(function(value)) for value in (1.5, 1.5, 2.5))
+        assert first == again != other
+
+
 def test_names_and_places_of_functions_do_not_matter():
     first = defined("def f(x): return a + x", a=2)
     second = defined("\n\n\ndef g(x): return a + x\nf = g", a=2, b=3)

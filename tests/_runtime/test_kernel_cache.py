@@ -15,7 +15,7 @@ import pytest
 import tripletrec
 from tripletrec._runtime.digests import COMPILING, PART_MARK
 from tripletrec._runtime.jit import kernel
-from tripletrec._runtime.kernel_cache import enable_cache
+from tripletrec._runtime.kernel_cache import enable_cache, environment
 
 PROJECT = Path(tripletrec.__file__).parents[1]
 SCRIPTS = Path(__file__).with_name("scripts")
@@ -154,12 +154,23 @@ def test_an_edit_of_what_compiles_is_seen(project, tmp_path):
 
     assert n_hits() == 0
     assert n_hits() == 1
+    with open(package / "_runtime" / "jit.py", "a", encoding="utf-8") as file:
+        file.write("\n_ANOTHER_VERSION = True\n")
+    assert n_hits() == 0
+
+
+def test_each_module_that_compiles_belongs_to_the_environment(tmp_path):
+    folder = tmp_path / "_runtime"
+    shutil.copytree(PROJECT / "tripletrec" / "_runtime", folder)
+    digests = {environment(folder)}
+    assert environment(folder) in digests
     for name in COMPILING:
-        file = package / "_runtime" / f"{name}.py"
-        before = file.read_text("utf-8")
-        file.write_text(f"{before}\n_ANOTHER_VERSION = True\n", "utf-8")
-        assert n_hits() == 0, name
-        file.write_text(before, "utf-8")
+        with open(folder / f"{name}.py", "a", encoding="utf-8") as file:
+            file.write(" ")
+        digests.add(environment(folder))
+    assert len(digests) == 1 + len(COMPILING)
+    (folder / "jit.py").unlink()
+    assert environment(folder) is None
 
 
 def test_a_loss_of_a_script_in_processes_of_joblib():

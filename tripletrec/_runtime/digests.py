@@ -194,7 +194,7 @@ class _Digests:
     def _own(self, function: Any) -> tuple[bytes, list[Any]]:
         """Return the digest of a function without that of the parts that it calls, and these."""
         code = function.__code__
-        if not _overloads.names().isdisjoint(_names(code)):
+        if not _foreign_names().isdisjoint(_names(code)):
             raise UndecidableError(f"{_name(function)} may use somebody's overload")
         called: list[Any] = []
         self._called = called
@@ -243,7 +243,7 @@ class _Digests:
         return join(b"type", type(value).__name__.encode(), value.name.encode())
 
     def _callee(self, value: Any) -> bytes:
-        if _place(value)[1].rpartition(".")[2] in _overloads.names():
+        if _place(value)[1].rpartition(".")[2] in _foreign_names():
             raise UndecidableError(f"{_name(value)} has somebody's overload")
         if _is_of_library(value):
             return join(b"library", _name(value).encode())
@@ -262,39 +262,36 @@ def _digest_array(value: Any) -> bytes:
     return join(about, value.tobytes())
 
 
-class _ForeignOverloads:
-    """Names of the functions, methods and attributes that Numba knows by somebody else's overload only.
+def _foreign_names() -> frozenset[str]:
+    """Return names of functions, methods and attributes that Numba knows by somebody else's overload only.
 
     What is overloaded for types of somebody else's, which no kernel meets, is left out: such as ``len``.
     """
+    return _scan(len(builtin_registry.functions), len(builtin_registry.attributes))
 
-    def __init__(self) -> None:
-        self._n_seen = [0, 0]
-        self._known: set[Any] = set()  # functions that Numba knows by itself
-        self._foreign: dict[str, Any] = {}
 
-    def names(self) -> set[str]:
-        for number, known in enumerate((builtin_registry.functions, builtin_registry.attributes)):
-            for template in known[self._n_seen[number] :]:
-                self._note(template)
-            self._n_seen[number] = len(known)
-        return {name for name, function in self._foreign.items() if function not in self._known}
+@lru_cache(maxsize=1)
+def _scan(n_functions: int, n_attributes: int) -> frozenset[str]:
+    """Look through all that Numba knows by now; that only grows, so its lengths tell when to look again."""
+    functions, attributes = builtin_registry.functions, builtin_registry.attributes
+    known: dict[int, bool] = {}  # whether a namespace is somebody else's
 
-    def _note(self, template: Any) -> None:
+    def is_foreign(template: Any) -> bool:
         overload = getattr(template, "_overload_func", None)
-        module = str(getattr(overload, "__globals__", {}).get("__name__", "numba"))
-        key, attribute = template.key, getattr(template, "_attr", None)
-        if module.partition(".")[0] == "numba":
-            self._known.add(key)
-        elif _compiles(module):
-            return
-        elif attribute is None:
-            self._foreign[_place(key)[1].rpartition(".")[2]] = key
-        elif (key if isinstance(key, type) else type(key)).__module__.startswith("numba."):
-            self._foreign[attribute] = None
+        namespace = overload.__globals__ if overload else globals()  # others are Numba's
+        if id(namespace) not in known:
+            module = str(namespace.get("__name__"))
+            known[id(namespace)] = module.partition(".")[0] != "numba" and not _compiles(module)
+        return known[id(namespace)]
 
-
-_overloads = _ForeignOverloads()
+    foreign = [each.key for each in functions if is_foreign(each)]
+    by_numba = {each.key for each in functions if not is_foreign(each)} if foreign else set()
+    names = {_place(key)[1].rpartition(".")[2] for key in foreign if key not in by_numba}
+    for template in filter(is_foreign, attributes):
+        kind = template.key if isinstance(template.key, type) else type(template.key)
+        if kind.__module__.startswith("numba."):
+            names.add(template._attr)
+    return frozenset(names)
 
 
 def _compiles(module: str) -> bool:

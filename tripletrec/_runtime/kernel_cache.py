@@ -40,7 +40,7 @@ from numba.core.serialize import dumps
 from tripletrec._runtime.digests import COMPILING, digest_function, join
 from tripletrec._runtime.files import replacing
 
-__all__ = ["enable_cache"]
+__all__ = ["enable_cache", "environment"]
 
 _LOG = logging.getLogger("tripletrec")
 _SETTINGS = (
@@ -132,8 +132,8 @@ class _KernelCache(NullCache):
         return join(_ENVIRONMENT or b"", about, digest).hex()[:40]
 
 
-def _environment() -> bytes | None:
-    """Return a digest of versions and sources; None where there are no sources to read."""
+def environment(folder: Path) -> bytes | None:
+    """Return a digest of versions and of the sources in `folder` that compile; None if there are none."""
     versions = (
         sys.version,
         np.__version__,
@@ -142,11 +142,11 @@ def _environment() -> bytes | None:
         llvm_version_info,
     )
     try:
-        sources = [Path(__file__).with_name(f"{name}.py").read_bytes() for name in COMPILING]
+        sources = [(folder / f"{name}.py").read_bytes() for name in COMPILING]
     except OSError:
         return None
     return join(repr(versions).encode(), *sources)
 
 
 # Now and not later: what is on disk by then may be newer than what runs in this process.
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = environment(Path(__file__).parent)

@@ -9,7 +9,7 @@ every_kept = []
 for folder, S in zip(sys.argv[1:], ("2", "7"), strict=True):
     sys.path.insert(0, folder)
     os.environ["S"] = S
-    for name in ("helpers", "settings", "toolbox", "toolbox.settings", "script"):
+    for name in ("helpers", "settings", "toolbox", "script"):
         sys.modules.pop(name, None)
     every_kept.append(importlib.import_module("script").kept)
     del sys.path[0]

@@ -4,10 +4,8 @@ import json
 import math
 import os
 
-import helpers
 import numpy as np
 import settings
-import toolbox.settings
 from engine import measure
 from helpers import helper, jitted, overloaded, registered, vectorized
 from toolbox import Weights
@@ -16,7 +14,7 @@ from tripletrec import part
 from tripletrec._runtime.digests import digest_function
 
 S = np.float32(os.environ["S"])
-TABLE, PAIR, WEIGHTS = np.array([0.0, S]), (0, (S, "a")), Weights(S, 2.5)
+TABLE, WEIGHTS = np.array([0.0, S]), Weights(S, 2.5)
 
 
 @part
@@ -30,11 +28,6 @@ def helper_of_another_file(x):
 
 
 @part
-def helper_by_its_module(x):
-    return helpers.helper(x) + 2.0
-
-
-@part
 def global_value(x):
     return x * S
 
@@ -42,11 +35,6 @@ def global_value(x):
 @part
 def attribute_of_a_module(x):
     return x * settings.S
-
-
-@part
-def attribute_of_a_module_in_a_package(x):
-    return x * toolbox.settings.S
 
 
 @part
@@ -60,26 +48,8 @@ def named_tuple(x):
 
 
 @part
-def named_tuple_made(x):
-    return Weights(x, S).a * Weights(x, S).b
-
-
-@part
 def array(x):
     return x * TABLE[1]
-
-
-@part
-def nested_tuple(x):
-    return x * PAIR[1][0]
-
-
-@part
-def function_inside(x):
-    def inside(y):
-        return y * S
-
-    return inside(x)
 
 
 def closure(factor):
@@ -96,9 +66,8 @@ namespace = {"part": part, "S": S}
 exec("@part\ndef executed(x):\n    return x * S - 3.0", namespace)
 
 KEPT = (
-    own_text, helper_of_another_file, helper_by_its_module, global_value, attribute_of_a_module,
-    attribute_of_a_module_in_a_package, default_argument, named_tuple, named_tuple_made, array,
-    nested_tuple, function_inside, globals()["in_cell"], namespace["executed"],
+    own_text, helper_of_another_file, global_value, attribute_of_a_module, default_argument, named_tuple,
+    array, globals()["in_cell"], namespace["executed"],
 )  # fmt: skip
 
 
