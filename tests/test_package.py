@@ -34,18 +34,10 @@ FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.spl
 NOT_YET = {
     "signatures": {
         "_runtime.intrinsics:_gemm",
-        "sampling.hard:_first_of_all",
-        "training.bucketing:draw_round",
-        "training.bucketing:visit",
-        "training.triplet_kernel:build_epoch",
-        "training.triplet_kernel:epoch",
     },
     "lengths": set(),
     "mirror": set(),
-    "patches": {
-        "conftest.py",
-        "training/test_triplet.py",
-    },
+    "patches": set(),
 }
 # Tests of the package as a whole and of its pages.
 OF_NO_MODULE = {"test_package.py", "test_docs.py", "test_readme.py"}

@@ -1,5 +1,6 @@
 import os
 import re
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -80,3 +81,24 @@ def test_hints_reach_the_compiler():
     (text,) = compiled.inspect_llvm().values()
     assert re.search(r'"prefer-vector-width"="512"', text)
     assert "llvm.prefetch" in text
+
+
+class Pair(NamedTuple):
+    numbers: np.ndarray
+    sums: np.ndarray
+
+
+@kernel(noalias=True)
+def _sum_up(arrays):
+    prefer_wide_vectors()
+    pair = Pair(*arrays)
+    for t in range(pair.numbers.shape[0]):
+        pair.sums[t] = pair.numbers[t] + (pair.sums[t - 1] if t > 0 else 0.0)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_what_is_written_to_a_record_made_in_the_kernel_is_written(compiled):
+    """Numba would leave it out if the call for wide vectors were inlined as an overload."""
+    pair = Pair(np.arange(5.0), np.zeros(5))
+    (_sum_up if compiled else getattr(_sum_up, "py_func", _sum_up))(tuple(pair))
+    np.testing.assert_array_equal(pair.sums, [0, 1, 3, 6, 10])

@@ -13,6 +13,7 @@ import pytest
 from numba.core import event
 
 import tripletrec
+from tripletrec._runtime.digests import digest_function
 from tripletrec._runtime.jit import aligned, kernel, part
 
 FIT = """
@@ -167,3 +168,47 @@ def test_aligned_begins_with_a_cache_line(size):
     assert array.dtype == np.float32 and array.shape == (size,)
     assert array.ctypes.data % 64 == 0
     assert not array.any()
+
+
+def test_a_fused_part_is_compiled_within_its_kernel_and_called_as_it_is():
+    seven = 7.0
+
+    @part
+    def inner(x):
+        return x + 1.0
+
+    @part(fused=True)
+    def fused(array):
+        for t in range(array.shape[0]):
+            if array[t] < 0:
+                continue
+            array[t] = inner(array[t]) * seven
+        return array[0]
+
+    @kernel
+    def work(array, answer):
+        answer[0] = fused(array)
+
+    with event.install_recorder("numba:compile") as recorder:
+        array, answer = np.array([1.0, -1.0, 2.0]), np.zeros(1)
+        work(array, answer)
+    started = [each.data["dispatcher"].py_func for _, each in recorder.buffer if each.is_start]
+    assert sorted(each.__name__ for each in started) == ["inner", "work"]
+    assert array.tolist() == [14.0, -1.0, 21.0] and answer[0] == 14.0
+    plain = np.array([1.0, -1.0, 2.0])
+    assert fused(plain) == 14.0 and plain.tolist() == array.tolist()
+
+
+def test_the_code_of_a_fused_part_belongs_to_the_digest_of_its_kernel():
+    def made(factor):
+        @part(fused=True)
+        def fused(x):
+            return x * factor
+
+        def work(array):
+            array[0] = fused(array[0])
+
+        return digest_function(work)
+
+    assert made(2.0) == made(2.0)
+    assert made(2.0) != made(3.0)

@@ -39,6 +39,7 @@ class FitContract(Contract):
     """Inherit, and give `make`."""
 
     learns_checkerboard = True
+    shared = (40, 300, 2500)  # users, items, interactions that several threads share
 
     def test_fit_returns_self_and_describes_the_data(self, pairs):
         model = self.make()
@@ -128,8 +129,14 @@ class FitContract(Contract):
         for n_jobs in (2, 4, -1, None):
             assert_same(self.make(n_jobs=n_jobs).fit(data), expected)
 
+    def test_same_bits_where_threads_share_the_work(self):
+        data = interactions(*self.shared)
+        expected = self.make(n_jobs=1).fit(data)
+        for n_jobs in (2, 4):
+            assert_same(self.make(n_jobs=n_jobs).fit(data), expected)
+
     def test_same_bits_at_any_number_of_threads_with_weights_and_negatives(self):
-        data = interactions(40, 300, 2500)
+        data = interactions(*self.shared)
         options = {}
         if self.takes_sample_weight:
             options["sample_weight"] = np.random.default_rng(1).uniform(0, 3, data.nnz)
@@ -140,7 +147,7 @@ class FitContract(Contract):
             assert_same(self.make(n_jobs=n_jobs).fit(data, **options), expected)
 
     def test_two_fits_at_the_same_time(self):
-        data = interactions(40, 300, 2500)
+        data = interactions(*self.shared)
         expected = [self.make(n_jobs=2, random_state=seed).fit(data) for seed in range(4)]
         got = [None] * 4
 

@@ -48,6 +48,8 @@ def make(**overrides):
 
 
 class TestContract(ParametersContract, FitContract, RecommendContract, SavedContract):
+    shared = (300, 700, 70_000)  # fewer triplets in a round are left to one thread
+
     def make(self, **overrides):
         return make(**overrides)
 

@@ -112,7 +112,7 @@ class FactorTables:
     def grow(
         self, n_users: int, n_items: int, optimizer: Optimizer, *, scale: float, seed: int
     ) -> Self:
-        """Return larger tables: rows that there are keep all they have, new ones start as in `start`.
+        """Return larger tables: present rows keep all they have, new ones start as in `start`.
 
         The new rows are those that `start` would have given them in tables of this size.
 

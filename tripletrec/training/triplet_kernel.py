@@ -42,7 +42,7 @@ __all__ = [
     "group_scratch",
 ]
 
-GROUP = 16  # at most so many triplets make a group: a vector of float32
+GROUP = 16  # the most triplets of a group: a vector of float32
 _SHORT = 32  # factors
 _AHEAD = 8  # triplets between the prefetch of a row and its use
 
@@ -94,15 +94,15 @@ class HyperParameters(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What is kept of the triplets of a group. Each array is flat: its k-th quantity begins at k * GROUP.
+    """What is kept of the triplets of a group.
 
-    Of arrays handed in the compiler knows that they do not overlap, and of one array with constant offsets
-    a processor with few registers keeps but one address.
+    Each array is flat: its quantity number k, from 0, begins at k * GROUP, which is called `_k` below. The
+    compiler knows that arrays handed in do not overlap, and an array takes but one register for its address.
     """
 
     rows: NDArray[np.uint64]  # user, positions of the items, rows of the items
     differences: Float32  # of the biases
-    masses: Float32  # weights
+    weights: Float32
     slopes: Float32
     products: Float32  # of rows: u·i, u·j, u·u, i·i, j·j
     coefficients: Float32  # p and q of the gradients of s(u, i), s(u, j) by u, then by i and j
@@ -111,7 +111,7 @@ class Scratch(NamedTuple):
 
 
 def group_scratch(width: int) -> Scratch:
-    """Return scratch for rows of so many factors, padding included."""
+    """Return scratch for rows of `width` factors, padding included."""
     floats = [np.zeros(n * GROUP, np.float32) for n in (1, 1, 1, 5, 8, 3)]
     return Scratch._make([np.zeros(5 * GROUP, np.uint64), *floats, aligned(width)])
 
@@ -122,7 +122,7 @@ _1, _2, _3, _4, _5, _6, _7 = (_index(k * GROUP) for k in range(1, 8))
 
 
 class _Choice(NamedTuple):
-    """What a training loop is compiled for; nothing in the parts that a kernel is told at each call."""
+    """What a training loop is compiled for; names and parameters of the parts are empty here."""
 
     loss: Loss
     scorer: Scorer
@@ -197,7 +197,10 @@ def _build_epoch(choice: _Choice) -> Callable[..., None]:
     def epoch(
         first, last, bounds, triplets, n_negatives, group, users, items, hyper, scratch, totals
     ):  # fmt: skip
-        """Learn from strata first ... last - 1; write loss, right order, weight, triplets to `totals`."""
+        """Learn from strata first ... last - 1; write loss, right order, weight, triplets to `totals`.
+
+        Records come as plain tuples: of a record Numba would look at the name of each field at each call.
+        """
         prefer_wide_vectors()
         triplets, users, items = Triplets(*triplets), UserRows(*users), ItemRows(*items)
         hyper, scratch = HyperParameters(*hyper), Scratch(*scratch)
@@ -262,7 +265,7 @@ def _build_collect(choice: _Choice) -> Callable[..., Any]:
             scratch.differences[n] = b[i * bias_size] - b[j * bias_size]
             i, j = _index(items.row_at[i]), _index(items.row_at[j])
             rows[_3 + n], rows[_4 + n] = i, j
-            scratch.masses[n] = weights[t] if weights.shape[0] > 0 else np.float32(1)
+            scratch.weights[n] = weights[t] if weights.shape[0] > 0 else np.float32(1)
             u, i, j = u * row_size, i * row_size, j * row_size
             ui = np.float32(0)
             if linear:
@@ -294,21 +297,21 @@ def _build_slopes(choice: _Choice) -> Callable[..., Any]:
     def find_slopes(n, sums, parameters, scratch):
         """Find the slope of each triplet; return the sums with its loss, right order and weight added."""
         loss, right, mass = sums
-        products, made = scratch.products, scratch.coefficients
+        products, pq = scratch.products, scratch.coefficients
         for m in range(
-            _index(scratch.masses.shape[0])
+            _index(scratch.weights.shape[0])
         ):  # all at once; what is beyond n is not used
-            x, ui, weight = scratch.differences[m], products[m], scratch.masses[m]
+            x, ui, weight = scratch.differences[m], products[m], scratch.weights[m]
             if linear:
                 x = np.float32(x + ui)
             else:
                 uj, uu = products[_1 + m], products[_2 + m]
                 ii, jj = products[_3 + m], products[_4 + m]
                 x = np.float32(x + score(ui, uu, ii) - score(uj, uu, jj))
-                made[m], made[_1 + m] = coefficients(ui, uu, ii)
-                made[_2 + m], made[_3 + m] = coefficients(uj, uu, jj)
-                made[_4 + m], made[_5 + m] = coefficients(ui, ii, uu)
-                made[_6 + m], made[_7 + m] = coefficients(uj, jj, uu)
+                pq[m], pq[_1 + m] = coefficients(ui, uu, ii)
+                pq[_2 + m], pq[_3 + m] = coefficients(uj, uu, jj)
+                pq[_4 + m], pq[_5 + m] = coefficients(ui, ii, uu)
+                pq[_6 + m], pq[_7 + m] = coefficients(uj, jj, uu)
             scratch.slopes[m] = weight * slope(x, parameters)
             if m < n:
                 half = np.float32(1) if x > 0 else np.float32(0.5) if x == 0 else np.float32(0)
@@ -334,7 +337,7 @@ def _build_bias_steps(choice: _Choice) -> Callable[..., Any]:
         rows, rates, b = scratch.rows, scratch.rates, items.biases
         for m in range(n):
             u, i, j = rows[m], rows[_1 + m], rows[_2 + m]
-            g, weight = scratch.slopes[m], scratch.masses[m]
+            g, weight = scratch.slopes[m], scratch.weights[m]
             rate_u, rate_i, rate_j = _step_sizes(step, users, items, u, i, j, hyper)
             if n_step_counts > 0:
                 rates[m], rates[_1 + m], rates[_2 + m] = rate_u, rate_i, rate_j
@@ -366,12 +369,12 @@ def _build_row_steps(choice: _Choice) -> Callable[..., Any]:
     def step_rows(n, users, items, hyper, scratch):
         """Step the rows of all triplets, one triplet after the other: they may share rows."""
         U, V = users.table, items.table
-        rows, rates, made, old = scratch.rows, scratch.rates, scratch.coefficients, scratch.old
+        rows, rates, pq, old = scratch.rows, scratch.rates, scratch.coefficients, scratch.old
         parameters = hyper.optimizer
         n_factors = _index(width if width > _SHORT else old.shape[0])
         for m in range(n):
             u, i, j = rows[m], rows[_3 + m], rows[_4 + m]
-            g, weight = scratch.slopes[m], scratch.masses[m]
+            g, weight = scratch.slopes[m], scratch.weights[m]
             if n_step_counts > 0:
                 rate_u, rate_i, rate_j = rates[m], rates[_1 + m], rates[_2 + m]
             else:  # nothing was advanced
@@ -381,8 +384,8 @@ def _build_row_steps(choice: _Choice) -> Callable[..., Any]:
             l2_u = weight * hyper.l2.user
             l2_i, l2_j = weight * hyper.l2.positive, weight * hyper.l2.negative
             u, i, j = u * row_size, i * row_size, j * row_size
-            p_ui, q_ui, p_uj, q_uj = made[m], made[_1 + m], made[_2 + m], made[_3 + m]
-            p_iu, q_iu, p_ju, q_ju = made[_4 + m], made[_5 + m], made[_6 + m], made[_7 + m]
+            p_ui, q_ui, p_uj, q_uj = pq[m], pq[_1 + m], pq[_2 + m], pq[_3 + m]
+            p_iu, q_iu, p_ju, q_ju = pq[_4 + m], pq[_5 + m], pq[_6 + m], pq[_7 + m]
             if n_state == 0:
                 for k in range(n_factors):
                     a, p, q = U[u + k], V[i + k], V[j + k]
@@ -423,14 +426,14 @@ def _build_user_steps(choice: _Choice) -> Callable[..., Any]:
     def step_users(n, users, items, hyper, scratch):
         """Step the users' rows of all triplets: in place of `step_rows` where items are not learnt."""
         U, V = users.table, items.table
-        rows, made, parameters = scratch.rows, scratch.coefficients, hyper.optimizer
+        rows, pq, parameters = scratch.rows, scratch.coefficients, hyper.optimizer
         n_factors = _index(width if width > _SHORT else scratch.old.shape[0])
         for m in range(n):
             u, g = rows[m], scratch.slopes[m]
             rate = np.float32(step(users.step_counts, u, hyper.rate, parameters))
-            l2 = scratch.masses[m] * hyper.l2.user
+            l2 = scratch.weights[m] * hyper.l2.user
             u, i, j = u * row_size, rows[_3 + m] * row_size, rows[_4 + m] * row_size
-            p_ui, q_ui, p_uj, q_uj = made[m], made[_1 + m], made[_2 + m], made[_3 + m]
+            p_ui, q_ui, p_uj, q_uj = pq[m], pq[_1 + m], pq[_2 + m], pq[_3 + m]
             for k in range(n_factors):
                 a, p, q = U[u + k], V[i + k], V[j + k]
                 du = g * (gradient(p_ui, q_ui, a, p) - gradient(p_uj, q_uj, a, q))
