@@ -15,7 +15,7 @@ from tripletrec._runtime.threads import (
     UninterruptedThread,
     executor_for,
 )
-from tripletrec.training.triplet import Training
+from tripletrec.training.triplet import TripletTraining
 
 EXECUTORS = [SerialExecutor(), SerialExecutor(reversed), *map(ThreadExecutor, (1, 2, 5))]
 
@@ -114,13 +114,13 @@ def test_the_executor_of_a_fit_can_be_replaced(seed, monkeypatch):
         model = tr.MatrixFactorization(n_factors=4, n_epochs=2, n_jobs=2, random_state=seed)
         with monkeypatch.context() as patch:
             if executor is not None:
-                make = Training.__init__
+                make = TripletTraining.__init__
 
                 def replace(self, *args, **kwargs):
                     make(self, *args, **kwargs)
                     self.executor = executor
 
-                patch.setattr(Training, "__init__", replace)
+                patch.setattr(TripletTraining, "__init__", replace)
             model.fit(data)
         return model.user_factors_, model.item_factors_, model.item_biases_
 
