@@ -321,8 +321,8 @@ def _list_loss(plan: FactorPlan) -> ListLoss:
 def _check_tables(tables: FactorTables, plan: FactorPlan, data: Interactions) -> None:
     """Raise unless the kernels may index the tables as the plan and the data say."""
     found = {
-        "users": tables.users.shape[:2],
-        "items": tables.items.shape[:2],
+        "users": tables.users.shape,
+        "items": tables.items.shape,
         "biases": tables.biases.shape,
         "user_step_counts": tables.user_step_counts.shape,
         "item_step_counts": tables.item_step_counts.shape,
@@ -330,8 +330,8 @@ def _check_tables(tables: FactorTables, plan: FactorPlan, data: Interactions) ->
     }
     n_numbers, n_counts = 1 + len(plan.optimizer.state), len(plan.optimizer.step_counts)
     allowed = {
-        "users": (data.n_users, n_numbers),
-        "items": (data.n_items, n_numbers),
+        "users": (data.n_users, n_numbers, tables.width),
+        "items": (data.n_items, n_numbers, tables.width),
         "biases": (data.n_items, n_numbers, 1),
         "user_step_counts": (data.n_users, n_counts),
         "item_step_counts": (data.n_items, n_counts),
