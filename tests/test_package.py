@@ -30,15 +30,6 @@ FLOORS = (
 )
 FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.split()}
 
-# Beyond a limit today: to be mended, never added to. "module:function", modules, files within tests/.
-NOT_YET = {
-    "signatures": {
-        "_runtime.intrinsics:_gemm",
-    },
-    "lengths": set(),
-    "mirror": set(),
-    "patches": set(),
-}
 # Tests of the package as a whole and of its pages.
 OF_NO_MODULE = {"test_package.py", "test_docs.py", "test_readme.py"}
 
@@ -205,12 +196,12 @@ def test_no_function_but_constructors_takes_many_arguments(house):
         f"{each.where.partition(':')[0]}:{each.name}": each.n_arguments
         for each in house.long_signatures(house.read(PACKAGE))
     }
-    assert set(found) <= NOT_YET["signatures"], found
+    assert not found, found
 
 
 def test_no_long_file(house):
     found = house.long_files(house.read(PACKAGE))
-    assert set(found) <= NOT_YET["lengths"], found
+    assert not found, found
 
 
 def test_first_line_of_a_module_is_a_sentence(trees):
@@ -237,7 +228,7 @@ def test_tests_lie_where_what_they_test_does():
     found = {
         name for name, file in files.items() if not any(each.is_file() for each in modules_of(file))
     }
-    assert found <= OF_NO_MODULE | NOT_YET["mirror"], "name a test file after the module it tests"
+    assert found <= OF_NO_MODULE, "name a test file after the module it tests"
 
 
 def private_patches(tree):
@@ -272,7 +263,7 @@ def test_no_test_patches_private_names():
         for file in sorted(TESTS.rglob("*.py"))
         if (lines := list(private_patches(ast.parse(file.read_text("utf-8")))))
     }
-    assert set(found) <= NOT_YET["patches"], found
+    assert not found, found
 
 
 @pytest.mark.parametrize(
