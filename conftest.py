@@ -1,6 +1,8 @@
-"""The option ``--benchmark``: run the suites in ``benchmarks/`` and nothing else.
+"""The options of pytest that are ours: ``--benchmark`` and ``--hostile``.
 
-Without it they are never run. Nothing here judges a time: results go to a JSON file.
+With ``--benchmark`` the suites in ``benchmarks/`` are run and nothing else; without it they are never run.
+Nothing here judges a time: results go to a JSON file. ``--hostile N`` lets the fuzzers in ``tests/hostile/``
+try N times as many inputs.
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ def pytest_addoption(parser):
     parser.addoption(
         "--benchmark", action="store_true", help="run the suites in benchmarks/, and only those"
     )
+    parser.addoption(
+        "--hostile", type=int, default=1, metavar="N",
+        help="let the fuzzers in tests/hostile/ try N times as many inputs",
+    )  # fmt: skip
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-benchmark reads its options

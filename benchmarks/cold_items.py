@@ -45,7 +45,7 @@ def hold_out(data: Any, seed: int) -> tuple[tr.Interactions, tr.Interactions, np
 
 def auc(scores: Any, test: tr.Interactions, cold: np.ndarray) -> float:
     """Return the mean AUC over users among the held-out items: all others are left out."""
-    others = np.zeros(test.shape, np.float32)
+    others = np.zeros(test.space.shape, np.float32)
     others[:, ~cold] = 1.0
     return tr.full_auc(scores, test, tr.Interactions(others))
 

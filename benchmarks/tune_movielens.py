@@ -38,7 +38,7 @@ def validation_cut(seed: int) -> tuple[tr.Interactions, tr.Interactions]:
     liked = ratings.rating >= 4
     parts = (ratings[liked & (place > N_HELD_OUT)], ratings[liked & (place <= N_HELD_OUT)])
     train, held_out = (
-        tr.Interactions.from_arrays(each.user, each.item, shape=movielens.train.shape)
+        tr.Interactions.from_arrays(each.user, each.item, shape=movielens.train.space.shape)
         for each in parts
     )
     return train, held_out

@@ -20,7 +20,7 @@ def some_interactions(n_users=7, n_items=9, seed=0):
 
 
 def check_partition(data, train, test):
-    assert train.shape == test.shape == data.shape
+    assert train.space.shape == test.space.shape == data.space.shape
     assert train.user_rows("u1").tolist() == [1]
     assert len(train) + len(test) == len(data)
     assert ((train.tocsr() + test.tocsr()) != data.tocsr()).nnz == 0
@@ -78,7 +78,7 @@ def test_bad_share(size, error, message):
 @given(st.integers(0, 2**32), st.integers(1, 4))
 def test_last_out_equals_the_naive_twin(seed, n):
     data = some_interactions(seed=seed)
-    expected = np.zeros(data.shape)
+    expected = np.zeros(data.space.shape)
     for user in range(data.n_users):
         part = range(data.indptr[user], data.indptr[user + 1])
         by_time = sorted(part, key=lambda k: (data.timestamps[k], data.indices[k]))

@@ -29,8 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec._checks import check_cutoffs, check_n_jobs
-from tripletrec.data.checks import check_same_ids
-from tripletrec.data.interactions import as_interactions
+from tripletrec.data.interactions import Space, as_interactions, check_same_space
 from tripletrec.ranking.ranks import count_outranking, positives_without
 from tripletrec.ranking.scores import score_function
 
@@ -226,15 +225,13 @@ class _Standing(NamedTuple):
 
 def _rank_positives(model: Any, test: Any, exclude: Any, n_jobs: int | None) -> _Standing:
     test = as_interactions(test, "test")
-    n_users, n_items = test.shape
+    n_users, n_items = test.n_users, test.n_items
     score_users = score_function(model, n_users, n_items)
-    check_same_ids(test, model, "test", "model", suffix="_")
+    ids = getattr(model, "user_ids_", None), getattr(model, "item_ids_", None)
+    check_same_space(test.space, Space(n_users, n_items, *ids), "test", "the model")
     out = np.zeros(n_users + 1, np.int64), np.empty(0, np.int32)
     if exclude is not None:
-        exclude = as_interactions(exclude, "exclude")
-        if exclude.shape != test.shape:
-            raise ValueError(f"exclude must have test's shape {test.shape}, got {exclude.shape}")
-        check_same_ids(test, exclude, "test", "exclude")
+        exclude = as_interactions(exclude, "exclude", test.space, "test")
         out = exclude.indptr, exclude.indices
     positives = positives_without(test.indptr, test.indices, *out)
     users, bounds = positives.users, positives.bounds

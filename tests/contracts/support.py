@@ -38,7 +38,7 @@ def interactions(n_users, n_items, nnz, seed=7):
 
 def negatives_of(data, seed=2):
     """Return some pairs that are not positives, as a matrix of truth values."""
-    others = np.random.default_rng(seed).random(data.shape) < 0.02
+    others = np.random.default_rng(seed).random(data.space.shape) < 0.02
     return others & ~data.tocsr().toarray().astype(bool)
 
 

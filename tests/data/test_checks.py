@@ -1,12 +1,10 @@
 """What users hand in is refused in one sentence, before a kernel can see it."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from tripletrec.data.checks import check_factors, check_same_ids, check_scores
+from tripletrec.data.checks import check_factors, check_scores
 from tripletrec.data.interactions import Interactions, as_interactions
 
 FORMATS = ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"]
@@ -90,18 +88,3 @@ def test_scores_are_float32_or_float64(given, dtype):
     scores = np.ones((2, 3), given)
     checked = check_scores(scores, (2, 3))
     assert checked.dtype == dtype and (checked is scores) == (given == dtype)
-
-
-def test_ids_must_agree_where_both_are_known():
-    ids = [
-        SimpleNamespace(user_ids=each, item_ids=None)
-        for each in (np.array([1, 2]), np.array([2, 1]))
-    ]
-    nothing = SimpleNamespace(user_ids=None, item_ids=None)
-    check_same_ids(ids[0], ids[0], "test", "model")
-    check_same_ids(ids[0], nothing, "test", "model")
-    check_same_ids(nothing, ids[0], "test", "model")
-    with pytest.raises(
-        ValueError, match="model must have the same user_ids in the same order as t"
-    ):
-        check_same_ids(*ids, "test", "model")

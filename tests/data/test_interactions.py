@@ -9,8 +9,10 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
 
-from tripletrec.data.interactions import Interactions
+from tripletrec.data.interactions import Interactions, Space, as_interactions
 
 DENSE = np.array([[0, 2, 0, 1], [0, 0, 0, 0], [3, 0, 0, 4]])
 triples = st.lists(
@@ -40,7 +42,7 @@ def test_from_frame():
 
 def test_from_frame_with_given_order():
     data = Interactions.from_frame(FRAME, user_ids=["u3", "u2", "u1"], item_ids=[10, 20, 30])
-    assert data.shape == (3, 3)
+    assert data.space.shape == (3, 3)
     np.testing.assert_array_equal(data.tocsr().toarray(), [[0, 0, 0], [1, 0, 2], [1, 0, 0]])
 
 
@@ -78,11 +80,11 @@ def test_bad_tables(frame, options, error, message):
 
 
 def test_from_arrays_shapes():
-    assert Interactions.from_arrays([0, 3], [1, 2]).shape == (4, 3)
-    assert Interactions.from_arrays([0], [1], shape=(5, 6)).shape == (5, 6)
+    assert Interactions.from_arrays([0, 3], [1, 2]).space.shape == (4, 3)
+    assert Interactions.from_arrays([0], [1], shape=(5, 6)).space.shape == (5, 6)
     assert Interactions.from_arrays(
         [0], [1], user_ids=["a", "b"], item_ids="x y z".split()
-    ).shape == (2, 3)
+    ).space.shape == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_bad_arrays(arguments, options, error, message):
 def test_timestamps_follow_their_interactions():
     data = Interactions.from_arrays([1, 0, 1], [0, 2, 2], [5, 0, 7], timestamps=[3.0, 9.0, 1.0])
     assert data.indices.tolist() == [0, 2] and data.timestamps.tolist() == [3, 1]
-    assert data.T.timestamps.tolist() == [3, 1] and data.T.shape == (3, 2)
+    assert data.T.timestamps.tolist() == [3, 1] and data.T.space.shape == (3, 2)
     assert data[[1]].timestamps.tolist() == [1]
     matrix = sp.csr_matrix(DENSE)
     assert Interactions(matrix, timestamps=[4, 3, 2, 1]).timestamps.tolist() == [4, 3, 2, 1]
@@ -128,7 +130,7 @@ def test_subsets_keep_shape_and_ids(check_canonical):
     data = Interactions(DENSE, user_ids=["a", "b", "c"])
     part = data[[3, 0]]
     check_canonical(part)
-    assert part.shape == data.shape and part.user_rows("c").tolist() == [2]
+    assert part.space.shape == data.space.shape and part.user_rows("c").tolist() == [2]
     np.testing.assert_array_equal(part.tocsr().toarray(), [[0, 2, 0, 0], [0] * 4, [0, 0, 0, 4]])
     assert data[np.array([0, 3]), ...].indices.tolist() == part.indices.tolist()
     assert len(data[1:]) == 3 and len(data[-1]) == 1 and len(data[[True, False, True, False]]) == 2
@@ -176,3 +178,28 @@ def test_twice_transposed():
     assert data.T.item_rows("c").tolist() == [2] and data.T.user_rows(4).tolist() == [3]
     np.testing.assert_array_equal(data.T.tocsr().toarray(), DENSE.T)
     np.testing.assert_array_equal(data.T.T.indices, data.indices)
+
+
+def test_users_and_items_must_agree_where_both_are_known():
+    data = Interactions(np.eye(3, 4))
+    named = Interactions(data.tocsr(), user_ids=list("abc"))
+    users = named.user_ids
+    assert as_interactions(data, "test", Space(3, 4), "the model") is data
+    assert as_interactions(data, "test", Space(3, 4, users), "the model") is data
+    assert as_interactions(named, "test", Space(3, 4, users), "the model") is named
+    assert as_interactions(named, "test", Space(3, 4), "the model") is named
+    expected = "test must have the 3 users and 5 items of the model, got 3 and 4"
+    with pytest.raises(ValueError, match=expected):
+        as_interactions(data, "test", Space(3, 5), "the model")
+    with pytest.raises(ValueError, match="test must have the user ids of the model, in the same"):
+        as_interactions(named, "test", Space(3, 4, users[::-1]), "the model")
+
+
+def test_scikit_learn_counts_and_takes_interactions():
+    data = Interactions(np.eye(3, 4))
+    assert not hasattr(data, "shape") and _num_samples(data) == 3
+    part = _safe_indexing(data, np.array([2, 0]))
+    assert part.rows.tolist() == [0, 2] and part.space.shape == (3, 4)
+    assert _safe_indexing(data, np.array([True, False, False])).rows.tolist() == [0]
+    with pytest.raises(ValueError, match="axis must be 0"):
+        data.take([0], axis=1)

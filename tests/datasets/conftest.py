@@ -101,7 +101,7 @@ def tiny(monkeypatch, pip):
 def check(ratings, data):
     """Assert that a data set is the invented one."""
     assert [tuple(row) for row in data.ratings.drop(columns="split").values] == ratings
-    assert data.train.shape == data.test.shape == (4, 17)
+    assert data.train.space.shape == data.test.space.shape == (4, 17)
     titles = ["Café au Lait, Le (1993)", "unknown", "Land (1995) (V)"]
     assert list(data.item_features.title[:3]) == titles
 

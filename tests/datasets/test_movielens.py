@@ -277,7 +277,7 @@ def test_the_real_data(real):
     data, _ = real
     assert len(data.ratings) == 100_000
     assert (len(data.train), len(data.test)) == (49_906, 5_469)
-    assert data.train.shape == data.test.shape == (944, 1683)
+    assert data.train.space.shape == data.test.space.shape == (944, 1683)
     train = data.ratings[data.ratings.split == "train"].sort_values(["user", "item"])
     assert train.iloc[:3, :3].values.tolist() == [[1, 1, 5], [1, 2, 3], [1, 3, 4]]
     assert len(train) == 90_570

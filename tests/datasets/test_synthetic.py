@@ -30,7 +30,7 @@ def test_exactly_as_many_distinct_pairs(n_users, n_items, share, user, item, sig
         signal=signal,
         random_state=seed,
     )
-    assert data.shape == (n_users, n_items) and len(data) == n_interactions
+    assert data.space.shape == (n_users, n_items) and len(data) == n_interactions
     degrees = np.diff(data.indptr)
     keys = data.rows.astype(np.int64) * n_items + data.indices
     assert (np.diff(keys) > 0).all() and set(data.values) == {1.0}

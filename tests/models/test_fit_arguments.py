@@ -95,11 +95,11 @@ def test_wrong_negatives(refused, pairs):
     def refuse(message, negatives, kind=ValueError):
         refused(kind, message, pairs, negatives=negatives)
 
-    refuse(r"negatives must have the shape of X \(30, 40\), got \(40, 30\)", np.ones((40, 30)))
+    refuse("negatives must have the 30 users and 40 items of X, got 40 and 30", np.ones((40, 30)))
     refuse("negatives has no interaction", np.zeros((30, 40)))
     refuse("negatives must hold finite values >= 0, got the negative value -1.0", -pairs.tocsr())
     row, column = pairs.rows[7], pairs.indices[7]
-    both = sp.csr_matrix(([1e-30], ([row], [column])), pairs.shape)
+    both = sp.csr_matrix(([1e-30], ([row], [column])), pairs.space.shape)
     refuse(f"1 pairs are both, the first is row {row}, column {column}", both)
     refuse(f"{pairs.nnz} pairs are both, the first is row", pairs)
     refuse("negatives must be Interactions", "none", (TypeError, ValueError))
@@ -120,7 +120,7 @@ def test_wrong_sample_weights(refused, pairs):
     refuse(r"shape \(300,\), got \(300, 1\)", ones[:, None])
     refuse(r"shape \(300,\), got \(\)", 2.0)
     refuse(r"shape \(300,\), got \(30, 40\)", np.ones((30, 40)))
-    refuse(r"sample_weight must have the shape of X \(30, 40\), got \(2, 2\)", sp.eye(2).tocsr())
+    refuse("sample_weight must have the 30 users and 40 items of X, got 2 and 2", sp.eye(2).tocsr())
     for value in (-1.0, math.nan, math.inf, 1e300):
         wrong = ones.copy()
         wrong[[7, 9]] = value

@@ -3,11 +3,9 @@
 import copy
 
 import numpy as np
-import pytest
 
 import tripletrec as tr
-from contracts.support import interactions
-from tripletrec.models.recommender import Recommender, check_aligned, present
+from tripletrec.models.recommender import Recommender, present
 
 
 class Table(Recommender):
@@ -95,18 +93,3 @@ def test_present():
     assert present(rows, scores, ids, single=False)[0].tolist() == [["c", "a", None]]
     found, left = present(rows, scores, ids, single=True)
     assert found.tolist() == ["c", "a"] and found.dtype == ids.dtype and left.tolist() == [3.0, 1.0]
-
-
-def test_alignment():
-    data = interactions(3, 4, 5)
-    named = tr.Interactions(data.tocsr(), user_ids=list("abc"))
-    users = named.user_ids
-    assert check_aligned(data, "test", (3, 4), None, None) is data
-    assert check_aligned(data, "test", (3, 4), users, None) is data
-    assert check_aligned(named, "test", (3, 4), users, None) is named
-    with pytest.raises(
-        ValueError, match=r"test must have the model's shape \(3, 5\), got \(3, 4\)"
-    ):
-        check_aligned(data, "test", (3, 5), None, None)
-    with pytest.raises(ValueError, match="test must have the model's user ids, in the same order"):
-        check_aligned(named, "test", (3, 4), users[::-1], None)

@@ -111,7 +111,7 @@ def test_items_without_interactions_are_scored_by_features(tastes):
         model.encode_items(items.iloc[:6]), model.item_factors_[:6], rtol=1e-5
     )
     cold = tr.Interactions(data.tocsr().multiply(np.arange(60) < 6).tocsr())
-    others = np.ones(data.shape)
+    others = np.ones(data.space.shape)
     others[:, :6] = 0
     model_scores = model.user_factors_ @ model.item_factors_.T
     assert tr.full_auc(lambda rows: model_scores[rows], cold, others) > 0.8

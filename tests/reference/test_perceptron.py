@@ -7,7 +7,7 @@ from tripletrec.reference.perceptron import PerceptronModel
 
 
 def test_k5_ends_in_a_relu_and_scores_the_catalogue(tiny_movielens):
-    shape = tiny_movielens.train.shape
+    shape = tiny_movielens.train.space.shape
     model = PerceptronModel(SYSTEMS["K5"].recipe, shape, np.random.default_rng(0))
     widths = [layer.weights.shape for layer in model.network.trunk.dense]
     assert widths == [(96, 128), (128, 1)]

@@ -68,7 +68,7 @@ def test_positives_and_tests_of_each_system(tiny_movielens):
     best = ratings[ratings["rating"] == 5].groupby("split").size()
     for key in TRAINABLE:
         task = task_of(key, tiny_movielens)
-        assert task.shape == tiny_movielens.train.shape
+        assert task.shape == tiny_movielens.train.space.shape
         if key == "K3":
             assert (len(task.users), task.test.nnz) == (best["train"], best["test"])
         elif not key.startswith("K3"):

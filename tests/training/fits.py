@@ -46,7 +46,7 @@ def assert_same_tables(one, other):
 
 
 def negatives_of(data, share=0.02):
-    others = np.random.default_rng(2).random(data.shape) < share
+    others = np.random.default_rng(2).random(data.space.shape) < share
     return tr.Interactions(others & ~data.tocsr().toarray().astype(bool))
 
 

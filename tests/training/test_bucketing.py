@@ -62,7 +62,7 @@ class Bucketed:
     def __init__(self, data, n_negatives=0, n_tasks=1):
         """Bucket `data`; with `n_negatives` from given ones, which here are half of them."""
         self.strata = (given_strata if n_negatives else drawn_strata)(4)
-        self.codes = codes_of(self.strata, *data.shape)
+        self.codes = codes_of(self.strata, *data.space.shape)
         self.users = deal(np.arange(data.n_users, dtype=np.int32), self.strata.n_user_blocks, 3)
         self.items = deal(np.arange(data.n_items, dtype=np.int32), self.strata.n_item_blocks, 4)
         n_stored = data.nnz * max(1, n_negatives)

@@ -19,7 +19,6 @@ __all__ = [
     "check_ids",
     "check_length",
     "check_positions",
-    "check_same_ids",
     "check_scores",
     "check_shape",
     "check_timestamps",
@@ -221,11 +220,3 @@ def check_scores(scores: Any, shape: tuple[int, int]) -> NDArray[Any]:
     if array.dtype == np.float32 or array.dtype == np.float64:
         return array
     return array.astype(np.float32 if array.dtype == np.float16 else np.float64)
-
-
-def check_same_ids(first: Any, second: Any, one: str, other: str, suffix: str = "") -> None:
-    """Raise if both have ids of their users or items and these differ."""
-    for name in ("user_ids", "item_ids"):
-        ids, others = getattr(first, name), getattr(second, name + suffix, None)
-        if ids is not None and others is not None and not np.array_equal(ids, others):
-            raise ValueError(f"{other} must have the same {name} in the same order as {one}")

@@ -6,7 +6,7 @@ compressed rows, columns sorted, no duplicates, no zeros, values > 0.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +19,21 @@ from tripletrec.data.ids import Ids, column_of, encode
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Interactions", "as_interactions"]
+__all__ = ["Interactions", "Space", "as_interactions", "check_same_space"]
+
+
+class Space(NamedTuple):
+    """The users and items that interactions or a model speak of."""
+
+    n_users: int
+    n_items: int
+    user_ids: NDArray[Any] | None = None  # None: the row numbers
+    item_ids: NDArray[Any] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_users, n_items)``."""
+        return self.n_users, self.n_items
 
 
 class Interactions:
@@ -44,8 +58,8 @@ class Interactions:
 
     Attributes
     ----------
-    shape : tuple of int
-        ``(n_users, n_items)``.
+    n_users, n_items : int
+        Number of rows and of columns.
     indptr : int64 ndarray of shape (n_users + 1,)
         Row ``u`` is ``indptr[u]:indptr[u + 1]``.
     indices : int32 ndarray of shape (nnz,)
@@ -65,9 +79,9 @@ class Interactions:
 
     Notes
     -----
-    All arrays are read-only. ``len(data)`` is the number of interactions, and
-    ``data[index]`` keeps some of them in a matrix of the same shape, as scikit-learn's model
-    selection needs to split them.
+    All arrays are read-only. ``len(data)`` is the number of interactions, and ``data[index]`` keeps some of
+    them in a matrix of the same shape. Scikit-learn's splitters and searches count and cut the interactions
+    too, not the users, which is why there is no ``shape``.
 
     Examples
     --------
@@ -82,7 +96,8 @@ class Interactions:
     array([0, 2, 1], dtype=int32)
     """
 
-    shape: tuple[int, int]
+    n_users: int
+    n_items: int
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     values: NDArray[np.float32]
@@ -220,21 +235,11 @@ class Interactions:
         return new
 
     def _set(self, rows: Rows, users: Ids, items: Ids) -> None:
-        self.shape = rows.shape
+        self.n_users, self.n_items = rows.shape
         self.indptr, self.indices = read_only(rows.indptr), read_only(rows.indices)
         self.values = read_only(rows.values)
         self.timestamps = None if rows.timestamps is None else read_only(rows.timestamps)
         self._users, self._items = users, items
-
-    @property
-    def n_users(self) -> int:
-        """Number of rows."""
-        return self.shape[0]
-
-    @property
-    def n_items(self) -> int:
-        """Number of columns."""
-        return self.shape[1]
 
     @property
     def nnz(self) -> int:
@@ -250,6 +255,11 @@ class Interactions:
     def item_ids(self) -> NDArray[Any] | None:
         """The ids of the columns, shape (n_items,); None if they are the column numbers."""
         return self._items.values
+
+    @property
+    def space(self) -> Space:
+        """The users and items: what must be equal in a model and all that it is given."""
+        return Space(self.n_users, self.n_items, self.user_ids, self.item_ids)
 
     @property
     def rows(self) -> NDArray[np.int32]:
@@ -281,14 +291,17 @@ class Interactions:
 
     def transpose(self) -> Interactions:
         """Return a copy with users and items exchanged."""
-        rows = assemble(self.shape[::-1], self.indices, self.rows, self.values, self.timestamps)
+        rows = assemble(
+            self.space.shape[::-1], self.indices, self.rows, self.values, self.timestamps
+        )
         return self._like(rows, self._items, self._users)
 
     def tocsr(self) -> csr_matrix:
         """Return a ``scipy.sparse.csr_matrix`` that shares the (read-only) values and indices."""
         from scipy.sparse import csr_matrix
 
-        matrix = csr_matrix((self.values, self.indices, self.indptr), shape=self.shape, copy=False)
+        arrays = self.values, self.indices, self.indptr
+        matrix = csr_matrix(arrays, shape=self.space.shape, copy=False)
         matrix.has_canonical_format = True
         return matrix
 
@@ -321,8 +334,28 @@ class Interactions:
             raise ValueError("index selects no interaction")
         indptr = np.concatenate(([0], np.cumsum(keep)))[self.indptr]
         times = None if self.timestamps is None else self.timestamps[keep]
-        rows = Rows(self.shape, indptr, self.indices[keep], self.values[keep], times)
+        rows = Rows(self.space.shape, indptr, self.indices[keep], self.values[keep], times)
         return self._like(rows, self._users, self._items)
+
+    def take(self, indices: Any, axis: int = 0) -> Interactions:
+        """Return some of the interactions: the same as ``data[indices]``.
+
+        Parameters
+        ----------
+        indices : int array
+        axis : int, default 0
+            There is no other axis.
+        """
+        if axis != 0:
+            raise ValueError(f"axis must be 0: interactions have one axis, got {axis!r}")
+        return self[np.asarray(indices)]
+
+    @property
+    def iloc(self) -> Interactions:
+        """The interactions themselves: by this name scikit-learn finds out that they can be indexed."""
+        return self
+
+    loc = iloc  # and by this one it takes masks
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
         # Else NumPy would take it for a sequence and call __getitem__ once per interaction.
@@ -347,7 +380,9 @@ class Interactions:
         return new
 
 
-def as_interactions(X: Any, name: str = "X") -> Interactions:
+def as_interactions(
+    X: Any, name: str = "X", space: Space | None = None, owner: str = "X"
+) -> Interactions:
     """Return `X` if it is Interactions, else `X` brought to that form.
 
     Parameters
@@ -356,6 +391,10 @@ def as_interactions(X: Any, name: str = "X") -> Interactions:
         Never modified; not copied where it is in the right form.
     name : str, default "X"
         What error messages call it.
+    space : Space or None, default None
+        The users and items that it must speak of. Where either side has no ids, numbers are enough.
+    owner : str, default "X"
+        Whose they are, for the error message.
 
     Returns
     -------
@@ -364,11 +403,29 @@ def as_interactions(X: Any, name: str = "X") -> Interactions:
     Raises
     ------
     ValueError, TypeError
-        As `Interactions`.
+        As `Interactions`, and if `X` speaks of other users or items.
     """
     if isinstance(X, Interactions):
-        return X
-    rows = from_matrix(X, name, None)
-    new = Interactions.__new__(Interactions)
-    new._set(rows, Ids(None, rows.shape[0], "user"), Ids(None, rows.shape[1], "item"))
-    return new
+        data = X
+    else:
+        rows = from_matrix(X, name, None)
+        data = Interactions.__new__(Interactions)
+        data._set(rows, Ids(None, rows.shape[0], "user"), Ids(None, rows.shape[1], "item"))
+    if space is not None:
+        check_same_space(data.space, space, name, owner)
+    return data
+
+
+def check_same_space(found: Space, wanted: Space, name: str, owner: str) -> None:
+    """Raise unless two speak of the same users and items, in the same order."""
+    if found.shape != wanted.shape:
+        raise ValueError(
+            f"{name} must have the {wanted.n_users} users and {wanted.n_items} items of {owner}, "
+            f"got {found.n_users} and {found.n_items}"
+        )
+    for ids, others, word in (
+        (found.user_ids, wanted.user_ids, "user"),
+        (found.item_ids, wanted.item_ids, "item"),
+    ):
+        if ids is not None and others is not None and not np.array_equal(ids, others):
+            raise ValueError(f"{name} must have the {word} ids of {owner}, in the same order")

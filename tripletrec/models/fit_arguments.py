@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_real
-from tripletrec.data.checks import check_same_ids
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import check_metric
 from tripletrec.losses import ListLoss, Loss
@@ -66,10 +65,7 @@ def check_negatives(negatives: Any, data: Interactions) -> Interactions | None:
     """Return given negatives as interactions that speak of the same users and items as `data`."""
     if negatives is None:
         return None
-    given = as_interactions(negatives, "negatives")
-    if given.shape != data.shape:
-        raise ValueError(f"negatives must have the shape of X {data.shape}, got {given.shape}")
-    check_same_ids(data, given, "X", "negatives")
+    given = as_interactions(negatives, "negatives", data.space)
     # As truth values: the product of two small numbers may be zero.
     both = data.tocsr().astype(bool).multiply(given.tocsr().astype(bool)).tocoo()
     if both.nnz:
@@ -138,10 +134,7 @@ def check_sample_weight(sample_weight: Any, data: Interactions) -> NDArray[np.fl
 
 
 def _weights_of_matrix(sample_weight: Any, data: Interactions) -> NDArray[Any]:
-    matrix = as_interactions(sample_weight, "sample_weight")
-    if matrix.shape != data.shape:
-        raise ValueError(f"sample_weight must have the shape of X {data.shape}, got {matrix.shape}")
-    check_same_ids(data, matrix, "X", "sample_weight")
+    matrix = as_interactions(sample_weight, "sample_weight", data.space)
     # Absent entries weigh 0; np.asarray: scipy's matrices and arrays answer in different types.
     return np.asarray(matrix.tocsr()[data.rows, data.indices]).ravel()
 

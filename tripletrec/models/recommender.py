@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
 from tripletrec.data.ids import Ids
-from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.data.interactions import Interactions, Space, as_interactions
 from tripletrec.evaluation import full_auc
 from tripletrec.models import saving
 from tripletrec.models.estimator import Estimator, check_is_fitted
 from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.ranking.top_k import top_k
 
-__all__ = ["Recommender", "check_aligned", "present"]
+__all__ = ["Recommender", "present"]
 
 
 class Recommender(Estimator):
@@ -124,7 +124,11 @@ class Recommender(Estimator):
         """
         check_is_fitted(self)
         rows = self._users().rows(users)
-        seen = None if exclude is None else self._aligned(exclude, "exclude")
+        seen = (
+            None
+            if exclude is None
+            else as_interactions(exclude, "exclude", self._space(), "the model")
+        )
         best = self._best_items(self._score_function(), rows, k, seen, candidates)
         return present(*best, self.item_ids_, single=_is_scalar(users))
 
@@ -278,30 +282,8 @@ class Recommender(Estimator):
             setattr(self, f"_{word}_lookup", known)
         return known[1]
 
-    def _aligned(self, X: Any, name: str) -> Interactions:
-        """Return interactions that speak of the same users and items as the model."""
-        shape = (self.n_users_, self.n_items_)
-        return check_aligned(X, name, shape, self.user_ids_, self.item_ids_)
-
-
-def check_aligned(
-    X: Any,
-    name: str,
-    shape: tuple[int, int],
-    user_ids: NDArray[Any] | None,
-    item_ids: NDArray[Any] | None,
-) -> Interactions:
-    """Return interactions that speak of the users and items of a model; None: ids are row numbers."""
-    data = as_interactions(X, name)
-    if data.shape != shape:
-        raise ValueError(f"{name} must have the model's shape {shape}, got {data.shape}")
-    for ours, theirs, word in (
-        (user_ids, data.user_ids, "user"),
-        (item_ids, data.item_ids, "item"),
-    ):
-        if ours is not None and theirs is not None and not np.array_equal(ours, theirs):
-            raise ValueError(f"{name} must have the model's {word} ids, in the same order")
-    return data
+    def _space(self) -> Space:
+        return Space(self.n_users_, self.n_items_, self.user_ids_, self.item_ids_)
 
 
 def present(

@@ -25,7 +25,7 @@ from tripletrec.models.fit_arguments import (
     check_sample_weight,
     check_sampling,
 )
-from tripletrec.models.recommender import Recommender, check_aligned
+from tripletrec.models.recommender import Recommender
 from tripletrec.training.loop import Trainable, train
 from tripletrec.training.plan import Plan, Record
 
@@ -93,9 +93,7 @@ class TrainedModel(Recommender):
         data = as_interactions(X, "X")
         held_out = None
         if validation is not None:
-            held_out = check_aligned(
-                validation, "validation", data.shape, data.user_ids, data.item_ids
-            )
+            held_out = as_interactions(validation, "validation", data.space)
         weights = check_sample_weight(sample_weight, data)
         if weights is not None and not weights.all():
             data, weights = data[weights > 0], weights[weights > 0]
@@ -164,7 +162,7 @@ class TrainedModel(Recommender):
         attributes: Mapping[str, Any],
     ) -> Self:
         """Become the model that has learnt these arrays from these interactions."""
-        self.n_users_, self.n_items_ = data.shape
+        self.n_users_, self.n_items_ = data.n_users, data.n_items
         self.n_features_in_ = data.n_items
         self.user_ids_, self.item_ids_ = data.user_ids, data.item_ids
         self._set_factors(arrays)

@@ -115,10 +115,7 @@ def nearest_negatives(
     n_rows = max(1, check_count(max_similarities, "max_similarities") // n_items)
     disliked = None
     if dislikes is not None:
-        own = as_interactions(dislikes, "dislikes")
-        if own.shape != data.shape:
-            raise ValueError(f"dislikes must have shape {data.shape}, got {own.shape}")
-        disliked = _pairs(own)
+        disliked = _pairs(as_interactions(dislikes, "dislikes", data.space, "positives"))
     scale = np.sqrt(np.asarray(features.multiply(features).sum(axis=1)).ravel())
     features = features.multiply(1.0 / np.where(scale > 0.0, scale, 1.0)[:, None]).tocsr()
     by_item = np.argsort(data.indices, kind="stable")

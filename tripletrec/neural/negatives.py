@@ -62,7 +62,7 @@ class Negatives:
         given: Interactions | None = None,
         items: NDArray[np.integer] | None = None,
     ) -> None:
-        n_users, n_items = positives.shape
+        n_users, n_items = positives.n_users, positives.n_items
         drawn = np.arange(n_items) if items is None else np.asarray(items)
         counts = np.bincount(positives.indices, minlength=n_items)[drawn]
         nothing = ItemsOfUsers(

@@ -90,7 +90,7 @@ def top_k(
     if exclude is None:
         bounds, excluded = np.zeros(rows.max(initial=0) + 2, np.int64), np.empty(0, np.int32)
     else:
-        check_positions(rows, "rows", exclude.shape[0])
+        check_positions(rows, "rows", exclude.n_users)
         bounds, excluded = exclude.indptr, exclude.indices
     bounds, excluded = read_only(bounds), read_only(excluded)
     n_jobs = check_n_jobs(n_jobs, work=float(len(rows)) * n_items)

@@ -124,7 +124,7 @@ def training_task(recipe: Recipe, protocol: str, data: MovieLens, rng: np.random
         if recipe.negatives == "low-own":  # a user without low ratings has no negatives
             train = train[np.diff(low_bounds)[train.rows] > 0]
     exclude = known_and_first_item(data.train) if protocol == "AUC-B" else None
-    return Task(train.rows, train.indices, train.shape, test, exclude, low_items, low_bounds)
+    return Task(train.rows, train.indices, train.space.shape, test, exclude, low_items, low_bounds)
 
 
 def known_and_first_item(train: Interactions) -> Interactions:
@@ -132,7 +132,7 @@ def known_and_first_item(train: Interactions) -> Interactions:
     everyone = np.arange(train.n_users)
     users = np.concatenate([train.rows, everyone])
     items = np.concatenate([train.indices, np.zeros_like(everyone)])
-    return Interactions.from_arrays(users, items, shape=train.shape)
+    return Interactions.from_arrays(users, items, shape=train.space.shape)
 
 
 def _ratings(data: MovieLens, split: str) -> list[NDArray[np.integer]]:
@@ -144,7 +144,7 @@ def _ratings(data: MovieLens, split: str) -> list[NDArray[np.integer]]:
 def _rated_five(data: MovieLens, split: str) -> Interactions:
     users, items, ratings = _ratings(data, split)
     best = ratings == 5
-    return Interactions.from_arrays(users[best], items[best], shape=data.train.shape)
+    return Interactions.from_arrays(users[best], items[best], shape=data.train.space.shape)
 
 
 def _low_ratings(

@@ -183,7 +183,9 @@ def _three_features(
 def _nearest_dislikes(data: MovieLens) -> tuple[Interactions, NDArray[np.int32]]:
     """Return the positives of users with dislikes, and each one's nearest dislike by genres."""
     ratings = data.ratings[(data.ratings["split"] == "train") & (data.ratings["rating"] <= _LOW)]
-    dislikes = Interactions.from_arrays(ratings["user"], ratings["item"], shape=data.train.shape)
+    dislikes = Interactions.from_arrays(
+        ratings["user"], ratings["item"], shape=data.train.space.shape
+    )
     genres = np.zeros((data.train.n_items, 18))
     genres[data.item_features.index] = data.item_features.drop(columns=["title", "release_year"])
     nearest = nearest_negatives(data.train, genres, dislikes)
