@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec._checks import check_cutoffs, check_n_jobs
-from tripletrec.data.interactions import Space, as_interactions, check_same_space
+from tripletrec.data.interactions import as_interactions
+from tripletrec.data.space import Space, check_same_space
 from tripletrec.ranking.ranks import count_outranking, positives_without
 from tripletrec.ranking.scores import score_function
 

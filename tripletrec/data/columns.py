@@ -48,7 +48,7 @@ def _names_of(frame: Any) -> list[Any]:
         return names  # pyarrow: its .columns are the arrays
     if not hasattr(frame, "columns") or not hasattr(frame, "__getitem__"):
         raise TypeError(
-            "frame must be a pandas, polars or pyarrow table or a dict of columns, "
+            "frame must be a DataFrame or a dict of columns (or a polars or pyarrow table), "
             f"got {type(frame)}"
         )
     return list(frame.columns)
@@ -68,7 +68,9 @@ def to_array(values: Any, name: str, what: str = "values") -> NDArray[Any]:
     """
     if isinstance(values, (set, frozenset)):
         raise TypeError(f"{name} must be a sequence of {what}, but a set has no order: use a list")
-    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+    if isinstance(values, (str, bytes)) or not (
+        hasattr(values, "__iter__") or hasattr(values, "to_numpy")
+    ):
         raise TypeError(f"{name} must be a sequence of {what}, got {shown(values)}")
     if isinstance(values, np.ma.MaskedArray):
         values = _unmasked(values, name)
@@ -88,9 +90,7 @@ def to_array(values: Any, name: str, what: str = "values") -> NDArray[Any]:
 def _unmasked(values: Any, name: str) -> NDArray[Any]:
     mask = np.ma.getmaskarray(values)
     if mask.any():
-        raise ValueError(
-            f"{name} has a missing value at position {int(mask.argmax())}: it is masked"
-        )
+        raise ValueError(f"{name} must not be masked, but position {int(mask.argmax())} is")
     return np.asarray(values.data)
 
 

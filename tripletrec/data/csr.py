@@ -12,9 +12,9 @@ from tripletrec.data.checks import (
     check_length,
     check_positions,
     check_shape,
-    check_timestamps,
     check_values,
 )
+from tripletrec.data.times import check_timestamps
 
 __all__ = ["Rows", "assemble", "from_coordinates", "from_matrix"]
 
@@ -26,7 +26,7 @@ class Rows(NamedTuple):
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     values: NDArray[np.float32]
-    timestamps: NDArray[np.int64] | None
+    timestamps: NDArray[Any] | None
 
 
 def from_matrix(matrix: Any, name: str, timestamps: ArrayLike | None) -> Rows:
@@ -121,7 +121,7 @@ def assemble(
     users: NDArray[Any],
     items: NDArray[Any],
     values: NDArray[Any],
-    timestamps: NDArray[np.int64] | None,
+    timestamps: NDArray[Any] | None,
 ) -> Rows:
     """Sort by (user, item), sum duplicates, drop zeros."""
     keys = users.astype(np.int64) * shape[1] + items

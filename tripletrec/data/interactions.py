@@ -6,7 +6,7 @@ compressed rows, columns sorted, no duplicates, no zeros, values > 0.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,26 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from tripletrec._runtime.arrays import read_only
 from tripletrec.data.checks import check_positions, check_shape
 from tripletrec.data.csr import Rows, assemble, from_coordinates, from_matrix
-from tripletrec.data.ids import Ids, column_of, encode
+from tripletrec.data.frames import read_table
+from tripletrec.data.ids import Ids
+from tripletrec.data.space import Space, check_same_space
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Interactions", "Space", "as_interactions", "check_same_space"]
-
-
-class Space(NamedTuple):
-    """The users and items that interactions or a model speak of."""
-
-    n_users: int
-    n_items: int
-    user_ids: NDArray[Any] | None = None  # None: the row numbers
-    item_ids: NDArray[Any] | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """``(n_users, n_items)``."""
-        return self.n_users, self.n_items
+__all__ = ["Interactions", "as_interactions"]
 
 
 class Interactions:
@@ -52,9 +40,10 @@ class Interactions:
         Strings, integers or anything hashable, unique. Default: ids are the row numbers.
     item_ids : sequence of n_items ids, optional
         Likewise for the columns.
-    timestamps : array-like of int64, optional
+    timestamps : array-like, optional
         One per entry that `matrix` stores (in the order of ``matrix.tocoo()``; row by row for an
-        ndarray). Whole numbers or dates.
+        ndarray). Numbers, such as seconds, or dates of any kind: with a time zone they are converted to
+        UTC, without one they are taken as UTC.
 
     Attributes
     ----------
@@ -66,8 +55,12 @@ class Interactions:
         Item of each interaction, ascending within each row.
     values : float32 ndarray of shape (nnz,)
         Value of each interaction, > 0.
-    timestamps : int64 ndarray of shape (nnz,) or None
-        Time of each interaction; None if no times were given.
+    timestamps : ndarray of shape (nnz,) or None
+        Time of each interaction: dates as datetime64[ns] in UTC, whole numbers as int64, others as float64;
+        None if no times were given.
+    n_dropped : int
+        How many rows of the table `from_frame` left out because their user or item is unknown; 0 for all
+        that was built in another way, parts of these interactions included.
 
     Raises
     ------
@@ -101,7 +94,8 @@ class Interactions:
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     values: NDArray[np.float32]
-    timestamps: NDArray[np.int64] | None
+    timestamps: NDArray[Any] | None
+    n_dropped: int = 0
     _users: Ids
     _items: Ids
 
@@ -137,7 +131,7 @@ class Interactions:
         values : array-like of shape (n_interactions,), optional
             Weights >= 0; default 1 each.
         timestamps : array-like of shape (n_interactions,), optional
-            Whole numbers or dates.
+            Numbers or dates, as in the constructor.
         shape : (n_users, n_items), optional
             Default: as many as there are ids, else the highest number + 1.
         user_ids, item_ids : sequence of ids, optional
@@ -180,20 +174,30 @@ class Interactions:
         timestamp: str | None = None,
         user_ids: Any = None,
         item_ids: Any = None,
+        like: Interactions | None = None,
+        unknown: Literal["raise", "drop"] = "raise",
     ) -> Interactions:
         """Build from a table with one row per interaction.
 
         Parameters
         ----------
-        frame : pandas or polars DataFrame, or dict of columns
-            Read only.
+        frame : pandas, polars (also lazy) or pyarrow table, or dict of columns
+            Read only, by position: an index has no effect. Of a lazy table the columns named here are
+            collected.
         user, item : str, default "user" and "item"
-            Columns of ids of any hashable type.
+            Columns of ids: strings, numbers, dates, or of any other hashable type.
         value, timestamp : str, optional
-            Columns of weights and of times. Default: weight 1, no times.
+            Columns of weights and of times. Default: weight 1, no times. Times are numbers or dates, see
+            `Interactions`.
         user_ids, item_ids : sequence of ids, optional
             The rows and columns, in this order; they may hold ids that `frame` lacks. Default: the
             ids in `frame`, sorted.
+        like : Interactions, optional
+            Others, usually the training data, whose users and items are taken, in their order. Where it has
+            no ids, the column must hold row numbers. Not to be given along with `user_ids` or `item_ids`.
+        unknown : {"raise", "drop"}, default "raise"
+            What becomes of a row whose user or item is not among those given: an error, or it is left out and
+            counted in ``n_dropped``.
 
         Returns
         -------
@@ -202,22 +206,27 @@ class Interactions:
         Raises
         ------
         ValueError
-            If a column is absent, an id missing or not among those given; as the constructor.
+            If a column is absent or there twice; if an id or a time is missing; if an id is not among those
+            given and `unknown` is "raise"; as the constructor.
         TypeError
-            If ids are of types that cannot be sorted with each other.
+            If ids are of types that cannot be sorted with each other, or times are strings.
 
         Examples
         --------
         >>> from tripletrec.data.interactions import Interactions
-        >>> data = Interactions.from_frame({"user": ["b", "a", "b"], "item": [7, 7, 3]})
-        >>> data.user_ids, data.item_ids
+        >>> train = Interactions.from_frame({"user": ["b", "a", "b"], "item": [7, 7, 3]})
+        >>> train.user_ids, train.item_ids
         (array(['a', 'b'], dtype='<U1'), array([3, 7]))
+        >>> later = {"user": ["a", "c"], "item": [3, 3]}
+        >>> test = Interactions.from_frame(later, like=train, unknown="drop")
+        >>> test, test.n_dropped
+        (Interactions(2 users x 2 items, 1 positives, user ids, item ids), 1)
         """
-        rows, users = encode(column_of(frame, user), user, "user", user_ids)
-        columns, items = encode(column_of(frame, item), item, "item", item_ids)
-        values = None if value is None else np.asarray(column_of(frame, value))
-        times = None if timestamp is None else np.asarray(column_of(frame, timestamp))
-        return cls._build(rows, columns, values, times, users, items)
+        names = {"user": user, "item": item, "value": value, "timestamp": timestamp}
+        table = read_table(frame, names, *_known_ids(like, user_ids, item_ids), unknown)
+        new = cls._build(*table[:-1])
+        new.n_dropped = table.n_dropped
+        return new
 
     @classmethod
     def _build(
@@ -380,6 +389,20 @@ class Interactions:
         return new
 
 
+def _known_ids(
+    like: Interactions | None, user_ids: Any, item_ids: Any
+) -> tuple[Ids | None, Ids | None]:
+    """Return the users and the items that a table may speak of; None: those in it."""
+    if like is None:
+        users = None if user_ids is None else Ids(user_ids, None, "user")
+        return users, None if item_ids is None else Ids(item_ids, None, "item")
+    if not isinstance(like, Interactions):
+        raise TypeError(f"like must be Interactions, got {type(like).__name__}")
+    if user_ids is not None or item_ids is not None:
+        raise ValueError("like already says which users and items: give no user_ids or item_ids")
+    return like._users, like._items
+
+
 def as_interactions(
     X: Any, name: str = "X", space: Space | None = None, owner: str = "X"
 ) -> Interactions:
@@ -414,18 +437,3 @@ def as_interactions(
     if space is not None:
         check_same_space(data.space, space, name, owner)
     return data
-
-
-def check_same_space(found: Space, wanted: Space, name: str, owner: str) -> None:
-    """Raise unless two speak of the same users and items, in the same order."""
-    if found.shape != wanted.shape:
-        raise ValueError(
-            f"{name} must have the {wanted.n_users} users and {wanted.n_items} items of {owner}, "
-            f"got {found.n_users} and {found.n_items}"
-        )
-    for ids, others, word in (
-        (found.user_ids, wanted.user_ids, "user"),
-        (found.item_ids, wanted.item_ids, "item"),
-    ):
-        if ids is not None and others is not None and not np.array_equal(ids, others):
-            raise ValueError(f"{name} must have the {word} ids of {owner}, in the same order")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
+from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import check_metric, evaluate
 from tripletrec.models.fit_arguments import (
@@ -91,6 +92,8 @@ class TrainedModel(Recommender):
         verbose = check_count(self.verbose, "verbose", 0)
         listeners = check_callbacks(callbacks)
         data = as_interactions(X, "X")
+        check_savable(data.user_ids, "user_ids")
+        check_savable(data.item_ids, "item_ids")
         held_out = None
         if validation is not None:
             held_out = as_interactions(validation, "validation", data.space)
