@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec.data.checks import as_elements, check_ids
+from tripletrec.data.checks import as_elements, check_ids, refuse_masked
 
 __all__ = ["Ids", "column_of", "encode"]
 
@@ -77,6 +77,7 @@ class Ids:
             raise TypeError(f"{self.word} ids must be hashable: {error}") from None
 
     def _check_numbers(self, ids: Any) -> NDArray[np.int64]:
+        refuse_masked(ids, f"{self.word} ids")
         array = np.atleast_1d(ids.to_numpy() if hasattr(ids, "to_numpy") else np.asarray(ids))
         if array.ndim != 1:
             raise ValueError(f"{self.word} ids must be one-dimensional, got shape {array.shape}")
