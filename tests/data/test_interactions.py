@@ -96,7 +96,7 @@ def test_from_arrays_shapes():
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "message"),
     [
-        (([], []), {}, ValueError, "at least one positive"),
+        (([], []), {}, ValueError, "users has no interaction: at least one positive, or shape"),
         (([0, 1], [0]), {}, ValueError, r"items must be one per user: expected shape \(2,\)"),
         (([0], [0], [1, 2]), {}, ValueError, "values must be one per interaction"),
         (([-1], [0]), {}, ValueError, "users must be >= 0, got -1"),
@@ -144,8 +144,6 @@ def test_subsets_keep_shape_and_ids(check_canonical):
 
 def test_bad_subsets():
     data = Interactions(DENSE)
-    with pytest.raises(ValueError, match="index selects no interaction"):
-        data[[]]
     with pytest.raises(IndexError, match="out of bounds"):
         data[[4]]
     with pytest.raises(IndexError, match="bool"):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tripletrec._runtime.arrays import read_only
-from tripletrec.data.checks import check_positions, check_shape
+from tripletrec.data.checks import as_array, check_positions, check_shape
+from tripletrec.data.compressed import CompressedRows
 from tripletrec.data.csr import Rows, assemble, from_coordinates, from_matrix
 from tripletrec.data.frames import read_table
 from tripletrec.data.ids import Ids
@@ -21,10 +21,10 @@ from tripletrec.data.space import Space, check_same_space
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Interactions", "as_interactions"]
+__all__ = ["Interactions", "as_interactions", "check_not_empty"]
 
 
-class Interactions:
+class Interactions(CompressedRows):
     """Positives of users x items in canonical CSR form, with ids, values and timestamps.
 
     Duplicate coordinates are summed (their latest timestamp is kept) and stored zeros dropped.
@@ -89,12 +89,6 @@ class Interactions:
     array([0, 2, 1], dtype=int32)
     """
 
-    n_users: int
-    n_items: int
-    indptr: NDArray[np.int64]
-    indices: NDArray[np.int32]
-    values: NDArray[np.float32]
-    timestamps: NDArray[Any] | None
     n_dropped: int = 0
     _users: Ids
     _items: Ids
@@ -157,9 +151,9 @@ class Interactions:
         rows, columns = check_positions(users, "users"), check_positions(items, "items")
         n_users, n_items = (None, None) if shape is None else check_shape(*shape, "shape")
         if n_users is None and user_ids is None:
-            n_users = int(rows.max(initial=0)) + 1
+            n_users = _count_of(rows, "users")
         if n_items is None and item_ids is None:
-            n_items = int(columns.max(initial=0)) + 1
+            n_items = _count_of(columns, "items")
         axes = Ids(user_ids, n_users, "user"), Ids(item_ids, n_items, "item")
         return cls._build(rows, columns, values, timestamps, *axes)
 
@@ -243,17 +237,28 @@ class Interactions:
         new._set(from_coordinates(rows, columns, values, timestamps, shape, "values"), users, items)
         return new
 
-    def _set(self, rows: Rows, users: Ids, items: Ids) -> None:
-        self.n_users, self.n_items = rows.shape
-        self.indptr, self.indices = read_only(rows.indptr), read_only(rows.indices)
-        self.values = read_only(rows.values)
-        self.timestamps = None if rows.timestamps is None else read_only(rows.timestamps)
-        self._users, self._items = users, items
+    @classmethod
+    def empty(cls, like: Interactions) -> Interactions:
+        """Return no interactions at all, of the users and items of others.
 
-    @property
-    def nnz(self) -> int:
-        """Number of positives."""
-        return len(self.indices)
+        Parameters
+        ----------
+        like : Interactions
+
+        Examples
+        --------
+        >>> from tripletrec.data.interactions import Interactions
+        >>> data = Interactions.from_arrays([0, 1], [2, 0], user_ids=["ann", "bob"])
+        >>> Interactions.empty(data)
+        Interactions(2 users x 3 items, 0 positives, user ids)
+        """
+        if not isinstance(like, Interactions):
+            raise TypeError(f"like must be Interactions, got {type(like).__name__}")
+        return like[:0]
+
+    def _set(self, rows: Rows, users: Ids, items: Ids) -> None:
+        self._keep(rows)
+        self._users, self._items = users, items
 
     @property
     def user_ids(self) -> NDArray[Any] | None:
@@ -269,11 +274,6 @@ class Interactions:
     def space(self) -> Space:
         """The users and items: what must be equal in a model and all that it is given."""
         return Space(self.n_users, self.n_items, self.user_ids, self.item_ids)
-
-    @property
-    def rows(self) -> NDArray[np.int32]:
-        """The row of each interaction, int32 of shape (nnz,), computed at each call."""
-        return np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.indptr))
 
     @property
     def T(self) -> Interactions:  # noqa: N802 - as NumPy and SciPy name it
@@ -314,9 +314,6 @@ class Interactions:
         matrix.has_canonical_format = True
         return matrix
 
-    def __len__(self) -> int:
-        return self.nnz
-
     def __getitem__(self, index: Any) -> Interactions:
         """Return some of the interactions, in a matrix of the same shape with the same ids.
 
@@ -330,17 +327,16 @@ class Interactions:
         ------
         IndexError
             If `index` points beyond the interactions.
-        ValueError
-            If it selects none.
         """
         if isinstance(index, tuple) and len(index) == 2 and index[1] is Ellipsis:
             index = index[0]
         if isinstance(index, tuple):
             raise TypeError("interactions have one axis: index them by positions or by a mask")
+        if not isinstance(index, slice):
+            index = as_array(index, "index")
+            index = index if index.size else index.astype(np.intp)
         keep = np.zeros(self.nnz, bool)
         keep[index] = True
-        if not keep.any():
-            raise ValueError("index selects no interaction")
         indptr = np.concatenate(([0], np.cumsum(keep)))[self.indptr]
         times = None if self.timestamps is None else self.timestamps[keep]
         rows = Rows(self.space.shape, indptr, self.indices[keep], self.values[keep], times)
@@ -357,7 +353,7 @@ class Interactions:
         """
         if axis != 0:
             raise ValueError(f"axis must be 0: interactions have one axis, got {axis!r}")
-        return self[np.asarray(indices)]
+        return self[indices]
 
     @property
     def iloc(self) -> Interactions:
@@ -429,6 +425,7 @@ def as_interactions(
         As `Interactions`, and if `X` speaks of other users or items.
     """
     if isinstance(X, Interactions):
+        X.check_still_inside(name)
         data = X
     else:
         rows = from_matrix(X, name, None)
@@ -437,3 +434,15 @@ def as_interactions(
     if space is not None:
         check_same_space(data.space, space, name, owner)
     return data
+
+
+def check_not_empty(data: Interactions, name: str) -> None:
+    """Raise unless there is something to learn from or to rank."""
+    if not data.nnz:
+        raise ValueError(f"{name} has no interaction: at least one positive is needed")
+
+
+def _count_of(positions: NDArray[Any], name: str) -> int:
+    if not len(positions):
+        raise ValueError(f"{name} has no interaction: at least one positive, or shape, is needed")
+    return int(positions.max()) + 1
