@@ -42,7 +42,8 @@ IDS = {
     "ns": DATES.astype("datetime64[ns]"),
     "M8[2Y]": np.arange(3).astype("M8[2Y]"),
     "m8[25s]": np.arange(3).astype("m8[25s]"),
-    "mixed": ["int 1", 7, 2.5, b"", datetime.date(2020, 1, 1), True, uuid.UUID(int=3)],
+    "mixed": ["int 1", 7, 2.5, b"", datetime.date(2020, 1, 1), uuid.UUID(int=3)],
+    "mixed flags": ["True", True],
     "no id": [],
 }
 

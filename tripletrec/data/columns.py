@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from tripletrec._checks import shown
 from tripletrec.data.checks import refuse_masked
 
-__all__ = ["column_of", "eager", "is_missing", "missing_position", "to_array"]
+__all__ = [
+    "column_of",
+    "eager",
+    "in_order",
+    "is_missing",
+    "missing_position",
+    "python_value",
+    "to_array",
+]
 
 
 def eager(frame: Any, names: Iterable[Any]) -> Any:
@@ -67,8 +75,7 @@ def to_array(values: Any, name: str, what: str = "values") -> NDArray[Any]:
     what : str, default "values"
         What it is a sequence of.
     """
-    if isinstance(values, (set, frozenset)):
-        raise TypeError(f"{name} must be a sequence of {what}, but a set has no order: use a list")
+    values = in_order(values, name, what)
     if isinstance(values, (str, bytes)) or not (
         hasattr(values, "__iter__") or hasattr(values, "to_numpy")
     ):
@@ -79,12 +86,26 @@ def to_array(values: Any, name: str, what: str = "values") -> NDArray[Any]:
     if not hasattr(values, "iloc") and hasattr(values, "to_pandas"):
         values = _as_pandas_would(values)
     array = values.to_numpy() if hasattr(values, "to_numpy") else values
-    if isinstance(array, np.ndarray):
-        return np.asarray(array)
     if not hasattr(array, "dtype"):
         # Not np.asarray: it turns ["a", 1] into two strings, and makes all as long as the longest.
-        return np.fromiter(array, dtype=object)
-    return np.asarray(array)
+        return np.fromiter((python_value(each) for each in array), dtype=object)
+    array = np.asarray(array)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
+    return array
+
+
+def in_order(values: Any, name: str, what: str = "values") -> Any:
+    """Return an iterator as a list, and what has its elements in order as it is; a set has none."""
+    if isinstance(values, (set, frozenset)):
+        raise TypeError(f"{name} must be a sequence of {what}, but a set has no order: use a list")
+    iterable = hasattr(values, "__iter__") and not hasattr(values, "__getitem__")
+    return list(values) if iterable and not hasattr(values, "to_numpy") else values
+
+
+def python_value(each: Any) -> Any:
+    """Return a scalar of pyarrow as Python's own, anything else as it is."""
+    return each.as_py() if hasattr(each, "as_py") else each
 
 
 def _as_pandas_would(values: Any) -> Any:

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._checks import shown
+from tripletrec._runtime.user_warning import warn_user
 from tripletrec.data.checks import check_length
 from tripletrec.data.columns import column_of, eager, to_array
-from tripletrec.data.id_arrays import id_array
+from tripletrec.data.id_arrays import check_types, id_array
 from tripletrec.data.ids import Ids
 from tripletrec.data.times import check_timestamps
 
@@ -58,8 +60,7 @@ def read_table(
     cols, items = _encode(columns["item"], names["item"], "item", items)
     values, times = None, None
     if "value" in columns:
-        name = f"values of column {names['value']!r}"
-        values = check_length(to_array(columns["value"], name), n, name, "interaction")
+        values = _values(columns["value"], n, f"values of column {names['value']!r}")
     if "timestamp" in columns:
         name = f"timestamps of column {names['timestamp']!r}"
         times = check_timestamps(columns["timestamp"], n, name)
@@ -71,6 +72,11 @@ def read_table(
         _refuse_unknown(cols, columns["item"], names["item"], items)
     values, times = (None if each is None else each[kept] for each in (values, times))
     n_dropped = int(n - kept.sum())
+    if n_dropped == n:
+        warn_user(
+            f"all {n} rows of frame have an unknown user or item and are left out; ids of another type "
+            "than those of like, such as '1' for 1, are unknown"
+        )
     return Table(rows[kept], cols[kept], values, times, users, items, n_dropped)
 
 
@@ -91,6 +97,13 @@ def _columns(frame: Any, names: Mapping[str, Any]) -> dict[str, Any]:
             f"got {lengths[0]} and {lengths[1]}"
         )
     return columns
+
+
+def _values(column: Any, n: int, name: str) -> NDArray[Any]:
+    values = check_length(to_array(column, name), n, name, "interaction")
+    if values.dtype.kind not in "biufc" and n:
+        raise TypeError(f"{name} must be numbers, got {shown(values[0])} at position 0")
+    return values
 
 
 def _plain_column(column: Any, name: str) -> Any:
@@ -139,6 +152,8 @@ def _distinct(column: Any, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
         if column.dtype.kind in "mM":
             found, codes = np.unique(column, return_inverse=True)
             return codes.astype(np.int64, copy=False), found
+    if column.dtype == object:
+        check_types(set(map(type, column)), name)
     try:
         codes, found = pd.factorize(column)
     except TypeError as error:

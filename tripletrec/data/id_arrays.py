@@ -17,8 +17,8 @@ Arrays of numbers keep their type.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from datetime import date, datetime
-from numbers import Integral
+from datetime import date, datetime, timedelta
+from numbers import Integral, Number
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,16 @@ from numpy.typing import NDArray
 from tripletrec._checks import shown
 from tripletrec.data.columns import missing_position, to_array
 
-__all__ = ["check_ids", "id_array", "key_of_date", "keys_of", "plain", "same_ids", "text_array"]
+__all__ = [
+    "check_ids",
+    "check_types",
+    "id_array",
+    "key_of_date",
+    "keys_of",
+    "plain",
+    "same_ids",
+    "text_array",
+]
 
 # Up to here a fixed width is no waste: an object takes as much, or all of them are small together.
 _SHORT = 16
@@ -85,6 +94,12 @@ def id_array(ids: Any, name: str) -> NDArray[Any]:
     return array.copy()
 
 
+def check_types(types: set[type], name: str) -> None:
+    """Raise if there are booleans among numbers: True is equal to 1, so that they would be one id."""
+    if types & {bool, np.bool_} and any(issubclass(each, Number) for each in types - {bool}):
+        raise TypeError(f"{name} must not mix booleans with numbers: True is equal to 1")
+
+
 def text_array(texts: list[str]) -> NDArray[Any]:
     """Return strings as an array of fixed width, or as objects where that would be large or lose a NUL."""
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -118,8 +133,10 @@ def key_of_date(each: Any, kind: str) -> Any:
         elif not isinstance(each, (date, np.datetime64)):
             return _NO_KEY
         each = np.datetime64(each)
-    elif hasattr(each, "to_timedelta64"):
-        each = each.to_timedelta64()
+    elif isinstance(each, timedelta):
+        each = (
+            each.to_timedelta64() if hasattr(each, "to_timedelta64") else np.array(each, "m8[us]")
+        )
     elif not isinstance(each, np.timedelta64):
         return _NO_KEY
     return _NO_KEY if np.isnat(each) else keys_of(np.atleast_1d(each))[0]
@@ -179,6 +196,7 @@ def _fixed_or_not(
 def _array_of(elements: list[Any], name: str) -> NDArray[Any]:
     elements = _pythons_own(elements)
     types = set(map(type, elements))
+    check_types(types, name)
     if not types <= {str, int, bool, bytes}:
         _refuse_missing(name, missing_position(elements))
     if not types:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import shown
-from tripletrec.data.columns import to_array
+from tripletrec.data.columns import python_value, to_array
 from tripletrec.data.id_arrays import check_ids, key_of_date, keys_of, plain
 
 __all__ = ["Ids", "is_single"]
@@ -83,7 +83,7 @@ class Ids:
         if isinstance(ids, np.ndarray):
             return to_array(np.atleast_1d(ids), f"{self.word} ids", "ids")
         one = np.empty(1, dtype=object)
-        one[0] = ids
+        one[0] = python_value(ids)
         return one
 
     def _find(self, asked: NDArray[Any]) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec.data.checks import as_array, check_positions, check_shape
+from tripletrec.data.columns import in_order
 from tripletrec.data.compressed import CompressedRows
 from tripletrec.data.csr import Rows, assemble, from_coordinates, from_matrix
 from tripletrec.data.frames import read_table
@@ -148,7 +149,8 @@ class Interactions(CompressedRows):
         """
         if shape is not None and np.shape(shape) != (2,):
             raise ValueError(f"shape must be (n_users, n_items), got {shape!r}")
-        rows, columns = check_positions(users, "users"), check_positions(items, "items")
+        rows = check_positions(in_order(users, "users", "row numbers"), "users")
+        columns = check_positions(in_order(items, "items", "column numbers"), "items")
         n_users, n_items = (None, None) if shape is None else check_shape(*shape, "shape")
         if n_users is None and user_ids is None:
             n_users = _count_of(rows, "users")
