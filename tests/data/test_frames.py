@@ -233,6 +233,25 @@ def test_arrays_take_iterators_but_no_sets():
         Interactions.from_arrays([0, 1], {0, 1})
 
 
+@pytest.mark.parametrize("dtype", [object, "string[python]", "category"])
+def test_texts_with_nuls_are_told_apart(dtype):
+    texts = ["a\0", "a", "a\0b", "a"]
+    users = (
+        pd.Series(pd.Categorical.from_codes([0, 1, 2, 1], texts[:3]))
+        if dtype == "category"
+        else texts
+    )
+    data = Interactions.from_frame({"user": pd.Series(users, dtype=dtype), "item": range(4)})
+    assert data.user_ids.tolist() == ["a", "a\0", "a\0b"] and data.user_rows(texts).tolist() == [
+        1,
+        0,
+        2,
+        0,
+    ]
+    with pytest.raises(ValueError, match="missing id at position 1"):
+        Interactions.from_frame({"user": ["a\0", None], "item": [1, 2]})
+
+
 KINDS = {
     "UUID": [uuid.UUID(int=n) for n in range(4)],
     "bytes": [b"", b"a", b"a\0", b"b"],

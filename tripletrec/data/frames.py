@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tripletrec._checks import shown
 from tripletrec._runtime.user_warning import warn_user
 from tripletrec.data.checks import check_length
-from tripletrec.data.columns import column_of, eager, to_array
+from tripletrec.data.columns import column_of, eager, is_missing, to_array
 from tripletrec.data.id_arrays import check_types, id_array
 from tripletrec.data.ids import Ids
 from tripletrec.data.times import check_timestamps
@@ -155,12 +155,32 @@ def _distinct(column: Any, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
     if column.dtype == object:
         check_types(set(map(type, column)), name)
     try:
-        codes, found = pd.factorize(column)
+        codes, found = (_number_texts if _ends_texts_at_nul() else pd.factorize)(column)
     except TypeError as error:
         raise TypeError(f"{name} must hold hashable ids: {error}") from None
     if len(codes) and codes.min() < 0:
         raise ValueError(f"{name} has a missing id at position {codes.argmin()}")
     return codes.astype(np.int64, copy=False), id_array(found, name)
+
+
+def _ends_texts_at_nul() -> bool:
+    r"""Return whether pandas takes "a" and "a\0" for one, as it did before version 3."""
+    import pandas as pd
+
+    return len(pd.factorize(np.array(["a", "a\0"], dtype=object))[1]) == 1
+
+
+def _number_texts(column: Any) -> tuple[NDArray[np.int64], Any]:
+    """Do what `pandas.factorize` should."""
+    import pandas as pd
+
+    if column.dtype.kind == "O" and not isinstance(column.dtype, pd.CategoricalDtype):
+        elements = column.tolist()
+        if any("\0" in each for each in elements if isinstance(each, str)):
+            number: dict[Any, int] = {}
+            codes = [-1 if is_missing(e) else number.setdefault(e, len(number)) for e in elements]
+            return np.array(codes, np.int64), list(number)
+    return pd.factorize(column)
 
 
 def _sorted(found: NDArray[Any], name: str, word: str) -> NDArray[Any]:

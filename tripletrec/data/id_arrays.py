@@ -91,6 +91,8 @@ def id_array(ids: Any, name: str) -> NDArray[Any]:
     if kind in "fmM":
         wrong = np.isnan(array)
         _refuse_missing(name, int(wrong.argmax()) if wrong.any() else None)
+    if kind == "m" and np.datetime_data(array.dtype)[0] == "generic":
+        raise TypeError(f"{name} must be durations of a known unit, got dtype {array.dtype}")
     return array.copy()
 
 
@@ -117,6 +119,8 @@ def keys_of(array: NDArray[Any]) -> list[Any]:
         if array.dtype.kind == "m":
             return [("months", each * count * (12 if unit == "Y" else 1)) for each in _whole(array)]
         return keys_of(array.astype("M8[D]"))
+    if unit == "generic":
+        return [("no unit", each) for each in _whole(array)]
     factor = _PER_UNIT[unit] * count
     return [each * factor for each in _whole(array)]
 
