@@ -252,6 +252,13 @@ def test_texts_with_nuls_are_told_apart(dtype):
         Interactions.from_frame({"user": ["a\0", None], "item": [1, 2]})
 
 
+def test_lone_surrogates_are_told_apart():
+    texts = ["\ud800", "\udfff", "a", "?"]
+    data = Interactions.from_frame({"user": texts, "item": range(4)})
+    assert data.user_ids.tolist() == sorted(texts)
+    assert data.user_rows(sorted(texts)).tolist() == [0, 1, 2, 3]
+
+
 KINDS = {
     "UUID": [uuid.UUID(int=n) for n in range(4)],
     "bytes": [b"", b"a", b"a\0", b"b"],

@@ -52,6 +52,11 @@ def test_width(texts, kind):
         assert check_ids(given, "ids").dtype == array.dtype
 
 
+def test_no_wider_than_needed():
+    for texts in (np.array(["a", "b"], "U1000"), np.array(["", ""], "U9")[:1]):
+        assert check_ids(texts, "ids").dtype == "U1"
+
+
 LONG = ["x" * 100_000, *(f"id {n}" for n in range(1, 20_000))]
 RANKS = np.argsort(np.argsort(np.array(LONG, object)))
 

@@ -111,6 +111,8 @@ def test_other_tables(library):
         (pd.Series([3, 1], dtype=object), np.int64),
         (pd.Series([3, 0.5], dtype="Float64"), np.float64),
         ([decimal.Decimal("0.5"), 3], np.float64),
+        ([2**62 + 1, 2.0, decimal.Decimal(2**62 + 3)], np.int64),
+        ([1e300, 3], np.float64),
         ([], np.int64),
     ],
     ids=str,

@@ -155,7 +155,7 @@ def _distinct(column: Any, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
     if column.dtype == object:
         check_types(set(map(type, column)), name)
     try:
-        codes, found = (_number_texts if _ends_texts_at_nul() else pd.factorize)(column)
+        codes, found = (_number_texts if _pandas_merges_texts() else pd.factorize)(column)
     except TypeError as error:
         raise TypeError(f"{name} must hold hashable ids: {error}") from None
     if len(codes) and codes.min() < 0:
@@ -163,8 +163,8 @@ def _distinct(column: Any, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
     return codes.astype(np.int64, copy=False), id_array(found, name)
 
 
-def _ends_texts_at_nul() -> bool:
-    r"""Return whether pandas takes "a" and "a\0" for one, as it did before version 3."""
+def _pandas_merges_texts() -> bool:
+    r"""Return whether pandas takes "a" and "a\0" for one, and some surrogates too, as before version 3."""
     import pandas as pd
 
     return len(pd.factorize(np.array(["a", "a\0"], dtype=object))[1]) == 1
@@ -176,7 +176,8 @@ def _number_texts(column: Any) -> tuple[NDArray[np.int64], Any]:
 
     if column.dtype.kind == "O" and not isinstance(column.dtype, pd.CategoricalDtype):
         elements = column.tolist()
-        if any("\0" in each for each in elements if isinstance(each, str)):
+        texts = (each for each in elements if isinstance(each, str))
+        if any("\0" in each or not each.isascii() for each in texts):
             number: dict[Any, int] = {}
             codes = [-1 if is_missing(e) else number.setdefault(e, len(number)) for e in elements]
             return np.array(codes, np.int64), list(number)

@@ -85,7 +85,7 @@ def id_array(ids: Any, name: str) -> NDArray[Any]:
     if kind in "OTS":
         return _array_of(array.tolist(), name)
     if kind == "U":
-        return _fixed_or_not(np.char.str_len(array), lambda: array.copy(), array.tolist)
+        return _fixed_or_not(np.char.str_len(array), array.astype, array.tolist)
     if kind not in "biufmM" or array.dtype.itemsize > 8:
         raise TypeError(f"{name} must be strings, numbers, dates or other ids, got {array.dtype}")
     if kind in "fmM":
@@ -107,7 +107,7 @@ def text_array(texts: list[str]) -> NDArray[Any]:
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     if any(each.endswith("\0") for each in texts):
         return _objects(texts)
-    return _fixed_or_not(lengths, lambda: np.array(texts, np.str_), lambda: texts)
+    return _fixed_or_not(lengths, lambda dtype: np.array(texts, dtype), lambda: texts)
 
 
 def keys_of(array: NDArray[Any]) -> list[Any]:
@@ -188,12 +188,12 @@ def _objects(elements: Iterable[Any]) -> NDArray[Any]:
 
 
 def _fixed_or_not(
-    lengths: NDArray[Any], fixed: Callable[[], NDArray[Any]], texts: Callable[[], list[str]]
+    lengths: NDArray[Any], fixed: Callable[[str], NDArray[Any]], texts: Callable[[], list[str]]
 ) -> NDArray[Any]:
     width, total = int(lengths.max(initial=1)), int(lengths.sum())
     alike = width * len(lengths) <= 2 * total
     if alike or width <= _SHORT or 4 * width * len(lengths) <= _SMALL:
-        return fixed()
+        return fixed(f"U{max(width, 1)}")
     return _objects(texts())
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from numbers import Integral, Real
+from numbers import Integral, Rational, Real
 from typing import Any
 
 import numpy as np
@@ -134,10 +135,21 @@ def _from_numbers(elements: list[Any], name: str) -> NDArray[Any]:
         wrong = np.array([not -(2**63) <= each < 2**63 for each in elements], np.bool_)
         _refuse(wrong, elements, name, "a number beyond int64")
         return np.array(elements, np.int64)
+    whole = [int(each) for each in elements if _is_whole(each)]
+    if len(whole) == len(elements) and -(2**63) <= min(whole) and max(whole) < 2**63:
+        return np.array(whole, np.int64)  # by way of float64 large ones would change
     try:
         return _from_floats(np.array([float(each) for each in elements], np.float64), name)
     except OverflowError:
         raise ValueError(f"{name} must fit float64, got a number beyond it") from None
+
+
+def _is_whole(number: Any) -> bool:
+    if isinstance(number, Rational):
+        return number.denominator == 1
+    if isinstance(number, Decimal):
+        return number.is_finite() and number == number.to_integral_value()
+    return math.isfinite(number) and number == math.trunc(number)
 
 
 def _is_period(each: Any) -> bool:
