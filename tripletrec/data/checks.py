@@ -53,7 +53,7 @@ def refuse_masked(value: Any, name: str) -> None:
     )
     if n_masked:
         raise ValueError(
-            f"{name} must not be masked, but {n_masked} of its entries are: fill them first, as in "
+            f"{name} must have no masked entries, got {n_masked}: fill them first, as in "
             "array.filled(0)"
         )
 
@@ -64,17 +64,17 @@ def _as_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
     for position, each in enumerate(elements):
         if each is None or type(each).__name__ in ("NAType", "NaTType"):
             raise ValueError(f"{name} must not have missing entries, got {each} at {position}")
+    if elements and all(isinstance(each, (bool, np.bool_)) for each in elements):
+        return array.astype(bool)
     if not elements or not all(isinstance(each, (Real, Decimal)) for each in elements):
         return array
-    if all(isinstance(each, bool) for each in elements):
-        return array.astype(bool)
     if not all(map(_is_whole, elements)):
         return array.astype(np.float64)
-    low, high = int(min(elements)), int(max(elements))
+    whole = [int(each) for each in elements]
+    low, high = min(whole), max(whole)
     if low < -(2**63) or high >= (2**63 if low < 0 else 2**64):
         raise ValueError(f"{name} must fit into 64 bits, got {low if low < -(2**63) else high}")
-    dtype = np.int64 if high < 2**63 else np.uint64
-    return np.array([int(each) for each in elements], dtype).reshape(array.shape)
+    return np.array(whole, np.int64 if high < 2**63 else np.uint64).reshape(array.shape)
 
 
 def _is_whole(number: Any) -> bool:

@@ -316,7 +316,7 @@ class Interactions(CompressedRows):
             index = index[0]
         if isinstance(index, tuple):
             raise TypeError("interactions have one axis: index them by positions or by a mask")
-        if not isinstance(index, slice):
+        if not isinstance(index, slice) and index is not Ellipsis:
             index = as_array(index, "index")
             index = index if index.size else index.astype(np.intp)
         keep = np.zeros(self.nnz, bool)
