@@ -48,7 +48,7 @@ def changed(format, **attributes):
         (changed("bsr", data=lambda a: a[0]), ValueError, "X.data must have 3 dimensions, got"),
         (changed("bsr", data=lambda a: a[:, :0]), ValueError, "cannot have blocks of 0 x"),
         (changed("csr", data=lambda a: a[None]), ValueError, "X.data must have 1 dimensions"),
-        (changed("csr", data=lambda a: None), ValueError, "X.data must not have missing entries"),
+        (changed("csr", data=lambda a: None), ValueError, "X.data must have 1 dimensions"),
         (changed("coo", row=lambda a: a - 1), ValueError, "the rows of X must be >= 0, got -1"),
         (changed("coo", col=lambda a: a + 9), ValueError, "the columns of X must be < 4, got 12"),
         (changed("coo", data=lambda a: a[1:]), ValueError, "the values of X must be one per entry"),

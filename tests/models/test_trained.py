@@ -51,6 +51,15 @@ def test_callbacks_see_the_model_as_it_would_be(each, pairs):
     assert_same(fitted, each().fit(pairs))
 
 
+@pytest.mark.filterwarnings("ignore:Setting the shape")
+def test_callbacks_cannot_reshape_what_is_learnt(each, pairs):
+    def flatten(model, record):
+        model.user_factors_.shape = model.item_factors_.shape = (-1,)
+        model.n_users_ = model.n_items_ = 10**6
+
+    assert_same(each().fit(pairs, callbacks=flatten), each().fit(pairs))
+
+
 def test_a_callback_ends_training(each, pairs):
     calls = []
     model = each().fit(

@@ -42,7 +42,7 @@ def as_array(value: Any, name: str, kind: str = "an array") -> NDArray[Any]:
         array = np.asarray(value)
     except ValueError:
         raise ValueError(f"{name} must be {kind}, but its parts differ in length") from None
-    return _as_numbers(array, name) if array.dtype == object else array
+    return _as_numbers(array, name) if array.dtype == object and array.ndim else array
 
 
 def refuse_masked(value: Any, name: str) -> None:
