@@ -175,6 +175,10 @@ def test_masked_values_and_times():
         Interactions.from_arrays([0, 1], [0, 1], timestamps=masked)
     with pytest.raises(ValueError, match="index must have no masked entries, got 1"):
         Interactions(DENSE)[np.ma.array([True] * 4, mask=[1, 0, 0, 0])]
+    with pytest.raises(ValueError, match="user ids must have no masked entries, got 1"):
+        Interactions(DENSE).user_rows(masked)
+    with pytest.raises(ValueError, match="unknown item id None"):
+        Interactions(DENSE, item_ids=list("abcd")).item_rows(np.ma.array(["a", "b"], mask=[0, 1]))
 
 
 def test_empty(check_canonical):

@@ -33,8 +33,9 @@ class Interactions(CompressedRows):
     """Positives of users x items in canonical CSR form, with ids, values and timestamps.
 
     Duplicate coordinates are summed (their latest timestamp is kept) and stored zeros dropped.
-    The input is never modified. A canonical CSR matrix of float32 values and int32 indices is
-    not copied either, memory-mapped or not; of another, only the arrays that need it are.
+    The input is never modified. Values and indices of a canonical CSR matrix of float32 and int32 are
+    not copied either, memory-mapped or not; of another, only the arrays that need it are. There may be
+    no interactions at all: only what learns from them or ranks them needs some.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ class Interactions(CompressedRows):
         Likewise for the columns.
     timestamps : array-like of int64, optional
         One per entry that `matrix` stores (in the order of ``matrix.tocoo()``; row by row for an
-        ndarray). Whole numbers or dates.
+        ndarray and for diagonals). Whole numbers or dates.
 
     Attributes
     ----------
@@ -65,16 +66,22 @@ class Interactions(CompressedRows):
     Raises
     ------
     ValueError
-        If there is no user, no item or no positive; if a value is negative, complex, NaN, infinite
-        or beyond float32; if indices point outside the matrix; if ids are missing or repeated.
+        If there is no user or no item; if a value is negative, complex, NaN, infinite, beyond float32,
+        masked or missing; if the attributes of a sparse matrix, which anyone can set, describe none;
+        if ids are missing or repeated.
     TypeError
         If `matrix` is not a matrix of numbers.
 
+    Warns
+    -----
+    UserWarning
+        If an array of integers looks like pairs of a user and an item: see `from_arrays`.
+
     Notes
     -----
-    All arrays are read-only. ``len(data)`` is the number of interactions, and ``data[index]`` keeps some of
-    them in a matrix of the same shape. Scikit-learn's splitters and searches count and cut the interactions
-    too, not the users, which is why there is no ``shape``.
+    All arrays are read-only and cannot be replaced. ``len(data)`` is the number of interactions, and
+    ``data[index]`` keeps some of them in a matrix of the same shape. Scikit-learn's splitters and searches
+    count and cut the interactions too, not the users, which is why there is no ``shape``.
 
     Examples
     --------
@@ -120,13 +127,15 @@ class Interactions(CompressedRows):
         Parameters
         ----------
         users, items : array-like of int, shape (n_interactions,)
-            Row and column numbers. For other ids see `from_frame`.
+            Row and column numbers, of any types of integers; objects that are whole numbers, such as
+            Decimals, will do. For other ids see `from_frame`.
         values : array-like of shape (n_interactions,), optional
             Weights >= 0; default 1 each.
         timestamps : array-like of shape (n_interactions,), optional
             Whole numbers or dates.
         shape : (n_users, n_items), optional
-            Default: as many as there are ids, else the highest number + 1.
+            Default: as many as there are ids, else the highest number + 1; needed where there is no
+            interaction.
         user_ids, item_ids : sequence of ids, optional
             As in the constructor.
 
