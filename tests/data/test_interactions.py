@@ -3,6 +3,7 @@
 import copy
 import pickle
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -154,6 +155,9 @@ def test_from_arrays_of_objects_that_are_whole_numbers(column):
         ([1, np.ma.masked], ValueError, "users must have no masked entries, got 1"),
         ([Decimal("0.5"), 1], TypeError, "users must be integers .*, got float64"),
         ([Decimal("NaN"), 1], TypeError, "users must be integers"),
+        ([Decimal("1E+999999999"), 1], TypeError, "users must be integers .*, got float64"),
+        ([Fraction(10**400, 3), 1], ValueError, "users must fit float64, got a number beyond it"),
+        ([Decimal("sNaN"), 1], ValueError, "users must fit float64"),
         ([2**64, 1], ValueError, "users must fit into 64 bits, got 18446744073709551616"),
         ([-(2**64), 1], ValueError, "users must fit into 64 bits, got -18446744073709551616"),
         (np.array([2**64 - 1, 1], np.uint64), ValueError, r"fewer than 2\*\*31 users"),

@@ -69,7 +69,10 @@ def _as_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
     if not elements or not all(isinstance(each, (Real, Decimal)) for each in elements):
         return array
     if not all(map(_is_whole, elements)):
-        return array.astype(np.float64)
+        try:
+            return array.astype(np.float64)
+        except (OverflowError, ValueError):
+            raise ValueError(f"{name} must fit float64, got a number beyond it") from None
     whole = [int(each) for each in elements]
     low, high = min(whole), max(whole)
     if low < -(2**63) or high >= (2**63 if low < 0 else 2**64):
@@ -79,7 +82,8 @@ def _as_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 def _is_whole(number: Any) -> bool:
     if isinstance(number, Decimal):
-        return number.is_finite() and number == int(number)
+        # Of more digits than 64 bits have it is none, before its digits are written out.
+        return number.is_finite() and number.adjusted() < 20 and number == int(number)
     return isinstance(number, Rational) and number.denominator == 1
 
 
