@@ -64,20 +64,25 @@ def _as_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
     for position, each in enumerate(elements):
         if each is None or type(each).__name__ in ("NAType", "NaTType"):
             raise ValueError(f"{name} must not have missing entries, got {each} at {position}")
-    if elements and all(isinstance(each, (bool, np.bool_)) for each in elements):
-        return array.astype(bool)
-    if not elements or not all(isinstance(each, (Real, Decimal)) for each in elements):
+    if not elements:
         return array
-    if not all(map(_is_whole, elements)):
-        try:
-            return array.astype(np.float64)
-        except (OverflowError, ValueError):
-            raise ValueError(f"{name} must fit float64, got a number beyond it") from None
-    whole = [int(each) for each in elements]
-    low, high = min(whole), max(whole)
+    if all(isinstance(each, (bool, np.bool_)) for each in elements):
+        return array.astype(bool)
+    if not all(isinstance(each, (Real, Decimal)) for each in elements):
+        return array
+    if all(map(_is_whole, elements)):
+        return _as_integers([int(each) for each in elements], name).reshape(array.shape)
+    try:
+        return array.astype(np.float64)
+    except (OverflowError, ValueError):
+        raise ValueError(f"{name} must fit float64, got a number beyond it") from None
+
+
+def _as_integers(numbers: list[int], name: str) -> NDArray[Any]:
+    low, high = min(numbers), max(numbers)
     if low < -(2**63) or high >= (2**63 if low < 0 else 2**64):
         raise ValueError(f"{name} must fit into 64 bits, got {low if low < -(2**63) else high}")
-    return np.array(whole, np.int64 if high < 2**63 else np.uint64).reshape(array.shape)
+    return np.array(numbers, np.int64 if high < 2**63 else np.uint64)
 
 
 def _is_whole(number: Any) -> bool:
