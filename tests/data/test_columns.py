@@ -57,7 +57,7 @@ def test_other_libraries(library):
         (
             np.ma.array([1, 2], mask=[0, 1]),
             ValueError,
-            "x must not be masked, but 1 of its entries",
+            "x must have no masked entries, got 1",
         ),
     ],
     ids=str,

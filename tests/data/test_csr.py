@@ -177,6 +177,57 @@ def test_misshapen(matrix, message):
 
 
 @pytest.mark.parametrize(
+    "table",
+    [
+        np.array([[1, 2], [1, 3], [2, 3]]),
+        [(1, 2), (1, 3), (2, 3)],
+        np.array([[0, 1], [0, 4], [1, 0], [1, 2]], np.uint8),
+        [[1, 2, 5], [1, 3, 4], [2, 3, 1], [2, 4, 3]],
+    ],
+)
+def test_what_looks_like_pairs_is_asked_about(table):
+    n_rows, n_columns = np.shape(table)
+    message = (
+        rf"X of shape \({n_rows}, {n_columns}\) is taken for the weights of {n_rows} users x {n_columns} "
+        r"items; if its rows are pairs .* use Interactions.from_arrays\(users, items\)"
+    )
+    with pytest.warns(UserWarning, match=message):
+        assert as_interactions(table).space.shape == (n_rows, n_columns)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "table",
+    [
+        np.array([[1, 0], [1, 1], [0, 1], [1, 1]]),  # two items
+        np.array([[True, True]] * 5),
+        np.array([[2.5, 1.0], [3.0, 2.0], [1.0, 1.0]]),
+        np.array([[3, 1, 0, 2], [1, 1, 1, 1], [2, 0, 1, 5]]),
+        np.array([[3, 2], [5, 4]]),
+        np.array([[0, 5], [4, 0], [0, 0], [0, 2]]),
+    ],
+)
+def test_what_looks_like_a_matrix_is_not(table):
+    as_interactions(table)
+
+
+def test_masked_entries_are_not_what_lies_under_the_mask():
+    table = np.ma.array(DENSE, mask=DENSE == 2)
+    message = "X must have no masked entries, got 1: fill them first, as in array.filled"
+    for masked in (table, list(table)):
+        with pytest.raises(ValueError, match=message):
+            as_interactions(masked)
+    filled = as_interactions(table.filled(0)).tocsr().toarray()
+    np.testing.assert_array_equal(filled, np.where(DENSE == 2, 0, DENSE))
+    for whole in (np.ma.array(DENSE), sp.csr_matrix(DENSE).todense()):  # numpy.matrix
+        np.testing.assert_array_equal(as_interactions(whole).tocsr().toarray(), DENSE)
+    sparse = sp.csr_matrix(DENSE)
+    sparse.data = np.ma.array(sparse.data, mask=[0, 1, 0, 0])
+    with pytest.raises(ValueError, match="X.data must have no masked entries, got 1"):
+        as_interactions(sparse)
+
+
+@pytest.mark.parametrize(
     ("matrix", "message"),
     [
         ("abc", "X must be Interactions, a scipy sparse matrix or .*, got str"),

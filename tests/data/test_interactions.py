@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -118,6 +120,99 @@ def test_from_arrays_shapes():
 def test_bad_arrays(arguments, options, error, message):
     with pytest.raises(error, match=message):
         Interactions.from_arrays(*arguments, **options)
+
+
+INTEGERS = [np.dtype(letter) for letter in "bhilqBHILQ"]
+
+
+@pytest.mark.parametrize("users", INTEGERS, ids=lambda d: d.char)
+@pytest.mark.parametrize("items", INTEGERS, ids=lambda d: d.char)
+def test_from_arrays_of_any_two_integer_types(users, items):
+    rows, columns = np.array([1, 0, 1, 1], users), np.array([100, 2, 0, 100], items)
+    data = Interactions.from_arrays(rows, columns, np.array([1, 2, 3, 4], users))
+    assert data.space.shape == (2, 101) and data.rows.tolist() == [0, 1, 1]
+    assert data.indices.tolist() == [2, 0, 100] and data.values.tolist() == [2, 3, 5]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [Decimal(1), Decimal("0.0"), Decimal("2")],
+        np.array([1, 0, 2], object),
+        np.array([np.int8(1), 0, Decimal(2)], object),
+        pd.array([1, 0, 2], dtype="Int64"),
+        pd.Series([1, 0, 2], dtype="UInt8"),
+        pd.Series([1, 0, 2], dtype=object),
+    ],
+)
+def test_from_arrays_of_objects_that_are_whole_numbers(column):
+    data = Interactions.from_arrays(column, column, column, shape=(3, 3))
+    np.testing.assert_array_equal(data.tocsr().toarray(), np.diag([0, 1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("users", "error", "message"),
+    [
+        ([1, None], ValueError, "users must not have missing entries, got None at 1"),
+        (np.array([pd.NA, 1], object), ValueError, "users must not have missing entries, got <NA>"),
+        (pd.array([1, None], dtype="Int64"), (TypeError, ValueError), "users must"),
+        (np.ma.array([1, 2], mask=[0, 1]), ValueError, "users must have no masked entries, got 1"),
+        ([1, np.ma.masked], ValueError, "users must have no masked entries, got 1"),
+        ([Decimal("0.5"), 1], TypeError, "users must be integers .*, got float64"),
+        ([Decimal("NaN"), 1], TypeError, "users must be integers"),
+        ([Decimal("1E+999999999"), 1], TypeError, "users must be integers .*, got float64"),
+        ([Fraction(10**400, 3), 1], ValueError, "users must fit float64, got a number beyond it"),
+        ([Decimal("sNaN"), 1], ValueError, "users must fit float64"),
+        ([2**64, 1], ValueError, "users must fit into 64 bits, got 18446744073709551616"),
+        ([-(2**64), 1], ValueError, "users must fit into 64 bits, got -18446744073709551616"),
+        (np.array([2**64 - 1, 1], np.uint64), ValueError, r"fewer than 2\*\*31 users"),
+        (np.array(["a", 1], object), TypeError, "users must be integers .*, got object"),
+        ([True, False], TypeError, "users must be integers .*, got bool"),
+        ([[1], [1, 2]], ValueError, "users must be an array, but its parts differ in length"),
+    ],
+)
+def test_from_arrays_of_what_is_no_whole_number(users, error, message):
+    with pytest.raises(error, match=message):
+        Interactions.from_arrays(users, [0, 1])
+
+
+def test_masked_values_and_times():
+    masked = np.ma.array([1, 2], mask=[1, 0])
+    with pytest.raises(ValueError, match="values must have no masked entries, got 1"):
+        Interactions.from_arrays([0, 1], [0, 1], masked)
+    with pytest.raises(ValueError, match="timestamps must have no masked entries, got 1"):
+        Interactions.from_arrays([0, 1], [0, 1], timestamps=masked)
+    with pytest.raises(ValueError, match="index must have no masked entries, got 1"):
+        Interactions(DENSE)[np.ma.array([True] * 4, mask=[1, 0, 0, 0])]
+    with pytest.raises(ValueError, match="user ids must have no masked entries, got 1"):
+        Interactions(DENSE).user_rows(masked)
+    with pytest.raises(ValueError, match="item ids must have no masked entries, got 1"):
+        Interactions(DENSE, item_ids=list("abcd")).item_rows(np.ma.array(["a", "b"], mask=[0, 1]))
+
+
+def test_empty(check_canonical):
+    data = Interactions(DENSE, user_ids=["a", "b", "c"], timestamps=[1, 2, 3, 4])
+    nothing = Interactions.empty(like=data)
+    check_canonical(nothing)
+    assert nothing.space.shape == (3, 4) and len(nothing) == 0 and len(nothing.timestamps) == 0
+    assert nothing.user_ids.tolist() == ["a", "b", "c"] and nothing.tocsr().nnz == 0
+    assert "0 positives" in repr(nothing) and nothing.rows.tolist() == []
+    check_canonical(nothing.T)
+    check_canonical(pickle.loads(pickle.dumps(nothing)))
+    assert as_interactions(nothing, "exclude", data.space, "train") is nothing
+    for index in ([], np.zeros(4, bool), slice(0), np.empty(0, int)):
+        check_canonical(data[index])
+        assert len(data[index]) == 0 and data[index].space.shape == (3, 4)
+    assert len(data[...]) == 4
+    for made in (
+        Interactions.from_arrays([], [], shape=(3, 4)),
+        Interactions.from_arrays([], [], [], user_ids="abc".split(), item_ids=[1]),
+        Interactions.from_arrays([0, 1], [0, 1], [0.0, 0.0]),
+    ):
+        check_canonical(made)
+        assert len(made) == 0
+    with pytest.raises(TypeError, match="like must be Interactions, got csr_matrix"):
+        Interactions.empty(data.tocsr())
 
 
 def test_timestamps_follow_their_interactions():

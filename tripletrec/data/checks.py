@@ -23,6 +23,7 @@ __all__ = [
     "check_scores",
     "check_shape",
     "check_values",
+    "is_whole",
     "refuse_masked",
 ]
 
@@ -39,7 +40,7 @@ def as_array(value: Any, name: str, kind: str = "an array") -> NDArray[Any]:
         array = np.asarray(value)
     except ValueError:
         raise ValueError(f"{name} must be {kind}, but its parts differ in length") from None
-    return _as_numbers(array, name) if array.dtype == object else array
+    return _as_numbers(array, name) if array.dtype == object and array.ndim else array
 
 
 def refuse_masked(value: Any, name: str) -> None:
@@ -50,7 +51,7 @@ def refuse_masked(value: Any, name: str) -> None:
     )
     if n_masked:
         raise ValueError(
-            f"{name} must not be masked, but {n_masked} of its entries are: fill them first, as in "
+            f"{name} must have no masked entries, got {n_masked}: fill them first, as in "
             "array.filled(0)"
         )
 
@@ -61,25 +62,32 @@ def _as_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
     for position, each in enumerate(elements):
         if each is None or type(each).__name__ in ("NAType", "NaTType"):
             raise ValueError(f"{name} must not have missing entries, got {each} at {position}")
-    if not elements or not all(isinstance(each, (Real, Decimal)) for each in elements):
+    if not elements:
         return array
-    if all(isinstance(each, bool) for each in elements):
+    if all(isinstance(each, (bool, np.bool_)) for each in elements):
         return array.astype(bool)
-    if not all(map(_is_whole, elements)):
-        try:
-            return array.astype(np.float64)
-        except OverflowError:
-            raise ValueError(f"{name} must fit float64, got a number beyond it") from None
-    low, high = int(min(elements)), int(max(elements))
+    if not all(isinstance(each, (Real, Decimal)) for each in elements):
+        return array
+    if all(map(is_whole, elements)):
+        return _as_integers([int(each) for each in elements], name).reshape(array.shape)
+    try:
+        return array.astype(np.float64)
+    except (OverflowError, ValueError):
+        raise ValueError(f"{name} must fit float64, got a number beyond it") from None
+
+
+def _as_integers(numbers: list[int], name: str) -> NDArray[Any]:
+    low, high = min(numbers), max(numbers)
     if low < -(2**63) or high >= (2**63 if low < 0 else 2**64):
         raise ValueError(f"{name} must fit into 64 bits, got {low if low < -(2**63) else high}")
-    dtype = np.int64 if high < 2**63 else np.uint64
-    return np.array([int(each) for each in elements], dtype).reshape(array.shape)
+    return np.array(numbers, np.int64 if high < 2**63 else np.uint64)
 
 
-def _is_whole(number: Any) -> bool:
+def is_whole(number: Any) -> bool:
+    """Return whether a number is whole and no float; a Decimal that 64 bits cannot hold counts as none."""
     if isinstance(number, Decimal):
-        return number.is_finite() and number == int(number)
+        # Of more digits than 64 bits have it is none, before its digits are written out.
+        return number.is_finite() and number.adjusted() < 20 and number == int(number)
     return isinstance(number, Rational) and number.denominator == 1
 
 

@@ -16,7 +16,7 @@ from tripletrec.data.id_arrays import check_types, id_array
 from tripletrec.data.ids import Ids
 from tripletrec.data.times import check_timestamps
 
-__all__ = ["Table", "read_table"]
+__all__ = ["Table", "known_ids", "read_table"]
 
 
 class Table(NamedTuple):
@@ -31,11 +31,22 @@ class Table(NamedTuple):
     n_dropped: int
 
 
+def known_ids(
+    like: tuple[Ids, Ids] | None, user_ids: Any, item_ids: Any
+) -> tuple[Ids | None, Ids | None]:
+    """Return the users and the items that a table may speak of: those of others, or these."""
+    if like is None:
+        users = None if user_ids is None else Ids(user_ids, None, "user")
+        return users, None if item_ids is None else Ids(item_ids, None, "item")
+    if user_ids is not None or item_ids is not None:
+        raise ValueError("like already says which users and items: give no user_ids or item_ids")
+    return like
+
+
 def read_table(
     frame: Any,
     names: Mapping[str, Any],
-    users: Ids | None,
-    items: Ids | None,
+    known: tuple[Ids | None, Ids | None],
     unknown: str,
 ) -> Table:
     """Read a table; see ``Interactions.from_frame``.
@@ -45,13 +56,14 @@ def read_table(
     frame : pandas, polars or pyarrow table, or dict of columns
     names : dict
         The names of the columns "user" and "item", and of "value" and "timestamp", or None.
-    users, items : Ids or None
-        Those that are known; None: those in the table, sorted.
+    known : (users, items)
+        Ids, or None for those in the table, sorted.
     unknown : {"raise", "drop"}
         What becomes of a row whose user or item is not known.
     """
     if unknown not in ("raise", "drop"):
         raise ValueError(f"unknown must be 'raise' or 'drop', got {unknown!r}")
+    users, items = known
     columns = _columns(frame, names)
     n = len(columns["user"])
     if n == 0 and (users is None or items is None):

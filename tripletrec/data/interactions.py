@@ -15,7 +15,7 @@ from tripletrec.data.checks import as_array, check_positions, check_shape
 from tripletrec.data.columns import in_order
 from tripletrec.data.compressed import CompressedRows
 from tripletrec.data.csr import Rows, assemble, from_coordinates, from_matrix
-from tripletrec.data.frames import read_table
+from tripletrec.data.frames import known_ids, read_table
 from tripletrec.data.ids import Ids
 from tripletrec.data.space import Space, check_same_space
 
@@ -29,8 +29,9 @@ class Interactions(CompressedRows):
     """Positives of users x items in canonical CSR form, with ids, values and timestamps.
 
     Duplicate coordinates are summed (their latest timestamp is kept) and stored zeros dropped.
-    The input is never modified. A canonical CSR matrix of float32 values and int32 indices is
-    not copied either, memory-mapped or not; of another, only the arrays that need it are.
+    The input is never modified. Values and indices of a canonical CSR matrix of float32 and int32 are
+    not copied either, memory-mapped or not; of another, only the arrays that need it are. There may be
+    no interactions at all: only what learns from them or ranks them needs some.
 
     Parameters
     ----------
@@ -43,8 +44,8 @@ class Interactions(CompressedRows):
         Likewise for the columns.
     timestamps : array-like, optional
         One per entry that `matrix` stores (in the order of ``matrix.tocoo()``; row by row for an
-        ndarray). Numbers, such as seconds, or dates of any kind: with a time zone they are converted to
-        UTC, without one they are taken as UTC.
+        ndarray and for diagonals). Numbers, such as seconds, or dates of any kind: those with a time zone
+        are converted to UTC, those without are taken as UTC.
 
     Attributes
     ----------
@@ -66,16 +67,22 @@ class Interactions(CompressedRows):
     Raises
     ------
     ValueError
-        If there is no user, no item or no positive; if a value is negative, complex, NaN, infinite
-        or beyond float32; if indices point outside the matrix; if ids are missing or repeated.
+        If there is no user or no item; if a value is negative, complex, NaN, infinite, beyond float32,
+        masked or missing; if the attributes of a sparse matrix, which anyone can set, describe none;
+        if ids are missing or repeated.
     TypeError
         If `matrix` is not a matrix of numbers.
 
+    Warns
+    -----
+    UserWarning
+        If an array of integers looks like pairs of a user and an item: see `from_arrays`.
+
     Notes
     -----
-    All arrays are read-only. ``len(data)`` is the number of interactions, and ``data[index]`` keeps some of
-    them in a matrix of the same shape. Scikit-learn's splitters and searches count and cut the interactions
-    too, not the users, which is why there is no ``shape``.
+    All arrays are read-only and cannot be replaced. ``len(data)`` is the number of interactions, and
+    ``data[index]`` keeps some of them in a matrix of the same shape. Scikit-learn's splitters and searches
+    count and cut the interactions too, not the users, which is why there is no ``shape``.
 
     Examples
     --------
@@ -122,13 +129,15 @@ class Interactions(CompressedRows):
         Parameters
         ----------
         users, items : array-like of int, shape (n_interactions,)
-            Row and column numbers. For other ids see `from_frame`.
+            Row and column numbers, of any types of integers; objects that are whole numbers, such as
+            Decimals, will do. For other ids see `from_frame`.
         values : array-like of shape (n_interactions,), optional
             Weights >= 0; default 1 each.
         timestamps : array-like of shape (n_interactions,), optional
             Numbers or dates, as in the constructor.
         shape : (n_users, n_items), optional
-            Default: as many as there are ids, else the highest number + 1.
+            Default: as many as there are ids, else the highest number + 1; needed where there is no
+            interaction.
         user_ids, item_ids : sequence of ids, optional
             As in the constructor.
 
@@ -219,7 +228,10 @@ class Interactions(CompressedRows):
         (Interactions(2 users x 2 items, 1 positives, user ids, item ids), 1)
         """
         names = {"user": user, "item": item, "value": value, "timestamp": timestamp}
-        table = read_table(frame, names, *_known_ids(like, user_ids, item_ids), unknown)
+        if like is not None and not isinstance(like, Interactions):
+            raise TypeError(f"like must be Interactions, got {type(like).__name__}")
+        known = None if like is None else (like._users, like._items)
+        table = read_table(frame, names, known_ids(known, user_ids, item_ids), unknown)
         new = cls._build(*table[:-1])
         new.n_dropped = table.n_dropped
         return new
@@ -334,7 +346,7 @@ class Interactions(CompressedRows):
             index = index[0]
         if isinstance(index, tuple):
             raise TypeError("interactions have one axis: index them by positions or by a mask")
-        if not isinstance(index, slice):
+        if not isinstance(index, slice) and index is not Ellipsis:
             index = as_array(index, "index")
             index = index if index.size else index.astype(np.intp)
         keep = np.zeros(self.nnz, bool)
@@ -385,20 +397,6 @@ class Interactions(CompressedRows):
         new = type(self).__new__(type(self))
         new._set(rows, users, items)
         return new
-
-
-def _known_ids(
-    like: Interactions | None, user_ids: Any, item_ids: Any
-) -> tuple[Ids | None, Ids | None]:
-    """Return the users and the items that a table may speak of; None: those in it."""
-    if like is None:
-        users = None if user_ids is None else Ids(user_ids, None, "user")
-        return users, None if item_ids is None else Ids(item_ids, None, "item")
-    if not isinstance(like, Interactions):
-        raise TypeError(f"like must be Interactions, got {type(like).__name__}")
-    if user_ids is not None or item_ids is not None:
-        raise ValueError("like already says which users and items: give no user_ids or item_ids")
-    return like._users, like._items
 
 
 def as_interactions(

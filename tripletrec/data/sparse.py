@@ -71,8 +71,8 @@ def entries_of(matrix: Any, shape: tuple[int, int], name: str) -> Entries:
     rows, columns, values = read(matrix, shape, name)
     rows = check_positions(rows, f"the rows of {name}", shape[0])
     columns = check_positions(columns, f"the columns of {name}", shape[1])
-    check_length(columns, len(rows), f"the columns of {name}", "row")
-    return rows, columns, check_length(values, len(rows), f"the values of {name}", "row")
+    check_length(columns, len(rows), f"the columns of {name}", "entry")
+    return rows, columns, check_length(values, len(rows), f"the values of {name}", "entry")
 
 
 def _attribute(matrix: Any, attribute: str) -> Any:
@@ -128,6 +128,8 @@ def _read_dia(matrix: Any, shape: tuple[int, int], name: str) -> Entries:
     )
     if offsets.dtype.kind not in "iu" and offsets.size:
         raise TypeError(f"{name}.offsets must be integers, got {offsets.dtype}")
+    if offsets.dtype.kind == "u":
+        offsets = np.minimum(offsets, 2**31)  # as far outside as what would not fit into int64
     columns = np.arange(data.shape[1])
     rows = columns - offsets.astype(np.int64)[:, None]
     kept = (rows >= 0) & (rows < shape[0]) & (columns < shape[1]) & (data != 0)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from numbers import Integral, Rational, Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import shown
+from tripletrec.data.checks import is_whole
 from tripletrec.data.columns import missing_position, to_array
 from tripletrec.data.id_arrays import keys_of
 
@@ -135,7 +135,7 @@ def _from_numbers(elements: list[Any], name: str) -> NDArray[Any]:
         wrong = np.array([not -(2**63) <= each < 2**63 for each in elements], np.bool_)
         _refuse(wrong, elements, name, "a number beyond int64")
         return np.array(elements, np.int64)
-    whole = [int(each) for each in elements if _is_whole(each)]
+    whole = [int(each) for each in elements if is_whole(each) or _is_whole_float(each)]
     if len(whole) == len(elements) and -(2**63) <= min(whole) and max(whole) < 2**63:
         return np.array(whole, np.int64)  # by way of float64 large ones would change
     try:
@@ -144,12 +144,8 @@ def _from_numbers(elements: list[Any], name: str) -> NDArray[Any]:
         raise ValueError(f"{name} must fit float64, got a number beyond it") from None
 
 
-def _is_whole(number: Any) -> bool:
-    if isinstance(number, Rational):
-        return number.denominator == 1
-    if isinstance(number, Decimal):
-        return number.is_finite() and number == number.to_integral_value()
-    return math.isfinite(number) and number == math.trunc(number)
+def _is_whole_float(number: Any) -> bool:
+    return isinstance(number, float) and number.is_integer()
 
 
 def _is_period(each: Any) -> bool:

@@ -85,13 +85,7 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions 
     if given is not None and not given.nnz:
         given, sampler = None, sampler if sampler.is_hard else sampler._replace(share=0.0)
     if isinstance(loss, ListLoss):
-        if given is not None or sampler.share > 0.0:
-            raise ValueError(f"loss {loss.name!r} takes no given negatives, only sampled ones")
-        if sampler.is_hard:
-            raise ValueError(
-                f"loss {loss.name!r} learns from all its candidates: sampler {sampler.name!r}, which "
-                "chooses among them, is for the losses of triplets"
-            )
+        _check_list_sampling(loss, sampler, given)
         return sampler
     if sampler.is_hard:
         return sampler
@@ -105,6 +99,16 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions 
     # A share of 0 that was asked for stays 0.
     own_share = sampler.share > 0.0 or sampler.name == "explicit"
     return sampler if own_share else sampler._replace(share=_DEFAULT_SHARE)
+
+
+def _check_list_sampling(loss: ListLoss, sampler: Sampler, given: Interactions | None) -> None:
+    if given is not None or sampler.share > 0.0:
+        raise ValueError(f"loss {loss.name!r} takes no given negatives, only sampled ones")
+    if sampler.is_hard:
+        raise ValueError(
+            f"loss {loss.name!r} learns from all its candidates: sampler {sampler.name!r}, which "
+            "chooses among them, is for the losses of triplets"
+        )
 
 
 def check_sample_weight(sample_weight: Any, data: Interactions) -> NDArray[np.float32] | None:
