@@ -88,7 +88,10 @@ def to_array(values: Any, name: str, what: str = "values") -> NDArray[Any]:
     array = values.to_numpy() if hasattr(values, "to_numpy") else values
     if not hasattr(array, "dtype"):
         # Not np.asarray: it turns ["a", 1] into two strings, and makes all as long as the longest.
-        return np.fromiter((python_value(each) for each in array), dtype=object)
+        elements = list(array)
+        if any(hasattr(each, "as_py") for each in set(map(type, elements))):
+            elements = [python_value(each) for each in elements]
+        return np.fromiter(elements, dtype=object, count=len(elements))
     array = np.asarray(array)
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")

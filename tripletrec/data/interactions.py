@@ -39,7 +39,7 @@ class Interactions(CompressedRows):
         Finite values >= 0 of any real type. Entries that are not zero are positives; their values may
         serve as weights.
     user_ids : sequence of n_users ids, optional
-        Strings, integers or anything hashable, unique. Default: ids are the row numbers.
+        Hashable, unique; `fit` takes strings, numbers, dates, bytes and UUIDs. Default: the row numbers.
     item_ids : sequence of n_items ids, optional
         Likewise for the columns.
     timestamps : array-like, optional

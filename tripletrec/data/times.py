@@ -69,7 +69,9 @@ def check_timestamps(timestamps: Any, length: int, name: str) -> NDArray[Any]:
 def _in_utc(values: Any) -> Any:
     """Return a column of dates with a time zone, or of periods, as dates; anything else as it is."""
     dtype = getattr(values, "dtype", None)
-    if hasattr(dtype, "pyarrow_dtype"):  # pandas' columns over pyarrow's memory
+    if (
+        hasattr(dtype, "pyarrow_dtype") and getattr(dtype, "kind", "O") not in "iuf"
+    ):  # pandas' columns over pyarrow's memory
         import pandas as pd
 
         values = values.astype(object) if hasattr(values, "astype") else values
@@ -107,6 +109,8 @@ def _nanoseconds(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def _from_objects(elements: list[Any], name: str) -> NDArray[Any]:
+    if set(map(type, elements)) <= {int, float}:  # most often, and at once
+        return _from_numbers(elements, name)
     _refuse_missing(elements, name)
     for position, each in enumerate(elements):
         if isinstance(each, bool) or not isinstance(each, _KNOWN) and not _is_period(each):
@@ -132,8 +136,9 @@ def _refuse_missing(elements: list[Any], name: str) -> None:
 
 def _from_numbers(elements: list[Any], name: str) -> NDArray[Any]:
     if all(isinstance(each, Integral) for each in elements):
-        wrong = np.array([not -(2**63) <= each < 2**63 for each in elements], np.bool_)
-        _refuse(wrong, elements, name, "a number beyond int64")
+        if elements and not -(2**63) <= min(elements) <= max(elements) < 2**63:
+            wrong = np.array([not -(2**63) <= each < 2**63 for each in elements], np.bool_)
+            _refuse(wrong, elements, name, "a number beyond int64")
         return np.array(elements, np.int64)
     whole = [int(each) for each in elements if is_whole(each) or _is_whole_float(each)]
     if len(whole) == len(elements) and -(2**63) <= min(whole) and max(whole) < 2**63:
