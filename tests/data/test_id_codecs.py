@@ -75,6 +75,12 @@ def test_what_cannot_be_saved_is_named(odd):
         pack_ids(ids)
 
 
+def test_a_year_of_five_digits_in_a_time_zone_cannot_be_saved():
+    late = pd.Timestamp(np.datetime64("12345-01-01", "s")).tz_localize("UTC")
+    with pytest.raises(TypeError, match="user_ids must be strings.* a Timestamp"):
+        check_savable(check_ids([late], "user_ids"), "user_ids")
+
+
 def test_a_class_of_a_known_name_is_not_that_class():
     class UUID:
         pass

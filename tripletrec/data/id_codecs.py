@@ -80,7 +80,8 @@ _ALLOWED = "strings, numbers, booleans, dates, bytes or UUIDs"
 def _codec_name(each: Any) -> str | None:
     name = type(each).__name__
     if name == "Timestamp":
-        return name if hasattr(each, "as_unit") else None
+        # Others cannot be written down: the standard library has four digits for a year.
+        return name if hasattr(each, "as_unit") and 1 <= each.year <= 9999 else None
     return name if _NAMES.get(name) is type(each) else None
 
 
