@@ -65,6 +65,21 @@ class RecommendContract(Contract):
         single = fitted.recommend(0, k=40, exclude=pairs)[0]
         assert len(single) == (~known[0]).sum()
 
+    def test_nothing_to_exclude(self, fitted, pairs):
+        """As on the first day of a service."""
+        expected = fitted.recommend([0, 1], k=5)
+        shape = pairs.space.shape
+        nothing = [tr.Interactions.empty(pairs), np.zeros(shape), np.zeros(shape, bool).tolist()]
+        nothing += [sp.csr_matrix(shape).asformat(form) for form in ("csr", "csc", "coo", "lil")]
+        nothing += [sp.csr_array(shape), sp.coo_matrix(([0.0], ([1], [1])), shape), pairs[[]]]
+        for given in nothing:
+            ids, scores = fitted.recommend([0, 1], k=5, exclude=given)
+            np.testing.assert_array_equal(ids, expected[0])
+            np.testing.assert_array_equal(scores, expected[1])
+            assert fitted.score(pairs, exclude=given) == fitted.score(pairs)
+        with pytest.raises(ValueError, match="test has no interaction: at least one positive is"):
+            fitted.score(nothing[0])
+
     def test_recommend_from_candidates(self, fitted, pairs):
         ids, scores = fitted.recommend([0, 1], k=3, candidates=[9, 2, 30, 2])
         assert all(set(row) == {2, 9, 30} for row in ids)

@@ -1,10 +1,13 @@
 """What users hand in is refused in one sentence, before a kernel can see it."""
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from tripletrec.data.checks import check_factors, check_scores
+from tripletrec.data.checks import as_array, check_factors, check_scores
 from tripletrec.data.interactions import Interactions, as_interactions
 
 FORMATS = ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"]
@@ -78,6 +81,39 @@ def test_factors_come_in_one_dtype(dtypes, dtype):
     assert [each.dtype for each in factors] == [dtype] * 2 and b is None
     factors = check_factors(U, V, np.ones(3, dtype))
     assert [each.dtype for each in factors] == [dtype] * 3
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_masked_factors_and_scores(number):
+    factors = [np.ones((3, 2)), np.ones((3, 2)), np.ones(3)]
+    factors[number] = np.ma.masked_less(np.array(factors[number]), 2)
+    name = "UVb"[number]
+    n_masked = factors[number].size
+    with pytest.raises(ValueError, match=f"{name} must have no masked entries, got {n_masked}"):
+        check_factors(*factors)
+    scores = np.ma.array(np.ones((1, 3)), mask=[[0, 1, 0]])
+    with pytest.raises(ValueError, match="scores must have no masked entries, got 1"):
+        check_scores(scores, (1, 3))
+    assert type(check_scores(sp.csr_matrix(np.ones((1, 3))).todense(), (1, 3))) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([True, False], np.array([True, False])),
+        ([1, Decimal(2)], np.array([1, 2])),
+        ([2**63, 0], np.array([2**63, 0], np.uint64)),
+        ([1, 0.5], np.array([1, 0.5])),
+        ([Fraction(4, 2), -1], np.array([2, -1])),
+        ([Fraction(1, 2), Decimal("1.5")], np.array([0.5, 1.5])),
+        (["a", 1], np.array(["a", 1], object)),
+        ([], np.array([], object)),
+    ],
+)
+def test_objects_that_are_numbers(given, expected):
+    found = as_array(np.array(given, object), "x")
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Matrices of every kind come to one canonical form; what is empty or no matrix is refused."""
+"""Matrices of every kind come to one canonical form; what is no matrix is refused."""
 
 import copy
 
@@ -121,10 +121,6 @@ def test_any_matrix_equals_scipy_and_the_dict(check_canonical, entries, format, 
     for row, column, value in entries:
         expected[row, column] += value
     coo = (sp.coo_array if as_array else sp.coo_matrix)((values, (rows, columns)), shape=(5, 7))
-    if not expected.any():
-        with pytest.raises(ValueError, match="no positive|no interaction"):
-            Interactions(coo)
-        return
     for data in (
         Interactions(coo.asformat(format)),
         Interactions.from_arrays(rows, columns, values, shape=(5, 7)),
@@ -133,6 +129,17 @@ def test_any_matrix_equals_scipy_and_the_dict(check_canonical, entries, format, 
     ):
         check_canonical(data)
         np.testing.assert_array_equal(data.tocsr().toarray(), expected)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("zeros", [False, True])
+def test_empty_is_not_wrong(format, zeros, check_canonical):
+    stored = ([0.0], ([1], [1])) if zeros else ([], ([], []))
+    for kind in (sp.coo_matrix, sp.coo_array):
+        data = Interactions(kind(stored, shape=(2, 3)).asformat(format))
+        check_canonical(data)
+        assert len(data) == 0 and data.space.shape == (2, 3)
+    assert len(as_interactions(np.zeros((2, 3)))) == 0
 
 
 @settings(deadline=None)
@@ -159,18 +166,65 @@ def test_sum_beyond_float32():
     [
         (np.zeros((0, 3)), r"X has no user: its shape is \(0, 3\)"),
         (sp.csr_matrix((3, 0)), r"X has no item: its shape is \(3, 0\)"),
-        (np.zeros((2, 3)), "at least one positive"),
-        (sp.csr_array((2, 3)), "at least one positive"),
-        (sp.coo_matrix(([0.0], ([1], [1])), shape=(2, 2)), "X has no positive: all 1 stored"),
-        (sp.csr_matrix(([0.0], ([1], [1])), shape=(2, 2)), "X has no positive: all 1 stored"),
         (np.ones(3), r"two dimensions \(users, items\), got 1"),
         (np.ones((2, 2, 2)), "two dimensions .*, got 3"),
         ([[1, 0], [1]], "X must be a two-dimensional array"),
     ],
 )
-def test_empty_and_misshapen(matrix, message):
+def test_misshapen(matrix, message):
     with pytest.raises(ValueError, match=message):
         as_interactions(matrix)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        np.array([[1, 2], [1, 3], [2, 3]]),
+        [(1, 2), (1, 3), (2, 3)],
+        np.array([[0, 1], [0, 4], [1, 0], [1, 2]], np.uint8),
+        [[1, 2, 5], [1, 3, 4], [2, 3, 1], [2, 4, 3]],
+    ],
+)
+def test_what_looks_like_pairs_is_asked_about(table):
+    n_rows, n_columns = np.shape(table)
+    message = (
+        rf"X of shape \({n_rows}, {n_columns}\) is taken for the weights of {n_rows} users x {n_columns} "
+        r"items; if its rows are pairs .* use Interactions.from_arrays\(users, items\)"
+    )
+    with pytest.warns(UserWarning, match=message):
+        assert as_interactions(table).space.shape == (n_rows, n_columns)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "table",
+    [
+        np.array([[1, 0], [1, 1], [0, 1], [1, 1]]),  # two items
+        np.array([[True, True]] * 5),
+        np.array([[2.5, 1.0], [3.0, 2.0], [1.0, 1.0]]),
+        np.array([[3, 1, 0, 2], [1, 1, 1, 1], [2, 0, 1, 5]]),
+        np.array([[3, 2], [5, 4]]),
+        np.array([[0, 5], [4, 0], [0, 0], [0, 2]]),
+    ],
+)
+def test_what_looks_like_a_matrix_is_not(table):
+    as_interactions(table)
+
+
+def test_masked_entries_are_not_what_lies_under_the_mask():
+    table = np.ma.array(DENSE, mask=DENSE == 2)
+    message = "X must have no masked entries, got 1: fill them first, as in array.filled"
+    for masked in (table, list(table)):
+        with pytest.raises(ValueError, match=message):
+            as_interactions(masked)
+    filled = as_interactions(table.filled(0)).tocsr().toarray()
+    np.testing.assert_array_equal(filled, np.where(DENSE == 2, 0, DENSE))
+    for whole in (np.ma.array(DENSE), sp.csr_matrix(DENSE).todense()):  # numpy.matrix
+        np.testing.assert_array_equal(as_interactions(whole).tocsr().toarray(), DENSE)
+    sparse = sp.csr_matrix(DENSE)
+    sparse.data = np.ma.array(sparse.data, mask=[0, 1, 0, 0])
+    with pytest.raises(ValueError, match="X.data must have no masked entries, got 1"):
+        as_interactions(sparse)
 
 
 @pytest.mark.parametrize(

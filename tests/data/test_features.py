@@ -81,11 +81,23 @@ def test_rows_are_found_by_id():
         align(np.ones((2, 2)), None, used, "f")
 
 
+def broken(attribute, value):
+    matrix = sp.csr_matrix(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
+    setattr(matrix, attribute, np.array(value))
+    return matrix
+
+
 @pytest.mark.parametrize(
     ("features", "kind", "message"),
     [
         (np.ones(3), ValueError, "two-dimensional"),
         (np.full((3, 1), np.nan), ValueError, "finite"),
+        (sp.coo_matrix(np.full((3, 1), 1e300)), ValueError, "f must be finite in float32"),
+        (np.ma.array(np.ones((3, 2)), mask=np.eye(3, 2)), ValueError, "no masked entries, got 2"),
+        (np.array([[1], [None], [2]], object), ValueError, "not have missing entries, got None"),
+        (broken("indptr", [0, 1]), ValueError, r"f.indptr must have .* shape \(4,\), got \(2,\)"),
+        (broken("indices", [0, 7, 1]), ValueError, "f.indices must be < 2, got 7"),
+        (broken("data", [[1.0, 1.0, 1.0]]), ValueError, "f.data must have 1 dimensions"),
         (np.array([["a"]] * 3), TypeError, "real numbers"),
         (pd.DataFrame({"c": pd.date_range("2020", periods=3)}), TypeError, "column 'c' of f"),
         (pd.DataFrame({"c": [1.0, np.inf, 0.0]}), ValueError, "column 'c' of f must be finite"),

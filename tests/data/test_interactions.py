@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
-from tripletrec.data.interactions import Interactions, Space, as_interactions
+from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.data.space import Space
 
 DENSE = np.array([[0, 2, 0, 1], [0, 0, 0, 0], [3, 0, 0, 4]])
 triples = st.lists(
@@ -68,9 +71,14 @@ def test_from_polars():
         ({"user": ["a", None], "item": [1, 2]}, {}, ValueError, "'user' has a missing id at posit"),
         ({"user": [1.0, np.nan], "item": [1, 2]}, {}, ValueError, "missing id at position 1"),
         ({"user": ["a", 1], "item": [1, 2]}, {}, TypeError, "cannot be sorted, give user_ids"),
-        ({"user": [1, 2], "item": [1]}, {}, ValueError, "items must be one per user"),
+        ({"user": [1, 2], "item": [1]}, {}, ValueError, "must be of one length, got 2 and 1"),
         (np.ones((2, 2)), {}, TypeError, "frame must be a DataFrame or a dict"),
-        (FRAME.assign(time=["x"] * 4), {"timestamp": "time"}, TypeError, "timestamps must be"),
+        (
+            FRAME.assign(time=["x"] * 4),
+            {"timestamp": "time"},
+            TypeError,
+            "timestamps of column 'time' must be",
+        ),
         (FRAME.assign(weight=-1.0), {"value": "weight"}, ValueError, "values must hold finite"),
     ],
 )
@@ -90,7 +98,7 @@ def test_from_arrays_shapes():
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "message"),
     [
-        (([], []), {}, ValueError, "at least one positive"),
+        (([], []), {}, ValueError, "users has no interaction: at least one positive, or shape"),
         (([0, 1], [0]), {}, ValueError, r"items must be one per user: expected shape \(2,\)"),
         (([0], [0], [1, 2]), {}, ValueError, "values must be one per interaction"),
         (([-1], [0]), {}, ValueError, "users must be >= 0, got -1"),
@@ -104,15 +112,107 @@ def test_from_arrays_shapes():
         (([0], [0]), {"shape": (2**31, 3)}, ValueError, r"fewer than 2\*\*31 users"),
         (([0], [0]), {"shape": (2, 2), "user_ids": [1]}, ValueError, "user_ids must have 2 ids"),
         (([0], [0]), {"timestamps": [1, 2]}, ValueError, "timestamps must be one per interaction"),
-        (([0], [0]), {"timestamps": [np.nan]}, ValueError, "timestamps must be whole numbers"),
-        (([0], [0]), {"timestamps": [0.5]}, ValueError, "got 0.5 at position 0"),
+        (([0], [0]), {"timestamps": [np.nan]}, ValueError, "timestamps has a missing time"),
         (([0], [0]), {"timestamps": [np.datetime64("NaT")]}, ValueError, "missing date"),
-        (([0], [0]), {"timestamps": ["now"]}, TypeError, "timestamps must be whole numbers"),
+        (([0], [0]), {"timestamps": ["now"]}, TypeError, "timestamps must be numbers or dates"),
     ],
 )
 def test_bad_arrays(arguments, options, error, message):
     with pytest.raises(error, match=message):
         Interactions.from_arrays(*arguments, **options)
+
+
+INTEGERS = [np.dtype(letter) for letter in "bhilqBHILQ"]
+
+
+@pytest.mark.parametrize("users", INTEGERS, ids=lambda d: d.char)
+@pytest.mark.parametrize("items", INTEGERS, ids=lambda d: d.char)
+def test_from_arrays_of_any_two_integer_types(users, items):
+    rows, columns = np.array([1, 0, 1, 1], users), np.array([100, 2, 0, 100], items)
+    data = Interactions.from_arrays(rows, columns, np.array([1, 2, 3, 4], users))
+    assert data.space.shape == (2, 101) and data.rows.tolist() == [0, 1, 1]
+    assert data.indices.tolist() == [2, 0, 100] and data.values.tolist() == [2, 3, 5]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [Decimal(1), Decimal("0.0"), Decimal("2")],
+        np.array([1, 0, 2], object),
+        np.array([np.int8(1), 0, Decimal(2)], object),
+        pd.array([1, 0, 2], dtype="Int64"),
+        pd.Series([1, 0, 2], dtype="UInt8"),
+        pd.Series([1, 0, 2], dtype=object),
+    ],
+)
+def test_from_arrays_of_objects_that_are_whole_numbers(column):
+    data = Interactions.from_arrays(column, column, column, shape=(3, 3))
+    np.testing.assert_array_equal(data.tocsr().toarray(), np.diag([0, 1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("users", "error", "message"),
+    [
+        ([1, None], ValueError, "users must not have missing entries, got None at 1"),
+        (np.array([pd.NA, 1], object), ValueError, "users must not have missing entries, got <NA>"),
+        (pd.array([1, None], dtype="Int64"), (TypeError, ValueError), "users must"),
+        (np.ma.array([1, 2], mask=[0, 1]), ValueError, "users must have no masked entries, got 1"),
+        ([1, np.ma.masked], ValueError, "users must have no masked entries, got 1"),
+        ([Decimal("0.5"), 1], TypeError, "users must be integers .*, got float64"),
+        ([Decimal("NaN"), 1], TypeError, "users must be integers"),
+        ([Decimal("1E+999999999"), 1], TypeError, "users must be integers .*, got float64"),
+        ([Fraction(10**400, 3), 1], ValueError, "users must fit float64, got a number beyond it"),
+        ([Decimal("sNaN"), 1], ValueError, "users must fit float64"),
+        ([2**64, 1], ValueError, "users must fit into 64 bits, got 18446744073709551616"),
+        ([-(2**64), 1], ValueError, "users must fit into 64 bits, got -18446744073709551616"),
+        (np.array([2**64 - 1, 1], np.uint64), ValueError, r"fewer than 2\*\*31 users"),
+        (np.array(["a", 1], object), TypeError, "users must be integers .*, got object"),
+        ([True, False], TypeError, "users must be integers .*, got bool"),
+        ([[1], [1, 2]], ValueError, "users must be an array, but its parts differ in length"),
+    ],
+)
+def test_from_arrays_of_what_is_no_whole_number(users, error, message):
+    with pytest.raises(error, match=message):
+        Interactions.from_arrays(users, [0, 1])
+
+
+def test_masked_values_and_times():
+    masked = np.ma.array([1, 2], mask=[1, 0])
+    with pytest.raises(ValueError, match="values must have no masked entries, got 1"):
+        Interactions.from_arrays([0, 1], [0, 1], masked)
+    with pytest.raises(ValueError, match="timestamps must have no masked entries, got 1"):
+        Interactions.from_arrays([0, 1], [0, 1], timestamps=masked)
+    with pytest.raises(ValueError, match="index must have no masked entries, got 1"):
+        Interactions(DENSE)[np.ma.array([True] * 4, mask=[1, 0, 0, 0])]
+    with pytest.raises(ValueError, match="user ids must have no masked entries, got 1"):
+        Interactions(DENSE).user_rows(masked)
+    with pytest.raises(ValueError, match="item ids must have no masked entries, got 1"):
+        Interactions(DENSE, item_ids=list("abcd")).item_rows(np.ma.array(["a", "b"], mask=[0, 1]))
+
+
+def test_empty(check_canonical):
+    data = Interactions(DENSE, user_ids=["a", "b", "c"], timestamps=[1, 2, 3, 4])
+    nothing = Interactions.empty(like=data)
+    check_canonical(nothing)
+    assert nothing.space.shape == (3, 4) and len(nothing) == 0 and len(nothing.timestamps) == 0
+    assert nothing.user_ids.tolist() == ["a", "b", "c"] and nothing.tocsr().nnz == 0
+    assert "0 positives" in repr(nothing) and nothing.rows.tolist() == []
+    check_canonical(nothing.T)
+    check_canonical(pickle.loads(pickle.dumps(nothing)))
+    assert as_interactions(nothing, "exclude", data.space, "train") is nothing
+    for index in ([], np.zeros(4, bool), slice(0), np.empty(0, int)):
+        check_canonical(data[index])
+        assert len(data[index]) == 0 and data[index].space.shape == (3, 4)
+    assert len(data[...]) == 4
+    for made in (
+        Interactions.from_arrays([], [], shape=(3, 4)),
+        Interactions.from_arrays([], [], [], user_ids="abc".split(), item_ids=[1]),
+        Interactions.from_arrays([0, 1], [0, 1], [0.0, 0.0]),
+    ):
+        check_canonical(made)
+        assert len(made) == 0
+    with pytest.raises(TypeError, match="like must be Interactions, got csr_matrix"):
+        Interactions.empty(data.tocsr())
 
 
 def test_timestamps_follow_their_interactions():
@@ -123,7 +223,8 @@ def test_timestamps_follow_their_interactions():
     matrix = sp.csr_matrix(DENSE)
     assert Interactions(matrix, timestamps=[4, 3, 2, 1]).timestamps.tolist() == [4, 3, 2, 1]
     dates = np.array(["2020-01-02", "2020-01-01"], "M8[D]")
-    assert np.diff(Interactions.from_arrays([0, 0], [0, 1], timestamps=dates).timestamps) == [-1]
+    times = Interactions.from_arrays([0, 0], [0, 1], timestamps=dates).timestamps
+    assert np.diff(times) == np.timedelta64(-1, "D")
 
 
 def test_subsets_keep_shape_and_ids(check_canonical):
@@ -138,8 +239,6 @@ def test_subsets_keep_shape_and_ids(check_canonical):
 
 def test_bad_subsets():
     data = Interactions(DENSE)
-    with pytest.raises(ValueError, match="index selects no interaction"):
-        data[[]]
     with pytest.raises(IndexError, match="out of bounds"):
         data[[4]]
     with pytest.raises(IndexError, match="bool"):

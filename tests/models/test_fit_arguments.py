@@ -96,13 +96,30 @@ def test_wrong_negatives(refused, pairs):
         refused(kind, message, pairs, negatives=negatives)
 
     refuse("negatives must have the 30 users and 40 items of X, got 40 and 30", np.ones((40, 30)))
-    refuse("negatives has no interaction", np.zeros((30, 40)))
     refuse("negatives must hold finite values >= 0, got the negative value -1.0", -pairs.tocsr())
     row, column = pairs.rows[7], pairs.indices[7]
     both = sp.csr_matrix(([1e-30], ([row], [column])), pairs.space.shape)
     refuse(f"1 pairs are both, the first is row {row}, column {column}", both)
     refuse(f"{pairs.nnz} pairs are both, the first is row", pairs)
     refuse("negatives must be Interactions", "none", (TypeError, ValueError))
+
+
+@pytest.mark.parametrize("sampler", ["unseen", "explicit", "popularity", "dynamic"])
+def test_a_day_without_dislikes(sampler, pairs):
+    plain = "unseen" if sampler == "explicit" else sampler
+    expected = make(sampler=plain).fit(pairs)
+    for given in (np.zeros((30, 40)), sp.coo_array((30, 40)), tr.Interactions.empty(pairs)):
+        assert_same(make(sampler=sampler).fit(pairs, negatives=given), expected)
+    nothing = sp.csr_matrix((30, 40))
+    expected = make(loss="softmax").fit(pairs)
+    assert_same(make(loss="softmax").fit(pairs, negatives=nothing), expected)
+
+
+def test_nothing_to_learn_from_or_to_validate_on(refused, pairs):
+    nothing = tr.Interactions.empty(pairs)
+    refused(ValueError, "^X has no interaction: at least one positive is needed$", nothing)
+    message = "^validation has no interaction: at least one positive is needed$"
+    refused(ValueError, message, pairs, validation=nothing)
 
 
 def test_tiny_values_are_positives_too(refused, pairs):
@@ -127,6 +144,12 @@ def test_wrong_sample_weights(refused, pairs):
         message = f"sample_weight must be finite in float32 and >= 0, got {value} at position 7"
         refuse(re.escape(message), wrong)
     refuse("sample_weight must not be all zero", 0 * ones)
+    refuse("sample_weight must not be all zero", sp.csr_matrix((30, 40)))
+    masked = np.ma.array(ones, mask=ones == 1)
+    refuse("sample_weight must have no masked entries, got 300: fill them first", masked)
+    refuse(
+        "sample_weight must not have missing entries, got None at 7", [*ones[:7], None, *ones[8:]]
+    )
     refuse("sample_weight must not be all zero", 1e-300 * ones)
     refuse("sample_weight must hold numbers, got dtype complex128", 1j * ones, TypeError)
     refuse("sample_weight must hold numbers, got dtype <U1", ["1"] * 300, TypeError)

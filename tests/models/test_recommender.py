@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import pytest
 
 import tripletrec as tr
 from tripletrec.models.recommender import Recommender, present
@@ -93,3 +94,38 @@ def test_present():
     assert present(rows, scores, ids, single=False)[0].tolist() == [["c", "a", None]]
     found, left = present(rows, scores, ids, single=True)
     assert found.tolist() == ["c", "a"] and found.dtype == ids.dtype and left.tolist() == [3.0, 1.0]
+
+
+def test_users_come_in_an_order_and_candidates_need_none():
+    model = table([1, 3, 3, 2], [0, 0, 0, 0])
+    expected, _ = model.recommend([1, 0], k=2)
+    for users in (
+        iter([1, 0]),
+        (u for u in (1, 0)),
+        {1: "a", 0: "b"}.keys(),
+        np.array([1, 0], object),
+    ):
+        assert model.recommend(users, k=2)[0].tolist() == expected.tolist()
+    for users in ({1, 0}, frozenset([1])):
+        with pytest.raises(
+            TypeError, match="user ids must be a sequence of ids, but a set has no order"
+        ):
+            model.recommend(users, k=2)
+        with pytest.raises(TypeError, match="item ids must be .* a set has no order"):
+            model.predict(0, users)
+    for candidates in ({3, 0}, frozenset([0, 3]), iter([0, 3])):
+        assert model.recommend(0, k=2, candidates=candidates)[0].tolist() == [3, 0]
+    assert model.predict(iter([0, 0]), (i for i in (1, 3))).tolist() == [3, 2]
+
+
+def test_masked_users_are_refused():
+    with pytest.raises(ValueError, match="user ids must have no masked entries, got 1"):
+        table([1, 2], [3, 4]).recommend(np.ma.array([0, 1], mask=[0, 1]))
+
+
+def test_padded_dates_stay_dates():
+    rows, scores = np.array([[1, -1], [0, 1]]), np.zeros((2, 2))
+    for unit in ("ns", "D"):
+        ids = np.array(["2020-01-01", "2021-01-01"], f"M8[{unit}]")
+        found, _ = present(rows, scores, ids, single=False)
+        assert found[0, 1] is None and found[0, 0] == ids[1] and found[1].tolist() == list(ids)

@@ -1,6 +1,7 @@
 """The one fit of all models: validation, early stopping, callbacks, divergence, what a failed fit leaves."""
 
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -49,6 +50,16 @@ def test_callbacks_see_the_model_as_it_would_be(each, pairs):
     assert [(n_users, n) for n_users, _, n in seen] == [(30, 1), (30, 2), (30, 3)]
     np.testing.assert_array_equal(seen[-1][1], fitted.predict(0, np.arange(40)))
     assert_same(fitted, each().fit(pairs))
+
+
+@pytest.mark.filterwarnings("ignore:Setting the shape")
+def test_callbacks_cannot_reshape_what_is_learnt(each, pairs):
+    def flatten(model, record):
+        with suppress(AttributeError):  # some are views of padded rows, whose shape NumPy keeps
+            model.user_factors_.shape = model.item_factors_.shape = (-1,)
+        model.n_users_ = model.n_items_ = 10**6
+
+    assert_same(each().fit(pairs, callbacks=flatten), each().fit(pairs))
 
 
 def test_a_callback_ends_training(each, pairs):

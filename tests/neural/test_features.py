@@ -31,3 +31,25 @@ def test_feature_embedding(concatenate, rng, check_gradient):
     layer.backward(rows, np.zeros_like(into), 0.5)
     times = (dense_rows[rows] != 0).sum(axis=0)[:, None]
     np.testing.assert_allclose(layer.gradient - before, 0.5 * times * table)
+
+
+def test_what_leads_out_of_the_tables_is_refused(rng):
+    matrix, table = features(rng).tocsr(), rng.normal(size=(8, 3))
+    layer = FeatureEmbedding(table, matrix)
+    for rows in ([6], [-1, 0], [0, 10**6]):
+        with pytest.raises(ValueError, match="rows must be from 0 to 5, got"):
+            layer.forward(np.array(rows))
+        with pytest.raises(ValueError, match="rows must be from 0 to 5, got"):
+            layer.backward(np.array(rows), np.ones((len(rows), 3)))
+    with pytest.raises(ValueError, match=r"row_gradients must have shape \(2, 3\), got \(1, 3\)"):
+        layer.backward(np.array([0, 1]), np.ones((1, 3)))
+    with pytest.raises(ValueError, match="table must have a row for each of the 8 columns"):
+        FeatureEmbedding(table[:7], matrix)
+    for groups in (np.zeros(7, int), -np.ones(8, int), np.zeros((8, 1), int)):
+        with pytest.raises(ValueError, match="groups must be"):
+            FeatureEmbedding(table, matrix, groups)
+    with pytest.raises(TypeError, match="matrix must be a CSR matrix, got coo_matrix"):
+        FeatureEmbedding(table, sp.coo_matrix(matrix))
+    matrix.indices = matrix.indices + 8
+    with pytest.raises(ValueError, match="matrix.indices must be < 8"):
+        FeatureEmbedding(table, matrix)

@@ -65,6 +65,8 @@ def test_hard_candidates_equal_a_twin(choose, rng):
     candidates = rng.integers(-1, 50, (200, 5)).astype(np.int32)
     candidates[0] = -1
     scores, positive = rng.integers(0, 9, (200, 5)).astype(np.float32), rng.integers(0, 9, 200)
+    with pytest.raises(ValueError, match="scores and positive_scores must have the shapes"):
+        choose_candidates(candidates, scores[:, 1:], positive.astype(np.float32), choose)
     chosen = choose_candidates(candidates, scores, positive.astype(np.float32), choose)
     assert chosen[0] == -1
     for row in range(1, 200):

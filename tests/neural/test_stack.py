@@ -117,3 +117,18 @@ with one_blas_thread():
 assert former.items() <= threads().items()
 """
     run_python(code)
+
+
+def test_what_leads_out_of_the_memory_of_a_batch_is_refused(rng):
+    stack = Stack([Dense(rng.normal(size=(3, 2)).astype(np.float32)), ReLU()])
+    with pytest.raises(TypeError, match="x must be float32, as the parameters are, got float64"):
+        stack.run(np.ones((4, 3)))
+    stack.forward(np.ones((4, 3)))
+    for gradient in (np.ones((3, 2)), np.ones(7)):
+        with pytest.raises(ValueError, match="gradient must be 8 numbers of float32, one for each"):
+            stack.backward(gradient)
+    with pytest.raises(ValueError, match="gradient must be .*, got 8 of float64"):
+        stack.run_back(np.ones((4, 2)))
+    for rows in ([0, 4], [-1, 2]):
+        with pytest.raises(ValueError, match="rows must be from 0 to 3, got"):
+            stack.keep(np.array(rows))

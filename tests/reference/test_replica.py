@@ -124,6 +124,19 @@ def test_own_negatives_are_the_users_low_ratings(tiny_movielens):
         assert task.low_bounds[user + 1] - task.low_bounds[user] == expected
 
 
+@pytest.mark.parametrize("column", ["user", "item"])
+@pytest.mark.parametrize("number", [-1, 10**6])
+def test_ratings_of_whom_or_what_there_is_not(column, number, tiny_movielens):
+    ratings = tiny_movielens.ratings.copy()
+    low = ratings.index[(ratings["rating"] <= 2) & (ratings["split"] == "train")][3]
+    ratings.loc[low, column] = number
+    data = tr.datasets.MovieLens(
+        tiny_movielens.train, tiny_movielens.test, ratings, ratings, ratings
+    )
+    with pytest.raises(ValueError, match=f"column '{column}' of ratings must be .*, got {number}"):
+        train_replica("K3", data, n_epochs=1)
+
+
 def test_shared_negatives_are_as_many_as_positives_where_there_are_enough(tiny_movielens):
     task, rng = task_of("K3", tiny_movielens), np.random.default_rng(0)
     one, two = (draw_negatives(SYSTEMS["K3"].recipe, task, rng) for _ in range(2))

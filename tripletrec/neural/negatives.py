@@ -133,6 +133,11 @@ def choose_candidates(
     >>> choose_candidates(three, scores, np.array([0.6]), hard.semi_hard)
     array([9], dtype=int32)
     """
+    if scores.shape != candidates.shape or positive_scores.shape != candidates.shape[:1]:
+        raise ValueError(
+            f"scores and positive_scores must have the shapes {candidates.shape} and "
+            f"{candidates.shape[:1]}, got {scores.shape} and {positive_scores.shape}"
+        )
     chosen = np.empty(len(candidates), np.int32)
     _build_choice(choose)(candidates, scores, positive_scores, chosen)
     return chosen
