@@ -124,14 +124,6 @@ def test_what_a_callback_notes_survives(data, tmp_path):
     assert tr.load(path).history_[0]["numpy"] == 0.5
 
 
-def test_ids_that_cannot_be_saved(data, tmp_path):
-    ids = [(n, n) for n in range(12)]
-    model = make().fit(tr.Interactions(data.tocsr(), user_ids=ids))
-    with pytest.raises(TypeError, match="user_ids_ cannot be saved: ids must be strings, numbers"):
-        model.save(tmp_path / "model")
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize(
     "ids",
     [
