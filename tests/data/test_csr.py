@@ -1,4 +1,4 @@
-"""Matrices of every kind come to one canonical form; what is empty or no matrix is refused."""
+"""Matrices of every kind come to one canonical form; what is no matrix is refused."""
 
 import copy
 
@@ -121,10 +121,6 @@ def test_any_matrix_equals_scipy_and_the_dict(check_canonical, entries, format, 
     for row, column, value in entries:
         expected[row, column] += value
     coo = (sp.coo_array if as_array else sp.coo_matrix)((values, (rows, columns)), shape=(5, 7))
-    if not expected.any():
-        with pytest.raises(ValueError, match="no positive|no interaction"):
-            Interactions(coo)
-        return
     for data in (
         Interactions(coo.asformat(format)),
         Interactions.from_arrays(rows, columns, values, shape=(5, 7)),
@@ -133,6 +129,17 @@ def test_any_matrix_equals_scipy_and_the_dict(check_canonical, entries, format, 
     ):
         check_canonical(data)
         np.testing.assert_array_equal(data.tocsr().toarray(), expected)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("zeros", [False, True])
+def test_empty_is_not_wrong(format, zeros, check_canonical):
+    stored = ([0.0], ([1], [1])) if zeros else ([], ([], []))
+    for kind in (sp.coo_matrix, sp.coo_array):
+        data = Interactions(kind(stored, shape=(2, 3)).asformat(format))
+        check_canonical(data)
+        assert len(data) == 0 and data.space.shape == (2, 3)
+    assert len(as_interactions(np.zeros((2, 3)))) == 0
 
 
 @settings(deadline=None)
@@ -159,16 +166,12 @@ def test_sum_beyond_float32():
     [
         (np.zeros((0, 3)), r"X has no user: its shape is \(0, 3\)"),
         (sp.csr_matrix((3, 0)), r"X has no item: its shape is \(3, 0\)"),
-        (np.zeros((2, 3)), "at least one positive"),
-        (sp.csr_array((2, 3)), "at least one positive"),
-        (sp.coo_matrix(([0.0], ([1], [1])), shape=(2, 2)), "X has no positive: all 1 stored"),
-        (sp.csr_matrix(([0.0], ([1], [1])), shape=(2, 2)), "X has no positive: all 1 stored"),
         (np.ones(3), r"two dimensions \(users, items\), got 1"),
         (np.ones((2, 2, 2)), "two dimensions .*, got 3"),
         ([[1, 0], [1]], "X must be a two-dimensional array"),
     ],
 )
-def test_empty_and_misshapen(matrix, message):
+def test_misshapen(matrix, message):
     with pytest.raises(ValueError, match=message):
         as_interactions(matrix)
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
-from tripletrec.data.interactions import Interactions, Space, as_interactions
+from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.data.space import Space
 
 DENSE = np.array([[0, 2, 0, 1], [0, 0, 0, 0], [3, 0, 0, 4]])
 triples = st.lists(
@@ -68,9 +69,14 @@ def test_from_polars():
         ({"user": ["a", None], "item": [1, 2]}, {}, ValueError, "'user' has a missing id at posit"),
         ({"user": [1.0, np.nan], "item": [1, 2]}, {}, ValueError, "missing id at position 1"),
         ({"user": ["a", 1], "item": [1, 2]}, {}, TypeError, "cannot be sorted, give user_ids"),
-        ({"user": [1, 2], "item": [1]}, {}, ValueError, "items must be one per user"),
+        ({"user": [1, 2], "item": [1]}, {}, ValueError, "must be of one length, got 2 and 1"),
         (np.ones((2, 2)), {}, TypeError, "frame must be a DataFrame or a dict"),
-        (FRAME.assign(time=["x"] * 4), {"timestamp": "time"}, TypeError, "timestamps must be"),
+        (
+            FRAME.assign(time=["x"] * 4),
+            {"timestamp": "time"},
+            TypeError,
+            "timestamps of column 'time' must be",
+        ),
         (FRAME.assign(weight=-1.0), {"value": "weight"}, ValueError, "values must hold finite"),
     ],
 )
@@ -90,7 +96,7 @@ def test_from_arrays_shapes():
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "message"),
     [
-        (([], []), {}, ValueError, "at least one positive"),
+        (([], []), {}, ValueError, "users has no interaction: at least one positive, or shape"),
         (([0, 1], [0]), {}, ValueError, r"items must be one per user: expected shape \(2,\)"),
         (([0], [0], [1, 2]), {}, ValueError, "values must be one per interaction"),
         (([-1], [0]), {}, ValueError, "users must be >= 0, got -1"),
@@ -104,10 +110,9 @@ def test_from_arrays_shapes():
         (([0], [0]), {"shape": (2**31, 3)}, ValueError, r"fewer than 2\*\*31 users"),
         (([0], [0]), {"shape": (2, 2), "user_ids": [1]}, ValueError, "user_ids must have 2 ids"),
         (([0], [0]), {"timestamps": [1, 2]}, ValueError, "timestamps must be one per interaction"),
-        (([0], [0]), {"timestamps": [np.nan]}, ValueError, "timestamps must be whole numbers"),
-        (([0], [0]), {"timestamps": [0.5]}, ValueError, "got 0.5 at position 0"),
+        (([0], [0]), {"timestamps": [np.nan]}, ValueError, "timestamps has a missing time"),
         (([0], [0]), {"timestamps": [np.datetime64("NaT")]}, ValueError, "missing date"),
-        (([0], [0]), {"timestamps": ["now"]}, TypeError, "timestamps must be whole numbers"),
+        (([0], [0]), {"timestamps": ["now"]}, TypeError, "timestamps must be numbers or dates"),
     ],
 )
 def test_bad_arrays(arguments, options, error, message):
@@ -123,7 +128,8 @@ def test_timestamps_follow_their_interactions():
     matrix = sp.csr_matrix(DENSE)
     assert Interactions(matrix, timestamps=[4, 3, 2, 1]).timestamps.tolist() == [4, 3, 2, 1]
     dates = np.array(["2020-01-02", "2020-01-01"], "M8[D]")
-    assert np.diff(Interactions.from_arrays([0, 0], [0, 1], timestamps=dates).timestamps) == [-1]
+    times = Interactions.from_arrays([0, 0], [0, 1], timestamps=dates).timestamps
+    assert np.diff(times) == np.timedelta64(-1, "D")
 
 
 def test_subsets_keep_shape_and_ids(check_canonical):
@@ -138,8 +144,6 @@ def test_subsets_keep_shape_and_ids(check_canonical):
 
 def test_bad_subsets():
     data = Interactions(DENSE)
-    with pytest.raises(ValueError, match="index selects no interaction"):
-        data[[]]
     with pytest.raises(IndexError, match="out of bounds"):
         data[[4]]
     with pytest.raises(IndexError, match="bool"):

@@ -1,4 +1,4 @@
-"""Checks of arrays, ids, shapes and compressed rows that users hand in; parameters are checked in `_checks`.
+"""Checks of arrays, shapes and compressed rows that users hand in; parameters are checked in `_checks`.
 
 Each function returns the checked value in the form that the rest of the package computes with.
 """
@@ -6,45 +6,104 @@ Each function returns the checked value in the form that the rest of the package
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
+from decimal import Decimal
+from numbers import Integral, Rational, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "as_elements",
-    "check_csr",
+    "as_array",
+    "can_change",
     "check_factors",
-    "check_ids",
     "check_length",
+    "check_pointers",
     "check_positions",
     "check_scores",
     "check_shape",
-    "check_timestamps",
     "check_values",
+    "refuse_masked",
 ]
 
 
-def check_shape(n_users: int, n_items: int, name: str) -> tuple[int, int]:
+def as_array(value: Any, name: str, kind: str = "an array") -> NDArray[Any]:
+    """Return `value` as an ndarray: the door of all numbers that users hand in.
+
+    Objects that are all numbers (Python's, Decimals) become an array of numbers: of integers where they are
+    whole and none is a float. What is masked or missing has no number and is refused. `kind` is what the
+    error message asks for.
+    """
+    refuse_masked(value, name)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be {kind}, but its parts differ in length") from None
+    return _as_numbers(array, name) if array.dtype == object else array
+
+
+def refuse_masked(value: Any, name: str) -> None:
+    """Raise if a masked array, or a list of such, has masked entries: what is under the mask is no data."""
+    parts = value if isinstance(value, (list, tuple)) else (value,)
+    n_masked = sum(
+        int(np.ma.count_masked(each)) for each in parts if isinstance(each, np.ma.MaskedArray)
+    )
+    if n_masked:
+        raise ValueError(
+            f"{name} must not be masked, but {n_masked} of its entries are: fill them first, as in "
+            "array.filled(0)"
+        )
+
+
+def _as_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return an array of objects as one of numbers, if they are; else as it is."""
+    elements = array.ravel().tolist()
+    for position, each in enumerate(elements):
+        if each is None or type(each).__name__ in ("NAType", "NaTType"):
+            raise ValueError(f"{name} must not have missing entries, got {each} at {position}")
+    if not elements or not all(isinstance(each, (Real, Decimal)) for each in elements):
+        return array
+    if all(isinstance(each, bool) for each in elements):
+        return array.astype(bool)
+    if not all(map(_is_whole, elements)):
+        try:
+            return array.astype(np.float64)
+        except OverflowError:
+            raise ValueError(f"{name} must fit float64, got a number beyond it") from None
+    low, high = int(min(elements)), int(max(elements))
+    if low < -(2**63) or high >= (2**63 if low < 0 else 2**64):
+        raise ValueError(f"{name} must fit into 64 bits, got {low if low < -(2**63) else high}")
+    dtype = np.int64 if high < 2**63 else np.uint64
+    return np.array([int(each) for each in elements], dtype).reshape(array.shape)
+
+
+def _is_whole(number: Any) -> bool:
+    if isinstance(number, Decimal):
+        return number.is_finite() and number == int(number)
+    return isinstance(number, Rational) and number.denominator == 1
+
+
+def check_shape(n_users: Any, n_items: Any, name: str) -> tuple[int, int]:
     """Return the two counts; both must be at least 1 and fit int32 positions."""
     for count, word in ((n_users, "user"), (n_items, "item")):
-        if count < 1:
+        if isinstance(count, bool) or not isinstance(count, Integral):
+            raise TypeError(f"{name} must have a whole number of {word}s, got {count!r}")
+        if int(count) < 1:
             raise ValueError(f"{name} has no {word}: its shape is ({n_users}, {n_items})")
-        if count >= 2**31:
+        if int(count) >= 2**31:
             raise ValueError(f"{name} must have fewer than 2**31 {word}s, got {count}")
     return int(n_users), int(n_items)
 
 
 def check_positions(positions: ArrayLike, name: str, count: int | None = None) -> NDArray[Any]:
     """Return a 1-D array of whole numbers >= 0, and < `count` if given."""
-    array = np.asarray(positions)
+    array = as_array(positions, name)
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
-    if array.dtype.kind not in "iu" and array.size:
-        raise TypeError(f"{name} must be integers (row or column numbers), got {array.dtype}")
     if array.size == 0:
         return array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers (row or column numbers), got {array.dtype}")
     if array.min() < 0:
         raise ValueError(f"{name} must be >= 0, got {array.min()}")
     if count is not None and array.max() >= count:
@@ -52,18 +111,36 @@ def check_positions(positions: ArrayLike, name: str, count: int | None = None) -
     return array
 
 
-def check_csr(indptr: NDArray[Any], indices: NDArray[Any], n_data: int, name: str) -> None:
-    """Raise unless the row pointers of a CSR matrix describe its arrays.
+def check_pointers(pointers: Any, n_rows: int, n_stored: int, name: str) -> NDArray[np.int64]:
+    """Return the row pointers of compressed rows as int64, which describe `n_stored` entries or fewer.
 
-    A kernel would follow a wrong pointer out of the array.
+    A kernel, SciPy's as well as one of this package, would follow a wrong pointer out of the array. If
+    `pointers` can be changed by whoever holds them, the answer is a copy.
     """
-    if indptr[0] != 0 or (np.diff(indptr) < 0).any():
-        raise ValueError(f"{name}.indptr must start at 0 and never decrease")
-    if indptr[-1] > min(len(indices), n_data):
+    array = as_array(pointers, name)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, got {array.dtype}")
+    if array.shape != (n_rows + 1,):
         raise ValueError(
-            f"{name}.indptr ends at {indptr[-1]}, beyond the {min(len(indices), n_data)} "
-            "stored entries"
+            f"{name} must have one element more than the matrix has rows (CSC: columns): expected "
+            f"shape ({n_rows + 1},), got {array.shape}"
         )
+    if can_change(array):
+        array = array.copy()
+    if array[0] != 0 or (array[1:] < array[:-1]).any():
+        raise ValueError(f"{name} must start at 0 and never decrease")
+    if array[-1] > n_stored:
+        raise ValueError(f"{name} ends at {array[-1]}, beyond the {n_stored} stored entries")
+    return array.astype(np.int64, copy=False)
+
+
+def can_change(array: Any) -> bool:
+    """Whether the memory of an array can be written to, through it or through what it is a view of."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return True
+        array = array.base
+    return False
 
 
 def check_values(
@@ -73,15 +150,15 @@ def check_values(
 
     `locate` gives the row and column of an entry, for the error message.
     """
-    array = np.asarray(values)
+    array = as_array(values, name)
 
-    def refuse(wrong: NDArray[np.bool_], what: str) -> None:
+    def refuse(wrong: NDArray[np.bool_], what: str, hint: str = "") -> None:
         if wrong.any():
             first = int(np.argmax(wrong))
             row, column = locate(first)
             raise ValueError(
                 f"{name} must hold finite values >= 0, got {what} value {array[first]} "
-                f"at row {row}, column {column}"
+                f"at row {row}, column {column}{hint}"
             )
 
     if array.dtype.kind == "c":
@@ -89,7 +166,7 @@ def check_values(
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
     refuse(~np.isfinite(array), "the")
-    refuse(array < 0, "the negative")
+    refuse(array < 0, "the negative", ": give what users dislike to fit as negatives=")
     with np.errstate(over="ignore", under="ignore"):
         single = array.astype(np.float32, copy=False)
     if single.dtype != array.dtype and array.dtype.kind == "f":
@@ -99,7 +176,7 @@ def check_values(
 
 def check_length(array: ArrayLike, length: int, name: str, what: str) -> NDArray[Any]:
     """Return a 1-D array with `length` elements, one per `what`."""
-    checked = np.asarray(array)
+    checked = as_array(array, name)
     if checked.shape != (length,):
         raise ValueError(
             f"{name} must be one per {what}: expected shape ({length},), got {checked.shape}"
@@ -107,86 +184,13 @@ def check_length(array: ArrayLike, length: int, name: str, what: str) -> NDArray
     return checked
 
 
-def check_timestamps(timestamps: ArrayLike, length: int, name: str) -> NDArray[np.int64]:
-    """Return one int64 per interaction; dates become the whole number that NumPy stores."""
-    array = check_length(timestamps, length, name, "interaction")
-    if array.dtype.kind == "M":
-        if np.isnat(array).any():
-            raise ValueError(f"{name} has a missing date at position {np.isnat(array).argmax()}")
-        return array.astype(np.int64)
-    if array.dtype.kind == "f":
-        wrong = ~np.isfinite(array) | (array != np.trunc(array)) | (np.abs(array) >= 2.0**63)
-        if wrong.any():
-            first = wrong.argmax()
-            raise ValueError(
-                f"{name} must be whole numbers or dates, got {array[first]} at position {first}"
-            )
-    elif array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be whole numbers or dates, got dtype {array.dtype}")
-    return array.astype(np.int64, copy=False)
-
-
-def check_ids(ids: Any, name: str, length: int | None = None) -> NDArray[Any]:
-    """Return ids as a new 1-D array: one kind of id, none missing, none twice.
-
-    Strings become a NumPy string array, integers int64, whatever column type they came in.
-    """
-    array = _id_array(ids, name)
-    if length is not None and len(array) != length:
-        raise ValueError(f"{name} must have {length} ids, got {len(array)}")
-    elements = as_elements(array)
-    try:
-        last = {each: position for position, each in enumerate(elements)}
-    except TypeError as error:
-        raise TypeError(f"{name} must be hashable: {error}") from None
-    if len(last) < len(elements):
-        twice = next(each for position, each in enumerate(elements) if last[each] != position)
-        raise ValueError(f"{name} must be unique, got {twice!r} twice")
-    return array
-
-
-def as_elements(array: NDArray[Any]) -> list[Any]:
-    """Return the elements as Python objects that are equal, as keys, to those of a list."""
-    return array.astype("M8[us]").tolist() if array.dtype.kind == "M" else array.tolist()
-
-
-def _id_array(ids: Any, name: str) -> NDArray[Any]:
-    if isinstance(ids, (str, bytes)) or not hasattr(ids, "__len__"):
-        raise TypeError(f"{name} must be a sequence of ids, got {ids!r}")
-    array = ids.to_numpy() if hasattr(ids, "to_numpy") else ids
-    if not isinstance(array, np.ndarray):
-        # Not np.asarray: it turns ["a", 1] into two strings.
-        array = np.fromiter(array, dtype=object, count=len(array))
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
-    if array.dtype.kind in "OT":
-        return _plain_array(array.tolist(), name)
-    if array.dtype.kind in "fM" and np.isnan(array).any():
-        raise ValueError(f"{name} has a missing id at position {np.isnan(array).argmax()}")
-    return array.copy()
-
-
-def _plain_array(ids: list[Any], name: str) -> NDArray[Any]:
-    for position, each in enumerate(ids):
-        # Only NaN differs from itself; pandas' NA refuses to say.
-        if each is None or type(each).__name__ == "NAType" or bool(each != each):
-            raise ValueError(f"{name} has a missing id at position {position}")
-    if all(isinstance(each, str) for each in ids):
-        return np.array(ids, dtype=np.str_)
-    if all(isinstance(each, Integral) and not isinstance(each, bool) for each in ids) and all(
-        -(2**63) <= each < 2**63 for each in ids
-    ):
-        return np.array(ids, dtype=np.int64)
-    return np.fromiter(ids, dtype=object, count=len(ids))
-
-
 def check_factors(
     U: ArrayLike, V: ArrayLike, b: ArrayLike | None = None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
     """Return the factors and biases in one dtype: float32, or float64 if any is that precise."""
-    given = {"U": np.asarray(U), "V": np.asarray(V)}
+    given = {"U": as_array(U, "U"), "V": as_array(V, "V")}
     if b is not None:
-        given["b"] = np.asarray(b)
+        given["b"] = as_array(b, "b")
     for name, array in given.items():
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
@@ -212,7 +216,7 @@ def check_factors(
 
 def check_scores(scores: Any, shape: tuple[int, int]) -> NDArray[Any]:
     """Return the scores of a batch of users as float32 or float64."""
-    array = np.asarray(scores)
+    array = as_array(scores, "scores")
     if array.shape != shape:
         raise ValueError(f"scores of {shape[0]} users must have shape {shape}, got {array.shape}")
     if array.dtype.kind not in "biuf":

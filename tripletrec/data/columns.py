@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import shown
+from tripletrec.data.checks import refuse_masked
 
 __all__ = ["column_of", "eager", "is_missing", "missing_position", "to_array"]
 
@@ -48,7 +49,7 @@ def _names_of(frame: Any) -> list[Any]:
         return names  # pyarrow: its .columns are the arrays
     if not hasattr(frame, "columns") or not hasattr(frame, "__getitem__"):
         raise TypeError(
-            "frame must be a pandas, polars or pyarrow table or a dict of columns, "
+            "frame must be a DataFrame or a dict of columns (or a polars or pyarrow table), "
             f"got {type(frame)}"
         )
     return list(frame.columns)
@@ -68,30 +69,22 @@ def to_array(values: Any, name: str, what: str = "values") -> NDArray[Any]:
     """
     if isinstance(values, (set, frozenset)):
         raise TypeError(f"{name} must be a sequence of {what}, but a set has no order: use a list")
-    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+    if isinstance(values, (str, bytes)) or not (
+        hasattr(values, "__iter__") or hasattr(values, "to_numpy")
+    ):
         raise TypeError(f"{name} must be a sequence of {what}, got {shown(values)}")
-    if isinstance(values, np.ma.MaskedArray):
-        values = _unmasked(values, name)
+    refuse_masked(values, name)
     if getattr(values, "ndim", 1) != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {values.shape}")
     if not hasattr(values, "iloc") and hasattr(values, "to_pandas"):
         values = _as_pandas_would(values)
     array = values.to_numpy() if hasattr(values, "to_numpy") else values
     if isinstance(array, np.ndarray):
-        return array.view(np.ndarray)
+        return np.asarray(array)
     if not hasattr(array, "dtype"):
         # Not np.asarray: it turns ["a", 1] into two strings, and makes all as long as the longest.
         return np.fromiter(array, dtype=object)
     return np.asarray(array)
-
-
-def _unmasked(values: Any, name: str) -> NDArray[Any]:
-    mask = np.ma.getmaskarray(values)
-    if mask.any():
-        raise ValueError(
-            f"{name} has a missing value at position {int(mask.argmax())}: it is masked"
-        )
-    return np.asarray(values.data)
 
 
 def _as_pandas_would(values: Any) -> Any:

@@ -7,14 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tripletrec._runtime.user_warning import warn_user
 from tripletrec.data.checks import (
-    check_csr,
+    as_array,
+    can_change,
     check_length,
     check_positions,
     check_shape,
-    check_timestamps,
     check_values,
 )
+from tripletrec.data.sparse import compressed_rows, entries_of, shape_of
+from tripletrec.data.times import check_timestamps
 
 __all__ = ["Rows", "assemble", "from_coordinates", "from_matrix"]
 
@@ -26,7 +29,8 @@ class Rows(NamedTuple):
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     values: NDArray[np.float32]
-    timestamps: NDArray[np.int64] | None
+    timestamps: NDArray[Any] | None
+    borrowed: bool = False  # whether the indices are a matrix's own, which its owner may change
 
 
 def from_matrix(matrix: Any, name: str, timestamps: ArrayLike | None) -> Rows:
@@ -34,18 +38,15 @@ def from_matrix(matrix: Any, name: str, timestamps: ArrayLike | None) -> Rows:
     from scipy.sparse import issparse
 
     if not issparse(matrix):
-        matrix = _as_table(matrix, name)
-    if matrix.ndim != 2:
-        raise ValueError(f"{name} must have two dimensions (users, items), got {matrix.ndim}")
-    n_users, n_items = matrix.shape
-    shape = check_shape(n_users, n_items, name)
-    if isinstance(matrix, np.ndarray):
-        users, items = np.nonzero(matrix)
-        return from_coordinates(users, items, matrix[users, items], timestamps, shape, name)
+        table = _as_table(matrix, name)
+        shape = check_shape(*shape_of(table, name), name)
+        _warn_if_pairs(table, name)
+        users, items = np.nonzero(table)
+        return from_coordinates(users, items, table[users, items], timestamps, shape, name)
+    shape = check_shape(*shape_of(matrix, name), name)
     if matrix.format == "csr":
         return _from_csr(matrix, shape, name, timestamps)
-    matrix = matrix.tocoo(copy=False)
-    return from_coordinates(matrix.row, matrix.col, matrix.data, timestamps, shape, name)
+    return from_coordinates(*entries_of(matrix, shape, name), timestamps, shape, name)
 
 
 def _as_table(matrix: Any, name: str) -> NDArray[Any]:
@@ -59,28 +60,46 @@ def _as_table(matrix: Any, name: str) -> NDArray[Any]:
             f"{name} must be Interactions, a scipy sparse matrix or a two-dimensional ndarray, "
             f"got {type(matrix).__name__}"
         )
-    try:
-        return np.asarray(matrix)
-    except ValueError as error:
-        raise ValueError(f"{name} must be a two-dimensional array: {error}") from None
+    table = as_array(matrix, name, "a two-dimensional array")
+    if table.dtype.kind not in "biufc":
+        raise TypeError(f"{name} must hold numbers, got dtype {table.dtype}")
+    return table
+
+
+def _warn_if_pairs(table: NDArray[Any], name: str) -> None:
+    """Warn if a matrix looks like a list of (user, item) or (user, item, weight).
+
+    It has two or three columns of integers, not all 0 or 1, and few zeros: matrices of weights with so few
+    items are rare.
+    """
+    n_rows, n_columns = table.shape
+    if table.dtype.kind not in "iu" or n_columns not in (2, 3) or n_rows <= n_columns:
+        return
+    if table.max() > 1 and 2 * np.count_nonzero(table) >= table.size:
+        warn_user(
+            f"{name} of shape {table.shape} is taken for the weights of {n_rows} users x {n_columns} "
+            "items; if its rows are pairs of a user and an item, use "
+            "Interactions.from_arrays(users, items)"
+        )
 
 
 def _from_csr(matrix: Any, shape: tuple[int, int], name: str, timestamps: ArrayLike | None) -> Rows:
-    indptr: NDArray[np.int64] = matrix.indptr.astype(np.int64, copy=False)
-    check_csr(indptr, matrix.indices, len(matrix.data), name)
-    nnz = int(indptr[-1])
-    items = check_positions(matrix.indices[:nnz], f"{name}.indices", shape[1])
+    indptr, items, data = compressed_rows(matrix, shape, name)
+    nnz = len(items)
 
     def locate(entry: int) -> tuple[int, int]:
         return int(np.searchsorted(indptr, entry, side="right")) - 1, int(items[entry])
 
-    values = check_values(matrix.data[:nnz], name, locate)
+    values = check_values(data, name, locate)
     if timestamps is not None:
         timestamps = check_timestamps(timestamps, nnz, "timestamps")
-    if nnz and values.all() and _ascending_in_rows(indptr, items):
-        return Rows(shape, indptr, items.astype(np.int32, copy=False), values, timestamps)
+    if values.all() and _ascending_in_rows(indptr, items):
+        indices = items.astype(np.int32, copy=False)
+        return Rows(
+            shape, indptr, indices, values, timestamps, indices is items and can_change(items)
+        )
     users = np.repeat(np.arange(shape[0], dtype=np.int32), np.diff(indptr))
-    return from_coordinates(users, items, matrix.data[:nnz], timestamps, shape, name)
+    return from_coordinates(users, items, data, timestamps, shape, name)
 
 
 def _ascending_in_rows(indptr: NDArray[np.int64], items: NDArray[Any]) -> bool:
@@ -101,8 +120,6 @@ def from_coordinates(
     """Bring one row, column, value and time per interaction to canonical rows."""
     users = check_positions(users, "users", shape[0])
     items = check_length(check_positions(items, "items", shape[1]), len(users), "items", "user")
-    if len(users) == 0:
-        raise ValueError(f"{name} has no interaction: at least one positive is needed")
     if timestamps is not None:
         timestamps = check_timestamps(timestamps, len(users), "timestamps")
     if values is None:
@@ -110,10 +127,7 @@ def from_coordinates(
     else:
         weights = check_length(values, len(users), name, "interaction")
         check_values(weights, name, lambda entry: (int(users[entry]), int(items[entry])))
-    rows = assemble(shape, users, items, weights, timestamps)
-    if len(rows.indices) == 0:
-        raise ValueError(f"{name} has no positive: all {len(users)} stored values are zero")
-    return rows
+    return assemble(shape, users, items, weights, timestamps)
 
 
 def assemble(
@@ -121,10 +135,12 @@ def assemble(
     users: NDArray[Any],
     items: NDArray[Any],
     values: NDArray[Any],
-    timestamps: NDArray[np.int64] | None,
+    timestamps: NDArray[Any] | None,
 ) -> Rows:
     """Sort by (user, item), sum duplicates, drop zeros."""
-    keys = users.astype(np.int64) * shape[1] + items
+    keys = users.astype(np.int64) * shape[1] + items.astype(
+        np.int64
+    )  # with uint64 floats come of it
     if (keys[1:] <= keys[:-1]).any() or not values.all():
         order = np.argsort(keys)
         if (np.diff(keys[order]) == 0).any():

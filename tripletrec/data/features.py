@@ -28,6 +28,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix, issparse
 
 from tripletrec._checks import check_count, shown
+from tripletrec.data.checks import as_array
+from tripletrec.data.sparse import compressed_rows, entries_of, shape_of
 
 __all__ = [
     "align",
@@ -226,16 +228,30 @@ def _as_frame(features: Any) -> Any:
 
 def as_feature_matrix(features: Any, name: str) -> csr_matrix:
     """Return features as a finite float32 CSR matrix."""
+    arrays, shape = _arrays_of(features, name)
+    values = arrays[0]
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {values.dtype}")
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32, copy=False)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite in float32, got NaN, infinity or a number beyond")
+    return csr_matrix((values, *arrays[1:]) if len(arrays) > 1 else values, shape=shape)
+
+
+def _arrays_of(features: Any, name: str) -> tuple[tuple[Any, ...], tuple[int, int]]:
+    """Return what SciPy makes a CSR matrix of, the values first, all of it checked; and the shape."""
     if not issparse(features):
-        features = np.asarray(features)
-        if features.ndim != 2:
-            raise ValueError(f"{name} must be two-dimensional, got shape {features.shape}")
-    if features.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold real numbers, got dtype {features.dtype}")
-    matrix = csr_matrix(features, dtype=np.float32)
-    if not np.isfinite(matrix.data).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
-    return matrix
+        array = as_array(features, name)
+        if array.ndim != 2:
+            raise ValueError(f"{name} must be two-dimensional, got shape {array.shape}")
+        return (array,), array.shape
+    shape = shape_of(features, name, "rows, columns")
+    if features.format == "csr":
+        indptr, columns, values = compressed_rows(features, shape, name)
+        return (values, columns, indptr), shape
+    rows, columns, values = entries_of(features, shape, name)
+    return (values, (rows, columns)), shape
 
 
 def _n_columns(spec: dict[str, Any]) -> int:

@@ -27,12 +27,13 @@ from numpy.typing import NDArray
 from tripletrec._checks import shown
 from tripletrec.data.columns import missing_position, to_array
 
-__all__ = ["check_ids", "id_array", "key_of_date", "keys_of", "same_ids", "text_array"]
+__all__ = ["check_ids", "id_array", "key_of_date", "keys_of", "plain", "same_ids", "text_array"]
 
 # Up to here a fixed width is no waste: an object takes as much, or all of them are small together.
 _SHORT = 16
 _SMALL = 2**20
 
+_DTYPES = {bool: np.dtype(bool), float: np.dtype(np.float64), date: np.dtype("M8[D]")}
 # Whole multiples of the finest unit, so that equal dates have equal keys in whatever unit.
 _PER_UNIT = {
     unit: count * 10**power
@@ -64,7 +65,7 @@ def check_ids(ids: Any, name: str, length: int | None = None) -> NDArray[Any]:
         raise TypeError(f"{name} must be hashable: {error}") from None
     if len(last) < len(keys):
         twice = next(place for place, each in enumerate(keys) if last[each] != place)
-        raise ValueError(f"{name} must be unique, got {shown(array[twice])} twice")
+        raise ValueError(f"{name} must be unique, got {shown(plain(array[twice]))} twice")
     return array
 
 
@@ -136,6 +137,11 @@ def same_ids(some: NDArray[Any] | None, others: NDArray[Any] | None) -> bool:
     return dates[0] == dates[1] and keys_of(some) == keys_of(others)
 
 
+def plain(each: Any) -> Any:
+    """Return a NumPy scalar as Python's own, for an error message; dates and all else as they are."""
+    return each.item() if isinstance(each, np.generic) and each.dtype.kind not in "mM" else each
+
+
 class _NoKey:
     """The key of what is in no table."""
 
@@ -171,29 +177,30 @@ def _fixed_or_not(
 
 
 def _array_of(elements: list[Any], name: str) -> NDArray[Any]:
+    elements = _pythons_own(elements)
     types = set(map(type, elements))
-    if any(issubclass(each, np.generic) for each in types):
-        elements = [each.item() if _is_plain(each) else each for each in elements]
-        types = set(map(type, elements))
     if not types <= {str, int, bool, bytes}:
         _refuse_missing(name, missing_position(elements))
     if not types:
         return np.empty(0, object)
-    if all(issubclass(each, str) for each in types):
+    if _all_are(str, types):
         return text_array([str.__str__(each) for each in elements])
-    if types == {bool}:
-        return np.array(elements, np.bool_)
-    if all(issubclass(each, Integral) and each is not bool for each in types):
+    if _all_are(Integral, types) and bool not in types:
         return _whole_numbers(elements)
-    if types == {float}:
-        return np.array(elements, np.float64)
-    if types == {date}:
-        return np.array(elements, "M8[D]")
-    if all(issubclass(each, (datetime, np.datetime64)) for each in types) and not any(
-        getattr(each, "tzinfo", None) for each in elements
-    ):
+    if _all_are((datetime, np.datetime64), types):
         return _dates(elements)
-    return _objects(elements)
+    dtype = _DTYPES.get(types.pop()) if len(types) == 1 else None
+    return _objects(elements) if dtype is None else np.array(elements, dtype)
+
+
+def _pythons_own(elements: list[Any]) -> list[Any]:
+    if not any(issubclass(each, np.generic) for each in set(map(type, elements))):
+        return elements
+    return [each.item() if _is_plain(each) else each for each in elements]
+
+
+def _all_are(kind: Any, types: set[type]) -> bool:
+    return all(issubclass(each, kind) for each in types)
 
 
 def _whole_numbers(elements: list[Any]) -> NDArray[Any]:
@@ -206,6 +213,8 @@ def _whole_numbers(elements: list[Any]) -> NDArray[Any]:
 
 
 def _dates(elements: list[Any]) -> NDArray[Any]:
+    if any(getattr(each, "tzinfo", None) is not None for each in elements):
+        return _objects(elements)
     dates = [
         each.to_datetime64() if hasattr(each, "to_datetime64") else np.datetime64(each)
         for each in elements

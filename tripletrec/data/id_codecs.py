@@ -146,12 +146,7 @@ def unpack_ids(kind: str, content: Any) -> NDArray[Any]:
     """
     form, _, unit = kind.partition("[")
     if form in ("numbers", "dates", "durations"):
-        array = np.asarray(content)
-        if array.dtype.kind not in "biuf" or array.ndim != 1:
-            raise ValueError(f"ids of the form {shown(kind)} must be one row of numbers")
-        if form == "numbers":
-            return array
-        return array.astype(np.int64, copy=False).view(_date_type(form, unit))
+        return _unpack_numbers(form, unit, content)
     if not isinstance(content, list) or not all(isinstance(each, str) for each in content):
         raise ValueError(f"ids of the form {shown(kind)} must be a list of texts")
     if kind == "str":
@@ -165,6 +160,15 @@ def unpack_ids(kind: str, content: Any) -> NDArray[Any]:
     except (LookupError, ValueError, OverflowError, TypeError) as error:
         raise ValueError(f"ids of the form {shown(kind)} cannot be read: {error!r}") from None
     return id_array(np.fromiter(elements, dtype=object, count=len(elements)), "ids")
+
+
+def _unpack_numbers(form: str, unit: str, content: Any) -> NDArray[Any]:
+    array = np.asarray(content)
+    if array.dtype.kind not in "biuf" or array.ndim != 1:
+        raise ValueError(f"ids of the form {shown(form)} must be one row of numbers")
+    if form == "numbers":
+        return array
+    return array.astype(np.int64, copy=False).view(_date_type(form, unit))
 
 
 def _date_type(form: str, unit: str) -> np.dtype[Any]:

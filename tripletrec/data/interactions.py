@@ -6,37 +6,25 @@ compressed rows, columns sorted, no duplicates, no zeros, values > 0.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tripletrec._runtime.arrays import read_only
-from tripletrec.data.checks import check_positions, check_shape
+from tripletrec.data.checks import as_array, check_positions, check_shape
+from tripletrec.data.compressed import CompressedRows
 from tripletrec.data.csr import Rows, assemble, from_coordinates, from_matrix
-from tripletrec.data.ids import Ids, column_of, encode
+from tripletrec.data.frames import read_table
+from tripletrec.data.ids import Ids
+from tripletrec.data.space import Space, check_same_space
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Interactions", "Space", "as_interactions", "check_same_space"]
+__all__ = ["Interactions", "as_interactions", "check_not_empty"]
 
 
-class Space(NamedTuple):
-    """The users and items that interactions or a model speak of."""
-
-    n_users: int
-    n_items: int
-    user_ids: NDArray[Any] | None = None  # None: the row numbers
-    item_ids: NDArray[Any] | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """``(n_users, n_items)``."""
-        return self.n_users, self.n_items
-
-
-class Interactions:
+class Interactions(CompressedRows):
     """Positives of users x items in canonical CSR form, with ids, values and timestamps.
 
     Duplicate coordinates are summed (their latest timestamp is kept) and stored zeros dropped.
@@ -52,9 +40,10 @@ class Interactions:
         Strings, integers or anything hashable, unique. Default: ids are the row numbers.
     item_ids : sequence of n_items ids, optional
         Likewise for the columns.
-    timestamps : array-like of int64, optional
+    timestamps : array-like, optional
         One per entry that `matrix` stores (in the order of ``matrix.tocoo()``; row by row for an
-        ndarray). Whole numbers or dates.
+        ndarray). Numbers, such as seconds, or dates of any kind: with a time zone they are converted to
+        UTC, without one they are taken as UTC.
 
     Attributes
     ----------
@@ -66,8 +55,12 @@ class Interactions:
         Item of each interaction, ascending within each row.
     values : float32 ndarray of shape (nnz,)
         Value of each interaction, > 0.
-    timestamps : int64 ndarray of shape (nnz,) or None
-        Time of each interaction; None if no times were given.
+    timestamps : ndarray of shape (nnz,) or None
+        Time of each interaction: dates as datetime64[ns] in UTC, whole numbers as int64, others as float64;
+        None if no times were given.
+    n_dropped : int
+        How many rows of the table `from_frame` left out because their user or item is unknown; 0 for all
+        that was built in another way, parts of these interactions included.
 
     Raises
     ------
@@ -96,12 +89,7 @@ class Interactions:
     array([0, 2, 1], dtype=int32)
     """
 
-    n_users: int
-    n_items: int
-    indptr: NDArray[np.int64]
-    indices: NDArray[np.int32]
-    values: NDArray[np.float32]
-    timestamps: NDArray[np.int64] | None
+    n_dropped: int = 0
     _users: Ids
     _items: Ids
 
@@ -137,7 +125,7 @@ class Interactions:
         values : array-like of shape (n_interactions,), optional
             Weights >= 0; default 1 each.
         timestamps : array-like of shape (n_interactions,), optional
-            Whole numbers or dates.
+            Numbers or dates, as in the constructor.
         shape : (n_users, n_items), optional
             Default: as many as there are ids, else the highest number + 1.
         user_ids, item_ids : sequence of ids, optional
@@ -163,9 +151,9 @@ class Interactions:
         rows, columns = check_positions(users, "users"), check_positions(items, "items")
         n_users, n_items = (None, None) if shape is None else check_shape(*shape, "shape")
         if n_users is None and user_ids is None:
-            n_users = int(rows.max(initial=0)) + 1
+            n_users = _count_of(rows, "users")
         if n_items is None and item_ids is None:
-            n_items = int(columns.max(initial=0)) + 1
+            n_items = _count_of(columns, "items")
         axes = Ids(user_ids, n_users, "user"), Ids(item_ids, n_items, "item")
         return cls._build(rows, columns, values, timestamps, *axes)
 
@@ -180,20 +168,30 @@ class Interactions:
         timestamp: str | None = None,
         user_ids: Any = None,
         item_ids: Any = None,
+        like: Interactions | None = None,
+        unknown: Literal["raise", "drop"] = "raise",
     ) -> Interactions:
         """Build from a table with one row per interaction.
 
         Parameters
         ----------
-        frame : pandas or polars DataFrame, or dict of columns
-            Read only.
+        frame : pandas, polars (also lazy) or pyarrow table, or dict of columns
+            Read only, by position: an index has no effect. Of a lazy table the columns named here are
+            collected.
         user, item : str, default "user" and "item"
-            Columns of ids of any hashable type.
+            Columns of ids: strings, numbers, dates, or of any other hashable type.
         value, timestamp : str, optional
-            Columns of weights and of times. Default: weight 1, no times.
+            Columns of weights and of times. Default: weight 1, no times. Times are numbers or dates, see
+            `Interactions`.
         user_ids, item_ids : sequence of ids, optional
             The rows and columns, in this order; they may hold ids that `frame` lacks. Default: the
             ids in `frame`, sorted.
+        like : Interactions, optional
+            Others, usually the training data, whose users and items are taken, in their order. Where it has
+            no ids, the column must hold row numbers. Not to be given along with `user_ids` or `item_ids`.
+        unknown : {"raise", "drop"}, default "raise"
+            What becomes of a row whose user or item is not among those given: an error, or it is left out and
+            counted in ``n_dropped``.
 
         Returns
         -------
@@ -202,22 +200,27 @@ class Interactions:
         Raises
         ------
         ValueError
-            If a column is absent, an id missing or not among those given; as the constructor.
+            If a column is absent or there twice; if an id or a time is missing; if an id is not among those
+            given and `unknown` is "raise"; as the constructor.
         TypeError
-            If ids are of types that cannot be sorted with each other.
+            If ids are of types that cannot be sorted with each other, or times are strings.
 
         Examples
         --------
         >>> from tripletrec.data.interactions import Interactions
-        >>> data = Interactions.from_frame({"user": ["b", "a", "b"], "item": [7, 7, 3]})
-        >>> data.user_ids, data.item_ids
+        >>> train = Interactions.from_frame({"user": ["b", "a", "b"], "item": [7, 7, 3]})
+        >>> train.user_ids, train.item_ids
         (array(['a', 'b'], dtype='<U1'), array([3, 7]))
+        >>> later = {"user": ["a", "c"], "item": [3, 3]}
+        >>> test = Interactions.from_frame(later, like=train, unknown="drop")
+        >>> test, test.n_dropped
+        (Interactions(2 users x 2 items, 1 positives, user ids, item ids), 1)
         """
-        rows, users = encode(column_of(frame, user), user, "user", user_ids)
-        columns, items = encode(column_of(frame, item), item, "item", item_ids)
-        values = None if value is None else np.asarray(column_of(frame, value))
-        times = None if timestamp is None else np.asarray(column_of(frame, timestamp))
-        return cls._build(rows, columns, values, times, users, items)
+        names = {"user": user, "item": item, "value": value, "timestamp": timestamp}
+        table = read_table(frame, names, *_known_ids(like, user_ids, item_ids), unknown)
+        new = cls._build(*table[:-1])
+        new.n_dropped = table.n_dropped
+        return new
 
     @classmethod
     def _build(
@@ -234,17 +237,28 @@ class Interactions:
         new._set(from_coordinates(rows, columns, values, timestamps, shape, "values"), users, items)
         return new
 
-    def _set(self, rows: Rows, users: Ids, items: Ids) -> None:
-        self.n_users, self.n_items = rows.shape
-        self.indptr, self.indices = read_only(rows.indptr), read_only(rows.indices)
-        self.values = read_only(rows.values)
-        self.timestamps = None if rows.timestamps is None else read_only(rows.timestamps)
-        self._users, self._items = users, items
+    @classmethod
+    def empty(cls, like: Interactions) -> Interactions:
+        """Return no interactions at all, of the users and items of others.
 
-    @property
-    def nnz(self) -> int:
-        """Number of positives."""
-        return len(self.indices)
+        Parameters
+        ----------
+        like : Interactions
+
+        Examples
+        --------
+        >>> from tripletrec.data.interactions import Interactions
+        >>> data = Interactions.from_arrays([0, 1], [2, 0], user_ids=["ann", "bob"])
+        >>> Interactions.empty(data)
+        Interactions(2 users x 3 items, 0 positives, user ids)
+        """
+        if not isinstance(like, Interactions):
+            raise TypeError(f"like must be Interactions, got {type(like).__name__}")
+        return like[:0]
+
+    def _set(self, rows: Rows, users: Ids, items: Ids) -> None:
+        self._keep(rows)
+        self._users, self._items = users, items
 
     @property
     def user_ids(self) -> NDArray[Any] | None:
@@ -260,11 +274,6 @@ class Interactions:
     def space(self) -> Space:
         """The users and items: what must be equal in a model and all that it is given."""
         return Space(self.n_users, self.n_items, self.user_ids, self.item_ids)
-
-    @property
-    def rows(self) -> NDArray[np.int32]:
-        """The row of each interaction, int32 of shape (nnz,), computed at each call."""
-        return np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.indptr))
 
     @property
     def T(self) -> Interactions:  # noqa: N802 - as NumPy and SciPy name it
@@ -305,9 +314,6 @@ class Interactions:
         matrix.has_canonical_format = True
         return matrix
 
-    def __len__(self) -> int:
-        return self.nnz
-
     def __getitem__(self, index: Any) -> Interactions:
         """Return some of the interactions, in a matrix of the same shape with the same ids.
 
@@ -321,17 +327,16 @@ class Interactions:
         ------
         IndexError
             If `index` points beyond the interactions.
-        ValueError
-            If it selects none.
         """
         if isinstance(index, tuple) and len(index) == 2 and index[1] is Ellipsis:
             index = index[0]
         if isinstance(index, tuple):
             raise TypeError("interactions have one axis: index them by positions or by a mask")
+        if not isinstance(index, slice):
+            index = as_array(index, "index")
+            index = index if index.size else index.astype(np.intp)
         keep = np.zeros(self.nnz, bool)
         keep[index] = True
-        if not keep.any():
-            raise ValueError("index selects no interaction")
         indptr = np.concatenate(([0], np.cumsum(keep)))[self.indptr]
         times = None if self.timestamps is None else self.timestamps[keep]
         rows = Rows(self.space.shape, indptr, self.indices[keep], self.values[keep], times)
@@ -348,7 +353,7 @@ class Interactions:
         """
         if axis != 0:
             raise ValueError(f"axis must be 0: interactions have one axis, got {axis!r}")
-        return self[np.asarray(indices)]
+        return self[indices]
 
     @property
     def iloc(self) -> Interactions:
@@ -380,6 +385,20 @@ class Interactions:
         return new
 
 
+def _known_ids(
+    like: Interactions | None, user_ids: Any, item_ids: Any
+) -> tuple[Ids | None, Ids | None]:
+    """Return the users and the items that a table may speak of; None: those in it."""
+    if like is None:
+        users = None if user_ids is None else Ids(user_ids, None, "user")
+        return users, None if item_ids is None else Ids(item_ids, None, "item")
+    if not isinstance(like, Interactions):
+        raise TypeError(f"like must be Interactions, got {type(like).__name__}")
+    if user_ids is not None or item_ids is not None:
+        raise ValueError("like already says which users and items: give no user_ids or item_ids")
+    return like._users, like._items
+
+
 def as_interactions(
     X: Any, name: str = "X", space: Space | None = None, owner: str = "X"
 ) -> Interactions:
@@ -406,6 +425,7 @@ def as_interactions(
         As `Interactions`, and if `X` speaks of other users or items.
     """
     if isinstance(X, Interactions):
+        X.check_still_inside(name)
         data = X
     else:
         rows = from_matrix(X, name, None)
@@ -416,16 +436,13 @@ def as_interactions(
     return data
 
 
-def check_same_space(found: Space, wanted: Space, name: str, owner: str) -> None:
-    """Raise unless two speak of the same users and items, in the same order."""
-    if found.shape != wanted.shape:
-        raise ValueError(
-            f"{name} must have the {wanted.n_users} users and {wanted.n_items} items of {owner}, "
-            f"got {found.n_users} and {found.n_items}"
-        )
-    for ids, others, word in (
-        (found.user_ids, wanted.user_ids, "user"),
-        (found.item_ids, wanted.item_ids, "item"),
-    ):
-        if ids is not None and others is not None and not np.array_equal(ids, others):
-            raise ValueError(f"{name} must have the {word} ids of {owner}, in the same order")
+def check_not_empty(data: Interactions, name: str) -> None:
+    """Raise unless there is something to learn from or to rank."""
+    if not data.nnz:
+        raise ValueError(f"{name} has no interaction: at least one positive is needed")
+
+
+def _count_of(positions: NDArray[Any], name: str) -> int:
+    if not len(positions):
+        raise ValueError(f"{name} has no interaction: at least one positive, or shape, is needed")
+    return int(positions.max()) + 1

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_real
+from tripletrec.data.checks import as_array
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import check_metric
 from tripletrec.losses import ListLoss, Loss
@@ -77,7 +78,12 @@ def check_negatives(negatives: Any, data: Interactions) -> Interactions | None:
 
 
 def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions | None) -> Sampler:
-    """Return the sampler with its share of given negatives; raise if the three do not go together."""
+    """Return the sampler with its share of given negatives; raise if the three do not go together.
+
+    If some are given but there is none, all negatives are sampled.
+    """
+    if given is not None and not given.nnz:
+        given, sampler = None, sampler if sampler.is_hard else sampler._replace(share=0.0)
     if isinstance(loss, ListLoss):
         if given is not None or sampler.share > 0.0:
             raise ValueError(f"loss {loss.name!r} takes no given negatives, only sampled ones")
@@ -112,7 +118,7 @@ def check_sample_weight(sample_weight: Any, data: Interactions) -> NDArray[np.fl
     if hasattr(sample_weight, "tocsr") or isinstance(sample_weight, Interactions):
         values = _weights_of_matrix(sample_weight, data)
     else:
-        values = np.asarray(sample_weight)
+        values = as_array(sample_weight, "sample_weight")
     if values.shape != (data.nnz,):
         raise ValueError(
             f"sample_weight must be one number per interaction, shape ({data.nnz},), "

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
-from tripletrec.data.ids import Ids
-from tripletrec.data.interactions import Interactions, Space, as_interactions
+from tripletrec.data.ids import Ids, is_single
+from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.data.space import Space
 from tripletrec.evaluation import full_auc
 from tripletrec.models import saving
 from tripletrec.models.estimator import Estimator, check_is_fitted
@@ -96,7 +97,7 @@ class Recommender(Estimator):
             How many items; all, if there are fewer.
         exclude : Interactions, sparse matrix or array of shape (n_users, n_items), default None
             Pairs that are never recommended, usually the training data. None: nothing is excluded.
-        candidates : sequence of item ids, default None
+        candidates : sequence or set of item ids, default None
             The only items to choose from; None: all.
 
         Returns
@@ -130,7 +131,7 @@ class Recommender(Estimator):
             else as_interactions(exclude, "exclude", self._space(), "the model")
         )
         best = self._best_items(self._score_function(), rows, k, seen, candidates)
-        return present(*best, self.item_ids_, single=_is_scalar(users))
+        return present(*best, self.item_ids_, single=is_single(users))
 
     def _best_items(
         self,
@@ -141,6 +142,8 @@ class Recommender(Estimator):
         candidates: Any,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the numbers and the scores of the best items of some rows; see `recommend`."""
+        if isinstance(candidates, (set, frozenset)):
+            candidates = list(candidates)  # their order has no meaning
         return top_k(
             score_users,
             rows,
@@ -184,7 +187,7 @@ class Recommender(Estimator):
         check_is_fitted(self)
         rows = self._items().rows(items)
         found = _similar(self._item_rows(), rows, check_count(k, "k"), self.n_jobs)
-        return present(*found, self.item_ids_, single=_is_scalar(items))
+        return present(*found, self.item_ids_, single=is_single(items))
 
     def similar_users(self, users: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the users most similar to each given user, by the cosine of their factors.
@@ -202,7 +205,7 @@ class Recommender(Estimator):
         check_is_fitted(self)
         rows = self._users().rows(users)
         found = _similar(self._user_rows(), rows, check_count(k, "k"), self.n_jobs)
-        return present(*found, self.user_ids_, single=_is_scalar(users))
+        return present(*found, self.user_ids_, single=is_single(users))
 
     def score(self, X: Any, y: None = None, *, exclude: Any = None) -> float:
         """Return the full AUC on the interactions `X`; see `tripletrec.full_auc`.
@@ -310,13 +313,13 @@ def present(
         return rows, scores
     if (rows >= 0).all():
         return ids[rows], scores
-    found = ids.astype(object)[rows]
+    found = np.empty(rows.shape, dtype=object)
+    if ids.dtype.kind in "mM":  # which as objects would become whole numbers, or lose their unit
+        found.flat[:] = list(ids[rows.ravel()])
+    else:
+        found[...] = ids[rows]
     found[rows < 0] = None
     return found, scores
-
-
-def _is_scalar(ids: Any) -> bool:
-    return isinstance(ids, (str, bytes)) or np.ndim(ids) == 0
 
 
 def _similar(

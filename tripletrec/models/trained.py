@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_n_jobs, shown
-from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.data.id_codecs import check_savable
+from tripletrec.data.interactions import Interactions, as_interactions, check_not_empty
 from tripletrec.evaluation import check_metric, evaluate
 from tripletrec.models.fit_arguments import (
     check_callbacks,
@@ -97,9 +98,13 @@ class TrainedModel(Recommender):
         verbose = check_count(self.verbose, "verbose", 0)
         listeners = check_callbacks(callbacks)
         data = as_interactions(X, "X")
+        check_savable(data.user_ids, "user_ids")
+        check_savable(data.item_ids, "item_ids")
+        check_not_empty(data, "X")
         held_out = None
         if validation is not None:
             held_out = as_interactions(validation, "validation", data.space)
+            check_not_empty(held_out, "validation")
         weights = check_sample_weight(sample_weight, data)
         if weights is not None and not weights.all():
             data, weights = data[weights > 0], weights[weights > 0]
@@ -129,6 +134,10 @@ class TrainedModel(Recommender):
         """Check the given negatives and start a training of the plan."""
         given = check_negatives(negatives, data)
         sampler = check_sampling(plan.loss, plan.sampler, given)
+        if given is not None and not given.nnz:
+            given = (
+                None  # so that a day without dislikes gives the bits of a fit without the argument
+            )
         return self._start(replace(plan, sampler=sampler), data, weights, given, **features)
 
     def _watch(
@@ -145,7 +154,9 @@ class TrainedModel(Recommender):
         history: list[Record] = []
 
         def watch(record: Record, arrays: tuple[NDArray[Any], ...]) -> bool:
-            view = copy.copy(self)._take(data, arrays, attributes)
+            # Views, so that a callback cannot reshape what the kernels learn.
+            views = tuple(each.view() for each in arrays)
+            view = copy.copy(self)._take(data, views, attributes)
             history.append(record)
             view.history_ = history
             if held_out is not None:

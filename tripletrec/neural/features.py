@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import kernel, part
+from tripletrec.data.checks import check_length, check_positions
+from tripletrec.data.sparse import compressed_rows, shape_of
 
 __all__ = ["FeatureEmbedding", "FeatureTable", "add_row_gradients", "sum_rows"]
 
@@ -129,21 +131,31 @@ class FeatureEmbedding:
     def __init__(
         self, table: NDArray[Any], matrix: Any, groups: NDArray[np.integer] | None = None
     ) -> None:
+        if getattr(matrix, "format", None) != "csr":
+            raise TypeError(f"matrix must be a CSR matrix, got {type(matrix).__name__}")
+        shape = shape_of(matrix, "matrix", "rows, columns")
+        if table.ndim != 2 or len(table) != shape[1]:
+            raise ValueError(
+                f"table must have a row for each of the {shape[1]} columns of matrix, got shape "
+                f"{table.shape}"
+            )
+        indptr, columns, values = compressed_rows(matrix, shape, "matrix")
         self.table = table
         self.gradient = np.zeros_like(table)
         self.parameters, self.gradients = [table], [self.gradient]
         n_factors = table.shape[1]
         offsets = np.zeros(len(table), np.int64)
         if groups is not None:
-            offsets += np.asarray(groups, np.int64) * n_factors
+            groups = check_length(check_positions(groups, "groups"), len(table), "groups", "column")
+            offsets += groups.astype(np.int64) * n_factors
         self.width = int(offsets.max(initial=0)) + n_factors
-        self.n_rows = matrix.shape[0]
-        self._sizes = np.diff(matrix.indptr)
+        self.n_rows = shape[0]
+        self._sizes = np.diff(indptr)
         self.max_entries = int(self._sizes.max(initial=0))
         self.arrays = FeatureTable(
-            matrix.indptr.astype(np.int64),
-            matrix.indices.astype(np.int64),
-            matrix.data.astype(table.dtype),
+            indptr.astype(np.int64),
+            columns.astype(np.int64),
+            values.astype(table.dtype),
             offsets,
             self.width,
             table,
@@ -153,6 +165,7 @@ class FeatureEmbedding:
 
     def forward(self, rows: NDArray[np.integer]) -> NDArray[Any]:
         """Return the output rows of `rows`, shape (len(rows), width)."""
+        self._check_rows(rows)
         sums = np.empty((len(rows), self.width), self.table.dtype)
         _forward(rows, self.arrays, sums)
         return sums
@@ -170,5 +183,16 @@ class FeatureEmbedding:
         l2 : float, default 0.0
             Penalty ``l2 / 2 * sum(w ** 2)`` on the factors of a column, for each of its entries.
         """
+        self._check_rows(rows)
+        if row_gradients.shape != (len(rows), self.width):
+            raise ValueError(
+                f"row_gradients must have shape ({len(rows)}, {self.width}), got {row_gradients.shape}"
+            )
         self.touched = np.empty(int(self._sizes[rows].sum()), np.int32)
         _backward(rows, self.arrays, row_gradients, self.table.dtype.type(l2), self.touched)
+
+    def _check_rows(self, rows: NDArray[np.integer]) -> None:
+        if len(rows) and not 0 <= rows.min() <= rows.max() < self.n_rows:
+            raise ValueError(
+                f"rows must be from 0 to {self.n_rows - 1}, got {rows.min()} ... {rows.max()}"
+            )

@@ -107,6 +107,8 @@ class Stack(Layer):
             Valid until the next `run`.
         """
         n_rows, n_inputs = self._n_rows, _ = x.shape
+        if x.dtype != self.flat.dtype:
+            raise TypeError(f"x must be {self.flat.dtype}, as the parameters are, got {x.dtype}")
         if not self._groups:
             return x
         for s, dropout in self._dropouts:
@@ -134,6 +136,12 @@ class Stack(Layer):
         """
         if not self._groups:
             return gradient[: self._n_rows]
+        needed = self._n_rows * self._last.n_outputs
+        if gradient.size < needed or gradient.dtype != self.flat.dtype:
+            raise ValueError(
+                f"gradient must be {needed} numbers of {self.flat.dtype}, one for each output, got "
+                f"{gradient.size} of {gradient.dtype}"
+            )
         x_gradient = self._x_gradient[: self._n_rows * self._n_inputs]
         run_backward(
             self._product, self._n_rows, self._x, self._fields, gradient.reshape(-1), x_gradient
@@ -148,6 +156,8 @@ class Stack(Layer):
         rows : int array
             In ascending order.
         """
+        if len(rows) and not 0 <= rows[0] <= rows[-1] < self._n_rows:
+            raise ValueError(f"rows must be from 0 to {self._n_rows - 1}, got {rows}")
         if self._groups:
             arrays = self._arrays
             keep_rows(self._n_rows, rows, arrays.program, arrays.outputs, arrays.derivatives)

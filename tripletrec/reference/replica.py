@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
 from tripletrec._runtime.blas import one_blas_thread
+from tripletrec.data.checks import check_positions
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import full_auc
 from tripletrec.neural.layers import glorot_uniform, uniform
@@ -138,7 +139,11 @@ def known_and_first_item(train: Interactions) -> Interactions:
 def _ratings(data: MovieLens, split: str) -> list[NDArray[np.integer]]:
     """Return users, items and ratings of a split, by user and item."""
     frame = data.ratings[data.ratings["split"] == split].sort_values(["user", "item"])
-    return [frame[name].to_numpy() for name in ("user", "item", "rating")]
+    positions = (
+        check_positions(frame[name], f"the column {name!r} of ratings", count)
+        for name, count in zip(("user", "item"), data.train.space.shape, strict=True)
+    )
+    return [*positions, frame["rating"].to_numpy()]
 
 
 def _rated_five(data: MovieLens, split: str) -> Interactions:

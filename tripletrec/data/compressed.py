@@ -1,0 +1,103 @@
+"""The arrays of interactions, which nobody can replace; how they are made canonical is in `csr`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._runtime.arrays import read_only
+from tripletrec.data.checks import check_length, check_pointers, check_positions, check_shape
+from tripletrec.data.csr import Rows
+
+__all__ = ["CompressedRows"]
+
+
+class CompressedRows:
+    """Canonical CSR arrays that can be read only, so that what was checked once stays right.
+
+    Kernels index with them. A subclass calls `_keep`.
+    """
+
+    _rows: Rows
+
+    def _keep(self, rows: Rows) -> None:
+        times = None if rows.timestamps is None else read_only(rows.timestamps)
+        self._rows = Rows(
+            rows.shape,
+            read_only(rows.indptr),
+            read_only(rows.indices),
+            read_only(rows.values),
+            times,
+            rows.borrowed,
+        )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # What is read may have been damaged, and arrays come out of a pickle writable.
+        rows = state["_rows"]
+        n_users, n_items = check_shape(rows.shape[0], rows.shape[1], "the pickled shape")
+        indices = check_positions(rows.indices, "indices", n_items).astype(np.int32, copy=False)
+        indptr = check_pointers(rows.indptr, n_users, len(indices), "indptr")
+        arrays = {"indices": indices, "values": rows.values}
+        if rows.timestamps is not None:
+            arrays["timestamps"] = rows.timestamps
+        for name, array in arrays.items():
+            check_length(array, int(indptr[-1]), name, "interaction")
+        self.__dict__.update(state)
+        self._keep(rows._replace(indptr=indptr, indices=indices))
+
+    def check_still_inside(self, name: str) -> None:
+        """Raise if the matrix that the indices are shared with was changed, so that they are out of range."""
+        if not self._rows.borrowed:
+            return
+        # Seen as unsigned, a negative number is beyond them too.
+        largest = int(self.indices.view(np.uint32).max(initial=0))
+        if largest >= self.n_items:
+            raise ValueError(
+                f"{name} shares its indices with a matrix that was changed: they must be from 0 to "
+                f"{self.n_items - 1}, got {np.uint32(largest).view(np.int32)}"
+            )
+
+    @property
+    def n_users(self) -> int:
+        """Number of rows."""
+        return self._rows.shape[0]
+
+    @property
+    def n_items(self) -> int:
+        """Number of columns."""
+        return self._rows.shape[1]
+
+    @property
+    def indptr(self) -> NDArray[np.int64]:
+        """Where the interactions of each user begin, int64 of shape (n_users + 1,)."""
+        return self._rows.indptr
+
+    @property
+    def indices(self) -> NDArray[np.int32]:
+        """The item of each interaction, ascending for each user, int32 of shape (nnz,)."""
+        return self._rows.indices
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The value of each interaction, > 0, float32 of shape (nnz,)."""
+        return self._rows.values
+
+    @property
+    def timestamps(self) -> NDArray[Any] | None:
+        """The times, int64, float64 or datetime64[ns] in UTC, of shape (nnz,); None: not known."""
+        return self._rows.timestamps
+
+    @property
+    def nnz(self) -> int:
+        """Number of positives."""
+        return len(self.indices)
+
+    @property
+    def rows(self) -> NDArray[np.int32]:
+        """The row of each interaction, int32 of shape (nnz,), computed at each call."""
+        return np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.indptr))
+
+    def __len__(self) -> int:
+        return self.nnz
