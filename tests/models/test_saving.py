@@ -124,12 +124,16 @@ def test_what_a_callback_notes_survives(data, tmp_path):
     assert tr.load(path).history_[0]["numpy"] == 0.5
 
 
-def test_ids_that_cannot_be_saved(data, tmp_path):
+def test_ids_that_cannot_be_saved_are_refused_by_fit(data):
     ids = [(n, n) for n in range(12)]
-    model = make().fit(tr.Interactions(data.tocsr(), user_ids=ids))
-    with pytest.raises(TypeError, match="user_ids_ cannot be saved: ids must be strings, numbers"):
-        model.save(tmp_path / "model")
-    assert not list(tmp_path.iterdir())
+    model = make()
+    with pytest.raises(
+        TypeError, match=r"user_ids must be strings, numbers.* got \(0, 0\), a tuple"
+    ):
+        model.fit(tr.Interactions(data.tocsr(), user_ids=ids))
+    with pytest.raises(TypeError, match="item_ids must be strings, numbers"):
+        model.fit(tr.Interactions(data.tocsr().T, item_ids=ids))
+    assert not hasattr(model, "user_ids_"), "before it has learnt anything"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Checks of arrays, ids, shapes and compressed rows that users hand in; parameters are checked in `_checks`.
+"""Checks of arrays, shapes and compressed rows that users hand in; parameters are checked in `_checks`.
 
 Each function returns the checked value in the form that the rest of the package computes with.
 """
@@ -15,16 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "as_array",
-    "as_elements",
     "can_change",
     "check_factors",
-    "check_ids",
     "check_length",
     "check_pointers",
     "check_positions",
     "check_scores",
     "check_shape",
-    "check_timestamps",
     "check_values",
     "refuse_masked",
 ]
@@ -53,7 +50,7 @@ def refuse_masked(value: Any, name: str) -> None:
     )
     if n_masked:
         raise ValueError(
-            f"{name} must have no masked entries, got {n_masked}: fill them first, as in "
+            f"{name} must not be masked, but {n_masked} of its entries are: fill them first, as in "
             "array.filled(0)"
         )
 
@@ -161,13 +158,13 @@ def check_values(
     """
     array = as_array(values, name)
 
-    def refuse(wrong: NDArray[np.bool_], what: str) -> None:
+    def refuse(wrong: NDArray[np.bool_], what: str, hint: str = "") -> None:
         if wrong.any():
             first = int(np.argmax(wrong))
             row, column = locate(first)
             raise ValueError(
                 f"{name} must hold finite values >= 0, got {what} value {array[first]} "
-                f"at row {row}, column {column}"
+                f"at row {row}, column {column}{hint}"
             )
 
     if array.dtype.kind == "c":
@@ -175,7 +172,7 @@ def check_values(
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
     refuse(~np.isfinite(array), "the")
-    refuse(array < 0, "the negative")
+    refuse(array < 0, "the negative", ": give what users dislike to fit as negatives=")
     with np.errstate(over="ignore", under="ignore"):
         single = array.astype(np.float32, copy=False)
     if single.dtype != array.dtype and array.dtype.kind == "f":
@@ -191,79 +188,6 @@ def check_length(array: ArrayLike, length: int, name: str, what: str) -> NDArray
             f"{name} must be one per {what}: expected shape ({length},), got {checked.shape}"
         )
     return checked
-
-
-def check_timestamps(timestamps: ArrayLike, length: int, name: str) -> NDArray[np.int64]:
-    """Return one int64 per interaction; dates become the whole number that NumPy stores."""
-    array = check_length(timestamps, length, name, "interaction")
-    if array.dtype.kind == "M":
-        if np.isnat(array).any():
-            raise ValueError(f"{name} has a missing date at position {np.isnat(array).argmax()}")
-        return array.astype(np.int64)
-    if array.dtype.kind == "f":
-        wrong = ~np.isfinite(array) | (array != np.trunc(array)) | (np.abs(array) >= 2.0**63)
-        if wrong.any():
-            first = wrong.argmax()
-            raise ValueError(
-                f"{name} must be whole numbers or dates, got {array[first]} at position {first}"
-            )
-    elif array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be whole numbers or dates, got dtype {array.dtype}")
-    return array.astype(np.int64, copy=False)
-
-
-def check_ids(ids: Any, name: str, length: int | None = None) -> NDArray[Any]:
-    """Return ids as a new 1-D array: one kind of id, none missing, none twice.
-
-    Strings become a NumPy string array, integers int64, whatever column type they came in.
-    """
-    array = _id_array(ids, name)
-    if length is not None and len(array) != length:
-        raise ValueError(f"{name} must have {length} ids, got {len(array)}")
-    elements = as_elements(array)
-    try:
-        last = {each: position for position, each in enumerate(elements)}
-    except TypeError as error:
-        raise TypeError(f"{name} must be hashable: {error}") from None
-    if len(last) < len(elements):
-        twice = next(each for position, each in enumerate(elements) if last[each] != position)
-        raise ValueError(f"{name} must be unique, got {twice!r} twice")
-    return array
-
-
-def as_elements(array: NDArray[Any]) -> list[Any]:
-    """Return the elements as Python objects that are equal, as keys, to those of a list."""
-    return array.astype("M8[us]").tolist() if array.dtype.kind == "M" else array.tolist()
-
-
-def _id_array(ids: Any, name: str) -> NDArray[Any]:
-    if isinstance(ids, (str, bytes)) or not hasattr(ids, "__len__"):
-        raise TypeError(f"{name} must be a sequence of ids, got {ids!r}")
-    array = ids.to_numpy() if hasattr(ids, "to_numpy") else ids
-    if not isinstance(array, np.ndarray):
-        # Not np.asarray: it turns ["a", 1] into two strings.
-        array = np.fromiter(array, dtype=object, count=len(array))
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
-    if array.dtype.kind in "OT":
-        return _plain_array(array.tolist(), name)
-    if array.dtype.kind in "fM" and np.isnan(array).any():
-        raise ValueError(f"{name} has a missing id at position {np.isnan(array).argmax()}")
-    return array.copy()
-
-
-def _plain_array(ids: list[Any], name: str) -> NDArray[Any]:
-    for position, each in enumerate(ids):
-        # Only NaN differs from itself; pandas' NA refuses to say.
-        if each is None or type(each).__name__ == "NAType" or bool(each != each):
-            raise ValueError(f"{name} has a missing id at position {position}")
-    if all(isinstance(each, str) for each in ids):
-        return np.array(ids, dtype=np.str_)
-    if all(isinstance(each, Integral) and not isinstance(each, bool) for each in ids) and all(
-        -(2**63) <= each < 2**63 for each in ids
-    ):
-        return np.array(ids, dtype=np.int64)
-    return np.fromiter(ids, dtype=object, count=len(ids))
 
 
 def check_factors(

@@ -14,12 +14,12 @@ from tripletrec.data.checks import (
     check_length,
     check_positions,
     check_shape,
-    check_timestamps,
     check_values,
 )
 from tripletrec.data.sparse import compressed_rows, entries_of, shape_of
+from tripletrec.data.times import check_timestamps
 
-__all__ = ["Rows", "assemble", "from_coordinates", "from_matrix"]
+__all__ = ["Rows", "assemble", "count_rows", "from_coordinates", "from_matrix"]
 
 
 class Rows(NamedTuple):
@@ -29,7 +29,7 @@ class Rows(NamedTuple):
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     values: NDArray[np.float32]
-    timestamps: NDArray[np.int64] | None
+    timestamps: NDArray[Any] | None
     borrowed: bool = False  # whether the indices are a matrix's own, which its owner may change
 
 
@@ -130,12 +130,19 @@ def from_coordinates(
     return assemble(shape, users, items, weights, timestamps)
 
 
+def count_rows(positions: NDArray[Any], name: str) -> int:
+    """Return how many rows, or columns, there are at least where these numbers occur."""
+    if not len(positions):
+        raise ValueError(f"{name} has no interaction: at least one positive, or shape, is needed")
+    return int(positions.max()) + 1
+
+
 def assemble(
     shape: tuple[int, int],
     users: NDArray[Any],
     items: NDArray[Any],
     values: NDArray[Any],
-    timestamps: NDArray[np.int64] | None,
+    timestamps: NDArray[Any] | None,
 ) -> Rows:
     """Sort by (user, item), sum duplicates, drop zeros."""
     keys = users.astype(np.int64) * shape[1] + items.astype(

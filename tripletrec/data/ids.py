@@ -1,17 +1,19 @@
-"""Ids of users or items: from row to id and back, and out of a table's columns; interactions are not here."""
+"""Ids of users or items: from row to id and back; how they come out of a table is in `frames`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec.data.checks import as_elements, check_ids, refuse_masked
+from tripletrec._checks import shown
+from tripletrec.data.columns import to_array
+from tripletrec.data.id_arrays import check_ids, key_of_date, keys_of, plain
 
-__all__ = ["Ids", "column_of", "encode"]
+__all__ = ["Ids", "is_single"]
 
 
 class Ids:
@@ -48,7 +50,7 @@ class Ids:
 
     @cached_property
     def _row_of(self) -> dict[Any, int]:
-        known = [] if self.values is None else as_elements(self.values)
+        known = [] if self.values is None else keys_of(self.values)
         return {each: row for row, each in enumerate(known)}
 
     def rows(self, ids: Any) -> NDArray[np.int64]:
@@ -56,93 +58,80 @@ class Ids:
 
         Parameters
         ----------
-        ids : scalar, list, ndarray or pandas / polars Series
+        ids : scalar, list, ndarray, iterator or pandas / polars / pyarrow column
 
         Raises
         ------
         ValueError
-            If an id is unknown.
+            If an id is unknown or missing.
+        TypeError
+            If `ids` is a set, which has no order, or an id is not hashable.
         """
+        asked = self._asked(ids)
+        rows = self._find(asked)
+        if (rows < 0).any():
+            raise ValueError(self.unknown(asked[int(rows.argmin())]))
+        return rows
+
+    def find(self, ids: Any) -> NDArray[np.int64]:
+        """Return the row of each id as `rows` does, but -1 for an id that is unknown."""
+        return self._find(self._asked(ids))
+
+    def _asked(self, ids: Any) -> NDArray[Any]:
+        if not is_single(ids):
+            return to_array(ids, f"{self.word} ids", "ids")
+        if isinstance(ids, np.ndarray):
+            return to_array(np.atleast_1d(ids), f"{self.word} ids", "ids")
+        one = np.empty(1, dtype=object)
+        one[0] = ids
+        return one
+
+    def _find(self, asked: NDArray[Any]) -> NDArray[np.int64]:
         if self.values is None:
-            return self._check_numbers(ids)
-        asked = _as_list(ids, self.word)
-        if self.values.dtype.kind == "M":
-            # A date in another unit is equal to the key in the table, but hashes differently.
-            asked = [_as_date(each) if isinstance(each, np.datetime64) else each for each in asked]
+            return self._numbers(asked)
+        kind = self.values.dtype.kind
+        if kind in "mM" and asked.dtype.kind == kind:
+            keys = keys_of(asked)
+        elif kind in "mM":
+            keys = [key_of_date(each, kind) for each in asked]
+        elif asked.dtype.kind in "mM":
+            keys = list(asked)
+        else:
+            keys = asked.tolist()
         try:
-            return np.fromiter((self._row_of[each] for each in asked), np.int64, len(asked))
-        except KeyError as error:
-            raise ValueError(self._unknown(error.args[0])) from None
+            return np.fromiter((self._row_of.get(each, -1) for each in keys), np.int64, len(keys))
         except TypeError as error:
             raise TypeError(f"{self.word} ids must be hashable: {error}") from None
 
-    def _check_numbers(self, ids: Any) -> NDArray[np.int64]:
-        refuse_masked(ids, f"{self.word} ids")
-        array = np.atleast_1d(ids.to_numpy() if hasattr(ids, "to_numpy") else np.asarray(ids))
-        if array.ndim != 1:
-            raise ValueError(f"{self.word} ids must be one-dimensional, got shape {array.shape}")
-        if array.size == 0:
-            return np.empty(0, np.int64)
-        if array.dtype.kind not in "iu":
-            raise ValueError(self._unknown(array.tolist()[0]))
-        wrong = (array < 0) | (array >= self.n)
-        if wrong.any():
-            raise ValueError(self._unknown(array[wrong].tolist()[0]))
-        return array.astype(np.int64, copy=False)
+    def _numbers(self, asked: NDArray[Any]) -> NDArray[np.int64]:
+        if asked.dtype.kind not in "iu":
+            nested = [each for each in asked if isinstance(each, (list, tuple, np.ndarray))]
+            if nested:
+                raise ValueError(
+                    f"{self.word} ids must be one-dimensional, got {shown(nested[0])} among them"
+                )
+            rows = [each if _is_whole(each) and 0 <= each < self.n else -1 for each in asked]
+            return np.array(rows, np.int64)
+        known = (asked >= 0) & (asked < self.n)
+        return np.where(known, asked, 0).astype(np.int64) - ~known
 
-    def _unknown(self, each: Any) -> str:
+    def unknown(self, each: Any) -> str:
+        """Return the sentence that says that an id is unknown, and which are known."""
+        each = shown(plain(each))
         if self.values is None:
-            return f"unknown {self.word} id {each!r}: ids are the whole numbers 0 ... {self.n - 1}"
-        first = next(iter(self._row_of))
-        return f"unknown {self.word} id {each!r}: {self.n} ids are known, the first is {first!r}"
+            return f"unknown {self.word} id {each}: ids are the whole numbers 0 ... {self.n - 1}"
+        if self.n == 0:
+            return f"unknown {self.word} id {each}: no id is known"
+        first = shown(plain(self.values[0]))
+        return f"unknown {self.word} id {each}: {self.n} ids are known, the first is {first}"
 
 
-def _as_list(ids: Any, word: str) -> list[Any]:
-    if isinstance(ids, (str, bytes)) or not hasattr(ids, "__len__"):
-        return [ids]
-    if getattr(ids, "ndim", 1) == 0:
-        return [ids.item()]
-    if getattr(ids, "ndim", 1) != 1:
-        raise ValueError(f"{word} ids must be one-dimensional, got shape {ids.shape}")
-    ids = ids.to_numpy() if hasattr(ids, "to_numpy") else ids
-    return as_elements(ids) if isinstance(ids, np.ndarray) else list(ids)
+def is_single(ids: Any) -> bool:
+    """Return whether `ids` is one id rather than a sequence of ids."""
+    if isinstance(ids, (str, bytes)) or not hasattr(ids, "__iter__"):
+        return True
+    return getattr(ids, "ndim", 1) == 0
 
 
-def _as_date(each: np.datetime64) -> Any:
-    return each.astype("M8[us]").item()
-
-
-def column_of(frame: Any, name: str) -> Any:
-    """Return a column of a pandas or polars DataFrame or of a dict."""
-    columns: Iterable[Any] = getattr(frame, "columns", frame)
-    if not hasattr(frame, "__getitem__") or isinstance(frame, (np.ndarray, list, str)):
-        raise TypeError(f"frame must be a DataFrame or a dict of columns, got {type(frame)}")
-    if name not in list(columns):
-        raise ValueError(f"frame has no column {name!r}: its columns are {list(columns)}")
-    return frame[name]
-
-
-def encode(column: Any, name: str, word: str, ids: Any) -> tuple[NDArray[np.int64], Ids]:
-    """Return the row of each id of a column, and the ids: those given, else those found, sorted."""
-    import pandas as pd
-
-    if not isinstance(column, pd.Series):
-        column = column.to_numpy() if hasattr(column, "to_numpy") else column
-        if not isinstance(column, np.ndarray):
-            column = np.fromiter(column, dtype=object, count=len(column))
-    codes, found = pd.factorize(column)
-    if len(codes) == 0:
-        raise ValueError("frame has no rows: at least one interaction is needed")
-    if codes.min() < 0:
-        raise ValueError(f"column {name!r} has a missing id at position {codes.argmin()}")
-    known = Ids(_sorted(found, name, word) if ids is None else ids, None, word)
-    return known.rows(found)[codes], known
-
-
-def _sorted(found: Any, name: str, word: str) -> NDArray[Any]:
-    try:
-        return np.sort(check_ids(found, f"column {name!r}"))
-    except TypeError as error:
-        raise TypeError(
-            f"column {name!r} has ids that cannot be sorted, give {word}_ids: {error}"
-        ) from None
+def _is_whole(each: Any) -> bool:
+    return isinstance(each, Integral) and not isinstance(each, bool)

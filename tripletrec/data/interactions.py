@@ -6,27 +6,22 @@ compressed rows, columns sorted, no duplicates, no zeros, values > 0.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec.data.checks import as_array, check_positions, check_shape
 from tripletrec.data.compressed import CompressedRows
-from tripletrec.data.csr import Rows, assemble, from_coordinates, from_matrix
-from tripletrec.data.ids import Ids, column_of, encode
+from tripletrec.data.csr import Rows, assemble, count_rows, from_coordinates, from_matrix
+from tripletrec.data.frames import read_table
+from tripletrec.data.ids import Ids
 from tripletrec.data.space import Space, check_same_space
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = [
-    "Interactions",
-    "Space",
-    "as_interactions",
-    "check_not_empty",
-    "check_same_space",
-]
+__all__ = ["Interactions", "as_interactions"]
 
 
 class Interactions(CompressedRows):
@@ -46,9 +41,10 @@ class Interactions(CompressedRows):
         Strings, integers or anything hashable, unique. Default: ids are the row numbers.
     item_ids : sequence of n_items ids, optional
         Likewise for the columns.
-    timestamps : array-like of int64, optional
+    timestamps : array-like, optional
         One per entry that `matrix` stores (in the order of ``matrix.tocoo()``; row by row for an
-        ndarray and for diagonals). Whole numbers or dates.
+        ndarray and for diagonals). Numbers, such as seconds, or dates of any kind: with a time zone they
+        are converted to UTC, without one they are taken as UTC.
 
     Attributes
     ----------
@@ -60,8 +56,12 @@ class Interactions(CompressedRows):
         Item of each interaction, ascending within each row.
     values : float32 ndarray of shape (nnz,)
         Value of each interaction, > 0.
-    timestamps : int64 ndarray of shape (nnz,) or None
-        Time of each interaction; None if no times were given.
+    timestamps : ndarray of shape (nnz,) or None
+        Time of each interaction: dates as datetime64[ns] in UTC, whole numbers as int64, others as float64;
+        None if no times were given.
+    n_dropped : int
+        How many rows of the table `from_frame` left out because their user or item is unknown; 0 for all
+        that was built in another way, parts of these interactions included.
 
     Raises
     ------
@@ -96,6 +96,7 @@ class Interactions(CompressedRows):
     array([0, 2, 1], dtype=int32)
     """
 
+    n_dropped: int = 0
     _users: Ids
     _items: Ids
 
@@ -132,7 +133,7 @@ class Interactions(CompressedRows):
         values : array-like of shape (n_interactions,), optional
             Weights >= 0; default 1 each.
         timestamps : array-like of shape (n_interactions,), optional
-            Whole numbers or dates.
+            Numbers or dates, as in the constructor.
         shape : (n_users, n_items), optional
             Default: as many as there are ids, else the highest number + 1; needed where there is no
             interaction.
@@ -159,9 +160,9 @@ class Interactions(CompressedRows):
         rows, columns = check_positions(users, "users"), check_positions(items, "items")
         n_users, n_items = (None, None) if shape is None else check_shape(*shape, "shape")
         if n_users is None and user_ids is None:
-            n_users = _count_of(rows, "users")
+            n_users = count_rows(rows, "users")
         if n_items is None and item_ids is None:
-            n_items = _count_of(columns, "items")
+            n_items = count_rows(columns, "items")
         axes = Ids(user_ids, n_users, "user"), Ids(item_ids, n_items, "item")
         return cls._build(rows, columns, values, timestamps, *axes)
 
@@ -176,20 +177,30 @@ class Interactions(CompressedRows):
         timestamp: str | None = None,
         user_ids: Any = None,
         item_ids: Any = None,
+        like: Interactions | None = None,
+        unknown: Literal["raise", "drop"] = "raise",
     ) -> Interactions:
         """Build from a table with one row per interaction.
 
         Parameters
         ----------
-        frame : pandas or polars DataFrame, or dict of columns
-            Read only.
+        frame : pandas, polars (also lazy) or pyarrow table, or dict of columns
+            Read only, by position: an index has no effect. Of a lazy table the columns named here are
+            collected.
         user, item : str, default "user" and "item"
-            Columns of ids of any hashable type.
+            Columns of ids: strings, numbers, dates, or of any other hashable type.
         value, timestamp : str, optional
-            Columns of weights and of times. Default: weight 1, no times.
+            Columns of weights and of times. Default: weight 1, no times. Times are numbers or dates, see
+            `Interactions`.
         user_ids, item_ids : sequence of ids, optional
             The rows and columns, in this order; they may hold ids that `frame` lacks. Default: the
             ids in `frame`, sorted.
+        like : Interactions, optional
+            Others, usually the training data, whose users and items are taken, in their order. Where it has
+            no ids, the column must hold row numbers. Not to be given along with `user_ids` or `item_ids`.
+        unknown : {"raise", "drop"}, default "raise"
+            What becomes of a row whose user or item is not among those given: an error, or it is left out and
+            counted in ``n_dropped``.
 
         Returns
         -------
@@ -198,22 +209,27 @@ class Interactions(CompressedRows):
         Raises
         ------
         ValueError
-            If a column is absent, an id missing or not among those given; as the constructor.
+            If a column is absent or there twice; if an id or a time is missing; if an id is not among those
+            given and `unknown` is "raise"; as the constructor.
         TypeError
-            If ids are of types that cannot be sorted with each other.
+            If ids are of types that cannot be sorted with each other, or times are strings.
 
         Examples
         --------
         >>> from tripletrec.data.interactions import Interactions
-        >>> data = Interactions.from_frame({"user": ["b", "a", "b"], "item": [7, 7, 3]})
-        >>> data.user_ids, data.item_ids
+        >>> train = Interactions.from_frame({"user": ["b", "a", "b"], "item": [7, 7, 3]})
+        >>> train.user_ids, train.item_ids
         (array(['a', 'b'], dtype='<U1'), array([3, 7]))
+        >>> later = {"user": ["a", "c"], "item": [3, 3]}
+        >>> test = Interactions.from_frame(later, like=train, unknown="drop")
+        >>> test, test.n_dropped
+        (Interactions(2 users x 2 items, 1 positives, user ids, item ids), 1)
         """
-        rows, users = encode(column_of(frame, user), user, "user", user_ids)
-        columns, items = encode(column_of(frame, item), item, "item", item_ids)
-        values = None if value is None else np.asarray(column_of(frame, value))
-        times = None if timestamp is None else np.asarray(column_of(frame, timestamp))
-        return cls._build(rows, columns, values, times, users, items)
+        names = {"user": user, "item": item, "value": value, "timestamp": timestamp}
+        table = read_table(frame, names, *_known_ids(like, user_ids, item_ids), unknown)
+        new = cls._build(*table[:-1])
+        new.n_dropped = table.n_dropped
+        return new
 
     @classmethod
     def _build(
@@ -378,6 +394,20 @@ class Interactions(CompressedRows):
         return new
 
 
+def _known_ids(
+    like: Interactions | None, user_ids: Any, item_ids: Any
+) -> tuple[Ids | None, Ids | None]:
+    """Return the users and the items that a table may speak of; None: those in it."""
+    if like is None:
+        users = None if user_ids is None else Ids(user_ids, None, "user")
+        return users, None if item_ids is None else Ids(item_ids, None, "item")
+    if not isinstance(like, Interactions):
+        raise TypeError(f"like must be Interactions, got {type(like).__name__}")
+    if user_ids is not None or item_ids is not None:
+        raise ValueError("like already says which users and items: give no user_ids or item_ids")
+    return like._users, like._items
+
+
 def as_interactions(
     X: Any, name: str = "X", space: Space | None = None, owner: str = "X"
 ) -> Interactions:
@@ -413,15 +443,3 @@ def as_interactions(
     if space is not None:
         check_same_space(data.space, space, name, owner)
     return data
-
-
-def check_not_empty(data: Interactions, name: str) -> None:
-    """Raise unless there is something to learn from or to rank."""
-    if not data.nnz:
-        raise ValueError(f"{name} has no interaction: at least one positive is needed")
-
-
-def _count_of(positions: NDArray[Any], name: str) -> int:
-    if not len(positions):
-        raise ValueError(f"{name} has no interaction: at least one positive, or shape, is needed")
-    return int(positions.max()) + 1

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Space", "check_same_space"]
+from tripletrec.data.id_arrays import same_ids
+
+__all__ = ["HOW", "Space", "check_same_space"]
+
+HOW = "build it with Interactions.from_frame(..., like=train)"
 
 
 class Space(NamedTuple):
@@ -29,11 +32,13 @@ def check_same_space(found: Space, wanted: Space, name: str, owner: str) -> None
     if found.shape != wanted.shape:
         raise ValueError(
             f"{name} must have the {wanted.n_users} users and {wanted.n_items} items of {owner}, "
-            f"got {found.n_users} and {found.n_items}"
+            f"got {found.n_users} and {found.n_items}: {HOW}"
         )
     for ids, others, word in (
         (found.user_ids, wanted.user_ids, "user"),
         (found.item_ids, wanted.item_ids, "item"),
     ):
-        if ids is not None and others is not None and not np.array_equal(ids, others):
-            raise ValueError(f"{name} must have the {word} ids of {owner}, in the same order")
+        if ids is not None and others is not None and not same_ids(ids, others):
+            raise ValueError(
+                f"{name} must have the {word} ids of {owner}, in the same order: {HOW}"
+            )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
-from tripletrec.data.ids import Ids
-from tripletrec.data.interactions import Interactions, Space, as_interactions
+from tripletrec.data.ids import Ids, is_single
+from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.data.space import Space
 from tripletrec.evaluation import full_auc
 from tripletrec.models import saving
 from tripletrec.models.estimator import Estimator, check_is_fitted
@@ -96,7 +97,7 @@ class Recommender(Estimator):
             How many items; all, if there are fewer.
         exclude : Interactions, sparse matrix or array of shape (n_users, n_items), default None
             Pairs that are never recommended, usually the training data. None: nothing is excluded.
-        candidates : sequence of item ids, default None
+        candidates : sequence or set of item ids, default None
             The only items to choose from; None: all.
 
         Returns
@@ -130,7 +131,7 @@ class Recommender(Estimator):
             else as_interactions(exclude, "exclude", self._space(), "the model")
         )
         best = self._best_items(self._score_function(), rows, k, seen, candidates)
-        return present(*best, self.item_ids_, single=_is_scalar(users))
+        return present(*best, self.item_ids_, single=is_single(users))
 
     def _best_items(
         self,
@@ -141,6 +142,8 @@ class Recommender(Estimator):
         candidates: Any,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the numbers and the scores of the best items of some rows; see `recommend`."""
+        if isinstance(candidates, (set, frozenset)):
+            candidates = list(candidates)  # their order has no meaning
         return top_k(
             score_users,
             rows,
@@ -184,7 +187,7 @@ class Recommender(Estimator):
         check_is_fitted(self)
         rows = self._items().rows(items)
         found = _similar(self._item_rows(), rows, check_count(k, "k"), self.n_jobs)
-        return present(*found, self.item_ids_, single=_is_scalar(items))
+        return present(*found, self.item_ids_, single=is_single(items))
 
     def similar_users(self, users: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the users most similar to each given user, by the cosine of their factors.
@@ -202,7 +205,7 @@ class Recommender(Estimator):
         check_is_fitted(self)
         rows = self._users().rows(users)
         found = _similar(self._user_rows(), rows, check_count(k, "k"), self.n_jobs)
-        return present(*found, self.user_ids_, single=_is_scalar(users))
+        return present(*found, self.user_ids_, single=is_single(users))
 
     def score(self, X: Any, y: None = None, *, exclude: Any = None) -> float:
         """Return the full AUC on the interactions `X`; see `tripletrec.full_auc`.
@@ -231,20 +234,34 @@ class Recommender(Estimator):
         check_is_fitted(self)
         return full_auc(self, X, exclude, n_jobs=self.n_jobs)
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path_or_file: str | PathLike[str] | IO[bytes]) -> None:
         """Write the fitted model to a safetensors file; see `tripletrec.load`.
 
         Parameters
         ----------
-        path : path-like
-            A file of that name is replaced when the new one is complete.
+        path_or_file : path-like or binary file
+            A file of that name is replaced when the new one is complete; its mode is kept, and a symbolic
+            link stays one. Or a file that is open for writing, such as ``io.BytesIO()``: it stays open.
+
+        Warns
+        -----
+        UserWarning
+            If a callback noted something in ``history_`` that is neither a number nor text: it is left out.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
         OSError
-            If the file cannot be written; an older file stays as it was.
+            If the file cannot be written or is no regular file; an older file stays as it was.
+        ValueError, TypeError
+            If the model could not be loaded again: a parameter is not allowed, a part of your own has
+            the name of a built-in one, or the class is not one of this package. Nothing is written then.
+
+        Notes
+        -----
+        Of a loss or another part of your own only the name is saved, of a generator as `random_state`
+        nothing.
 
         Examples
         --------
@@ -258,7 +275,7 @@ class Recommender(Estimator):
         True
         """
         check_is_fitted(self)
-        saving.save(self, path)
+        saving.save(self, path_or_file)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -296,13 +313,13 @@ def present(
         return rows, scores
     if (rows >= 0).all():
         return ids[rows], scores
-    found = ids.astype(object)[rows]
+    found = np.empty(rows.shape, dtype=object)
+    if ids.dtype.kind in "mM":  # which as objects would become whole numbers, or lose their unit
+        found.flat[:] = list(ids[rows.ravel()])
+    else:
+        found[...] = ids[rows]
     found[rows < 0] = None
     return found, scores
-
-
-def _is_scalar(ids: Any) -> bool:
-    return isinstance(ids, (str, bytes)) or np.ndim(ids) == 0
 
 
 def _similar(

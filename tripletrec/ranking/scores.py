@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.blas import one_blas_thread
 from tripletrec.data.checks import check_factors, check_scores
+from tripletrec.data.space import HOW
 
 __all__ = [
     "LIMITS",
@@ -107,7 +108,7 @@ def _check_model_shape(model_users: int, model_items: int, n_users: int, n_items
     if (model_users, model_items) != (n_users, n_items):
         raise ValueError(
             f"model scores {model_users} users x {model_items} items, "
-            f"but test has shape ({n_users}, {n_items})"
+            f"but test has shape ({n_users}, {n_items}): {HOW}"
         )
 
 

@@ -1,0 +1,112 @@
+"""Columns of tables and sequences of any kind as 1-D arrays; what they mean is told elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._checks import shown
+from tripletrec.data.checks import refuse_masked
+
+__all__ = ["column_of", "eager", "is_missing", "missing_position", "to_array"]
+
+
+def eager(frame: Any, names: Iterable[Any]) -> Any:
+    """Return a table that is in memory: of a lazy one the columns of these names."""
+    if not (hasattr(frame, "collect") and hasattr(frame, "collect_schema")):
+        return frame
+    known = frame.collect_schema().names()
+    return frame.select([each for each in known if each in set(names)]).collect()
+
+
+def column_of(frame: Any, name: Any) -> Any:
+    """Return a column of a pandas, polars or pyarrow table or of a dict."""
+    names = _names_of(frame)
+    if name not in names:
+        index = getattr(getattr(frame, "index", None), "names", ())
+        hint = ", and it is in the index: use frame.reset_index()" if name in index else ""
+        raise ValueError(f"frame has no column {name!r}: its columns are {shown(names, 300)}{hint}")
+    if names.count(name) > 1:
+        raise ValueError(
+            f"frame has {names.count(name)} columns of the name {name!r}: rename all but one"
+        )
+    column = frame[name]
+    if getattr(column, "ndim", 1) != 1:
+        raise ValueError(
+            f"column {name!r} of frame must be one-dimensional, got shape {column.shape}"
+        )
+    return column
+
+
+def _names_of(frame: Any) -> list[Any]:
+    if isinstance(frame, Mapping):
+        return list(frame)
+    names = getattr(getattr(frame, "schema", None), "names", None)
+    if isinstance(names, list):
+        return names  # pyarrow: its .columns are the arrays
+    if not hasattr(frame, "columns") or not hasattr(frame, "__getitem__"):
+        raise TypeError(
+            "frame must be a DataFrame or a dict of columns (or a polars or pyarrow table), "
+            f"got {type(frame)}"
+        )
+    return list(frame.columns)
+
+
+def to_array(values: Any, name: str, what: str = "values") -> NDArray[Any]:
+    """Return a sequence as a 1-D array: not copied if it is one, else of objects or of its own type.
+
+    Parameters
+    ----------
+    values : ndarray, pandas, polars or pyarrow column, list, iterator
+        Masked arrays must not hide any of their values.
+    name : str
+        What error messages call it.
+    what : str, default "values"
+        What it is a sequence of.
+    """
+    if isinstance(values, (set, frozenset)):
+        raise TypeError(f"{name} must be a sequence of {what}, but a set has no order: use a list")
+    if isinstance(values, (str, bytes)) or not (
+        hasattr(values, "__iter__") or hasattr(values, "to_numpy")
+    ):
+        raise TypeError(f"{name} must be a sequence of {what}, got {shown(values)}")
+    refuse_masked(values, name)
+    if getattr(values, "ndim", 1) != 1:
+        raise ValueError(f"{name} must be one-dimensional, got shape {values.shape}")
+    if not hasattr(values, "iloc") and hasattr(values, "to_pandas"):
+        values = _as_pandas_would(values)
+    array = values.to_numpy() if hasattr(values, "to_numpy") else values
+    if isinstance(array, np.ndarray):
+        return np.asarray(array)
+    if not hasattr(array, "dtype"):
+        # Not np.asarray: it turns ["a", 1] into two strings, and makes all as long as the longest.
+        return np.fromiter(array, dtype=object)
+    return np.asarray(array)
+
+
+def _as_pandas_would(values: Any) -> Any:
+    """Return a polars or pyarrow column as something whose `to_numpy` keeps time zones."""
+    zone = getattr(getattr(values, "dtype", None), "time_zone", None)
+    if zone is None:
+        return values if hasattr(values, "dtype") else values.to_pandas()
+    import pandas as pd
+
+    return pd.Series(values.to_numpy()).dt.tz_localize("UTC").dt.tz_convert(zone)
+
+
+def is_missing(each: Any) -> bool:
+    """Return whether an element stands for no value: None, NaN, NaT, pandas' NA or masked."""
+    if each is None or each is np.ma.masked or type(each).__name__ in ("NAType", "NaTType"):
+        return True
+    try:
+        return bool(each != each)  # only NaN differs from itself
+    except (ArithmeticError, ValueError, TypeError):  # a signalling NaN; an array
+        return False
+
+
+def missing_position(elements: list[Any]) -> int | None:
+    """Return where the first missing element is; None: all are there."""
+    return next((place for place, each in enumerate(elements) if is_missing(each)), None)

@@ -1,0 +1,157 @@
+"""A table with one row per interaction as positions, values and times, with ids; matrices are in `csr`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec.data.checks import check_length
+from tripletrec.data.columns import column_of, eager, to_array
+from tripletrec.data.id_arrays import id_array
+from tripletrec.data.ids import Ids
+from tripletrec.data.times import check_timestamps
+
+__all__ = ["Table", "read_table"]
+
+
+class Table(NamedTuple):
+    """What a table says: a row, a column, a value and a time per interaction, and whose they are."""
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    values: NDArray[Any] | None
+    timestamps: NDArray[Any] | None
+    users: Ids
+    items: Ids
+    n_dropped: int
+
+
+def read_table(
+    frame: Any,
+    names: Mapping[str, Any],
+    users: Ids | None,
+    items: Ids | None,
+    unknown: str,
+) -> Table:
+    """Read a table; see ``Interactions.from_frame``.
+
+    Parameters
+    ----------
+    frame : pandas, polars or pyarrow table, or dict of columns
+    names : dict
+        The names of the columns "user" and "item", and of "value" and "timestamp", or None.
+    users, items : Ids or None
+        Those that are known; None: those in the table, sorted.
+    unknown : {"raise", "drop"}
+        What becomes of a row whose user or item is not known.
+    """
+    if unknown not in ("raise", "drop"):
+        raise ValueError(f"unknown must be 'raise' or 'drop', got {unknown!r}")
+    columns = _columns(frame, names)
+    n = len(columns["user"])
+    if n == 0 and (users is None or items is None):
+        raise ValueError("frame has no rows: at least one interaction is needed")
+    rows, users = _encode(columns["user"], names["user"], "user", users)
+    cols, items = _encode(columns["item"], names["item"], "item", items)
+    values, times = None, None
+    if "value" in columns:
+        name = f"values of column {names['value']!r}"
+        values = check_length(to_array(columns["value"], name), n, name, "interaction")
+    if "timestamp" in columns:
+        name = f"timestamps of column {names['timestamp']!r}"
+        times = check_timestamps(columns["timestamp"], n, name)
+    kept = (rows >= 0) & (cols >= 0)
+    if kept.all():
+        return Table(rows, cols, values, times, users, items, 0)
+    if unknown == "raise":
+        _refuse_unknown(rows, columns["user"], names["user"], users)
+        _refuse_unknown(cols, columns["item"], names["item"], items)
+    values, times = (None if each is None else each[kept] for each in (values, times))
+    n_dropped = int(n - kept.sum())
+    return Table(rows[kept], cols[kept], values, times, users, items, n_dropped)
+
+
+def _columns(frame: Any, names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that are named, those of ids as pandas has them or as arrays of one length."""
+    frame = eager(frame, names.values())
+    columns = {
+        role: column_of(frame, name)
+        for role, name in names.items()
+        if name is not None or role in ("user", "item")
+    }
+    for role in ("user", "item"):
+        columns[role] = _plain_column(columns[role], f"column {names[role]!r}")
+    lengths = len(columns["user"]), len(columns["item"])
+    if lengths[0] != lengths[1]:
+        raise ValueError(
+            f"columns {names['user']!r} and {names['item']!r} must be of one length, "
+            f"got {lengths[0]} and {lengths[1]}"
+        )
+    return columns
+
+
+def _plain_column(column: Any, name: str) -> Any:
+    """Return a column as pandas has it, else as an array."""
+    import pandas as pd
+
+    if isinstance(column, (pd.Series, pd.Index, pd.Categorical)):
+        return column
+    return to_array(column, name, "ids")
+
+
+def _refuse_unknown(rows: NDArray[np.int64], column: Any, name: Any, ids: Ids) -> None:
+    """Raise if a row number is -1: the id in that place of the column is not known."""
+    if (rows < 0).any():
+        each = to_array(column, f"column {name!r}", "ids")[int(rows.argmin())]
+        raise ValueError(
+            f'column {name!r}: {ids.unknown(each)}; unknown="drop" leaves out such rows, '
+            f"{int((rows < 0).sum())} here"
+        )
+
+
+def _encode(column: Any, name: str, word: str, known: Ids | None) -> tuple[NDArray[np.int64], Ids]:
+    """Return the row of each id of a column, -1 if it is unknown, and the ids: those known, else those found.
+
+    Parameters
+    ----------
+    column : from `_plain_column`
+    name : str
+        Of the column, for error messages.
+    word : {"user", "item"}
+    known : Ids or None
+        None: those of the column, sorted.
+    """
+    codes, found = _distinct(column, f"column {name!r}")
+    if known is None:
+        known = Ids(_sorted(found, name, word), None, word)
+    return known.find(found)[codes], known
+
+
+def _distinct(column: Any, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return the number of each element, and the elements in the order in which they come first."""
+    import pandas as pd
+
+    if isinstance(column, np.ndarray) and column.dtype.kind not in "biufO":
+        column = id_array(column, name)  # pandas knows fewer kinds, and fewer units of time
+        if column.dtype.kind in "mM":
+            found, codes = np.unique(column, return_inverse=True)
+            return codes.astype(np.int64, copy=False), found
+    try:
+        codes, found = pd.factorize(column)
+    except TypeError as error:
+        raise TypeError(f"{name} must hold hashable ids: {error}") from None
+    if len(codes) and codes.min() < 0:
+        raise ValueError(f"{name} has a missing id at position {codes.argmin()}")
+    return codes.astype(np.int64, copy=False), id_array(found, name)
+
+
+def _sorted(found: NDArray[Any], name: str, word: str) -> NDArray[Any]:
+    try:
+        return np.sort(found)
+    except (TypeError, ArithmeticError, ValueError) as error:
+        raise TypeError(
+            f"column {name!r} has ids that cannot be sorted, give {word}_ids: {error}"
+        ) from None
