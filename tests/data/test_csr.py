@@ -232,7 +232,9 @@ def test_masked_entries_are_not_what_lies_under_the_mask():
     [
         ("abc", "X must be Interactions, a scipy sparse matrix or .*, got str"),
         (None, "got NoneType"),
-        (np.array([["a", "b"]]), "X must hold numbers, got dtype <U1"),
+        (np.array([["a", "b"]]), "X must hold numbers, got dtype <U1; use Interactions.from_frame"),
+        ([("ann", "tea"), ("bob", "jam")], "X must hold numbers, .*; use Interactions.from_frame"),
+        (np.array([["a", 1]], object), "X must hold numbers, got dtype object"),
         (pd.DataFrame({"user": [1], "item": [2]}), "got a DataFrame: use Interactions.from_frame"),
     ],
 )

@@ -62,7 +62,10 @@ def _as_table(matrix: Any, name: str) -> NDArray[Any]:
         )
     table = as_array(matrix, name, "a two-dimensional array")
     if table.dtype.kind not in "biufc":
-        raise TypeError(f"{name} must hold numbers, got dtype {table.dtype}")
+        raise TypeError(
+            f"{name} must hold numbers, got dtype {table.dtype}; use Interactions.from_frame for a table "
+            "with one row per interaction"
+        )
     return table
 
 
