@@ -158,7 +158,7 @@ def unpack_ids(kind: str, content: Any) -> NDArray[Any]:
         else:
             elements = [_CODECS[kind].decode(each) for each in content]
     except (LookupError, ValueError, OverflowError, TypeError) as error:
-        raise ValueError(f"ids of the form {shown(kind)} cannot be read: {error!r}") from None
+        raise ValueError(f"ids of the form {shown(kind)} cannot be read: {shown(error)}") from None
     return id_array(np.fromiter(elements, dtype=object, count=len(elements)), "ids")
 
 

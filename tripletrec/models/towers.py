@@ -202,7 +202,7 @@ def check_towers(parameters: dict[str, Any]) -> None:
 
 def _check_combine(combine: Any) -> None:
     if combine not in _COMBINATIONS:
-        raise ValueError(f"combine must be one of {_COMBINATIONS}, got {combine!r}")
+        raise ValueError(f"combine must be one of {_COMBINATIONS}, got {shown(combine)}")
 
 
 def tower_shapes(word: str, n: int, attributes: dict[str, Any]) -> dict[str, tuple[int, ...]]:

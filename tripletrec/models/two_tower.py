@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_flag
+from tripletrec._checks import check_count, check_flag, shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.estimator import check_is_fitted
@@ -326,7 +326,7 @@ class TwoTower(TrainedNetwork):
         """Return the layers of a tower: untrained, or without `rng` with zeros for weights."""
         if self.activation not in _ACTIVATIONS:
             known = ", ".join(map(repr, _ACTIVATIONS))
-            raise ValueError(f"activation must be one of {known}, got {self.activation!r}")
+            raise ValueError(f"activation must be one of {known}, got {shown(self.activation)}")
         seeds = split_seed(seed, len(widths))
         layers = self._dense_layers(widths, _ACTIVATIONS[self.activation], rng, seeds)
         if check_flag(self.normalize, "normalize"):
