@@ -131,7 +131,7 @@ def _has_functions_of(part: Any, built_in: Any) -> bool:
 
 
 def _functions_of(part: Any) -> list[str]:
-    return [name for name, kind in type(part).__annotations__.items() if "Callable" in str(kind)]
+    return [name for name in part._fields if name == "choose" or callable(getattr(part, name))]
 
 
 def _number(value: Any) -> Any:
@@ -192,7 +192,7 @@ def _is_like(value: Any, default: Any, part: Any, name: str) -> bool:
     if isinstance(default, int):
         return type(value) is int and value >= 1
     if value is None:
-        return "None" in type(part).__annotations__[name]
+        return name == "temperature"
     return _is_finite(value)
 
 
