@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import safetensors.numpy
-from safetensors import SafetensorError, deserialize, safe_open
+from safetensors import deserialize, safe_open
 
 from tripletrec._runtime.tensors import parse_json, read_arrays, read_header, write_arrays
 
@@ -84,11 +84,7 @@ def test_what_is_read_here_is_read_there_too(rng):
             assert str(error) and len(str(error)) < 300
             continue
         n_read += 1
-        try:
-            theirs = dict(deserialize(bytes(damaged)))
-        except SafetensorError as error:
-            assert "InvalidHeaderStart" in str(error)  # it insists on "{" as the first character
-            continue
+        theirs = dict(deserialize(bytes(damaged)))
         assert theirs.keys() == found.keys()
         for name, each in found.items():
             assert bytes(theirs[name]["data"]) == each.tobytes()
