@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 import tripletrec as tr
 from contracts.support import Contract, assert_same, catalogue, rewrite
+from tripletrec.losses import hinge
 
 
 def save_on_a_full_disk(model, path):
@@ -200,9 +201,6 @@ class SavedContract(Contract):
 
     def test_what_load_would_refuse_is_not_saved(self, fitted, tmp_path):
         for change, message in [
-            (lambda m: m.set_params(learning_rate=-1), "learning_rate must be a finite number > 0"),
-            (lambda m: m.set_params(loss=None), "loss must be a name or a Loss, got None"),
-            (lambda m: m.set_params(n_jobs=object()), "n_jobs must be a name, a number or several"),
             (lambda m: m.user_factors_.fill(np.nan), "user_factors_ must be finite"),
             (lambda m: setattr(m, "item_factors_", 3), "item_factors_ must be"),
             (lambda m: setattr(m, "n_items_", 39), "n_features_in_ must be n_items_"),
@@ -224,6 +222,33 @@ class SavedContract(Contract):
         again = tr.load(tmp_path / "model")
         assert (again.n_epochs, again.random_state) == (77, None)
         assert not hasattr(again, "note_")
+        assert_same(again, fitted)
+
+    @pytest.mark.parametrize(
+        "name, value, message",
+        [
+            ("learning_rate", -1, "learning_rate must be a finite number > 0, got -1; as that was"),
+            ("learning_rate", 10**400, "learning_rate must be a finite number > 0, got 1000"),
+            (
+                "loss",
+                None,
+                "loss must be a name or a Loss, got None; as that was set after fit, the",
+            ),
+            ("loss", hinge()._replace(parameters=()), r"cannot be \[\]; .* saved with the default"),
+            ("n_jobs", object(), "n_jobs must be a name, a number or several"),
+            ("n_epochs", [], r"n_epochs must be an integer >= 1, got \[\]"),
+            ("random_state", -1, "random_state must be from 0"),
+        ],
+    )
+    def test_what_fit_would_not_take_is_saved_as_the_default(
+        self, name, value, message, fitted, tmp_path
+    ):
+        model = copy.deepcopy(fitted).set_params(**{name: value})
+        with pytest.warns(UserWarning, match=message) as caught:
+            model.save(tmp_path / "model")
+        assert [each.filename for each in caught] == [__file__]
+        again = tr.load(tmp_path / "model")
+        assert again.get_params() == fitted.get_params() | {name: type(fitted)().get_params()[name]}
         assert_same(again, fitted)
 
     def test_load_runs_nothing_and_sets_nothing_strange(self, fitted, tmp_path):

@@ -162,8 +162,6 @@ class TwoTower(TrainedNetwork):
     """
 
     _learnt = LEARNT
-    user_table_: NDArray[np.float32]
-    item_table_: NDArray[np.float32]
 
     def __init__(
         self,
@@ -428,9 +426,11 @@ class TwoTower(TrainedNetwork):
 
     def _encode(self, word: str, features: Any) -> NDArray[np.float32]:
         check_is_fitted(self)
-        encoding, table = getattr(self, f"{word}_encoding_"), getattr(self, f"{word}_table_")
-        layer = unseen_input(encoding, features, table, f"{word}_features", self.combine)
-        stack = self._stack(getattr(self, f"{word}_widths_"), None)
+        encoding, widths = getattr(self, f"{word}_encoding_"), getattr(self, f"{word}_widths_")
+        table = getattr(self, f"{word}_table_")
+        combine = "sum" if widths[0] == table.shape[1] else "concatenation"  # as it was in fit
+        layer = unseen_input(encoding, features, table, f"{word}_features", combine)
+        stack = self._stack(widths, None)
         stack.flat[0] = getattr(self, f"{word}_weights_")
         return infer_all(layer, stack)
 
