@@ -52,12 +52,15 @@ def _encode_timestamp(time: Any) -> str:
 
 
 def _decode_timestamp(text: str) -> Any:
+    from zoneinfo import ZoneInfo
+
     import pandas as pd
 
     instant, zone, unit = text.split(" ")
     time = pd.Timestamp(instant).as_unit(unit)
     try:
-        return time.tz_convert(zone) if zone else time
+        # pandas takes "dateutil/" and a path for a zone, and opens whatever is there.
+        return time.tz_convert(zone) if zone and ZoneInfo(zone) else time
     except (LookupError, OSError):
         return time
 

@@ -103,7 +103,14 @@ def load(path_or_file: str | PathLike[str] | IO[bytes]) -> Any:
         raise with_sentence(error, f"cannot read a model from {name}") from error
     try:
         model, own_scorer = _rebuild(text, arrays)
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         reason = error if isinstance(error, (ValueError, TypeError)) else repr(error)
         raise ValueError(f"{name} does not hold a model of this tripletrec: {reason}") from None
     if own_scorer:
