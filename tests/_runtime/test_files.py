@@ -495,6 +495,15 @@ def test_a_sentence_keeps_class_and_number(tmp_path):
     assert str(error) == "cannot read it: No such file or directory"
 
 
+def test_a_sentence_for_a_class_that_is_made_of_more():
+    class RemoteError(OSError):
+        def __init__(self, code, body):
+            super().__init__(f"{code}: {body}")
+
+    error = with_sentence(RemoteError(503, "busy"), "cannot write it")
+    assert type(error) is OSError and str(error) == "cannot write it: 503: busy"
+
+
 def test_several_writers_and_a_reader(tmp_path):
     path = tmp_path / "file"
     path.write_text("0" * 10_000)

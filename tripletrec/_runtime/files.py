@@ -207,7 +207,11 @@ def with_sentence(error: OSError, what: str) -> OSError:
     what : str
         What could not be done, such as "cannot write to here".
     """
-    sentence = type(error)(f"{what}: {error.strerror or error}")
+    text = f"{what}: {error.strerror or error}"
+    try:
+        sentence = type(error)(text)
+    except Exception:  # a class of somebody's own that is made of something else
+        sentence = OSError(text)
     sentence.errno = error.errno
     return sentence
 

@@ -63,7 +63,8 @@ def write_arrays(file: Any, arrays: dict[str, NDArray[Any]], metadata: dict[str,
     text += b" " * (-len(text) % 8)
     if len(text) > _LONGEST_HEADER:
         raise ValueError(
-            f"its texts and numbers take {len(text)} bytes, at most {_LONGEST_HEADER} are read again"
+            f"a file may have at most {_LONGEST_HEADER} bytes beside its arrays, got {len(text)}: no more "
+            "is read again"
         )
     file.write(len(text).to_bytes(8, "little") + text)
     for _, array in ordered:
