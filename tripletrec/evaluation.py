@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tripletrec._checks import check_cutoffs, check_n_jobs
-from tripletrec.data.interactions import as_interactions
+from tripletrec._checks import check_cutoffs, check_n_jobs, shown
+from tripletrec.data.interactions import as_interactions, check_not_empty
 from tripletrec.data.space import Space, check_same_space
 from tripletrec.ranking.ranks import count_outranking, positives_without
 from tripletrec.ranking.scores import score_function
@@ -205,7 +205,7 @@ def check_metric(metric: Any, name: str) -> int:
     if stem in _AT_K and k.isascii() and k.isdigit() and k[0] != "0":
         return int(k)
     known = ", ".join([*_PLAIN, *(f"{each}@k" for each in _AT_K)])
-    raise ValueError(f"{name} must be one of {known} with an integer k >= 1, got {metric!r}")
+    raise ValueError(f"{name} must be one of {known} with an integer k >= 1, got {shown(metric)}")
 
 
 def _mean(values: NDArray[np.float64]) -> float:

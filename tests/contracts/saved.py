@@ -1,5 +1,9 @@
 """The contract of saved models: pickle, save and load, and what a file that is no model is told."""
 
+import copy
+import gzip
+import io
+import os
 import pickle
 
 import numpy as np
@@ -8,6 +12,7 @@ from safetensors.numpy import save_file
 
 import tripletrec as tr
 from contracts.support import Contract, assert_same, catalogue, rewrite
+from tripletrec.losses import hinge
 
 
 def save_on_a_full_disk(model, path):
@@ -54,6 +59,20 @@ class SavedContract(Contract):
             fitted.save(tmp_path / name)
         assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
+    def test_open_files(self, fitted, tmp_path):
+        fitted.save(tmp_path / "model")
+        memory = io.BytesIO()
+        fitted.save(memory)
+        assert memory.getvalue() == (tmp_path / "model").read_bytes()
+        memory.seek(0)
+        assert_same(tr.load(memory), fitted)
+        with gzip.open(tmp_path / "model.gz", "wb") as file:
+            fitted.save(file)
+        with gzip.open(tmp_path / "model.gz") as file:
+            assert_same(tr.load(file), fitted)
+        with open(tmp_path / "text", "w") as file, pytest.raises(TypeError, match="mode 'wb'"):
+            fitted.save(file)
+
     def test_save_replaces_an_older_file(self, fitted, pairs, tmp_path):
         path = tmp_path / "model.safetensors"
         self.make(random_state=77).fit(pairs).save(path)
@@ -63,9 +82,13 @@ class SavedContract(Contract):
 
     def test_save_where_it_cannot(self, fitted, tmp_path):
         (tmp_path / "folder").mkdir()
-        for path in (tmp_path / "missing" / "model", tmp_path / "folder"):
-            with pytest.raises(OSError, match="cannot write a model to"):
+        for path, error, reason in [
+            (tmp_path / "missing" / "model", FileNotFoundError, "No such file or directory"),
+            (tmp_path / "folder", IsADirectoryError, "it is a folder, not a regular file"),
+        ]:
+            with pytest.raises(error) as caught:
                 fitted.save(path)
+            assert str(caught.value) == f"cannot write a model to {path}: {reason}"
         assert [each.name for each in tmp_path.iterdir()] == ["folder"]
         assert not list((tmp_path / "folder").iterdir())
 
@@ -81,9 +104,9 @@ class SavedContract(Contract):
 
     def test_load_what_is_no_model(self, fitted, tmp_path):
         path = tmp_path / "model.safetensors"
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(FileNotFoundError, match=f"cannot read a model from {path}: No such"):
             tr.load(path)
-        with pytest.raises((OSError, ValueError)):
+        with pytest.raises(IsADirectoryError, match="it is a folder, not a regular file"):
             tr.load(tmp_path)
         for garbage in (b"", b"garbage", b"\xff" * 100, pickle.dumps([1]), b"\x08" + b"\0" * 7):
             path.write_bytes(garbage)
@@ -141,25 +164,122 @@ class SavedContract(Contract):
                 except ValueError as error:
                     assert str(path) in str(error), (route, value)
                     continue
-                # What does not touch the shape may stand; the model must answer. Its parameters
-                # are checked where they are used, as those of any estimator.
-                try:
-                    assert model.recommend([0, 1], k=3)[0].shape == (2, 3), (route, value)
-                except (TypeError, ValueError):
-                    assert route[0] == "parameters", (route, value)
+                assert model.recommend([0, 1], k=3)[0].shape == (2, 3), (route, value)
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFO here")
+    def test_a_fifo_is_neither_waited_for_nor_replaced(self, fitted, tmp_path):
+        path = tmp_path / "pipe"
+        os.mkfifo(path)
+        with pytest.raises(OSError) as caught:
+            tr.load(path)
+        assert str(caught.value) == (
+            f"cannot read a model from {path}: it is a FIFO, not a regular file"
+        )
+        with pytest.raises(OSError, match=f"cannot write a model to {path}: it is a FIFO, not"):
+            fitted.save(path)
+        assert path.is_fifo()
+
+    def test_numbers_that_are_none_are_refused(self, fitted, tmp_path, rng):
+        path = tmp_path / "model.safetensors"
+        fitted.save(path)
+        whole, names = path.read_bytes(), []
+        rewrite(path, lambda _, tensors: names.extend(tensors))
+        for name in names:
+
+            def spoil(_, tensors, name=name):
+                if tensors[name].size and tensors[name].dtype == np.float32:
+                    tensors[name].flat[rng.integers(tensors[name].size)] = rng.choice(
+                        [np.nan, np.inf]
+                    )
+                else:
+                    tensors["user_factors_"][0, 0] = np.nan
+
+            path.write_bytes(whole)
+            rewrite(path, spoil)
+            with pytest.raises(ValueError, match="must be finite, got NaN or infinity"):
+                tr.load(path)
+
+    def test_what_load_would_refuse_is_not_saved(self, fitted, tmp_path):
+        for change, message in [
+            (lambda m: m.user_factors_.fill(np.nan), "user_factors_ must be finite"),
+            (lambda m: setattr(m, "item_factors_", 3), "item_factors_ must be"),
+            (lambda m: setattr(m, "n_items_", 39), "n_features_in_ must be n_items_"),
+            (lambda m: setattr(m, "history_", []), "history_ must be a list of one dict for each"),
+            (lambda m: setattr(m, "best_epoch_", 10**6), "best_epoch_ must be an epoch of"),
+            (lambda m: setattr(m, "user_ids_", list(range(30))), "user_ids_ must be an array or"),
+            (lambda m: delattr(m, "best_epoch_"), "the attribute best_epoch_ is missing"),
+        ]:
+            model = copy.deepcopy(fitted)
+            change(model)
+            with pytest.raises(ValueError, match=f"the model cannot be saved: {message}"):
+                model.save(tmp_path / "model")
+        assert not list(tmp_path.iterdir())
+
+    def test_what_is_set_after_fit_is_saved_too(self, fitted, tmp_path):
+        model = copy.deepcopy(fitted).set_params(n_epochs=77, random_state=np.random.default_rng(1))
+        model.note_ = "one's own"
+        model.save(tmp_path / "model")
+        again = tr.load(tmp_path / "model")
+        assert (again.n_epochs, again.random_state) == (77, None)
+        assert not hasattr(again, "note_")
+        assert_same(again, fitted)
+
+    @pytest.mark.parametrize(
+        "name, value, message",
+        [
+            ("learning_rate", -1, "learning_rate must be a finite number > 0, got -1; as that was"),
+            ("learning_rate", 10**400, "learning_rate must be a finite number > 0, got 1000"),
+            (
+                "loss",
+                None,
+                "loss must be a name or a Loss, got None; as that was set after fit, the",
+            ),
+            ("loss", hinge()._replace(parameters=()), r"cannot be \[\]; .* saved with the default"),
+            ("n_jobs", object(), "n_jobs must be a name, a number or several"),
+            ("n_epochs", [], r"n_epochs must be an integer >= 1, got \[\]"),
+            ("random_state", -1, "random_state must be from 0"),
+        ],
+    )
+    def test_what_fit_would_not_take_is_saved_as_the_default(
+        self, name, value, message, fitted, tmp_path
+    ):
+        model = copy.deepcopy(fitted).set_params(**{name: value})
+        with pytest.warns(UserWarning, match=message) as caught:
+            model.save(tmp_path / "model")
+        assert [each.filename for each in caught] == [__file__]
+        again = tr.load(tmp_path / "model")
+        assert again.get_params() == fitted.get_params() | {name: type(fitted)().get_params()[name]}
+        assert_same(again, fitted)
 
     def test_load_runs_nothing_and_sets_nothing_strange(self, fitted, tmp_path):
         path = tmp_path / "model.safetensors"
         changes = [
             (lambda d, _: d.update(format=99), "saved by a newer version"),
+            (lambda d, _: d.update(format=-5), "its format must be an integer >= 1, got -5"),
+            (lambda d, _: d.update(format=0), "its format must be an integer >= 1, got 0"),
+            (lambda d, _: d.update(format=True), "its format must be an integer >= 1, got True"),
+            (lambda d, _: d.update(format=1.0), "its format must be an integer >= 1, got 1.0"),
+            (lambda d, _: d.pop("format"), "its format must be an integer >= 1, got None"),
+            (
+                lambda d, _: d["parameters"].update(loss="evil"),
+                "loss must be one of 'bpr', .*'evil'",
+            ),
+            (lambda d, _: d["parameters"].pop("loss"), "it lacks the parameter loss"),
+            (lambda d, _: d["parameters"].update(n_jobs="x"), "n_jobs must be None or an integer"),
+            (lambda d, _: d["fitted"].update(note_={"json": 1}), "that no model has: 'note_'"),
+            (lambda d, _: d["fitted"].pop("history_"), "it lacks the attribute history_"),
+            (lambda _, t: t.update(more=np.ones(3)), "it holds an array that no model has: 'more'"),
             (lambda d, _: d.update({"class": "Popen"}), "holds a 'Popen', known are"),
             (lambda d, _: d["fitted"].update(fit={"json": 1}), "that no model has: 'fit'"),
             (lambda d, _: d["fitted"].update(__class__={"json": 1}), "no model has: '__class__'"),
             (lambda d, _: d["fitted"].update(_private_={"json": 1}), "no model has: '_private_'"),
-            (lambda d, _: d["fitted"].pop("n_users_"), "does not hold a model"),
+            (lambda d, _: d["fitted"].pop("n_users_"), "it lacks the attribute n_users_"),
             (lambda d, _: d["fitted"].update(n_users_={"json": 29}), r"\(29, "),
-            (lambda d, _: d["fitted"].update(user_ids_={"tensor": "O"}), "does not hold a model"),
-            (lambda d, _: d["fitted"].update(user_ids_={"objects": [1, 2]}), "30"),
+            (lambda d, _: d["fitted"].update(user_ids_={"tensor": "O"}), "which are no ids"),
+            (
+                lambda d, _: d["fitted"].update(user_ids_={"objects": [1, 2]}),
+                "must have 30 ids, got 2",
+            ),
         ]
         for change, message in changes:
             fitted.save(path)

@@ -1,11 +1,19 @@
 """Features: what columns are recognised as, unknown categories, missing columns, bad input."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from tripletrec.data.features import align, encode, groups_of, learn_encoding
+from tripletrec.data.features import (
+    align,
+    check_encoding,
+    encode,
+    groups_of,
+    learn_encoding,
+)
 
 FRAME = pd.DataFrame(
     {
@@ -120,3 +128,51 @@ def test_missing_columns_and_other_kinds():
         encode(encoding, np.ones((2, 9)), "features")
     with pytest.raises(ValueError, match="column 'price' of features must hold numbers"):
         encode(encoding, FRAME.assign(price=["a"] * 5), "features")
+
+
+@pytest.mark.parametrize("features", [FRAME, np.ones((5, 2)), FRAME[[]]])
+def test_what_was_learnt_passes_the_check(features):
+    aligned = align(features, None, np.ones(5, bool), "f")
+    check_encoding(json.loads(json.dumps(learn_encoding(aligned, ALL, "f"))), "f")
+
+
+@pytest.mark.parametrize(
+    "encoding, message",
+    [
+        (None, "must say how a matrix or a frame is encoded, got None"),
+        ({"kind": "x", "n_columns": 1}, "must say how a matrix or a frame"),
+        ({"kind": "matrix"}, "must say how a matrix or a frame"),
+        ({"kind": "matrix", "n_columns": 1, "columns": []}, "must say how a matrix or a frame"),
+        ({"kind": "matrix", "n_columns": -1}, "n_columns of f must be an integer >= 0"),
+        ({"kind": "matrix", "n_columns": True}, "n_columns of f must be an integer >= 0"),
+        ({"kind": "frame", "n_columns": 0, "columns": {}}, "must say how each column"),
+        (
+            {"kind": "frame", "n_columns": 2, "columns": [{"name": "a", "kind": "flag"}]},
+            "must be 1",
+        ),
+        ({"kind": "frame", "n_columns": 2, "columns": [{"name": "a", "kind": "flag"}] * 2}, "once"),
+        *(
+            ({"kind": "frame", "n_columns": 1, "columns": [spec]}, "must say how each column")
+            for spec in (
+                1,
+                {"kind": "flag"},
+                {"name": None, "kind": "flag"},
+                {"name": "a", "kind": "x"},
+                {"name": "a", "kind": "flag", "more": 1},
+                {"name": "a", "kind": "number", "mean": 0.0},
+                {"name": "a", "kind": "number", "mean": 0.0, "scale": 0.0},
+                {"name": "a", "kind": "number", "mean": float("nan"), "scale": 1.0},
+                {"name": "a", "kind": "number", "mean": "0", "scale": 1.0},
+                {"name": "a", "kind": "categorical"},
+                {"name": "a", "kind": "categorical", "categories": "ab"},
+                {"name": "a", "kind": "several", "categories": [None]},
+                {"name": "a", "kind": "several", "categories": ["x", "x"]},
+                {"name": "a", "kind": "several", "categories": [float("nan")]},
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_encodings_of_a_file_that_are_none(encoding, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        check_encoding(encoding, "f")

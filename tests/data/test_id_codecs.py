@@ -126,3 +126,10 @@ def test_an_unknown_time_zone_leaves_the_instant():
     text = "2020-01-01T00:00:00+02:00 Atlantis/Port"
     (time,) = unpack_ids("datetime", [text]).tolist()
     assert time == datetime.datetime(2019, 12, 31, 22, tzinfo=datetime.UTC)
+
+
+def test_a_zone_is_a_name_and_never_a_path():
+    """To pandas "dateutil/" and a path are a zone: it would open any file, and wait for a FIFO."""
+    text = "2020-07-01T12:00:00+02:00 dateutil//usr/share/zoneinfo/Europe/Berlin ns"
+    with pytest.raises(ValueError, match="ids of the form 'Timestamp' cannot be read"):
+        unpack_ids("Timestamp", [text])

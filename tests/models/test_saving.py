@@ -1,13 +1,21 @@
 """Saved models: what the contract does not ask of every model."""
 
+import datetime
+import errno
+import io
 import json
+import math
 import os
 import stat
 import sys
+import uuid
+from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
 import tripletrec as tr
 from contracts.support import assert_same, interactions, rewrite
@@ -97,6 +105,144 @@ def test_own_loss_is_there_by_name(data, tmp_path):
     assert_same(again.set_params(loss=own).fit(data), model)
 
 
+def test_own_scorer_is_needed_before_the_model_answers(data, tmp_path):
+    path = tmp_path / "model"
+    own = scorers.COSINE._replace(name="mine")
+    model = make(scorer=own).fit(data)
+    model.save(path)
+    with pytest.warns(UserWarning, match=r"scorer 'mine' is one of your own.*set_params") as caught:
+        again = tr.load(path)
+    assert caught[0].filename == __file__
+    assert again.scorer == "mine"
+    with pytest.raises(ValueError, match="scorer must be one of .* got 'mine'"):
+        again.predict(0, 0)
+    again.save(path)
+    with pytest.warns(UserWarning, match="scorer 'mine'"):
+        again = tr.load(path).set_params(scorer=own)
+    np.testing.assert_array_equal(again.recommend([0, 1])[1], model.recommend([0, 1])[1])
+
+
+def test_unknown_scorer_in_a_file(data, tmp_path):
+    path = tmp_path / "model"
+    make().fit(data).save(path)
+    rewrite(path, lambda d, _: d["parameters"].update(scorer="evil"))
+    with pytest.raises(ValueError, match="scorer must be one of 'dot', 'cosine', got 'evil'"):
+        tr.load(path)
+
+
+def test_own_list_loss_with_what_only_such_losses_take(data, tmp_path):
+    path = tmp_path / "model"
+    model = make(n_negatives="all", loss="softmax").fit(data)
+    for loss in (losses.softmax()._replace(name="mine"), "mine"):
+        model.set_params(loss=loss).save(path)
+        assert tr.load(path).loss == "mine"
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.Loss("bpr", own_value, own_slope),
+        losses.Loss("softmax", own_value, own_slope),
+        losses.ListLoss("bpr", own_value, own_slope),
+        losses.Loss("hinge", own_value, own_slope, (1.0,)),
+        losses.Loss("bpr", None, None),
+    ],
+    ids=str,
+)
+def test_a_loss_set_after_fit_under_the_name_of_another(loss, data, tmp_path):
+    """It would be loaded as the built-in one."""
+    model = make().fit(data).set_params(loss=loss)
+    with pytest.raises(
+        ValueError, match=f"of your own cannot be saved under the name '{loss.name}'"
+    ):
+        model.save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+    model.set_params(loss=loss._replace(name="mine")).save(tmp_path / "model")
+    assert tr.load(tmp_path / "model").loss == "mine"
+
+
+def test_sequences_and_numbers_of_any_kind(data, tmp_path):
+    model = tr.MLPMatcher(2, 2, hidden=np.array([3, 4]), learning_rate=Fraction(1, 8), n_epochs=1)
+    model.fit(data).save(tmp_path / "model")
+    again = tr.load(tmp_path / "model")
+    assert (again.hidden, again.learning_rate) == ([3, 4], 0.125)
+    assert_same(again.fit(data), model)
+
+
+def test_other_classes_are_not_saved(data, tmp_path):
+    class Mine(tr.MatrixFactorization):
+        pass
+
+    with pytest.raises(TypeError, match="a Mine cannot be saved, only a MLPMatcher, Matrix"):
+        Mine(n_factors=4, n_epochs=1).fit(data).save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_of_other_programs(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file({"layer.weight": np.ones((2, 3), np.float32)}, path, {"format": "pt"})
+    with pytest.raises(ValueError, match="has no description of one, so it is of another program"):
+        tr.load(path)
+    np.savez(tmp_path / "arrays.npz", np.ones(1000))
+    with pytest.raises(ValueError, match="is not a readable safetensors file: its first bytes"):
+        tr.load(tmp_path / "arrays.npz")
+
+
+def test_a_file_of_the_first_layout(data, tmp_path):
+    """Ids stood there in three other forms."""
+    path = tmp_path / "model"
+    words = [f"ü{n}" for n in range(12)]
+    days = np.arange(15).astype("M8[D]")
+    for users, items, forms in [
+        (words, days, ({"text": None}, {"tensor": "<M8[D]"})),
+        ([*words[1:], 7], np.arange(15) * 2, ({"objects": [*words[1:], 7]}, {"tensor": None})),
+        (None, None, ({"json": None}, {"json": None})),
+    ]:
+        pairs = tr.Interactions(data.tocsr(), user_ids=users, item_ids=items)
+        model = make().fit(pairs)
+        model.save(path)
+
+        def to_first_layout(description, tensors, forms=forms):
+            description["fitted"]["user_ids_"], description["fitted"]["item_ids_"] = forms
+            if "objects" in forms[0]:
+                del tensors["user_ids_"], tensors["user_ids_.ends"]
+
+        rewrite(path, to_first_layout)
+        assert_same(tr.load(path), model)
+
+
+class Full(io.RawIOBase):
+    """A file on a full disk."""
+
+    def writable(self):
+        return True
+
+    def write(self, piece):
+        if len(piece):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return 0
+
+
+def test_an_open_file_that_cannot_be_written(data):
+    with pytest.raises(OSError) as caught:
+        make().fit(data).save(Full())
+    assert caught.value.errno == errno.ENOSPC
+    assert str(caught.value) == "cannot write a model to an open Full: No space left on device"
+
+
+def test_links_and_modes_are_kept(data, tmp_path):
+    path, link = tmp_path / "model", tmp_path / "link"
+    path.write_text("old")
+    path.chmod(0o600)
+    try:
+        link.symlink_to("model")
+    except OSError:
+        pytest.skip("no symbolic links here")
+    make().fit(data).save(link)
+    assert link.is_symlink() and stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert_same(tr.load(link), tr.load(path))
+
+
 def test_file_holds_arrays_and_json_only(data, tmp_path):
     path = tmp_path / "model"
     make().fit(data).save(path)
@@ -122,6 +268,19 @@ def test_what_a_callback_notes_survives(data, tmp_path):
     model = make().fit(data, callbacks=note)
     model.save(path)
     assert tr.load(path).history_[0]["numpy"] == 0.5
+
+
+def test_notes_that_cannot_be_saved_are_left_out_with_a_warning(data, tmp_path):
+    def note(_, record):
+        record["norms"], record["nan"], record["list"] = np.ones(3), math.nan, [1, None]
+
+    model = make().fit(data, callbacks=note)
+    with pytest.warns(UserWarning, match="noted in history_ as 'norms' is not saved") as caught:
+        model.save(tmp_path / "model")
+    assert caught[0].filename == __file__
+    record = tr.load(tmp_path / "model").history_[0]
+    assert "norms" not in record and math.isnan(record["nan"]) and record["list"] == [1, None]
+    assert record["loss"] == model.history_[0]["loss"] and "norms" in model.history_[0]
 
 
 def test_ids_that_cannot_be_saved_are_refused_by_fit(data):
@@ -150,6 +309,11 @@ def test_ids_that_cannot_be_saved_are_refused_by_fit(data):
         np.arange(12).astype("M8[D]"),
         (1000 * np.arange(12)).astype("M8[ns]"),
         np.arange(12).astype("m8[s]"),
+        [uuid.UUID(int=n) for n in range(12)],
+        [bytes([n, 0]) for n in range(12)],
+        [datetime.datetime(2020, 1, n, tzinfo=ZoneInfo("Europe/Berlin")) for n in range(1, 13)],
+        [datetime.date(2020, 1, n) for n in range(1, 13)],
+        ["x" * 50_000, "a\0", *map(str, range(10))],
     ],
     ids=lambda ids: str(ids)[:20],
 )

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 import tripletrec as tr
 from contracts.support import interactions
 from tripletrec.models import towers
-from tripletrec.models.towers import check_encoding, infer_all, learn_columns, unseen_input
+from tripletrec.models.towers import infer_all, learn_columns, tower_shapes, unseen_input
 from tripletrec.neural import Dense, FeatureEmbedding, Stack
 
 
@@ -83,8 +83,43 @@ def test_all_rows_pass_a_tower_block_by_block(rng):
     np.testing.assert_allclose(vectors[rows], stack.infer(layer.forward(rows)), rtol=1e-5)
 
 
-def test_encoding_of_a_file():
-    check_encoding({"n_columns": 0}, "user_encoding_")
-    for wrong in ({"n_columns": -1}, {"n_columns": 1.5}, {"n_columns": "3"}):
-        with pytest.raises(ValueError, match="user_encoding_ must know its n_columns"):
-            check_encoding(wrong, "user_encoding_")
+@pytest.fixture
+def fitted(data):
+    """The attributes of a fitted model with features and layers on one side only."""
+    features = pd.DataFrame({"kind": list("aabbcc"), "price": range(6)}).iloc[: data.n_items]
+    model = tr.TwoTower(3, user_layers=(6,), combine="concatenation", n_epochs=1)
+    return vars(model.set_params(item_layers=(6,)).fit(data, item_features=features))
+
+
+def test_shapes_of_a_fitted_tower(fitted):
+    for word, n in (("user", fitted["n_users_"]), ("item", fitted["n_items_"])):
+        for name, shape in tower_shapes(word, n, fitted).items():
+            assert fitted[name].shape == shape
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"item_widths_": [3, 5]}, r"item_widths_ must go from 3 \(or 9, concatenated\) to 6, got"),
+        ({"item_widths_": [4, 6]}, "item_widths_ must go from 3"),
+        ({"item_widths_": []}, "item_widths_ must be a list of integers >= 1"),
+        ({"item_widths_": 9}, "item_widths_ must be a list of integers >= 1"),
+        ({"item_widths_": [9, 6.0]}, "item_widths_ must be an integer >= 1"),
+        ({"item_widths_": [9, True]}, "item_widths_ must be an integer >= 1"),
+        (
+            {"item_table_": np.ones((3, 3), np.float32)},
+            "item_table_ must have 5 rows or more, got 3",
+        ),
+        ({"item_table_": np.ones(3, np.float32)}, "item_table_ must be a table with rows"),
+        ({"user_factors_": np.ones((6, 0), np.float32)}, "user_factors_ must be a table with rows"),
+        (
+            {"item_encoding_": {"kind": "matrix", "n_columns": 10**15}},
+            "must have 10+1 rows or more",
+        ),
+        ({"item_encoding_": {"n_columns": 0}}, "item_encoding_ must say how"),
+    ],
+    ids=str,
+)
+def test_what_is_no_tower(change, message, fitted):
+    with pytest.raises((ValueError, TypeError), match=message):
+        tower_shapes("item", fitted["n_items_"], fitted | change)

@@ -87,6 +87,8 @@ def test_unseen_users_and_items_by_their_features(tastes, settings, tmp_path):
         ids, best = each.recommend_unseen(new_users, k=5)
         assert ids.shape == best.shape == (2, 5)
         assert [{int(i[1:]) % 2 for i in row} for row in ids] == [{0}, {1}]
+    other = "sum" if model.combine == "concatenation" else "concatenation"
+    each.set_params(combine=other)  # for the next fit: it does not touch what was learnt
     np.testing.assert_array_equal(model.encode_users(new_users), each.encode_users(new_users))
     assert model.score(data) > 0.7
 

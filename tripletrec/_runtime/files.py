@@ -195,7 +195,7 @@ def check_writable(path: str | os.PathLike[str], name: str) -> None:
 def displayed(file: Any) -> str:
     """Return what messages call a file: its path, or what kind of open file it is."""
     is_path = isinstance(file, (str, bytes, os.PathLike)) and not hasattr(file, "closed")
-    return str(os.fsdecode(file)) if is_path else f"a {type(file).__name__}"
+    return str(os.fsdecode(file)) if is_path else f"an open {type(file).__name__}"
 
 
 def with_sentence(error: OSError, what: str) -> OSError:
@@ -207,7 +207,11 @@ def with_sentence(error: OSError, what: str) -> OSError:
     what : str
         What could not be done, such as "cannot write to here".
     """
-    sentence = type(error)(f"{what}: {error.strerror or error}")
+    text = f"{what}: {error.strerror or error}"
+    try:
+        sentence = type(error)(text)
+    except Exception:  # a class of somebody's own that is made of something else
+        sentence = OSError(text)
     sentence.errno = error.errno
     return sentence
 
@@ -253,7 +257,7 @@ def _is_path(file: Any, method: str) -> bool:
             f"path_or_file must be a path or an open binary file, got {repr(file)[:80]}"
         )
     if getattr(file, "closed", None) is True:
-        raise ValueError(f"path_or_file must be open, got {displayed(file)} that is closed")
+        raise ValueError(f"path_or_file must be open, got a closed {type(file).__name__}")
     return False
 
 

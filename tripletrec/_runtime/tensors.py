@@ -63,7 +63,8 @@ def write_arrays(file: Any, arrays: dict[str, NDArray[Any]], metadata: dict[str,
     text += b" " * (-len(text) % 8)
     if len(text) > _LONGEST_HEADER:
         raise ValueError(
-            f"its texts and numbers take {len(text)} bytes, at most {_LONGEST_HEADER} are read again"
+            f"a file may have at most {_LONGEST_HEADER} bytes beside its arrays, got {len(text)}: no more "
+            "is read again"
         )
     file.write(len(text).to_bytes(8, "little") + text)
     for _, array in ordered:
@@ -89,9 +90,10 @@ def read_header(file: Any, size: int) -> Header:
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > min(size - 8, _LONGEST_HEADER):
         raise ValueError(f"its first bytes do not say how long its header is, of {size} bytes")
-    header = parse_json(str(file.read(length), "utf-8"))
-    if not isinstance(header, dict):
+    text = str(file.read(length), "utf-8")
+    if not text.startswith("{"):
         raise ValueError("its header is no JSON object")
+    header = parse_json(text)
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict):
         raise ValueError("its __metadata__ is no JSON object")

@@ -52,12 +52,15 @@ def _encode_timestamp(time: Any) -> str:
 
 
 def _decode_timestamp(text: str) -> Any:
+    from zoneinfo import ZoneInfo
+
     import pandas as pd
 
     instant, zone, unit = text.split(" ")
     time = pd.Timestamp(instant).as_unit(unit)
     try:
-        return time.tz_convert(zone) if zone else time
+        # pandas takes "dateutil/" and a path for a zone, and opens whatever is there.
+        return time.tz_convert(zone) if zone and ZoneInfo(zone) else time
     except (LookupError, OSError):
         return time
 
@@ -159,7 +162,7 @@ def unpack_ids(kind: str, content: Any) -> NDArray[Any]:
         else:
             elements = [_CODECS[kind].decode(each) for each in content]
     except (LookupError, ValueError, OverflowError, TypeError) as error:
-        raise ValueError(f"ids of the form {shown(kind)} cannot be read: {error!r}") from None
+        raise ValueError(f"ids of the form {shown(kind)} cannot be read: {shown(error)}") from None
     return id_array(np.fromiter(elements, dtype=object, count=len(elements)), "ids")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_real
+from tripletrec._checks import check_count, check_real, shown
 from tripletrec.data.checks import as_array
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import check_metric
@@ -51,7 +51,9 @@ def check_n_negatives(n_negatives: Any, loss: Loss | ListLoss, n_items: int | No
         return _MOST_CANDIDATES if n_items is not None and n_items > _MOST_CANDIDATES else 0
     if isinstance(n_negatives, str):
         if n_negatives != "all":
-            raise ValueError(f"n_negatives must be 'all' or an integer >= 1, got {n_negatives!r}")
+            raise ValueError(
+                f"n_negatives must be 'all' or an integer >= 1, got {shown(n_negatives)}"
+            )
         return 0
     n_candidates = check_count(n_negatives, "n_negatives")
     if n_items is not None and n_candidates > n_items:
@@ -117,7 +119,9 @@ def check_sample_weight(sample_weight: Any, data: Interactions) -> NDArray[np.fl
         return None
     if isinstance(sample_weight, str):
         if sample_weight != "values":
-            raise ValueError(f"sample_weight must be 'values' or numbers, got {sample_weight!r}")
+            raise ValueError(
+                f"sample_weight must be 'values' or numbers, got {shown(sample_weight)}"
+            )
         return data.values
     if hasattr(sample_weight, "tocsr") or isinstance(sample_weight, Interactions):
         values = _weights_of_matrix(sample_weight, data)
@@ -156,7 +160,7 @@ def check_callbacks(callbacks: Any) -> list[Callable[..., Any]]:
     listeners = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
     for each in listeners:
         if not callable(each):
-            raise TypeError(f"callbacks must be callable, got {each!r}")
+            raise TypeError(f"callbacks must be callable, got {shown(each)}")
     return list(listeners)
 
 
@@ -175,12 +179,12 @@ def check_dropout(dropout: Any) -> float:
     allowed = "a number from 0 to 1 (1 excluded)"
     rate = check_real(dropout, "dropout", allowed)
     if not 0.0 <= rate < 1.0:
-        raise ValueError(f"dropout must be {allowed}, got {dropout!r}")
+        raise ValueError(f"dropout must be {allowed}, got {shown(dropout)}")
     return rate
 
 
 def check_widths(widths: Any, name: str) -> tuple[int, ...]:
     """Return the widths of layers: a sequence of integers >= 1, maybe empty, or a single one."""
     if isinstance(widths, (str, bytes)) or not (np.ndim(widths) <= 1):
-        raise TypeError(f"{name} must be integers >= 1, got {widths!r}")
+        raise TypeError(f"{name} must be integers >= 1, got {shown(widths)}")
     return tuple(check_count(each, name) for each in np.atleast_1d(np.array(widths, object)))

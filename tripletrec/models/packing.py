@@ -31,10 +31,10 @@ from tripletrec.scorers import SCORERS, Scorer
 
 __all__ = [
     "is_own",
+    "is_part",
     "pack_ids_of",
     "pack_notes",
     "pack_parameter",
-    "stand_ins",
     "unpack_ids_of",
     "unpack_parameter",
 ]
@@ -46,8 +46,6 @@ _PARTS: dict[str, tuple[tuple[type, ...], Mapping[str, Any]]] = {
     "sampler": ((Sampler,), SAMPLERS | HARD_SAMPLERS),
     "schedule": ((Schedule,), SCHEDULES),
 }
-_STAND_INS = {"loss": ("bpr", "softmax"), "scorer": ("dot",), "optimizer": ("sgd",),
-              "sampler": ("unseen",), "schedule": ("constant",)}  # fmt: skip
 _LONGEST_NAME = 100
 
 
@@ -56,8 +54,10 @@ def pack_parameter(name: str, value: Any) -> Any:
 
     Raises
     ------
+    TypeError
+        If it is nothing that a parameter can be.
     ValueError
-        If it would be lost, or would be something else when it is read again.
+        If it is a part of the user's own that would be something else when it is read again.
     """
     if name in _PARTS:
         return _pack_part(name, value)
@@ -82,9 +82,9 @@ def is_own(value: Any) -> bool:
     return isinstance(value, dict) and "own" in value
 
 
-def stand_ins(name: str) -> tuple[str, ...]:
-    """Return built-in parts that a part of one's own may be like, to check other parameters beside."""
-    return _STAND_INS[name]
+def is_part(name: str) -> bool:
+    """Tell whether a parameter is a part, such as a loss."""
+    return name in _PARTS
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -102,7 +102,7 @@ def _plain(name: str, value: Any) -> Any:
         return [_plain(name, each) for each in value]
     if isinstance(value, tuple):
         return {"tuple": [_plain(name, each) for each in value]}
-    raise ValueError(f"{name} must be a name, a number or several, got {shown(value)}")
+    raise TypeError(f"{name} must be a name, a number or several, got {shown(value)}")
 
 
 def _pack_part(slot: str, part: Any) -> Any:
@@ -110,7 +110,7 @@ def _pack_part(slot: str, part: Any) -> Any:
     if isinstance(part, str):
         return str(part) if part in known else {"own": _checked_name(slot, part)}
     if not isinstance(part, kinds):
-        raise ValueError(f"{slot} must be a name or a {kinds[0].__name__}, got {shown(part)}")
+        raise TypeError(f"{slot} must be a name or a {kinds[0].__name__}, got {shown(part)}")
     given: Any = part
     if not isinstance(given.name, str) or given.name not in known:
         return {"own": _checked_name(slot, given.name)}
@@ -131,7 +131,7 @@ def _has_functions_of(part: Any, built_in: Any) -> bool:
 
 
 def _functions_of(part: Any) -> list[str]:
-    return [name for name, kind in type(part).__annotations__.items() if "Callable" in str(kind)]
+    return [name for name in part._fields if name == "choose" or callable(getattr(part, name))]
 
 
 def _number(value: Any) -> Any:
@@ -192,7 +192,7 @@ def _is_like(value: Any, default: Any, part: Any, name: str) -> bool:
     if isinstance(default, int):
         return type(value) is int and value >= 1
     if value is None:
-        return "None" in type(part).__annotations__[name]
+        return name == "temperature"
     return _is_finite(value)
 
 

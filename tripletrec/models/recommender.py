@@ -247,6 +247,7 @@ class Recommender(Estimator):
         -----
         UserWarning
             If a callback noted something in ``history_`` that is neither a number nor text: it is left out.
+            If a parameter was set after `fit` to what `fit` would not take: the default is saved.
 
         Raises
         ------
@@ -255,8 +256,9 @@ class Recommender(Estimator):
         OSError
             If the file cannot be written or is no regular file; an older file stays as it was.
         ValueError, TypeError
-            If the model could not be loaded again: a parameter is not allowed, a part of your own has
-            the name of a built-in one, or the class is not one of this package. Nothing is written then.
+            If the model could not be loaded again: a fitted attribute is not as `fit` left it, a part of
+            your own has the name of a built-in one, or the class is not one of this package. Nothing is
+            written then.
 
         Notes
         -----

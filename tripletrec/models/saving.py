@@ -21,10 +21,10 @@ from tripletrec._runtime.files import displayed, reading, with_sentence, writing
 from tripletrec._runtime.tensors import parse_json, read_arrays, read_header, write_arrays
 from tripletrec.models.packing import (
     is_own,
+    is_part,
     pack_ids_of,
     pack_notes,
     pack_parameter,
-    stand_ins,
     unpack_ids_of,
     unpack_parameter,
 )
@@ -103,7 +103,14 @@ def load(path_or_file: str | PathLike[str] | IO[bytes]) -> Any:
         raise with_sentence(error, f"cannot read a model from {name}") from error
     try:
         model, own_scorer = _rebuild(text, arrays)
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         reason = error if isinstance(error, (ValueError, TypeError)) else repr(error)
         raise ValueError(f"{name} does not hold a model of this tripletrec: {reason}") from None
     if own_scorer:
@@ -126,14 +133,11 @@ def _describe(model: Any) -> tuple[str, dict[str, NDArray[Any]]]:
         )
     try:
         model._check_learnt()
-        parameters = {
-            name: pack_parameter(name, value) for name, value in model.get_params().items()
-        }
-        _unfitted(kind, parameters)
     except (ValueError, TypeError) as error:
-        if "cannot be saved" in str(error):
-            raise
         raise ValueError(f"the model cannot be saved: {error}") from error
+    parameters = {}
+    for name, value in model.get_params().items():
+        parameters[name] = _parameter(kind, name, value)
     arrays: dict[str, NDArray[Any]] = {}
     fitted: dict[str, Any] = {}
     for name in model._learnt_names():
@@ -148,6 +152,22 @@ def _describe(model: Any) -> tuple[str, dict[str, NDArray[Any]]]:
         return json.dumps(description), arrays
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"the model cannot be saved: {error}") from error
+
+
+def _parameter(kind: Any, name: str, value: Any) -> Any:
+    """Return what stands in the JSON for a parameter; in place of one that is not allowed, the default."""
+    try:
+        packed = pack_parameter(name, value)
+        _check_alone(kind, name, packed)
+    except TypeError as error:
+        default = kind().get_params()[name]
+        warnings.warn(
+            f"{error}; as that was set after fit, the model is saved with the default, {name}={default!r}",
+            UserWarning,
+            stacklevel=5,  # the line that calls model.save
+        )
+        return pack_parameter(name, default)
+    return packed
 
 
 def _pack(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
@@ -227,19 +247,21 @@ def _unfitted(kind: Any, parameters: dict[str, Any]) -> Any:
     missing = [name for name in known if name not in parameters]
     if missing:
         raise ValueError(f"it lacks the parameter {missing[0]}")
-    values = {name: unpack_parameter(name, parameters[name]) for name in known}
-    _check_beside(kind, values, [name for name in known if is_own(parameters[name])])
-    return kind(**values)
+    return kind(**{name: _check_alone(kind, name, parameters[name]) for name in known})
 
 
-def _check_beside(kind: Any, values: dict[str, Any], own: list[str]) -> None:
-    """Check all parameters but parts of the user's own, in whose place there are built-in ones."""
-    replaced = {**values, **{name: stand_ins(name)[0] for name in own}}
-    # A loss may be one of triplets or of lists: one of them will do.
-    *others, last = stand_ins("loss") if "loss" in own else [replaced["loss"]]
-    for loss in others:
+def _check_alone(kind: Any, name: str, packed: Any) -> Any:
+    """Return the parameter that stands in the JSON; raise TypeError if no fit of the class would take it.
+
+    What goes together is for `fit` to say: a fitted model may have been given anything since.
+    """
+    errors: list[Exception] = []
+    for beside in ({}, {"loss": "softmax"}):  # with a loss of lists more is allowed
         try:
-            return kind(**{**replaced, "loss": loss})._check_parameters()
-        except (ValueError, TypeError):
-            pass
-    kind(**{**replaced, "loss": last})._check_parameters()
+            value = unpack_parameter(name, packed)
+            if not is_part(name):
+                kind(**{name: value, **beside})._check_parameters()
+            return value
+        except (ValueError, TypeError) as error:
+            errors.append(error)
+    raise TypeError(str(errors[0]))

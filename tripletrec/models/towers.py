@@ -180,6 +180,7 @@ def unseen_input(
         Factors of all columns, as they were learnt.
     name : {"user_features", "item_features"}
     combine : {"sum", "concatenation"}
+        As in `fit`.
     """
     if not encoding["n_columns"]:
         raise ValueError(f"the model was fitted without {name}")
@@ -202,7 +203,7 @@ def check_towers(parameters: dict[str, Any]) -> None:
 
 def _check_combine(combine: Any) -> None:
     if combine not in _COMBINATIONS:
-        raise ValueError(f"combine must be one of {_COMBINATIONS}, got {combine!r}")
+        raise ValueError(f"combine must be one of {_COMBINATIONS}, got {shown(combine)}")
 
 
 def tower_shapes(word: str, n: int, attributes: dict[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -227,11 +228,12 @@ def tower_shapes(word: str, n: int, attributes: dict[str, Any]) -> dict[str, tup
     if n_known > len(table):
         raise ValueError(f"{word}_table_ must have {n_known} rows or more, got {len(table)}")
     n_own = n if len(table) > n_known else 0
-    groups = _groups(encoding, n_own, attributes["combine"])
-    n_inputs = n_factors * (1 if groups is None else int(groups.max(initial=0)) + 1)
-    if (widths[0], widths[-1]) != (n_inputs, n_outputs):
+    n_groups = int(_separate_groups(encoding, n_own).max(initial=0)) + 1
+    inputs = n_factors, n_factors * n_groups
+    if widths[0] not in inputs or widths[-1] != n_outputs:
         raise ValueError(
-            f"{word}_widths_ must go from {n_inputs} (the input) to {n_outputs}, got {shown(widths)}"
+            f"{word}_widths_ must go from {inputs[0]} (or {inputs[1]}, concatenated) to {n_outputs}, "
+            f"got {shown(widths)}"
         )
     return {
         f"{word}_factors_": (n, n_outputs),
@@ -265,8 +267,10 @@ def _fitted_arrays(network: Towers) -> tuple[NDArray[Any], ...]:
 
 def _groups(encoding: dict[str, Any], n_own: int, combine: str) -> NDArray[np.int64] | None:
     """Return the group of each column, the constant's being that of the first; None: one for all."""
-    if combine == "sum":
-        return None
+    return None if combine == "sum" else _separate_groups(encoding, n_own)
+
+
+def _separate_groups(encoding: dict[str, Any], n_own: int) -> NDArray[np.int64]:
     groups = groups_of(encoding)
     own = np.full(n_own, int(groups.max(initial=-1)) + 1)
     return np.concatenate([groups, [0], own])

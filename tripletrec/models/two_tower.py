@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_flag
+from tripletrec._checks import check_count, check_flag, shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.estimator import check_is_fitted
@@ -162,8 +162,6 @@ class TwoTower(TrainedNetwork):
     """
 
     _learnt = LEARNT
-    user_table_: NDArray[np.float32]
-    item_table_: NDArray[np.float32]
 
     def __init__(
         self,
@@ -326,7 +324,7 @@ class TwoTower(TrainedNetwork):
         """Return the layers of a tower: untrained, or without `rng` with zeros for weights."""
         if self.activation not in _ACTIVATIONS:
             known = ", ".join(map(repr, _ACTIVATIONS))
-            raise ValueError(f"activation must be one of {known}, got {self.activation!r}")
+            raise ValueError(f"activation must be one of {known}, got {shown(self.activation)}")
         seeds = split_seed(seed, len(widths))
         layers = self._dense_layers(widths, _ACTIVATIONS[self.activation], rng, seeds)
         if check_flag(self.normalize, "normalize"):
@@ -428,9 +426,11 @@ class TwoTower(TrainedNetwork):
 
     def _encode(self, word: str, features: Any) -> NDArray[np.float32]:
         check_is_fitted(self)
-        encoding, table = getattr(self, f"{word}_encoding_"), getattr(self, f"{word}_table_")
-        layer = unseen_input(encoding, features, table, f"{word}_features", self.combine)
-        stack = self._stack(getattr(self, f"{word}_widths_"), None)
+        encoding, widths = getattr(self, f"{word}_encoding_"), getattr(self, f"{word}_widths_")
+        table = getattr(self, f"{word}_table_")
+        combine = "sum" if widths[0] == table.shape[1] else "concatenation"  # as it was in fit
+        layer = unseen_input(encoding, features, table, f"{word}_features", combine)
+        stack = self._stack(widths, None)
         stack.flat[0] = getattr(self, f"{word}_weights_")
         return infer_all(layer, stack)
 

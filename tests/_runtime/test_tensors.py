@@ -1,0 +1,158 @@
+"""Files of arrays against the library of the format, which reads and writes the same."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from safetensors import deserialize, safe_open
+
+from tripletrec._runtime.tensors import parse_json, read_arrays, read_header, write_arrays
+
+TYPES = ("?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
+
+
+def arrays_of(rng):
+    found = {"empty": np.empty((0, 3), np.float32), "one": np.array(7, np.int64)}
+    for kind in TYPES:
+        shape = rng.integers(1, 4, rng.integers(1, 4))
+        found[f"ü {kind}"] = rng.integers(0, 2, shape).astype(kind)
+    found["turned"] = rng.random((3, 5)).T
+    found["swapped"] = rng.random((3, 5)).astype(">f8")
+    return found
+
+
+def read(content):
+    file = io.BytesIO(content)
+    header = read_header(file, len(content))
+    return header.metadata, read_arrays(file, header)
+
+
+def assert_equal(found, expected):
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].shape == array.shape
+        assert found[name].dtype == array.dtype.newbyteorder("=")
+
+
+def test_written_here_and_read_there(tmp_path, rng):
+    arrays = arrays_of(rng)
+    with open(tmp_path / "file", "wb") as file:
+        write_arrays(file, arrays, {"text": '"ü\\'})
+    assert_equal(safetensors.numpy.load_file(tmp_path / "file"), arrays)
+    with safe_open(tmp_path / "file", framework="np") as file:
+        assert file.metadata() == {"text": '"ü\\'}
+    metadata, found = read((tmp_path / "file").read_bytes())
+    assert metadata == {"text": '"ü\\'}
+    assert_equal(found, arrays)
+
+
+def test_written_there_and_read_here(rng):
+    arrays = {
+        name: np.ascontiguousarray(each, each.dtype.newbyteorder("="))
+        for name, each in arrays_of(rng).items()
+    }
+    metadata, found = read(safetensors.numpy.save(arrays, {"a": "b"}))
+    assert metadata == {"a": "b"}
+    assert_equal(found, {name: each.reshape(arrays[name].shape) for name, each in arrays.items()})
+    assert read(safetensors.numpy.save(arrays))[0] == {}
+
+
+def test_arrays_are_of_one_s_own_and_can_be_written(rng):
+    _, found = read(
+        safetensors.numpy.save({"a": np.ones(3, np.float32), "b": np.ones(5, np.uint8)})
+    )
+    for each in found.values():
+        assert each.flags.writeable and each.flags.aligned
+        each += 1
+    assert found["a"].base.nbytes == 12
+
+
+def test_what_is_read_here_is_read_there_too(rng):
+    """Of damaged headers: here no more is taken for a file than there."""
+    whole = safetensors.numpy.save({"a": np.ones((2, 3), np.float32), "b": np.arange(4)})
+    n_read = 0
+    for _ in range(2000):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole) - 56, rng.integers(1, 3)):
+            damaged[place] = rng.choice([rng.integers(256), *b'0123456789[]{},:"'])
+        try:
+            _, found = read(bytes(damaged))
+        except ValueError as error:
+            assert str(error) and len(str(error)) < 300
+            continue
+        n_read += 1
+        theirs = dict(deserialize(bytes(damaged)))
+        assert theirs.keys() == found.keys()
+        for name, each in found.items():
+            assert bytes(theirs[name]["data"]) == each.tobytes()
+    print(n_read, "read")
+
+
+@pytest.mark.parametrize(
+    "header, message",
+    [
+        ([], "no JSON object"),
+        ({"__metadata__": []}, "__metadata__ is no JSON object"),
+        ({"a": 1}, "'a' does not say where"),
+        ({"a": {"dtype": "U8", "shape": [4], "data_offsets": [0]}}, "does not say where"),
+        (
+            {"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 5]}},
+            "take 5 bytes, but 4 follow",
+        ),
+        ({"a": {"dtype": "U8", "shape": [4], "data_offsets": [1, 5]}}, "must begin at byte 0"),
+        ({"a": {"dtype": "U8", "shape": [4], "data_offsets": [4, 0]}}, "must begin at byte 0"),
+        ({"a": {"dtype": "U8", "shape": [3], "data_offsets": [0, 4]}}, "as many elements"),
+        ({"a": {"dtype": "U8", "shape": [2**61, 8], "data_offsets": [0, 4]}}, "as many elements"),
+        ({"a": {"dtype": "U8", "shape": [-2, -2], "data_offsets": [0, 4]}}, "no shape"),
+        ({"a": {"dtype": "U8", "shape": [True, 4], "data_offsets": [0, 4]}}, "no shape"),
+        ({"a": {"dtype": "U8", "shape": [4] + [1] * 70, "data_offsets": [0, 4]}}, "no shape"),
+        ({"a": {"dtype": "U8", "data_offsets": [0, 4]}}, "no shape"),
+        ({"a": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}, "type that is not read"),
+        ({"a": {"dtype": "BOOL", "shape": [4], "data_offsets": [0, 4]}}, "truth values other than"),
+        ({"a": {"dtype": [], "shape": [4], "data_offsets": [0, 4]}}, "type that is not read"),
+    ],
+    ids=lambda each: None if isinstance(each, str) else json.dumps(each)[:60],
+)
+def test_headers_that_lie(header, message):
+    text = json.dumps(header).encode()
+    with pytest.raises(ValueError, match=message):
+        read(len(text).to_bytes(8, "little") + text + b"\1\2\3\4")
+
+
+@pytest.mark.parametrize("content", [b"", b"1234567", b"\xff" * 8, b"\x09" + b"\0" * 15])
+def test_files_without_a_header(content):
+    with pytest.raises(ValueError, match=f"how long its header is, of {len(content)} bytes"):
+        read(content)
+
+
+def test_a_file_that_is_cut_off_meanwhile():
+    content = safetensors.numpy.save({"a": np.ones(100, np.float32)})
+    file = io.BytesIO(content[:-1])
+    header = read_header(file, len(content))
+    with pytest.raises(ValueError, match="ends too early"):
+        read_arrays(file, header)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "Expecting value"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "name 'c' twice in one object"),
+        ("[" * 100_000, "nested too deep"),
+        ("1" * 5000, "a number of 5000 digits"),
+    ],
+    ids=lambda text: text[:10],
+)
+def test_json_that_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_json(text)
+
+
+def test_a_header_that_would_not_be_read_again_is_not_written():
+    file = io.BytesIO()
+    with pytest.raises(ValueError, match="at most 100000000 bytes beside its arrays"):
+        write_arrays(file, {}, {"text": "x" * 100_000_000})
+    assert file.getvalue() == b""
