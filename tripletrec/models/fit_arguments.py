@@ -27,6 +27,7 @@ __all__ = [
     "check_sample_weight",
     "check_sampling",
     "check_widths",
+    "has_negatives",
 ]
 
 _DEFAULT_SHARE = 0.5
@@ -87,6 +88,10 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions 
                 "chooses among them, is for the losses of triplets"
             )
         return sampler
+    if sampler.choose is not None and (given is not None or sampler.share > 0.0):
+        raise ValueError(
+            f"sampler {sampler.name!r} takes no given negatives, only sampled candidates"
+        )
     if sampler.is_hard:
         return sampler
     if given is None:
@@ -99,6 +104,26 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions 
     # A share of 0 that was asked for stays 0.
     own_share = sampler.share > 0.0 or sampler.name == "explicit"
     return sampler if own_share else sampler._replace(share=_DEFAULT_SHARE)
+
+
+def has_negatives(data: Interactions, given: Interactions | None, *, only_used: bool) -> bool:
+    """Return whether there is a user with positives, and an item that may be a negative for that user.
+
+    Parameters
+    ----------
+    data : Interactions
+        The positives.
+    given : Interactions or None
+        Negatives given by the user of the package.
+    only_used : bool
+        Whether only items that have a positive are drawn.
+    """
+    counts = np.diff(data.indptr)
+    n_items = len(np.unique(data.indices)) if only_used else data.n_items
+    some = counts < n_items
+    if given is not None:
+        some |= np.diff(given.indptr) > 0
+    return bool((some & (counts > 0)).any())
 
 
 def check_sample_weight(sample_weight: Any, data: Interactions) -> NDArray[np.float32] | None:

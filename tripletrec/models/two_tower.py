@@ -161,6 +161,7 @@ class TwoTower(TrainedNetwork):
 
     user_table_: NDArray[np.float32]
     item_table_: NDArray[np.float32]
+    _draws_only_used_items = True
 
     def __init__(
         self,

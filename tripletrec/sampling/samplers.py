@@ -38,7 +38,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_non_negative, check_share, choose
+from tripletrec._checks import (
+    check_count,
+    check_flag,
+    check_non_negative,
+    check_share,
+    choose,
+)
+from tripletrec._runtime.part_checks import Field, check_fields, check_name, once
 from tripletrec.sampling import hard
 
 __all__ = [
@@ -90,6 +97,15 @@ class Sampler(NamedTuple):
     n_candidates: int = 1
     choose: Callable[..., Any] | None = None
     by_features: bool = False
+
+    def fields(self) -> list[Field]:
+        """Return the part that chooses, if any, and how it is called."""
+        if self.choose is None:
+            return []
+        scores = tuple(map(np.float32, (0.5, 0.2, 0.3)))
+        arguments = ("score", "best", "positive_score")
+        owner = f"sampler {self.name!r}"
+        return [Field(owner, "choose", self.choose, arguments, "True or False", 1, (scores,))]
 
     @property
     def is_hard(self) -> bool:
@@ -300,10 +316,6 @@ def check_sampler(sampler: str | Sampler, features: bool = False) -> Sampler:
             raise ValueError(
                 f"n_candidates of a sampler must be 1 unless it has a choose, got {n_candidates}"
             )
-    elif not callable(chosen.choose):
-        raise TypeError(
-            f"choose of a sampler must be a part function or None, got {chosen.choose!r}"
-        )
     elif chosen.by_features:
         raise ValueError(f"sampler {chosen.name!r} must not have both choose and by_features")
     if chosen.by_features and not features:
@@ -311,4 +323,15 @@ def check_sampler(sampler: str | Sampler, features: bool = False) -> Sampler:
             f"sampler {chosen.name!r} compares features of items, which this model does not have: "
             "it is for TwoTower"
         )
+    _check_parts(chosen)
     return chosen
+
+
+@once
+def _check_parts(sampler: Sampler) -> None:
+    owner = check_name(sampler.name, "sampler")
+    for name in ("verified", "by_features"):
+        check_flag(getattr(sampler, name), f"{owner}: {name}")
+    check_non_negative(sampler.alpha, f"{owner}: alpha")
+    check_share(sampler.share, f"{owner}: share", closed=True)
+    check_fields(sampler.fields())
