@@ -275,9 +275,8 @@ class TwoTower(TrainedNetwork):
 
     def _n_negatives(self, loss: Loss | ListLoss) -> int:
         least = 0 if isinstance(loss, ListLoss) else 1
-        if self.n_negatives is None:
-            return least
-        return check_count(self.n_negatives, "n_negatives", least)
+        n = self.n_negatives
+        return least if n is None else check_count(n, "n_negatives", least)
 
     def _start(
         self,

@@ -45,7 +45,7 @@ from tripletrec._checks import (
     check_share,
     choose,
 )
-from tripletrec._runtime.part_checks import Field, check_fields, check_name, once
+from tripletrec._runtime.part_checks import Field, check_fields, check_name, once, shorten
 from tripletrec.sampling import hard
 
 __all__ = [
@@ -316,6 +316,11 @@ def check_sampler(sampler: str | Sampler, features: bool = False) -> Sampler:
             raise ValueError(
                 f"n_candidates of a sampler must be 1 unless it has a choose, got {n_candidates}"
             )
+    elif not callable(chosen.choose):
+        raise TypeError(
+            "choose of a sampler must be a part function (score, best, positive_score) -> bool, or None, "
+            f"got {shorten(repr(chosen.choose))} in sampler {chosen.name!r}"
+        )
     elif chosen.by_features:
         raise ValueError(f"sampler {chosen.name!r} must not have both choose and by_features")
     if chosen.by_features and not features:
