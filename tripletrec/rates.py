@@ -22,7 +22,7 @@ from numbers import Real
 from typing import NamedTuple
 
 from tripletrec._checks import check_share, choose
-from tripletrec._runtime.part_checks import check_name, shorten
+from tripletrec._runtime.part_checks import check_name, is_finite, shorten
 
 __all__ = ["SCHEDULES", "Schedule", "constant", "cosine", "linear"]
 
@@ -182,7 +182,7 @@ def _shape_at(schedule: Schedule, s: float) -> float:
         said = f"{type(error).__name__}: {shorten(str(error))}"
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{_rule(schedule)}; it raised {said}") from error
-    if isinstance(factor, Real) and math.isfinite(factor) and factor >= 0.0:
+    if isinstance(factor, Real) and is_finite(factor) and factor >= 0.0:
         return float(factor)
     kind = ValueError if isinstance(factor, Real) else TypeError
     raise kind(f"{_rule(schedule)}, got {shorten(repr(factor))} at s = {s:g}")

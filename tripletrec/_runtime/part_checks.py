@@ -21,7 +21,16 @@ import numpy as np
 from tripletrec._runtime.digests import PART_MARK
 from tripletrec._runtime.jit import CompilationError, kernel
 
-__all__ = ["Field", "check_fields", "check_name", "check_numbers", "explain", "once", "shorten"]
+__all__ = [
+    "Field",
+    "check_fields",
+    "check_name",
+    "check_numbers",
+    "explain",
+    "is_finite",
+    "once",
+    "shorten",
+]
 
 T = TypeVar("T")
 _LONGEST = 160  # characters of what others say
@@ -98,7 +107,7 @@ def check_numbers(values: Any, owner: str, field: str) -> None:
     """Raise unless the field of a record is a tuple of finite numbers."""
     if not isinstance(values, tuple) or not all(isinstance(each, Real) for each in values):
         raise TypeError(f"{owner}: {field} must be a tuple of numbers, got {shorten(repr(values))}")
-    if not all(map(math.isfinite, values)):
+    if not all(map(is_finite, values)):
         raise ValueError(f"{owner}: {field} must be a tuple of finite numbers, got {values!r}")
 
 
@@ -128,6 +137,14 @@ def explain(fields: Iterable[Field], error: CompilationError) -> TypeError:
         except Exception:  # it compiles
             continue
     return TypeError(f"the parts cannot be compiled together: {_reason(error)}")
+
+
+def is_finite(number: Any) -> bool:
+    """Return whether a real number is finite as a float."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # of an integer
+        return False
 
 
 def shorten(text: str) -> str:
@@ -190,9 +207,9 @@ def _check_result(
         if len(numbers) != field.n_numbers or not alike:
             raise TypeError(f"{field.rule}, got one that returns {shorten(repr(result))}")
     written = [each.ravel() for each in after if isinstance(each, np.ndarray)]
-    values = np.concatenate([np.array(numbers, np.float64), *written])
-    wrong = values[~np.isfinite(values)]
-    if len(wrong):
+    wrong = [each for each in numbers if not is_finite(each)]
+    wrong += [each for values in written for each in values[~np.isfinite(values)]]
+    if wrong:
         where = ", ".join(
             f"{name} = {value:g}"
             for name, value in zip(field.arguments, before, strict=True)
@@ -200,7 +217,7 @@ def _check_result(
         )
         verb = "returned" if field.n_numbers else "wrote"
         raise FloatingPointError(
-            f"{field.owner} {verb} {float(wrong[0])} at {where}: its {field.name} must be finite "
+            f"{field.owner} {verb} {shorten(str(wrong[0]))} at {where}: its {field.name} must be finite "
             "for finite numbers"
         )
 

@@ -62,6 +62,9 @@ __all__ = [
 ]
 
 
+_MOST_CANDIDATES = 10**6
+
+
 class Sampler(NamedTuple):
     """A sampler of negatives.
 
@@ -311,6 +314,11 @@ def check_sampler(sampler: str | Sampler, features: bool = False) -> Sampler:
     """
     chosen = choose(sampler, SAMPLERS | HARD_SAMPLERS, Sampler, "sampler")
     n_candidates = check_count(chosen.n_candidates, "n_candidates")
+    if n_candidates > _MOST_CANDIDATES:
+        raise ValueError(
+            f"n_candidates of a sampler must be at most {_MOST_CANDIDATES:,}, got "
+            f"{shorten(repr(n_candidates))}"
+        )
     if chosen.choose is None:
         if n_candidates > 1:
             raise ValueError(
