@@ -144,7 +144,7 @@ class _Kernel(Compiler):
         except ForceLiteralArg:  # asks to be called once more
             raise
         except Exception as error:
-            raise CompilationError(f"{func.__name__} cannot be compiled") from error
+            raise CompilationError(f"{func.__name__} cannot be compiled: {error}") from error
         finally:
             if paused:
                 gc.enable()
