@@ -200,15 +200,11 @@ def _check_result(
     field: Field, result: Any, after: tuple[Any, ...], before: tuple[Any, ...]
 ) -> None:
     """Raise unless a result is what is wanted, and everything is finite."""
-    numbers: tuple[Any, ...] = ()
-    if field.n_numbers:
-        numbers = result if field.n_numbers > 1 and isinstance(result, tuple) else (result,)
-        alike = all(isinstance(each, (Real, np.bool_)) for each in numbers)
-        if len(numbers) != field.n_numbers or not alike:
-            raise TypeError(f"{field.rule}, got one that returns {shorten(repr(result))}")
-    written = [each.ravel() for each in after if isinstance(each, np.ndarray)]
+    numbers = _numbers(field, result)
     wrong = [each for each in numbers if not is_finite(each)]
-    wrong += [each for values in written for each in values[~np.isfinite(values)]]
+    for array in after:
+        if isinstance(array, np.ndarray):
+            wrong += array[~np.isfinite(array)].tolist()
     if wrong:
         where = ", ".join(
             f"{name} = {value:g}"
@@ -220,6 +216,17 @@ def _check_result(
             f"{field.owner} {verb} {shorten(str(wrong[0]))} at {where}: its {field.name} must be finite "
             "for finite numbers"
         )
+
+
+def _numbers(field: Field, result: Any) -> tuple[Any, ...]:
+    """Return the numbers that a part returned; raise unless there are as many as there should be."""
+    if field.n_numbers == 0:
+        return ()
+    numbers = result if field.n_numbers > 1 and isinstance(result, tuple) else (result,)
+    alike = all(isinstance(each, (Real, np.bool_)) for each in numbers)
+    if len(numbers) != field.n_numbers or not alike:
+        raise TypeError(f"{field.rule}, got one that returns {shorten(repr(result))}")
+    return numbers
 
 
 def _reason(error: BaseException) -> str:

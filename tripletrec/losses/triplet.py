@@ -29,6 +29,8 @@ A new loss is two part functions of ``(x, parameters)`` and one `Loss`::
 
     model = MatrixFactorization(loss=Loss("squared_hinge", _value, _slope))
 
+Both are called with `x` as a float32 and return a finite number for every finite `x`.
+
 List-wise losses are in `tripletrec.losses.listwise`.
 """
 

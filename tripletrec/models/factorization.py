@@ -149,7 +149,7 @@ class MatrixFactorization(TrainedModel):
     TypeError, ValueError
         In `fit`, if a parameter or the data is not allowed; a fitted model stays as it was.
     FloatingPointError
-        In `fit`, if training diverges; a fitted model stays as it was.
+        In `fit`, if training diverges: a loss or factors beyond all sense; a fitted model stays as it was.
 
     References
     ----------

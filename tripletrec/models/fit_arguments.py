@@ -79,8 +79,9 @@ def check_negatives(negatives: Any, data: Interactions) -> Interactions | None:
 
 def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions | None) -> Sampler:
     """Return the sampler with its share of given negatives; raise if the three do not go together."""
+    takes_given = given is not None or sampler.share > 0.0
     if isinstance(loss, ListLoss):
-        if given is not None or sampler.share > 0.0:
+        if takes_given:
             raise ValueError(f"loss {loss.name!r} takes no given negatives, only sampled ones")
         if sampler.is_hard:
             raise ValueError(
@@ -88,7 +89,7 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions 
                 "chooses among them, is for the losses of triplets"
             )
         return sampler
-    if sampler.choose is not None and (given is not None or sampler.share > 0.0):
+    if sampler.choose is not None and takes_given:
         raise ValueError(
             f"sampler {sampler.name!r} takes no given negatives, only sampled candidates"
         )
