@@ -28,6 +28,7 @@ import numpy as np
 
 from tripletrec._checks import check_positive, check_share, choose
 from tripletrec._runtime.jit import part
+from tripletrec._runtime.part_checks import Field, check_fields, check_name, check_numbers, once
 
 __all__ = ["OPTIMIZERS", "SGD", "Optimizer", "adagrad", "adam"]
 
@@ -60,6 +61,25 @@ class Optimizer(NamedTuple):
     state: tuple[float, ...] = ()
     step_counts: tuple[float, ...] = ()
     parameters: tuple[float, ...] = ()
+
+    def fields(self) -> list[Field]:
+        """Return the parts and how they are called: with one row of two weights, nothing beyond it."""
+        numbers = tuple(map(np.float32, self.parameters))
+        rate, gradient, l2 = np.float32(0.1), np.float32(0.5), np.float32(0.01)
+        counts = np.array([self.step_counts], np.float32)
+        table = np.repeat(np.array([1.0, *self.state], np.float32), 2)
+        owner = f"optimizer {self.name!r}"
+        return [
+            Field(
+                owner, "step", self.step, ("step_counts", "row", "rate", "parameters"),
+                "a number", 1, ((counts, 0, rate, numbers),),
+            ),
+            Field(
+                owner, "update", self.update,
+                ("table", "at", "width", "gradient", "l2", "rate", "parameters"),
+                "nothing", 0, ((table, 1, 2, gradient, l2, rate, numbers),),
+            ),
+        ]  # fmt: skip
 
 
 _ONE = np.float32(1.0)  # a literal would make the loops float64
@@ -204,5 +224,15 @@ OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {
 
 
 def check_optimizer(optimizer: str | Optimizer) -> Optimizer:
-    """Return the `Optimizer` that a user names or hands in; raise on an unknown name."""
-    return choose(optimizer, OPTIMIZERS, Optimizer, "optimizer")
+    """Return the `Optimizer` that a user names or hands in; raise on an unknown name or a wrong part."""
+    chosen = choose(optimizer, OPTIMIZERS, Optimizer, "optimizer")
+    _check_parts(chosen)
+    return chosen
+
+
+@once
+def _check_parts(optimizer: Optimizer) -> None:
+    owner = check_name(optimizer.name, "optimizer")
+    for name in ("state", "step_counts", "parameters"):
+        check_numbers(getattr(optimizer, name), owner, name)
+    check_fields(optimizer.fields())

@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Real
 from typing import NamedTuple
 
 from tripletrec._checks import check_share, choose
+from tripletrec._runtime.part_checks import check_name, is_finite, shorten
 
 __all__ = ["SCHEDULES", "Schedule", "constant", "cosine", "linear"]
 
@@ -43,11 +45,17 @@ class Schedule(NamedTuple):
     warmup: float = 0.0
 
     def factor(self, done: float) -> float:
-        """Return the factor after the share `done` of the training; after more than 1, that of 1."""
+        """Return the factor after the share `done` of the training; after more than 1, that of 1.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the shape raises, or returns something else than a finite number >= 0.
+        """
         done = min(1.0, done)
         if done < self.warmup:
             return done / self.warmup
-        return self.shape((done - self.warmup) / (1.0 - self.warmup))
+        return _shape_at(self, (done - self.warmup) / (1.0 - self.warmup))
 
 
 def _flat(s: float) -> float:
@@ -156,5 +164,30 @@ SCHEDULES: dict[str, Callable[[], Schedule]] = {
 
 
 def check_schedule(schedule: str | Schedule) -> Schedule:
-    """Return the `Schedule` that a user names or hands in; raise on an unknown name."""
-    return choose(schedule, SCHEDULES, Schedule, "schedule")
+    """Return the `Schedule` that a user names or hands in; raise on an unknown name or a wrong shape."""
+    chosen = choose(schedule, SCHEDULES, Schedule, "schedule")
+    _warm(chosen.warmup)
+    if not callable(chosen.shape):
+        raise TypeError(f"{_rule(chosen)}, got {shorten(repr(chosen.shape))}")
+    for s in (0.0, 0.5, 1.0):
+        _shape_at(chosen, s)
+    return chosen
+
+
+def _shape_at(schedule: Schedule, s: float) -> float:
+    """Return the factor after the share `s` of what follows the warm-up, checked."""
+    try:
+        factor = schedule.shape(s)
+    except Exception as error:
+        said = f"{type(error).__name__}: {shorten(str(error))}"
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{_rule(schedule)}; it raised {said}") from error
+    if isinstance(factor, Real) and is_finite(factor) and factor >= 0.0:
+        return float(factor)
+    kind = ValueError if isinstance(factor, Real) else TypeError
+    raise kind(f"{_rule(schedule)}, got {shorten(repr(factor))} at s = {s:g}")
+
+
+def _rule(schedule: Schedule) -> str:
+    owner = check_name(schedule.name, "schedule")
+    return f"{owner}: shape must be a function of (s) that returns a finite number >= 0"

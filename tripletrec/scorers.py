@@ -30,8 +30,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import choose
+from tripletrec._checks import check_flag, choose
 from tripletrec._runtime.jit import part
+from tripletrec._runtime.part_checks import Field, check_fields, check_name, once, shorten
 
 __all__ = ["COSINE", "DOT", "SCORERS", "Scorer"]
 
@@ -70,6 +71,21 @@ class Scorer(NamedTuple):
     gradient: Callable[..., Any]
     rows: Callable[[NDArray[Any]], NDArray[Any]]
     linear: bool = False
+
+    def fields(self) -> list[Field]:
+        """Return the parts and how they are called."""
+        numbers = tuple(map(np.float32, (0.5, 1.0, 2.0, 0.25)))
+        return [
+            Field(
+                f"scorer {self.name!r}", name, function, arguments, returns, n,
+                (numbers[: len(arguments)],),
+            )
+            for name, function, arguments, returns, n in (
+                ("score", self.score, ("ab", "aa", "bb"), "a number", 1),
+                ("coefficients", self.coefficients, ("ab", "own", "other"), "two numbers (p, q)", 2),
+                ("gradient", self.gradient, ("p", "q", "own", "other"), "a number", 1),
+            )
+        ]  # fmt: skip
 
 
 @part
@@ -177,5 +193,26 @@ SCORERS: dict[str, Callable[[], Scorer]] = {"dot": lambda: DOT, "cosine": lambda
 
 
 def check_scorer(scorer: str | Scorer) -> Scorer:
-    """Return the `Scorer` that a user names or hands in; raise on an unknown name."""
-    return choose(scorer, SCORERS, Scorer, "scorer")
+    """Return the `Scorer` that a user names or hands in; raise on an unknown name or a wrong part."""
+    chosen = choose(scorer, SCORERS, Scorer, "scorer")
+    _check_parts(chosen)
+    return chosen
+
+
+@once
+def _check_parts(scorer: Scorer) -> None:
+    owner = check_name(scorer.name, "scorer")
+    check_flag(scorer.linear, f"{owner}: linear")
+    check_fields(scorer.fields())
+    rule = f"{owner}: rows must be a function of an array (n_rows, n_factors) that returns such an array"
+    given = np.array([[1.0, 2.0, 0.5], [0.5, -1.0, 1.0]], np.float32)
+    if not callable(scorer.rows):
+        raise TypeError(f"{rule}, got {shorten(repr(scorer.rows))}")
+    try:
+        rows = scorer.rows(given.copy())
+    except Exception as error:
+        raise ValueError(
+            f"{rule}; it raised {type(error).__name__}: {shorten(str(error))}"
+        ) from error
+    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or len(rows) != len(given):
+        raise TypeError(f"{rule}, got one that returns {shorten(repr(rows))}")

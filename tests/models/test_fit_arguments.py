@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tripletrec.models.fit_arguments import (
     check_patience,
     check_sampling,
     check_widths,
+    has_negatives,
 )
 
 # A few epochs on pairs without a pattern need not move the loss.
@@ -287,3 +289,103 @@ def test_samplers_that_models_refuse(small):
             kind(sampler=sampling.Sampler("mine", True, choose="odd")).fit(small)
         with pytest.raises(ValueError, match="n_candidates must be an integer >= 1, got 0"):
             kind(sampler=sampling.dynamic()._replace(n_candidates=0)).fit(small)
+
+
+@pytest.mark.parametrize("kind", [tr.MLPMatcher, tr.TwoTower, tr.MatrixFactorization])
+@pytest.mark.parametrize("sampler", ["dynamic", "semi_hard"])
+def test_candidates_and_given_negatives_do_not_mix(kind, sampler, small):
+    others = ~small.tocsr().toarray().astype(bool)
+    message = f"sampler '{sampler}' takes no given negatives, only sampled candidates"
+    with pytest.raises(ValueError, match=message):
+        kind(sampler=sampler).fit(small, negatives=others)
+    with pytest.raises(ValueError, match="'dynamic' takes no given negatives"):
+        kind(sampler=sampling.dynamic()._replace(share=0.5)).fit(small)
+
+
+# -------------------------------------------------------------------- nothing to learn
+
+
+@pytest.mark.parametrize("kind", [tr.MLPMatcher, tr.TwoTower, tr.MatrixFactorization])
+@pytest.mark.parametrize("shape", [(5, 4), (1, 1), (7, 1)])
+def test_data_without_a_negative_is_told(kind, shape):
+    names = ["bpr"] if kind is tr.MLPMatcher else ["bpr", "softmax"]
+    for loss in names:
+        for sampler in ("unseen", "uniform", "popularity"):
+            model = kind(n_epochs=2, loss=loss, sampler=sampler)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                model.fit(np.ones(shape))
+            said = [str(each.message) for each in caught]
+            assert "there is nothing to learn, for no user has an item" in said[-1]
+            assert {each.filename for each in caught} == {__file__}
+            assert np.isfinite(model.predict(0, 0))
+
+
+def test_whether_there_are_negatives():
+    data = tr.Interactions([[1, 1, 0], [0, 0, 0], [1, 1, 0]])
+    assert has_negatives(data, None, only_used=False)
+    assert not has_negatives(data, None, only_used=True)
+    for given, useful in (
+        ([[0, 0, 1], [0, 0, 0], [0, 0, 0]], True),
+        ([[0] * 3, [0, 0, 1], [0] * 3], False),
+    ):
+        negatives = tr.Interactions(given)
+        assert has_negatives(data, negatives, only_used=True) == useful
+    assert not has_negatives(tr.Interactions(np.ones((3, 2))), None, only_used=False)
+
+
+def test_users_who_like_everything_are_left_out_silently(small):
+    dense = small.tocsr().toarray()
+    dense[3] = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "the training loss has not moved for an epoch")
+        model = make().fit(dense)
+    assert model.history_[0]["n_skipped"] == 40
+
+
+# -------------------------------------------------------------------- parts of the user's own
+
+
+def returns_text(x, parameters):
+    return "a"
+
+
+@tr.part
+def makes_a_list(x, parameters):
+    return float(len([x, x]))
+
+
+@pytest.mark.parametrize("kind", [tr.MLPMatcher, tr.TwoTower, tr.MatrixFactorization])
+def test_wrong_parts_are_refused_before_anything_is_compiled(kind, small):
+    """And the model stays as it was; `part_checks` has tests of all that is said."""
+    with pytest.raises(TypeError, match="loss 'mine': value must be a function .*, got None$"):
+        kind(loss=losses.Loss("mine", None, losses.BPR.slope)).fit(small)
+    with pytest.raises(
+        TypeError, match="loss 'mine': slope must be .*returns_text, which is not marked"
+    ):
+        kind(loss=losses.Loss("mine", losses.BPR.value, returns_text)).fit(small)
+    with pytest.raises(TypeError, match="optimizer 'sgd': step must be a function .*, got 3$"):
+        kind(optimizer=tr.optimizers.SGD._replace(step=3)).fit(small)
+    with pytest.raises(ValueError, match="optimizer 'adam': update must be .*IndexError: index"):
+        kind(optimizer=tr.optimizers.adam()._replace(state=(0.0,))).fit(small)
+    with pytest.raises(ValueError, match="schedule 'mine': shape must be .*, got nan at s = 0$"):
+        kind(schedule=tr.rates.Schedule("mine", lambda s: math.nan)).fit(small)
+
+
+@pytest.mark.parametrize("kind", [tr.MLPMatcher, tr.TwoTower, tr.MatrixFactorization])
+def test_a_part_that_does_not_compile_is_named(kind, small):
+    mine = losses.Loss("mine", losses.BPR.value, makes_a_list)
+    message = (
+        "loss 'mine': slope must be a function .*, but Numba cannot compile it: it makes an array"
+    )
+    with pytest.raises(TypeError, match=message) as caught:
+        kind(loss=mine, n_epochs=1).fit(small)
+    assert caught.value.__cause__ is not None
+    assert len(str(caught.value)) < 400
+
+
+def test_a_learning_rate_schedule_that_goes_wrong_later(small):
+    wrong = tr.rates.Schedule("mine", lambda s: -1.0 if 0.6 < s < 0.9 else 1.0)
+    with pytest.raises(ValueError, match="schedule 'mine': .* >= 0, got -1.0 at s = 0.8"):
+        make(schedule=wrong).fit(small)

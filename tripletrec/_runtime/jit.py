@@ -9,18 +9,20 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from functools import partial
+from types import FunctionType
 from typing import Any, TypeVar, overload
 
 import numpy as np
 from numba import njit
 from numba.core.compiler import Compiler
+from numba.core.errors import ForceLiteralArg
 from numba.core.targetconfig import ConfigStack
 from numba.extending import overload as numba_overload
 
 from tripletrec._runtime.digests import PART_MARK, note_compiled, reached_parts
 from tripletrec._runtime.kernel_cache import enable_cache
 
-__all__ = ["FAST_MATH", "aligned", "kernel", "part"]
+__all__ = ["FAST_MATH", "CompilationError", "aligned", "kernel", "part"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,6 +30,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 # numbers that tells a user that training has diverged.
 FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 _registered: set[int] = set()  # ids of parts that Numba knows; it keeps them alive
+
+
+class CompilationError(TypeError):
+    """A kernel, or a part that it reaches, cannot be compiled; its cause is what Numba said."""
 
 
 @overload
@@ -64,6 +70,11 @@ def part(function: Any = None, *, fused: bool = False) -> Any:
     callable
         The same function.
 
+    Raises
+    ------
+    TypeError
+        If it is not a function written in Python.
+
     Examples
     --------
     >>> @part
@@ -74,6 +85,8 @@ def part(function: Any = None, *, fused: bool = False) -> Any:
     """
     if function is None:
         return partial(part, fused=fused)
+    if not issubclass(type(function), FunctionType):  # isinstance would narrow its type
+        raise TypeError(f"part marks functions written in Python, got {function!r}")
     setattr(function, PART_MARK, True)
     if fused:
         # By these two attributes Numba knows what to inline before it infers types.
@@ -128,6 +141,10 @@ class _Kernel(Compiler):
         gc.disable()
         try:
             return super().compile_extra(func)
+        except ForceLiteralArg:  # asks to be called once more
+            raise
+        except Exception as error:
+            raise CompilationError(f"{func.__name__} cannot be compiled: {error}") from error
         finally:
             if paused:
                 gc.enable()

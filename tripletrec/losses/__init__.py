@@ -7,8 +7,8 @@ from typing import Any
 
 from tripletrec._checks import choose
 from tripletrec._runtime.jit import part
-from tripletrec.losses.listwise import LIST_LOSSES, ListLoss, bsl, ccl, softmax
-from tripletrec.losses.triplet import BPR, LOSSES, SIGMOID, Loss, hinge
+from tripletrec.losses.listwise import LIST_LOSSES, ListLoss, bsl, ccl, check_list_parts, softmax
+from tripletrec.losses.triplet import BPR, LOSSES, SIGMOID, Loss, check_parts, hinge
 
 __all__ = [
     "BPR",
@@ -26,8 +26,12 @@ __all__ = [
 
 
 def check_loss(loss: str | Loss | ListLoss) -> Loss | ListLoss:
-    """Return the loss that a user names or hands in; raise on an unknown name."""
+    """Return the loss that a user names or hands in; raise on an unknown name or a wrong part."""
+    if not isinstance(loss, ListLoss):
+        known: dict[str, Callable[[], Any]] = {**LOSSES, **LIST_LOSSES}
+        loss = choose(loss, known, Loss, "loss")
     if isinstance(loss, ListLoss):
-        return loss
-    known: dict[str, Callable[[], Any]] = {**LOSSES, **LIST_LOSSES}
-    return choose(loss, known, Loss, "loss")
+        check_list_parts(loss)
+    else:
+        check_parts(loss)
+    return loss

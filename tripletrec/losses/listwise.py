@@ -41,6 +41,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,12 +49,14 @@ import numpy as np
 from tripletrec._checks import check_non_negative, check_positive, check_real
 from tripletrec._runtime.float32_math import exp_of_negative
 from tripletrec._runtime.jit import part
+from tripletrec._runtime.part_checks import Field, check_fields, check_name, check_numbers, once
 
-__all__ = ["LIST_LOSSES", "ListLoss", "bsl", "ccl", "softmax"]
+__all__ = ["LIST_LOSSES", "ListLoss", "bsl", "ccl", "check_list_parts", "softmax"]
 
 _ZERO = np.float32(0.0)
 _ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
 _LOWEST = np.int32(-0x7F800001)  # of minus infinity, see `_ordered`
+_MANY = 1e6  # items
 
 
 class ListLoss(NamedTuple):
@@ -105,6 +108,43 @@ class ListLoss(NamedTuple):
         if self.temperature is not None:
             return self.temperature
         return 1.0 / max(1.0, math.log(n_items / math.sqrt(n_each))) if cosine else 1.0
+
+    def fields(self) -> list[Field]:
+        """Return the parts and how they are called."""
+        row, weights = np.array([0.5, -0.5, 0.25], np.float32), np.ones(2, np.float32)
+        first = (row, np.zeros(3, np.float32), np.ones(3, np.float32), np.float32(1.0))
+        numbers = np.array([0.25, -0.25]), weights, np.zeros(2), np.zeros(2)
+        second = (0, 2, np.float32(0.5), np.float32(2.0), 3, *numbers, self.parameters)
+        return [
+            Field(
+                f"loss {self.name!r}", "exponentiate", self.exponentiate,
+                ("row", "biases", "importance", "scale", "parameters"),
+                "two numbers (peak, mass)", 2, ((*first, self.parameters),),
+            ),
+            Field(
+                f"loss {self.name!r}", "reduce", self.reduce,
+                ("first", "last", "peak", "mass", "n_unknown", "logits", "weights", "hits", "slopes",
+                 "parameters"),
+                "two numbers (value, factor)", 2, (second,),
+            ),
+        ]  # fmt: skip
+
+    def at(self, difference: float) -> float:
+        """Return the loss of a positive with score 0 against a million items that score less by `difference`.
+
+        It is NaN if Python cannot tell.
+        """
+        temperature, real = self.temperature or 1.0, np.float32
+        with np.errstate(all="ignore"), suppress(Exception):
+            row, importance = np.array([-difference], real), np.array([_MANY], real)
+            scale = real(1.0 / temperature)
+            peak, mass = self.exponentiate(row, row * 0, importance, scale, self.parameters)
+            value, _ = self.reduce(
+                0, 1, peak, mass, _MANY, np.zeros(1), np.ones(1, real), np.zeros(1), np.zeros(1),
+                self.parameters,
+            )  # fmt: skip
+            return temperature * float(value)
+        return math.nan
 
 
 @part
@@ -322,6 +362,16 @@ def ccl(margin: float = 0.4, negative_weight: float = 100.0) -> ListLoss:
         check_non_negative(negative_weight, "negative_weight"),
     )
     return ListLoss("ccl", _exponentiate_hinge, _reduce_ccl, 1.0, parameters)
+
+
+@once
+def check_list_parts(loss: ListLoss) -> None:
+    """Raise unless the fields of a list-wise loss are what training can use; see `part_checks`."""
+    owner = check_name(loss.name, "loss")
+    check_numbers(loss.parameters, owner, "parameters")
+    if loss.temperature is not None:
+        check_positive(loss.temperature, f"{owner}: temperature")
+    check_fields(loss.fields())
 
 
 LIST_LOSSES: dict[str, Callable[[], ListLoss]] = {"softmax": softmax, "bsl": bsl, "ccl": ccl}

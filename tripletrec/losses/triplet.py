@@ -29,12 +29,16 @@ A new loss is two part functions of ``(x, parameters)`` and one `Loss`::
 
     model = MatrixFactorization(loss=Loss("squared_hinge", _value, _slope))
 
+Both are called with `x` as a float32 and return a finite number for every finite `x`.
+
 List-wise losses are in `tripletrec.losses.listwise`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,8 +46,9 @@ import numpy as np
 from tripletrec._checks import check_positive
 from tripletrec._runtime.float32_math import exp_of_negative, log_of_one_plus
 from tripletrec._runtime.jit import part
+from tripletrec._runtime.part_checks import Field, check_fields, check_name, check_numbers, once
 
-__all__ = ["BPR", "LOSSES", "SIGMOID", "Loss", "hinge"]
+__all__ = ["BPR", "LOSSES", "SIGMOID", "Loss", "check_parts", "hinge"]
 
 
 class Loss(NamedTuple):
@@ -71,6 +76,22 @@ class Loss(NamedTuple):
     value: Callable[..., Any]
     slope: Callable[..., Any]
     parameters: tuple[float, ...] = ()
+
+    def fields(self) -> list[Field]:
+        """Return the parts and how they are called."""
+        parameters = tuple(map(np.float32, self.parameters))
+        tries = tuple((np.float32(x), parameters) for x in (-0.5, 0.5))
+        return [
+            Field(f"loss {self.name!r}", name, function, ("x", "parameters"), "a number", 1, tries)
+            for name, function in (("value", self.value), ("slope", self.slope))
+        ]
+
+    def at(self, difference: float) -> float:
+        """Return the loss of a triplet; NaN if Python cannot tell."""
+        with np.errstate(all="ignore"), suppress(Exception):
+            parameters = tuple(map(np.float32, self.parameters))
+            return float(self.value(np.float32(difference), parameters))
+        return math.nan
 
 
 # The comparisons keep a NaN: max(0, nan) may be 0. Constants are float32, see `_runtime.float32_math`.
@@ -139,6 +160,13 @@ def hinge(margin: float = 1.0) -> Loss:
     (0.5,)
     """
     return Loss("hinge", _hinge_value, _hinge_slope, (check_positive(margin, "margin"),))
+
+
+@once
+def check_parts(loss: Loss) -> None:
+    """Raise unless the fields of a loss are what training can use; see `part_checks`."""
+    check_numbers(loss.parameters, check_name(loss.name, "loss"), "parameters")
+    check_fields(loss.fields())
 
 
 LOSSES: dict[str, Callable[[], Loss]] = {

@@ -148,7 +148,7 @@ class MatrixFactorization(TrainedModel):
     TypeError, ValueError
         In `fit`, if a parameter or the data is not allowed; a fitted model stays as it was.
     FloatingPointError
-        In `fit`, if training diverges; a fitted model stays as it was.
+        In `fit`, if training diverges: a loss or factors beyond all sense; a fitted model stays as it was.
 
     References
     ----------
@@ -347,10 +347,6 @@ class MatrixFactorization(TrainedModel):
             return self._start_listwise(plan, plan.loss, data, weights)
         n_candidates = 1
         if plan.sampler.choose is not None:
-            if given is not None or plan.sampler.share > 0.0:
-                raise ValueError(
-                    f"sampler {plan.sampler.name!r} takes no given negatives, only sampled candidates"
-                )
             n_candidates = plan.sampler.n_candidates
         work = (18.0 + 2.0 * n_candidates) * plan.n_factors * plan.n_negatives * data.nnz
         return Start(TripletTraining(plan, data, weights, given, check_n_jobs(self.n_jobs, work)))

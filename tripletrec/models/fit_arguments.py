@@ -28,6 +28,7 @@ __all__ = [
     "check_sample_weight",
     "check_sampling",
     "check_widths",
+    "has_negatives",
 ]
 
 _DEFAULT_SHARE = 0.5
@@ -86,9 +87,14 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions 
     """
     if given is not None and not given.nnz:
         given, sampler = None, sampler if sampler.is_hard else sampler._replace(share=0.0)
+    takes_given = given is not None or sampler.share > 0.0
     if isinstance(loss, ListLoss):
-        _check_list_sampling(loss, sampler, given)
+        _check_list_sampling(loss, sampler, takes_given)
         return sampler
+    if sampler.choose is not None and takes_given:
+        raise ValueError(
+            f"sampler {sampler.name!r} takes no given negatives, only sampled candidates"
+        )
     if sampler.is_hard:
         return sampler
     if given is None:
@@ -103,14 +109,34 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions 
     return sampler if own_share else sampler._replace(share=_DEFAULT_SHARE)
 
 
-def _check_list_sampling(loss: ListLoss, sampler: Sampler, given: Interactions | None) -> None:
-    if given is not None or sampler.share > 0.0:
+def _check_list_sampling(loss: ListLoss, sampler: Sampler, takes_given: bool) -> None:
+    if takes_given:
         raise ValueError(f"loss {loss.name!r} takes no given negatives, only sampled ones")
     if sampler.is_hard:
         raise ValueError(
             f"loss {loss.name!r} learns from all its candidates: sampler {sampler.name!r}, which "
             "chooses among them, is for the losses of triplets"
         )
+
+
+def has_negatives(data: Interactions, given: Interactions | None, *, only_used: bool) -> bool:
+    """Return whether there is a user with positives, and an item that may be a negative for that user.
+
+    Parameters
+    ----------
+    data : Interactions
+        The positives.
+    given : Interactions or None
+        Negatives given by the user of the package.
+    only_used : bool
+        Whether only items that have a positive are drawn.
+    """
+    counts = np.diff(data.indptr)
+    n_items = len(np.unique(data.indices)) if only_used else data.n_items
+    some = counts < n_items
+    if given is not None:
+        some |= np.diff(given.indptr) > 0
+    return bool((some & (counts > 0)).any())
 
 
 def check_sample_weight(sample_weight: Any, data: Interactions) -> NDArray[np.float32] | None:

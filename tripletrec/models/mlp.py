@@ -112,7 +112,7 @@ class MLPMatcher(TrainedNetwork):
     TypeError, ValueError
         In `fit`, if a parameter or the data is not allowed; a fitted model stays as it was.
     FloatingPointError
-        In `fit`, if training diverges; a fitted model stays as it was.
+        In `fit`, if training diverges: a loss or factors beyond all sense; a fitted model stays as it was.
 
     References
     ----------

@@ -26,8 +26,11 @@ from tripletrec.models.fit_arguments import (
     check_patience,
     check_sample_weight,
     check_sampling,
+    has_negatives,
 )
 from tripletrec.models.recommender import Recommender
+from tripletrec.sampling import Sampler
+from tripletrec.training.health import warn
 from tripletrec.training.loop import Trainable, train
 from tripletrec.training.plan import Plan, Record
 
@@ -59,6 +62,7 @@ class TrainedModel(Recommender):
     verbose: int
     history_: list[Record]
     best_epoch_: int
+    _draws_only_used_items = False  # as negatives: those that have a positive
 
     def _plan(self) -> Plan:
         """Check the parameters and return what the training depends on, data apart."""
@@ -117,6 +121,7 @@ class TrainedModel(Recommender):
             patience=patience,
             verbose=verbose,
         )
+        self._warn_if_nothing_was_to_be_learnt(training.plan.sampler, data, negatives)
         self._take(data, outcome.factors, attributes)
         self.history_, self.best_epoch_ = outcome.history, outcome.kept_epoch
         if outcome.interrupt is not None:
@@ -139,6 +144,18 @@ class TrainedModel(Recommender):
                 None  # so that a day without dislikes gives the bits of a fit without the argument
             )
         return self._start(replace(plan, sampler=sampler), data, weights, given, **features)
+
+    def _warn_if_nothing_was_to_be_learnt(
+        self, sampler: Sampler, data: Interactions, negatives: Any
+    ) -> None:
+        used = check_negatives(negatives, data) if sampler.share > 0.0 else None
+        only_used = self._draws_only_used_items or sampler.alpha > 0.0
+        if not has_negatives(data, used, only_used=only_used):
+            some = "an item with a positive" if only_used else "an item"
+            warn(
+                f"the training loss has not moved: there is nothing to learn, for no user has {some} that is "
+                "not a positive of that user, and so there are no negatives"
+            )
 
     def _watch(
         self,

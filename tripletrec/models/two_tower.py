@@ -127,7 +127,7 @@ class TwoTower(TrainedNetwork):
     TypeError, ValueError
         In `fit`, if a parameter or the data is not allowed; a fitted model stays as it was.
     FloatingPointError
-        In `fit`, if training diverges; a fitted model stays as it was.
+        In `fit`, if training diverges: a loss or factors beyond all sense; a fitted model stays as it was.
 
     Notes
     -----
@@ -162,6 +162,9 @@ class TwoTower(TrainedNetwork):
     """
 
     _learnt = LEARNT
+    user_table_: NDArray[np.float32]
+    item_table_: NDArray[np.float32]
+    _draws_only_used_items = True
 
     def __init__(
         self,
@@ -275,9 +278,8 @@ class TwoTower(TrainedNetwork):
 
     def _n_negatives(self, loss: Loss | ListLoss) -> int:
         least = 0 if isinstance(loss, ListLoss) else 1
-        if self.n_negatives is None:
-            return least
-        return check_count(self.n_negatives, "n_negatives", least)
+        n = self.n_negatives
+        return least if n is None else check_count(n, "n_negatives", least)
 
     def _start(
         self,

@@ -35,7 +35,7 @@ from tripletrec.neural.nearest import nearest_negatives
 from tripletrec.reference.keras import Adam, train_epoch
 from tripletrec.reference.keras.triplet_model import sigmoid
 from tripletrec.reference.replica import known_and_first_item
-from tripletrec.training.plateau import PlateauMonitor
+from tripletrec.training.health import is_stuck
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -145,20 +145,19 @@ def train_mistake(
     -------
     dict
         "loss" and "auc" (AUC-B), lists by epoch, and "warned", a list of the epochs after which `fit`
-        of a user's model would have warned that the loss does not fall.
+        of a user's model, had it ended there, would have warned that the loss does not fall.
     """
     rng = np.random.default_rng(random_state)
     positives, negatives = _nearest_dislikes(data)
     model = MistakenTowers(*_three_features(data, rng), rng)
     optimizer, hidden = Adam(), known_and_first_item(data.train)
     found: dict[str, list[float]] = {"loss": [], "auc": [], "warned": []}
-    monitor = PlateauMonitor(optimizer.learning_rate)
     columns = (positives.rows, positives.indices, negatives)
     for number in range(1, n_epochs + 1):
         with one_blas_thread():
             found["loss"].append(train_epoch(model, optimizer, columns, 64, rng))
         found["auc"].append(full_auc(model.vectors(), data.test, hidden, n_jobs=1))
-        if monitor.is_stuck({"loss": found["loss"][-1]}):
+        if is_stuck([{"loss": each} for each in found["loss"]]):
             found["warned"].append(number)
     return found
 

@@ -38,7 +38,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_non_negative, check_share, choose
+from tripletrec._checks import (
+    check_count,
+    check_flag,
+    check_non_negative,
+    check_share,
+    choose,
+)
+from tripletrec._runtime.part_checks import Field, check_fields, check_name, once, shorten
 from tripletrec.sampling import hard
 
 __all__ = [
@@ -53,6 +60,9 @@ __all__ = [
     "popularity",
     "semi_hard",
 ]
+
+
+_MOST_CANDIDATES = 10**6
 
 
 class Sampler(NamedTuple):
@@ -90,6 +100,15 @@ class Sampler(NamedTuple):
     n_candidates: int = 1
     choose: Callable[..., Any] | None = None
     by_features: bool = False
+
+    def fields(self) -> list[Field]:
+        """Return the part that chooses, if any, and how it is called."""
+        if self.choose is None:
+            return []
+        scores = tuple(map(np.float32, (0.5, 0.2, 0.3)))
+        arguments = ("score", "best", "positive_score")
+        owner = f"sampler {self.name!r}"
+        return [Field(owner, "choose", self.choose, arguments, "True or False", 1, (scores,))]
 
     @property
     def is_hard(self) -> bool:
@@ -295,6 +314,11 @@ def check_sampler(sampler: str | Sampler, features: bool = False) -> Sampler:
     """
     chosen = choose(sampler, SAMPLERS | HARD_SAMPLERS, Sampler, "sampler")
     n_candidates = check_count(chosen.n_candidates, "n_candidates")
+    if n_candidates > _MOST_CANDIDATES:
+        raise ValueError(
+            f"n_candidates of a sampler must be at most {_MOST_CANDIDATES:,}, got "
+            f"{shorten(repr(n_candidates))}"
+        )
     if chosen.choose is None:
         if n_candidates > 1:
             raise ValueError(
@@ -302,7 +326,8 @@ def check_sampler(sampler: str | Sampler, features: bool = False) -> Sampler:
             )
     elif not callable(chosen.choose):
         raise TypeError(
-            f"choose of a sampler must be a part function or None, got {chosen.choose!r}"
+            "choose of a sampler must be a part function (score, best, positive_score) -> bool, or None, "
+            f"got {shorten(repr(chosen.choose))} in sampler {chosen.name!r}"
         )
     elif chosen.by_features:
         raise ValueError(f"sampler {chosen.name!r} must not have both choose and by_features")
@@ -311,4 +336,15 @@ def check_sampler(sampler: str | Sampler, features: bool = False) -> Sampler:
             f"sampler {chosen.name!r} compares features of items, which this model does not have: "
             "it is for TwoTower"
         )
+    _check_parts(chosen)
     return chosen
+
+
+@once
+def _check_parts(sampler: Sampler) -> None:
+    owner = check_name(sampler.name, "sampler")
+    for name in ("verified", "by_features"):
+        check_flag(getattr(sampler, name), f"{owner}: {name}")
+    check_non_negative(sampler.alpha, f"{owner}: alpha")
+    check_share(sampler.share, f"{owner}: share", closed=True)
+    check_fields(sampler.fields())

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol, Self
 
-import numpy as np
-
+from tripletrec._runtime.jit import CompilationError
+from tripletrec._runtime.part_checks import explain
 from tripletrec._runtime.threads import UninterruptedThread
+from tripletrec.training.health import Limits, warn_at_the_end
 from tripletrec.training.plan import Factors, Record
-from tripletrec.training.plateau import PlateauMonitor
 
 __all__ = ["Outcome", "Trainable", "train"]
 
@@ -25,7 +25,7 @@ class Trainable(Protocol):
 
     @property
     def plan(self) -> Any:
-        """At least ``learning_rate``, for the advice after divergence."""
+        """A `tripletrec.training.plan.Plan`, for what is said of a training that goes wrong."""
 
     @property
     def factors(self) -> Any:
@@ -116,7 +116,9 @@ def train(
     ValueError
         If there is no epoch to run, or `earlier` ends elsewhere than before `first_epoch`.
     FloatingPointError
-        If the loss or a factor is not finite.
+        If training diverges, see `tripletrec.training.health`.
+    TypeError
+        If Numba cannot compile a part of the plan.
     KeyboardInterrupt
         If it comes before the end of the first epoch, or twice; others are returned.
     """
@@ -137,6 +139,8 @@ def train(
         if not _leaves_factors(run, best):
             raise
         interrupt = error
+    except CompilationError as error:
+        raise explain(training.plan.fields(), error) from error.__cause__
     if best is not None and best.outcome is not None:
         return best.outcome._replace(interrupt=interrupt)
     return _last_epoch(run, metric, interrupt)
@@ -160,17 +164,16 @@ def _supervise(
 ) -> None:
     """Have the epochs run, and look at the records, until there are no more or someone says stop."""
     training = run.training
-    monitor = PlateauMonitor(training.plan.learning_rate, run.records)
     stop = False
     while not stop and not run.is_complete:
-        n_seen = len(run.records)
         thread.run(run.turn)
-        for record in run.records[n_seen:]:
-            monitor.warn_if_stuck(record)
         stop = watch is not None and watch(run.records[-1], training.factors)
         if best is not None:
             stop = best.is_last(run.records, training.factors) or stop
         progress.show(run.records[-1])
+    kept = run.number if best is None or best.outcome is None else best.outcome.kept_epoch
+    records = [each for each in run.records if each["epoch"] <= kept]
+    warn_at_the_end(training.plan, records, run.largest)
 
 
 def _leaves_factors(run: _Run, best: _BestEpoch | None) -> bool:
@@ -218,6 +221,8 @@ class _Run:
         earlier: Outcome | None,
     ) -> None:
         self.training, self._n_epochs, self._turn_seconds = training, n_epochs, turn_seconds
+        self._limits = Limits(training.plan)
+        self.largest = 0.0  # factor, when they were looked at last
         self.records: list[Record] = [] if earlier is None else earlier.history[:]
         self.number = first_epoch - 1  # of the epoch that was begun last
         self._n_begun = self._n_ended = 0
@@ -235,34 +240,30 @@ class _Run:
 
     def turn(self) -> None:
         """Run one epoch, or several short ones; raise if training diverges."""
-        started = time.perf_counter()
+        started, is_first = time.perf_counter(), self._n_begun == 0
         while True:
             self.number += 1
             self._n_begun += 1
             record = self.training.run_epoch(self.number)
-            if not math.isfinite(record["loss"]):
+            if self._limits.is_beyond(record["loss"]):
                 break
             self.records.append(record)
             self._n_ended += 1
             if self._stopped or self.is_complete or self._is_over(started):
                 break
-        self.check(record["loss"], factors=self.is_complete or self._turn_seconds is None)
+        at_end = self.is_complete or self._turn_seconds is None
+        self.check(record["loss"], factors=is_first or at_end)
 
     def _is_over(self, started: float) -> bool:
         seconds = self._turn_seconds
         return seconds is None or time.perf_counter() - started > seconds
 
     def check(self, loss: float, *, factors: bool) -> None:
-        """Raise unless the loss is finite and so are, if asked for, the factors (3 % of an epoch's time)."""
+        """Raise if training has diverged, by the loss and, if asked for, by the factors."""
         # Losses are computed before the steps: what the last steps did shows in the factors only.
-        values = [loss]
-        with np.errstate(over="ignore", invalid="ignore"):
-            values += [float(np.sum(each)) for each in self.training.factors if factors]
-        if not all(map(math.isfinite, values)):
-            raise FloatingPointError(
-                f"training diverged in epoch {self.number}: the loss or a factor is not finite; try a "
-                f"learning_rate below {self.training.plan.learning_rate:g}, or more L2"
-            )
+        arrays = self.training.factors if factors else ()
+        largest = self._limits.check(self.number, loss, arrays)
+        self.largest = largest if factors else self.largest
 
     def stop(self) -> None:
         """End the turn after the running epoch."""

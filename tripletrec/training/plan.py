@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.part_checks import Field
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.optimizers import Optimizer
 from tripletrec.rates import Schedule, constant
@@ -51,6 +52,10 @@ class Plan:
     schedule: Schedule = constant()
     n_epochs: int = 1
 
+    def fields(self) -> list[Field]:
+        """Return the parts and how they are called."""
+        return [*self.loss.fields(), *self.optimizer.fields(), *self.sampler.fields()]
+
     def rate_at(self, epochs: float) -> float:
         """Return the learning rate after so many epochs, whole or not."""
         return self.learning_rate * self.schedule.factor(epochs / self.n_epochs)
@@ -64,6 +69,10 @@ class FactorPlan(Plan):
     scorer: Scorer
     item_bias: bool
     init_scale: float
+
+    def fields(self) -> list[Field]:
+        """Return the parts and how they are called."""
+        return [*super().fields(), *self.scorer.fields()]
 
 
 @dataclass(frozen=True, kw_only=True)
