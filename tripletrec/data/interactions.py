@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from tripletrec._runtime.arrays import read_only
 from tripletrec.data.checks import check_positions, check_shape
 from tripletrec.data.csr import Rows, assemble, from_coordinates, from_matrix
+from tripletrec.data.cuts import Cut, Cutter
 from tripletrec.data.ids import Ids, column_of, encode
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class Interactions:
     timestamps: NDArray[np.int64] | None
     _users: Ids
     _items: Ids
+    _cut: Cut | None = None  # how scikit-learn took them, if it did
 
     def __init__(
         self,
@@ -348,14 +350,20 @@ class Interactions:
         """
         if axis != 0:
             raise ValueError(f"axis must be 0: interactions have one axis, got {axis!r}")
-        return self[np.asarray(indices)]
+        return self.iloc[np.asarray(indices)]
 
     @property
-    def iloc(self) -> Interactions:
-        """The interactions themselves: by this name scikit-learn finds out that they can be indexed."""
-        return self
+    def iloc(self) -> Cutter:
+        """What scikit-learn takes interactions by: ``data.iloc[index]`` equals ``data[index]``."""
+        return Cutter(self)
 
-    loc = iloc  # and by this one it takes masks
+    loc = iloc  # by this name it takes masks
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(vars(self))
+        if self._cut is not None:
+            state["_cut"] = self._cut._replace(origin=None)
+        return state
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
         # Else NumPy would take it for a sequence and call __getitem__ once per interaction.

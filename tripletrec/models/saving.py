@@ -49,7 +49,7 @@ def save(model: Any, path: str | PathLike[str]) -> None:
     tensors: dict[str, NDArray[Any]] = {}
     fitted: dict[str, Any] = {}
     for name, value in vars(model).items():
-        if name.endswith("_"):
+        if name.endswith("_") and name != "seen_":
             fitted[name] = _pack(name, value, tensors)
     parameters = {name: _pack_parameter(value) for name, value in model.get_params().items()}
     description = {

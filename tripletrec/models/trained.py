@@ -25,6 +25,7 @@ from tripletrec.models.fit_arguments import (
     check_sample_weight,
     check_sampling,
 )
+from tripletrec.models.folds import check_features, whole
 from tripletrec.models.recommender import Recommender
 from tripletrec.training.loop import Trainable, train
 from tripletrec.training.plan import Plan, Record
@@ -52,6 +53,7 @@ class TrainedModel(Recommender):
     verbose: int
     history_: list[Record]
     best_epoch_: int
+    seen_: Interactions
 
     def _plan(self) -> Plan:
         """Check the parameters and return what the training depends on, data apart."""
@@ -91,6 +93,17 @@ class TrainedModel(Recommender):
         verbose = check_count(self.verbose, "verbose", 0)
         listeners = check_callbacks(callbacks)
         data = as_interactions(X, "X")
+        validation, sample_weight, negatives = (
+            whole(side, X, data.space, name)
+            for name, side in (
+                ("validation", validation),
+                ("sample_weight", sample_weight),
+                ("negatives", negatives),
+            )
+        )
+        for name, each in features.items():
+            n = data.n_users if name == "user_features" else data.n_items
+            check_features(each, X, n, name)
         held_out = None
         if validation is not None:
             held_out = as_interactions(validation, "validation", data.space)
@@ -165,6 +178,7 @@ class TrainedModel(Recommender):
         self.n_users_, self.n_items_ = data.n_users, data.n_items
         self.n_features_in_ = data.n_items
         self.user_ids_, self.item_ids_ = data.user_ids, data.item_ids
+        self.seen_ = data
         self._set_factors(arrays)
         for name, value in attributes.items():
             setattr(self, name, value)
