@@ -14,9 +14,13 @@ import numpy as np
 from tripletrec.data.cuts import restore
 from tripletrec.data.interactions import Interactions, Space, as_interactions
 
-__all__ = ["check_features", "check_fold", "whole"]
+__all__ = ["check_features", "check_fold", "check_order", "whole"]
 
 _LEAST_SHARED = 5  # fewer pairs in common show nothing
+_WRAP = (
+    "if scikit-learn has cut the rows of a matrix, wrap it in Interactions, of which it cuts the "
+    "interactions and no users"
+)
 
 
 def whole(side: Any, X: Any, space: Space, name: str) -> Any:
@@ -25,7 +29,7 @@ def whole(side: Any, X: Any, space: Space, name: str) -> Any:
     Parameters
     ----------
     side : Interactions, matrix, anything else or None
-        An array of one number per interaction is cut rightly, and returned as it is.
+        What is no matrix is returned as it is.
     X : Interactions or matrix
     space : Space
         The users and items that `side` must speak of.
@@ -35,32 +39,39 @@ def whole(side: Any, X: Any, space: Space, name: str) -> Any:
     Raises
     ------
     ValueError
-        If a matrix has been cut, or the rows of X, or an array in another order than the interactions.
+        If a matrix has been cut, or the rows of X.
     """
-    if side is None or isinstance(side, str):
-        return side
-    shape = side.space.shape if isinstance(side, Interactions) else getattr(side, "shape", ())
-    strange = len(shape) == 2 and shape[1] == space.n_items and shape[0] != space.n_users
-    if not isinstance(X, Interactions):
-        if strange:
-            _refuse_rows(name, shape[0], "X", space.n_users)
-        return side
-    if isinstance(side, Interactions):
+    if isinstance(side, Interactions) and isinstance(X, Interactions):
         return restore(side, X, name)
-    cut = X._cut
-    if cut is None:
+    n_rows = _wrong_rows(side, space)
+    if n_rows is None:
         return side
-    if name == "sample_weight" and len(shape) < 2 and not cut.ascending:
+    if not isinstance(X, Interactions):
+        _refuse_rows(name, n_rows, "X", space.n_users)
+    elif X._cut is not None and n_rows == X._cut.n_after:
         raise ValueError(
-            f"{name} must not be an array here: scikit-learn took the interactions of X in random order, and "
-            f"{name} may be in that order or row by row; use the values of X, {name}='values'"
-        )
-    if strange and shape[0] == cut.n_after:
-        raise ValueError(
-            f"{name} must have the {space.n_users} users of X, but scikit-learn has cut it to {shape[0]} "
-            f"rows, for it had as many as X has interactions ({cut.n_before}): wrap it in Interactions"
+            f"{name} must have the {space.n_users} users of X, but scikit-learn has cut it to {n_rows} rows, "
+            f"for it had as many as X has interactions ({X._cut.n_before}): wrap it in Interactions"
         )
     return side
+
+
+def check_order(sample_weight: Any, X: Any) -> None:
+    """Raise if weights were cut in another order than the interactions that they belong to.
+
+    Parameters
+    ----------
+    sample_weight : array of one weight per interaction, matrix, str or None
+    X : Interactions or matrix
+    """
+    if not isinstance(X, Interactions) or X._cut is None or X._cut.ascending:
+        return
+    if not isinstance(sample_weight, (str, Interactions)) and np.ndim(sample_weight) == 1:
+        raise ValueError(
+            "sample_weight must not be an array here: scikit-learn took the interactions of X in random "
+            "order, and weights may be in that order or row by row; make them the values of X, and pass "
+            "sample_weight='values'"
+        )
 
 
 def check_features(features: Any, X: Any, n: int, name: str) -> None:
@@ -122,15 +133,14 @@ def check_fold(seen: Interactions | None, X: Any, space: Space, *, unseen: bool)
     if 2 * n_cold > n_tested and not unseen:
         warnings.warn(
             f"{n_cold} of the {n_tested} users in X have no training data, so the score says little about "
-            "what was learnt: if a splitter has left out whole users, use one that shuffles interactions, such as "
-            "tripletrec.splits.InteractionKFold(5) or KFold(5, shuffle=True), in place of cv=5",
+            "what was learnt: if a splitter has left out whole users, use one that shuffles interactions, "
+            "such as tripletrec.splits.InteractionKFold(5) or KFold(5, shuffle=True), in place of cv=5",
             stacklevel=3,
         )
     elif plain and _rows_of_others(seen, data):
         warnings.warn(
             "the rows of X seem to be other users than those that the model was trained on, so the score "
-            "means nothing: if scikit-learn has cut the rows of a matrix, wrap it in Interactions, of which it "
-            "cuts the interactions and no users",
+            f"means nothing: {_WRAP}",
             stacklevel=3,
         )
     return data
@@ -149,8 +159,14 @@ def _rows_of_others(seen: Interactions, data: Interactions) -> bool:
     return shared >= _LEAST_SHARED and abs(shared - expected) <= min(expected, room) / 2
 
 
+def _wrong_rows(side: Any, space: Space) -> int | None:
+    """Return the number of users of a matrix over the items of a space if it is not that of the space."""
+    matrix = side.space if isinstance(side, Interactions) else side
+    shape: tuple[int, ...] = getattr(matrix, "shape", ())
+    if len(shape) != 2 or shape[1] != space.n_items or shape[0] == space.n_users:
+        return None
+    return shape[0]
+
+
 def _refuse_rows(name: str, n_found: int, owner: str, n_wanted: int) -> None:
-    raise ValueError(
-        f"{name} must have the {n_wanted} users of {owner}, got {n_found}: if scikit-learn has cut the rows "
-        "of a matrix, wrap it in Interactions, of which it cuts the interactions and no users"
-    )
+    raise ValueError(f"{name} must have the {n_wanted} users of {owner}, got {n_found}: {_WRAP}")

@@ -25,7 +25,7 @@ from tripletrec.models.fit_arguments import (
     check_sample_weight,
     check_sampling,
 )
-from tripletrec.models.folds import check_features, whole
+from tripletrec.models.folds import check_features, check_order, whole
 from tripletrec.models.recommender import Recommender
 from tripletrec.training.loop import Trainable, train
 from tripletrec.training.plan import Plan, Record
@@ -101,6 +101,7 @@ class TrainedModel(Recommender):
                 ("negatives", negatives),
             )
         )
+        check_order(sample_weight, X)
         for name, each in features.items():
             n = data.n_users if name == "user_features" else data.n_items
             check_features(each, X, n, name)
