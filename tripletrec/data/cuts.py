@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import weakref
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-__all__ = ["Cut", "Cutter", "restore"]
+__all__ = ["Cut", "Cuttable", "restore"]
 
 
 class Cut(NamedTuple):
@@ -31,9 +31,44 @@ class Cut(NamedTuple):
         return other is not None and self[1:] == other[1:]
 
 
-class Cutter:
-    """What ``iloc`` and ``loc`` of interactions are: ``data.iloc[index]`` equals ``data[index]``."""
+class Cuttable:
+    """What scikit-learn takes interactions by, apart from ``len`` and ``data[index]`` of a subclass."""
 
+    _cut: Cut | None = None  # how it took these, if it did
+
+    def take(self, indices: Any, axis: int = 0) -> Self:
+        """Return some of the interactions: the same as ``data[indices]``.
+
+        Parameters
+        ----------
+        indices : int array
+        axis : int, default 0
+            There is no other axis.
+        """
+        if axis != 0:
+            raise ValueError(f"axis must be 0: interactions have one axis, got {axis!r}")
+        positions = np.asarray(indices)
+        part: Self = self.iloc[positions if positions.size else slice(0)]
+        return part
+
+    @property
+    def iloc(self) -> _Cutter:
+        """Takes positions: ``data.iloc[index]`` equals ``data[index]``."""
+        return _Cutter(self)
+
+    @property
+    def loc(self) -> _Cutter:
+        """Takes masks: ``data.loc[mask]`` equals ``data[mask]``."""
+        return _Cutter(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(vars(self))
+        if self._cut is not None:
+            state["_cut"] = self._cut._replace(origin=None)
+        return state
+
+
+class _Cutter:
     def __init__(self, data: Any) -> None:
         self._data = data
 

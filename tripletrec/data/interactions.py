@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from tripletrec._runtime.arrays import read_only
 from tripletrec.data.checks import check_positions, check_shape
 from tripletrec.data.csr import Rows, assemble, from_coordinates, from_matrix
-from tripletrec.data.cuts import Cut, Cutter
+from tripletrec.data.cuts import Cuttable
 from tripletrec.data.ids import Ids, column_of, encode
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Space(NamedTuple):
         return self.n_users, self.n_items
 
 
-class Interactions:
+class Interactions(Cuttable):
     """Positives of users x items in canonical CSR form, with ids, values and timestamps.
 
     Duplicate coordinates are summed (their latest timestamp is kept) and stored zeros dropped.
@@ -105,7 +105,6 @@ class Interactions:
     timestamps: NDArray[np.int64] | None
     _users: Ids
     _items: Ids
-    _cut: Cut | None = None  # how scikit-learn took them, if it did
 
     def __init__(
         self,
@@ -338,32 +337,6 @@ class Interactions:
         times = None if self.timestamps is None else self.timestamps[keep]
         rows = Rows(self.space.shape, indptr, self.indices[keep], self.values[keep], times)
         return self._like(rows, self._users, self._items)
-
-    def take(self, indices: Any, axis: int = 0) -> Interactions:
-        """Return some of the interactions: the same as ``data[indices]``.
-
-        Parameters
-        ----------
-        indices : int array
-        axis : int, default 0
-            There is no other axis.
-        """
-        if axis != 0:
-            raise ValueError(f"axis must be 0: interactions have one axis, got {axis!r}")
-        return self.iloc[np.asarray(indices)]
-
-    @property
-    def iloc(self) -> Cutter:
-        """What scikit-learn takes interactions by: ``data.iloc[index]`` equals ``data[index]``."""
-        return Cutter(self)
-
-    loc = iloc  # by this name it takes masks
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(vars(self))
-        if self._cut is not None:
-            state["_cut"] = self._cut._replace(origin=None)
-        return state
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
         # Else NumPy would take it for a sequence and call __getitem__ once per interaction.

@@ -87,10 +87,9 @@ def check_features(features: Any, X: Any, n: int, name: str) -> None:
         What error messages call the features.
     """
     cut = X._cut if isinstance(X, Interactions) else None
-    if features is None or cut is None:
+    if cut is None or not hasattr(features, "shape"):
         return
-    shape = getattr(features, "shape", None)
-    n_rows = shape[0] if shape else len(features)
+    n_rows = features.shape[0]
     if n_rows == cut.n_after and (n_rows != n or n_rows == cut.n_before):
         raise ValueError(
             f"{name} must have all {n} rows, but scikit-learn has cut it to {n_rows}, for it had as many "
