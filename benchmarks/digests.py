@@ -62,8 +62,8 @@ def _feed(state: Any, value: Any) -> None:
 
 def learnt(model: Any) -> dict[str, Any]:
     """Return all fitted attributes of a model, in the order of their names."""
-    names = sorted(name for name in vars(model) if name.endswith("_") and name[0] != "_")
-    return {name: getattr(model, name) for name in names}
+    names = {name for name in vars(model) if name.endswith("_") and name[0] != "_"}
+    return {name: getattr(model, name) for name in sorted(names - {"seen_"})}  # given, not learnt
 
 
 def small() -> tr.Interactions:

@@ -133,6 +133,17 @@ def test_folds_are_a_partition(n_splits, seed):
         np.testing.assert_array_equal(again[1], test)
 
 
+def test_folds_without_a_seed_differ_but_not_from_call_to_call():
+    data = some_interactions(40, 40)
+    for state in (None, np.random.default_rng(1), np.random.RandomState(1)):
+        one, other = (InteractionKFold(2, random_state=state) for _ in range(2))
+        first, again, different = (next(each.split(data))[1] for each in (one, one, other))
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(first, different)
+    with pytest.raises(TypeError, match="random_state must be None, an integer"):
+        InteractionKFold(random_state="x")
+
+
 class Popularity(BaseEstimator):
     """Scores each item by its number of users, to a power."""
 

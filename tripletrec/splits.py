@@ -119,13 +119,15 @@ class InteractionKFold:
     n_splits : int, default 5
         Number of folds, at least 2. Their sizes differ by at most one.
     random_state : int, Generator, RandomState or None, default None
-        The same integer always gives the same folds.
+        The same integer always gives the same folds. Of anything else a seed is drawn when the splitter is
+        made, so that all calls of `split` give the same folds, as successive halving demands.
 
     Notes
     -----
-    Pass `Interactions` as ``X``. Weights belong in their ``values``: scikit-learn splits those
-    with the interactions, but not a separate ``sample_weight``, because it takes the number of
-    users for the number of samples.
+    Pass `Interactions` as ``X``. They count as their interactions in scikit-learn's own splitters too, but
+    `KFold` without ``shuffle=True``, which is what ``cv=5`` means, cuts consecutive ones: blocks of users, of
+    whom training then knows nothing. Weights are cut along, whether they are the values of `X` or an array of
+    one for each interaction; held-out positives, negatives and features are passed on whole.
 
     Examples
     --------
@@ -142,7 +144,7 @@ class InteractionKFold:
 
     def __init__(self, n_splits: int = 5, *, random_state: Any = None) -> None:
         self.n_splits = check_count(n_splits, "n_splits", 2)
-        self.random_state = random_state
+        self.random_state = check_random_state(random_state)
 
     def split(
         self, X: Interactions, y: Any = None, groups: Any = None

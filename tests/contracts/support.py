@@ -78,7 +78,8 @@ def learnt(model):
             return [frozen(each) for each in value]
         return value
 
-    attributes = {key: each for key, each in vars(model).items() if key.endswith("_")}
+    fitted = {key for key in vars(model) if key.endswith("_")} - {"seen_"}  # given, not learnt
+    attributes = {key: each for key, each in vars(model).items() if key in fitted}
     return frozen(attributes)
 
 

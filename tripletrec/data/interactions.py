@@ -15,6 +15,7 @@ from tripletrec.data.checks import as_array, check_positions, check_shape
 from tripletrec.data.columns import in_order
 from tripletrec.data.compressed import CompressedRows
 from tripletrec.data.csr import Rows, assemble, count_rows, from_coordinates, from_matrix
+from tripletrec.data.cuts import Cuttable
 from tripletrec.data.frames import known_ids, read_table
 from tripletrec.data.ids import Ids
 from tripletrec.data.space import Space, check_same_space
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Interactions", "as_interactions"]
 
 
-class Interactions(CompressedRows):
+class Interactions(Cuttable, CompressedRows):
     """Positives of users x items in canonical CSR form, with ids, values and timestamps.
 
     Duplicate coordinates are summed (their latest timestamp is kept) and stored zeros dropped.
@@ -355,26 +356,6 @@ class Interactions(CompressedRows):
         times = None if self.timestamps is None else self.timestamps[keep]
         rows = Rows(self.space.shape, indptr, self.indices[keep], self.values[keep], times)
         return self._like(rows, self._users, self._items)
-
-    def take(self, indices: Any, axis: int = 0) -> Interactions:
-        """Return some of the interactions: the same as ``data[indices]``.
-
-        Parameters
-        ----------
-        indices : int array
-        axis : int, default 0
-            There is no other axis.
-        """
-        if axis != 0:
-            raise ValueError(f"axis must be 0: interactions have one axis, got {axis!r}")
-        return self[indices]
-
-    @property
-    def iloc(self) -> Interactions:
-        """The interactions themselves: by this name scikit-learn finds out that they can be indexed."""
-        return self
-
-    loc = iloc  # and by this one it takes masks
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
         # Else NumPy would take it for a sequence and call __getitem__ once per interaction.

@@ -138,6 +138,8 @@ class MatrixFactorization(TrainedModel):
         mean over the positives, and "n_positives" replaces "train_auc", "n_triplets" and "n_skipped".
     best_epoch_ : int
         The epoch whose factors were kept.
+    seen_ : Interactions
+        What it was trained on, not a copy. A saved file does not hold it.
     n_users_, n_items_, n_features_in_ : int
         ``n_features_in_`` is the number of items.
     user_ids_, item_ids_ : array or None

@@ -15,6 +15,7 @@ from tripletrec.data.space import Space
 from tripletrec.evaluation import full_auc
 from tripletrec.models import saving
 from tripletrec.models.estimator import Estimator, check_is_fitted
+from tripletrec.models.folds import check_fold, whole
 from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.ranking.top_k import top_k
 
@@ -224,6 +225,19 @@ class Recommender(Estimator):
         float
             In [0, 1]; 0.5 is chance.
 
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If `X` or `exclude` speaks of other users or items than the model, as the rows of a matrix do that
+            scikit-learn has split.
+
+        Warns
+        -----
+        UserWarning
+            If most users of `X` have no training data, or the rows of a matrix seem to be other users.
+
         Examples
         --------
         >>> import tripletrec as tr
@@ -232,7 +246,11 @@ class Recommender(Estimator):
         True
         """
         check_is_fitted(self)
-        return full_auc(self, X, exclude, n_jobs=self.n_jobs)
+        excluded = whole(exclude, X, self._space(), "exclude")
+        # Of users without training data a model with features of users still knows those.
+        features = vars(self).get("user_encoding_", {}).get("n_columns", 0)
+        test = check_fold(vars(self).get("seen_"), X, self._space(), unseen=features > 0)
+        return full_auc(self, test, excluded, n_jobs=self.n_jobs)
 
     def save(self, path_or_file: str | PathLike[str] | IO[bytes]) -> None:
         """Write the fitted model to a safetensors file; see `tripletrec.load`.

@@ -28,6 +28,7 @@ from tripletrec.models.fit_arguments import (
     check_sampling,
     has_negatives,
 )
+from tripletrec.models.folds import check_features, check_order, whole
 from tripletrec.models.recommender import Recommender
 from tripletrec.sampling import Sampler
 from tripletrec.training.health import warn
@@ -62,6 +63,7 @@ class TrainedModel(Recommender):
     verbose: int
     history_: list[Record]
     best_epoch_: int
+    seen_: Interactions
     _draws_only_used_items = False  # as negatives: those that have a positive
 
     def _plan(self) -> Plan:
@@ -105,6 +107,18 @@ class TrainedModel(Recommender):
         check_savable(data.user_ids, "user_ids")
         check_savable(data.item_ids, "item_ids")
         data.check_not_empty("X")
+        validation, sample_weight, negatives = (
+            whole(side, X, data.space, name)
+            for name, side in (
+                ("validation", validation),
+                ("sample_weight", sample_weight),
+                ("negatives", negatives),
+            )
+        )
+        check_order(sample_weight, X)
+        for name, each in features.items():
+            n = data.n_users if name == "user_features" else data.n_items
+            check_features(each, X, n, name)
         held_out = None
         if validation is not None:
             held_out = as_interactions(validation, "validation", data.space)
@@ -199,6 +213,7 @@ class TrainedModel(Recommender):
         self.n_users_, self.n_items_ = data.n_users, data.n_items
         self.n_features_in_ = data.n_items
         self.user_ids_, self.item_ids_ = data.user_ids, data.item_ids
+        self.seen_ = data
         self._set_factors(arrays)
         for name, value in attributes.items():
             setattr(self, name, value)
