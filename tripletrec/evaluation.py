@@ -237,7 +237,7 @@ def _rank_positives(model: Any, test: Any, exclude: Any, n_jobs: int | None) -> 
     users, bounds = positives.users, positives.bounds
     if not len(users):
         raise ValueError("no user can be evaluated: exclude holds all positives of test")
-    n_jobs = check_n_jobs(n_jobs, work=float(len(positives.items)) * n_items)
+    n_jobs = check_n_jobs(n_jobs, work=10.0 * len(positives.items) * n_items)
     counts = count_outranking(score_users, n_items, positives, n_jobs)
     n_negatives = n_items - np.diff(out[0])[users] - np.diff(bounds)
     user_ids = users if test.user_ids is None else test.user_ids[users]

@@ -10,6 +10,7 @@ from tripletrec._runtime.intrinsics import (
     TILE_ROWS,
     blas_product,
     multiply,
+    multiply_row,
     multiply_tile,
     prefer_wide_vectors,
     prefetch,
@@ -74,6 +75,30 @@ def test_multiply_tile_fills_a_tile_only(n_factors, dtype, multiplied, rng):
     expected[1 : 1 + TILE_ROWS, 2 : 2 + width] = columns[-1] + rows @ columns[:-1]
     multiplied(left, 3, n_factors, panel, 5, out.reshape(-1), (width + 9) + 2, width + 9)
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
+
+
+@kernel
+def _multiply_row(left, at_left, n_factors, panels, at_panel, out, at_out):
+    multiply_row(left, at_left, n_factors, panels, at_panel, out, at_out)
+
+
+@pytest.mark.parametrize("multiplied", [multiply_row, _multiply_row], ids=["plain", "compiled"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_factors", [0, 1, 5, 64])
+def test_multiply_row_gives_the_bits_of_a_tile(n_factors, dtype, multiplied, rng):
+    width = TILE_BYTES // np.dtype(dtype).itemsize
+    left = rng.normal(size=3 + TILE_ROWS * n_factors).astype(dtype)
+    panels = rng.normal(size=5 + TILE_ROWS * (n_factors + 1) * width).astype(dtype)
+    out = np.zeros(2 + TILE_ROWS * width + 3, dtype)
+    multiplied(left, 3, n_factors, panels, 5, out, 2)
+    tile = _multiply_tile if multiplied is _multiply_row else multiply_tile
+    expected, piece = np.zeros_like(out), np.zeros((TILE_ROWS, width), dtype)
+    for p in range(TILE_ROWS):
+        tile(
+            left, 3, n_factors, panels, 5 + p * (n_factors + 1) * width, piece.reshape(-1), 0, width
+        )
+        expected[2 + p * width : 2 + (p + 1) * width] = piece[0]
+    np.testing.assert_array_equal(out, expected)
 
 
 @kernel

@@ -58,7 +58,11 @@ def test_never_more_than_a_batch_of_scores():
 def test_no_thread_is_left_without_a_batch(n_jobs):
     """Unless there are fewer scores than it takes to start threads, or batches would be very small."""
     function = factor_scores(np.ones((100, 3), np.float32), np.ones((7, 3), np.float32))
-    for n_rows, min_shared, expected in ((100, 0, [1, 2, 7]), (100, 701, [1] * 3), (16, 0, [1] * 3)):
+    for n_rows, min_shared, expected in (
+        (100, 0, [1, 2, 7]),
+        (100, 701, [1] * 3),
+        (16, 0, [1] * 3),
+    ):
         limits = BatchLimits(512, min_users=16, min_scores=1, min_shared=min_shared)
         rows = np.arange(n_rows)
         found = map_batches(lambda *batch: batch[:2], function, rows, 7, n_jobs, limits)

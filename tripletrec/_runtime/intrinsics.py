@@ -16,6 +16,7 @@ __all__ = [
     "TILE_ROWS",
     "blas_product",
     "multiply",
+    "multiply_row",
     "multiply_tile",
     "prefer_wide_vectors",
     "prefetch",
@@ -197,7 +198,7 @@ def _multiply(product, form, m, k, n, a, at_a, b, at_b, c, at_c):  # type: ignor
 
 
 def multiply_tile(
-    left: Any, at_left: int, n_factors: int, panel: Any, at_panel: int, out: Any, at_out: int,
+    left: Any, at_left: int, n_factors: int, panels: Any, at_panel: int, out: Any, at_out: int,
     stride: int,
 ) -> None:  # fmt: skip
     """Fill a tile of `TILE_ROWS` rows, of `TILE_BYTES` each, of a matrix product plus a row; from a kernel.
@@ -209,90 +210,138 @@ def multiply_tile(
     ----------
     left, at_left, n_factors : one-dimensional array, int, int
         Rows of `n_factors` numbers, one after the other from the element `at_left` on.
-    panel, at_panel : one-dimensional array, int
-        ``n_factors + 1`` rows of a tile's width.
+    panels, at_panel : one-dimensional array, int
+        A panel is ``n_factors + 1`` rows of a tile's width.
     out, at_out, stride : one-dimensional array, int, int
         Where the tile's first number goes, and from there to the number below it.
     """
-    width = TILE_BYTES // panel.itemsize
-    end = at_panel + (n_factors + 1) * width
-    columns = panel[at_panel:end].reshape(n_factors + 1, width)
+    width = TILE_BYTES // panels.itemsize
     for r in range(TILE_ROWS):
-        total = columns[n_factors].copy()
-        for k in range(n_factors):
-            total += left[at_left + r * n_factors + k] * columns[k]
-        out[at_out + r * stride : at_out + r * stride + width] = total
+        to, factors = at_out + r * stride, left[at_left + r * n_factors :]
+        out[to : to + width] = _row_of_tile(factors, n_factors, panels, at_panel, width)
 
 
-@intrinsic
-def _tile(typing_context, left, n_factors, panel, out, stride, kind):  # type: ignore[no-untyped-def]
-    each_bytes = kind.bitwidth // 8
-    width = TILE_BYTES // each_bytes
+def multiply_row(
+    left: Any, at_left: int, n_factors: int, panels: Any, at_panel: int, out: Any, at_out: int
+) -> None:
+    """Fill `TILE_ROWS` tiles side by side, of one row only; otherwise as `multiply_tile`.
 
-    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        left, n_factors, panel, out, stride, like = arguments
-        whole, real = ir.IntType(64), like.type
-        vector, size = ir.VectorType(real, width), whole(each_bytes)
-        name = f"llvm.fmuladd.v{width}f{kind.bitwidth}"
-        declared = builder.module.globals.get(name)
-        fused = declared or ir.Function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), name=name
-        )
-        undefined = ir.Constant(vector, ir.Undefined)
-        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
+    Parameters
+    ----------
+    left, at_left, n_factors, panels, at_panel, out, at_out
+        As of `multiply_tile`; the panels of the tiles lie one after the other.
+    """
+    width = TILE_BYTES // panels.itemsize
+    for p in range(TILE_ROWS):
+        to, at = at_out + p * width, at_panel + p * (n_factors + 1) * width
+        out[to : to + width] = _row_of_tile(left[at_left:], n_factors, panels, at, width)
 
-        def load(what, address):  # type: ignore[no-untyped-def]
-            pointer = builder.inttoptr(address, what.as_pointer())
-            return builder.load(pointer, align=each_bytes)
 
-        def down(address, stride):  # type: ignore[no-untyped-def]
-            step, rows = builder.mul(stride, size), [address]
-            for _ in range(TILE_ROWS - 1):
-                rows.append(builder.add(rows[-1], step))
-            return rows
+def _row_of_tile(factors: Any, n_factors: int, panels: Any, at: int, width: int) -> Any:
+    columns = panels[at : at + (n_factors + 1) * width].reshape(n_factors + 1, width)
+    total = columns[n_factors].copy()
+    for k in range(n_factors):
+        total += factors[k] * columns[k]
+    return total
 
-        line = whole(TILE_BYTES)
-        start = load(vector, builder.add(panel, builder.mul(n_factors, line)))
-        rows, before = down(left, n_factors), builder.block
-        turn, end = (builder.append_basic_block(each) for each in ("turn", "end"))
-        builder.cbranch(builder.icmp_signed(">", n_factors, whole(0)), turn, end)
 
-        builder.position_at_end(turn)
-        k, *sums = (builder.phi(each) for each in (whole, *[vector] * TILE_ROWS))
-        column = load(vector, builder.add(panel, builder.mul(k, line)))
-        offset, longer = builder.mul(k, size), []
-        for row, total in zip(rows, sums, strict=True):
-            number = load(real, builder.add(row, offset))
-            number = builder.insert_element(undefined, number, ir.IntType(32)(0))
-            number = builder.shuffle_vector(number, undefined, everywhere)
-            longer.append(builder.call(fused, [number, column, total]))
-        following = builder.add(k, whole(1))
-        for each, first, later in zip(
-            (k, *sums), (whole(0), *[start] * TILE_ROWS), (following, *longer), strict=True
-        ):
-            each.add_incoming(first, before)
-            each.add_incoming(later, turn)
-        builder.cbranch(builder.icmp_signed("<", following, n_factors), turn, end)
+def _tile_intrinsic(n_rows: int, n_panels: int) -> Any:
+    """Return the intrinsic that fills tiles of some rows and panels."""
 
-        builder.position_at_end(end)
-        results = [builder.phi(vector) for _ in range(TILE_ROWS)]
-        for each, later, row in zip(results, longer, down(out, stride), strict=True):
-            each.add_incoming(start, before)
-            each.add_incoming(later, turn)
-            pointer = builder.inttoptr(row, vector.as_pointer())
-            builder.store(each, pointer, align=each_bytes)
-        return context.get_dummy_value()
+    def fill(typing_context, left, n_factors, panels, out, stride, kind):  # type: ignore[no-untyped-def]
+        each_bytes = kind.bitwidth // 8
+        width = TILE_BYTES // each_bytes
 
-    where, n = types.uintp, types.int64
-    return types.void(where, n, where, where, n, kind), codegen
+        def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            left, n_factors, panels, out, stride, like = arguments
+            whole, real = ir.IntType(64), like.type
+            vector, line = ir.VectorType(real, width), whole(TILE_BYTES)
+            name = f"llvm.fmuladd.v{width}f{kind.bitwidth}"
+            declared = builder.module.globals.get(name)
+            fused = declared or ir.Function(
+                builder.module, ir.FunctionType(vector, [vector] * 3), name=name
+            )
+            undefined = ir.Constant(vector, ir.Undefined)
+            everywhere = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
+            places = [(r, p) for r in range(n_rows) for p in range(n_panels)]
+
+            def load(what, address):  # type: ignore[no-untyped-def]
+                pointer = builder.inttoptr(address, what.as_pointer())
+                return builder.load(pointer, align=each_bytes)
+
+            def beginnings(address, step, n):  # type: ignore[no-untyped-def]
+                found = [address]
+                for _ in range(n - 1):
+                    found.append(builder.add(found[-1], step))
+                return found
+
+            def spread(number):  # type: ignore[no-untyped-def]
+                number = builder.insert_element(undefined, number, ir.IntType(32)(0))
+                return builder.shuffle_vector(number, undefined, everywhere)
+
+            row_bytes = builder.mul(n_factors, whole(each_bytes))
+            panel_bytes = builder.mul(builder.add(n_factors, whole(1)), line)
+            rows = beginnings(left, row_bytes, n_rows)
+            tops = beginnings(panels, panel_bytes, n_panels)
+            end_of_panel = builder.mul(n_factors, line)
+            biases = [load(vector, builder.add(top, end_of_panel)) for top in tops]
+            before = builder.block
+            turn, end = (builder.append_basic_block(each) for each in ("turn", "end"))
+            builder.cbranch(builder.icmp_signed(">", n_factors, whole(0)), turn, end)
+
+            builder.position_at_end(turn)
+            k, *sums = (builder.phi(each) for each in (whole, *[vector] * len(places)))
+            down, along = builder.mul(k, line), builder.mul(k, whole(each_bytes))
+            columns = [load(vector, builder.add(top, down)) for top in tops]
+            numbers = [spread(load(real, builder.add(row, along))) for row in rows]
+            longer = [
+                builder.call(fused, [numbers[r], columns[p], total])
+                for (r, p), total in zip(places, sums, strict=True)
+            ]
+            following = builder.add(k, whole(1))
+            starts = [biases[p] for _, p in places]
+            for each, first, later in zip(
+                (k, *sums), (whole(0), *starts), (following, *longer), strict=True
+            ):
+                each.add_incoming(first, before)
+                each.add_incoming(later, turn)
+            builder.cbranch(builder.icmp_signed("<", following, n_factors), turn, end)
+
+            builder.position_at_end(end)
+            results = [builder.phi(vector) for _ in places]
+            lines = beginnings(out, builder.mul(stride, whole(each_bytes)), n_rows)
+            for (r, p), each, first, later in zip(places, results, starts, longer, strict=True):
+                each.add_incoming(first, before)
+                each.add_incoming(later, turn)
+                to = builder.add(lines[r], whole(p * TILE_BYTES))
+                builder.store(each, builder.inttoptr(to, vector.as_pointer()), align=each_bytes)
+            return context.get_dummy_value()
+
+        where, n = types.uintp, types.int64
+        return types.void(where, n, where, where, n, kind), codegen
+
+    return intrinsic(fill)
+
+
+_tile, _row = _tile_intrinsic(TILE_ROWS, 1), _tile_intrinsic(1, TILE_ROWS)
 
 
 @overload(multiply_tile)
-def _multiply_tile(left, at_left, n_factors, panel, at_panel, out, at_out, stride):  # type: ignore[no-untyped-def]
-    def implementation(left, at_left, n_factors, panel, at_panel, out, at_out, stride):  # type: ignore[no-untyped-def]
-        size = panel.itemsize
-        a, b = left.ctypes.data + at_left * size, panel.ctypes.data + at_panel * size
-        _tile(a, n_factors, b, out.ctypes.data + at_out * size, stride, panel.dtype.type(0))
+def _multiply_tile(left, at_left, n_factors, panels, at_panel, out, at_out, stride):  # type: ignore[no-untyped-def]
+    def implementation(left, at_left, n_factors, panels, at_panel, out, at_out, stride):  # type: ignore[no-untyped-def]
+        size = panels.itemsize
+        a, b = left.ctypes.data + at_left * size, panels.ctypes.data + at_panel * size
+        _tile(a, n_factors, b, out.ctypes.data + at_out * size, stride, panels.dtype.type(0))
+
+    return implementation
+
+
+@overload(multiply_row)
+def _multiply_row(left, at_left, n_factors, panels, at_panel, out, at_out):  # type: ignore[no-untyped-def]
+    def implementation(left, at_left, n_factors, panels, at_panel, out, at_out):  # type: ignore[no-untyped-def]
+        size = panels.itemsize
+        a, b = left.ctypes.data + at_left * size, panels.ctypes.data + at_panel * size
+        _row(a, n_factors, b, out.ctypes.data + at_out * size, 0, panels.dtype.type(0))
 
     return implementation
 

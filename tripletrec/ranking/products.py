@@ -17,6 +17,7 @@ from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.intrinsics import (
     TILE_BYTES,
     TILE_ROWS,
+    multiply_row,
     multiply_tile,
     prefer_wide_vectors,
     transpose_block,
@@ -50,18 +51,28 @@ def _multiply(left, n_rows, items, biases, width, panels, corner, out):  # type:
                 for k in range(n_blocks, n_factors):
                     panels[at + k * width + i] = items[(start + i) * n_factors + k]
                 panels[at + n_factors * width + i] = biases[start + i]
-        for r in range(0, n_rows, TILE_ROWS):
-            m = min(TILE_ROWS, n_rows - r)
+        n_whole = n_rows // TILE_ROWS * TILE_ROWS
+        for r in range(0, n_whole, TILE_ROWS):
             for start in range(first, last, width):
                 n, at = min(width, last - start), (start - first) // width * panel_size
-                if m == TILE_ROWS and n == width:
+                if n == width:
                     to = r * n_items + start
                     multiply_tile(left, r * n_factors, n_factors, panels, at, out, to, n_items)
                     continue
                 multiply_tile(left, r * n_factors, n_factors, panels, at, corner, 0, width)
-                for row in range(m):
+                for row in range(TILE_ROWS):
                     for i in range(n):
                         out[(r + row) * n_items + start + i] = corner[row * width + i]
+        for r in range(n_whole, n_rows):
+            for start in range(first, last, TILE_ROWS * width):
+                n, at = min(TILE_ROWS * width, last - start), (start - first) // width * panel_size
+                to = r * n_items + start
+                if n == TILE_ROWS * width:
+                    multiply_row(left, r * n_factors, n_factors, panels, at, out, to)
+                    continue
+                multiply_row(left, r * n_factors, n_factors, panels, at, corner, 0)
+                for i in range(n):
+                    out[to + i] = corner[i]
 
 
 class Products:
@@ -82,27 +93,23 @@ class Products:
     def __call__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return the products of some rows, which the next call in the same thread overwrites."""
         n_rows, n_items = len(rows), len(self._biases)
-        left, out, panels, corner = self._memory(n_rows)
-        left[:n_rows] = self._users[rows]
+        out, panels, corner = self._memory(n_rows)
+        left = self._users[rows].astype(out.dtype, copy=False).reshape(-1)
         scores = out[: n_rows * n_items]
         width = TILE_BYTES // out.itemsize
-        _multiply(
-            left.reshape(-1), n_rows, self._items, self._biases, width, panels, corner, scores
-        )
+        _multiply(left, n_rows, self._items, self._biases, width, panels, corner, scores)
         return scores.reshape(n_rows, n_items)
 
     def _memory(self, n_rows: int) -> tuple[NDArray[Any], ...]:
         memory: tuple[NDArray[Any], ...] | None = getattr(self._local, "memory", None)
-        if memory is None or n_rows > len(memory[0]):
+        if memory is None or n_rows * len(self._biases) > len(memory[0]):
             n_factors, dtype = self._users.shape[1], self._items.dtype
             width = TILE_BYTES // dtype.itemsize
-            n_panels = max(1, _PANEL_BYTES // (TILE_BYTES * (n_factors + 1)))
-            n_panels = min(n_panels, -(-len(self._biases) // width))
-            # Tiles are computed whole: what lies beyond the last row and the last item goes nowhere.
+            n_panels = max(1, _PANEL_BYTES // (TILE_BYTES * (n_factors + 1)) // TILE_ROWS)
+            # Tiles are computed whole: what lies beyond the last item goes nowhere.
             memory = (
-                np.zeros((-(-n_rows // TILE_ROWS) * TILE_ROWS, n_factors), dtype),
                 np.empty(n_rows * len(self._biases), dtype),
-                np.zeros(n_panels * width * (n_factors + 1), dtype),
+                np.zeros(n_panels * TILE_ROWS * width * (n_factors + 1), dtype),
                 np.empty(TILE_ROWS * width, dtype),
             )
             self._local.memory = memory

@@ -93,7 +93,7 @@ def top_k(
         check_positions(rows, "rows", exclude.n_users)
         bounds, excluded = exclude.indptr, exclude.indices
     bounds, excluded = read_only(bounds), read_only(excluded)
-    n_jobs = check_n_jobs(n_jobs, work=float(len(rows)) * n_items)
+    n_jobs = check_n_jobs(n_jobs, work=10.0 * len(rows) * n_items)
 
     def select(
         first: int, last: int, scores: NDArray[Any]
