@@ -4,20 +4,22 @@ For each positive ``p`` of a user, among the candidates (all items but the exclu
 
     greater(p) = number of candidates with a higher score
     equal(p)   = number of other candidates with the same score
-    lower(p)   = those of them with a lower item number
 
-All metrics follow from these three counts. With ``P`` positives and ``N`` negatives among the
+All metrics follow from these two counts. With ``P`` positives and ``N`` negatives among the
 candidates::
 
-    AUC  = 1 - (sum_p (2 greater(p) + equal(p)) - P (P - 1)) / (2 P N)
-    rank(p) = 1 + greater(p) + lower(p)
+    AUC = 1 - (sum_p (2 greater(p) + equal(p)) - P (P - 1)) / (2 P N)
 
 The sum counts each pair of positives as 2, whichever of them is ahead. Subtracting ``P (P - 1)`` leaves
 the pairs of a positive and a negative: AUC is the Mann-Whitney statistic with ties 1/2 (Hanley and
 McNeil, Radiology 143, 1982), averaged over users as in Rendle et al., "BPR" (UAI 2009), eq. 1.
 Ranks are exact, over all candidates: metrics on a sample of negatives may order models wrongly
-(Krichene and Rendle, "On sampled metrics for item recommendation", KDD 2020). Among equal scores
-the lowest item comes first, as in `recommend`.
+(Krichene and Rendle, "On sampled metrics for item recommendation", KDD 2020).
+
+Candidates with equal scores may stand in any order. Every metric is the mean over all their orders, which
+`ranking.ties` computes exactly, after McSherry and Najork, "Computing information retrieval performance
+measures efficiently in the presence of tied scores" (ECIR 2008). So a model that gives all items one score
+gets what chance would give, whatever the numbers of the items; AUC's 1/2 says the same.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from tripletrec._checks import check_cutoffs, check_n_jobs
 from tripletrec.data.interactions import Space, as_interactions, check_same_space
 from tripletrec.ranking.ranks import count_outranking, positives_without
 from tripletrec.ranking.scores import score_function
+from tripletrec.ranking.ties import Ties
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,9 +134,10 @@ def evaluate(
     Evaluation
         ``.mean``, a Series, and ``.per_user``, a DataFrame without the users who have no positive
         (after exclusion). With ``rank`` from 1, ``P`` positives and ``hits@k`` of them among the
-        first k, the columns are
+        first k, the columns are the means over all orders of candidates with equal scores (McSherry and
+        Najork, ECIR 2008) of
 
-        - ``auc``: probability that a positive outranks a negative, ties 1/2; NaN for a user without
+        - ``auc``: probability that a positive outranks a negative; NaN for a user without
           a negative, who is left out of its mean;
         - ``mrr``: 1 / rank of the first positive, over the whole ranking (Voorhees, TREC-8, 1999);
 
@@ -220,7 +224,6 @@ class _Standing(NamedTuple):
     n_negatives: NDArray[np.int64]
     greater: NDArray[np.int64]
     equal: NDArray[np.int64]
-    lower: NDArray[np.int64]
 
 
 def _rank_positives(model: Any, test: Any, exclude: Any, n_jobs: int | None) -> _Standing:
@@ -256,28 +259,21 @@ def _auc(standing: _Standing) -> NDArray[np.float64]:
 
 def _top_metrics(standing: _Standing, cutoffs: tuple[int, ...]) -> dict[str, NDArray[np.float64]]:
     n_users, n_positives = len(standing.n_negatives), np.diff(standing.bounds)
-    ranks = 1 + standing.greater + standing.lower
-    metrics = {"mrr": 1 / np.minimum.reduceat(ranks, standing.bounds[:-1])}
-    # Few positives come near the top; only those are put in order.
-    near = np.flatnonzero(ranks <= max(cutoffs))
-    rank = ranks[near]
-    user = np.repeat(np.arange(n_users), n_positives)[near]
-    order = np.lexsort((rank, user))
-    rank, user = rank[order], user[order]
-    hits_so_far = 1 + np.arange(len(user)) - np.searchsorted(user, user)
+    ties = Ties.of(standing.bounds, standing.greater, standing.equal, max(cutoffs))
+    first = ties.first()
+    metrics = {"mrr": first.reciprocal_ranks()}
     gains = np.concatenate(([0.0], 1 / np.log2(np.arange(2, n_positives.max() + 2))))
     ideal = np.cumsum(gains)
     values = {}
     for k in cutoffs:
-        hit = rank <= k
         reachable = np.minimum(n_positives, k)
         hits, gain, precision = (
-            np.bincount(user, weights, n_users)
-            for weights in (hit, hit / np.log2(rank + 1), hit * hits_so_far / rank)
+            np.bincount(ties.user, weights, n_users)
+            for weights in (ties.hits(k), ties.gains(k), ties.precisions(k))
         )
         values[f"precision@{k}"] = hits / k
         values[f"recall@{k}"] = hits / n_positives
         values[f"ndcg@{k}"] = gain / ideal[reachable]
         values[f"map@{k}"] = precision / reachable
-        values[f"hit_rate@{k}"] = (hits > 0).astype(np.float64)
+        values[f"hit_rate@{k}"] = first.any_hit(k)
     return metrics | {f"{name}@{k}": values[f"{name}@{k}"] for name in _AT_K for k in cutoffs}

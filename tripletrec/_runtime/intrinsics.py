@@ -203,7 +203,7 @@ def multiply_tile(
 ) -> None:  # fmt: skip
     """Fill a tile of `TILE_ROWS` rows, of `TILE_BYTES` each, of a matrix product plus a row; from a kernel.
 
-    ``out[r, c] = ((panel[n, c] + left[r, 0] panel[0, c]) + left[r, 1] panel[1, c]) + …`` with n = `n_factors`:
+    ``out[r, c] = ((panel[n, c] + left[r, 0] panel[0, c]) + left[r, 1] panel[1, c]) + …``, n = `n_factors`:
     added up in this order, for whatever tile, unlike in a product by BLAS.
 
     Parameters

@@ -149,7 +149,7 @@ def map_batches(
         scores = check_scores(score_users(batch), (len(batch), n_items))
         return task(first, first + len(batch), read_only(scores))
 
-    if not shared or len(firsts) == 1:
+    if not shared or len(firsts) < 2:
         return [work(first) for first in firsts]
     pool = ThreadPoolExecutor(min(n_jobs, len(firsts)))
     try:
