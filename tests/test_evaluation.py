@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,11 @@ from tripletrec.evaluation import check_metric, evaluate, full_auc
 from tripletrec.ranking.ranks import MAX_SWEPT
 
 CUTOFFS = (1, 3, 50)
+
+# Random data overlap and tie; the tests of the two warnings below ask for them.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.* positives in test are in", "ignore:the scores are"
+)
 
 
 def problem(seed, dtype=np.float64, n_levels=4, share=0.3):
@@ -386,3 +392,53 @@ def test_metric_names():
     for name in ("AUC", "ndcg", "ndcg@", "ndcg@0", "ndcg@05", "ndcg@-1", "auc@3", None, "ndcg@²"):
         with pytest.raises(ValueError, match=r"^m must be one of auc, mrr, precision@k.* got"):
             check_metric(name, "m")
+
+
+def test_positives_that_are_excluded_are_counted():
+    test = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]])
+    exclude = np.array([[1, 0, 0, 1], [1, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]])
+    message = "2 of 5 positives in test are in exclude too and are left out; 1 users have none left"
+    scores = np.tile(np.arange(4.0), (4, 1))
+    for measure in (evaluate, full_auc):
+        with pytest.warns(UserWarning, match=message) as caught:
+            measure(scored(scores), test, exclude)
+        assert [each.filename for each in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(scored(scores), test, 1 - test)
+
+
+def test_constant_scores_get_what_chance_gives_and_a_warning():
+    test = np.zeros((3, 10))
+    test[:, 0] = 1
+    message = "the scores are constant: each of the 3 users evaluated has one score for all"
+    models = (
+        lambda rows: np.full((len(rows), 10), 7.0),
+        (np.full((3, 5), 0.1, np.float32), np.full((10, 5), 0.3, np.float32)),
+    )
+    for model in models:
+        with pytest.warns(UserWarning, match=message) as caught:
+            mean = evaluate(model, test, k=(1, 10)).mean
+        assert [each.filename for each in caught] == [__file__]
+        assert mean["auc"] == 0.5
+        for name in ("precision@1", "recall@1", "ndcg@1", "map@1", "hit_rate@1"):
+            assert mean[name] == pytest.approx(1 / 10, abs=1e-12), name
+        assert mean["mrr"] == pytest.approx(sum(1 / n for n in range(1, 11)) / 10, abs=1e-12)
+        with pytest.warns(UserWarning, match=message):
+            assert full_auc(model, test) == 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = np.zeros((3, 10))
+        scores[1, 4] = 1  # one user is enough
+        evaluate(scored(scores), test)
+        evaluate(scored(np.zeros((1, 1))), np.ones((1, 1)))
+
+
+@pytest.mark.parametrize("k", [2**31, 2**70, 10**5000], ids=["2^31", "2^70", "10^5000"])
+def test_cutoffs_beyond_any_number_of_items(k):
+    with pytest.raises(ValueError, match=r"k must be an integer from 1 to 2147483647, got "):
+        evaluate(scored(HAND), HAND_TEST, k=k)
+    with pytest.raises(ValueError, match=r"k must be an integer from 1 to 2147483647, got "):
+        evaluate(scored(HAND), HAND_TEST, k=[3, k])
+    row = evaluate(scored(HAND), HAND_TEST, k=2**31 - 1).mean
+    assert row["recall@2147483647"] == row["hit_rate@2147483647"] == 1

@@ -15,6 +15,8 @@ import numpy as np
 
 T = TypeVar("T")
 
+MOST = 2**31 - 1  # of what is counted: users and items have numbers of 32 bits
+_MOST_THREADS = 1024  # no machine has work for more, and no result depends on it
 # With less work than this (in multiply-adds, roughly 10 ms) a second thread costs more than it saves.
 _WORTH_A_THREAD = 2e7
 _LEAST_FLOAT32 = 1.2e-38  # smaller numbers are subnormal in float32, and treated as zero
@@ -56,13 +58,22 @@ def check_share(value: Any, name: str, *, closed: bool = False) -> float:
     return number
 
 
-def check_count(value: Any, name: str, least: int = 1) -> int:
-    """Return `value` as an int >= `least`."""
+def check_count(value: Any, name: str, least: int = 1, most: int | None = MOST) -> int:
+    """Return `value` as an int from `least` to `most`; None: however large."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer >= {least}, got {value!r}")
-    if int(value) < least:
-        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
-    return int(value)
+    count = int(value)
+    if count < least:
+        raise ValueError(f"{name} must be an integer >= {least}, got {_shown(count)}")
+    if most is not None and count > most:
+        raise ValueError(f"{name} must be an integer from {least} to {most}, got {_shown(count)}")
+    return count
+
+
+def _shown(number: int) -> str:
+    # Python writes out no number of more than a few thousand digits.
+    n_bits = number.bit_length()
+    return str(number) if n_bits <= 256 else f"one of {n_bits} bits"
 
 
 def check_flag(value: Any, name: str) -> bool:
@@ -105,7 +116,7 @@ def check_n_jobs(n_jobs: Any, work: float = math.inf) -> int:
     if n_jobs == 0:
         raise ValueError("n_jobs must be None or an integer other than 0, got 0")
     wanted = int(n_jobs)
-    return wanted if wanted > 0 else max(1, n_cores + 1 + wanted)
+    return min(wanted, _MOST_THREADS) if wanted > 0 else max(1, n_cores + 1 + wanted)
 
 
 def check_random_state(random_state: Any) -> int:
@@ -116,7 +127,8 @@ def check_random_state(random_state: Any) -> int:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
     if isinstance(random_state, Integral) and not isinstance(random_state, bool):
         if not 0 <= int(random_state) < 2**63:
-            raise ValueError(f"random_state must be from 0 to 2**63 - 1, got {random_state!r}")
+            shown = _shown(int(random_state))
+            raise ValueError(f"random_state must be from 0 to 2**63 - 1, got {shown}")
         return int(random_state)
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**63))
@@ -128,7 +140,7 @@ def check_random_state(random_state: Any) -> int:
 
 
 def check_cutoffs(k: Any) -> tuple[int, ...]:
-    """Return one or several list lengths, each an int >= 1."""
+    """Return one or several list lengths, each an int from 1 to 2**31 - 1."""
     given = tuple(k) if isinstance(k, (Sequence, np.ndarray)) and np.ndim(k) == 1 else (k,)
     if not given:
         raise ValueError("k must hold at least one integer >= 1, got none")

@@ -31,15 +31,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec._checks import check_cutoffs, check_n_jobs
-from tripletrec.data.interactions import Space, as_interactions, check_same_space
-from tripletrec.ranking.ranks import count_outranking, positives_without
+from tripletrec._runtime.user_warning import warn_user
+from tripletrec.data.interactions import Interactions, Space, as_interactions, check_same_space
+from tripletrec.ranking.ranks import absent_from, count_outranking, positives_without
 from tripletrec.ranking.scores import score_function
 from tripletrec.ranking.ties import Ties
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Evaluation", "check_metric", "evaluate", "full_auc"]
+__all__ = ["Evaluation", "check_metric", "drop_known", "evaluate", "full_auc", "mean_metric"]
 
 _PLAIN = ("auc", "mrr")
 _AT_K = ("precision", "recall", "ndcg", "map", "hit_rate")
@@ -93,7 +94,9 @@ def full_auc(model: Any, test: Any, exclude: Any = None, *, n_jobs: int | None =
     >>> tr.full_auc((U, V), np.array([[1, 0, 0], [0, 1, 0]]))
     0.75
     """
-    aucs = _auc(_rank_positives(model, test, exclude, n_jobs))
+    standing = _rank_positives(model, test, exclude, n_jobs)
+    _warn_of_constant_scores(standing)
+    aucs = _auc(standing)
     if np.isnan(aucs).all():
         raise ValueError("no user in test has a negative: AUC is undefined")
     return _mean(aucs)
@@ -121,13 +124,12 @@ def evaluate(
     exclude : Interactions, sparse matrix or array of the same shape, optional
         Items left out of the ranking of a user, usually the training positives. An item that is
         in both `test` and `exclude` is left out like any other: it counts neither as a positive
-        nor as a negative.
+        nor as a negative, and a warning says how many there are.
     k : int or sequence of int, default 10
-        Lengths of the lists that the top-k metrics are computed for.
+        Lengths of the lists that the top-k metrics are computed for; at most 2**31 - 1.
     n_jobs : int, optional
-        Number of threads, each with one thread of BLAS; None: one where there is little work, else all
-        cores; -1: all cores. Functions and networks are called for one batch of users after the other.
-        The result does not depend on it.
+        Number of threads; None: one where there is little work, else all cores; -1: all cores. Functions
+        and networks are called for one batch of users after the other. The result does not depend on it.
 
     Returns
     -------
@@ -159,6 +161,11 @@ def evaluate(
     TypeError
         If `model` is none of the above or its numbers are not real.
 
+    Warns
+    -----
+    UserWarning
+        If positives of `test` are in `exclude` too, or if all scores of each user are equal.
+
     Notes
     -----
     Each thread holds the scores of one batch of users at a time: up to eight million, 32 MB in
@@ -176,6 +183,7 @@ def evaluate(
     """
     cutoffs = check_cutoffs(k)
     standing = _rank_positives(model, test, exclude, n_jobs)
+    _warn_of_constant_scores(standing)
     columns = {"auc": _auc(standing), **_top_metrics(standing, cutoffs)}
 
     import pandas as pd
@@ -183,6 +191,42 @@ def evaluate(
     per_user = pd.DataFrame(columns, index=pd.Index(standing.user_ids, name="user"))
     mean = pd.Series({name: _mean(values) for name, values in columns.items()}, name="mean")
     return Evaluation(mean, per_user)
+
+
+def mean_metric(
+    model: Any, test: Interactions, exclude: Interactions, metric: str, n_jobs: int | None
+) -> float:
+    """Return the mean of one metric, as `evaluate` does; NaN where it is undefined; warns of nothing."""
+    standing = _rank_positives(model, test, exclude, n_jobs)
+    if metric == "auc":
+        return _mean(_auc(standing))
+    return _mean(_top_metrics(standing, (check_metric(metric, "metric"),))[metric])
+
+
+def drop_known(test: Interactions, exclude: Interactions, names: tuple[str, str]) -> Interactions:
+    """Return `test` without the positives that are in `exclude` too; warn if there are any.
+
+    `names` are what a user calls the two.
+    """
+    kept = absent_from(exclude.indptr, exclude.indices, test.indptr, test.indices)
+    if kept.all():
+        return test
+    if not kept.any():
+        raise ValueError(f"no user can be evaluated: {names[1]} holds all positives of {names[0]}")
+    rest = test[kept]
+    _warn_of_overlap(test, len(rest.indices), np.count_nonzero(np.diff(rest.indptr)), names)
+    return rest
+
+
+def _warn_of_overlap(
+    test: Interactions, n_left: int, n_users: int, names: tuple[str, str] = ("test", "exclude")
+) -> None:
+    n_all, n_lost = len(test.indices), np.count_nonzero(np.diff(test.indptr)) - n_users
+    if n_left < n_all:
+        warn_user(
+            f"{n_all - n_left} of {n_all} positives in {names[0]} are in {names[1]} too and are left "
+            f"out; {n_lost} users have none left"
+        )
 
 
 def check_metric(metric: Any, name: str) -> int:
@@ -239,12 +283,24 @@ def _rank_positives(model: Any, test: Any, exclude: Any, n_jobs: int | None) -> 
     positives = positives_without(test.indptr, test.indices, *out)
     users, bounds = positives.users, positives.bounds
     if not len(users):
-        raise ValueError("no user can be evaluated: exclude holds all positives of test")
+        what = "exclude holds all positives of test" if len(test.indices) else "test is empty"
+        raise ValueError(f"no user can be evaluated: {what}")
+    _warn_of_overlap(test, len(positives.items), len(users))
     n_jobs = check_n_jobs(n_jobs, work=10.0 * len(positives.items) * n_items)
     counts = count_outranking(score_users, n_items, positives, n_jobs)
     n_negatives = n_items - np.diff(out[0])[users] - np.diff(bounds)
     user_ids = users if test.user_ids is None else test.user_ids[users]
     return _Standing(user_ids, bounds, n_negatives, *counts)
+
+
+def _warn_of_constant_scores(standing: _Standing) -> None:
+    firsts, n_positives = standing.bounds[:-1], np.diff(standing.bounds)
+    n_others = standing.n_negatives + n_positives - 1
+    if n_others.any() and (standing.equal[firsts] == n_others).all():
+        warn_user(
+            f"the scores are constant: each of the {len(firsts)} users evaluated has one score for all "
+            "candidates, and all metrics are those of chance"
+        )
 
 
 def _auc(standing: _Standing) -> NDArray[np.float64]:

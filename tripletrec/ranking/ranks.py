@@ -17,7 +17,7 @@ from tripletrec._runtime.intrinsics import prefer_wide_vectors
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.ranking.scores import LIMITS, BatchLimits, ScoreUsers, map_batches, refuse_nan
 
-__all__ = ["MAX_SWEPT", "Positives", "count_outranking", "positives_without"]
+__all__ = ["MAX_SWEPT", "Positives", "absent_from", "count_outranking", "positives_without"]
 
 # With more positives than this, sorting a user's scores is cheaper than a sweep for each.
 MAX_SWEPT = 128
@@ -59,12 +59,23 @@ def positives_without(
     """Return the positives in rows of `items` that are not in the same row of `out_items`."""
     out_bounds, out_items = read_only(out_bounds), read_only(out_items)
     if len(out_items):
-        kept = np.ones(len(items), bool)
-        _drop_common(read_only(bounds), read_only(items), out_bounds, out_items, kept)
+        kept = absent_from(out_bounds, out_items, bounds, items)
         bounds, items = np.concatenate(([0], np.cumsum(kept)))[bounds], items[kept]
     users = np.flatnonzero(np.diff(bounds))
     bounds = np.append(bounds[users], bounds[-1])
     return Positives(read_only(users), read_only(bounds), read_only(items), out_bounds, out_items)
+
+
+def absent_from(
+    out_bounds: NDArray[np.int64],
+    out_items: NDArray[np.int32],
+    bounds: NDArray[np.int64],
+    items: NDArray[np.int32],
+) -> NDArray[np.bool_]:
+    """Return of each of `items`, rising in each row, whether it is not in the same row of `out_items`."""
+    kept = np.ones(len(items), bool)
+    _drop_common(*map(read_only, (bounds, items, out_bounds, out_items)), kept)
+    return kept
 
 
 def count_outranking(
