@@ -214,7 +214,7 @@ def drop_known(test: Interactions, exclude: Interactions, names: tuple[str, str]
     if not kept.any():
         raise ValueError(f"no user can be evaluated: {names[1]} holds all positives of {names[0]}")
     rest = test[kept]
-    _warn_of_overlap(test, len(rest.indices), np.count_nonzero(np.diff(rest.indptr)), names)
+    _warn_of_overlap(test, len(rest.indices), int(np.count_nonzero(np.diff(rest.indptr))), names)
     return rest
 
 

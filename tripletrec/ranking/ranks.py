@@ -57,12 +57,12 @@ def positives_without(
     out_items: NDArray[np.int32],
 ) -> Positives:
     """Return the positives in rows of `items` that are not in the same row of `out_items`."""
-    out_bounds, out_items = read_only(out_bounds), read_only(out_items)
     if len(out_items):
         kept = absent_from(out_bounds, out_items, bounds, items)
         bounds, items = np.concatenate(([0], np.cumsum(kept)))[bounds], items[kept]
     users = np.flatnonzero(np.diff(bounds))
     bounds = np.append(bounds[users], bounds[-1])
+    out_bounds, out_items = read_only(out_bounds), read_only(out_items)
     return Positives(read_only(users), read_only(bounds), read_only(items), out_bounds, out_items)
 
 
@@ -74,7 +74,8 @@ def absent_from(
 ) -> NDArray[np.bool_]:
     """Return of each of `items`, rising in each row, whether it is not in the same row of `out_items`."""
     kept = np.ones(len(items), bool)
-    _drop_common(*map(read_only, (bounds, items, out_bounds, out_items)), kept)
+    rows, out = (read_only(bounds), read_only(items)), (read_only(out_bounds), read_only(out_items))
+    _drop_common(*rows, *out, kept)
     return kept
 
 
