@@ -17,14 +17,10 @@ def ranking(scores, left_out=(), chosen=None):
 
 
 def outranking(scores, positives, left_out=()):
-    """For each positive: how many others score higher, how many the same, how many of these come first."""
+    """For each positive: how many others score higher, and how many the same."""
     others = [set(range(len(scores))) - set(left_out) - {p} for p in positives]
     return [
-        (
-            sum(scores[i] > scores[p] for i in rest),
-            sum(scores[i] == scores[p] for i in rest),
-            sum(scores[i] == scores[p] and i < p for i in rest),
-        )
+        (sum(scores[i] > scores[p] for i in rest), sum(scores[i] == scores[p] for i in rest))
         for p, rest in zip(positives, others, strict=True)
     ]
 
@@ -41,18 +37,40 @@ def auc(scores, positives, left_out=()):
 
 
 def metrics(scores, positives, left_out, cutoffs):
-    """All columns of `evaluate`, for one user."""
+    """All columns of `evaluate`, for one user: means over all orders of candidates with equal scores."""
     positives = set(positives) - set(left_out)
-    ranked = [item in positives for item in ranking(scores, left_out)]
-    row = {"auc": auc(scores, positives, left_out), "mrr": 1 / (1 + ranked.index(True))}
+    rows = [metrics_of_list(each, cutoffs) for each in orders(scores, positives, left_out)]
+    row = {name: sum(each[name] for each in rows) / len(rows) for name in rows[0]}
+    return {"auc": auc(scores, positives, left_out), **row}
+
+
+def orders(scores, positives, left_out=()):
+    """All rankings that the scores allow, each as likely as any other: for each place, is it a positive?"""
+    groups = {}
+    for item in ranking(scores, left_out):
+        groups.setdefault(scores[item], []).append(item in positives)
+    # Which places of a group are positives is all that counts.
+    choices = [
+        [
+            [place in hits for place in range(len(group))]
+            for hits in itertools.combinations(range(len(group)), sum(group))
+        ]
+        for group in groups.values()
+    ]
+    return [list(itertools.chain(*each)) for each in itertools.product(*choices)]
+
+
+def metrics_of_list(ranked, cutoffs):
+    """All columns of `evaluate` but AUC, of one ranking: for each place, is it a positive?"""
+    row, n_positives = {"mrr": 1 / (1 + ranked.index(True))}, sum(ranked)
     for k in cutoffs:
         top = ranked[:k]
-        n_ideal = min(k, len(positives))
+        n_ideal = min(k, n_positives)
         gains = sum(1 / math.log2(place + 2) for place, hit in enumerate(top) if hit)
         ideal = sum(1 / math.log2(place + 2) for place in range(n_ideal))
         precisions = [sum(top[: place + 1]) / (place + 1) for place, hit in enumerate(top) if hit]
         row[f"precision@{k}"] = sum(top) / k
-        row[f"recall@{k}"] = sum(top) / len(positives)
+        row[f"recall@{k}"] = sum(top) / n_positives
         row[f"ndcg@{k}"] = gains / ideal
         row[f"map@{k}"] = sum(precisions) / n_ideal
         row[f"hit_rate@{k}"] = float(any(top))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,11 @@ from tripletrec.evaluation import check_metric, evaluate, full_auc
 from tripletrec.ranking.ranks import MAX_SWEPT
 
 CUTOFFS = (1, 3, 50)
+
+# Random data overlap and tie; the tests of the two warnings below ask for them.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.* positives in test are in", "ignore:the scores are"
+)
 
 
 def problem(seed, dtype=np.float64, n_levels=4, share=0.3):
@@ -82,20 +88,38 @@ def test_auc_equals_scikit_learn(seed, dtype):
 
 
 @settings(max_examples=40, deadline=None)
+@given(SEEDS, DTYPES, st.integers(1, 20))
+def test_ndcg_equals_scikit_learn_ties_included(seed, dtype, n_levels):
+    scores, test, _ = problem(seed, dtype, n_levels)
+    n_items = scores.shape[1]
+    per_user = evaluate(scored(scores), test, k=(2, n_items)).per_user
+    for user, row in per_user.iterrows():
+        for k in (2, n_items):
+            right = ndcg_score(test[user].astype(float)[None], scores[[user]], k=k)
+            assert row[f"ndcg@{k}"] == pytest.approx(right, rel=0, abs=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
 @given(SEEDS, DTYPES)
-def test_ndcg_and_map_equal_scikit_learn_without_ties(seed, dtype):
+def test_map_equals_scikit_learn_without_ties(seed, dtype):
     scores, test, _ = problem(seed)
     rng = np.random.default_rng(seed)
     scores = rng.permuted(np.tile(np.arange(scores.shape[1]), (len(scores), 1)), axis=1) - 3.0
     n_items = scores.shape[1]
-    per_user = evaluate(scored(scores.astype(dtype)), test, k=(2, n_items)).per_user
+    per_user = evaluate(scored(scores.astype(dtype)), test, k=n_items).per_user
     for user, row in per_user.iterrows():
-        truth = test[user].astype(float)
-        right = average_precision_score(truth, scores[user])
+        right = average_precision_score(test[user].astype(float), scores[user])
         assert row[f"map@{n_items}"] == pytest.approx(right, rel=0, abs=1e-12)
-        if n_items > 1:
-            right = ndcg_score(truth[None], scores[[user]], k=2)
-            assert row["ndcg@2"] == pytest.approx(right, rel=0, abs=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS)
+def test_no_metric_depends_on_the_numbering_of_items(seed):
+    scores, test, exclude = problem(seed)
+    order = np.random.default_rng(seed).permutation(scores.shape[1])
+    one = evaluate(scored(scores), test, exclude, k=CUTOFFS).per_user
+    other = evaluate(scored(scores[:, order]), test[:, order], exclude[:, order], k=CUTOFFS)
+    pd.testing.assert_frame_equal(one, other.per_user, check_exact=True)
 
 
 @settings(max_examples=40, deadline=None)
@@ -111,10 +135,9 @@ def test_only_the_order_of_the_scores_matters(seed, transform):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("n_levels", [3, 10**6])
-def test_users_with_many_positives(dtype, n_levels):
+def test_users_with_many_positives(dtype):
     rng = np.random.default_rng(5)
-    scores = rng.integers(0, n_levels, (3, 400)).astype(dtype)
+    scores = rng.permuted(np.tile(np.arange(400), (3, 1)), axis=1).astype(dtype)
     test, exclude = rng.random((3, 400)) < [[0.02], [0.5], [0.6]], rng.random((3, 400)) < 0.2
     assert (test.sum(axis=1) > MAX_SWEPT).tolist() == [False, True, True]
     result = evaluate(scored(scores), test, exclude, k=(5, 250)).per_user
@@ -142,16 +165,21 @@ def test_metrics_counted_by_hand():
     row = evaluate(scored(HAND), HAND_TEST, k=(1, 2, 4)).mean
     # b beats e, ties c, loses to a; d beats e, loses to a and c: 1.5 + 1 of 6 pairs.
     assert row["auc"] == full_auc(scored(HAND), HAND_TEST) == pytest.approx(2.5 / 6, abs=1e-15)
-    assert row["mrr"] == 1 / 2  # b stands second: equal to c, but its number is lower
-    assert row[["precision@1", "precision@2", "precision@4"]].tolist() == [0, 1 / 2, 1 / 2]
-    assert row[["recall@1", "recall@2", "recall@4"]].tolist() == [0, 1 / 2, 1]
-    assert row[["hit_rate@1", "hit_rate@2", "hit_rate@4"]].tolist() == [0, 1, 1]
-    assert row[["map@1", "map@2", "map@4"]].tolist() == [0, 1 / 4, (1 / 2 + 2 / 4) / 2]
+    # b stands second or third, d fourth.
+    right = {
+        "mrr": (1 / 2 + 1 / 3) / 2,
+        "precision": [0, 1 / 4, 1 / 2],
+        "recall": [0, 1 / 4, 1],
+        "hit_rate": [0, 1 / 2, 1],
+        "map": [0, (1 / 2) / 2 / 2, ((1 / 2 + 1 / 3) / 2 + 2 / 4) / 2],
+    }
+    b = 1 / math.log2(3), 1 / math.log2(4)
     ideal = 1 + 1 / math.log2(3)
-    gains = 1 / math.log2(3), 1 / math.log2(3) + 1 / math.log2(5)
-    assert row[["ndcg@1", "ndcg@2", "ndcg@4"]].tolist() == pytest.approx(
-        [0, gains[0] / ideal, gains[1] / ideal], abs=1e-15
-    )
+    right["ndcg"] = [0, b[0] / 2 / ideal, (sum(b) / 2 + 1 / math.log2(5)) / ideal]
+    assert row["mrr"] == pytest.approx(right.pop("mrr"), abs=1e-15)
+    for name, values in right.items():
+        found = row[[f"{name}@{k}" for k in (1, 2, 4)]].tolist()
+        assert found == pytest.approx(values, abs=1e-15), name
 
 
 def test_an_excluded_positive_is_neither_positive_nor_negative():
@@ -364,3 +392,53 @@ def test_metric_names():
     for name in ("AUC", "ndcg", "ndcg@", "ndcg@0", "ndcg@05", "ndcg@-1", "auc@3", None, "ndcg@²"):
         with pytest.raises(ValueError, match=r"^m must be one of auc, mrr, precision@k.* got"):
             check_metric(name, "m")
+
+
+def test_positives_that_are_excluded_are_counted():
+    test = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]])
+    exclude = np.array([[1, 0, 0, 1], [1, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]])
+    message = "2 of 5 positives in test are in exclude too and are left out; 1 users have none left"
+    scores = np.tile(np.arange(4.0), (4, 1))
+    for measure in (evaluate, full_auc):
+        with pytest.warns(UserWarning, match=message) as caught:
+            measure(scored(scores), test, exclude)
+        assert [each.filename for each in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(scored(scores), test, 1 - test)
+
+
+def test_constant_scores_get_what_chance_gives_and_a_warning():
+    test = np.zeros((3, 10))
+    test[:, 0] = 1
+    message = "the scores are constant: each of the 3 users evaluated has one score for all"
+    models = (
+        lambda rows: np.full((len(rows), 10), 7.0),
+        (np.full((3, 5), 0.1, np.float32), np.full((10, 5), 0.3, np.float32)),
+    )
+    for model in models:
+        with pytest.warns(UserWarning, match=message) as caught:
+            mean = evaluate(model, test, k=(1, 10)).mean
+        assert [each.filename for each in caught] == [__file__]
+        assert mean["auc"] == 0.5
+        for name in ("precision@1", "recall@1", "ndcg@1", "map@1", "hit_rate@1"):
+            assert mean[name] == pytest.approx(1 / 10, abs=1e-12), name
+        assert mean["mrr"] == pytest.approx(sum(1 / n for n in range(1, 11)) / 10, abs=1e-12)
+        with pytest.warns(UserWarning, match=message):
+            assert full_auc(model, test) == 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = np.zeros((3, 10))
+        scores[1, 4] = 1  # one user is enough
+        evaluate(scored(scores), test)
+        evaluate(scored(np.zeros((1, 1))), np.ones((1, 1)))
+
+
+@pytest.mark.parametrize("k", [2**31, 2**70, 10**5000], ids=["2^31", "2^70", "10^5000"])
+def test_cutoffs_beyond_any_number_of_items(k):
+    with pytest.raises(ValueError, match=r"k must be an integer from 1 to 2147483647, got "):
+        evaluate(scored(HAND), HAND_TEST, k=k)
+    with pytest.raises(ValueError, match=r"k must be an integer from 1 to 2147483647, got "):
+        evaluate(scored(HAND), HAND_TEST, k=[3, k])
+    row = evaluate(scored(HAND), HAND_TEST, k=2**31 - 1).mean
+    assert row["recall@2147483647"] == row["hit_rate@2147483647"] == 1

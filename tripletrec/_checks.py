@@ -15,6 +15,8 @@ import numpy as np
 
 T = TypeVar("T")
 
+MOST = 2**31 - 1  # of what is counted: users and items have numbers of 32 bits
+_MOST_THREADS = 1024  # no machine has work for more, and no result depends on it
 # With less work than this (in multiply-adds, roughly 10 ms) a second thread costs more than it saves.
 _WORTH_A_THREAD = 2e7
 _LEAST_FLOAT32 = 1.2e-38  # smaller numbers are subnormal in float32, and treated as zero
@@ -60,13 +62,16 @@ def check_share(value: Any, name: str, *, closed: bool = False) -> float:
     return number
 
 
-def check_count(value: Any, name: str, least: int = 1) -> int:
-    """Return `value` as an int >= `least`."""
+def check_count(value: Any, name: str, least: int = 1, most: int | None = MOST) -> int:
+    """Return `value` as an int from `least` to `most`; None: however large."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer >= {least}, got {shown(value)}")
-    if int(value) < least:
+    count = int(value)
+    if count < least:
         raise ValueError(f"{name} must be an integer >= {least}, got {shown(value)}")
-    return int(value)
+    if most is not None and count > most:
+        raise ValueError(f"{name} must be an integer from {least} to {most}, got {shown(value)}")
+    return count
 
 
 def check_flag(value: Any, name: str) -> bool:
@@ -109,7 +114,7 @@ def check_n_jobs(n_jobs: Any, work: float = math.inf) -> int:
     if n_jobs == 0:
         raise ValueError("n_jobs must be None or an integer other than 0, got 0")
     wanted = int(n_jobs)
-    return wanted if wanted > 0 else max(1, n_cores + 1 + wanted)
+    return min(wanted, _MOST_THREADS) if wanted > 0 else max(1, n_cores + 1 + wanted)
 
 
 def check_random_state(random_state: Any) -> int:
@@ -132,7 +137,7 @@ def check_random_state(random_state: Any) -> int:
 
 
 def check_cutoffs(k: Any) -> tuple[int, ...]:
-    """Return one or several list lengths, each an int >= 1."""
+    """Return one or several list lengths, each an int from 1 to 2**31 - 1."""
     given = tuple(k) if isinstance(k, (Sequence, np.ndarray)) and np.ndim(k) == 1 else (k,)
     if not given:
         raise ValueError("k must hold at least one integer >= 1, got none")

@@ -4,20 +4,22 @@ For each positive ``p`` of a user, among the candidates (all items but the exclu
 
     greater(p) = number of candidates with a higher score
     equal(p)   = number of other candidates with the same score
-    lower(p)   = those of them with a lower item number
 
-All metrics follow from these three counts. With ``P`` positives and ``N`` negatives among the
+All metrics follow from these two counts. With ``P`` positives and ``N`` negatives among the
 candidates::
 
-    AUC  = 1 - (sum_p (2 greater(p) + equal(p)) - P (P - 1)) / (2 P N)
-    rank(p) = 1 + greater(p) + lower(p)
+    AUC = 1 - (sum_p (2 greater(p) + equal(p)) - P (P - 1)) / (2 P N)
 
 The sum counts each pair of positives as 2, whichever of them is ahead. Subtracting ``P (P - 1)`` leaves
 the pairs of a positive and a negative: AUC is the Mann-Whitney statistic with ties 1/2 (Hanley and
 McNeil, Radiology 143, 1982), averaged over users as in Rendle et al., "BPR" (UAI 2009), eq. 1.
 Ranks are exact, over all candidates: metrics on a sample of negatives may order models wrongly
-(Krichene and Rendle, "On sampled metrics for item recommendation", KDD 2020). Among equal scores
-the lowest item comes first, as in `recommend`.
+(Krichene and Rendle, "On sampled metrics for item recommendation", KDD 2020).
+
+Candidates with equal scores may stand in any order. Every metric is the mean over all their orders, which
+`ranking.ties` computes exactly, after McSherry and Najork, "Computing information retrieval performance
+measures efficiently in the presence of tied scores" (ECIR 2008). So a model that gives all items one score
+gets what chance would give, whatever the numbers of the items; AUC's 1/2 says the same.
 """
 
 from __future__ import annotations
@@ -29,15 +31,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec._checks import check_cutoffs, check_n_jobs, shown
-from tripletrec.data.interactions import as_interactions, check_not_empty
+from tripletrec._runtime.user_warning import warn_user
+from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import Space, check_same_space
-from tripletrec.ranking.ranks import count_outranking, positives_without
+from tripletrec.ranking.ranks import absent_from, count_outranking, positives_without
 from tripletrec.ranking.scores import score_function
+from tripletrec.ranking.ties import Ties
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Evaluation", "check_metric", "evaluate", "full_auc"]
+__all__ = ["Evaluation", "check_metric", "drop_known", "evaluate", "full_auc", "mean_metric"]
 
 _PLAIN = ("auc", "mrr")
 _AT_K = ("precision", "recall", "ndcg", "map", "hit_rate")
@@ -91,7 +95,9 @@ def full_auc(model: Any, test: Any, exclude: Any = None, *, n_jobs: int | None =
     >>> tr.full_auc((U, V), np.array([[1, 0, 0], [0, 1, 0]]))
     0.75
     """
-    aucs = _auc(_rank_positives(model, test, exclude, n_jobs))
+    standing = _rank_positives(model, test, exclude, n_jobs)
+    _warn_of_constant_scores(standing)
+    aucs = _auc(standing)
     if np.isnan(aucs).all():
         raise ValueError("no user in test has a negative: AUC is undefined")
     return _mean(aucs)
@@ -119,22 +125,22 @@ def evaluate(
     exclude : Interactions, sparse matrix or array of the same shape, optional
         Items left out of the ranking of a user, usually the training positives. An item that is
         in both `test` and `exclude` is left out like any other: it counts neither as a positive
-        nor as a negative.
+        nor as a negative, and a warning says how many there are.
     k : int or sequence of int, default 10
-        Lengths of the lists that the top-k metrics are computed for.
+        Lengths of the lists that the top-k metrics are computed for; at most 2**31 - 1.
     n_jobs : int, optional
-        Number of threads, each with one thread of BLAS; None: one where there is little work, else all
-        cores; -1: all cores. Functions and networks are called for one batch of users after the other.
-        The result does not depend on it.
+        Number of threads; None: one where there is little work, else all cores; -1: all cores. Functions
+        and networks are called for one batch of users after the other. The result does not depend on it.
 
     Returns
     -------
     Evaluation
         ``.mean``, a Series, and ``.per_user``, a DataFrame without the users who have no positive
         (after exclusion). With ``rank`` from 1, ``P`` positives and ``hits@k`` of them among the
-        first k, the columns are
+        first k, the columns are the means over all orders of candidates with equal scores (McSherry and
+        Najork, ECIR 2008) of
 
-        - ``auc``: probability that a positive outranks a negative, ties 1/2; NaN for a user without
+        - ``auc``: probability that a positive outranks a negative; NaN for a user without
           a negative, who is left out of its mean;
         - ``mrr``: 1 / rank of the first positive, over the whole ranking (Voorhees, TREC-8, 1999);
 
@@ -156,6 +162,11 @@ def evaluate(
     TypeError
         If `model` is none of the above or its numbers are not real.
 
+    Warns
+    -----
+    UserWarning
+        If positives of `test` are in `exclude` too, or if all scores of each user are equal.
+
     Notes
     -----
     Each thread holds the scores of one batch of users at a time: up to eight million, 32 MB in
@@ -173,6 +184,7 @@ def evaluate(
     """
     cutoffs = check_cutoffs(k)
     standing = _rank_positives(model, test, exclude, n_jobs)
+    _warn_of_constant_scores(standing)
     columns = {"auc": _auc(standing), **_top_metrics(standing, cutoffs)}
 
     import pandas as pd
@@ -180,6 +192,42 @@ def evaluate(
     per_user = pd.DataFrame(columns, index=pd.Index(standing.user_ids, name="user"))
     mean = pd.Series({name: _mean(values) for name, values in columns.items()}, name="mean")
     return Evaluation(mean, per_user)
+
+
+def mean_metric(
+    model: Any, test: Interactions, exclude: Interactions, metric: str, n_jobs: int | None
+) -> float:
+    """Return the mean of one metric, as `evaluate` does; NaN where it is undefined; warns of nothing."""
+    standing = _rank_positives(model, test, exclude, n_jobs)
+    if metric == "auc":
+        return _mean(_auc(standing))
+    return _mean(_top_metrics(standing, (check_metric(metric, "metric"),))[metric])
+
+
+def drop_known(test: Interactions, exclude: Interactions, names: tuple[str, str]) -> Interactions:
+    """Return `test` without the positives that are in `exclude` too; warn if there are any.
+
+    `names` are what a user calls the two.
+    """
+    kept = absent_from(exclude.indptr, exclude.indices, test.indptr, test.indices)
+    if kept.all():
+        return test
+    if not kept.any():
+        raise ValueError(f"no user can be evaluated: {names[1]} holds all positives of {names[0]}")
+    rest = test[kept]
+    _warn_of_overlap(test, len(rest.indices), int(np.count_nonzero(np.diff(rest.indptr))), names)
+    return rest
+
+
+def _warn_of_overlap(
+    test: Interactions, n_left: int, n_users: int, names: tuple[str, str] = ("test", "exclude")
+) -> None:
+    n_all, n_lost = len(test.indices), np.count_nonzero(np.diff(test.indptr)) - n_users
+    if n_left < n_all:
+        warn_user(
+            f"{n_all - n_left} of {n_all} positives in {names[0]} are in {names[1]} too and are left "
+            f"out; {n_lost} users have none left"
+        )
 
 
 def check_metric(metric: Any, name: str) -> int:
@@ -221,7 +269,6 @@ class _Standing(NamedTuple):
     n_negatives: NDArray[np.int64]
     greater: NDArray[np.int64]
     equal: NDArray[np.int64]
-    lower: NDArray[np.int64]
 
 
 def _rank_positives(model: Any, test: Any, exclude: Any, n_jobs: int | None) -> _Standing:
@@ -238,12 +285,24 @@ def _rank_positives(model: Any, test: Any, exclude: Any, n_jobs: int | None) -> 
     positives = positives_without(test.indptr, test.indices, *out)
     users, bounds = positives.users, positives.bounds
     if not len(users):
-        raise ValueError("no user can be evaluated: exclude holds all positives of test")
-    n_jobs = check_n_jobs(n_jobs, work=float(len(positives.items)) * n_items)
+        what = "exclude holds all positives of test" if len(test.indices) else "test is empty"
+        raise ValueError(f"no user can be evaluated: {what}")
+    _warn_of_overlap(test, len(positives.items), len(users))
+    n_jobs = check_n_jobs(n_jobs, work=10.0 * len(positives.items) * n_items)
     counts = count_outranking(score_users, n_items, positives, n_jobs)
     n_negatives = n_items - np.diff(out[0])[users] - np.diff(bounds)
     user_ids = users if test.user_ids is None else test.user_ids[users]
     return _Standing(user_ids, bounds, n_negatives, *counts)
+
+
+def _warn_of_constant_scores(standing: _Standing) -> None:
+    firsts, n_positives = standing.bounds[:-1], np.diff(standing.bounds)
+    n_others = standing.n_negatives + n_positives - 1
+    if n_others.any() and (standing.equal[firsts] == n_others).all():
+        warn_user(
+            f"the scores are constant: each of the {len(firsts)} users evaluated has one score for all "
+            "candidates, and all metrics are those of chance"
+        )
 
 
 def _auc(standing: _Standing) -> NDArray[np.float64]:
@@ -258,28 +317,21 @@ def _auc(standing: _Standing) -> NDArray[np.float64]:
 
 def _top_metrics(standing: _Standing, cutoffs: tuple[int, ...]) -> dict[str, NDArray[np.float64]]:
     n_users, n_positives = len(standing.n_negatives), np.diff(standing.bounds)
-    ranks = 1 + standing.greater + standing.lower
-    metrics = {"mrr": 1 / np.minimum.reduceat(ranks, standing.bounds[:-1])}
-    # Few positives come near the top; only those are put in order.
-    near = np.flatnonzero(ranks <= max(cutoffs))
-    rank = ranks[near]
-    user = np.repeat(np.arange(n_users), n_positives)[near]
-    order = np.lexsort((rank, user))
-    rank, user = rank[order], user[order]
-    hits_so_far = 1 + np.arange(len(user)) - np.searchsorted(user, user)
+    ties = Ties.of(standing.bounds, standing.greater, standing.equal, max(cutoffs))
+    first = ties.first()
+    metrics = {"mrr": first.reciprocal_ranks()}
     gains = np.concatenate(([0.0], 1 / np.log2(np.arange(2, n_positives.max() + 2))))
     ideal = np.cumsum(gains)
     values = {}
     for k in cutoffs:
-        hit = rank <= k
         reachable = np.minimum(n_positives, k)
         hits, gain, precision = (
-            np.bincount(user, weights, n_users)
-            for weights in (hit, hit / np.log2(rank + 1), hit * hits_so_far / rank)
+            np.bincount(ties.user, weights, n_users)
+            for weights in (ties.hits(k), ties.gains(k), ties.precisions(k))
         )
         values[f"precision@{k}"] = hits / k
         values[f"recall@{k}"] = hits / n_positives
         values[f"ndcg@{k}"] = gain / ideal[reachable]
         values[f"map@{k}"] = precision / reachable
-        values[f"hit_rate@{k}"] = (hits > 0).astype(np.float64)
+        values[f"hit_rate@{k}"] = first.any_hit(k)
     return metrics | {f"{name}@{k}": values[f"{name}@{k}"] for name in _AT_K for k in cutoffs}

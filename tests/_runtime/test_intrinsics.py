@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 
 from tripletrec._runtime.intrinsics import (
+    TILE_BYTES,
+    TILE_ROWS,
     blas_product,
     multiply,
+    multiply_row,
+    multiply_tile,
     prefer_wide_vectors,
     prefetch,
+    transpose_block,
 )
 from tripletrec._runtime.jit import kernel
 
@@ -50,6 +55,68 @@ def test_blas_product_knows_two_dtypes():
     assert blas_product(np.float32) != blas_product(np.float64)
     with pytest.raises(KeyError, match="int64"):
         blas_product(np.int64)
+
+
+@kernel
+def _multiply_tile(left, at_left, n_factors, panel, at_panel, out, at_out, stride):
+    multiply_tile(left, at_left, n_factors, panel, at_panel, out, at_out, stride)
+
+
+@pytest.mark.parametrize("multiplied", [multiply_tile, _multiply_tile], ids=["plain", "compiled"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_factors", [0, 1, 5, 64])
+def test_multiply_tile_fills_a_tile_only(n_factors, dtype, multiplied, rng):
+    width = TILE_BYTES // np.dtype(dtype).itemsize
+    left = rng.normal(size=3 + TILE_ROWS * n_factors).astype(dtype)
+    panel = rng.normal(size=5 + (n_factors + 1) * width).astype(dtype)
+    out = rng.normal(size=(TILE_ROWS + 2, width + 9)).astype(dtype)
+    expected = out.copy()
+    rows, columns = left[3:].reshape(TILE_ROWS, n_factors), panel[5:].reshape(-1, width)
+    expected[1 : 1 + TILE_ROWS, 2 : 2 + width] = columns[-1] + rows @ columns[:-1]
+    multiplied(left, 3, n_factors, panel, 5, out.reshape(-1), (width + 9) + 2, width + 9)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
+
+
+@kernel
+def _multiply_row(left, at_left, n_factors, panels, at_panel, out, at_out):
+    multiply_row(left, at_left, n_factors, panels, at_panel, out, at_out)
+
+
+@pytest.mark.parametrize("multiplied", [multiply_row, _multiply_row], ids=["plain", "compiled"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_factors", [0, 1, 5, 64])
+def test_multiply_row_gives_the_bits_of_a_tile(n_factors, dtype, multiplied, rng):
+    width = TILE_BYTES // np.dtype(dtype).itemsize
+    left = rng.normal(size=3 + TILE_ROWS * n_factors).astype(dtype)
+    panels = rng.normal(size=5 + TILE_ROWS * (n_factors + 1) * width).astype(dtype)
+    out = np.zeros(2 + TILE_ROWS * width + 3, dtype)
+    multiplied(left, 3, n_factors, panels, 5, out, 2)
+    tile = _multiply_tile if multiplied is _multiply_row else multiply_tile
+    expected, piece = np.zeros_like(out), np.zeros((TILE_ROWS, width), dtype)
+    for p in range(TILE_ROWS):
+        tile(
+            left, 3, n_factors, panels, 5 + p * (n_factors + 1) * width, piece.reshape(-1), 0, width
+        )
+        expected[2 + p * width : 2 + (p + 1) * width] = piece[0]
+    np.testing.assert_array_equal(out, expected)
+
+
+@kernel
+def _transpose_block(source, at_source, stride, panel, at_panel):
+    transpose_block(source, at_source, stride, panel, at_panel)
+
+
+@pytest.mark.parametrize("moved", [transpose_block, _transpose_block], ids=["plain", "compiled"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_transpose_block_fills_half_the_width(dtype, moved):
+    width = TILE_BYTES // np.dtype(dtype).itemsize
+    half = width // 2
+    source = np.arange(3 + half * 20, dtype=dtype)
+    panel = np.full((half + 2, width), -1, dtype)
+    expected = panel.copy()
+    expected[1 : 1 + half, 1 : 1 + half] = source[3:].reshape(half, 20)[:, :half].T
+    moved(source, 3, 20, panel.reshape(-1), width + 1)
+    np.testing.assert_array_equal(panel, expected)
 
 
 def _work(table, n_bytes, total):

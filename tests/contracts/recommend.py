@@ -42,7 +42,7 @@ class RecommendContract(Contract):
                 single = fitted.recommend(given, k=4)
                 assert single[0].shape == single[1].shape == (4,)
                 np.testing.assert_array_equal(single[0], ids[row])
-                np.testing.assert_allclose(single[1], scores[row], rtol=1e-5, atol=1e-6)
+                np.testing.assert_array_equal(single[1], scores[row])
         for several in (order.tolist(), tuple(order), pd.Series(order), order.astype(np.uint8)):
             np.testing.assert_array_equal(fitted.recommend(several, k=4)[0], ids)
         assert fitted.recommend([2], k=4)[0].shape == (1, 4)
@@ -81,8 +81,12 @@ class RecommendContract(Contract):
             fitted.score(nothing[0])
 
     def test_recommend_from_candidates(self, fitted, pairs):
-        ids, scores = fitted.recommend([0, 1], k=3, candidates=[9, 2, 30, 2])
-        assert all(set(row) == {2, 9, 30} for row in ids)
+        for k in (3, 6, 2**70):
+            ids, scores = fitted.recommend([0, 1], k=k, candidates=[9, 2, 30, 2])
+            assert ids.shape == scores.shape == (2, 3)
+            assert all(set(row) == {2, 9, 30} for row in ids)
+        assert fitted.recommend([0, 1], k=2**70)[0].shape == (2, 40)
+        assert fitted.recommend([0, 1], candidates=[])[0].shape == (2, 0)
         assert (np.diff(scores, axis=1) <= 0).all()
         ids, scores = fitted.recommend(0, k=3, candidates=[], exclude=pairs)
         assert ids.shape == scores.shape == (0,)
@@ -133,6 +137,23 @@ class RecommendContract(Contract):
             with pytest.raises(ValueError, match=f"unknown item id {bad!r}"):
                 call()
 
+    @pytest.mark.parametrize("kind", ["number", "str"])
+    def test_unknown_candidates_are_counted(self, fitted, pairs, kind):
+        model, known, unknown, test = fitted, [3, 4], [-1, 40, "foo"], "0 <= c < model.n_items_"
+        if kind == "number":
+            unknown = unknown[:2]
+        else:
+            data = with_ids("str", pairs)
+            model = self.make().fit(data)
+            known, test = data.item_ids[:2].tolist(), r"c in set\(model.item_ids_\)"
+        message = (
+            f"unknown item id {unknown[0]!r}: .*; {len(unknown)} of the {2 + len(unknown)} candidates are "
+            rf"unknown, which may be left out: \[c for c in candidates if {test}\]"
+        )
+        user = 0 if kind == "number" else data.user_ids[0]
+        with pytest.raises(ValueError, match=message):
+            model.recommend(user, candidates=[*known, *unknown])
+
     def test_wrong_arguments_of_recommend(self, fitted, pairs):
         for k, kind in ((0, ValueError), (-3, ValueError), (2.0, TypeError), ("3", TypeError)):
             for call in (fitted.recommend, fitted.similar_items, fitted.similar_users):
@@ -148,7 +169,12 @@ class RecommendContract(Contract):
     def test_score_is_the_full_auc(self, fitted, pairs):
         test = interactions(30, 40, 60, seed=8)
         assert fitted.score(test) == tr.full_auc(fitted, test) == fitted.score(test.tocsr())
-        assert fitted.score(test, exclude=pairs) == tr.full_auc(fitted, test, pairs)
+        message = "of 60 positives in test are in exclude too and are left out"
+        with pytest.warns(UserWarning, match=message) as caught:
+            excluded = fitted.score(test, exclude=pairs)
+        assert [each.filename for each in caught] == [__file__]
+        with pytest.warns(UserWarning, match=message):
+            assert excluded == tr.full_auc(fitted, test, pairs)
         assert fitted.score(test) == tr.evaluate(fitted, test).mean["auc"]
         with pytest.raises(ValueError, match="shape"):
             fitted.score(np.ones((3, 3)))

@@ -5,15 +5,10 @@ from functools import partial
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from tripletrec.ranking.scores import LIMITS, BatchLimits, factor_scores, map_batches, refuse_nan
 
 SMALL = BatchLimits(16, min_users=16, min_scores=1, min_shared=0)
-
-
-def blas_threads():
-    return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
 
 
 def test_batches_of_few_and_of_many_items():
@@ -25,9 +20,9 @@ def test_batches_of_few_and_of_many_items():
 @pytest.mark.parametrize("n_jobs", [1, 2, 3, 9])
 @pytest.mark.parametrize("shared", [True, False])
 def test_batches_cover_all_rows_in_order(shared, n_jobs, rng):
-    """With the scores of their own rows, whichever thread makes them; BLAS is let alone afterwards."""
+    """With the scores of their own rows, whichever thread makes them."""
     U, V, b = rng.normal(size=(120, 3)), rng.normal(size=(7, 3)), rng.normal(size=7)
-    rows, before = rng.permutation(100), blas_threads()
+    rows = rng.permutation(100)
     function = factor_scores(U, V, b)
     if not shared:
         function = partial(lambda function, rows: function(rows), function)
@@ -43,7 +38,6 @@ def test_batches_cover_all_rows_in_order(shared, n_jobs, rng):
     np.testing.assert_allclose(scores, U[rows] @ V.T + b)
     with pytest.raises(ZeroDivisionError):
         map_batches(lambda *_: 1 // 0, function, rows, 7, n_jobs, SMALL)
-    assert blas_threads() == before
 
 
 def test_never_more_than_a_batch_of_scores():
@@ -60,16 +54,19 @@ def test_never_more_than_a_batch_of_scores():
     assert sizes == [5, 5, 2]
 
 
-@pytest.mark.parametrize(("limits", "limited"), [(LIMITS, False), (SMALL, True)])
-def test_one_batch_leaves_blas_alone(limits, limited):
-    """To limit its threads takes longer than to rank for a user."""
-    function = factor_scores(np.ones((40, 3), np.float32), np.ones((7, 3), np.float32))
-    with threadpool_limits(2, user_api="blas"):
-        before = blas_threads()
-        found = map_batches(lambda *_: blas_threads(), function, np.arange(40), 7, 4, limits)
-    assert len(found) == (3 if limited else 1)
-    for threads in found:
-        assert threads == ([1] * len(before) if limited else before)
+@pytest.mark.parametrize("n_jobs", [1, 2, 9])
+def test_no_thread_is_left_without_a_batch(n_jobs):
+    """Unless there are fewer scores than it takes to start threads, or batches would be very small."""
+    function = factor_scores(np.ones((100, 3), np.float32), np.ones((7, 3), np.float32))
+    for n_rows, min_shared, expected in (
+        (100, 0, [1, 2, 7]),
+        (100, 701, [1] * 3),
+        (16, 0, [1] * 3),
+    ):
+        limits = BatchLimits(512, min_users=16, min_scores=1, min_shared=min_shared)
+        rows = np.arange(n_rows)
+        found = map_batches(lambda *batch: batch[:2], function, rows, 7, n_jobs, limits)
+        assert len(found) == expected[[1, 2, 9].index(n_jobs)]
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])

@@ -12,7 +12,8 @@ from tripletrec.ranking.top_k import _select, top_k
 
 
 def expected(scores, rows, k, exclude, candidates):
-    """The lists by sorting, padded with -1 and -inf."""
+    """The lists by sorting, padded with -1 and -inf where exclusions leave fewer items."""
+    k = min(k, scores.shape[1] if candidates is None else len(set(candidates)))
     items, best = np.full((len(rows), k), -1), np.full((len(rows), k), -np.inf)
     for n, row in enumerate(rows):
         out = [] if exclude is None else np.flatnonzero(exclude[row])
@@ -98,8 +99,18 @@ def test_no_rows_and_no_candidates():
     items, best = top_k(lambda users: np.empty((0, 3)), [], 3, 2)
     assert items.shape == best.shape == (0, 2)
     items, best = top_k(lambda users: np.ones((1, 3)), [0], 3, 2, candidates=[])
-    assert items.tolist() == [[-1, -1]]
-    assert best.tolist() == [[-np.inf, -np.inf]]
+    assert items.shape == best.shape == (1, 0)
+
+
+@pytest.mark.parametrize("k", [4, 2**40, 2**70])
+def test_lists_are_as_long_as_there_are_candidates(k):
+    def score(users):
+        return np.tile([1.0, 3.0, 2.0], (len(users), 1))
+
+    assert top_k(score, [0, 0], 3, k)[0].tolist() == [[1, 2, 0]] * 2
+    assert top_k(score, [0], 3, k, candidates=[2, 0, 2])[0].tolist() == [[2, 0]]
+    one = Interactions(np.array([[0, 1, 0]]))
+    assert top_k(score, [0], 3, k, exclude=one)[0].tolist() == [[2, 0, -1]]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +14,15 @@ __all__ = ["limit_newly_loaded", "one_blas_thread"]
 class _Limit:
     """The number of BLAS threads is one setting for the whole process.
 
-    So the first fit that needs one thread sets it, and the last one to end restores it: two fits at the same
-    time must not leave each other's setting behind.
+    So the first block that needs one thread sets it, and the last one to end restores it: two fits at the
+    same time must not leave each other's setting behind.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._n_users = 0
-        self._limits: list[Any] = []
+        self._found: tuple[int, list[Any]] = (0, [])
+        self._former: list[tuple[Any, int]] = []
 
     def enter(self) -> None:
         with self._lock:
@@ -31,10 +33,11 @@ class _Limit:
     def leave(self) -> None:
         with self._lock:
             self._n_users -= 1
-            while self._limits and self._n_users == 0:
-                limit = self._limits.pop()  # the one that was set last comes first
+            if self._n_users == 0 and self._former:
                 _take_control()
-                limit.restore_original_limits()
+                while self._former:
+                    library, n_threads = self._former.pop()  # the one that was set last comes first
+                    library.set_num_threads(n_threads)
                 _take_control()  # and leave it to whoever comes next
 
     def renew(self) -> None:
@@ -43,10 +46,22 @@ class _Limit:
                 self._set()
 
     def _set(self) -> None:
-        import threadpoolctl
-
         _take_control()
-        self._limits.append(threadpoolctl.threadpool_limits(1, user_api="blas"))
+        for library in self._libraries():
+            n_threads = library.get_num_threads()
+            if n_threads is not None and n_threads != 1:
+                self._former.append((library, n_threads))
+                library.set_num_threads(1)
+
+    def _libraries(self) -> list[Any]:
+        # To look for libraries takes a millisecond, and only a module that is imported brings a new one.
+        n_modules = len(sys.modules)
+        if self._found[0] != n_modules:
+            import threadpoolctl
+
+            found = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+            self._found = len(sys.modules), found
+        return self._found[1]
 
 
 def _take_control() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_flag, check_non_negative, check_random_state
+from tripletrec._runtime.blas import one_blas_thread
 from tripletrec.data.interactions import Interactions
 
 __all__ = ["make_interactions"]
@@ -298,7 +299,8 @@ def _draw_heavy(
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Draw without replacement from all items: the largest of log-probability + Gumbel noise."""
-    score = world.users[:, users].T @ world.items
+    with one_blas_thread():  # the same data on any machine
+        score = world.users[:, users].T @ world.items
     logarithm = world.log_popularity() - np.logaddexp(0.0, -world.signal * score)
     order = np.argsort(-(logarithm + rng.gumbel(size=score.shape)), axis=1)
     chosen = np.arange(world.n_items) < degrees[:, None]

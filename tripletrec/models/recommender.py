@@ -95,7 +95,7 @@ class Recommender(Estimator):
         ----------
         users : id or sequence of n ids
         k : int, default 10
-            How many items; all, if there are fewer.
+            How many items; all, if there are fewer to choose from.
         exclude : Interactions, sparse matrix or array of shape (n_users, n_items), default None
             Pairs that are never recommended, usually the training data. None: nothing is excluded.
         candidates : sequence or set of item ids, default None
@@ -103,17 +103,19 @@ class Recommender(Estimator):
 
         Returns
         -------
-        ids : array of shape (n, k), or (m,) for a single user
+        ids : array of shape (n, width), or (m,) for a single user
+            The width is k, or the number of distinct candidates where that is smaller.
         scores : float32 array of the same shape
-            If fewer than k items are left for a user, the row is filled up with scores of -inf and ids of
-            -1 (None if the items' ids are not their numbers); a single user's lists are shorter: m <= k.
+            They are the same bits for a user alone and among others, at any `n_jobs`. If `exclude` leaves
+            fewer items for a user, the row is filled up with scores of -inf and ids of -1 (None if the items'
+            ids are not their numbers); a single user's lists are shorter: m <= width.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
         ValueError
-            If an id is unknown, k is not positive or `exclude` has another shape.
+            If an id is unknown (of the candidates too), k is not positive or `exclude` has another shape.
 
         Examples
         --------
@@ -149,11 +151,27 @@ class Recommender(Estimator):
             score_users,
             rows,
             self.n_items_,
-            min(check_count(k, "k"), self.n_items_),
+            k,
             exclude=seen,
-            candidates=None if candidates is None else self._items().rows(candidates),
+            candidates=None if candidates is None else self._candidate_rows(candidates),
             n_jobs=self.n_jobs,
         )
+
+    def _candidate_rows(self, candidates: Any) -> NDArray[np.int64]:
+        items = self._items()
+        try:
+            return items.rows(candidates)
+        except ValueError as error:
+            if np.ndim(candidates) != 1:
+                raise
+            unknown = [each for each in candidates if not _is_known(items, each)]
+            known = (
+                "0 <= c < model.n_items_" if items.values is None else "c in set(model.item_ids_)"
+            )
+            raise ValueError(
+                f"{error}; {len(unknown)} of the {len(candidates)} candidates are unknown, which may be "
+                f"left out: [c for c in candidates if {known}]"
+            ) from None
 
     def similar_items(self, items: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the items most similar to each given item, by the cosine of their factors.
@@ -187,7 +205,7 @@ class Recommender(Estimator):
         """
         check_is_fitted(self)
         rows = self._items().rows(items)
-        found = _similar(self._item_rows(), rows, check_count(k, "k"), self.n_jobs)
+        found = _similar(self._item_rows(), rows, k, self.n_jobs)
         return present(*found, self.item_ids_, single=is_single(items))
 
     def similar_users(self, users: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
@@ -205,7 +223,7 @@ class Recommender(Estimator):
         """
         check_is_fitted(self)
         rows = self._users().rows(users)
-        found = _similar(self._user_rows(), rows, check_count(k, "k"), self.n_jobs)
+        found = _similar(self._user_rows(), rows, k, self.n_jobs)
         return present(*found, self.user_ids_, single=is_single(users))
 
     def score(self, X: Any, y: None = None, *, exclude: Any = None) -> float:
@@ -342,14 +360,22 @@ def present(
     return found, scores
 
 
+def _is_known(items: Ids, each: Any) -> bool:
+    try:
+        items.rows([each])
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _similar(
-    factors: NDArray[np.float32], rows: NDArray[np.int64], k: int, n_jobs: int | None
+    factors: NDArray[np.float32], rows: NDArray[np.int64], k: Any, n_jobs: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     from scipy.sparse import csr_matrix
 
     from tripletrec.scorers import COSINE
 
-    n = len(factors)
+    n, k = len(factors), check_count(k, "k", most=None)
     directions = COSINE.rows(factors)
     itself = csr_matrix((np.ones(n, np.float32), (np.arange(n), np.arange(n))), shape=(n, n))
     return top_k(

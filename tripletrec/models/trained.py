@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_count, check_n_jobs, shown
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
-from tripletrec.evaluation import check_metric, evaluate
+from tripletrec.evaluation import drop_known, mean_metric
 from tripletrec.models.fit_arguments import (
     check_callbacks,
     check_negatives,
@@ -126,6 +126,8 @@ class TrainedModel(Recommender):
         weights = check_sample_weight(sample_weight, data)
         if weights is not None and not weights.all():
             data, weights = data[weights > 0], weights[weights > 0]
+        if held_out is not None:
+            held_out = drop_known(held_out, data, ("validation", "X"))
         training, attributes = self._begin(plan, data, weights, negatives, **features)
         outcome = train(
             training,
@@ -191,9 +193,7 @@ class TrainedModel(Recommender):
             history.append(record)
             view.history_ = history
             if held_out is not None:
-                k = check_metric(metric, "validation_metric")
-                result = evaluate(view, held_out, data, k=k, n_jobs=self.n_jobs)
-                value = float(result.mean[metric])
+                value = mean_metric(view, held_out, data, metric, self.n_jobs)
                 if math.isnan(value):
                     raise ValueError(
                         f"validation has no user with a negative: {metric} is undefined"

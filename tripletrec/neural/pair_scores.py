@@ -2,7 +2,7 @@
 
 The first layer gets the concatenated factors u of a user and v of an item. With its weights split into a user
 half A and an item half B, ``[u, v] W + b = u A + (v B + b)``: each user's and each item's term is computed
-once, not for each pair.
+once, not for each pair. A user's scores do not depend on who else is scored, nor on the threads of BLAS.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.blas import one_blas_thread
 from tripletrec._runtime.jit import kernel
 from tripletrec.neural.layers import Dense, Dropout, ReLU
 from tripletrec.neural.stack import Stack
+from tripletrec.ranking.products import Products
 
 __all__ = ["score_catalogue"]
 
@@ -60,8 +62,9 @@ def score_catalogue(
     if not isinstance(first, Dense):
         raise TypeError(f"the first layer must be dense, got {first!r}")
     n_user_factors = user_factors.shape[1]
-    items = item_factors @ first.weights[n_user_factors:] + first.bias
-    half = np.ascontiguousarray(first.weights[:n_user_factors])
+    of_users = Products(user_factors, first.weights[:n_user_factors].T)
+    of_items = Products(item_factors, first.weights[n_user_factors:].T, first.bias)
+    items = of_items(np.arange(len(item_factors)))
     kinds = [type(layer) for layer in rest]
     if kinds[:2] == [ReLU, Dense] and len(trunk.dense) == 2:
         last = trunk.dense[1]
@@ -69,7 +72,7 @@ def score_catalogue(
 
         def score_fused(rows: NDArray[np.int64]) -> NDArray[Any]:
             scores = np.empty((len(rows), len(items)), items.dtype)
-            _score_hidden(user_factors[rows] @ half, items, weights, bias, final_relu, scores)
+            _score_hidden(of_users(rows), items, weights, bias, final_relu, scores)
             return scores
 
         return score_fused
@@ -77,12 +80,13 @@ def score_catalogue(
 
     def score_users(rows: NDArray[np.int64]) -> NDArray[Any]:
         scores = np.empty((len(rows), len(items)), items.dtype)
-        for r, user in enumerate(user_factors[rows] @ half):
-            for start in range(0, len(items), n_at_once):
-                x = items[start : start + n_at_once] + user
-                for layer in rest:
-                    x = layer.infer(x)
-                scores[r, start : start + n_at_once] = x[:, 0]
+        with one_blas_thread():
+            for r, user in enumerate(of_users(rows)):
+                for start in range(0, len(items), n_at_once):
+                    x = items[start : start + n_at_once] + user
+                    for layer in rest:
+                        x = layer.infer(x)
+                    scores[r, start : start + n_at_once] = x[:, 0]
         return scores
 
     return score_users

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401 - whose products the kernels call
 
-from tripletrec._runtime.blas import limit_newly_loaded
+from tripletrec._runtime.blas import limit_newly_loaded, one_blas_thread
 from tripletrec._runtime.intrinsics import blas_product
 from tripletrec.neural.layers import Array, Dense, Dropout, Layer, Normalize, ReLU, Softmax
 from tripletrec.neural.stack_kernels import (
@@ -200,8 +200,9 @@ class Stack(Layer):
 
     def infer(self, x: Array) -> Array:
         """Return what the last layer returns, without dropout."""
-        for layer in self.layers:
-            x = layer.infer(x)
+        with one_blas_thread():
+            for layer in self.layers:
+                x = layer.infer(x)
         return x
 
     def backward(self, gradient: Array) -> Array:

@@ -17,7 +17,7 @@ from tripletrec._runtime.intrinsics import prefer_wide_vectors
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.ranking.scores import LIMITS, BatchLimits, ScoreUsers, map_batches, refuse_nan
 
-__all__ = ["MAX_SWEPT", "Positives", "count_outranking", "positives_without"]
+__all__ = ["MAX_SWEPT", "Positives", "absent_from", "count_outranking", "positives_without"]
 
 # With more positives than this, sorting a user's scores is cheaper than a sweep for each.
 MAX_SWEPT = 128
@@ -57,14 +57,26 @@ def positives_without(
     out_items: NDArray[np.int32],
 ) -> Positives:
     """Return the positives in rows of `items` that are not in the same row of `out_items`."""
-    out_bounds, out_items = read_only(out_bounds), read_only(out_items)
     if len(out_items):
-        kept = np.ones(len(items), bool)
-        _drop_common(read_only(bounds), read_only(items), out_bounds, out_items, kept)
+        kept = absent_from(out_bounds, out_items, bounds, items)
         bounds, items = np.concatenate(([0], np.cumsum(kept)))[bounds], items[kept]
     users = np.flatnonzero(np.diff(bounds))
     bounds = np.append(bounds[users], bounds[-1])
+    out_bounds, out_items = read_only(out_bounds), read_only(out_items)
     return Positives(read_only(users), read_only(bounds), read_only(items), out_bounds, out_items)
+
+
+def absent_from(
+    out_bounds: NDArray[np.int64],
+    out_items: NDArray[np.int32],
+    bounds: NDArray[np.int64],
+    items: NDArray[np.int32],
+) -> NDArray[np.bool_]:
+    """Return of each of `items`, rising in each row, whether it is not in the same row of `out_items`."""
+    kept = np.ones(len(items), bool)
+    rows, out = (read_only(bounds), read_only(items)), (read_only(out_bounds), read_only(out_items))
+    _drop_common(*rows, *out, kept)
+    return kept
 
 
 def count_outranking(
@@ -76,10 +88,10 @@ def count_outranking(
     limits: BatchLimits = LIMITS,
     max_swept: int = MAX_SWEPT,
 ) -> NDArray[np.int64]:
-    """Return three counts per positive, an array of shape (3, n_positives).
+    """Return two counts per positive, an array of shape (2, n_positives).
 
-    How many other candidates have a higher score, how many the same, and how many of the latter a
-    lower item number. A score that is NaN raises ValueError.
+    How many other candidates have a higher score, and how many the same. A score that is NaN raises
+    ValueError.
 
     Parameters
     ----------
@@ -98,7 +110,7 @@ def count_outranking(
     """
     count = partial(_count_batch, positives, max_swept)
     counts = map_batches(count, score_users, positives.users, n_items, n_jobs, limits)
-    return np.concatenate(counts, axis=1, dtype=np.int64) if counts else np.empty((3, 0), np.int64)
+    return np.concatenate(counts, axis=1, dtype=np.int64) if counts else np.empty((2, 0), np.int64)
 
 
 def _count_batch(
@@ -107,7 +119,7 @@ def _count_batch(
     """Return the counts of the positives of ``users[first:last]``, whose scores these are."""
     batch = positives.batch(first, last)
     # Counters as wide as a score, so that one vector instruction serves both.
-    counts = np.empty((3, len(batch.items)), f"i{scores.itemsize}")
+    counts = np.empty((2, len(batch.items)), f"i{scores.itemsize}")
     n_out = batch.out_bounds[batch.users + 1] - batch.out_bounds[batch.users]
     out_scores = np.empty(int(n_out.max(initial=0)), scores.dtype)
     one = read_only(np.ones(1, counts.dtype))
@@ -151,18 +163,10 @@ def _sweep(scores, positives, max_swept, one, out_scores, counts):  # type: igno
         out = positives.out_items[out_bounds[user] : out_bounds[user + 1]]
         for e in range(out.shape[0]):
             out_scores[e] = row[out[e]]
-        n_lower = 0
         for p in range(first, last):
-            score = row[items[p]]
-            greater, equal = _compare(out_scores[: out.shape[0]], score, one)
+            greater, equal = _compare(out_scores[: out.shape[0]], row[items[p]], one)
             counts[0, p] -= greater
             counts[1, p] -= equal + 1
-            if counts[1, p] > 0:
-                while n_lower < out.shape[0] and out[n_lower] < items[p]:
-                    n_lower += 1
-                _, equal = _compare(row[: items[p]], score, one)
-                _, out_equal = _compare(out_scores[:n_lower], score, one)
-                counts[2, p] = equal - out_equal
     return -1
 
 
@@ -198,17 +202,10 @@ def _count_nan(scores, one):  # type: ignore[no-untyped-def]
 
 def _count_by_sorting(
     scores: NDArray[Any], items: NDArray[np.int32], out_items: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | int]:
-    """Return greater, equal and lower of one user's positives, by sorting the user's scores."""
-    candidates = np.delete(np.arange(len(scores)), out_items)
-    scores = scores[candidates]
-    places = np.searchsorted(candidates, items)
-    ascending = np.sort(scores)
-    left = np.searchsorted(ascending, scores[places], "left")
-    right = np.searchsorted(ascending, scores[places], "right")
-    equal = right - left - 1
-    if not equal.any():
-        return len(scores) - right, equal, 0
-    position = np.empty(len(scores), np.int64)
-    position[np.argsort(scores, kind="stable")] = np.arange(len(scores))
-    return len(scores) - right, equal, position[places] - left
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return greater and equal of one user's positives, by sorting the user's scores."""
+    own = scores[items]
+    ascending = np.sort(np.delete(scores, out_items))
+    left = np.searchsorted(ascending, own, "left")
+    right = np.searchsorted(ascending, own, "right")
+    return len(ascending) - right, right - left - 1

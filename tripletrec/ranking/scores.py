@@ -5,7 +5,6 @@ Never n_users x n_items scores are in memory at once.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -14,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import read_only
-from tripletrec._runtime.blas import one_blas_thread
 from tripletrec.data.checks import check_factors, check_scores
 from tripletrec.data.space import HOW
+from tripletrec.ranking.products import Products
 
 __all__ = [
     "LIMITS",
@@ -38,8 +37,8 @@ class BatchLimits(NamedTuple):
     Parameters
     ----------
     n_users : int
-        Users of a batch where nothing else decides: enough for BLAS to multiply rather than to repack
-        the item factors, few enough for every thread to get some batches.
+        Users of a batch where nothing else decides: enough to multiply rather than to lay out the item
+        factors, few enough for every thread to get some batches.
     min_users : int
         Users of a batch at least, however many items there are.
     min_scores : int
@@ -54,7 +53,7 @@ class BatchLimits(NamedTuple):
     min_users: int = 16
     min_scores: int = 1 << 20
     max_scores: int = 1 << 23
-    min_shared: int = 1 << 23
+    min_shared: int = 1 << 21
 
     def batch_size(self, n_items: int) -> int:
         """Return the number of users of a batch; it does not depend on the number of threads."""
@@ -112,29 +111,8 @@ def _check_model_shape(model_users: int, model_items: int, n_users: int, n_items
         )
 
 
-class _FactorScores:
-    """The function rows -> ``U[rows] @ V.T``, one BLAS product into memory that each thread reuses."""
-
-    def __init__(self, U: NDArray[Any], V: NDArray[Any], b: NDArray[Any] | None) -> None:
-        self._n_factors = V.shape[1]
-        # As one more factor the bias is free; added to each batch it costs a pass over memory.
-        self._users, self._items = U, V if b is None else np.column_stack((V, b))
-        self._local = threading.local()
-
-    def __call__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        n_rows, (n_items, width) = len(rows), self._items.shape
-        left, buffer = getattr(self._local, "memory", (np.empty((0, 0)), np.empty((0, 0))))
-        if n_rows > len(buffer):
-            left = np.ones((n_rows, width), self._items.dtype)
-            buffer = np.empty((n_rows, n_items), self._items.dtype)
-            self._local.memory = left, buffer
-        left[:n_rows, : self._n_factors] = self._users[rows]
-        scores: NDArray[Any] = np.matmul(left[:n_rows], self._items.T, out=buffer[:n_rows])
-        return scores
-
-
 def factor_scores(U: NDArray[Any], V: NDArray[Any], b: NDArray[Any] | None = None) -> ScoreUsers:
-    """Return the function rows -> ``U[rows] @ V.T + b``, which threads may share.
+    """Return the function rows -> ``U[rows] @ V.T + b``, which threads may share; see `products`.
 
     Parameters
     ----------
@@ -143,7 +121,7 @@ def factor_scores(U: NDArray[Any], V: NDArray[Any], b: NDArray[Any] | None = Non
     b : ndarray of shape (n_items,), optional
         Item biases.
     """
-    return _FactorScores(U, V, b)
+    return Products(U, V, b)
 
 
 def map_batches(
@@ -157,11 +135,14 @@ def map_batches(
     """Return ``task(first, last, scores)`` for each batch of users, in the order of `rows`.
 
     The scores are those of ``rows[first:last]``, read-only, and valid until the task returns. The
-    scores of factors are computed by `n_jobs` threads, each with one thread of BLAS, if there are several
-    batches; any other function is called for one batch after the other. A shape or dtype that no ranking
-    can use raises.
+    scores of factors are computed by `n_jobs` threads, if they are many; any other function is called for one
+    batch after the other. A shape or dtype that no ranking can use raises.
     """
     n_rows = limits.batch_size(n_items)
+    many = n_jobs > 1 and len(rows) * n_items >= limits.min_shared
+    shared = many and isinstance(score_users, Products)
+    if shared:  # no thread is left without work
+        n_rows = max(limits.min_users, min(n_rows, -(-len(rows) // n_jobs)))
     firsts = range(0, len(rows), n_rows)
 
     def work(first: int) -> T:
@@ -169,16 +150,14 @@ def map_batches(
         scores = check_scores(score_users(batch), (len(batch), n_items))
         return task(first, first + len(batch), read_only(scores))
 
-    shared = len(firsts) > 1 and len(rows) * n_items >= limits.min_shared
-    if n_jobs == 1 or not shared or not isinstance(score_users, _FactorScores):
+    if not shared or len(firsts) < 2:
         return [work(first) for first in firsts]
-    pool = ThreadPoolExecutor(n_jobs)
-    with one_blas_thread():
-        try:
-            return list(pool.map(work, firsts))
-        finally:
-            # After an error or an interrupt, batches that no thread has begun are left out.
-            pool.shutdown(cancel_futures=True)
+    pool = ThreadPoolExecutor(min(n_jobs, len(firsts)))
+    try:
+        return list(pool.map(work, firsts))
+    finally:
+        # After an error or an interrupt, batches that no thread has begun are left out.
+        pool.shutdown(cancel_futures=True)
 
 
 def refuse_nan(users: NDArray[np.int64], row: int) -> None:

@@ -50,7 +50,7 @@ def top_k(
     n_items : int
         Number of columns of the scores.
     k : int
-        Length of a list, at least 1; it may exceed `n_items`.
+        Length of a list, at least 1; all, if there are fewer items to choose from.
     exclude : Interactions, optional
         One row per user that `rows` may name: items to leave out for that user.
     candidates : array-like of int, optional
@@ -63,9 +63,9 @@ def top_k(
 
     Returns
     -------
-    items : ndarray of int64 of shape (n, k)
-        Sorted by falling score, equal scores by rising item. -1 where fewer than `k` remain.
-    scores : ndarray of shape (n, k)
+    items : ndarray of int64 of shape (n, min(k, number of distinct candidates))
+        Sorted by falling score, equal scores by rising item. -1 where exclusions leave fewer.
+    scores : ndarray of the same shape
         In the dtype of the scores; -inf where the item is -1. An item that scores -inf is never
         returned.
 
@@ -84,16 +84,17 @@ def top_k(
     array([[1, 2],
            [0, 1]])
     """
-    k = check_count(k, "k")
+    k = check_count(k, "k", most=None)
     rows = check_positions(rows, "rows").astype(np.int64)
     chosen = _candidates(candidates, n_items)
+    k = min(k, len(chosen))
     if exclude is None:
         bounds, excluded = np.zeros(rows.max(initial=0) + 2, np.int64), np.empty(0, np.int32)
     else:
         check_positions(rows, "rows", exclude.n_users)
         bounds, excluded = exclude.indptr, exclude.indices
     bounds, excluded = read_only(bounds), read_only(excluded)
-    n_jobs = check_n_jobs(n_jobs, work=float(len(rows)) * n_items)
+    n_jobs = check_n_jobs(n_jobs, work=10.0 * len(rows) * n_items)
 
     def select(
         first: int, last: int, scores: NDArray[Any]
@@ -108,7 +109,7 @@ def top_k(
 
     lists = map_batches(select, score_users, rows, n_items, n_jobs, limits)
     if not lists:
-        return np.empty((0, k), np.int64), np.empty((0, k))
+        return np.empty((0, k), np.int64), np.empty((0, k), np.float32)
     items, best = (np.concatenate(each) for each in zip(*lists, strict=True))
     items[best == -np.inf] = -1
     return items, best
@@ -124,7 +125,7 @@ def _candidates(candidates: ArrayLike | None, n_items: int) -> NDArray[np.int64]
 @kernel
 def _select(scores, candidates, bounds, excluded, rows, best, items):  # type: ignore[no-untyped-def]
     """Fill `best` (all -inf) and `items`; return the first row with a NaN, or -1."""
-    n_scores = scores.shape[1]
+    n_scores = scores.shape[1]  # none: a list of no item
     for r in range(scores.shape[0]):
         row, heap, held = scores[r], best[r], items[r]
         e, end = bounds[rows[r]], bounds[rows[r] + 1]
