@@ -184,7 +184,7 @@ def test_files_of_other_programs(tmp_path):
     with pytest.raises(ValueError, match="has no description of one, so it is of another program"):
         tr.load(path)
     np.savez(tmp_path / "arrays.npz", np.ones(1000))
-    with pytest.raises(ValueError, match="is not a readable safetensors file: its first bytes"):
+    with pytest.raises(ValueError, match="is not a readable safetensors file: "):
         tr.load(tmp_path / "arrays.npz")
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import shown
 from tripletrec._runtime.files import displayed, reading, with_sentence, writing
-from tripletrec._runtime.tensors import parse_json, read_arrays, read_header, write_arrays
+from tripletrec._runtime.tensors import parse_json, read_arrays, write_arrays
 from tripletrec.models.packing import (
     is_own,
     is_part,
@@ -55,9 +55,9 @@ def save(model: Any, path_or_file: str | PathLike[str] | IO[bytes]) -> None:
 def load(path_or_file: str | PathLike[str] | IO[bytes]) -> Any:
     """Read a model that was saved with ``model.save(path_or_file)``.
 
-    Memory for about as much as the file holds is needed. No file makes it run code, wait or take memory that
-    the file's size does not explain. Whatever is not as `fit` leaves it is refused; only numbers that
-    were changed into other finite numbers cannot be told.
+    Memory for three times what the file holds is needed at most. No file makes it run code, wait or take
+    memory that the file's size does not explain. Whatever is not as `fit` leaves it is refused; only numbers
+    that were changed into other finite numbers cannot be told.
 
     Parameters
     ----------
@@ -94,15 +94,13 @@ def load(path_or_file: str | PathLike[str] | IO[bytes]) -> Any:
     try:
         with reading(path_or_file) as (file, size):
             try:
-                header = read_header(file, size)
-                text = header.metadata.get("tripletrec")
-                arrays = {} if text is None else read_arrays(file, header)
+                arrays, texts = read_arrays(file, size)
             except ValueError as error:
                 raise ValueError(f"{name} is not a readable safetensors file: {error}") from None
     except OSError as error:
         raise with_sentence(error, f"cannot read a model from {name}") from error
     try:
-        model, own_scorer = _rebuild(text, arrays)
+        model, own_scorer = _rebuild(texts.get("tripletrec"), arrays)
     except (
         ValueError,
         TypeError,
