@@ -6,8 +6,9 @@ beyond `LARGEST`. The last is what tells with a bounded loss, whose slopes vanis
 
 At the end of a training a warning says if little has been learnt:
 
-- the loss is more than `MUCH_WORSE` times that of equal scores, or factors are beyond `LARGE` and few triplets
-  in order (with a list-wise loss, which counts none: factors alone): the learning rate is too large;
+- the loss is more than `MUCH_WORSE` times that of equal scores, or factors are large and few triplets are in
+  order, see `LARGE` (list-wise losses count no triplets: factors beyond the first size): the learning rate
+  is too large;
 - or the loss has not moved, neither in the last epoch nor much since the first, and triplets are not in
   better order either. At the start scores are nearly equal and slopes small, so that a training may need many
   epochs to get going: that is why this is said at the end only.
@@ -31,7 +32,7 @@ __all__ = ["FARTHEST", "LARGEST", "Limits", "is_stuck", "warn", "warn_at_the_end
 
 FARTHEST = 1e5  # difference of scores
 LARGEST = 1e6  # of a factor that makes sense
-LARGE = 1e3  # of one that makes sense where the triplets are in order
+LARGE = ((1e3, 0.65), (50.0, 0.55))  # a factor beyond it, and a smaller share of triplets in order
 MUCH_WORSE = 100.0
 
 _LEAST_TRIPLETS = 1000  # an epoch of fewer steps proves nothing
@@ -40,7 +41,6 @@ _LEAST_LATER_MOVE = 0.01  # since the second epoch
 _LEAST_TOTAL_MOVE = 0.05  # since the first epoch, as a share of its loss
 _LEAST_RISE = 0.05  # of the share of triplets in the right order
 _GOOD_AUC = 0.75  # share of triplets in the right order from which on a model has learnt
-_POOR_AUC = 0.65
 _TRIED = (0.0, *(sign * x for x in (1e-3, 1e-2, 0.1, 0.5, 1, 2, 5, 10, 20, 50) for sign in (-1, 1)))
 
 _STUCK = (
@@ -151,7 +151,7 @@ def warn_at_the_end(plan: Plan, records: Sequence[dict[str, Any]], largest: floa
     advice = f"try a learning_rate below {plan.learning_rate:g}, or more L2"
     if abs(now) > MUCH_WORSE * np.fmax(1.0, abs(equal)):
         warn(f"the training loss ended at {now:.3g}, that of equal scores is {equal:.3g}: {advice}")
-    elif largest > LARGE and (order is None or order < _POOR_AUC):
+    elif largest > LARGE[0][0] if order is None else _is_too_large(largest, order):
         but = ""
         if order is not None:
             but = f", but only {order:.0%} of the training triplets are in the right order"
@@ -159,6 +159,10 @@ def warn_at_the_end(plan: Plan, records: Sequence[dict[str, Any]], largest: floa
     elif is_stuck(records):
         before = float(records[-2]["loss"])
         warn(_STUCK.format(before=before, now=now, rate=plan.learning_rate))
+
+
+def _is_too_large(largest: float, order: float) -> bool:
+    return any(largest > size and order < share for size, share in LARGE)
 
 
 def warn(message: str) -> None:
