@@ -53,7 +53,15 @@ def test_once_and_with_causes():
 
 @pytest.mark.parametrize(
     "values",
-    [[0.5, 0.4, 0.4, 0.4], [0.5, 0.49], [0.0, 0.0, 0.0], [0.5], [0.4, 0.6], [0.5, 0.5, 0.47]],
+    [
+        [0.5, 0.4, 0.4, 0.4],
+        [0.5, 0.49],
+        [0.0, 0.0, 0.0],
+        [0.5],
+        [0.4, 0.6],
+        [0.5, 0.5, 0.47],
+        [5.15, 5.04, 4.97, 4.92, 4.915],
+    ],
     ids=str,
 )
 def test_no_warning(values):
@@ -149,10 +157,19 @@ def test_a_loss_far_above_that_of_equal_scores_is_told():
 
 
 def test_large_factors_that_order_little_are_told():
-    for order, largest, told in ((0.6, 2e3, 1), (0.6, 9e2, 0), (0.7, 2e3, 0)):
+    assert "factors have grown to 2e+03: try a" in warned([{"loss": 0.4}], 2e3, loss="softmax")[0]
+    for order, largest, told in (
+        (0.6, 2e3, 1),
+        (0.6, 9e2, 0),
+        (0.7, 2e3, 0),
+        (0.5, 60, 1),
+        (0.5, 40, 0),
+    ):
         said = warned([{"loss": 0.4, "train_auc": order}], largest)
         assert len(said) == told
-        assert told == 0 or "factors have grown to 2e+03, but only 60% of the training" in said[0]
+        assert (
+            told == 0 or f"grown to {largest:.3g}, but only {order:.0%} of the training" in said[0]
+        )
 
 
 @pytest.mark.parametrize("kind", MODELS)

@@ -6,8 +6,9 @@ beyond `LARGEST`. The last is what tells with a bounded loss, whose slopes vanis
 
 At the end of a training a warning says if little has been learnt:
 
-- the loss is more than `MUCH_WORSE` times that of equal scores, or factors beyond `LARGE` have put few
-  triplets in order: most likely the learning rate is too large;
+- the loss is more than `MUCH_WORSE` times that of equal scores, or factors are large and few triplets are in
+  order, see `LARGE` (list-wise losses count no triplets: factors beyond the first size): the learning rate
+  is too large;
 - or the loss has not moved, neither in the last epoch nor much since the first, and triplets are not in
   better order either. At the start scores are nearly equal and slopes small, so that a training may need many
   epochs to get going: that is why this is said at the end only.
@@ -31,15 +32,15 @@ __all__ = ["FARTHEST", "LARGEST", "Limits", "is_stuck", "warn", "warn_at_the_end
 
 FARTHEST = 1e5  # difference of scores
 LARGEST = 1e6  # of a factor that makes sense
-LARGE = 1e3  # of one that makes sense where the triplets are in order
+LARGE = ((1e3, 0.65), (50.0, 0.55))  # a factor beyond it, and a smaller share of triplets in order
 MUCH_WORSE = 100.0
 
 _LEAST_TRIPLETS = 1000  # an epoch of fewer steps proves nothing
 _LEAST_MOVE = 2e-3  # from one epoch to the next, as a share of the loss
+_LEAST_LATER_MOVE = 0.01  # since the second epoch
 _LEAST_TOTAL_MOVE = 0.05  # since the first epoch, as a share of its loss
 _LEAST_RISE = 0.05  # of the share of triplets in the right order
 _GOOD_AUC = 0.75  # share of triplets in the right order from which on a model has learnt
-_POOR_AUC = 0.65
 _TRIED = (0.0, *(sign * x for x in (1e-3, 1e-2, 0.1, 0.5, 1, 2, 5, 10, 20, 50) for sign in (-1, 1)))
 
 _STUCK = (
@@ -123,12 +124,15 @@ def is_stuck(records: Sequence[dict[str, Any]]) -> bool:
     """
     if len(records) < 2 or records[-1].get("n_triplets", _LEAST_TRIPLETS) < _LEAST_TRIPLETS:
         return False
-    first, before, now = (float(records[n]["loss"]) for n in (0, -2, -1))
+    first, second, before, now = (float(records[n]["loss"]) for n in (0, 1, -2, -1))
     order, at_first = (each.get("train_auc", 0.0) for each in (records[-1], records[0]))
     if now == 0.0 or order >= _GOOD_AUC or order - at_first >= _LEAST_RISE:
         return False
-    rests = abs(now - before) <= _LEAST_MOVE * abs(before)
-    return rests and abs(now - first) <= _LEAST_TOTAL_MOVE * abs(first)
+    return (
+        abs(now - before) <= _LEAST_MOVE * abs(before)
+        and abs(now - second) <= _LEAST_LATER_MOVE * abs(second)
+        and abs(now - first) <= _LEAST_TOTAL_MOVE * abs(first)
+    )
 
 
 def warn_at_the_end(plan: Plan, records: Sequence[dict[str, Any]], largest: float) -> None:
@@ -142,19 +146,23 @@ def warn_at_the_end(plan: Plan, records: Sequence[dict[str, Any]], largest: floa
     largest : float
         The largest factor, as an absolute value.
     """
-    now, order = float(records[-1]["loss"]), records[-1].get("train_auc", 1.0)
+    now, order = float(records[-1]["loss"]), records[-1].get("train_auc")
     equal = plan.loss.at(0.0)
     advice = f"try a learning_rate below {plan.learning_rate:g}, or more L2"
     if abs(now) > MUCH_WORSE * np.fmax(1.0, abs(equal)):
         warn(f"the training loss ended at {now:.3g}, that of equal scores is {equal:.3g}: {advice}")
-    elif largest > LARGE and order < _POOR_AUC:
-        warn(
-            f"factors have grown to {largest:.3g}, but only {order:.0%} of the training triplets are in "
-            f"the right order: {advice}"
-        )
+    elif largest > LARGE[0][0] if order is None else _is_too_large(largest, order):
+        but = ""
+        if order is not None:
+            but = f", but only {order:.0%} of the training triplets are in the right order"
+        warn(f"factors have grown to {largest:.3g}{but}: {advice}")
     elif is_stuck(records):
         before = float(records[-2]["loss"])
         warn(_STUCK.format(before=before, now=now, rate=plan.learning_rate))
+
+
+def _is_too_large(largest: float, order: float) -> bool:
+    return any(largest > size and order < share for size, share in LARGE)
 
 
 def warn(message: str) -> None:
