@@ -109,7 +109,7 @@ def test_any_table_gives_the_same_interactions(kind):
         (COLUMNS | {"w": [1, 1]}, {"value": "w"}, ValueError, "column 'w' must be one per interaction"),
         (COLUMNS | {"w": [10**400, .5, 1, 1]}, {"value": "w"}, ValueError, "'w' must fit float64"),
         (COLUMNS | {"w": [1, 1, -1, 1]}, {"value": "w"}, ValueError,
-         "got the negative value -1 .*: give what users dislike to fit as negatives="),
+         "got the negative value -1 .*: what users dislike goes to fit as negatives="),
         (COLUMNS | {"t": ["2024-01-01"] * 4}, {"timestamp": "t"}, TypeError,
          "timestamps of column 't' .* convert it with pandas.to_datetime"),
         (COLUMNS | {"t": [1, 2]}, {"timestamp": "t"}, ValueError, "'t' must be one per interaction"),
@@ -127,7 +127,7 @@ def test_other_tables_get_one_sentence(frame, options, error, message):
 
 
 def test_negative_weights_of_a_matrix_are_no_dislikes():
-    with pytest.raises(ValueError, match="value -1.* give what users dislike to fit as negatives="):
+    with pytest.raises(ValueError, match="value -1.* what users dislike goes to fit as negatives="):
         Interactions(np.array([[1, -1]]))
 
 

@@ -299,7 +299,7 @@ class Interactions(CompressedRows):
 
         Parameters
         ----------
-        ids : scalar, list, ndarray or pandas / polars Series
+        ids : id, or sequence or column of ids in an order (no set)
 
         Raises
         ------
