@@ -41,12 +41,12 @@ def auc_data(name: str, quick: bool) -> tuple[str, dict[str, Any]]:
         rows = np.repeat(np.arange(n_users), 5)
         pairs = rows, rng.integers(n_items, size=len(rows))
         test = ones(sp.coo_matrix((np.ones(len(rows)), pairs), (n_users, n_items)))
-        train = sp.csr_matrix(test.space.shape, dtype=np.float32)
+        train = sp.csr_matrix(test.shape, dtype=np.float32)
     else:
         train, test = training_data(name, quick)
         n_factors = 100 if name == "ml100k" else 64
-    U, V = (rng.standard_normal((n, n_factors), np.float32) for n in test.space.shape)
-    n_users, n_items = test.space.shape
+    U, V = (rng.standard_normal((n, n_factors), np.float32) for n in test.shape)
+    n_users, n_items = test.shape
     title = (
         f"Full AUC: {n_users:,} users x {n_items:,} items, {test.nnz:,} test positives, "
         f"{n_factors} factors"

@@ -105,7 +105,7 @@ class Comparison:
         train, _ = training_data(self.options.data, self.options.quick)
         path = self.folder / "train.npz"
         sp.save_npz(path, train, compressed=False)
-        shape = f"{train.n_users:,} users x {train.n_items:,} items, {train.nnz:,} positives"
+        shape = f"{train.shape[0]:,} users x {train.shape[1]:,} items, {train.nnz:,} positives"
         for n_factors in self.options.factors:
             samples = self._measure_training(path, n_factors)
             self.raw[f"training, {n_factors} factors"] = named(samples)

@@ -32,7 +32,7 @@ def write(folder, valid_in_train):
     }
     for name, keep in chosen.items():
         ones = np.ones(keep.sum()), (data.row[keep], data.col[keep])
-        sp.save_npz(folder / f"{name}.npz", sp.csr_matrix(ones, shape=data.space.shape))
+        sp.save_npz(folder / f"{name}.npz", sp.csr_matrix(ones, shape=data.shape))
     return {name: int(keep.sum()) for name, keep in chosen.items()}
 
 

@@ -86,7 +86,7 @@ class FitContract(Contract):
         columns = np.concatenate([pairs.indices, pairs.indices[:50], [0, 1]])
         values = np.concatenate([np.ones(pairs.nnz + 50), [0.0, 0.0]])
         order = rng.permutation(len(rows))
-        given = sp.coo_matrix((values[order], (rows[order], columns[order])), shape=pairs.shape)
+        given = sp.coo_matrix((values[order], (rows[order], columns[order])), shape=pairs.space.shape)
         before = pickle.dumps(given)
         assert_same(self.make().fit(given), fitted)
         assert pickle.dumps(given) == before
@@ -94,7 +94,7 @@ class FitContract(Contract):
         for row in range(pairs.n_users):
             part = slice(*unsorted.indptr[row : row + 2])
             unsorted.indices[part] = unsorted.indices[part][::-1]
-        unsorted = sp.csr_matrix((unsorted.data, unsorted.indices, unsorted.indptr), pairs.shape)
+        unsorted = sp.csr_matrix((unsorted.data, unsorted.indices, unsorted.indptr), pairs.space.shape)
         before = unsorted.indices.copy()
         assert_same(self.make().fit(unsorted), fitted)
         np.testing.assert_array_equal(unsorted.indices, before)
@@ -205,7 +205,7 @@ class FitContract(Contract):
         if not self.takes_sample_weight:
             pytest.skip("takes no sample_weight")
         weights = rng.integers(1, 5, pairs.nnz)
-        matrix = sp.csr_matrix((weights, pairs.indices, pairs.indptr), pairs.shape)
+        matrix = sp.csr_matrix((weights, pairs.indices, pairs.indptr), pairs.space.shape)
         expected = self.make().fit(pairs, sample_weight=weights)
         for given in (
             weights.tolist(),

@@ -44,7 +44,7 @@ def negatives_of(data, seed=2):
 
 def with_ids(kind, pairs):
     """Return the same interactions with ids of a kind: "int", "str", "date" or "mixed"."""
-    n_users, n_items = pairs.shape
+    n_users, n_items = pairs.space.shape
     strings = [f"üser {u}\u4e2d\0x" for u in range(n_users)]
     words = {
         "int": (np.arange(n_users) * 7 + 1000, np.arange(n_items)[::-1] - 5),

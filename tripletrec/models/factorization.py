@@ -26,7 +26,6 @@ from tripletrec.rates import Schedule, check_schedule
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
-from tripletrec.training.listwise import ListwiseTraining
 from tripletrec.training.plan import L2, FactorPlan
 from tripletrec.training.triplet import TripletTraining
 
@@ -343,7 +342,7 @@ class MatrixFactorization(TrainedModel):
         **features: Any,
     ) -> Start:
         if isinstance(plan.loss, ListLoss):
-            return Start(self._start_listwise(plan, plan.loss, data, weights))
+            return self._start_listwise(plan, plan.loss, data, weights)
         n_candidates = 1
         if plan.sampler.choose is not None:
             if given is not None or plan.sampler.share > 0.0:
@@ -360,7 +359,10 @@ class MatrixFactorization(TrainedModel):
         loss: ListLoss,
         data: Interactions,
         weights: NDArray[np.float32] | None,
-    ) -> ListwiseTraining:
+    ) -> Start:
+        # Here, because most fits do without it.
+        from tripletrec.training.listwise import ListwiseTraining
+
         if plan.scorer not in [make() for make in SCORERS.values()]:
             raise ValueError(
                 f"loss {loss.name!r} works with the scorers {', '.join(map(repr, SCORERS))}, "
@@ -373,10 +375,11 @@ class MatrixFactorization(TrainedModel):
         if self.batch_size is not None:
             batch_size = self.batch_size
         work = 6.0 * plan.n_factors * n_users * (n_negatives or data.n_items)
-        return ListwiseTraining(
+        training = ListwiseTraining(
             plan, data, weights, n_negatives, batch_size,
             check_dropout(self.dropout), check_n_jobs(self.n_jobs, work),
         )  # fmt: skip
+        return Start(training)
 
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
         self.user_factors_, self.item_factors_, self.item_biases_ = arrays
