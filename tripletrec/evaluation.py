@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec._checks import check_cutoffs, check_n_jobs
-from tripletrec.data.interactions import as_interactions, check_not_empty
+from tripletrec.data.interactions import as_interactions
 from tripletrec.data.space import Space, check_same_space
 from tripletrec.ranking.ranks import count_outranking, positives_without
 from tripletrec.ranking.scores import score_function
@@ -226,7 +226,7 @@ class _Standing(NamedTuple):
 
 def _rank_positives(model: Any, test: Any, exclude: Any, n_jobs: int | None) -> _Standing:
     test = as_interactions(test, "test")
-    check_not_empty(test, "test")
+    test.check_not_empty("test")
     n_users, n_items = test.n_users, test.n_items
     score_users = score_function(model, n_users, n_items)
     ids = getattr(model, "user_ids_", None), getattr(model, "item_ids_", None)

@@ -89,10 +89,12 @@ def test_masked_factors_and_scores(number):
     factors[number] = np.ma.masked_less(np.array(factors[number]), 2)
     name = "UVb"[number]
     n_masked = factors[number].size
-    with pytest.raises(ValueError, match=f"{name} must have no masked entries, got {n_masked}"):
+    with pytest.raises(
+        ValueError, match=f"{name} must not be masked, but {n_masked} of its entries are"
+    ):
         check_factors(*factors)
     scores = np.ma.array(np.ones((1, 3)), mask=[[0, 1, 0]])
-    with pytest.raises(ValueError, match="scores must have no masked entries, got 1"):
+    with pytest.raises(ValueError, match="scores must not be masked, but 1 of its entries are"):
         check_scores(scores, (1, 3))
     assert type(check_scores(sp.csr_matrix(np.ones((1, 3))).todense(), (1, 3))) is np.ndarray
 

@@ -213,7 +213,7 @@ def test_what_looks_like_a_matrix_is_not(table):
 
 def test_masked_entries_are_not_what_lies_under_the_mask():
     table = np.ma.array(DENSE, mask=DENSE == 2)
-    message = "X must have no masked entries, got 1: fill them first, as in array.filled"
+    message = "X must not be masked, but 1 of its entries are: fill them first, as in array.filled"
     for masked in (table, list(table)):
         with pytest.raises(ValueError, match=message):
             as_interactions(masked)
@@ -223,7 +223,7 @@ def test_masked_entries_are_not_what_lies_under_the_mask():
         np.testing.assert_array_equal(as_interactions(whole).tocsr().toarray(), DENSE)
     sparse = sp.csr_matrix(DENSE)
     sparse.data = np.ma.array(sparse.data, mask=[0, 1, 0, 0])
-    with pytest.raises(ValueError, match="X.data must have no masked entries, got 1"):
+    with pytest.raises(ValueError, match="X.data must not be masked, but 1 of its entries are"):
         as_interactions(sparse)
 
 
@@ -232,7 +232,9 @@ def test_masked_entries_are_not_what_lies_under_the_mask():
     [
         ("abc", "X must be Interactions, a scipy sparse matrix or .*, got str"),
         (None, "got NoneType"),
-        (np.array([["a", "b"]]), "X must hold numbers, got dtype <U1"),
+        (np.array([["a", "b"]]), "X must hold numbers, got dtype <U1; use Interactions.from_frame"),
+        ([("ann", "tea"), ("bob", "jam")], "X must hold numbers, .*; use Interactions.from_frame"),
+        (np.array([["a", 1]], object), "X must hold numbers, got dtype object"),
         (pd.DataFrame({"user": [1], "item": [2]}), "got a DataFrame: use Interactions.from_frame"),
     ],
 )

@@ -93,7 +93,11 @@ def broken(attribute, value):
         (np.ones(3), ValueError, "two-dimensional"),
         (np.full((3, 1), np.nan), ValueError, "finite"),
         (sp.coo_matrix(np.full((3, 1), 1e300)), ValueError, "f must be finite in float32"),
-        (np.ma.array(np.ones((3, 2)), mask=np.eye(3, 2)), ValueError, "no masked entries, got 2"),
+        (
+            np.ma.array(np.ones((3, 2)), mask=np.eye(3, 2)),
+            ValueError,
+            "not be masked, but 2 of its",
+        ),
         (np.array([[1], [None], [2]], object), ValueError, "not have missing entries, got None"),
         (broken("indptr", [0, 1]), ValueError, r"f.indptr must have .* shape \(4,\), got \(2,\)"),
         (broken("indices", [0, 7, 1]), ValueError, "f.indices must be < 2, got 7"),

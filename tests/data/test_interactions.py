@@ -156,8 +156,12 @@ def test_from_arrays_of_objects_that_are_whole_numbers(column):
         ([1, None], ValueError, "users must not have missing entries, got None at 1"),
         (np.array([pd.NA, 1], object), ValueError, "users must not have missing entries, got <NA>"),
         (pd.array([1, None], dtype="Int64"), (TypeError, ValueError), "users must"),
-        (np.ma.array([1, 2], mask=[0, 1]), ValueError, "users must have no masked entries, got 1"),
-        ([1, np.ma.masked], ValueError, "users must have no masked entries, got 1"),
+        (
+            np.ma.array([1, 2], mask=[0, 1]),
+            ValueError,
+            "users must not be masked, but 1 of its entries are",
+        ),
+        ([1, np.ma.masked], ValueError, "users must not be masked, but 1 of its entries are"),
         ([Decimal("0.5"), 1], TypeError, "users must be integers .*, got float64"),
         ([Decimal("NaN"), 1], TypeError, "users must be integers"),
         ([Decimal("1E+999999999"), 1], TypeError, "users must be integers .*, got float64"),
@@ -178,15 +182,15 @@ def test_from_arrays_of_what_is_no_whole_number(users, error, message):
 
 def test_masked_values_and_times():
     masked = np.ma.array([1, 2], mask=[1, 0])
-    with pytest.raises(ValueError, match="values must have no masked entries, got 1"):
+    with pytest.raises(ValueError, match="values must not be masked, but 1 of its entries are"):
         Interactions.from_arrays([0, 1], [0, 1], masked)
-    with pytest.raises(ValueError, match="timestamps must have no masked entries, got 1"):
+    with pytest.raises(ValueError, match="timestamps must not be masked, but 1 of its entries are"):
         Interactions.from_arrays([0, 1], [0, 1], timestamps=masked)
-    with pytest.raises(ValueError, match="index must have no masked entries, got 1"):
+    with pytest.raises(ValueError, match="index must not be masked, but 1 of its entries are"):
         Interactions(DENSE)[np.ma.array([True] * 4, mask=[1, 0, 0, 0])]
-    with pytest.raises(ValueError, match="user ids must have no masked entries, got 1"):
+    with pytest.raises(ValueError, match="user ids must not be masked, but 1 of its entries are"):
         Interactions(DENSE).user_rows(masked)
-    with pytest.raises(ValueError, match="item ids must have no masked entries, got 1"):
+    with pytest.raises(ValueError, match="item ids must not be masked, but 1 of its entries are"):
         Interactions(DENSE, item_ids=list("abcd")).item_rows(np.ma.array(["a", "b"], mask=[0, 1]))
 
 

@@ -146,7 +146,7 @@ def test_wrong_sample_weights(refused, pairs):
     refuse("sample_weight must not be all zero", 0 * ones)
     refuse("sample_weight must not be all zero", sp.csr_matrix((30, 40)))
     masked = np.ma.array(ones, mask=ones == 1)
-    refuse("sample_weight must have no masked entries, got 300: fill them first", masked)
+    refuse("sample_weight must not be masked, but 300 of its entries are: fill them first", masked)
     refuse(
         "sample_weight must not have missing entries, got None at 7", [*ones[:7], None, *ones[8:]]
     )

@@ -1,42 +1,62 @@
-"""Files that are written whole or not at all, by one context manager; what is in them is not its affair."""
+"""Files that are written whole or not at all, and read without waiting; what is in them is not its affair."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import io
 import os
+import platform
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-__all__ = ["check_writable", "replacing"]
+__all__ = ["check_writable", "displayed", "reading", "replacing", "with_sentence", "writing"]
+
+_DAY = 86400.0  # seconds
+_LONGEST_SUFFIX = 32  # characters; no format has a longer one
+_PIECE = 1 << 22  # bytes handed over at once
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | bytes | os.PathLike[Any]) -> Iterator[Path]:
     """Give an empty temporary file to write; afterwards it takes the place of `path` in one step.
 
     Whoever reads `path` meanwhile finds the old file or the new one, never a part of it, and of several
     writers at once one wins. If the block raises, `path` stays as it was. Nothing is left behind in
-    either case, unless the process is killed.
+    either case, unless the process is killed: then the next writer of `path` removes what it left.
 
     Parameters
     ----------
     path : path-like
-        File to write, new or not. A symbolic link stays one: the file that it leads to is replaced.
+        File to write, new or not. A symbolic link stays one: the file that it leads to is replaced. Other
+        names of that file (hard links) go on naming the old one.
 
     Yields
     ------
     pathlib.Path
         The temporary file: in the same folder, with the same ending, under a name that no other process
-        takes. The block may write it in place or delete and create it. It gets the mode of the old file
-        or, if there is none, that of any new one.
+        takes. The block may write it in place or delete and create it. Meanwhile only its owner can read it;
+        in the end it gets the mode and, where that is allowed, the owner of the old file or, if there is
+        none, those of any new one.
 
     Raises
     ------
     OSError
-        If the folder cannot be written, or `path` is something else than a file (a folder, a device).
+        If the folder or the old file cannot be written, or `path` is something else than a file (a folder, a
+        device).
 
     Examples
     --------
@@ -46,33 +66,101 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     ...     Path(folder, "numbers.txt").read_text()
     '1 2 3'
     """
-    target = Path(os.path.realpath(path))
-    mode = _mode(target)
-    temporary = target.with_name(f".{os.urandom(8).hex()}{target.suffix}")
+    old = _regular(path, named=True)
+    if old is not None and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, "the file is write-protected", os.fspath(path))
+    target = Path(os.path.realpath(os.fsdecode(path)))
+    _remove_leftovers(target)
+    suffix = target.suffix if len(target.suffix) <= _LONGEST_SUFFIX else ""
+    name = f"{_prefix(target)}{_this_process()}-{os.urandom(4).hex()}{suffix}"
+    temporary = target.with_name(name)
     try:
         try:
             with open(temporary, "xb") as file:
-                new = os.fstat(file.fileno()).st_mode
+                mode = (old or os.fstat(file.fileno())).st_mode
+            os.chmod(temporary, 0o600)
         except OSError as error:  # of the file that the caller knows
             raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         yield temporary
-        os.chmod(temporary, stat.S_IMODE(new if mode is None else mode))
+        if old is not None:
+            _give(temporary, old)
+        os.chmod(temporary, stat.S_IMODE(mode))
         os.replace(temporary, target)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def _mode(target: Path) -> int | None:
-    """Return the mode of a file, None if there is none; raise if it is no file."""
+@contextmanager
+def writing(file: Any) -> Iterator[io.BufferedIOBase]:
+    """Give something to write bytes to: a file of a path as by `replacing`, or an open file itself.
+
+    Parameters
+    ----------
+    file : path-like or binary file
+        Of an open file only ``write(bytes)`` is used; it is not closed.
+
+    Yields
+    ------
+    binary file
+        Its ``write`` takes anything with a buffer, and writes all of it or raises.
+
+    Raises
+    ------
+    TypeError
+        If it is neither, or an open file takes text.
+    OSError
+        See `replacing`, and whatever an open file raises.
+
+    Examples
+    --------
+    >>> with writing(memory := io.BytesIO()) as file:
+    ...     _ = file.write(b"1 2 3")
+    >>> memory.getvalue()
+    b'1 2 3'
+    """
+    if _is_path(file, "write"):
+        with replacing(file) as temporary, open(temporary, "wb") as opened:
+            yield opened
+        return
     try:
-        mode = target.stat().st_mode
-    except OSError:  # missing; where it cannot be, creating the temporary file tells
-        return None
-    if stat.S_ISREG(mode):
-        return mode
-    code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-    raise OSError(code, os.strerror(code), str(target))
+        file.write(b"")
+    except (TypeError, io.UnsupportedOperation):
+        raise TypeError(f"{displayed(file)} does not take bytes: open it in mode 'wb'") from None
+    yield _Pieces(file)
+
+
+@contextmanager
+def reading(file: Any) -> Iterator[tuple[Any, int]]:
+    """Give a binary file to read, and how many bytes it has.
+
+    Parameters
+    ----------
+    file : path-like or binary file
+        An open file is read to its end at once, and not closed.
+
+    Raises
+    ------
+    TypeError
+        If it is neither, or an open file gives text.
+    OSError
+        If there is no such file, it cannot be read, or it is no regular file; nothing waits for a FIFO, and
+        no device is opened.
+
+    Examples
+    --------
+    >>> with reading(io.BytesIO(b"1 2 3")) as (file, size):
+    ...     file.read(), size
+    (b'1 2 3', 5)
+    """
+    if not _is_path(file, "read"):
+        content = _all_of(file)
+        yield io.BytesIO(content), len(content)
+        return
+    _regular(file)
+    # Should a FIFO take its place meanwhile, opening it does not wait either, and it is asked again.
+    with open(file, "rb", opener=_open_at_once) as opened:
+        yield opened, _check_regular(os.fstat(opened.fileno()), file).st_size
 
 
 def check_writable(path: str | os.PathLike[str], name: str) -> None:
@@ -90,15 +178,179 @@ def check_writable(path: str | os.PathLike[str], name: str) -> None:
     ValueError
         If `path` is a folder or something else that is no file, or its folder cannot be written.
     """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        raise ValueError(
-            f"{name} must be a file, got {'the folder ' * target.is_dir()}{str(path)!r}"
-        )
     try:
-        with tempfile.TemporaryFile(dir=target.parent):
+        _regular(path, named=True)
+        with tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))):
             pass
+    except IsADirectoryError:
+        raise ValueError(f"{name} must be a file, got the folder {str(path)!r}") from None
     except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise ValueError(f"{name} must be a file, got {str(path)!r}") from None
         raise ValueError(
             f"{name} must be in a folder that can be written, got {str(path)!r} ({error.strerror})"
         ) from None
+
+
+def displayed(file: Any) -> str:
+    """Return what messages call a file: its path, or what kind of open file it is."""
+    is_path = isinstance(file, (str, bytes, os.PathLike)) and not hasattr(file, "closed")
+    return str(os.fsdecode(file)) if is_path else f"a {type(file).__name__}"
+
+
+def with_sentence(error: OSError, what: str) -> OSError:
+    """Return an error of the same class and number whose message is one sentence.
+
+    Parameters
+    ----------
+    error : OSError
+    what : str
+        What could not be done, such as "cannot write to here".
+    """
+    sentence = type(error)(f"{what}: {error.strerror or error}")
+    sentence.errno = error.errno
+    return sentence
+
+
+class _Pieces(io.BufferedIOBase):
+    """Writes to an open file until all is written, in pieces of bytes, which everyone takes."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, content: Any) -> int:
+        view = memoryview(content)
+        first = 0
+        while first < len(view):
+            piece = view[first : first + _PIECE].tobytes()
+            n = self._file.write(piece)
+            if n is None and not isinstance(self._file, io.RawIOBase):
+                n = len(piece)  # someone's own class: whoever says nothing has written all
+            if not n:
+                raise BlockingIOError(errno.EAGAIN, "it takes no more bytes")
+            first += n
+        return len(view)
+
+
+def _all_of(file: Any) -> bytes:
+    content = None
+    with suppress(io.UnsupportedOperation):
+        # Text would be decoded, and that may fail: so first none of it.
+        content = file.read() if isinstance(file.read(0), (bytes, bytearray)) else None
+    if content is None:
+        raise TypeError(f"{displayed(file)} does not give bytes: open it in mode 'rb'")
+    return bytes(content)
+
+
+def _is_path(file: Any, method: str) -> bool:
+    """Tell a path from an open file; some of either have what the other has."""
+    if isinstance(file, (str, bytes)):
+        return True
+    if hasattr(file, "__fspath__") and not hasattr(file, "closed"):
+        return True
+    if not callable(getattr(file, method, None)):
+        raise TypeError(
+            f"path_or_file must be a path or an open binary file, got {repr(file)[:80]}"
+        )
+    if getattr(file, "closed", None) is True:
+        raise ValueError(f"path_or_file must be open, got {displayed(file)} that is closed")
+    return False
+
+
+def _regular(path: str | bytes | os.PathLike[Any], *, named: bool = False) -> os.stat_result | None:
+    """Return the status of a file, None if there is none; raise if it is no regular file.
+
+    With `named`, raise also where no file can be of that name.
+    """
+    if "\0" in os.fsdecode(path):
+        raise ValueError(f"a path must not hold the character NUL, got {os.fspath(path)!r}")
+    if named and not os.path.basename(os.fsdecode(path)):
+        code = errno.EISDIR if os.fspath(path) else errno.ENOENT
+        raise OSError(code, os.strerror(code), os.fspath(path))
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return _check_regular(status, path)
+
+
+def _check_regular(status: os.stat_result, path: Any) -> os.stat_result:
+    if stat.S_ISREG(status.st_mode):
+        return status
+    kind = next((word for test, word in _KINDS if test(status.st_mode)), "something else")
+    code = errno.EISDIR if kind == "a folder" else errno.EINVAL
+    raise OSError(code, f"it is {kind}, not a regular file", os.fspath(path))
+
+
+def _open_at_once(path: Any, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _give(temporary: Path, old: os.stat_result) -> None:
+    """Let a new file belong to whom the old one belonged to, where that is allowed."""
+    new = os.stat(temporary)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid) and hasattr(os, "chown"):
+        with suppress(OSError):
+            os.chown(temporary, old.st_uid, old.st_gid)
+
+
+# What a killed process leaves: ".tripletrec-<file>-<machine>-<process>-<its start>-<random>.<ending>".
+
+
+def _prefix(target: Path) -> str:
+    return f".tripletrec-{_digest(os.fsencode(target.name))}-"
+
+
+def _this_process() -> str:
+    return f"{_machine()}-{os.getpid()}-{_start_of(os.getpid()) or 0}"
+
+
+def _digest(name: bytes) -> str:
+    return hashlib.sha256(name).hexdigest()[:16]
+
+
+def _machine() -> str:
+    """Name that in which the numbers of processes are unique: a system since its start, or a container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+        return _digest((boot + os.readlink("/proc/self/ns/pid")).encode())
+    except OSError:
+        return _digest(platform.node().encode())
+
+
+def _start_of(pid: int) -> str | None:
+    """Return when a process started, in ticks, "" if it has ended; None where the system does not say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def _runs(pid: int, start: str) -> bool:
+    """Tell whether a process of this machine may still be running."""
+    if os.name == "nt":  # os.kill would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # it belongs to someone else
+        pass
+    return _start_of(pid) in (None, start)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove temporary files of `target` whose process has ended, or that nobody has touched for a day."""
+    prefix = _prefix(target)
+    try:
+        with os.scandir(target.parent) as entries:
+            found = [each for each in entries if each.name.startswith(prefix)]
+    except OSError:
+        return  # whoever creates the next one hears of it
+    for entry in found:
+        machine, pid, start = (*entry.name[len(prefix) :].split("-"), "", "", "")[:3]
+        with suppress(OSError):
+            ended = machine == _machine() and pid.isdecimal() and not _runs(int(pid), start)
+            if ended or time.time() - entry.stat(follow_symlinks=False).st_mtime > _DAY:
+                os.unlink(entry.path)

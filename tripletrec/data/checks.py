@@ -51,7 +51,7 @@ def refuse_masked(value: Any, name: str) -> None:
     )
     if n_masked:
         raise ValueError(
-            f"{name} must have no masked entries, got {n_masked}: fill them first, as in "
+            f"{name} must not be masked, but {n_masked} of its entries are: fill them first, as in "
             "array.filled(0)"
         )
 

@@ -47,6 +47,11 @@ class CompressedRows:
         self.__dict__.update(state)
         self._keep(rows._replace(indptr=indptr, indices=indices))
 
+    def check_not_empty(self, name: str) -> None:
+        """Raise unless there is something to learn from or to rank."""
+        if not self.nnz:
+            raise ValueError(f"{name} has no interaction: at least one positive is needed")
+
     def check_still_inside(self, name: str) -> None:
         """Raise if the matrix that the indices are shared with was changed, so that they are out of range."""
         if not self._rows.borrowed:

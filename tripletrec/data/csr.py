@@ -19,7 +19,7 @@ from tripletrec.data.checks import (
 from tripletrec.data.sparse import compressed_rows, entries_of, shape_of
 from tripletrec.data.times import check_timestamps
 
-__all__ = ["Rows", "assemble", "from_coordinates", "from_matrix"]
+__all__ = ["Rows", "assemble", "count_rows", "from_coordinates", "from_matrix"]
 
 
 class Rows(NamedTuple):
@@ -62,7 +62,10 @@ def _as_table(matrix: Any, name: str) -> NDArray[Any]:
         )
     table = as_array(matrix, name, "a two-dimensional array")
     if table.dtype.kind not in "biufc":
-        raise TypeError(f"{name} must hold numbers, got dtype {table.dtype}")
+        raise TypeError(
+            f"{name} must hold numbers, got dtype {table.dtype}; use Interactions.from_frame for a table "
+            "with one row per interaction"
+        )
     return table
 
 
@@ -128,6 +131,13 @@ def from_coordinates(
         weights = check_length(values, len(users), name, "interaction")
         check_values(weights, name, lambda entry: (int(users[entry]), int(items[entry])))
     return assemble(shape, users, items, weights, timestamps)
+
+
+def count_rows(positions: NDArray[Any], name: str) -> int:
+    """Return how many rows, or columns, there are at least where these numbers occur."""
+    if not len(positions):
+        raise ValueError(f"{name} has no interaction: at least one positive, or shape, is needed")
+    return int(positions.max()) + 1
 
 
 def assemble(

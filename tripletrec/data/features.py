@@ -19,6 +19,7 @@ weights are trained by the time a new category is encoded there. A matrix is tak
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -26,10 +27,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix, issparse
 
+from tripletrec._checks import check_count, shown
 from tripletrec.data.checks import as_array
 from tripletrec.data.sparse import compressed_rows, entries_of, shape_of
 
-__all__ = ["align", "as_feature_matrix", "encode", "groups_of", "learn_encoding"]
+__all__ = [
+    "align",
+    "as_feature_matrix",
+    "check_encoding",
+    "encode",
+    "groups_of",
+    "learn_encoding",
+]
 
 _LEAST_ROWS = 2  # with a category, for it to get a column of its own
 
@@ -132,6 +141,57 @@ def encode(encoding: Encoding, features: Any, name: str) -> csr_matrix:
         (np.float32, values), (np.int64, rows), (np.int64, columns))]  # fmt: skip
     shape = (len(frame), encoding["n_columns"])
     return coo_matrix((entries[0], (entries[1], entries[2])), shape).tocsr().astype(np.float32)
+
+
+def check_encoding(encoding: Any, name: str) -> None:
+    """Raise unless an encoding is as `learn_encoding` returns one.
+
+    Parameters
+    ----------
+    encoding : dict
+        Read from a file.
+    name : str
+        What the message calls it.
+    """
+    kind = encoding.get("kind") if isinstance(encoding, dict) else None
+    known = {"matrix": {"kind", "n_columns"}, "frame": {"kind", "n_columns", "columns"}}
+    if kind not in list(known) or encoding.keys() != known[kind]:
+        raise ValueError(
+            f"{name} must say how a matrix or a frame is encoded, got {shown(encoding)}"
+        )
+    n_columns = check_count(encoding["n_columns"], f"n_columns of {name}", 0)
+    if kind == "matrix":
+        return
+    columns = encoding["columns"]
+    if not isinstance(columns, list) or not all(map(_is_spec, columns)):
+        raise ValueError(f"{name} must say how each column is encoded, got {shown(columns)}")
+    if len({each["name"] for each in columns}) < len(columns):
+        raise ValueError(f"{name} must name each column once, got {shown(columns)}")
+    expected = sum(map(_n_columns, columns))
+    if n_columns != expected:
+        raise ValueError(f"n_columns of {name} must be {expected}, got {n_columns}")
+
+
+def _is_spec(spec: Any) -> bool:
+    """Tell whether this is how a column can be encoded."""
+    if not isinstance(spec, dict) or not isinstance(spec.get("name"), (str, int)):
+        return False
+    fields = {name: each for name, each in spec.items() if name not in ("name", "kind")}
+    if spec.get("kind") in ("categorical", "several"):
+        return fields.keys() == {"categories"} and _are_categories(fields["categories"])
+    if spec.get("kind") == "flag":
+        return not fields
+    return spec.get("kind") == "number" and _are_moments(fields)
+
+
+def _are_moments(fields: dict[str, Any]) -> bool:
+    finite = all(isinstance(each, float) and math.isfinite(each) for each in fields.values())
+    return finite and fields.keys() == {"mean", "scale"} and fields["scale"] > 0.0
+
+
+def _are_categories(values: Any) -> bool:
+    plain = isinstance(values, list) and all(isinstance(each, (str, int, float)) for each in values)
+    return plain and all(each == each for each in values) and len(set(values)) == len(values)
 
 
 def groups_of(encoding: Encoding) -> NDArray[np.int64]:

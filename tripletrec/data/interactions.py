@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from tripletrec.data.checks import as_array, check_positions, check_shape
 from tripletrec.data.columns import in_order
 from tripletrec.data.compressed import CompressedRows
-from tripletrec.data.csr import Rows, assemble, from_coordinates, from_matrix
+from tripletrec.data.csr import Rows, assemble, count_rows, from_coordinates, from_matrix
 from tripletrec.data.frames import known_ids, read_table
 from tripletrec.data.ids import Ids
 from tripletrec.data.space import Space, check_same_space
@@ -22,7 +22,7 @@ from tripletrec.data.space import Space, check_same_space
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Interactions", "as_interactions", "check_not_empty"]
+__all__ = ["Interactions", "as_interactions"]
 
 
 class Interactions(CompressedRows):
@@ -44,8 +44,8 @@ class Interactions(CompressedRows):
         Likewise for the columns.
     timestamps : array-like, optional
         One per entry that `matrix` stores (in the order of ``matrix.tocoo()``; row by row for an
-        ndarray and for diagonals). Numbers, such as seconds, or dates of any kind: those with a time zone
-        are converted to UTC, those without are taken as UTC.
+        ndarray and for diagonals). Numbers, such as seconds, or dates of any kind: with a time zone they
+        are converted to UTC, without one they are taken as UTC.
 
     Attributes
     ----------
@@ -162,9 +162,9 @@ class Interactions(CompressedRows):
         columns = check_positions(in_order(items, "items", "column numbers"), "items")
         n_users, n_items = (None, None) if shape is None else check_shape(*shape, "shape")
         if n_users is None and user_ids is None:
-            n_users = _count_of(rows, "users")
+            n_users = count_rows(rows, "users")
         if n_items is None and item_ids is None:
-            n_items = _count_of(columns, "items")
+            n_items = count_rows(columns, "items")
         axes = Ids(user_ids, n_users, "user"), Ids(item_ids, n_items, "item")
         return cls._build(rows, columns, values, timestamps, *axes)
 
@@ -434,15 +434,3 @@ def as_interactions(
     if space is not None:
         check_same_space(data.space, space, name, owner)
     return data
-
-
-def check_not_empty(data: Interactions, name: str) -> None:
-    """Raise unless there is something to learn from or to rank."""
-    if not data.nnz:
-        raise ValueError(f"{name} has no interaction: at least one positive is needed")
-
-
-def _count_of(positions: NDArray[Any], name: str) -> int:
-    if not len(positions):
-        raise ValueError(f"{name} has no interaction: at least one positive, or shape, is needed")
-    return int(positions.max()) + 1

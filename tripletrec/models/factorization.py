@@ -19,7 +19,7 @@ from tripletrec._checks import (
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
-from tripletrec.models.trained import Start, TrainedModel
+from tripletrec.models.trained import Start, TrainedModel, width_of
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
 from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.rates import Schedule, check_schedule
@@ -168,6 +168,8 @@ class MatrixFactorization(TrainedModel):
     >>> len(ids)
     3
     """
+
+    _learnt = ("user_factors_", "item_factors_", "item_biases_")
 
     user_factors_: NDArray[np.float32]
     item_factors_: NDArray[np.float32]
@@ -385,7 +387,7 @@ class MatrixFactorization(TrainedModel):
         self.user_factors_, self.item_factors_, self.item_biases_ = arrays
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        n_factors = self.user_factors_.shape[-1]
+        n_factors = width_of(self.user_factors_, "user_factors_")
         return {
             "user_factors_": (self.n_users_, n_factors),
             "item_factors_": (self.n_items_, n_factors),

@@ -13,7 +13,7 @@ from tripletrec._checks import check_count, check_flag
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.fit_arguments import check_widths
-from tripletrec.models.trained import Start
+from tripletrec.models.trained import Start, width_of
 from tripletrec.models.trained_network import TrainedNetwork, count_weights, split_seed
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.layers import ReLU
@@ -127,6 +127,8 @@ class MLPMatcher(TrainedNetwork):
     >>> model.score(test) > 0.6
     True
     """
+
+    _learnt = ("user_factors_", "item_factors_", "weights_", "layer_widths_")
 
     user_factors_: NDArray[np.float32]
     item_factors_: NDArray[np.float32]
@@ -260,6 +262,13 @@ class MLPMatcher(TrainedNetwork):
         arrays = (users.table, items.table, trunk.flat[0])
         return Start(NetworkTripletTraining(plan, network, data, weights, given, lambda: arrays))
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_count(self.n_user_factors, "n_user_factors")
+        check_count(self.n_item_factors, "n_item_factors")
+        check_widths(self.hidden, "hidden")
+        check_flag(self.final_relu, "final_relu")
+
     def _trunk(
         self, widths: Sequence[int], rng: np.random.Generator | None, seeds: Sequence[int] = ()
     ) -> Stack:
@@ -293,12 +302,17 @@ class MLPMatcher(TrainedNetwork):
         return scores
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        widths, n_user_factors = self.layer_widths_, self.user_factors_.shape[-1]
+        widths = self.layer_widths_
         n_weights = count_weights(widths, "layer_widths_")
-        if len(widths) < 2 or widths[-1] != 1:
-            raise ValueError(f"layer_widths_ must be two widths or more and end in 1, got {widths}")
+        n_user_factors = width_of(self.user_factors_, "user_factors_")
+        n_item_factors = width_of(self.item_factors_, "item_factors_")
+        if len(widths) < 2 or widths[-1] != 1 or widths[0] != n_user_factors + n_item_factors:
+            raise ValueError(
+                f"layer_widths_ must be two widths or more, from {n_user_factors + n_item_factors} "
+                f"(all factors) to 1, got {widths}"
+            )
         return {
             "user_factors_": (self.n_users_, n_user_factors),
-            "item_factors_": (self.n_items_, widths[0] - n_user_factors),
+            "item_factors_": (self.n_items_, n_item_factors),
             "weights_": (n_weights,),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -234,20 +234,34 @@ class Recommender(Estimator):
         check_is_fitted(self)
         return full_auc(self, X, exclude, n_jobs=self.n_jobs)
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path_or_file: str | PathLike[str] | IO[bytes]) -> None:
         """Write the fitted model to a safetensors file; see `tripletrec.load`.
 
         Parameters
         ----------
-        path : path-like
-            A file of that name is replaced when the new one is complete.
+        path_or_file : path-like or binary file
+            A file of that name is replaced when the new one is complete; its mode is kept, and a symbolic
+            link stays one. Or a file that is open for writing, such as ``io.BytesIO()``: it stays open.
+
+        Warns
+        -----
+        UserWarning
+            If a callback noted something in ``history_`` that is neither a number nor text: it is left out.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
         OSError
-            If the file cannot be written; an older file stays as it was.
+            If the file cannot be written or is no regular file; an older file stays as it was.
+        ValueError, TypeError
+            If the model could not be loaded again: a parameter is not allowed, a part of your own has
+            the name of a built-in one, or the class is not one of this package. Nothing is written then.
+
+        Notes
+        -----
+        Of a loss or another part of your own only the name is saved, of a generator as `random_state`
+        nothing.
 
         Examples
         --------
@@ -261,7 +275,7 @@ class Recommender(Estimator):
         True
         """
         check_is_fitted(self)
-        saving.save(self, path)
+        saving.save(self, path_or_file)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,27 +1,33 @@
 """Fitted models as safetensors files, of arrays and JSON, no pickle; how a model answers is elsewhere.
 
 A saved model holds the constructor's parameters, the fitted attributes and the ids, but neither the
-optimizer's state nor the training data. Loading runs no code from the file.
+optimizer's state nor the training data. Loading runs no code from the file. Both sides check the same: what
+`load` would refuse, `save` does not write.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-import os
-from collections.abc import Mapping
+import warnings
 from os import PathLike
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.files import replacing
-from tripletrec.losses import LIST_LOSSES, LOSSES, ListLoss, Loss
-from tripletrec.optimizers import OPTIMIZERS, Optimizer
-from tripletrec.rates import SCHEDULES, Schedule
-from tripletrec.sampling import HARD_SAMPLERS, SAMPLERS, Sampler
-from tripletrec.scorers import SCORERS, Scorer
+from tripletrec._checks import shown
+from tripletrec._runtime.files import displayed, reading, with_sentence, writing
+from tripletrec._runtime.tensors import parse_json, read_arrays, read_header, write_arrays
+from tripletrec.models.packing import (
+    is_own,
+    pack_ids_of,
+    pack_notes,
+    pack_parameter,
+    stand_ins,
+    unpack_ids_of,
+    unpack_parameter,
+)
 
 __all__ = ["load", "save"]
 
@@ -32,56 +38,45 @@ _MODELS = {
     "MatrixFactorization": "tripletrec.models.factorization",
     "TwoTower": "tripletrec.models.two_tower",
 }
-_PARTS: dict[str, tuple[Any, Mapping[str, Any]]] = {
-    "loss": ((Loss, ListLoss), {**LOSSES, **LIST_LOSSES}),
-    "scorer": (Scorer, SCORERS),
-    "optimizer": (Optimizer, OPTIMIZERS),
-    "sampler": (Sampler, SAMPLERS | HARD_SAMPLERS),
-    "schedule": (Schedule, SCHEDULES),
-}
+_IDS = ("user_ids_", "item_ids_")
 
 
-def save(model: Any, path: str | PathLike[str]) -> None:
+def save(model: Any, path_or_file: str | PathLike[str] | IO[bytes]) -> None:
     """Write a fitted model; see ``MatrixFactorization.save``."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    tensors: dict[str, NDArray[Any]] = {}
-    fitted: dict[str, Any] = {}
-    for name, value in vars(model).items():
-        if name.endswith("_"):
-            fitted[name] = _pack(name, value, tensors)
-    parameters = {name: _pack_parameter(value) for name, value in model.get_params().items()}
-    description = {
-        "format": _FORMAT,
-        "class": type(model).__name__,
-        "parameters": parameters,
-        "fitted": fitted,
-    }
+    text, arrays = _describe(model)
     try:
-        with replacing(path) as temporary:
-            save_file(tensors, temporary, {"tripletrec": json.dumps(description, default=_plain)})
-    except (OSError, SafetensorError) as error:
-        raise OSError(f"cannot write a model to {os.fspath(path)}: {error}") from error
+        with writing(path_or_file) as file:
+            write_arrays(file, arrays, {"tripletrec": text})
+    except OSError as error:
+        what = f"cannot write a model to {displayed(path_or_file)}"
+        raise with_sentence(error, what) from error
 
 
-def load(path: str | PathLike[str]) -> Any:
-    """Read a model that was saved with ``model.save(path)``.
+def load(path_or_file: str | PathLike[str] | IO[bytes]) -> Any:
+    """Read a model that was saved with ``model.save(path_or_file)``.
+
+    Memory for about as much as the file holds is needed. No file makes it run code, wait or take memory that
+    the file's size does not explain. Whatever is not as `fit` leaves it is refused; only numbers that
+    were changed into other finite numbers cannot be told.
 
     Parameters
     ----------
-    path : path-like
+    path_or_file : path-like or binary file
+        A regular file, or one that is open for reading: it is read to its end and stays open.
 
     Returns
     -------
     Recommender
         A fitted model of the class that was saved. Of a part of your own (such as a loss) only the name
-        is restored: set the part with ``set_params`` before the next ``fit``.
+        is restored: set the part with ``set_params`` before the next ``fit``. A scorer is needed before
+        the model can answer, too, so that a warning tells if it is one of your own.
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
+    OSError
+        If there is no such file (``FileNotFoundError``), it cannot be read, or is not a regular one.
+    TypeError
+        If it is neither a path nor an open file, or one that gives text.
     ValueError
         If the file is damaged, is not a model of this package, or is of a newer version.
 
@@ -95,123 +90,156 @@ def load(path: str | PathLike[str]) -> Any:
     ...     tr.load(path).user_factors_.shape
     (50, 64)
     """
-    from safetensors import SafetensorError, safe_open
-
+    name = displayed(path_or_file)
     try:
-        with safe_open(os.fspath(path), framework="np") as file:
-            text = (file.metadata() or {}).get("tripletrec")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a readable safetensors file: {error}") from None
+        with reading(path_or_file) as (file, size):
+            try:
+                header = read_header(file, size)
+                text = header.metadata.get("tripletrec")
+                arrays = {} if text is None else read_arrays(file, header)
+            except ValueError as error:
+                raise ValueError(f"{name} is not a readable safetensors file: {error}") from None
+    except OSError as error:
+        raise with_sentence(error, f"cannot read a model from {name}") from error
     try:
-        return _rebuild(json.loads(text or ""), tensors)
-    except (LookupError, TypeError, AttributeError, RecursionError, ValueError) as error:
-        reason = error if type(error) is ValueError else repr(error)
-        raise ValueError(f"{path} does not hold a model of this tripletrec: {reason}") from None
-
-
-def _rebuild(description: Any, tensors: dict[str, NDArray[Any]]) -> Any:
-    if description["format"] > _FORMAT:
-        raise ValueError("it was saved by a newer version, upgrade to load it")
-    name = description["class"]
-    if name not in _MODELS:
-        raise ValueError(f"it holds a {name!r}, known are {', '.join(_MODELS)}")
-    kind = getattr(importlib.import_module(_MODELS[name]), name)
-    known = kind().get_params()
-    given = description["parameters"].items()
-    model = kind(**{key: _unpack_parameter(key, each) for key, each in given if key in known})
-    for key, value in description["fitted"].items():
-        if not key.isidentifier() or not key.endswith("_") or key.startswith("_"):
-            raise ValueError(f"it holds an attribute that no model has: {key!r}")
-        setattr(model, key, _unpack(key, value, tensors))
-    model._check_loaded()
+        model, own_scorer = _rebuild(text, arrays)
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        reason = error if isinstance(error, (ValueError, TypeError)) else repr(error)
+        raise ValueError(f"{name} does not hold a model of this tripletrec: {reason}") from None
+    if own_scorer:
+        warnings.warn(
+            f"scorer {own_scorer!r} is one of your own, of which a file holds only the name: set it with "
+            "model.set_params(scorer=...) before the model can answer",
+            UserWarning,
+            stacklevel=2,
+        )
     return model
 
 
-def _pack(name: str, value: Any, tensors: dict[str, NDArray[Any]]) -> Any:
-    """Return what stands in the JSON for a fitted attribute; arrays go to `tensors`."""
-    if not isinstance(value, np.ndarray):
-        return {"json": value}
-    if value.dtype.kind in "biuf":
-        tensors[name] = np.ascontiguousarray(value)
-        return {"tensor": None}
-    if value.dtype.kind in "mM":
-        tensors[name] = np.ascontiguousarray(value).view(np.int64)
-        return {"tensor": value.dtype.str}
-    elements = value.tolist()
-    if value.dtype.kind == "U":
-        # A few long ids must not make all the others as long: UTF-8 and where each one ends.
-        encoded = [each.encode("utf-8", "surrogatepass") for each in elements]
-        tensors[name] = np.frombuffer(b"".join(encoded) or b"\0", np.uint8)
-        tensors[name + ".ends"] = np.cumsum([len(each) for each in encoded], dtype=np.int64)
-        return {"text": None}
-    if all(isinstance(each, (str, int, float)) for each in elements):
-        return {"objects": elements}
-    raise TypeError(f"{name} cannot be saved: ids must be strings, numbers or dates")
-
-
-def _unpack(name: str, value: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Any:
-    ((form, content),) = value.items()
-    if form == "json":
-        return content
-    if form == "tensor":
-        return tensors[name] if content is None else tensors[name].view(np.dtype(content))
-    if form == "text":
-        ends = tensors[name + ".ends"].tolist()
-        whole = tensors[name].tobytes()
-        pieces = [whole[a:b] for a, b in zip([0, *ends], ends, strict=False)]
-        return np.array([each.decode("utf-8", "surrogatepass") for each in pieces])
-    if form == "objects":
-        return np.array(content, dtype=object)
-    raise KeyError(form)
-
-
-def _pack_parameter(value: Any) -> Any:
-    """Return what stands in the JSON for a parameter; the state of a generator is not saved."""
-    for kind, known in _PARTS.values():
-        if isinstance(value, kind):
-            return _pack_part(value, known)
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, (tuple, list)):
-        elements = [_pack_parameter(each) for each in value]
-        return {"tuple": elements} if isinstance(value, tuple) else elements
-    plain = value is None or isinstance(value, (bool, int, float, str))
-    return value if plain else None
-
-
-def _pack_part(part: Any, known: Mapping[str, Any]) -> Any:
-    """Return the fields of a built-in part that are no functions; of any other part the name."""
-    if part.name not in known:
-        return part.name
-    fields, default = part._asdict(), known[part.name]()._asdict()
-    functions = [name for name in fields if callable(fields[name]) or callable(default[name])]
-    if any(default[name] is not fields[name] for name in functions):
-        raise ValueError(
-            f"a {type(part).__name__} of your own cannot be saved under the name {part.name!r}, "
-            "which is a built-in one's: give it another name"
+def _describe(model: Any) -> tuple[str, dict[str, NDArray[Any]]]:
+    """Return the description of a model and its arrays; raise if it could not be loaded again."""
+    kind = type(model)
+    if _MODELS.get(kind.__name__) != kind.__module__:
+        raise TypeError(
+            f"a {kind.__name__} cannot be saved, only a {', '.join(_MODELS)}: pickle it, or copy its "
+            "fitted attributes to one of these"
         )
-    return {"part": {name: each for name, each in fields.items() if name not in functions}}
-
-
-def _unpack_parameter(key: str, value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    if "tuple" in value:
-        return tuple(value["tuple"])
-    fields = {
-        name: tuple(each) if isinstance(each, list) else each
-        for name, each in value["part"].items()
+    try:
+        model._check_learnt()
+        parameters = {
+            name: pack_parameter(name, value) for name, value in model.get_params().items()
+        }
+        _unfitted(kind, parameters)
+    except (ValueError, TypeError) as error:
+        if "cannot be saved" in str(error):
+            raise
+        raise ValueError(f"the model cannot be saved: {error}") from error
+    arrays: dict[str, NDArray[Any]] = {}
+    fitted: dict[str, Any] = {}
+    for name in model._learnt_names():
+        fitted[name] = _pack(name, getattr(model, name), arrays)
+    description = {
+        "format": _FORMAT,
+        "class": kind.__name__,
+        "parameters": parameters,
+        "fitted": fitted,
     }
-    part = _PARTS[key][1][str(fields["name"])]()
-    fields.pop("rule", None)  # in files of before samplers carried their choice
-    for name in fields:
-        if callable(getattr(part, name)):
-            raise ValueError(f"it sets the function {name!r} of {key}")
-    return part._replace(**fields)
+    try:
+        return json.dumps(description), arrays
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"the model cannot be saved: {error}") from error
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):  # a callback may note one in the history
-        return value.item()
-    raise TypeError(f"{value!r} cannot be saved: it is a {type(value).__name__}")
+def _pack(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+    """Return what stands in the JSON for a fitted attribute; arrays go to `arrays`."""
+    if name in _IDS:
+        return pack_ids_of(name, value, arrays)
+    if isinstance(value, np.ndarray):
+        arrays[name] = value
+        return {"tensor": None}
+    if name != "history_":
+        return {"json": value}
+    records, lost = pack_notes(value)
+    if lost:
+        warnings.warn(
+            f"what callbacks noted in history_ as {', '.join(lost)} is not saved: only numbers, "
+            "strings, None, and lists and dicts of these are",
+            UserWarning,
+            stacklevel=5,  # the line that calls model.save
+        )
+    return {"json": records}
+
+
+def _rebuild(text: Any, arrays: dict[str, NDArray[Any]]) -> tuple[Any, str | None]:
+    """Return the model that a description and arrays are of, and the name of a scorer of one's own."""
+    if not isinstance(text, str):
+        raise ValueError("it has no description of one, so it is of another program")
+    name, parameters, fitted = _sections(parse_json(text))
+    model = _unfitted(getattr(importlib.import_module(_MODELS[name]), name), parameters)
+    expected = model._learnt_names()
+    unknown = [key for key in fitted if key not in expected]
+    if unknown:
+        raise ValueError(f"it holds an attribute that no model has: {shown(unknown[0])}")
+    for key in expected:
+        if key not in fitted:
+            raise ValueError(f"it lacks the attribute {key}")
+        setattr(model, key, _unpack(key, fitted[key], arrays))
+    if arrays:
+        raise ValueError(f"it holds an array that no model has: {shown(next(iter(arrays)))}")
+    model._check_learnt()
+    return model, parameters["scorer"]["own"] if is_own(parameters.get("scorer")) else None
+
+
+def _sections(description: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Return the class, the parameters and the fitted attributes that a description has."""
+    if not isinstance(description, dict):
+        raise ValueError("its description is no JSON object")
+    version, name = description.get("format"), description.get("class")
+    if type(version) is not int or version < 1:
+        raise ValueError(f"its format must be an integer >= 1, got {shown(version)}")
+    if version > _FORMAT:
+        raise ValueError("it was saved by a newer version, upgrade to load it")
+    if not isinstance(name, str) or name not in _MODELS:
+        raise ValueError(f"it holds a {shown(name)}, known are {', '.join(_MODELS)}")
+    parameters, fitted = description.get("parameters"), description.get("fitted")
+    if not isinstance(parameters, dict) or not isinstance(fitted, dict):
+        raise ValueError("its parameters and fitted attributes must be JSON objects")
+    return name, parameters, fitted
+
+
+def _unpack(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+    """Return a fitted attribute; what is taken from `arrays` is removed there."""
+    if name in _IDS:
+        return unpack_ids_of(name, value, arrays)
+    if isinstance(value, dict) and value.keys() == {"json"}:
+        return value["json"]
+    if value != {"tensor": None} or name not in arrays:
+        raise ValueError(f"{name} is {shown(value)}, without a value")
+    return arrays.pop(name)
+
+
+def _unfitted(kind: Any, parameters: dict[str, Any]) -> Any:
+    """Return a model with the parameters that stand in the JSON; raise if one is not allowed.
+
+    What is no parameter is passed over: it was one in an older version.
+    """
+    known = kind().get_params()
+    missing = [name for name in known if name not in parameters]
+    if missing:
+        raise ValueError(f"it lacks the parameter {missing[0]}")
+    values = {name: unpack_parameter(name, parameters[name]) for name in known}
+    _check_beside(kind, values, [name for name in known if is_own(parameters[name])])
+    return kind(**values)
+
+
+def _check_beside(kind: Any, values: dict[str, Any], own: list[str]) -> None:
+    """Check all parameters but parts of the user's own, in whose place there are built-in ones."""
+    replaced = {**values, **{name: stand_ins(name)[0] for name in own}}
+    # A loss may be one of triplets or of lists: one of them will do.
+    *others, last = stand_ins("loss") if "loss" in own else [replaced["loss"]]
+    for loss in others:
+        try:
+            return kind(**{**replaced, "loss": loss})._check_parameters()
+        except (ValueError, TypeError):
+            pass
+    kind(**{**replaced, "loss": last})._check_parameters()

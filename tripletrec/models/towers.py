@@ -12,9 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 
-from tripletrec.data.features import align, encode, groups_of, learn_encoding
+from tripletrec._checks import check_count, check_flag, shown
+from tripletrec.data.features import align, check_encoding, encode, groups_of, learn_encoding
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss
+from tripletrec.models.fit_arguments import check_widths
+from tripletrec.models.trained import width_of
+from tripletrec.models.trained_network import count_weights
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.fit import NetworkTraining
 from tripletrec.neural.listwise import ListwiseTowers, NetworkListwiseTraining
@@ -25,15 +29,23 @@ from tripletrec.neural.triplet import NetworkTripletTraining
 from tripletrec.training.plan import NetworkPlan
 
 __all__ = [
+    "LEARNT",
     "Columns",
     "Tower",
-    "check_encoding",
+    "check_towers",
     "infer_all",
     "learn_columns",
     "start_training",
+    "tower_shapes",
     "unseen_input",
 ]
 
+# The fitted attributes of two towers.
+LEARNT = tuple(
+    f"{word}_{name}_"
+    for name in ("factors", "table", "weights", "widths", "encoding")
+    for word in ("user", "item")
+)
 _COMBINATIONS = ("sum", "concatenation")
 _ROWS = 1 << 13  # through a tower at once
 _NOTHING: dict[str, Any] = {"kind": "matrix", "n_columns": 0}
@@ -79,8 +91,7 @@ def learn_columns(
     name = f"{word}_features"
     if features is None and not own:
         raise ValueError(f"own_factors=False needs features: fit(X, {name}=...)")
-    if combine not in _COMBINATIONS:
-        raise ValueError(f"combine must be one of {_COMBINATIONS}, got {combine!r}")
+    _check_combine(combine)
     if word == "user":
         ids, used = data.user_ids, np.bincount(data.rows, minlength=data.n_users) > 0
     else:
@@ -180,11 +191,53 @@ def unseen_input(
     return FeatureEmbedding(table, rows, _groups(encoding, n_own, combine))
 
 
-def check_encoding(encoding: Any, name: str) -> None:
-    """Raise unless a loaded encoding says how many columns it makes."""
-    n_columns = encoding["n_columns"]
-    if not isinstance(n_columns, int) or n_columns < 0:
-        raise ValueError(f"{name} must know its n_columns, got {encoding}")
+def check_towers(parameters: dict[str, Any]) -> None:
+    """Raise unless these parameters of `TwoTower` make towers, as far as it can be told without data."""
+    check_count(parameters["n_factors"], "n_factors")
+    for name in ("user_layers", "item_layers"):
+        check_widths(parameters[name], name)
+    check_flag(parameters["own_factors"], "own_factors")
+    _check_combine(parameters["combine"])
+
+
+def _check_combine(combine: Any) -> None:
+    if combine not in _COMBINATIONS:
+        raise ValueError(f"combine must be one of {_COMBINATIONS}, got {combine!r}")
+
+
+def tower_shapes(word: str, n: int, attributes: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that the arrays of a fitted tower must have; raise if it cannot be one.
+
+    Parameters
+    ----------
+    word : {"user", "item"}
+    n : int
+        Users, or items.
+    attributes : dict
+        Of the fitted model.
+    """
+    encoding, table, widths = (
+        attributes[f"{word}_{name}_"] for name in ("encoding", "table", "widths")
+    )
+    check_encoding(encoding, f"{word}_encoding_")
+    n_factors = width_of(table, f"{word}_table_")
+    n_outputs = width_of(attributes["user_factors_"], "user_factors_")
+    n_weights = count_weights(widths, f"{word}_widths_")
+    n_known = encoding["n_columns"] + 1
+    if n_known > len(table):
+        raise ValueError(f"{word}_table_ must have {n_known} rows or more, got {len(table)}")
+    n_own = n if len(table) > n_known else 0
+    groups = _groups(encoding, n_own, attributes["combine"])
+    n_inputs = n_factors * (1 if groups is None else int(groups.max(initial=0)) + 1)
+    if (widths[0], widths[-1]) != (n_inputs, n_outputs):
+        raise ValueError(
+            f"{word}_widths_ must go from {n_inputs} (the input) to {n_outputs}, got {shown(widths)}"
+        )
+    return {
+        f"{word}_factors_": (n, n_outputs),
+        f"{word}_weights_": (n_weights,),
+        f"{word}_table_": (n_known + n_own, n_factors),
+    }
 
 
 def infer_all(layer: FeatureEmbedding, stack: Stack) -> NDArray[np.float32]:

@@ -9,15 +9,16 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count
+from tripletrec._checks import check_count, check_n_jobs, shown
 from tripletrec.data.id_codecs import check_savable
-from tripletrec.data.interactions import Interactions, as_interactions, check_not_empty
+from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import check_metric, evaluate
 from tripletrec.models.fit_arguments import (
     check_callbacks,
@@ -30,7 +31,10 @@ from tripletrec.models.recommender import Recommender
 from tripletrec.training.loop import Trainable, train
 from tripletrec.training.plan import Plan, Record
 
-__all__ = ["Start", "TrainedModel"]
+__all__ = ["Start", "TrainedModel", "width_of"]
+
+# What records of epochs hold beside the validation metric and the notes of callbacks.
+_NUMBERS = ("epoch", "loss", "train_auc", "n_triplets", "n_skipped", "n_positives", "seconds")
 
 
 class Start(NamedTuple):
@@ -45,8 +49,10 @@ class TrainedModel(Recommender):
 
     A model says how its parameters make a plan (`_plan`), how a training starts (`_start`), which arrays
     of the training are which fitted attributes (`_set_factors`), and what shapes those have (`_shapes`).
+    `_learnt` names the fitted attributes that are its own.
     """
 
+    _learnt: ClassVar[tuple[str, ...]] = ()
     early_stopping: int | None
     validation_metric: str
     n_jobs: int | None
@@ -94,11 +100,11 @@ class TrainedModel(Recommender):
         data = as_interactions(X, "X")
         check_savable(data.user_ids, "user_ids")
         check_savable(data.item_ids, "item_ids")
-        check_not_empty(data, "X")
+        data.check_not_empty("X")
         held_out = None
         if validation is not None:
             held_out = as_interactions(validation, "validation", data.space)
-            check_not_empty(held_out, "validation")
+            held_out.check_not_empty("validation")
         weights = check_sample_weight(sample_weight, data)
         if weights is not None and not weights.all():
             data, weights = data[weights > 0], weights[weights > 0]
@@ -181,12 +187,80 @@ class TrainedModel(Recommender):
             setattr(self, name, value)
         return self
 
-    def _check_loaded(self) -> None:
-        """Raise unless a model read from a file is as `fit` leaves one."""
+    def _check_parameters(self) -> None:
+        """Raise unless `fit` would take the parameters, as far as they can be checked without data."""
+        self._plan()
+        check_patience(self.early_stopping, self.validation_metric, True)
+        check_count(self.verbose, "verbose", 0)
+        check_n_jobs(self.n_jobs)
+
+    @classmethod
+    def _learnt_names(cls) -> tuple[str, ...]:
+        """Return the names of all attributes that `fit` sets."""
+        return (
+            "n_users_", "n_items_", "n_features_in_", "user_ids_", "item_ids_",
+            *cls._learnt, "history_", "best_epoch_",
+        )  # fmt: skip
+
+    def _check_learnt(self) -> None:
+        """Raise ValueError or TypeError unless all attributes are as `fit` leaves them."""
+        missing = [name for name in self._learnt_names() if name not in vars(self)]
+        if missing:
+            raise ValueError(f"the attribute {missing[0]} is missing")
+        check_count(self.n_users_, "n_users_")
+        check_count(self.n_items_, "n_items_")
+        if self.n_features_in_ != self.n_items_ or isinstance(self.n_features_in_, bool):
+            raise ValueError(
+                f"n_features_in_ must be n_items_, {self.n_items_}, got {shown(self.n_features_in_)}"
+            )
+        _check_history(self.history_, self.best_epoch_)
         for name, shape in self._shapes().items():
-            array = getattr(self, name)
-            known = isinstance(array, np.ndarray)
-            if not known or array.shape != shape or array.dtype != np.float32:
-                found = f"{array.dtype} {array.shape}" if known else repr(array)
-                raise ValueError(f"{name} must be float32 of shape {shape}, got {found}")
+            _check_array(name, getattr(self, name), shape)
+        for name in ("user_ids_", "item_ids_"):
+            ids = getattr(self, name)
+            if not (ids is None or isinstance(ids, np.ndarray)):
+                raise TypeError(f"{name} must be an array or None, got {shown(ids)}")
         self._users(), self._items()  # checks the ids
+
+
+def _check_array(name: str, array: Any, shape: tuple[int, ...]) -> None:
+    known = isinstance(array, np.ndarray)
+    if not known or array.shape != shape or array.dtype != np.float32:
+        found = f"{array.dtype} {array.shape}" if known else shown(array)
+        raise ValueError(f"{name} must be float32 of shape {shape}, got {found}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+
+
+def width_of(table: Any, name: str) -> int:
+    """Return the length of the rows of a table, at least 1."""
+    if not isinstance(table, np.ndarray) or table.ndim != 2 or table.shape[1] < 1:
+        shape = getattr(table, "shape", None)
+        raise ValueError(
+            f"{name} must be a table with rows of one number or more, got shape {shape}"
+        )
+    return int(table.shape[1])
+
+
+def _check_history(history: Any, best_epoch: Any) -> None:
+    """Raise unless there is a record for each epoch, with numbers, and the best one is among them."""
+    if not isinstance(history, list) or not history:
+        raise ValueError(
+            f"history_ must be a list of one dict for each epoch, got {shown(history)}"
+        )
+    for number, record in enumerate(history, 1):
+        if not isinstance(record, dict) or record.get("epoch") != number:
+            raise ValueError(f"history_ must hold a dict of epoch {number}, got {shown(record)}")
+        for name, value in record.items():
+            if name in _NUMBERS and not _is_number(value):
+                raise ValueError(
+                    f"{name} of epoch {number} in history_ must be a finite number, got {shown(value)}"
+                )
+        if "loss" not in record:
+            raise ValueError(f"history_ must hold the loss of epoch {number}, got {shown(record)}")
+    if check_count(best_epoch, "best_epoch_") > len(history):
+        raise ValueError(f"best_epoch_ must be an epoch of {len(history)}, got {best_epoch}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

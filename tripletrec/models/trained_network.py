@@ -16,6 +16,7 @@ from tripletrec._checks import (
     check_non_negative,
     check_positive,
     check_random_state,
+    shown,
 )
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.fit_arguments import check_dropout
@@ -71,6 +72,11 @@ class TrainedNetwork(TrainedModel):
             n_epochs=check_count(self.n_epochs, "n_epochs"),
         )
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_dropout(self.dropout)
+        check_positive(self.init_scale, "init_scale")
+
     def _n_negatives(self, loss: Loss | ListLoss) -> int:
         return check_count(self.n_negatives, "n_negatives")
 
@@ -114,8 +120,9 @@ class TrainedNetwork(TrainedModel):
 
 def count_weights(widths: Any, name: str) -> int:
     """Return how many weights and biases dense layers of these widths have; raise if they are no widths."""
-    if not widths or not all(isinstance(each, int) and each > 0 for each in widths):
-        raise ValueError(f"{name} must be integers >= 1, got {widths}")
+    if not isinstance(widths, list) or not widths:
+        raise ValueError(f"{name} must be a list of integers >= 1, got {shown(widths)}")
+    widths = [check_count(each, name) for each in widths]
     return sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
 
 

@@ -15,15 +15,17 @@ from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fit_arguments import check_widths
 from tripletrec.models.recommender import present
 from tripletrec.models.towers import (
+    LEARNT,
     Tower,
-    check_encoding,
+    check_towers,
     infer_all,
     learn_columns,
     start_training,
+    tower_shapes,
     unseen_input,
 )
 from tripletrec.models.trained import Start
-from tripletrec.models.trained_network import TrainedNetwork, count_weights, split_seed
+from tripletrec.models.trained_network import TrainedNetwork, split_seed
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.layers import Normalize, ReLU
 from tripletrec.neural.stack import Stack
@@ -159,6 +161,7 @@ class TwoTower(TrainedNetwork):
     (2, 16)
     """
 
+    _learnt = LEARNT
     user_table_: NDArray[np.float32]
     item_table_: NDArray[np.float32]
 
@@ -330,6 +333,11 @@ class TwoTower(TrainedNetwork):
             layers.append(Normalize())
         return Stack(layers)
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_towers(self.get_params())
+        self._stack([1], None)
+
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
         self.user_factors_, self.item_factors_ = arrays[:2]
         self.user_table_, self.item_table_, self.user_weights_, self.item_weights_ = arrays[2:]
@@ -438,13 +446,5 @@ class TwoTower(TrainedNetwork):
         return scores
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        shapes: dict[str, tuple[int, ...]] = {}
-        for word, n in (("user", self.n_users_), ("item", self.n_items_)):
-            check_encoding(getattr(self, f"{word}_encoding_"), f"{word}_encoding_")
-            widths, table = f"{word}_widths_", getattr(self, f"{word}_table_")
-            shapes |= {
-                f"{word}_factors_": (n, self.user_factors_.shape[-1]),
-                f"{word}_weights_": (count_weights(getattr(self, widths), widths),),
-                f"{word}_table_": table.shape[:1] + table.shape[-1:],
-            }
-        return shapes
+        users = tower_shapes("user", self.n_users_, vars(self))
+        return users | tower_shapes("item", self.n_items_, vars(self))

@@ -1,0 +1,309 @@
+"""Parameters, ids and records as plain JSON and arrays, and back, checked; models and files are elsewhere.
+
+A part, such as a loss, is
+
+- ``"bpr"``: the name of a built-in one;
+- ``{"part": {...}}``: a built-in one with all its numbers;
+- ``{"own": "mine"}``: one of the user's own, of which only the name is kept: no code comes from a file.
+
+Ids are ``{"ids": form}``, with the numbers, or the bytes of all texts and where each one ends, as arrays.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._checks import shown
+from tripletrec.data.id_arrays import id_array
+from tripletrec.data.id_codecs import pack_ids, unpack_ids
+from tripletrec.losses import LIST_LOSSES, LOSSES, ListLoss, Loss
+from tripletrec.optimizers import OPTIMIZERS, Optimizer
+from tripletrec.rates import SCHEDULES, Schedule
+from tripletrec.sampling import HARD_SAMPLERS, SAMPLERS, Sampler
+from tripletrec.scorers import SCORERS, Scorer
+
+__all__ = [
+    "is_own",
+    "pack_ids_of",
+    "pack_notes",
+    "pack_parameter",
+    "stand_ins",
+    "unpack_ids_of",
+    "unpack_parameter",
+]
+
+_PARTS: dict[str, tuple[tuple[type, ...], Mapping[str, Any]]] = {
+    "loss": ((Loss, ListLoss), {**LOSSES, **LIST_LOSSES}),
+    "scorer": ((Scorer,), SCORERS),
+    "optimizer": ((Optimizer,), OPTIMIZERS),
+    "sampler": ((Sampler,), SAMPLERS | HARD_SAMPLERS),
+    "schedule": ((Schedule,), SCHEDULES),
+}
+_STAND_INS = {"loss": ("bpr", "softmax"), "scorer": ("dot",), "optimizer": ("sgd",),
+              "sampler": ("unseen",), "schedule": ("constant",)}  # fmt: skip
+_LONGEST_NAME = 100
+
+
+def pack_parameter(name: str, value: Any) -> Any:
+    """Return what stands in the JSON for a parameter; of a source of randomness, None.
+
+    Raises
+    ------
+    ValueError
+        If it would be lost, or would be something else when it is read again.
+    """
+    if name in _PARTS:
+        return _pack_part(name, value)
+    if name == "random_state" and isinstance(value, (np.random.Generator, np.random.RandomState)):
+        return None
+    return _plain(name, value)
+
+
+def unpack_parameter(name: str, value: Any) -> Any:
+    """Return the parameter that `pack_parameter` was given; of a part of one's own its name."""
+    if name in _PARTS:
+        return _unpack_part(name, value)
+    if isinstance(value, dict):
+        if value.keys() != {"tuple"} or not isinstance(value["tuple"], list):
+            raise ValueError(f"{name} is {shown(value)}, which is no parameter")
+        return tuple(value["tuple"])
+    return value
+
+
+def is_own(value: Any) -> bool:
+    """Tell whether what stands in the JSON is a part of the user's own."""
+    return isinstance(value, dict) and "own" in value
+
+
+def stand_ins(name: str) -> tuple[str, ...]:
+    """Return built-in parts that a part of one's own may be like, to check other parameters beside."""
+    return _STAND_INS[name]
+
+
+def _plain(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, (bool, np.bool_)):
+        return value if value is None else bool(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, np.ndarray):
+        return _plain(name, value.tolist())
+    if isinstance(value, (list, range)):
+        return [_plain(name, each) for each in value]
+    if isinstance(value, tuple):
+        return {"tuple": [_plain(name, each) for each in value]}
+    raise ValueError(f"{name} must be a name, a number or several, got {shown(value)}")
+
+
+def _pack_part(slot: str, part: Any) -> Any:
+    kinds, known = _PARTS[slot]
+    if isinstance(part, str):
+        return str(part) if part in known else {"own": _checked_name(slot, part)}
+    if not isinstance(part, kinds):
+        raise ValueError(f"{slot} must be a name or a {kinds[0].__name__}, got {shown(part)}")
+    given: Any = part
+    if not isinstance(given.name, str) or given.name not in known:
+        return {"own": _checked_name(slot, given.name)}
+    if not _has_functions_of(given, known[given.name]()):
+        raise ValueError(
+            f"a {type(given).__name__} of your own cannot be saved under the name {given.name!r}, "
+            "which is a built-in one's: give it another name"
+        )
+    fields = {name: each for name, each in given._asdict().items() if not callable(each)}
+    return {"part": {name: _number(each) for name, each in fields.items()}}
+
+
+def _has_functions_of(part: Any, built_in: Any) -> bool:
+    """Tell whether a part consists of the functions of a built-in one."""
+    return type(part) is type(built_in) and all(
+        getattr(part, name) is getattr(built_in, name) for name in _functions_of(built_in)
+    )
+
+
+def _functions_of(part: Any) -> list[str]:
+    return [name for name, kind in type(part).__annotations__.items() if "Callable" in str(kind)]
+
+
+def _number(value: Any) -> Any:
+    """Return a number of a part, or several, as those of Python."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (tuple, list, np.ndarray)):
+        return [_number(each) for each in value]
+    return value
+
+
+def _unpack_part(slot: str, value: Any) -> Any:
+    _, known = _PARTS[slot]
+    if isinstance(value, str):
+        if value not in known:
+            raise ValueError(
+                f"{slot} must be one of {', '.join(map(repr, known))}, got {shown(value)}"
+            )
+        return value
+    form, content = _only_item(value)
+    if form == "own":
+        return _checked_name(slot, content)
+    name = content.get("name") if form == "part" and isinstance(content, dict) else None
+    if name not in list(known):
+        raise ValueError(f"{slot} is {shown(value)}, which is no part that is known")
+    return _with_fields(slot, known[name](), content)
+
+
+def _with_fields(slot: str, part: Any, fields: dict[str, Any]) -> Any:
+    """Return a built-in part with the numbers that a file gives it."""
+    for name, each in fields.items():
+        if name == "rule":  # in files of before samplers carried their choice
+            continue
+        field = tuple(each) if isinstance(each, list) else each
+        if name not in part._fields or not _is_like(field, getattr(part, name), part, name):
+            raise ValueError(f"{name!r} of {slot} {part.name!r} cannot be {shown(each)}")
+        part = part._replace(**{name: field})
+    return part
+
+
+def _only_item(value: Any) -> tuple[Any, Any]:
+    """Return the name and the content of a JSON object of one entry; of anything else, None twice."""
+    return (
+        next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (None, None)
+    )
+
+
+def _is_like(value: Any, default: Any, part: Any, name: str) -> bool:
+    """Tell whether a field of a part may be what a file says, given what it is by default."""
+    if name in _functions_of(part):
+        return value is None and default is None
+    if isinstance(default, tuple):
+        return (
+            isinstance(value, tuple) and len(value) == len(default) and all(map(_is_finite, value))
+        )
+    if isinstance(default, (bool, str)):
+        return type(value) is type(default)
+    if isinstance(default, int):
+        return type(value) is int and value >= 1
+    if value is None:
+        return "None" in type(part).__annotations__[name]
+    return _is_finite(value)
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _checked_name(slot: str, name: Any) -> str:
+    """Return the name of a part of one's own."""
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
+        raise ValueError(
+            f"the name of a {slot} must be a string of 1 to {_LONGEST_NAME} printable characters, "
+            f"got {shown(name)}"
+        )
+    return name
+
+
+def pack_ids_of(name: str, ids: NDArray[Any] | None, arrays: dict[str, NDArray[Any]]) -> Any:
+    """Return what stands in the JSON for ids; the arrays with them go to `arrays`, under `name`."""
+    if ids is None:
+        return {"json": None}
+    form, content = pack_ids(ids)
+    if isinstance(content, list):
+        # A few long ids must not make all the others as long: UTF-8 and where each one ends.
+        encoded = [each.encode("utf-8", "surrogatepass") for each in content]
+        arrays[name] = np.frombuffer(b"".join(encoded), np.uint8)
+        arrays[name + ".ends"] = np.cumsum([len(each) for each in encoded], dtype=np.int64)
+    else:
+        arrays[name] = content
+    return {"ids": form}
+
+
+def unpack_ids_of(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+    """Return the ids that `pack_ids_of` was given; what is taken from `arrays` is removed there."""
+    if value == {"json": None}:
+        return None
+    form, content = _form_of(name, value)
+    if form == "objects":
+        return id_array(content, name)
+    if name not in arrays:
+        raise ValueError(f"{name} is without its array")
+    array = arrays.pop(name)
+    if name + ".ends" not in arrays:
+        return unpack_ids(form, array)
+    return unpack_ids(form, _texts(name, array, arrays.pop(name + ".ends")))
+
+
+def _form_of(name: str, value: Any) -> tuple[str, Any]:
+    """Return the form of ids for `unpack_ids`; of those that stand in the JSON, "objects" and themselves."""
+    form, content = _only_item(value)
+    if form == "ids" and isinstance(content, str):
+        return content, None
+    # As they were in the first files.
+    if form == "objects" and isinstance(content, list):
+        return form, content
+    if form in ("text", "tensor") and content is None:
+        return {"text": "str", "tensor": "numbers"}[form], None
+    date = re.fullmatch(r"[<>]?([mM])8(\[\w+\])", str(content))
+    if form != "tensor" or date is None:
+        raise ValueError(f"{name} is {shown(value)}, which are no ids")
+    return {"M": "dates", "m": "durations"}[date[1]] + date[2], None
+
+
+def _texts(name: str, whole: NDArray[Any], ends: NDArray[Any]) -> list[str]:
+    if whole.dtype != np.uint8 or whole.ndim != 1 or ends.dtype != np.int64 or ends.ndim != 1:
+        raise ValueError(f"the texts of {name} must be a row of bytes and where each one ends")
+    places = np.concatenate([[0], ends])
+    if (places[1:] < places[:-1]).any() or places[-1] != len(whole):
+        raise ValueError(f"the ends of {name} must never fall, and the last be {len(whole)}")
+    content, places = whole.tobytes(), places.tolist()
+    pieces = zip(places, places[1:], strict=False)
+    return [content[a:b].decode("utf-8", "surrogatepass") for a, b in pieces]
+
+
+def pack_notes(history: Any) -> tuple[Any, list[str]]:
+    """Return the records of epochs as they stand in the JSON, and the names of notes that cannot."""
+    lost: dict[str, None] = {}
+    records = []
+    for record in history:
+        kept = {}
+        for name, note in record.items():
+            plain = _note(note)
+            if plain is _LOST or not isinstance(name, str):
+                lost[shown(name)] = None
+            else:
+                kept[name] = plain
+        records.append(kept)
+    return records, list(lost)
+
+
+_LOST = object()
+_DEEPEST = 10
+
+
+def _note(value: Any, depth: int = 0) -> Any:
+    """Return a note as plain data, `_LOST` if it is none: a number, a string, None, or lists of such."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if type(value) not in (list, tuple, dict):
+        return value if _is_plain(value) else _LOST
+    if depth == _DEEPEST:
+        return _LOST
+    if type(value) is not dict:
+        found = [_note(each, depth + 1) for each in value]
+        return _LOST if _LOST in found else found
+    entries = {name: _note(each, depth + 1) for name, each in value.items()}
+    lost = _LOST in entries.values() or not all(type(each) is str for each in entries)
+    return _LOST if lost else entries
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) is int:
+        return abs(value) < 2**1000
+    return value is None or type(value) in (bool, float, str)
