@@ -57,7 +57,7 @@ def test_other_libraries(library):
         (
             np.ma.array([1, 2], mask=[0, 1]),
             ValueError,
-            "x must have no masked entries, got 1",
+            "x must not be masked",
         ),
     ],
     ids=str,

@@ -174,7 +174,9 @@ def check_values(
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
     refuse(~np.isfinite(array), "the")
-    refuse(array < 0, "the negative", ": give what users dislike to fit as negatives=")
+    refuse(
+        array < 0, "the negative", ": what users dislike goes to fit as negatives=, with values > 0"
+    )
     with np.errstate(over="ignore", under="ignore"):
         single = array.astype(np.float32, copy=False)
     if single.dtype != array.dtype and array.dtype.kind == "f":

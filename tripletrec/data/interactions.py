@@ -300,7 +300,7 @@ class Interactions(Cuttable, CompressedRows):
 
         Parameters
         ----------
-        ids : scalar, list, ndarray or pandas / polars Series
+        ids : id, or sequence or column of ids in an order (no set)
 
         Raises
         ------
