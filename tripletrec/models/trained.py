@@ -121,6 +121,7 @@ class TrainedModel(Recommender):
             verbose=verbose,
         )
         self._take(data, outcome.factors, attributes)
+        self._of_matrix = not isinstance(X, Interactions)
         self.history_, self.best_epoch_ = outcome.history, outcome.kept_epoch
         if outcome.interrupt is not None:
             raise outcome.interrupt
