@@ -26,11 +26,11 @@ def shop(rng):
     return tr.Interactions((rng.random(chances.shape) < chances).astype(np.float32))
 
 
-def said(seen, X, unseen=False):
+def said(seen, X, unseen=False, rows=True):
     space = Space(*seen.space.shape)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        check_fold(seen, X, space, unseen=unseen)
+        check_fold(seen, X, space, unseen=unseen, rows=rows)
     return [str(each.message) for each in caught]
 
 
@@ -42,6 +42,7 @@ def test_rows_of_other_users_are_found(shop, rng):
         (text,) = said(tr.Interactions(train), test)
         assert text.startswith(OTHERS)
         assert said(tr.Interactions(train), tr.Interactions(test)) == []
+        assert said(tr.Interactions(train), test, rows=False) == []
     shuffled = matrix[rng.permutation(200)]
     assert said(shop, shuffled)[0].startswith(OTHERS)
 

@@ -97,7 +97,9 @@ def check_features(features: Any, X: Any, n: int, name: str) -> None:
         )
 
 
-def check_fold(seen: Interactions | None, X: Any, space: Space, *, unseen: bool) -> Interactions:
+def check_fold(
+    seen: Interactions | None, X: Any, space: Space, *, unseen: bool, rows: bool
+) -> Interactions:
     """Return test positives as interactions; raise or warn if a splitter has cut them wrongly.
 
     Parameters
@@ -110,12 +112,14 @@ def check_fold(seen: Interactions | None, X: Any, space: Space, *, unseen: bool)
         The users and items of the model.
     unseen : bool
         Whether the model knows more of users than their training data.
+    rows : bool
+        Whether it was trained on a matrix, so that a splitter may have cut the rows.
 
     Warns
     -----
     UserWarning
-        If most users of X have no training data. Also if X is a matrix and has as many pairs in common with
-        the training data as if its rows were those of other users, see `_rows_of_others`.
+        If most users of X have no training data. Also if both are matrices and have as many pairs in common
+        as if the rows of X were those of other users, see `_rows_of_others`.
     """
     plain = not isinstance(X, Interactions)
     data = as_interactions(X, "X")
@@ -136,7 +140,7 @@ def check_fold(seen: Interactions | None, X: Any, space: Space, *, unseen: bool)
             "such as tripletrec.splits.InteractionKFold(5) or KFold(5, shuffle=True), in place of cv=5",
             stacklevel=3,
         )
-    elif plain and _rows_of_others(seen, data):
+    elif plain and rows and _rows_of_others(seen, data):
         warnings.warn(
             "the rows of X seem to be other users than those that the model was trained on, so the score "
             f"means nothing: {_WRAP}",

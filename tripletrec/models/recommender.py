@@ -35,6 +35,7 @@ class Recommender(Estimator):
     user_ids_: NDArray[Any] | None
     item_ids_: NDArray[Any] | None
     n_jobs: int | None = None  # a parameter of the models that have it
+    _of_matrix = False  # whether it was trained on a matrix, not on Interactions
 
     def _score_function(self) -> ScoreUsers:
         raise NotImplementedError
@@ -267,7 +268,8 @@ class Recommender(Estimator):
         excluded = whole(exclude, X, self._space(), "exclude")
         # Of users without training data a model with features of users still knows those.
         features = vars(self).get("user_encoding_", {}).get("n_columns", 0)
-        test = check_fold(vars(self).get("seen_"), X, self._space(), unseen=features > 0)
+        known = vars(self).get("seen_"), X, self._space()
+        test = check_fold(*known, unseen=features > 0, rows=self._of_matrix)
         return full_auc(self, test, excluded, n_jobs=self.n_jobs)
 
     def save(self, path_or_file: str | PathLike[str] | IO[bytes]) -> None:

@@ -139,6 +139,7 @@ class TrainedModel(Recommender):
         )
         self._warn_if_nothing_was_to_be_learnt(training.plan.sampler, data, negatives)
         self._take(data, outcome.factors, attributes)
+        self._of_matrix = not isinstance(X, Interactions)
         self.history_, self.best_epoch_ = outcome.history, outcome.kept_epoch
         if outcome.interrupt is not None:
             raise outcome.interrupt
