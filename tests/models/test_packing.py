@@ -92,7 +92,6 @@ def test_parameters_come_back(name, value, loaded):
         ("n", [b""], "n must be a name, a number or several, got b''"),
         ("n", np.random.default_rng(0), "n must be a name, a number or several"),
     ],
-    ids=str,
 )
 def test_parameters_that_would_be_lost(name, value, message):
     kind = TypeError if "must be a name" in message else ValueError
@@ -116,7 +115,6 @@ def test_parameters_that_would_be_lost(name, value, message):
         {},
         3,
     ],
-    ids=str,
 )
 def test_parts_of_a_file_that_are_none(fields):
     with pytest.raises(ValueError, match="loss"):
@@ -134,7 +132,6 @@ def test_parts_of_a_file_that_are_none(fields):
         {"choose": 1},
         {"by_features": None},
     ],
-    ids=str,
 )
 def test_samplers_of_a_file_that_are_none(fields):
     with pytest.raises(ValueError, match=f"'{next(iter(fields))}' of sampler 'unseen' cannot be"):
@@ -163,7 +160,6 @@ def test_ids_are_arrays_and_a_form():
         ),
         ({"objects": ["a", 1, 2.5]}, {}, ["a", 1, 2.5]),
     ],
-    ids=str,
 )
 def test_ids_of_the_first_files(form, arrays, ids):
     assert unpack_ids_of("ids", form, dict(arrays)).tolist() == ids

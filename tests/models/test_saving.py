@@ -147,7 +147,6 @@ def test_own_list_loss_with_what_only_such_losses_take(data, tmp_path):
         losses.Loss("hinge", own_value, own_slope, (1.0,)),
         losses.Loss("bpr", None, None),
     ],
-    ids=str,
 )
 def test_a_loss_set_after_fit_under_the_name_of_another(loss, data, tmp_path):
     """It would be loaded as the built-in one."""
