@@ -25,19 +25,23 @@ _LEAST_FLOAT32 = 1.2e-38  # smaller numbers are subnormal in float32, and treate
 def check_real(value: Any, name: str, allowed: str = "a finite number") -> float:
     """Return `value` as a finite float."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be {allowed}, got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
-    return float(value)
+        raise TypeError(f"{name} must be {allowed}, got {shown(value)}")
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number beyond all floats
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be {allowed}, got {shown(value)}")
+    return number
 
 
 def check_positive(value: Any, name: str) -> float:
     """Return `value` as a float > 0."""
     number = check_real(value, name, "a finite number > 0")
     if number <= 0.0:
-        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
+        raise ValueError(f"{name} must be a finite number > 0, got {shown(value)}")
     if number < _LEAST_FLOAT32:
-        raise ValueError(f"{name} must be at least {_LEAST_FLOAT32:g}, got {value!r}")
+        raise ValueError(f"{name} must be at least {_LEAST_FLOAT32:g}, got {shown(value)}")
     return number
 
 
@@ -45,7 +49,7 @@ def check_non_negative(value: Any, name: str) -> float:
     """Return `value` as a float >= 0."""
     number = check_real(value, name, "a finite number >= 0")
     if number < 0.0:
-        raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
+        raise ValueError(f"{name} must be a finite number >= 0, got {shown(value)}")
     return number
 
 
@@ -54,33 +58,27 @@ def check_share(value: Any, name: str, *, closed: bool = False) -> float:
     allowed = "a number from 0 to 1" if closed else "a number between 0 and 1 (both excluded)"
     number = check_real(value, name, allowed)
     if not (0.0 <= number <= 1.0 if closed else 0.0 < number < 1.0):
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+        raise ValueError(f"{name} must be {allowed}, got {shown(value)}")
     return number
 
 
 def check_count(value: Any, name: str, least: int = 1, most: int | None = MOST) -> int:
     """Return `value` as an int from `least` to `most`; None: however large."""
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an integer >= {least}, got {value!r}")
+        raise TypeError(f"{name} must be an integer >= {least}, got {shown(value)}")
     count = int(value)
     if count < least:
-        raise ValueError(f"{name} must be an integer >= {least}, got {_shown(count)}")
+        raise ValueError(f"{name} must be an integer >= {least}, got {shown(value)}")
     if most is not None and count > most:
-        raise ValueError(f"{name} must be an integer from {least} to {most}, got {_shown(count)}")
+        raise ValueError(f"{name} must be an integer from {least} to {most}, got {shown(value)}")
     return count
-
-
-def _shown(number: int) -> str:
-    # Python writes out no number of more than a few thousand digits.
-    n_bits = number.bit_length()
-    return str(number) if n_bits <= 256 else f"one of {n_bits} bits"
 
 
 def check_flag(value: Any, name: str) -> bool:
     """Return `value` as a bool."""
     if value is True or value is False or type(value).__name__ in ("bool_", "bool"):
         return bool(value)
-    raise TypeError(f"{name} must be True or False, got {value!r}")
+    raise TypeError(f"{name} must be True or False, got {shown(value)}")
 
 
 def choose(value: Any, known: Mapping[str, Callable[[], T]], kind: type[T], name: str) -> T:
@@ -89,9 +87,9 @@ def choose(value: Any, known: Mapping[str, Callable[[], T]], kind: type[T], name
         return value
     names = ", ".join(repr(each) for each in known)
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be one of {names} or a {kind.__name__}, got {value!r}")
+        raise TypeError(f"{name} must be one of {names} or a {kind.__name__}, got {shown(value)}")
     if value not in known:
-        raise ValueError(f"{name} must be one of {names} or a {kind.__name__}, got {value!r}")
+        raise ValueError(f"{name} must be one of {names} or a {kind.__name__}, got {shown(value)}")
     return known[value]()
 
 
@@ -112,7 +110,7 @@ def check_n_jobs(n_jobs: Any, work: float = math.inf) -> int:
     if n_jobs is None:
         return 1 if work < _WORTH_A_THREAD else n_cores
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral):
-        raise TypeError(f"n_jobs must be None or an integer other than 0, got {n_jobs!r}")
+        raise TypeError(f"n_jobs must be None or an integer other than 0, got {shown(n_jobs)}")
     if n_jobs == 0:
         raise ValueError("n_jobs must be None or an integer other than 0, got 0")
     wanted = int(n_jobs)
@@ -127,15 +125,14 @@ def check_random_state(random_state: Any) -> int:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
     if isinstance(random_state, Integral) and not isinstance(random_state, bool):
         if not 0 <= int(random_state) < 2**63:
-            shown = _shown(int(random_state))
-            raise ValueError(f"random_state must be from 0 to 2**63 - 1, got {shown}")
+            raise ValueError(f"random_state must be from 0 to 2**63 - 1, got {shown(random_state)}")
         return int(random_state)
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**63))
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31, dtype=np.int64))
     raise TypeError(
-        f"random_state must be None, an integer, a RandomState or a Generator, got {random_state!r}"
+        f"random_state must be None, an integer, a RandomState or a Generator, got {shown(random_state)}"
     )
 
 
@@ -145,3 +142,13 @@ def check_cutoffs(k: Any) -> tuple[int, ...]:
     if not given:
         raise ValueError("k must hold at least one integer >= 1, got none")
     return tuple(check_count(each, "k") for each in given)
+
+
+def shown(value: Any, width: int = 80) -> str:
+    """Return what an error message shows of a value of the user's: one line, not too long."""
+    try:
+        text = repr(value)
+    except Exception:  # a number of too many digits; a class whose repr fails
+        text = f"<{type(value).__name__}>"
+    text = " ".join(text.split())
+    return text if len(text) <= width else f"{text[: width // 2]}...{text[-width // 4 :]}"

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tripletrec._checks import check_cutoffs, check_n_jobs
+from tripletrec._checks import check_cutoffs, check_n_jobs, shown
 from tripletrec._runtime.user_warning import warn_user
 from tripletrec.data.interactions import Interactions, Space, as_interactions, check_same_space
 from tripletrec.ranking.ranks import absent_from, count_outranking, positives_without
@@ -252,7 +252,7 @@ def check_metric(metric: Any, name: str) -> int:
     if stem in _AT_K and k.isascii() and k.isdigit() and k[0] != "0":
         return int(k)
     known = ", ".join([*_PLAIN, *(f"{each}@k" for each in _AT_K)])
-    raise ValueError(f"{name} must be one of {known} with an integer k >= 1, got {metric!r}")
+    raise ValueError(f"{name} must be one of {known} with an integer k >= 1, got {shown(metric)}")
 
 
 def _mean(values: NDArray[np.float64]) -> float:

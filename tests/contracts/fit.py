@@ -86,7 +86,9 @@ class FitContract(Contract):
         columns = np.concatenate([pairs.indices, pairs.indices[:50], [0, 1]])
         values = np.concatenate([np.ones(pairs.nnz + 50), [0.0, 0.0]])
         order = rng.permutation(len(rows))
-        given = sp.coo_matrix((values[order], (rows[order], columns[order])), shape=pairs.space.shape)
+        given = sp.coo_matrix(
+            (values[order], (rows[order], columns[order])), shape=pairs.space.shape
+        )
         before = pickle.dumps(given)
         assert_same(self.make().fit(given), fitted)
         assert pickle.dumps(given) == before
@@ -94,7 +96,9 @@ class FitContract(Contract):
         for row in range(pairs.n_users):
             part = slice(*unsorted.indptr[row : row + 2])
             unsorted.indices[part] = unsorted.indices[part][::-1]
-        unsorted = sp.csr_matrix((unsorted.data, unsorted.indices, unsorted.indptr), pairs.space.shape)
+        unsorted = sp.csr_matrix(
+            (unsorted.data, unsorted.indices, unsorted.indptr), pairs.space.shape
+        )
         before = unsorted.indices.copy()
         assert_same(self.make().fit(unsorted), fitted)
         np.testing.assert_array_equal(unsorted.indices, before)

@@ -328,7 +328,8 @@ def _is_known(items: Ids, each: Any) -> bool:
 
 
 def _is_scalar(ids: Any) -> bool:
-    return isinstance(ids, (str, bytes)) or np.ndim(ids) == 0
+    whole = isinstance(ids, (str, bytes)) or not hasattr(ids, "__len__")
+    return whole or getattr(ids, "ndim", 1) == 0
 
 
 def _similar(
