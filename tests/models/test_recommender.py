@@ -1,9 +1,14 @@
 """What every fitted model answers with, tried on a table of scores; ties, ids, alignment."""
 
 import copy
+import hashlib
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import tripletrec as tr
 from tripletrec.models.recommender import Recommender, present
@@ -129,3 +134,101 @@ def test_padded_dates_stay_dates():
         ids = np.array(["2020-01-01", "2021-01-01"], f"M8[{unit}]")
         found, _ = present(rows, scores, ids, single=False)
         assert found[0, 1] is None and found[0, 0] == ids[1] and found[1].tolist() == list(ids)
+
+
+# Answers are the same bits at any number of threads, ours and BLAS's, and whoever else is asked for.
+
+N_USERS, N_ITEMS = 6000, 5000
+
+MODELS = {
+    "factors": lambda: tr.MatrixFactorization(n_factors=64, n_epochs=1, random_state=0),
+    "perceptron": lambda: tr.MLPMatcher(16, 16, hidden=(32,), n_epochs=1, random_state=0),
+    "deep perceptron": lambda: tr.MLPMatcher(8, 8, hidden=(16, 8), n_epochs=1, random_state=0),
+    "towers": lambda: tr.TwoTower(
+        n_factors=64, user_layers=(64,), item_layers=(64,), n_epochs=1, random_state=0
+    ),
+}
+
+
+def interactions(seed):
+    rng = np.random.default_rng(seed)
+    users = np.concatenate((np.arange(N_USERS), rng.integers(0, N_USERS, 2000)))
+    return tr.Interactions.from_arrays(
+        users, rng.integers(0, N_ITEMS, len(users)), shape=(N_USERS, N_ITEMS)
+    )
+
+
+def answers(model, n_users):
+    """Of many users at once, of few alone, and what evaluation makes of them: a digest of each."""
+    test = interactions(2)
+    if n_users < N_USERS:
+        test = test[test.rows < n_users]
+    together = model.recommend(np.arange(n_users), k=20)
+    found = {
+        "recommend": together,
+        "similar items": model.similar_items(np.arange(0, N_ITEMS, 7), k=10),
+        "similar users": model.similar_users(np.arange(0, N_USERS, 60), k=10),
+        "predict": [model.predict(np.arange(300), np.arange(300))],
+        "evaluate": [tr.evaluate(model, test, n_jobs=model.n_jobs).per_user.to_numpy()],
+        "score": [np.array(model.score(test))],
+    }
+    for user in range(0, n_users, n_users // 20):
+        for alone, whole in zip(model.recommend(user, k=20), together, strict=True):
+            np.testing.assert_array_equal(alone, whole[user])
+    return {
+        name: hashlib.sha256(b"".join(each.tobytes() for each in arrays)).hexdigest()
+        for name, arrays in found.items()
+    }
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def fitted(request):
+    model = MODELS[request.param]().fit(interactions(1))
+    return model, N_USERS if request.param in ("factors", "towers") else 200
+
+
+def test_any_number_of_threads(fitted):
+    model, n_users = fitted
+    expected = answers(model.set_params(n_jobs=1), n_users)
+    for n_blas, n_jobs in ((2, 1), (1, 2), (2, 2), (2, None)):
+        with threadpool_limits(n_blas, user_api="blas"):
+            assert answers(model.set_params(n_jobs=n_jobs), n_users) == expected, (n_blas, n_jobs)
+
+
+def test_any_setting_of_the_environment(fitted, tmp_path):
+    model, n_users = fitted
+    model.set_params(n_jobs=None).save(tmp_path / "model.safetensors")
+    code = (
+        "import sys, tripletrec as tr; from models.test_recommender import answers; "
+        f"print(answers(tr.load({str(tmp_path / 'model.safetensors')!r}), {n_users}))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={
+            **os.environ,
+            "OPENBLAS_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([os.path.dirname(os.path.dirname(__file__)), *sys.path]),
+        },
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == str(answers(model, n_users))
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-6, 0.0])
+def test_a_user_alone_gets_the_list_of_a_batch(spread, rng):
+    """Also where all items are nearly or exactly the same."""
+    model = tr.MatrixFactorization()
+    model.n_users_, model.n_items_, model.user_ids_, model.item_ids_ = 50, 999, None, None
+    model.user_factors_ = rng.normal(size=(50, 33)).astype(np.float32)
+    noise = spread * rng.normal(size=(999, 33))
+    model.item_factors_ = (rng.normal(size=33) + noise).astype(np.float32)
+    model.item_biases_ = np.full(999, 0.1, np.float32)
+    ids, scores = model.recommend(np.arange(50), k=30)
+    for user in range(50):
+        alone = model.recommend(user, k=30)
+        np.testing.assert_array_equal(alone[0], ids[user])
+        np.testing.assert_array_equal(alone[1], scores[user])
+    if spread == 0.0:
+        assert (ids == np.arange(30)).all()

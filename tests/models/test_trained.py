@@ -1,10 +1,12 @@
 """The one fit of all models: validation, early stopping, callbacks, divergence, what a failed fit leaves."""
 
+import re
 import warnings
 from contextlib import suppress
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import tripletrec as tr
 from contracts.support import assert_same, interactions, learnt
@@ -193,3 +195,23 @@ def test_a_fit_is_finite_or_refused(loss, optimizer, pairs, rng):
             assert not [name for name in vars(model) if name.endswith("_")]
         else:
             assert all(np.isfinite(each).all() for each in arrays(model))
+
+
+def test_validation_that_was_trained_on_is_spoken_of_once(pairs):
+    """Not once for each epoch; what is left counts as if it had been given alone."""
+    held_out = tr.Interactions(sp.csr_matrix(np.random.default_rng(5).random((30, 40)) < 0.2))
+    apart = (held_out.tocsr() > 0).multiply(pairs.tocsr() == 0)
+    n_both, n_all = len(held_out) - apart.nnz, len(held_out)
+    message = f"^{n_both} of {n_all} positives in validation are in X too and are left out; "
+    model = tr.MatrixFactorization(n_factors=4, n_epochs=4, random_state=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(pairs, validation=held_out)
+    texts = [str(each.message) for each in caught if "validation" in str(each.message)]
+    assert len(texts) == 1 and re.match(message, texts[0])
+    assert [each.filename for each in caught if str(each.message) in texts] == [__file__]
+    aucs = [each["validation_auc"] for each in model.history_]
+    model.fit(pairs, validation=tr.Interactions(sp.csr_matrix(apart)))
+    assert aucs == [each["validation_auc"] for each in model.history_]
+    with pytest.raises(ValueError, match="X holds all positives of validation"):
+        model.fit(pairs, validation=pairs)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._checks import shown
 from tripletrec._runtime.arrays import read_only
 from tripletrec.data.checks import check_factors, check_scores
 from tripletrec.data.space import HOW
@@ -97,7 +98,7 @@ def score_function(model: Any, n_users: int, n_items: int) -> ScoreUsers:
     if not callable(model) or isinstance(model, type):
         raise TypeError(
             "model must be a fitted model, a tuple (U, V) or (U, V, b) of arrays, or a function "
-            f"users -> scores, got {model!r}"
+            f"users -> scores, got {shown(model)}"
         )
     # A copy, because nothing keeps a foreign function from writing into its argument.
     return lambda rows: model(rows.copy())
