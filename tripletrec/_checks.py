@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tripletrec._runtime.messages import shown
+
 T = TypeVar("T")
 
 MOST = 2**31 - 1  # of what is counted: users and items have numbers of 32 bits
@@ -142,13 +144,3 @@ def check_cutoffs(k: Any) -> tuple[int, ...]:
     if not given:
         raise ValueError("k must hold at least one integer >= 1, got none")
     return tuple(check_count(each, "k") for each in given)
-
-
-def shown(value: Any, width: int = 80) -> str:
-    """Return what an error message shows of a value of the user's: one line, not too long."""
-    try:
-        text = repr(value)
-    except Exception:  # a number of too many digits; a class whose repr fails
-        text = f"<{type(value).__name__}>"
-    text = " ".join(text.split())
-    return text if len(text) <= width else f"{text[: width // 2]}...{text[-width // 4 :]}"

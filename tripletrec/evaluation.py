@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tripletrec._checks import check_cutoffs, check_n_jobs, shown
-from tripletrec._runtime.user_warning import warn_user
+from tripletrec._checks import check_cutoffs, check_n_jobs
+from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import Space, check_same_space
 from tripletrec.ranking.ranks import absent_from, count_outranking, positives_without

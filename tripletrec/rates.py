@@ -22,7 +22,8 @@ from numbers import Real
 from typing import NamedTuple
 
 from tripletrec._checks import check_share, choose
-from tripletrec._runtime.part_checks import check_name, is_finite, shorten
+from tripletrec._runtime.messages import shorten, shown
+from tripletrec._runtime.part_checks import check_name, is_finite
 
 __all__ = ["SCHEDULES", "Schedule", "constant", "cosine", "linear"]
 
@@ -168,7 +169,7 @@ def check_schedule(schedule: str | Schedule) -> Schedule:
     chosen = choose(schedule, SCHEDULES, Schedule, "schedule")
     _warm(chosen.warmup)
     if not callable(chosen.shape):
-        raise TypeError(f"{_rule(chosen)}, got {shorten(repr(chosen.shape))}")
+        raise TypeError(f"{_rule(chosen)}, got {shown(chosen.shape)}")
     for s in (0.0, 0.5, 1.0):
         _shape_at(chosen, s)
     return chosen
@@ -185,7 +186,7 @@ def _shape_at(schedule: Schedule, s: float) -> float:
     if isinstance(factor, Real) and is_finite(factor) and factor >= 0.0:
         return float(factor)
     kind = ValueError if isinstance(factor, Real) else TypeError
-    raise kind(f"{_rule(schedule)}, got {shorten(repr(factor))} at s = {s:g}")
+    raise kind(f"{_rule(schedule)}, got {shown(factor)} at s = {s:g}")
 
 
 def _rule(schedule: Schedule) -> str:

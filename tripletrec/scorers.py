@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_flag, choose
 from tripletrec._runtime.jit import part
-from tripletrec._runtime.part_checks import Field, check_fields, check_name, once, shorten
+from tripletrec._runtime.messages import shorten, shown
+from tripletrec._runtime.part_checks import Field, check_fields, check_name, once
 
 __all__ = ["COSINE", "DOT", "SCORERS", "Scorer"]
 
@@ -207,7 +208,7 @@ def _check_parts(scorer: Scorer) -> None:
     rule = f"{owner}: rows must be a function of an array (n_rows, n_factors) that returns such an array"
     given = np.array([[1.0, 2.0, 0.5], [0.5, -1.0, 1.0]], np.float32)
     if not callable(scorer.rows):
-        raise TypeError(f"{rule}, got {shorten(repr(scorer.rows))}")
+        raise TypeError(f"{rule}, got {shown(scorer.rows)}")
     try:
         rows = scorer.rows(given.copy())
     except Exception as error:
@@ -215,4 +216,4 @@ def _check_parts(scorer: Scorer) -> None:
             f"{rule}; it raised {type(error).__name__}: {shorten(str(error))}"
         ) from error
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or len(rows) != len(given):
-        raise TypeError(f"{rule}, got one that returns {shorten(repr(rows))}")
+        raise TypeError(f"{rule}, got one that returns {shown(rows)}")

@@ -20,6 +20,7 @@ import numpy as np
 
 from tripletrec._runtime.digests import PART_MARK
 from tripletrec._runtime.jit import CompilationError, kernel
+from tripletrec._runtime.messages import shorten, shown
 
 __all__ = [
     "Field",
@@ -29,11 +30,9 @@ __all__ = [
     "explain",
     "is_finite",
     "once",
-    "shorten",
 ]
 
 T = TypeVar("T")
-_LONGEST = 160  # characters of what others say
 _PLAIN_WORDS = (
     (r"NRT required|Only accept returning of array", "it makes an array or another object"),
     (r"re-entrant|recursion", "it calls itself"),
@@ -99,14 +98,14 @@ def check_fields(fields: Iterable[Field]) -> None:
 def check_name(name: Any, kind: str) -> str:
     """Return what messages call a record, as in "loss 'mine'"; raise unless its name is a string."""
     if not isinstance(name, str):
-        raise TypeError(f"name of a {kind} must be a string, got {shorten(repr(name))}")
+        raise TypeError(f"name of a {kind} must be a string, got {shown(name)}")
     return f"{kind} {name!r}"
 
 
 def check_numbers(values: Any, owner: str, field: str) -> None:
     """Raise unless the field of a record is a tuple of finite numbers."""
     if not isinstance(values, tuple) or not all(isinstance(each, Real) for each in values):
-        raise TypeError(f"{owner}: {field} must be a tuple of numbers, got {shorten(repr(values))}")
+        raise TypeError(f"{owner}: {field} must be a tuple of numbers, got {shown(values)}")
     if not all(map(is_finite, values)):
         raise ValueError(f"{owner}: {field} must be a tuple of finite numbers, got {values!r}")
 
@@ -147,18 +146,12 @@ def is_finite(number: Any) -> bool:
         return False
 
 
-def shorten(text: str) -> str:
-    """Return a text in one line of limited length."""
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
 def _check_function(field: Field) -> None:
     function = field.function
     if not callable(function):
-        raise TypeError(f"{field.rule}, got {shorten(repr(function))}")
+        raise TypeError(f"{field.rule}, got {shown(function)}")
     if not getattr(function, PART_MARK, False):
-        name = getattr(function, "__name__", None) or shorten(repr(function))
+        name = getattr(function, "__name__", None) or shown(function)
         raise TypeError(f"{field.rule}, got {name}, which is not marked")
     signature = inspect.signature(function)
     try:
@@ -225,7 +218,7 @@ def _numbers(field: Field, result: Any) -> tuple[Any, ...]:
     numbers = result if field.n_numbers > 1 and isinstance(result, tuple) else (result,)
     alike = all(isinstance(each, (Real, np.bool_)) for each in numbers)
     if len(numbers) != field.n_numbers or not alike:
-        raise TypeError(f"{field.rule}, got one that returns {shorten(repr(result))}")
+        raise TypeError(f"{field.rule}, got one that returns {shown(result)}")
     return numbers
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import shown
+from tripletrec._runtime.messages import shown
 from tripletrec.data.checks import refuse_masked
 
 __all__ = [

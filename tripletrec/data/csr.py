@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tripletrec._runtime.user_warning import warn_user
+from tripletrec._runtime.messages import warn_user
 from tripletrec.data.checks import (
     as_array,
     can_change,

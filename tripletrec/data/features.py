@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix, issparse
 
-from tripletrec._checks import check_count, shown
+from tripletrec._checks import check_count
+from tripletrec._runtime.messages import shown
 from tripletrec.data.checks import as_array
 from tripletrec.data.sparse import compressed_rows, entries_of, shape_of
 

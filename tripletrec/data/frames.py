@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import shown
-from tripletrec._runtime.user_warning import warn_user
+from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.checks import check_length
 from tripletrec.data.columns import column_of, eager, is_missing, to_array
 from tripletrec.data.id_arrays import check_types, id_array

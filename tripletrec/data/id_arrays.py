@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import shown
+from tripletrec._runtime.messages import shown
 from tripletrec.data.columns import missing_position, to_array
 
 __all__ = [

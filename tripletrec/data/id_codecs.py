@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import shown
+from tripletrec._runtime.messages import shown
 from tripletrec.data.id_arrays import id_array, text_array
 
 __all__ = ["check_savable", "pack_ids", "unpack_ids"]

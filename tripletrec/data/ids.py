@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import shown
+from tripletrec._runtime.messages import shown
 from tripletrec.data.columns import python_value, to_array
 from tripletrec.data.id_arrays import check_ids, key_of_date, keys_of, plain
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import shown
+from tripletrec._runtime.messages import shown
 from tripletrec.data.checks import is_whole
 from tripletrec.data.columns import missing_position, to_array
 from tripletrec.data.id_arrays import keys_of

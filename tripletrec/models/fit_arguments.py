@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_real, shown
+from tripletrec._checks import check_count, check_real
+from tripletrec._runtime.messages import shown
 from tripletrec.data.checks import as_array
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import check_metric

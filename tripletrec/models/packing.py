@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import shown
+from tripletrec._runtime.messages import shown
 from tripletrec.data.id_arrays import id_array
 from tripletrec.data.id_codecs import pack_ids, unpack_ids
 from tripletrec.losses import LIST_LOSSES, LOSSES, ListLoss, Loss

@@ -146,8 +146,6 @@ class Recommender(Estimator):
         candidates: Any,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the numbers and the scores of the best items of some rows; see `recommend`."""
-        if isinstance(candidates, (set, frozenset)):
-            candidates = list(candidates)  # their order has no meaning
         return top_k(
             score_users,
             rows,
@@ -159,20 +157,19 @@ class Recommender(Estimator):
         )
 
     def _candidate_rows(self, candidates: Any) -> NDArray[np.int64]:
+        listed = [candidates] if is_single(candidates) else list(candidates)  # a set in any order
         items = self._items()
-        try:
-            return items.rows(candidates)
-        except ValueError as error:
-            if np.ndim(candidates) != 1:
-                raise
-            unknown = [each for each in candidates if not _is_known(items, each)]
+        rows = items.find(listed)
+        unknown = [each for each, row in zip(listed, rows, strict=True) if row < 0]
+        if unknown:
             known = (
                 "0 <= c < model.n_items_" if items.values is None else "c in set(model.item_ids_)"
             )
             raise ValueError(
-                f"{error}; {len(unknown)} of the {len(candidates)} candidates are unknown, which may be "
-                f"left out: [c for c in candidates if {known}]"
-            ) from None
+                f"{items.unknown(unknown[0])}; {len(unknown)} of the {len(listed)} candidates are unknown, "
+                f"which may be left out: [c for c in candidates if {known}]"
+            )
+        return rows
 
     def similar_items(self, items: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the items most similar to each given item, by the cosine of their factors.
@@ -360,14 +357,6 @@ def present(
         found[...] = ids[rows]
     found[rows < 0] = None
     return found, scores
-
-
-def _is_known(items: Ids, each: Any) -> bool:
-    try:
-        items.rows([each])
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _similar(

@@ -16,8 +16,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import shown
 from tripletrec._runtime.files import displayed, reading, with_sentence, writing
+from tripletrec._runtime.messages import shown
 from tripletrec._runtime.tensors import parse_json, read_arrays, write_arrays
 from tripletrec.models.packing import (
     is_own,

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 
-from tripletrec._checks import check_count, check_flag, shown
+from tripletrec._checks import check_count, check_flag
+from tripletrec._runtime.messages import shown
 from tripletrec.data.features import align, check_encoding, encode, groups_of, learn_encoding
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss

@@ -16,7 +16,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_n_jobs, shown
+from tripletrec._checks import check_count, check_n_jobs
+from tripletrec._runtime.messages import shown
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import drop_known, mean_metric

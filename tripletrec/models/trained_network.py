@@ -11,13 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import (
-    check_count,
-    check_non_negative,
-    check_positive,
-    check_random_state,
-    shown,
-)
+from tripletrec._checks import check_count, check_non_negative, check_positive, check_random_state
+from tripletrec._runtime.messages import shown
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.fit_arguments import check_dropout
 from tripletrec.models.trained import TrainedModel

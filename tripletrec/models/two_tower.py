@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_flag, shown
+from tripletrec._checks import check_count, check_flag
+from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.estimator import check_is_fitted

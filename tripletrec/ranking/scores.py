@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import shown
 from tripletrec._runtime.arrays import read_only
+from tripletrec._runtime.messages import shown
 from tripletrec.data.checks import check_factors, check_scores
 from tripletrec.data.space import HOW
 from tripletrec.ranking.products import Products

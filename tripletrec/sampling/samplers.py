@@ -45,7 +45,8 @@ from tripletrec._checks import (
     check_share,
     choose,
 )
-from tripletrec._runtime.part_checks import Field, check_fields, check_name, once, shorten
+from tripletrec._runtime.messages import shown
+from tripletrec._runtime.part_checks import Field, check_fields, check_name, once
 from tripletrec.sampling import hard
 
 __all__ = [
@@ -317,7 +318,7 @@ def check_sampler(sampler: str | Sampler, features: bool = False) -> Sampler:
     if n_candidates > _MOST_CANDIDATES:
         raise ValueError(
             f"n_candidates of a sampler must be at most {_MOST_CANDIDATES:,}, got "
-            f"{shorten(repr(n_candidates))}"
+            f"{shown(n_candidates)}"
         )
     if chosen.choose is None:
         if n_candidates > 1:
@@ -327,7 +328,7 @@ def check_sampler(sampler: str | Sampler, features: bool = False) -> Sampler:
     elif not callable(chosen.choose):
         raise TypeError(
             "choose of a sampler must be a part function (score, best, positive_score) -> bool, or None, "
-            f"got {shorten(repr(chosen.choose))} in sampler {chosen.name!r}"
+            f"got {shown(chosen.choose)} in sampler {chosen.name!r}"
         )
     elif chosen.by_features:
         raise ValueError(f"sampler {chosen.name!r} must not have both choose and by_features")

@@ -2,10 +2,11 @@
 
 import warnings
 
+import numpy as np
 import pytest
 
 import tripletrec as tr
-from tripletrec._runtime.user_warning import warn_user
+from tripletrec._runtime.messages import shown, warn_user
 
 
 def test_it_names_the_line_of_the_caller_outside_the_package():
@@ -24,3 +25,15 @@ def test_also_from_deep_inside():
             warnings.simplefilter("always")
             call()
         assert [each.filename for each in found if "pairs" in str(each.message)] == [__file__]
+
+
+class Broken:
+    def __repr__(self):
+        raise RuntimeError
+
+
+def test_values_are_shown_in_one_short_line():
+    assert shown("a\n b") == r"'a\n b'" and shown(np.arange(2)) == "array([0, 1])"
+    assert shown(Broken()) == "<Broken>" and shown(10**5000) == "<int>"
+    long = shown("x" * 10**6)
+    assert len(long) < 80 and long.startswith("'xxx") and long.endswith("xxx'")
