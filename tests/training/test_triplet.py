@@ -199,7 +199,7 @@ def test_triplets_are_the_same_at_any_number_of_threads(given, blocks):
 
 def test_weights_stay_with_their_positives(blocks):
     weights = weights_of(blocks)
-    table = sp.csr_matrix((weights, blocks.indices, blocks.indptr), blocks.shape).toarray()
+    table = sp.csr_matrix((weights, blocks.indices, blocks.indptr), blocks.space.shape).toarray()
     for given in (None, negatives_of(blocks)):
         visit = Visit(blocks, weights=weights, given=given, n_negatives=2, random_state=None)
         np.testing.assert_array_equal(visit.weights, table[visit.rows[:, 0], visit.rows[:, 1]])
