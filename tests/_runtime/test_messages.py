@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tripletrec as tr
-from tripletrec._runtime.messages import shown, warn_user
+from tripletrec._runtime.messages import shorten, shown, warn_user
 
 
 def test_it_names_the_line_of_the_caller_outside_the_package():
@@ -35,5 +35,6 @@ class Broken:
 def test_values_are_shown_in_one_short_line():
     assert shown("a\n b") == r"'a\n b'" and shown(np.arange(2)) == "array([0, 1])"
     assert shown(Broken()) == "<Broken>" and shown(10**5000) == "<int>"
+    assert shorten(" two\n lines ") == "two lines" and len(shorten("long" * 100)) <= 160
     long = shown("x" * 10**6)
     assert len(long) < 80 and long.startswith("'xxx") and long.endswith("xxx'")

@@ -35,8 +35,11 @@ def test_factors_start_within_the_scale(rng):
 def test_count_weights():
     assert count_weights([5], "widths_") == 0
     assert count_weights([5, 4, 3], "widths_") == 6 * 4 + 5 * 3
-    for wrong in ([], [5, 0], [5, 4.0], [5, "4"], None):
-        with pytest.raises(ValueError, match="widths_ must be integers >= 1"):
+    for wrong in ([], None):
+        with pytest.raises(ValueError, match="widths_ must be a list of integers >= 1, got"):
+            count_weights(wrong, "widths_")
+    for wrong in ([5, 0], [5, 4.0], [5, "4"]):
+        with pytest.raises((ValueError, TypeError), match="widths_ must be an integer >= 1, got"):
             count_weights(wrong, "widths_")
 
 

@@ -167,7 +167,7 @@ def _nearest_negatives(
 
 
 def unseen_input(
-    encoding: dict[str, Any], features: Any, table: NDArray[np.float32], name: str, combine: str
+    encoding: dict[str, Any], features: Any, table: NDArray[np.float32], name: str, width: int
 ) -> FeatureEmbedding:
     """Return the input of a tower for users or items that training has not seen.
 
@@ -180,14 +180,15 @@ def unseen_input(
     table : float32 array of shape (n_columns, n_factors)
         Factors of all columns, as they were learnt.
     name : {"user_features", "item_features"}
-    combine : {"sum", "concatenation"}
-        As in `fit`.
+    width : int
+        Of the tower's first layer, which tells whether factors are summed or concatenated.
     """
     if not encoding["n_columns"]:
         raise ValueError(f"the model was fitted without {name}")
     matrix = encode(encoding, features, name)
     n_rows, n_known = matrix.shape[0], matrix.shape[1] + 1
     n_own = len(table) - n_known
+    combine = "sum" if width == table.shape[1] else "concatenation"
     constant = csr_matrix(np.ones((n_rows, 1), np.float32))
     rows = hstack([matrix, constant, csr_matrix((n_rows, n_own))], "csr")
     return FeatureEmbedding(table, rows, _groups(encoding, n_own, combine))

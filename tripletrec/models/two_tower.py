@@ -429,8 +429,7 @@ class TwoTower(TrainedNetwork):
         check_is_fitted(self)
         encoding, widths = getattr(self, f"{word}_encoding_"), getattr(self, f"{word}_widths_")
         table = getattr(self, f"{word}_table_")
-        combine = "sum" if widths[0] == table.shape[1] else "concatenation"  # as it was in fit
-        layer = unseen_input(encoding, features, table, f"{word}_features", combine)
+        layer = unseen_input(encoding, features, table, f"{word}_features", widths[0])
         stack = self._stack(widths, None)
         stack.flat[0] = getattr(self, f"{word}_weights_")
         return infer_all(layer, stack)
