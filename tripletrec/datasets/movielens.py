@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import inspect
 import io
 import os
 import subprocess
 import sys
-import warnings
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_real
 from tripletrec._runtime.files import replacing
+from tripletrec._runtime.messages import warn_user
 from tripletrec.data.interactions import Interactions
 from tripletrec.datasets.sources import (
     GENRES,
@@ -236,19 +235,11 @@ def _store(folder: Path, tables: Tables) -> None:
         with replacing(folder / _CACHE_FILE) as temporary:
             temporary.write_bytes(_to_bytes(tables))
     except OSError as error:
-        warnings.warn(
+        warn_user(
             f"MovieLens-100K was loaded but cannot be kept in {folder} ({_one_line(error)}): it "
             "will be fetched again next time. To avoid that, set data_home or the environment "
             "variable TRIPLETREC_DATA to a folder that you can write to.",
-            UserWarning,
-            stacklevel=_level_outside(),
         )
-
-
-def _level_outside() -> int:
-    """Return the stack level, for a warning of the caller, of the first line outside this module."""
-    frames = inspect.stack(0)[1:]
-    return next(n for n, frame in enumerate(frames, 1) if frame.filename != __file__)
 
 
 def _load(path: Path, sources: Sources) -> Tables:

@@ -6,11 +6,11 @@ users; both look like good data to `fit`. The splitters of this package are in `
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
+from tripletrec._runtime.messages import warn_user
 from tripletrec.data.cuts import restore
 from tripletrec.data.interactions import Interactions, Space, as_interactions
 
@@ -134,17 +134,15 @@ def check_fold(
         np.count_nonzero(tested & (np.diff(seen.indptr) == 0)),
     )
     if 2 * n_cold > n_tested and not unseen:
-        warnings.warn(
+        warn_user(
             f"{n_cold} of the {n_tested} users in X have no training data, so the score says little about "
             "what was learnt: if a splitter has left out whole users, use one that shuffles interactions, "
             "such as tripletrec.splits.InteractionKFold(5) or KFold(5, shuffle=True), in place of cv=5",
-            stacklevel=3,
         )
     elif plain and rows and _rows_of_others(seen, data):
-        warnings.warn(
+        warn_user(
             "the rows of X seem to be other users than those that the model was trained on, so the score "
             f"means nothing: {_WRAP}",
-            stacklevel=3,
         )
     return data
 

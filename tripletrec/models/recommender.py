@@ -13,7 +13,6 @@ from tripletrec.data.ids import Ids, is_single
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import Space
 from tripletrec.evaluation import full_auc
-from tripletrec.models import saving
 from tripletrec.models.estimator import Estimator, check_is_fitted
 from tripletrec.models.folds import check_fold, whole
 from tripletrec.ranking.scores import ScoreUsers, factor_scores
@@ -312,6 +311,9 @@ class Recommender(Estimator):
         True
         """
         check_is_fitted(self)
+        # Here, because most models are never saved.
+        from tripletrec.models import saving
+
         saving.save(self, path_or_file)
 
     def __sklearn_tags__(self) -> Any:

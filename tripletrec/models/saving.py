@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import warnings
 from os import PathLike
 from typing import IO, Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.files import displayed, reading, with_sentence, writing
-from tripletrec._runtime.messages import shown
+from tripletrec._runtime.messages import shown, warn_user
 from tripletrec._runtime.tensors import parse_json, read_arrays, write_arrays
 from tripletrec.models.packing import (
     is_own,
@@ -112,11 +111,9 @@ def load(path_or_file: str | PathLike[str] | IO[bytes]) -> Any:
         reason = error if isinstance(error, (ValueError, TypeError)) else repr(error)
         raise ValueError(f"{name} does not hold a model of this tripletrec: {reason}") from None
     if own_scorer:
-        warnings.warn(
+        warn_user(
             f"scorer {own_scorer!r} is one of your own, of which a file holds only the name: set it with "
             "model.set_params(scorer=...) before the model can answer",
-            UserWarning,
-            stacklevel=2,
         )
     return model
 
@@ -159,10 +156,8 @@ def _parameter(kind: Any, name: str, value: Any) -> Any:
         _check_alone(kind, name, packed)
     except TypeError as error:
         default = kind().get_params()[name]
-        warnings.warn(
+        warn_user(
             f"{error}; as that was set after fit, the model is saved with the default, {name}={default!r}",
-            UserWarning,
-            stacklevel=5,  # the line that calls model.save
         )
         return pack_parameter(name, default)
     return packed
@@ -179,11 +174,9 @@ def _pack(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
         return {"json": value}
     records, lost = pack_notes(value)
     if lost:
-        warnings.warn(
+        warn_user(
             f"what callbacks noted in history_ as {', '.join(lost)} is not saved: only numbers, "
             "strings, None, and lists and dicts of these are",
-            UserWarning,
-            stacklevel=5,  # the line that calls model.save
         )
     return {"json": records}
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_n_jobs
-from tripletrec._runtime.messages import shown
+from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import drop_known, mean_metric
@@ -32,7 +32,6 @@ from tripletrec.models.fit_arguments import (
 from tripletrec.models.folds import check_features, check_order, whole
 from tripletrec.models.recommender import Recommender
 from tripletrec.sampling import Sampler
-from tripletrec.training.health import warn
 from tripletrec.training.loop import Trainable, train
 from tripletrec.training.plan import Plan, Record
 
@@ -170,7 +169,7 @@ class TrainedModel(Recommender):
         only_used = self._draws_only_used_items or sampler.alpha > 0.0
         if not has_negatives(data, used, only_used=only_used):
             some = "an item with a positive" if only_used else "an item"
-            warn(
+            warn_user(
                 f"the training loss has not moved: there is nothing to learn, for no user has {some} that is "
                 "not a positive of that user, and so there are no negatives"
             )

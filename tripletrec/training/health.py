@@ -18,17 +18,17 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.messages import warn_user
 from tripletrec.losses import Loss
 from tripletrec.training.plan import Plan
 
-__all__ = ["FARTHEST", "LARGEST", "Limits", "is_stuck", "warn", "warn_at_the_end"]
+__all__ = ["FARTHEST", "LARGEST", "Limits", "is_stuck", "warn_at_the_end"]
 
 FARTHEST = 1e5  # difference of scores
 LARGEST = 1e6  # of a factor that makes sense
@@ -150,26 +150,18 @@ def warn_at_the_end(plan: Plan, records: Sequence[dict[str, Any]], largest: floa
     equal = plan.loss.at(0.0)
     advice = f"try a learning_rate below {plan.learning_rate:g}, or more L2"
     if abs(now) > MUCH_WORSE * np.fmax(1.0, abs(equal)):
-        warn(f"the training loss ended at {now:.3g}, that of equal scores is {equal:.3g}: {advice}")
+        warn_user(
+            f"the training loss ended at {now:.3g}, that of equal scores is {equal:.3g}: {advice}"
+        )
     elif largest > LARGE[0][0] if order is None else _is_too_large(largest, order):
         but = ""
         if order is not None:
             but = f", but only {order:.0%} of the training triplets are in the right order"
-        warn(f"factors have grown to {largest:.3g}{but}: {advice}")
+        warn_user(f"factors have grown to {largest:.3g}{but}: {advice}")
     elif is_stuck(records):
         before = float(records[-2]["loss"])
-        warn(_STUCK.format(before=before, now=now, rate=plan.learning_rate))
+        warn_user(_STUCK.format(before=before, now=now, rate=plan.learning_rate))
 
 
 def _is_too_large(largest: float, order: float) -> bool:
     return any(largest > size and order < share for size, share in LARGE)
-
-
-def warn(message: str) -> None:
-    """Warn (`UserWarning`) at the line of the package's user."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(
-        "tripletrec."
-    ):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, UserWarning, stacklevel=level)
