@@ -254,9 +254,10 @@ def test_texts_with_nuls_are_told_apart(dtype):
 
 def test_lone_surrogates_are_told_apart():
     texts = ["\ud800", "\udfff", "a", "?"]
-    data = Interactions.from_frame({"user": texts, "item": range(4)})
-    assert data.user_ids.tolist() == sorted(texts)
-    assert data.user_rows(sorted(texts)).tolist() == [0, 1, 2, 3]
+    for column in (texts, np.array(texts)):
+        data = Interactions.from_frame({"user": column, "item": range(4)})
+        assert data.user_ids.tolist() == sorted(texts)
+        assert data.user_rows(sorted(texts)).tolist() == [0, 1, 2, 3]
 
 
 KINDS = {

@@ -1,5 +1,7 @@
 """Ids: from row to id and back, of every type, and out of the columns of tables."""
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -134,3 +136,12 @@ def test_from_any_table_with_columns():
 def test_mixed_ids_work_in_a_given_order():
     data = Interactions.from_frame({"user": ["a", 1], "item": [1, 2]}, user_ids=[1, "a"])
     assert data.user_rows(["a", 1]).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("values", [[0, 1], [Fraction(0), Fraction(1)], [0.0, 1.0, "a"]], ids=str)
+def test_dates_are_no_numbers(values):
+    """To NumPy 1 they are equal to the number of their nanoseconds."""
+    ids = Ids(values, None, "user")
+    assert ids.find(np.arange(2).astype("M8[ns]")).tolist() == [-1, -1]
+    assert ids.find(np.arange(2).astype("m8[ns]")).tolist() == [-1, -1]
+    assert ids.rows(values[:2]).tolist() == [0, 1]

@@ -185,7 +185,7 @@ def _number_texts(column: Any) -> tuple[NDArray[np.int64], Any]:
     """Do what `pandas.factorize` should."""
     import pandas as pd
 
-    if column.dtype.kind == "O" and not isinstance(column.dtype, pd.CategoricalDtype):
+    if column.dtype.kind in "OU" and not isinstance(column.dtype, pd.CategoricalDtype):
         elements = column.tolist()
         texts = (each for each in elements if isinstance(each, str))
         if any("\0" in each or not each.isascii() for each in texts):

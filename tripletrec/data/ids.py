@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from numbers import Integral
+from numbers import Integral, Number
 from typing import Any
 
 import numpy as np
@@ -99,9 +99,14 @@ class Ids:
         else:
             keys = asked.tolist()
         try:
-            return np.fromiter((self._row_of.get(each, -1) for each in keys), np.int64, len(keys))
+            rows = np.fromiter((self._row_of.get(each, -1) for each in keys), np.int64, len(keys))
         except TypeError as error:
             raise TypeError(f"{self.word} ids must be hashable: {error}") from None
+        if asked.dtype.kind in "mM" and kind not in "mM":
+            # To NumPy 1 a date is equal to the number of its nanoseconds.
+            numbers = [row >= 0 and isinstance(self.values[row], Number) for row in rows]
+            rows[numbers] = -1
+        return rows
 
     def _numbers(self, asked: NDArray[Any]) -> NDArray[np.int64]:
         if asked.dtype.kind not in "iu":
