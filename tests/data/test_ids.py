@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 
 DENSE = np.array([[0, 2, 0, 1], [0, 0, 0, 0], [3, 0, 0, 4]])
