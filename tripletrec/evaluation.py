@@ -34,9 +34,6 @@ from tripletrec._checks import check_cutoffs, check_n_jobs
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import Space, check_same_space
-from tripletrec.ranking.ranks import absent_from, count_outranking, positives_without
-from tripletrec.ranking.scores import score_function
-from tripletrec.ranking.ties import Ties
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -209,6 +206,8 @@ def drop_known(test: Interactions, exclude: Interactions, names: tuple[str, str]
 
     `names` are what a user calls the two.
     """
+    from tripletrec.ranking.ranks import absent_from
+
     kept = absent_from(exclude.indptr, exclude.indices, test.indptr, test.indices)
     if kept.all():
         return test
@@ -272,6 +271,10 @@ class _Standing(NamedTuple):
 
 
 def _rank_positives(model: Any, test: Any, exclude: Any, n_jobs: int | None) -> _Standing:
+    # Here, because a fit without validation does without kernels of evaluation.
+    from tripletrec.ranking.ranks import count_outranking, positives_without
+    from tripletrec.ranking.scores import score_function
+
     test = as_interactions(test, "test")
     test.check_not_empty("test")
     n_users, n_items = test.n_users, test.n_items
@@ -317,6 +320,8 @@ def _auc(standing: _Standing) -> NDArray[np.float64]:
 
 def _top_metrics(standing: _Standing, cutoffs: tuple[int, ...]) -> dict[str, NDArray[np.float64]]:
     n_users, n_positives = len(standing.n_negatives), np.diff(standing.bounds)
+    from tripletrec.ranking.ties import Ties
+
     ties = Ties.of(standing.bounds, standing.greater, standing.equal, max(cutoffs))
     first = ties.first()
     metrics = {"mrr": first.reciprocal_ranks()}

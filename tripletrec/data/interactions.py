@@ -16,7 +16,6 @@ from tripletrec.data.columns import in_order
 from tripletrec.data.compressed import CompressedRows
 from tripletrec.data.csr import Rows, assemble, count_rows, from_coordinates, from_matrix
 from tripletrec.data.cuts import Cuttable
-from tripletrec.data.frames import known_ids, read_table
 from tripletrec.data.ids import Ids
 from tripletrec.data.space import Space, check_same_space
 
@@ -232,6 +231,9 @@ class Interactions(Cuttable, CompressedRows):
         if like is not None and not isinstance(like, Interactions):
             raise TypeError(f"like must be Interactions, got {type(like).__name__}")
         known = None if like is None else (like._users, like._items)
+        # Here, because interactions of arrays do without.
+        from tripletrec.data.frames import known_ids, read_table
+
         table = read_table(frame, names, known_ids(known, user_ids, item_ids), unknown)
         new = cls._build(*table[:-1])
         new.n_dropped = table.n_dropped

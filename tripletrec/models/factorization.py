@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,15 @@ from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
 from tripletrec.models.trained import Start, TrainedModel, width_of
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
-from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.rates import Schedule, check_schedule
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
 from tripletrec.training.plan import L2, FactorPlan
 from tripletrec.training.triplet import TripletTraining
+
+if TYPE_CHECKING:
+    from tripletrec.ranking.scores import ScoreUsers
 
 __all__ = ["MatrixFactorization"]
 
@@ -399,6 +401,8 @@ class MatrixFactorization(TrainedModel):
         return check_scorer(self.scorer).rows(self.item_factors_)
 
     def _score_function(self) -> ScoreUsers:
+        from tripletrec.ranking.scores import factor_scores  # here, because a fit does without
+
         return factor_scores(self._user_rows(), self._item_rows(), self.item_biases_)
 
     def _score_pairs(

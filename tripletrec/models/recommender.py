@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,9 @@ from tripletrec.data.space import Space
 from tripletrec.evaluation import full_auc
 from tripletrec.models.estimator import Estimator, check_is_fitted
 from tripletrec.models.folds import check_fold, whole
-from tripletrec.ranking.scores import ScoreUsers, factor_scores
-from tripletrec.ranking.top_k import top_k
+
+if TYPE_CHECKING:
+    from tripletrec.ranking.scores import ScoreUsers
 
 __all__ = ["Recommender", "present"]
 
@@ -145,6 +146,8 @@ class Recommender(Estimator):
         candidates: Any,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the numbers and the scores of the best items of some rows; see `recommend`."""
+        from tripletrec.ranking.top_k import top_k  # here, because a fit does without
+
         return top_k(
             score_users,
             rows,
@@ -366,6 +369,8 @@ def _similar(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     from scipy.sparse import csr_matrix
 
+    from tripletrec.ranking.scores import factor_scores
+    from tripletrec.ranking.top_k import top_k
     from tripletrec.scorers import COSINE
 
     n, k = len(factors), check_count(k, "k", most=None)
