@@ -245,6 +245,29 @@ def _row_of_tile(factors: Any, n_factors: int, panels: Any, at: int, width: int)
     return total
 
 
+def _fused(module: Any, vector: Any, suffix: str) -> Any:
+    """Return LLVM's function that multiplies and adds, declared once in a module."""
+    name = f"llvm.fmuladd.{suffix}"
+    kind = ir.FunctionType(vector, [vector] * 3)
+    return module.globals.get(name) or ir.Function(module, kind, name=name)
+
+
+def _spread(builder: Any, number: Any, width: int) -> Any:
+    """Return a vector of `width` times the same number."""
+    undefined = ir.Constant(ir.VectorType(number.type, width), ir.Undefined)
+    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
+    vector = builder.insert_element(undefined, number, ir.IntType(32)(0))
+    return builder.shuffle_vector(vector, undefined, everywhere)
+
+
+def _beginnings(builder: Any, address: Any, step: Any, n: int) -> list[Any]:
+    """Return `n` addresses, each a step from the one before."""
+    found = [address]
+    for _ in range(n - 1):
+        found.append(builder.add(found[-1], step))
+    return found
+
+
 def _tile_intrinsic(n_rows: int, n_panels: int) -> Any:
     """Return the intrinsic that fills tiles of some rows and panels."""
 
@@ -256,33 +279,17 @@ def _tile_intrinsic(n_rows: int, n_panels: int) -> Any:
             left, n_factors, panels, out, stride, like = arguments
             whole, real = ir.IntType(64), like.type
             vector, line = ir.VectorType(real, width), whole(TILE_BYTES)
-            name = f"llvm.fmuladd.v{width}f{kind.bitwidth}"
-            declared = builder.module.globals.get(name)
-            fused = declared or ir.Function(
-                builder.module, ir.FunctionType(vector, [vector] * 3), name=name
-            )
-            undefined = ir.Constant(vector, ir.Undefined)
-            everywhere = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
+            fused = _fused(builder.module, vector, f"v{width}f{kind.bitwidth}")
             places = [(r, p) for r in range(n_rows) for p in range(n_panels)]
 
             def load(what, address):  # type: ignore[no-untyped-def]
                 pointer = builder.inttoptr(address, what.as_pointer())
                 return builder.load(pointer, align=each_bytes)
 
-            def beginnings(address, step, n):  # type: ignore[no-untyped-def]
-                found = [address]
-                for _ in range(n - 1):
-                    found.append(builder.add(found[-1], step))
-                return found
-
-            def spread(number):  # type: ignore[no-untyped-def]
-                number = builder.insert_element(undefined, number, ir.IntType(32)(0))
-                return builder.shuffle_vector(number, undefined, everywhere)
-
             row_bytes = builder.mul(n_factors, whole(each_bytes))
             panel_bytes = builder.mul(builder.add(n_factors, whole(1)), line)
-            rows = beginnings(left, row_bytes, n_rows)
-            tops = beginnings(panels, panel_bytes, n_panels)
+            rows = _beginnings(builder, left, row_bytes, n_rows)
+            tops = _beginnings(builder, panels, panel_bytes, n_panels)
             end_of_panel = builder.mul(n_factors, line)
             biases = [load(vector, builder.add(top, end_of_panel)) for top in tops]
             before = builder.block
@@ -293,7 +300,7 @@ def _tile_intrinsic(n_rows: int, n_panels: int) -> Any:
             k, *sums = (builder.phi(each) for each in (whole, *[vector] * len(places)))
             down, along = builder.mul(k, line), builder.mul(k, whole(each_bytes))
             columns = [load(vector, builder.add(top, down)) for top in tops]
-            numbers = [spread(load(real, builder.add(row, along))) for row in rows]
+            numbers = [_spread(builder, load(real, builder.add(row, along)), width) for row in rows]
             longer = [
                 builder.call(fused, [numbers[r], columns[p], total])
                 for (r, p), total in zip(places, sums, strict=True)
@@ -309,7 +316,7 @@ def _tile_intrinsic(n_rows: int, n_panels: int) -> Any:
 
             builder.position_at_end(end)
             results = [builder.phi(vector) for _ in places]
-            lines = beginnings(out, builder.mul(stride, whole(each_bytes)), n_rows)
+            lines = _beginnings(builder, out, builder.mul(stride, whole(each_bytes)), n_rows)
             for (r, p), each, first, later in zip(places, results, starts, longer, strict=True):
                 each.add_incoming(first, before)
                 each.add_incoming(later, turn)

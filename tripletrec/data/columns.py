@@ -87,15 +87,19 @@ def to_array(values: Any, name: str, what: str = "values") -> NDArray[Any]:
         values = _as_pandas_would(values)
     array = values.to_numpy() if hasattr(values, "to_numpy") else values
     if not hasattr(array, "dtype"):
-        # Not np.asarray: it turns ["a", 1] into two strings, and makes all as long as the longest.
-        elements = list(array)
-        if any(hasattr(each, "as_py") for each in set(map(type, elements))):
-            elements = [python_value(each) for each in elements]
-        return np.fromiter(elements, dtype=object, count=len(elements))
+        return _objects(array)
     array = np.asarray(array)
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
     return array
+
+
+def _objects(values: Any) -> NDArray[Any]:
+    # Not np.asarray: it turns ["a", 1] into two strings, and makes all as long as the longest.
+    elements = list(values)
+    if any(hasattr(each, "as_py") for each in set(map(type, elements))):
+        elements = [python_value(each) for each in elements]
+    return np.fromiter(elements, dtype=object, count=len(elements))
 
 
 def in_order(values: Any, name: str, what: str = "values") -> Any:

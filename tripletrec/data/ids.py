@@ -90,14 +90,7 @@ class Ids:
         if self.values is None:
             return self._numbers(asked)
         kind = self.values.dtype.kind
-        if kind in "mM" and asked.dtype.kind == kind:
-            keys = keys_of(asked)
-        elif kind in "mM":
-            keys = [key_of_date(each, kind) for each in asked]
-        elif asked.dtype.kind in "mM":
-            keys = list(asked)
-        else:
-            keys = asked.tolist()
+        keys = _keys(asked, kind)
         try:
             rows = np.fromiter((self._row_of.get(each, -1) for each in keys), np.int64, len(keys))
         except TypeError as error:
@@ -129,6 +122,14 @@ class Ids:
             return f"unknown {self.word} id {each}: no id is known"
         first = shown(plain(self.values[0]))
         return f"unknown {self.word} id {each}: {self.n} ids are known, the first is {first}"
+
+
+def _keys(asked: NDArray[Any], kind: str) -> list[Any]:
+    """Return what stands for each id in the table of ids whose dtype is of this kind."""
+    if kind in "mM":
+        same = asked.dtype.kind == kind
+        return keys_of(asked) if same else [key_of_date(each, kind) for each in asked]
+    return list(asked) if asked.dtype.kind in "mM" else asked.tolist()
 
 
 def is_single(ids: Any) -> bool:

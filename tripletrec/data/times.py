@@ -136,17 +136,20 @@ def _refuse_missing(elements: list[Any], name: str) -> None:
 
 def _from_numbers(elements: list[Any], name: str) -> NDArray[Any]:
     if all(isinstance(each, Integral) for each in elements):
-        if elements and not -(2**63) <= min(elements) <= max(elements) < 2**63:
-            wrong = np.array([not -(2**63) <= each < 2**63 for each in elements], np.bool_)
-            _refuse(wrong, elements, name, "a number beyond int64")
+        wrong = np.array([not _fits(each) for each in elements], np.bool_)
+        _refuse(wrong, elements, name, "a number beyond int64")
         return np.array(elements, np.int64)
     whole = [int(each) for each in elements if is_whole(each) or _is_whole_float(each)]
-    if len(whole) == len(elements) and -(2**63) <= min(whole) and max(whole) < 2**63:
+    if len(whole) == len(elements) and _fits(min(whole)) and _fits(max(whole)):
         return np.array(whole, np.int64)  # by way of float64 large ones would change
     try:
         return _from_floats(np.array([float(each) for each in elements], np.float64), name)
     except OverflowError:
         raise ValueError(f"{name} must fit float64, got a number beyond it") from None
+
+
+def _fits(number: Any) -> bool:
+    return -(2**63) <= number < 2**63
 
 
 def _is_whole_float(number: Any) -> bool:

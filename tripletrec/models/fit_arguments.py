@@ -89,28 +89,26 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions 
     if given is not None and not given.nnz:
         given, sampler = None, sampler if sampler.is_hard else sampler._replace(share=0.0)
     takes_given = given is not None or sampler.share > 0.0
-    if isinstance(loss, ListLoss):
-        _check_list_sampling(loss, sampler, takes_given)
-        return sampler
-    if sampler.choose is not None and takes_given:
-        raise ValueError(
-            f"sampler {sampler.name!r} takes no given negatives, only sampled candidates"
-        )
-    if sampler.is_hard:
+    _check_given(loss, sampler, takes_given)
+    if isinstance(loss, ListLoss) or sampler.is_hard or not takes_given:
         return sampler
     if given is None:
-        if sampler.share > 0.0:
-            raise ValueError(
-                f"sampler {sampler.name!r} takes negatives from the argument negatives of fit, "
-                "which is missing"
-            )
-        return sampler
+        raise ValueError(
+            f"sampler {sampler.name!r} takes negatives from the argument negatives of fit, "
+            "which is missing"
+        )
     # A share of 0 that was asked for stays 0.
     own_share = sampler.share > 0.0 or sampler.name == "explicit"
     return sampler if own_share else sampler._replace(share=_DEFAULT_SHARE)
 
 
-def _check_list_sampling(loss: ListLoss, sampler: Sampler, takes_given: bool) -> None:
+def _check_given(loss: Loss | ListLoss, sampler: Sampler, takes_given: bool) -> None:
+    if not isinstance(loss, ListLoss):
+        if sampler.choose is not None and takes_given:
+            raise ValueError(
+                f"sampler {sampler.name!r} takes no given negatives, only sampled candidates"
+            )
+        return
     if takes_given:
         raise ValueError(f"loss {loss.name!r} takes no given negatives, only sampled ones")
     if sampler.is_hard:

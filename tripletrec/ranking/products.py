@@ -22,7 +22,7 @@ from tripletrec._runtime.intrinsics import (
     prefer_wide_vectors,
     transpose_block,
 )
-from tripletrec._runtime.jit import kernel
+from tripletrec._runtime.jit import kernel, part
 
 __all__ = ["Products"]
 
@@ -34,23 +34,13 @@ _PANEL_BYTES = 1 << 16
 def _multiply(left, n_rows, items, biases, width, panels, corner, out):  # type: ignore[no-untyped-def]
     """Fill `out`, row by row, with ``left @ items.T + biases``; `panels` hold several tiles' items."""
     prefer_wide_vectors()
-    n_items, half = biases.shape[0], width // 2
+    n_items = biases.shape[0]
     n_factors = items.shape[0] // n_items
-    whole, panel_size = n_factors // half * half, (n_factors + 1) * width
+    panel_size = (n_factors + 1) * width
     n_at_once = panels.shape[0] // panel_size * width
     for first in range(0, n_items, n_at_once):
         last = min(n_items, first + n_at_once)
-        for start in range(first, last, half):
-            at = (start - first) // width * panel_size + (start - first) % width
-            n, n_blocks = min(half, last - start), 0
-            if n == half:
-                n_blocks = whole
-            for k in range(0, n_blocks, half):
-                transpose_block(items, start * n_factors + k, n_factors, panels, at + k * width)
-            for i in range(n):
-                for k in range(n_blocks, n_factors):
-                    panels[at + k * width + i] = items[(start + i) * n_factors + k]
-                panels[at + n_factors * width + i] = biases[start + i]
+        _lay_out(items, biases, first, last, n_factors, width, panels)
         n_whole = n_rows // TILE_ROWS * TILE_ROWS
         for r in range(0, n_whole, TILE_ROWS):
             for start in range(first, last, width):
@@ -73,6 +63,24 @@ def _multiply(left, n_rows, items, biases, width, panels, corner, out):  # type:
                 multiply_row(left, r * n_factors, n_factors, panels, at, corner, 0)
                 for i in range(n):
                     out[to + i] = corner[i]
+
+
+@part(fused=True)
+def _lay_out(items, biases, first, last, n_factors, width, panels):  # type: ignore[no-untyped-def]
+    """Copy items first ... last - 1 and their biases into panels, transposed."""
+    half, panel_size = width // 2, (n_factors + 1) * width
+    whole = n_factors // half * half
+    for start in range(first, last, half):
+        at = (start - first) // width * panel_size + (start - first) % width
+        n, n_blocks = min(half, last - start), 0
+        if n == half:
+            n_blocks = whole
+        for k in range(0, n_blocks, half):
+            transpose_block(items, start * n_factors + k, n_factors, panels, at + k * width)
+        for i in range(n):
+            for k in range(n_blocks, n_factors):
+                panels[at + k * width + i] = items[(start + i) * n_factors + k]
+            panels[at + n_factors * width + i] = biases[start + i]
 
 
 class Products:
