@@ -293,7 +293,7 @@ def _tile_intrinsic(n_rows: int, n_panels: int) -> Any:
             end_of_panel = builder.mul(n_factors, line)
             biases = [load(vector, builder.add(top, end_of_panel)) for top in tops]
             before = builder.block
-            turn, end = (builder.append_basic_block(each) for each in ("turn", "end"))
+            turn, end = builder.append_basic_block("turn"), builder.append_basic_block("end")
             builder.cbranch(builder.icmp_signed(">", n_factors, whole(0)), turn, end)
 
             builder.position_at_end(turn)
