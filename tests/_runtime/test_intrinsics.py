@@ -137,7 +137,7 @@ def test_hints_to_the_processor_change_no_result():
 
 
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="looks at compiled code")
-def test_hints_reach_the_compiler():
+def test_hints_reach_the_compiler(compiled_anew):
     def work(table, total):
         prefer_wide_vectors()
         prefetch(table, 3, 128)

@@ -126,7 +126,7 @@ def test_compiling_leaves_the_garbage_collector_as_it_was(collecting):
     assert seen == [collecting] * 2
 
 
-def test_a_part_that_a_kernel_and_another_part_call_is_compiled_once():
+def test_a_part_that_a_kernel_and_another_part_call_is_compiled_once(compiled_anew):
     @part
     def inner(x):
         return x + 1.0
@@ -148,7 +148,7 @@ def test_a_part_that_a_kernel_and_another_part_call_is_compiled_once():
 
 
 @pytest.mark.parametrize("noalias", [False, True])
-def test_noalias_is_what_the_compiler_is_told(noalias):
+def test_noalias_is_what_the_compiler_is_told(noalias, compiled_anew):
     def work(a, b):
         for t in range(a.shape[0]):
             a[t] = b[t]
@@ -170,7 +170,7 @@ def test_aligned_begins_with_a_cache_line(size):
     assert not array.any()
 
 
-def test_a_fused_part_is_compiled_within_its_kernel_and_called_as_it_is():
+def test_a_fused_part_is_compiled_within_its_kernel_and_called_as_it_is(compiled_anew):
     seven = 7.0
 
     @part
