@@ -319,9 +319,9 @@ def _auc(standing: _Standing) -> NDArray[np.float64]:
 
 
 def _top_metrics(standing: _Standing, cutoffs: tuple[int, ...]) -> dict[str, NDArray[np.float64]]:
-    n_users, n_positives = len(standing.n_negatives), np.diff(standing.bounds)
-    from tripletrec.ranking.ties import Ties
+    from tripletrec.ranking.ties import Ties  # here for the reason given in `_rank_positives`
 
+    n_users, n_positives = len(standing.n_negatives), np.diff(standing.bounds)
     ties = Ties.of(standing.bounds, standing.greater, standing.equal, max(cutoffs))
     first = ties.first()
     metrics = {"mrr": first.reciprocal_ranks()}

@@ -22,7 +22,7 @@ from numbers import Real
 from typing import NamedTuple
 
 from tripletrec._checks import check_share, choose
-from tripletrec._runtime.messages import shorten, shown
+from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.part_checks import check_name, is_finite
 
 __all__ = ["SCHEDULES", "Schedule", "constant", "cosine", "linear"]
@@ -180,9 +180,8 @@ def _shape_at(schedule: Schedule, s: float) -> float:
     try:
         factor = schedule.shape(s)
     except Exception as error:
-        said = f"{type(error).__name__}: {shorten(str(error))}"
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{_rule(schedule)}; it raised {said}") from error
+        raise kind(f"{_rule(schedule)}; it raised {said_by(error)}") from error
     if isinstance(factor, Real) and is_finite(factor) and factor >= 0.0:
         return float(factor)
     kind = ValueError if isinstance(factor, Real) else TypeError

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_flag, choose
 from tripletrec._runtime.jit import part
-from tripletrec._runtime.messages import shorten, shown
+from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.part_checks import Field, check_fields, check_name, once
 
 __all__ = ["COSINE", "DOT", "SCORERS", "Scorer"]
@@ -212,8 +212,6 @@ def _check_parts(scorer: Scorer) -> None:
     try:
         rows = scorer.rows(given.copy())
     except Exception as error:
-        raise ValueError(
-            f"{rule}; it raised {type(error).__name__}: {shorten(str(error))}"
-        ) from error
+        raise ValueError(f"{rule}; it raised {said_by(error)}") from error
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or len(rows) != len(given):
         raise TypeError(f"{rule}, got one that returns {shown(rows)}")

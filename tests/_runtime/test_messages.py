@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tripletrec as tr
-from tripletrec._runtime.messages import shorten, shown, warn_user
+from tripletrec._runtime.messages import said_by, shorten, shown, warn_user
 
 
 def test_it_names_the_line_of_the_caller_outside_the_package():
@@ -38,3 +38,8 @@ def test_values_are_shown_in_one_short_line():
     assert shorten(" two\n lines ") == "two lines" and len(shorten("long" * 100)) <= 160
     long = shown("x" * 10**6)
     assert len(long) < 80 and long.startswith("'xxx") and long.endswith("xxx'")
+
+
+def test_errors_are_named_in_one_short_line():
+    assert said_by(KeyError("a")) == "KeyError: 'a'" and said_by(TypeError()) == "TypeError: "
+    assert "\n" not in said_by(ValueError("a\nb")) and len(said_by(ValueError("x" * 999))) < 180

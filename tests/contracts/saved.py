@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import tripletrec as tr
-from contracts.support import Contract, assert_same, catalogue, rewrite
+from contracts.support import Contract, assert_same, catalogue, change_at, rewrite
 from tripletrec.losses import hinge
 
 
@@ -150,12 +150,7 @@ class SavedContract(Contract):
             for value in [odd[rng.integers(len(odd))], "delete"]:
 
                 def change(description, _, route=route, value=value):
-                    for key in route[:-1]:
-                        description = description[key]
-                    if value == "delete":
-                        del description[route[-1]]
-                    else:
-                        description[route[-1]] = value
+                    change_at(description, route, value)
 
                 path.write_bytes(whole)
                 rewrite(path, change)

@@ -117,6 +117,16 @@ def run_python(code, *arguments, timeout=300):
     return done.stdout
 
 
+def change_at(description, route, value):
+    """Put a value at a place of nested dicts and lists; "delete" is taken at its word."""
+    for key in route[:-1]:
+        description = description[key]
+    if value == "delete":
+        del description[route[-1]]
+    else:
+        description[route[-1]] = value
+
+
 def rewrite(path, change):
     """Rewrite the description in a saved model by ``change(description, tensors)``."""
     from safetensors import safe_open

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 import tripletrec as tr
-from contracts.support import interactions, run_python
+from contracts.support import change_at, interactions, run_python
 from hostile.support import outcome
 
 N_USERS, N_ITEMS = 20, 30
@@ -208,17 +208,11 @@ def places(value, route=()):
 
 
 def edited(description, route, value):
-    """Return a description with another value at a place; "delete" and "twice" are taken at their word."""
+    """Return a description with another value at a place; "delete" is taken at its word."""
     if not route:
         return value
     copy = json.loads(json.dumps(description))
-    inner = copy
-    for key in route[:-1]:
-        inner = inner[key]
-    if value == "delete":
-        del inner[route[-1]]
-    else:
-        inner[route[-1]] = value
+    change_at(copy, route, value)
     return copy
 
 

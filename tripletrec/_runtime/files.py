@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tripletrec._runtime.messages import shown
+
 __all__ = ["check_writable", "displayed", "reading", "replacing", "with_sentence", "writing"]
 
 _DAY = 86400.0  # seconds
@@ -194,8 +196,7 @@ def check_writable(path: str | os.PathLike[str], name: str) -> None:
 
 def displayed(file: Any) -> str:
     """Return what messages call a file: its path, or what kind of open file it is."""
-    is_path = isinstance(file, (str, bytes, os.PathLike)) and not hasattr(file, "closed")
-    return str(os.fsdecode(file)) if is_path else f"an open {type(file).__name__}"
+    return str(os.fsdecode(file)) if _names_a_file(file) else f"an open {type(file).__name__}"
 
 
 def with_sentence(error: OSError, what: str) -> OSError:
@@ -246,16 +247,17 @@ def _all_of(file: Any) -> bytes:
     return bytes(content)
 
 
+def _names_a_file(file: Any) -> bool:
+    # An open temporary file has a path, too.
+    return isinstance(file, (str, bytes, os.PathLike)) and not hasattr(file, "closed")
+
+
 def _is_path(file: Any, method: str) -> bool:
     """Tell a path from an open file; some of either have what the other has."""
-    if isinstance(file, (str, bytes)):
-        return True
-    if hasattr(file, "__fspath__") and not hasattr(file, "closed"):
+    if _names_a_file(file):
         return True
     if not callable(getattr(file, method, None)):
-        raise TypeError(
-            f"path_or_file must be a path or an open binary file, got {repr(file)[:80]}"
-        )
+        raise TypeError(f"path_or_file must be a path or an open binary file, got {shown(file)}")
     if getattr(file, "closed", None) is True:
         raise ValueError(f"path_or_file must be open, got a closed {type(file).__name__}")
     return False

@@ -6,7 +6,7 @@ import sys
 import warnings
 from typing import Any
 
-__all__ = ["shorten", "shown", "warn_user"]
+__all__ = ["said_by", "shorten", "shown", "warn_user"]
 
 
 def shown(value: Any, width: int = 80) -> str:
@@ -22,6 +22,11 @@ def shorten(text: str, width: int = 160) -> str:
     """Return a text in one line of limited length: its begin and its end."""
     text = " ".join(text.split())
     return text if len(text) <= width else f"{text[: width // 2]}...{text[-width // 4 :]}"
+
+
+def said_by(error: BaseException) -> str:
+    """Return the class and the text of an error, as part of a sentence."""
+    return f"{type(error).__name__}: {shorten(str(error))}"
 
 
 def warn_user(message: str) -> None:

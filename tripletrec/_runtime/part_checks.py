@@ -20,7 +20,7 @@ import numpy as np
 
 from tripletrec._runtime.digests import PART_MARK
 from tripletrec._runtime.jit import CompilationError, kernel
-from tripletrec._runtime.messages import shorten, shown
+from tripletrec._runtime.messages import said_by, shorten, shown
 
 __all__ = [
     "Field",
@@ -167,18 +167,16 @@ def _try(field: Field, arguments: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]
         with np.errstate(all="ignore"):
             return field.function(*given), given
     except IndexError as error:  # a kernel would write to the memory of something else
-        raise ValueError(f"{field.rule}; it raised IndexError: {shorten(str(error))}") from error
+        raise ValueError(f"{field.rule}; it raised {said_by(error)}") from error
     except Exception as error:
         in_python = error
     given = copy.deepcopy(arguments)
     try:
         return _run_compiled(field.function, given), given
     except CompilationError:
-        said = f"{type(in_python).__name__}: {shorten(str(in_python))}"
-        raise TypeError(f"{field.rule}; it raised {said}") from in_python
+        raise TypeError(f"{field.rule}; it raised {said_by(in_python)}") from in_python
     except Exception as error:
-        said = f"{type(error).__name__}: {shorten(str(error))}"
-        raise ValueError(f"{field.rule}; it raised {said}") from error
+        raise ValueError(f"{field.rule}; it raised {said_by(error)}") from error
 
 
 def _run_compiled(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

@@ -23,6 +23,7 @@ __all__ = [
     "check_scores",
     "check_shape",
     "check_values",
+    "is_absent",
     "is_whole",
     "refuse_masked",
 ]
@@ -60,7 +61,7 @@ def _as_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
     """Return an array of objects as one of numbers, if they are; else as it is."""
     elements = array.ravel().tolist()
     for position, each in enumerate(elements):
-        if each is None or type(each).__name__ in ("NAType", "NaTType"):
+        if is_absent(each):
             raise ValueError(f"{name} must not have missing entries, got {each} at {position}")
     if not elements:
         return array
@@ -89,6 +90,11 @@ def is_whole(number: Any) -> bool:
         # Of more digits than 64 bits have it is none, before its digits are written out.
         return number.is_finite() and number.adjusted() < 20 and number == int(number)
     return isinstance(number, Rational) and number.denominator == 1
+
+
+def is_absent(each: Any) -> bool:
+    """Return whether an element is None, pandas' NA or NaT; NaN is a float, and is not asked for."""
+    return each is None or type(each).__name__ in ("NAType", "NaTType")
 
 
 def check_shape(n_users: Any, n_items: Any, name: str) -> tuple[int, int]:

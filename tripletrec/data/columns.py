@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
-from tripletrec.data.checks import refuse_masked
+from tripletrec.data.checks import is_absent, refuse_masked
 
 __all__ = [
     "column_of",
@@ -127,7 +127,7 @@ def _as_pandas_would(values: Any) -> Any:
 
 def is_missing(each: Any) -> bool:
     """Return whether an element stands for no value: None, NaN, NaT, pandas' NA or masked."""
-    if each is None or each is np.ma.masked or type(each).__name__ in ("NAType", "NaTType"):
+    if is_absent(each) or each is np.ma.masked:
         return True
     try:
         return bool(each != each)  # only NaN differs from itself

@@ -131,7 +131,7 @@ def has_negatives(data: Interactions, given: Interactions | None, *, only_used: 
         Whether only items that have a positive are drawn.
     """
     counts = np.diff(data.indptr)
-    n_items = len(np.unique(data.indices)) if only_used else data.n_items
+    n_items = np.count_nonzero(np.bincount(data.indices)) if only_used else data.n_items
     some = counts < n_items
     if given is not None:
         some |= np.diff(given.indptr) > 0

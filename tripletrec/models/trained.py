@@ -128,7 +128,8 @@ class TrainedModel(Recommender):
             data, weights = data[weights > 0], weights[weights > 0]
         if held_out is not None:
             held_out = drop_known(held_out, data, ("validation", "X"))
-        training, attributes = self._begin(plan, data, weights, negatives, **features)
+        given = check_negatives(negatives, data)
+        training, attributes = self._begin(plan, data, weights, given, **features)
         outcome = train(
             training,
             plan.n_epochs,
@@ -137,7 +138,7 @@ class TrainedModel(Recommender):
             patience=patience,
             verbose=verbose,
         )
-        self._warn_if_nothing_was_to_be_learnt(training.plan.sampler, data, negatives)
+        self._warn_if_nothing_was_to_be_learnt(training.plan.sampler, data, given)
         self._take(data, outcome.factors, attributes)
         self._of_matrix = not isinstance(X, Interactions)
         self.history_, self.best_epoch_ = outcome.history, outcome.kept_epoch
@@ -150,11 +151,10 @@ class TrainedModel(Recommender):
         plan: Plan,
         data: Interactions,
         weights: NDArray[np.float32] | None,
-        negatives: Any,
+        given: Interactions | None,
         **features: Any,
     ) -> Start:
-        """Check the given negatives and start a training of the plan."""
-        given = check_negatives(negatives, data)
+        """Start a training of the plan, unless its sampler and the given negatives do not go together."""
         sampler = check_sampling(plan.loss, plan.sampler, given)
         if given is not None and not given.nnz:
             given = (
@@ -163,9 +163,9 @@ class TrainedModel(Recommender):
         return self._start(replace(plan, sampler=sampler), data, weights, given, **features)
 
     def _warn_if_nothing_was_to_be_learnt(
-        self, sampler: Sampler, data: Interactions, negatives: Any
+        self, sampler: Sampler, data: Interactions, given: Interactions | None
     ) -> None:
-        used = check_negatives(negatives, data) if sampler.share > 0.0 else None
+        used = given if sampler.share > 0.0 else None
         only_used = self._draws_only_used_items or sampler.alpha > 0.0
         if not has_negatives(data, used, only_used=only_used):
             some = "an item with a positive" if only_used else "an item"
