@@ -14,7 +14,7 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fit_arguments import check_widths
-from tripletrec.models.recommender import present
+from tripletrec.models.fitted import present
 from tripletrec.models.towers import (
     LEARNT,
     Tower,
