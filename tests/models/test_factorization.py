@@ -13,6 +13,7 @@ from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
 from contracts.saved import SavedContract
 from contracts.support import assert_same, catalogue, interactions, negatives_of
+from contracts.vectors import VectorsContract
 from tripletrec import losses, optimizers, sampling, scorers
 
 # A few epochs on pairs without a pattern need not move the loss.
@@ -47,7 +48,9 @@ def make(**overrides):
     return tr.MatrixFactorization(**{"n_factors": 6, "n_epochs": 3, **overrides})
 
 
-class TestContract(ParametersContract, FitContract, RecommendContract, SavedContract):
+class TestContract(
+    ParametersContract, FitContract, RecommendContract, SavedContract, VectorsContract
+):
     shared = (300, 700, 70_000)  # fewer triplets in a round are left to one thread
 
     def make(self, **overrides):

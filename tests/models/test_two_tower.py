@@ -11,6 +11,7 @@ from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
 from contracts.saved import SavedContract
 from contracts.support import assert_same
+from contracts.vectors import VectorsContract
 from tripletrec import losses, rates, sampling
 
 # A few epochs on pairs without a pattern need not move the loss.
@@ -21,7 +22,9 @@ def make(**overrides):
     return tr.TwoTower(**{"n_factors": 6, "n_epochs": 3, **overrides})
 
 
-class TestContract(ParametersContract, FitContract, RecommendContract, SavedContract):
+class TestContract(
+    ParametersContract, FitContract, RecommendContract, SavedContract, VectorsContract
+):
     def make(self, **overrides):
         return make(**overrides)
 

@@ -19,7 +19,9 @@ __all__ = ["Comparing"]
 class Comparing(Fitted):
     """What fitted models say of rows alone: `similar_items` and `similar_users`."""
 
-    def similar_items(self, items: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    def similar_items(
+        self, items: Any, k: int = 10, *, candidates: Any = None
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the items most similar to each given item, by the cosine of their factors.
 
         Parameters
@@ -27,10 +29,15 @@ class Comparing(Fitted):
         items : id or sequence of n ids
         k : int, default 10
             How many; the item itself is left out.
+        candidates : sequence or set of item ids, default None
+            The only items to choose from; None: all.
 
         Returns
         -------
-        ids : array of shape (n, k), or (k,) for a single item
+        ids : array of shape (n, width), or (m,) for a single item
+            Best first, equal ones in the order of ``item_ids_``. The width is k, or the number of distinct
+            candidates or of other items where that is smaller. A list that lacks an item, because the given
+            one is a candidate, is filled up as by `recommend`.
         similarities : float32 array of the same shape
             Cosines, in [-1, 1].
 
@@ -39,7 +46,7 @@ class Comparing(Fitted):
         NotFittedError
             Before `fit`.
         ValueError
-            If an id is unknown or k is not positive.
+            If an id is unknown (of the candidates too) or k is not positive.
 
         Examples
         --------
@@ -51,10 +58,13 @@ class Comparing(Fitted):
         """
         check_is_fitted(self)
         rows = self._items().rows(items)
-        found = _similar(self._item_rows(), rows, k, self.n_jobs)
+        chosen = self._chosen(self._items(), candidates)
+        found = _similar(self._item_rows(), rows, k, chosen, self.n_jobs)
         return present(*found, self.item_ids_, single=is_single(items))
 
-    def similar_users(self, users: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    def similar_users(
+        self, users: Any, k: int = 10, *, candidates: Any = None
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the users most similar to each given user, by the cosine of their factors.
 
         Parameters, returns and errors as for `similar_items`.
@@ -69,12 +79,17 @@ class Comparing(Fitted):
         """
         check_is_fitted(self)
         rows = self._users().rows(users)
-        found = _similar(self._user_rows(), rows, k, self.n_jobs)
+        chosen = self._chosen(self._users(), candidates)
+        found = _similar(self._user_rows(), rows, k, chosen, self.n_jobs)
         return present(*found, self.user_ids_, single=is_single(users))
 
 
 def _similar(
-    factors: NDArray[np.float32], rows: NDArray[np.int64], k: Any, n_jobs: int | None
+    factors: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    k: Any,
+    candidates: NDArray[np.int64] | None,
+    n_jobs: int | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     from scipy.sparse import csr_matrix
 
@@ -89,7 +104,8 @@ def _similar(
         factor_scores(directions, directions),
         rows,
         n,
-        max(1, min(k, n - 1)),
+        max(1, min(k, n - 1)) if candidates is None else k,
         exclude=as_interactions(itself),
+        candidates=candidates,
         n_jobs=n_jobs,
     )

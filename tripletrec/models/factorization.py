@@ -400,6 +400,15 @@ class MatrixFactorization(TrainedModel):
     def _item_rows(self) -> NDArray[np.float32]:
         return check_scorer(self.scorer).rows(self.item_factors_)
 
+    def _vectors(self, word: str, rows: Any) -> NDArray[np.float32]:
+        factors = getattr(self, f"{word}_factors_")[rows]
+        last = self.item_biases_[rows] if word == "item" else np.ones(len(factors), np.float32)
+        return np.column_stack((check_scorer(self.scorer).rows(factors), last))
+
+    @property
+    def _has_biases(self) -> bool:
+        return True
+
     def _score_function(self) -> ScoreUsers:
         from tripletrec.ranking.scores import factor_scores  # here, because a fit does without
 

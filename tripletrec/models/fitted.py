@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec.data.ids import Ids
+from tripletrec.data.ids import Ids, is_single
 from tripletrec.data.space import Space
 from tripletrec.models.estimator import Estimator
 
@@ -45,11 +45,43 @@ class Fitted(Estimator):
     def _item_rows(self) -> NDArray[np.float32]:
         raise NotImplementedError
 
+    def _vectors(self, word: str, rows: Any) -> NDArray[np.float32]:
+        """Return new vectors of some "user" or "item" rows, the inner products of which are the scores.
+
+        With `_has_biases` the last number of an item is its bias, that of a user 1.
+        """
+        raise TypeError(
+            f"a {type(self).__name__} has no vectors of users and items whose inner products are its scores"
+        )
+
+    @property
+    def _has_biases(self) -> bool:
+        return False
+
     def _users(self) -> Ids:
         return self._lookup(self.user_ids_, self.n_users_, "user")
 
     def _items(self) -> Ids:
         return self._lookup(self.item_ids_, self.n_items_, "item")
+
+    def _chosen(self, ids: Ids, candidates: Any) -> NDArray[np.int64] | None:
+        """Return the rows of candidates, None where all are candidates; raise if one is unknown."""
+        if candidates is None:
+            return None
+        listed = [candidates] if is_single(candidates) else list(candidates)  # a set in any order
+        rows = ids.find(listed)
+        unknown = [each for each, row in zip(listed, rows, strict=True) if row < 0]
+        if unknown:
+            known = (
+                f"0 <= c < model.n_{ids.word}s_"
+                if ids.values is None
+                else f"c in set(model.{ids.word}_ids_)"
+            )
+            raise ValueError(
+                f"{ids.unknown(unknown[0])}; {len(unknown)} of the {len(listed)} candidates are unknown, "
+                f"which may be left out: [c for c in candidates if {known}]"
+            )
+        return rows
 
     def _lookup(self, values: NDArray[Any] | None, n: int, word: str) -> Ids:
         if values is None:

@@ -10,11 +10,12 @@ from tripletrec.models.comparing import Comparing
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.folds import check_fold, whole
 from tripletrec.models.recommending import Recommending
+from tripletrec.models.vectors import Vectors
 
 __all__ = ["Recommender"]
 
 
-class Recommender(Recommending, Comparing):
+class Recommender(Recommending, Comparing, Vectors):
     """Base of the models; see `Fitted` for what a model must say of itself."""
 
     _of_matrix = False  # whether it was trained on a matrix, not on Interactions

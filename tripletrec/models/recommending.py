@@ -124,21 +124,6 @@ class Recommending(Fitted):
             self.n_items_,
             k,
             exclude=seen,
-            candidates=None if candidates is None else self._candidate_rows(candidates),
+            candidates=self._chosen(self._items(), candidates),
             n_jobs=self.n_jobs,
         )
-
-    def _candidate_rows(self, candidates: Any) -> NDArray[np.int64]:
-        listed = [candidates] if is_single(candidates) else list(candidates)  # a set in any order
-        items = self._items()
-        rows = items.find(listed)
-        unknown = [each for each, row in zip(listed, rows, strict=True) if row < 0]
-        if unknown:
-            known = (
-                "0 <= c < model.n_items_" if items.values is None else "c in set(model.item_ids_)"
-            )
-            raise ValueError(
-                f"{items.unknown(unknown[0])}; {len(unknown)} of the {len(listed)} candidates are unknown, "
-                f"which may be left out: [c for c in candidates if {known}]"
-            )
-        return rows

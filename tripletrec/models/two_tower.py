@@ -434,6 +434,9 @@ class TwoTower(TrainedNetwork):
         stack.flat[0] = getattr(self, f"{word}_weights_")
         return infer_all(layer, stack)
 
+    def _vectors(self, word: str, rows: Any) -> NDArray[np.float32]:
+        return np.array(getattr(self, f"{word}_factors_")[rows])
+
     def _score_function(self) -> ScoreUsers:
         return factor_scores(self.user_factors_, self.item_factors_)
 

@@ -1,0 +1,43 @@
+"""Indexes of other libraries: their lists beside exact ones, and their files."""
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+from contracts.vectors import KINDS, LIBRARIES, neighbours
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return tr.datasets.make_interactions(300, 3000, 12_000, random_state=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("preset", ["bpr", "softmax"])
+def test_lists_are_nearly_those_of_all_items(shop, kind, preset):
+    pytest.importorskip(LIBRARIES[kind], reason="needs an optional library")
+    model = tr.MatrixFactorization.preset(preset, n_factors=16, n_epochs=2).fit(shop)
+    exact, _ = model.recommend(np.arange(300), k=20, exclude=None)
+    found = neighbours(model.to_index(kind), kind, model.user_vectors(), 20)
+    shared = [len(set(a) & set(b)) for a, b in zip(exact.tolist(), found.tolist(), strict=True)]
+    assert np.mean(shared) / 20 >= 0.95
+
+
+def test_a_saved_index_answers_the_same(shop, tmp_path):
+    usearch = pytest.importorskip("usearch.index", reason="needs an optional library")
+    model = tr.MatrixFactorization(16, n_epochs=2).fit(shop)
+    path = tmp_path / "items.usearch"
+    path.write_bytes(b"an older one")
+    index = model.to_index("usearch", path)
+    again = usearch.Index.restore(str(path))
+    vectors = model.user_vectors(range(20))
+    np.testing.assert_array_equal(again.search(vectors, 5).keys, index.search(vectors, 5).keys)
+    with pytest.raises(OSError, match="cannot write an index to"):
+        model.to_index("usearch", tmp_path / "no such folder" / "items.usearch")
+
+
+@pytest.mark.parametrize("name", ["n_neighbors", "depth"])
+def test_numbers_are_checked(shop, name):
+    model = tr.MatrixFactorization(4, n_epochs=1).fit(shop)
+    with pytest.raises((ValueError, TypeError), match=name):
+        model.to_index("usearch", **{name: 0})
