@@ -116,9 +116,11 @@ def test_searches_choose_and_pass_side_data_whole(name, n_jobs, data, side):
 
 def test_halving_with_unseeded_folds(data):
     """Scikit-learn asks for folds that are the same at each call; without a seed they are by chance."""
-    search = SEARCHES["halving of samples"](factors(), tr.splits.InteractionKFold(3), 1)
+    search = SEARCHES["halving of samples"](
+        factors(), tr.splits.InteractionKFold(3, random_state=None), 1
+    )
     assert search.fit(data).best_params_ == {"learning_rate": 0.1}
-    folds = tr.splits.InteractionKFold(3)
+    folds = tr.splits.InteractionKFold(3, random_state=None)
     assert (
         ms.GridSearchCV(factors(), {"learning_rate": [1e-6, 0.1]}, cv=folds).fit(data).best_index_
         == 1
