@@ -101,6 +101,31 @@ SEARCHES = {
 }  # fmt: skip
 
 
+def test_folds_in_time(data, side):
+    """They are what they are by hand; weights are cut along, and held-out data are whole."""
+    timed = tr.Interactions(data.tocsr(), timestamps=np.random.default_rng(1).permutation(1200))
+    cv = tr.splits.TimeFolds(3, test=0.15)
+    weights = 1.0 + timed.indices % 3
+    found = ms.cross_validate(
+        factors(),
+        timed,
+        cv=cv,
+        params={"validation": side["validation"], "sample_weight": weights},
+        return_estimator=True,
+        error_score="raise",
+    )
+    for (train, test), model, score in zip(
+        cv.split(timed), found["estimator"], found["test_score"], strict=True
+    ):
+        by_hand = factors().fit(
+            timed[train], validation=side["validation"], sample_weight=weights[train]
+        )
+        assert_same(model, by_hand)
+        assert score == by_hand.score(timed[test])
+    search = ms.GridSearchCV(factors(), {"learning_rate": [0.05, 0.1]}, cv=cv, error_score="raise")
+    assert len(search.fit(timed, **side).best_estimator_.seen_) == len(timed)
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("name", SEARCHES)
 def test_searches_choose_and_pass_side_data_whole(name, n_jobs, data, side):

@@ -253,6 +253,31 @@ def test_a_shop_loses_no_training_positive():
     assert test.timestamps.min() > train.timestamps.max()
 
 
+@pytest.mark.parametrize("duplicates", ["sum", "max", "last", "first", "count"])
+def test_duplicates_are_merged_within_a_part(duplicates):
+    events = {
+        "user": ["a"] * 5,
+        "item": ["x"] * 5,
+        "value": [2.0, 3.0, 1.0, 5.0, 4.0],
+        "timestamp": [1, 2, 3, 4, 5],
+    }
+    train, test = time_split(events, 4, value="value", duplicates=duplicates)
+    values = {"sum": (6, 9), "max": (3, 5), "last": (1, 4), "first": (2, 5), "count": (3, 2)}
+    assert (train.values[0], test.values[0]) == values[duplicates]
+    assert (train.n_merged, test.n_merged) == (2, 1)
+
+
+def test_merged_interactions_come_with_a_warning():
+    events = {"user": [1, 1, 1, 2, 2], "item": [1, 1, 2, 1, 2], "timestamp": [1, 5, 2, 3, 4]}
+    data = Interactions.from_frame(events, timestamp="timestamp")
+    with pytest.warns(
+        UserWarning, match="1 events were merged .* split the table of events"
+    ) as seen:
+        train, _ = time_split(data, 4)
+    assert seen[0].filename == __file__ and len(seen) == 1
+    assert len(train) == 2 < len(time_split(events, 4)[0])
+
+
 def test_interactions_will_do():
     data = some_interactions(9, 12, seed=4)
     split = time_split(data, 0.3, 0.2)
@@ -268,7 +293,9 @@ def test_interactions_without_ids_keep_their_numbers():
     train, test = time_split(data, 3)
     assert train.user_ids.tolist() == [2, 5] and train.item_ids.tolist() == [1, 3]
     assert entries(test) == [(5, 3, 1.0, 3)] and test.n_dropped == 1
-    assert split_error(data, 3.5).startswith("test=3.5 leaves nothing in that part: each of its 1 ")
+    assert split_error(data, 3.5).startswith(
+        "the test part would be empty, as each of its 1 events"
+    )
 
 
 def split_error(events, *sizes, **options):
@@ -412,10 +439,10 @@ def test_events_that_are_all_at_one_time():
 def test_a_part_of_strangers():
     events = {"user": [1, 1, 2], "item": [1, 2, 1], "timestamp": [1, 2, 3]}
     assert split_error(events, 3) == (
-        "test=3 leaves nothing in that part: each of its 1 events is of a user or an item without events "
-        "in the training part"
+        "the test part would be empty, as each of its 1 events is of a user or an item without events "
+        "in the training part: choose another test"
     )
-    assert split_error(events, 3, 2).startswith("valid=2 leaves nothing in that part")
+    assert split_error(events, 3, 2).startswith("the valid part would be empty")
 
 
 @pytest.mark.parametrize(
@@ -441,9 +468,17 @@ def test_damaged_arguments():
     assert "no column 'time'" in split_error(events, timestamp="time")
     assert "timestamp must be the name of a column, got None" in split_error(events, timestamp=None)
     assert "-1" in split_error(events, value="value")
+    assert "duplicates must be one of" in split_error(events, duplicates="mean")
+    assert split_error(events | {"value": [0, 1, 1]}, 2, value="value").startswith(
+        "train has no inter"
+    )
+    assert split_error(events | {"value": [1, 1, 0]}, 3, value="value").startswith(
+        "test has no inter"
+    )
     assert "must be a DataFrame" in split_error(np.ones((2, 2)))
     assert "events must have timestamps" in split_error(Interactions(np.eye(2)))
     assert "got Interactions" in split_error(data, user="user_id")
+    assert "got Interactions" in split_error(data, duplicates="count")
     assert "no interaction" in split_error(data[:0])
     assert "no rows" in split_error({name: [] for name in events})
 

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_count
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.frames import read_table
+from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
+from tripletrec.data.merging import Duplicates, check_duplicates
 from tripletrec.splits.parts import leave_out, require_interactions, times_of
 from tripletrec.splits.timeline import Timeline
 
@@ -103,7 +105,7 @@ def time_split(
     item: str = "item",
     value: str | None = None,
     timestamp: str = "timestamp",
-    duplicates: str = "sum",
+    duplicates: Duplicates = "sum",
 ) -> TimeSplit:
     """Split a table of events at points in time: learn from the past, test on what came later.
 
@@ -131,8 +133,8 @@ def time_split(
         begins, how many of *all* events it has, or how long it lasts.
     user, item, value, timestamp : str
         The columns, as in `Interactions.from_frame`; default "user", "item", no values, "timestamp".
-    duplicates : str, default "sum"
-        What becomes, within a part, of events of the same user and item, as in `Interactions.from_frame`.
+    duplicates : {"sum", "max", "last", "first", "count"}, default "sum"
+        What stands for the events of one user with one item in a part, as in `Interactions.from_frame`.
 
     Returns
     -------
@@ -170,24 +172,25 @@ def time_split(
     >>> train.user_ids is test.user_ids, test.n_dropped
     (True, 5)
     """
-    names = {"user": user, "item": item, "value": value, "timestamp": timestamp}
-    table = _read(events, names)
-    part = _cut(table.times, test, valid)
-    train = _build(table, part == 0, duplicates)
-    known = [np.zeros(len(ids), bool) for ids in (table.user_ids, table.item_ids)]
-    known[0][table.rows[part == 0]] = True
-    known[1][table.columns[part == 0]] = True
-    parts, dropped = [train], {}
-    for number, name in enumerate(["test"] if valid is None else ["valid", "test"], 1):
-        inside = part == number
-        dropped[name] = _dropped(table, inside, known)
-        if dropped[name].n_events == dropped[name].n_all:
+    columns = {"user": user, "item": item, "value": value, "timestamp": timestamp}
+    table = _read(events, columns, check_duplicates(duplicates))
+    number_of = _cut(table.times, test, valid)
+    learnt = number_of == 0
+    axes = (
+        _known(table.rows[learnt], table.users, "user"),
+        _known(table.columns[learnt], table.items, "item"),
+    )
+    names = ["train", "test"] if valid is None else ["train", "valid", "test"]
+    built = [_build(table, number_of == n, axes, duplicates) for n in range(len(names))]
+    for name, (part, lost) in zip(names, built, strict=True):
+        if lost.n_events == lost.n_all:
             raise ValueError(
-                f"{name}={shown(test if name == 'test' else valid)} leaves nothing in that part: each of its "
-                f"{dropped[name].n_all} events is of a user or an item without events in the training part"
+                f"the {name} part would be empty, as each of its {lost.n_all} events is of a user or an item "
+                f"without events in the training part: choose another {name}"
             )
-        parts.append(_build(table, inside, duplicates, train))
-    return TimeSplit(parts, dropped)
+        part.check_not_empty(name)  # as where all values are 0
+    dropped = {name: lost for name, (_, lost) in zip(names[1:], built[1:], strict=True)}
+    return TimeSplit([part for part, _ in built], dropped)
 
 
 class _Events(NamedTuple):
@@ -197,26 +200,34 @@ class _Events(NamedTuple):
     columns: NDArray[Any]
     values: NDArray[Any] | None
     times: NDArray[Any]
-    user_ids: NDArray[Any]
-    item_ids: NDArray[Any]
+    users: NDArray[Any]  # ids
+    items: NDArray[Any]
 
 
-def _read(events: Any, names: dict[str, Any]) -> _Events:
+class _Axis(NamedTuple):
+    """The users, or the items, of the training part: who they are, and the number of each, -1 of others."""
+
+    ids: Ids
+    number: NDArray[np.int64]
+
+
+def _read(events: Any, names: dict[str, Any], duplicates: Duplicates) -> _Events:
     if not isinstance(events, Interactions):
         if names["timestamp"] is None:
             raise TypeError("timestamp must be the name of a column, got None")
-        table = read_table(events, names, (None, None), "raise")
+        table = read_table(events, names, (None, None), "raise", duplicates)
         rows, columns, values, times = table[:4]
         ids = table.users.values, table.items.values
         return _Events(rows, columns, values, *map(np.asarray, (times, *ids)))
-    if names != _COLUMNS:
-        raise ValueError("events must be a table where columns are named, got Interactions")
+    if names != _COLUMNS or duplicates != "sum":
+        raise ValueError(
+            "events must be a table where columns or duplicates are given, got Interactions"
+        )
     times = times_of(events, "events", "they are split by time")
     events.check_not_empty("events")
-    n_merged = getattr(events, "n_merged", 0)
-    if n_merged:
+    if n := events.n_merged:
         warn_user(
-            f"{n_merged} events were merged into others of the same user and item, at the latest time: "
+            f"{n} events were merged into others of the same user and item, at the latest time; "
             "training loses what happened again later, so split the table of events"
         )
     users = np.arange(events.n_users) if events.user_ids is None else events.user_ids
@@ -242,37 +253,30 @@ def _cut(times: NDArray[Any], test: Any, valid: Any) -> NDArray[np.int64]:
     return np.searchsorted(np.array(starts, line.keys.dtype), line.keys, side="right")
 
 
+def _known(numbers: NDArray[Any], ids: NDArray[Any], word: str) -> _Axis:
+    known = np.flatnonzero(np.bincount(numbers, minlength=len(ids)))
+    number = np.full(len(ids), -1)
+    number[known] = np.arange(len(known))
+    return _Axis(Ids(ids[known], None, word), number)
+
+
 def _build(
-    table: _Events, inside: NDArray[np.bool_], duplicates: str, like: Interactions | None = None
-) -> Interactions:
-    columns = {
-        "user": table.user_ids[table.rows[inside]],
-        "item": table.item_ids[table.columns[inside]],
-        "timestamp": table.times[inside],
-    }
-    if table.values is not None:
-        columns["value"] = table.values[inside]
-    options = {} if duplicates == "sum" else {"duplicates": duplicates}
-    return Interactions.from_frame(
-        columns,
-        value=None if table.values is None else "value",
-        timestamp="timestamp",
-        like=like,
-        unknown="raise" if like is None else "drop",
-        **options,
-    )
-
-
-def _dropped(table: _Events, inside: NDArray[np.bool_], known: list[NDArray[np.bool_]]) -> Dropped:
-    """Return what will be left out of a part."""
+    table: _Events, inside: NDArray[np.bool_], axes: tuple[_Axis, _Axis], duplicates: Duplicates
+) -> tuple[Interactions, Dropped]:
+    """Return a part, and what is left out of it."""
+    users, items = axes
     rows, columns = table.rows[inside], table.columns[inside]
-    new_users, new_items = ~known[0][rows], ~known[1][columns]
-    return Dropped(
-        int((new_users | new_items).sum()),
-        len(rows),
-        table.user_ids[np.unique(rows[new_users])],
-        table.item_ids[np.unique(columns[new_items])],
+    new_rows, new_columns = users.number[rows], items.number[columns]
+    kept = (new_rows >= 0) & (new_columns >= 0)
+    values = None if table.values is None else table.values[inside][kept]
+    times = table.times[inside][kept]
+    part = Interactions._build(
+        new_rows[kept], new_columns[kept], values, times, users.ids, items.ids, duplicates
     )
+    part.n_dropped = int(len(kept) - kept.sum())
+    strangers = table.users[np.unique(rows[new_rows < 0])]
+    novelties = table.items[np.unique(columns[new_columns < 0])]
+    return part, Dropped(part.n_dropped, len(kept), strangers, novelties)
 
 
 def leave_last_out(
