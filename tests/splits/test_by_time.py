@@ -313,20 +313,24 @@ def test_a_split_is_a_tuple_that_tells_what_it_left_out():
         "item": [1, 2, 2, 1, 1, 3],
         "timestamp": [1, 2, 3, 4, 5, 6],
     }
-    split = time_split(events, 4, 3)
+    with pytest.warns(UserWarning, match="^test is small: 2 of 3 events are left out, for") as seen:
+        split = time_split(events, 4, 3)
+    assert seen[0].filename == __file__ and len(seen) == 1
     train, valid, test = split
     assert (split.train, split.valid, split.test) == (train, valid, test)
     assert split.dropped["test"].users.tolist() == ["c"]
     assert split.dropped["test"].items.tolist() == [3]
     assert split.dropped["valid"].n_events == 0
-    assert "2 of 3 events left out, for train lacks 1 of their users and 1 of their items" in repr(
-        split
+    assert (
+        "2 items, 1 positives, user ids, item ids, timestamps): 2 of 3 events are "
+        "left out, for the training part lacks 1 of their users and 1 of their items\n)"
+        in repr(split)
     )
     for other in (pickle.loads(pickle.dumps(split)), copy.copy(split), copy.deepcopy(split)):
         assert repr(other) == repr(split) and [entries(each) for each in other] == [
             entries(each) for each in split
         ]
-    assert time_split(events, 4).valid is None
+    assert time_split(events | {"user": list("ababba")}, 4).valid is None
 
 
 @pytest.mark.parametrize("library", ["polars", "polars lazy", "pyarrow", "dict"])

@@ -38,6 +38,13 @@ class Dropped(NamedTuple):
     users: NDArray[Any]
     items: NDArray[Any]
 
+    def told(self) -> str:
+        """Return it as part of a sentence."""
+        return (
+            f"{self.n_events} of {self.n_all} events are left out, for the training part lacks "
+            f"{len(self.users)} of their users and {len(self.items)} of their items"
+        )
+
 
 class TimeSplit(tuple[Interactions, ...]):
     """What `time_split` returns: ``(train, test)`` or ``(train, valid, test)``, and what was left out.
@@ -88,11 +95,7 @@ class TimeSplit(tuple[Interactions, ...]):
     def __repr__(self) -> str:
         lines = [f"train={self.train}"]
         for name, part in zip(self.dropped, self[1:], strict=True):
-            lost = self.dropped[name]
-            lines.append(
-                f"{name}={part}: {lost.n_events} of {lost.n_all} events left out, for train lacks "
-                f"{len(lost.users)} of their users and {len(lost.items)} of their items"
-            )
+            lines.append(f"{name}={part}: {self.dropped[name].told()}")
         return "TimeSplit(\n    " + ",\n    ".join(lines) + "\n)"
 
 
@@ -152,7 +155,8 @@ def time_split(
     Warns
     -----
     UserWarning
-        If Interactions are given in which events were merged.
+        If more than half of the events of a part are left out, or Interactions are given in which events
+        were merged.
 
     Notes
     -----
@@ -190,6 +194,9 @@ def time_split(
             )
         part.check_not_empty(name)  # as where all values are 0
     dropped = {name: lost for name, (_, lost) in zip(names[1:], built[1:], strict=True)}
+    for name, lost in dropped.items():
+        if 2 * lost.n_events > lost.n_all:
+            warn_user(f"{name} is small: {lost.told()}")
     return TimeSplit([part for part, _ in built], dropped)
 
 
