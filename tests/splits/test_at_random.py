@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from splits.support import check_partition, entries, some_interactions
 from tripletrec.data.interactions import Interactions
-from tripletrec.splits import leave_k_out, train_test_split
+from tripletrec.splits import (
+    leave_k_out,
+    leave_last_out,
+    time_split,
+    train_test_split,
+    user_split,
+)
 
 SEEDS = st.integers(0, 2**32)
 
@@ -63,6 +69,23 @@ def test_without_a_seed_too_the_same_split_comes_again():
         assert entries(split(data, random_state=None)[1]) != entries(
             split(data, random_state=None)[1]
         )
+
+
+@given(SEEDS)
+def test_the_order_of_the_rows_does_not_matter(seed):
+    data = some_interactions(20, 9, seed=seed)
+    mixed = np.random.default_rng(seed).permutation(len(data))
+    again = Interactions.from_arrays(
+        data.rows[mixed],
+        data.indices[mixed],
+        data.values[mixed],
+        timestamps=data.timestamps[mixed],
+        shape=data.space.shape,
+        user_ids=data.user_ids,
+    )
+    for split in (train_test_split, leave_k_out, leave_last_out, user_split, time_split):
+        for part, other in zip(split(data), split(again), strict=True):
+            assert entries(part) == entries(other)
 
 
 # ---------------------------------------------------------------- k of each user
