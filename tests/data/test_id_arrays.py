@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from tripletrec import MatrixFactorization
-from tripletrec.data.id_arrays import check_ids, keys_of, same_ids, text_array
+from tripletrec.data.id_arrays import check_ids, index_of, keys_of, same_ids, text_array
 from tripletrec.data.interactions import Interactions
 
 MB = 2**20
@@ -224,4 +224,4 @@ def test_durations_are_found_in_whatever_form():
 )
 def test_other_ids_get_one_sentence(ids, error, message):
     with pytest.raises(error, match=message):
-        check_ids(ids, "ids")
+        index_of(check_ids(ids, "ids"), "ids")

@@ -101,6 +101,31 @@ SEARCHES = {
 }  # fmt: skip
 
 
+def test_folds_in_time(data, side):
+    """They are what they are by hand; weights are cut along, and held-out data are whole."""
+    timed = tr.Interactions(data.tocsr(), timestamps=np.random.default_rng(1).permutation(1200))
+    cv = tr.splits.TimeFolds(3, test=0.15)
+    weights = 1.0 + timed.indices % 3
+    found = ms.cross_validate(
+        factors(),
+        timed,
+        cv=cv,
+        params={"validation": side["validation"], "sample_weight": weights},
+        return_estimator=True,
+        error_score="raise",
+    )
+    for (train, test), model, score in zip(
+        cv.split(timed), found["estimator"], found["test_score"], strict=True
+    ):
+        by_hand = factors().fit(
+            timed[train], validation=side["validation"], sample_weight=weights[train]
+        )
+        assert_same(model, by_hand)
+        assert score == by_hand.score(timed[test])
+    search = ms.GridSearchCV(factors(), {"learning_rate": [0.05, 0.1]}, cv=cv, error_score="raise")
+    assert len(search.fit(timed, **side).best_estimator_.seen_) == len(timed)
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("name", SEARCHES)
 def test_searches_choose_and_pass_side_data_whole(name, n_jobs, data, side):
@@ -116,9 +141,11 @@ def test_searches_choose_and_pass_side_data_whole(name, n_jobs, data, side):
 
 def test_halving_with_unseeded_folds(data):
     """Scikit-learn asks for folds that are the same at each call; without a seed they are by chance."""
-    search = SEARCHES["halving of samples"](factors(), tr.splits.InteractionKFold(3), 1)
+    search = SEARCHES["halving of samples"](
+        factors(), tr.splits.InteractionKFold(3, random_state=None), 1
+    )
     assert search.fit(data).best_params_ == {"learning_rate": 0.1}
-    folds = tr.splits.InteractionKFold(3)
+    folds = tr.splits.InteractionKFold(3, random_state=None)
     assert (
         ms.GridSearchCV(factors(), {"learning_rate": [1e-6, 0.1]}, cv=folds).fit(data).best_index_
         == 1

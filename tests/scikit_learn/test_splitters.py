@@ -21,15 +21,16 @@ FOLDS = [
     ms.StratifiedShuffleSplit(2, random_state=0),
     ms.StratifiedGroupKFold(3),
     tr.splits.InteractionKFold(4),
+    tr.splits.TimeFolds(4),
+    tr.splits.TimeFolds(2, test=0.2, gap=0.1, max_train=0.3),
 ]
 
 
 @pytest.fixture(scope="module")
 def data(small):
-    """Users with fewer interactions than there are folds would be warned of."""
-    counts = np.diff(small.indptr)
-    assert len(small) == 500 and counts[counts > 0].min() >= 1
-    return small
+    """With times, for the folds that need some."""
+    times = np.random.default_rng(0).integers(0, 300, 500)
+    return tr.Interactions(small.tocsr(), timestamps=times)
 
 
 def pairs_of(data):

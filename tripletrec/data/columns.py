@@ -12,6 +12,7 @@ from tripletrec._runtime.messages import shown
 from tripletrec.data.checks import is_absent, refuse_masked
 
 __all__ = [
+    "check_column",
     "column_of",
     "eager",
     "in_order",
@@ -32,21 +33,27 @@ def eager(frame: Any, names: Iterable[Any]) -> Any:
 
 def column_of(frame: Any, name: Any) -> Any:
     """Return a column of a pandas, polars or pyarrow table or of a dict."""
-    names = _names_of(frame)
-    if name not in names:
-        index = getattr(getattr(frame, "index", None), "names", ())
-        hint = ", and it is in the index: use frame.reset_index()" if name in index else ""
-        raise ValueError(f"frame has no column {name!r}: its columns are {shown(names, 300)}{hint}")
-    if names.count(name) > 1:
-        raise ValueError(
-            f"frame has {names.count(name)} columns of the name {name!r}: rename all but one"
-        )
+    index = getattr(getattr(frame, "index", None), "names", ())
+    hint = ", and it is in the index: use frame.reset_index()" if name in index else ""
+    check_column(name, _names_of(frame), hint)
     column = frame[name]
     if getattr(column, "ndim", 1) != 1:
         raise ValueError(
             f"column {name!r} of frame must be one-dimensional, got shape {column.shape}"
         )
     return column
+
+
+def check_column(name: Any, names: list[Any], hint: str = "", table: str = "frame") -> None:
+    """Raise unless a table has one column of a name; `hint` is added where it has none."""
+    if name not in names:
+        raise ValueError(
+            f"{table} has no column {name!r}: its columns are {shown(names, 300)}{hint}"
+        )
+    if names.count(name) > 1:
+        raise ValueError(
+            f"{table} has {names.count(name)} columns of the name {name!r}: rename all but one"
+        )
 
 
 def _names_of(frame: Any) -> list[Any]:

@@ -24,13 +24,11 @@ class CompressedRows:
 
     def _keep(self, rows: Rows) -> None:
         times = None if rows.timestamps is None else read_only(rows.timestamps)
-        self._rows = Rows(
-            rows.shape,
-            read_only(rows.indptr),
-            read_only(rows.indices),
-            read_only(rows.values),
-            times,
-            rows.borrowed,
+        self._rows = rows._replace(
+            indptr=read_only(rows.indptr),
+            indices=read_only(rows.indices),
+            values=read_only(rows.values),
+            timestamps=times,
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -98,6 +96,11 @@ class CompressedRows:
     def nnz(self) -> int:
         """Number of positives."""
         return len(self.indices)
+
+    @property
+    def n_merged(self) -> int:
+        """How many rows, or entries of a matrix, were merged into others of the same user and item."""
+        return self._rows.n_merged
 
     @property
     def rows(self) -> NDArray[np.int32]:

@@ -16,6 +16,7 @@ from tripletrec.data.checks import (
     check_shape,
     check_values,
 )
+from tripletrec.data.merging import Duplicates, merge
 from tripletrec.data.sparse import compressed_rows, entries_of, shape_of
 from tripletrec.data.times import check_timestamps
 
@@ -31,6 +32,7 @@ class Rows(NamedTuple):
     values: NDArray[np.float32]
     timestamps: NDArray[Any] | None
     borrowed: bool = False  # whether the indices are a matrix's own, which its owner may change
+    n_merged: int = 0  # how many were duplicates of others
 
 
 def from_matrix(matrix: Any, name: str, timestamps: ArrayLike | None) -> Rows:
@@ -119,18 +121,19 @@ def from_coordinates(
     timestamps: ArrayLike | None,
     shape: tuple[int, int],
     name: str,
+    duplicates: Duplicates = "sum",
 ) -> Rows:
-    """Bring one row, column, value and time per interaction to canonical rows."""
+    """Bring one row, column, value and time per interaction to canonical rows; see `merging.merge`."""
     users = check_positions(users, "users", shape[0])
     items = check_length(check_positions(items, "items", shape[1]), len(users), "items", "user")
     if timestamps is not None:
         timestamps = check_timestamps(timestamps, len(users), "timestamps")
-    if values is None:
+    if values is None or duplicates == "count":
         weights: NDArray[Any] = np.ones(len(users), np.float32)
     else:
         weights = check_length(values, len(users), name, "interaction")
         check_values(weights, name, lambda entry: (int(users[entry]), int(items[entry])))
-    return assemble(shape, users, items, weights, timestamps)
+    return assemble(shape, users, items, weights, timestamps, duplicates)
 
 
 def count_rows(positions: NDArray[Any], name: str) -> int:
@@ -146,25 +149,14 @@ def assemble(
     items: NDArray[Any],
     values: NDArray[Any],
     timestamps: NDArray[Any] | None,
+    duplicates: Duplicates = "sum",
 ) -> Rows:
-    """Sort by (user, item), sum duplicates, drop zeros."""
-    keys = users.astype(np.int64) * shape[1] + items.astype(
-        np.int64
-    )  # with uint64 floats come of it
+    """Sort by (user, item), merge duplicates, drop zeros."""
+    keys = users.astype(np.int64)  # with uint64 floats come of it
+    keys = keys * shape[1] + items.astype(np.int64)
+    n_merged = 0
     if (keys[1:] <= keys[:-1]).any() or not values.all():
-        order = np.argsort(keys)
-        if (np.diff(keys[order]) == 0).any():
-            # The order of the terms decides the last bit of a sum, and the default sort varies by CPU.
-            order = np.argsort(keys, kind="stable")
-        keys, values = keys[order], values[order]
-        starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-        if timestamps is not None:
-            timestamps = np.maximum.reduceat(timestamps[order], starts)
-        if len(starts) < len(keys):
-            # float64: int8 would wrap around. Two trues are one true, as in SciPy.
-            total = np.logical_or if values.dtype == bool else np.add
-            wide = values if values.dtype == bool else values.astype(np.float64)
-            keys, values = keys[starts], total.reduceat(wide, starts)
+        keys, values, timestamps, n_merged = merge(keys, values, timestamps, duplicates)
         kept = values != 0
         keys, values = keys[kept], values[kept]
         timestamps = None if timestamps is None else timestamps[kept]
@@ -172,4 +164,5 @@ def assemble(
     indptr = np.zeros(shape[0] + 1, np.int64)
     np.cumsum(np.bincount(rows, minlength=shape[0]), out=indptr[1:])
     weights = check_values(values, "the sum of duplicates", lambda e: (rows[e], columns[e]))
-    return Rows(shape, indptr, columns.astype(np.int32), weights, timestamps)
+    indices = columns.astype(np.int32)
+    return Rows(shape, indptr, indices, weights, timestamps, n_merged=n_merged)

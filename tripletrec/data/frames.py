@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.checks import check_length
-from tripletrec.data.columns import column_of, eager, is_missing, to_array
+from tripletrec.data.columns import column_of, is_missing, to_array
+from tripletrec.data.foreign import Dictionary, dictionary_of, in_memory
 from tripletrec.data.id_arrays import check_types, id_array
 from tripletrec.data.ids import Ids
+from tripletrec.data.merging import Duplicates
 from tripletrec.data.times import check_timestamps
 
 __all__ = ["Table", "known_ids", "read_table"]
@@ -47,18 +49,21 @@ def read_table(
     names: Mapping[str, Any],
     known: tuple[Ids | None, Ids | None],
     unknown: str,
+    duplicates: Duplicates,
 ) -> Table:
     """Read a table; see ``Interactions.from_frame``.
 
     Parameters
     ----------
-    frame : pandas, polars or pyarrow table, or dict of columns
+    frame : table, or dict of columns
     names : dict
         The names of the columns "user" and "item", and of "value" and "timestamp", or None.
     known : (users, items)
         Ids, or None for those in the table, sorted.
     unknown : {"raise", "drop"}
         What becomes of a row whose user or item is not known.
+    duplicates : str
+        With "count" the values are not read.
     """
     if unknown not in ("raise", "drop"):
         raise ValueError(f"unknown must be 'raise' or 'drop', got {unknown!r}")
@@ -70,7 +75,7 @@ def read_table(
     rows, users = _encode(columns["user"], names["user"], "user", users)
     cols, items = _encode(columns["item"], names["item"], "item", items)
     values, times = None, None
-    if "value" in columns:
+    if "value" in columns and duplicates != "count":
         values = _values(columns["value"], n, f"values of column {names['value']!r}")
     if "timestamp" in columns:
         name = f"timestamps of column {names['timestamp']!r}"
@@ -93,7 +98,7 @@ def read_table(
 
 def _columns(frame: Any, names: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that are named, those of ids as pandas has them or as arrays of one length."""
-    frame = eager(frame, names.values())
+    frame = in_memory(frame, names.values())
     columns = {
         role: column_of(frame, name)
         for role, name in names.items()
@@ -118,18 +123,23 @@ def _values(column: Any, n: int, name: str) -> NDArray[Any]:
 
 
 def _plain_column(column: Any, name: str) -> Any:
-    """Return a column as pandas has it, else as an array."""
+    """Return a column as pandas has it, texts of Arrow as a dictionary, else an array."""
     import pandas as pd
 
     if isinstance(column, (pd.Series, pd.Index, pd.Categorical)):
         return column
-    return to_array(column, name, "ids")
+    texts = dictionary_of(column)
+    return to_array(column, name, "ids") if texts is None else texts
 
 
 def _refuse_unknown(rows: NDArray[np.int64], column: Any, name: Any, ids: Ids) -> None:
     """Raise if a row number is -1: the id in that place of the column is not known."""
     if (rows < 0).any():
-        each = to_array(column, f"column {name!r}", "ids")[int(rows.argmin())]
+        first = int(rows.argmin())
+        if isinstance(column, Dictionary):
+            each = column.texts[column.codes[first]]
+        else:
+            each = to_array(column, f"column {name!r}", "ids")[first]
         raise ValueError(
             f'column {name!r}: {ids.unknown(each)}; unknown="drop" leaves out such rows, '
             f"{int((rows < 0).sum())} here"
@@ -149,15 +159,20 @@ def _encode(column: Any, name: str, word: str, known: Ids | None) -> tuple[NDArr
         None: those of the column, sorted.
     """
     codes, found = _distinct(column, f"column {name!r}")
-    if known is None:
-        known = Ids(_sorted(found, name, word), None, word)
-    return known.find(found)[codes], known
+    if known is not None:
+        return known.find(found)[codes], known
+    order = _sorting(found, name, word)
+    rows = np.empty(len(found), np.int64)
+    rows[order] = np.arange(len(found))
+    return rows[codes], Ids.of_sorted(found[order], word)
 
 
 def _distinct(column: Any, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Return the number of each element, and the elements in the order in which they come first."""
     import pandas as pd
 
+    if isinstance(column, Dictionary):
+        return _distinct_of(column, name)
     if isinstance(column, np.ndarray) and column.dtype.kind not in "biufO":
         column = id_array(column, name)  # pandas knows fewer kinds, and fewer units of time
         if column.dtype.kind in "mM":
@@ -172,6 +187,17 @@ def _distinct(column: Any, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
     if len(codes) and codes.min() < 0:
         raise ValueError(f"{name} has a missing id at position {codes.argmin()}")
     return codes.astype(np.int64, copy=False), id_array(found, name)
+
+
+def _distinct_of(column: Dictionary, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return the same of a dictionary, which may hold what no code stands for, or one text twice."""
+    import pandas as pd
+
+    codes, used = pd.factorize(column.codes)
+    if len(codes) and used.min() < 0:
+        raise ValueError(f"{name} has a missing id at position {column.codes.argmin()}")
+    numbers, found = _distinct(column.texts[used], name)
+    return numbers[codes], found
 
 
 def _pandas_merges_texts() -> bool:
@@ -195,9 +221,9 @@ def _number_texts(column: Any) -> tuple[NDArray[np.int64], Any]:
     return pd.factorize(column)
 
 
-def _sorted(found: NDArray[Any], name: str, word: str) -> NDArray[Any]:
+def _sorting(found: NDArray[Any], name: str, word: str) -> NDArray[np.intp]:
     try:
-        return np.sort(found)
+        return np.argsort(found, kind="stable")
     except (TypeError, ArithmeticError, ValueError) as error:
         raise TypeError(
             f"column {name!r} has ids that cannot be sorted, give {word}_ids: {error}"

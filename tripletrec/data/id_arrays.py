@@ -31,6 +31,7 @@ __all__ = [
     "check_ids",
     "check_types",
     "id_array",
+    "index_of",
     "key_of_date",
     "keys_of",
     "plain",
@@ -63,19 +64,24 @@ _PER_UNIT = {
 
 
 def check_ids(ids: Any, name: str, length: int | None = None) -> NDArray[Any]:
-    """Return ids as a new 1-D array: each kind in one form, none missing, none twice."""
+    """Return ids as a new 1-D array: each kind in one form, none missing."""
     array = id_array(ids, name)
     if length is not None and len(array) != length:
         raise ValueError(f"{name} must have {length} ids, got {len(array)}")
-    keys = keys_of(array)
+    return array
+
+
+def index_of(ids: NDArray[Any], name: str) -> dict[Any, int]:
+    """Return the position of each id by its key, see `keys_of`; raise if one is there twice."""
+    keys = keys_of(ids)
     try:
         last = {each: position for position, each in enumerate(keys)}
     except TypeError as error:
         raise TypeError(f"{name} must be hashable: {error}") from None
     if len(last) < len(keys):
         twice = next(place for place, each in enumerate(keys) if last[each] != place)
-        raise ValueError(f"{name} must be unique, got {shown(plain(array[twice]))} twice")
-    return array
+        raise ValueError(f"{name} must be unique, got {shown(plain(ids[twice]))} twice")
+    return last
 
 
 def id_array(ids: Any, name: str) -> NDArray[Any]:

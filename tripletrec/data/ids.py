@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 from tripletrec.data.columns import python_value, to_array
-from tripletrec.data.id_arrays import check_ids, key_of_date, keys_of, plain
+from tripletrec.data.id_arrays import check_ids, index_of, key_of_date, keys_of, plain
 
 __all__ = ["Ids", "is_single"]
 
@@ -41,17 +41,27 @@ class Ids:
         self.values: NDArray[Any] | None = None
         if values is not None:
             self.values = check_ids(values, f"{word}_ids", n)
+            self._row_of = index_of(self.values, f"{word}_ids")
             self.values.flags.writeable = False
             n = len(self.values)
         self.n = n or 0
+
+    @classmethod
+    def of_sorted(cls, values: NDArray[Any], word: str) -> Ids:
+        """Return ids that are checked and sorted already, and whose table is made when it is needed."""
+        if values.dtype.kind == "O" or not (values[1:] > values[:-1]).all():
+            return cls(values, None, word)
+        new = cls(None, len(values), word)
+        new.values = values
+        new.values.flags.writeable = False
+        return new
 
     def __getstate__(self) -> dict[str, Any]:
         return {"n": self.n, "word": self.word, "values": self.values}  # not the lookup table
 
     @cached_property
     def _row_of(self) -> dict[Any, int]:
-        known = [] if self.values is None else keys_of(self.values)
-        return {each: row for row, each in enumerate(known)}
+        return {} if self.values is None else index_of(self.values, f"{self.word}_ids")
 
     def rows(self, ids: Any) -> NDArray[np.int64]:
         """Return the row of each id, int64 of shape (n_ids,).

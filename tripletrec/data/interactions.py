@@ -6,18 +6,19 @@ compressed rows, columns sorted, no duplicates, no zeros, values > 0.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec.data.checks import as_array, check_positions, check_shape
 from tripletrec.data.columns import in_order
-from tripletrec.data.compressed import CompressedRows
 from tripletrec.data.csr import Rows, assemble, count_rows, from_coordinates, from_matrix
 from tripletrec.data.cuts import Cuttable
 from tripletrec.data.ids import Ids
+from tripletrec.data.merging import Duplicates
 from tripletrec.data.space import Space, check_same_space
+from tripletrec.data.tabular import Tabular
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["Interactions", "as_interactions"]
 
 
-class Interactions(Cuttable, CompressedRows):
+class Interactions(Cuttable, Tabular):
     """Positives of users x items in canonical CSR form, with ids, values and timestamps.
 
-    Duplicate coordinates are summed (their latest timestamp is kept) and stored zeros dropped.
+    Duplicate coordinates are summed (their latest timestamp is kept; `from_frame` knows other ways) and
+    stored zeros dropped.
     The input is never modified. Values and indices of a canonical CSR matrix of float32 and int32 are
     not copied either, memory-mapped or not; of another, only the arrays that need it are. There may be
     no interactions at all: only what learns from them or ranks them needs some.
@@ -63,6 +65,9 @@ class Interactions(Cuttable, CompressedRows):
     n_dropped : int
         How many rows of the table `from_frame` left out because their user or item is unknown; 0 for all
         that was built in another way, parts of these interactions included.
+    n_merged : int
+        How many rows of the table, or entries of the matrix, were merged into others of the same user and
+        item; 0 for parts of these interactions.
 
     Raises
     ------
@@ -96,10 +101,6 @@ class Interactions(Cuttable, CompressedRows):
     >>> data.indices
     array([0, 2, 1], dtype=int32)
     """
-
-    n_dropped: int = 0
-    _users: Ids
-    _items: Ids
 
     def __init__(
         self,
@@ -169,77 +170,6 @@ class Interactions(Cuttable, CompressedRows):
         return cls._build(rows, columns, values, timestamps, *axes)
 
     @classmethod
-    def from_frame(
-        cls,
-        frame: Any,
-        *,
-        user: str = "user",
-        item: str = "item",
-        value: str | None = None,
-        timestamp: str | None = None,
-        user_ids: Any = None,
-        item_ids: Any = None,
-        like: Interactions | None = None,
-        unknown: Literal["raise", "drop"] = "raise",
-    ) -> Interactions:
-        """Build from a table with one row per interaction.
-
-        Parameters
-        ----------
-        frame : pandas, polars (also lazy) or pyarrow table, or dict of columns
-            Read only, by position: an index has no effect. Of a lazy table the columns named here are
-            collected.
-        user, item : str, default "user" and "item"
-            Columns of ids: strings, numbers, dates, or of any other hashable type.
-        value, timestamp : str, optional
-            Columns of weights and of times. Default: weight 1, no times. Times are numbers or dates, see
-            `Interactions`.
-        user_ids, item_ids : sequence of ids, optional
-            The rows and columns, in this order; they may hold ids that `frame` lacks. Default: the
-            ids in `frame`, sorted.
-        like : Interactions, optional
-            Others, usually the training data, whose users and items are taken, in their order. Where it has
-            no ids, the column must hold row numbers. Not to be given along with `user_ids` or `item_ids`.
-        unknown : {"raise", "drop"}, default "raise"
-            What becomes of a row whose user or item is not among those given: an error, or it is left out and
-            counted in ``n_dropped``.
-
-        Returns
-        -------
-        Interactions
-
-        Raises
-        ------
-        ValueError
-            If a column is absent or there twice; if an id or a time is missing; if an id is not among those
-            given and `unknown` is "raise"; as the constructor.
-        TypeError
-            If ids are of types that cannot be sorted with each other, or times are strings.
-
-        Examples
-        --------
-        >>> from tripletrec.data.interactions import Interactions
-        >>> train = Interactions.from_frame({"user": ["b", "a", "b"], "item": [7, 7, 3]})
-        >>> train.user_ids, train.item_ids
-        (array(['a', 'b'], dtype='<U1'), array([3, 7]))
-        >>> later = {"user": ["a", "c"], "item": [3, 3]}
-        >>> test = Interactions.from_frame(later, like=train, unknown="drop")
-        >>> test, test.n_dropped
-        (Interactions(2 users x 2 items, 1 positives, user ids, item ids), 1)
-        """
-        names = {"user": user, "item": item, "value": value, "timestamp": timestamp}
-        if like is not None and not isinstance(like, Interactions):
-            raise TypeError(f"like must be Interactions, got {type(like).__name__}")
-        known = None if like is None else (like._users, like._items)
-        # Here, because interactions of arrays do without.
-        from tripletrec.data.frames import known_ids, read_table
-
-        table = read_table(frame, names, known_ids(known, user_ids, item_ids), unknown)
-        new = cls._build(*table[:-1])
-        new.n_dropped = table.n_dropped
-        return new
-
-    @classmethod
     def _build(
         cls,
         rows: NDArray[Any],
@@ -248,10 +178,12 @@ class Interactions(Cuttable, CompressedRows):
         timestamps: ArrayLike | None,
         users: Ids,
         items: Ids,
-    ) -> Interactions:
+        duplicates: Duplicates = "sum",
+    ) -> Self:
         shape = check_shape(users.n, items.n, "shape")
         new = cls.__new__(cls)
-        new._set(from_coordinates(rows, columns, values, timestamps, shape, "values"), users, items)
+        given = rows, columns, values, timestamps
+        new._set(from_coordinates(*given, shape, "values", duplicates), users, items)
         return new
 
     @classmethod

@@ -1,0 +1,35 @@
+"""Slow, obvious twins of what is done to tables of events: what the tests of the data compare with."""
+
+
+def merged(events, duplicates):
+    """One (value, time) per pair of events (user, item, value, time); a time may be None. No zeros."""
+    pairs = {}
+    for user, item, value, time in events:
+        pairs.setdefault((user, item), []).append((value, time))
+    result = {}
+    for pair, rows in pairs.items():
+        values, times = zip(*rows, strict=True)
+        known = times[0] is not None
+        earliest = min(rows, key=lambda row: row[1]) if known else rows[0]  # the first of equals
+        latest = max(reversed(rows), key=lambda row: row[1]) if known else rows[-1]
+        last = max(times) if known else None
+        result[pair] = {
+            "sum": (sum(values), last),
+            "max": (max(values), last),
+            "count": (len(rows), last),
+            "last": latest,
+            "first": earliest,
+        }[duplicates]
+    return {pair: row for pair, row in result.items() if row[0] != 0}
+
+
+def filtered(entries, min_per_user, min_per_item, min_value, users, items):
+    """The entries (user, item, value), users and items that are left, filtered until nothing changes."""
+    entries = [each for each in entries if min_value is None or each[2] >= min_value]
+    while True:
+        kept_users = [u for u in users if sum(e[0] == u for e in entries) >= min_per_user]
+        kept_items = [i for i in items if sum(e[1] == i for e in entries) >= min_per_item]
+        left = [e for e in entries if e[0] in kept_users and e[1] in kept_items]
+        if (left, kept_users, kept_items) == (entries, users, items):
+            return entries, users, items
+        entries, users, items = left, kept_users, kept_items

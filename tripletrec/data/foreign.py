@@ -1,0 +1,144 @@
+"""Tables of other libraries as tables in memory that can be read; what their columns mean is in `frames`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec.data.columns import check_column, eager
+
+__all__ = ["Dictionary", "dictionary_of", "in_memory", "need_pyarrow"]
+
+_WAYS = ("to_arrow", "to_pandas", "toPandas", "compute")  # of Ibis and cuDF, Modin, Spark, Dask
+
+
+class Dictionary:
+    """A column of texts as whole numbers: which of some texts each is, -1 where it is missing.
+
+    A text may be there twice, and there may be texts that are in no row.
+    """
+
+    def __init__(self, codes: NDArray[np.int64], texts: NDArray[Any]) -> None:
+        self.codes, self.texts = codes, texts
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+def in_memory(frame: Any, names: Iterable[Any]) -> Any:
+    """Return a table as one of pandas, polars or pyarrow, with at least the columns of these names.
+
+    Parameters
+    ----------
+    frame : table
+        Of these libraries or a dict of columns, which are returned as they are; lazy; wrapped by Narwhals; a
+        record batch, a reader or a sequence of batches; or whatever else gives Arrow's stream, or a table of
+        pandas or pyarrow by one of the methods that other libraries have for it.
+    names : iterable of column names
+        None among them is no column.
+    """
+    wanted = {each for each in names if each is not None}
+    if hasattr(frame, "to_native"):
+        frame = frame.to_native()
+    frame = eager(frame, wanted)
+    if _is_at_home(frame):
+        return frame
+    if isinstance(frame, (list, tuple)) or hasattr(frame, "__next__"):
+        batches = frame if isinstance(frame, (list, tuple)) else list(frame)
+        return _together(batches, wanted) if batches and all(map(_gives_arrow, batches)) else frame
+    if _gives_arrow(frame):
+        return _from_arrow(frame, wanted)
+    for way in _WAYS:
+        if callable(getattr(frame, way, None)) and not isinstance(frame, type):
+            return in_memory(getattr(frame, way)(), wanted)
+    return frame
+
+
+def dictionary_of(column: Any) -> Dictionary | None:
+    """Return a column of texts that is in Arrow's memory; None: it is not, or pyarrow is not installed."""
+    if not _gives_arrow(column):
+        return None
+    try:
+        pa = need_pyarrow("a column")
+    except ImportError:
+        return None
+    array = _unified(column, pa)
+    if array is None:
+        return None
+    if not array.num_chunks:
+        return Dictionary(np.empty(0, np.int64), np.empty(0, object))
+    codes = [each.indices.cast(pa.int64()).fill_null(-1).to_numpy() for each in array.chunks]
+    texts = array.chunk(0).dictionary
+    return Dictionary(np.concatenate(codes), texts.to_numpy(zero_copy_only=False))
+
+
+def _unified(column: Any, pa: Any) -> Any:
+    """Return a column of texts as chunks of one dictionary without nulls; None: it holds none."""
+    if hasattr(column, "__arrow_c_stream__"):
+        array = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array(column)
+    else:
+        array = pa.chunked_array([pa.array(column)])
+    values = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    if str(values) not in ("string", "large_string", "string_view"):
+        return None
+    if values == array.type:
+        # Views can neither be numbered nor taken from yet.
+        array = array.cast(pa.large_string()) if str(values) == "string_view" else array
+    else:
+        chunks = [_plain_dictionary(each, pa) for each in array.chunks]
+        array = pa.chunked_array(chunks, pa.dictionary(pa.int32(), pa.large_string()))
+    return array.dictionary_encode().unify_dictionaries()
+
+
+def _plain_dictionary(array: Any, pa: Any) -> Any:
+    """Return an array of a dictionary as one whose dictionary is of plain texts, with no null among them."""
+    texts, codes = array.dictionary.cast(pa.large_string()), array.indices.cast(pa.int32())
+    plain = pa.DictionaryArray.from_arrays(codes, texts)
+    if not texts.null_count:
+        return plain
+    plain = plain.cast(pa.large_string()).dictionary_encode()
+    return pa.DictionaryArray.from_arrays(plain.indices.cast(pa.int32()), plain.dictionary)
+
+
+def need_pyarrow(what: str) -> Any:
+    """Return the module pyarrow, or raise one sentence that says what to install."""
+    try:
+        return import_module("pyarrow")
+    except ImportError:
+        raise ImportError(f"{what} needs pyarrow: pip install 'tripletrec[parquet]'") from None
+
+
+def _is_at_home(frame: Any) -> bool:
+    if isinstance(frame, Mapping) or hasattr(frame, "iloc"):
+        return True
+    library = type(frame).__module__.partition(".")[0]
+    return library in ("polars", "pyarrow") and hasattr(frame, "columns")
+
+
+def _gives_arrow(frame: Any) -> bool:
+    return hasattr(frame, "__arrow_c_stream__") or hasattr(frame, "__arrow_c_array__")
+
+
+def _from_arrow(frame: Any, wanted: set[Any]) -> Any:
+    pa = need_pyarrow(f"a table of the type {type(frame).__name__}")
+    if not hasattr(frame, "__arrow_c_stream__"):
+        frame = pa.table(pa.record_batch(frame))
+    reader = pa.RecordBatchReader.from_stream(frame)
+    for name in wanted:
+        check_column(name, reader.schema.names)
+    kept = [each for each in reader.schema.names if each in wanted]
+    schema = pa.schema([reader.schema.field(name) for name in kept])
+    return pa.Table.from_batches([each.select(kept) for each in reader], schema)
+
+
+def _together(batches: Iterable[Any], wanted: set[Any]) -> Any:
+    pa = need_pyarrow("a sequence of tables")
+    tables = [_from_arrow(each, wanted) for each in batches]
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise TypeError(f"the tables of frame do not fit together: {error}") from None
