@@ -181,7 +181,7 @@ def _counts(elements: Elements) -> NDArray[np.int64]:
 def _told(elements: Elements, telling: NDArray[np.bool_]) -> tuple[int, int]:
     """Return how many rows have an element, and how many have a telling one."""
     masks = elements.codes >= 0, np.append(telling, False)[elements.codes]
-    n_known, n_told = (np.count_nonzero(np.bincount(elements.rows[mask])) for mask in masks)
+    n_known, n_told = (int(np.count_nonzero(np.bincount(elements.rows[mask]))) for mask in masks)
     return n_known, n_told
 
 

@@ -208,6 +208,7 @@ class Unseen(TrainedNetwork):
         n_known, n_all = self.n_items_, self.n_items_ + n
         check_shape(self.n_users_, n_all, "the model with the new items")
         new = ids_of_rows(features, n, "item_features", id)
+        new = None if new is None else check_ids(new, "ids of item_features")
         if self.item_ids_ is None:
             if new is not None and not _counts_from(new, n_known):
                 raise ValueError(
@@ -217,14 +218,13 @@ class Unseen(TrainedNetwork):
             return Ids(None, n_all, "item")
         if new is None:
             raise ValueError(self._where_are_ids(features))
-        ids = check_ids(new, "ids of item_features", n)
-        known = self._items().find(ids) >= 0
+        known = self._items().find(new) >= 0
         if known.any():
             raise ValueError(
                 f"item_features must have new items only: {int(known.sum())} of {n} ids are known to the "
-                f"model, the first is {shown(plain(ids[known.argmax()]))}"
+                f"model, the first is {shown(plain(new[known.argmax()]))}"
             )
-        every = id_array([*_elements(self.item_ids_), *_elements(ids)], "item_ids")
+        every = id_array([*_elements(self.item_ids_), *_elements(new)], "item_ids")
         check_savable(every, "item_ids")
         return Ids(every, n_all, "item")
 
