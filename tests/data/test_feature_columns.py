@@ -109,7 +109,7 @@ def test_what_no_column_may_hold(values, message):
 
 
 def entries(values, split=None):
-    found = elements_of(values, split)
+    found = elements_of(values, "c", split)
     names = [*found.found, None]
     return [(int(r), names[c]) for r, c in zip(found.rows, found.codes, strict=True)]
 
@@ -134,6 +134,14 @@ def test_elements_of_cells():
     )
     assert sorted(entries(cells(["a", ["b", ("c",)]], [[]]))) == [(0, "a"), (0, "b"), (0, "c")]
     assert entries(cells({"a": 1}, {"a": 1})) == [(0, "{'a': 1}"), (1, "{'a': 1}")]
+
+
+def test_lists_within_lists_within_lists():
+    cell = ["a"]
+    for _ in range(12):
+        cell = [cell, None]
+    with pytest.raises(ValueError, match="c must not have lists within lists, got some 10 deep"):
+        elements_of(cells("b", cell), "c")
 
 
 def test_equal_numbers_are_one_element():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -12,7 +13,16 @@ from numpy.typing import NDArray
 
 from tripletrec.data.columns import is_missing
 
-__all__ = ["Column", "Elements", "days", "distinct_pairs", "elements_of", "read_column", "words_of"]
+__all__ = [
+    "Column",
+    "Elements",
+    "comparable",
+    "days",
+    "distinct_pairs",
+    "elements_of",
+    "read_column",
+    "words_of",
+]
 
 # As pandas calls what objects are.
 _INFERRED = {
@@ -104,6 +114,16 @@ def _kind_of(cells: NDArray[Any], what: str) -> str:
     return "date" if found == "mixed" and _all_dates(cells) else kind
 
 
+def comparable(column: Any) -> Any:
+    """Return a column whose cells may be asked whether they are missing: a signalling NaN is, and raises."""
+    import pandas as pd
+
+    if column.dtype != object or Decimal not in set(map(type, column)):
+        return column
+    cells = [None if isinstance(each, Decimal) and each.is_nan() else each for each in column]
+    return pd.Series(cells, dtype=object)
+
+
 def days(dates: NDArray[Any]) -> NDArray[np.float64]:
     """Return dates or durations in microseconds as days, NaN where they are missing."""
     known = ~np.isnat(dates)
@@ -112,13 +132,17 @@ def days(dates: NDArray[Any]) -> NDArray[np.float64]:
     return numbers
 
 
-def elements_of(values: Any, split: Callable[[str], list[str]] | None = None) -> Elements:
+def elements_of(
+    values: Any, what: str, split: Callable[[str], list[str]] | None = None
+) -> Elements:
     """Return the distinct elements of each cell.
 
     Parameters
     ----------
     values : object array or Series
         Of a `Column` of cells.
+    what : str
+        What error messages call it.
     split : callable or None, default None
         Makes several elements of a text.
     """
@@ -126,9 +150,9 @@ def elements_of(values: Any, split: Callable[[str], list[str]] | None = None) ->
     if split is not None:
         codes, found = _distinct(values)
         lists: list[Any] = [[each] if each is None else split(str(each)) for each in [*found, None]]
-        return _listed([lists[code] for code in codes])
+        return _listed([lists[code] for code in codes], what)
     if isinstance(values, np.ndarray) and _holds_lists(values):
-        return _listed([each if type(each) is list else _cell(each) for each in values])
+        return _listed([each if type(each) is list else _cell(each) for each in values], what)
     codes, found = _distinct(values)
     return Elements(np.arange(n), codes, found, False)
 
@@ -236,12 +260,14 @@ def _cell(value: Any) -> Any:
     return value if isinstance(value, _LISTS) else (value,)
 
 
-def _listed(lists: list[Any]) -> Elements:
+def _listed(lists: list[Any], what: str) -> Elements:
     rows, flat = _flat(np.arange(len(lists)), lists)
     for _ in range(_DEEPEST):
         if not _holds_lists(flat):
             break
         rows, flat = _flat(rows, [_cell(each) for each in flat])
+    else:
+        raise ValueError(f"{what} must not have lists within lists, got some {_DEEPEST} deep")
     codes, found = _distinct(flat)
     # A list may hold an element more than once.
     rows, codes = distinct_pairs(rows, codes + 1, len(found) + 1)

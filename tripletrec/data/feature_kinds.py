@@ -13,6 +13,7 @@ from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.feature_columns import (
     Column,
     Elements,
+    comparable,
     days,
     distinct_pairs,
     elements_of,
@@ -98,7 +99,7 @@ def learn_column(column: Any, label: Any, name: str) -> dict[str, Any]:
     """
     label = label if isinstance(label, str) else int(label)
     what = f"column {label!r} of {name}"
-    kind, values = read_column(column, what)
+    kind, values = read_column(comparable(column), what)
     if kind == "cells":
         return {"name": label} | _learn_categories(values, what)
     spec: dict[str, Any] = {"name": label, "kind": kind}
@@ -139,11 +140,11 @@ def _parts_of(dates: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
 
 
 def _learn_categories(values: Any, what: str) -> dict[str, Any]:
-    elements = elements_of(values)
+    elements = elements_of(values, what)
     kind = "several" if elements.several else "categorical"
     n_known, n_shared = _told(elements, _counts(elements) >= _LEAST_ROWS)
     if n_known >= _LEAST_ROWS and n_shared < _LEAST_SHARED * n_known:
-        words = _split(elements, values)
+        words = _split(elements, values, what)
         if words is None:
             raise ValueError(_alone(elements, n_known, n_known - n_shared, what))
         kind, elements = "words", words
@@ -158,14 +159,14 @@ def _learn_categories(values: Any, what: str) -> dict[str, Any]:
     return {"kind": kind, "categories": frequent}
 
 
-def _split(elements: Elements, values: Any) -> Elements | None:
+def _split(elements: Elements, values: Any, what: str) -> Elements | None:
     """Return the words of texts, None if there are other things or too few texts have words in common.
 
     A word tells something of other texts if it is in several of them, not in all, and has a letter.
     """
     if elements.several or not all(isinstance(each, str) for each in elements.found):
         return None
-    words = elements_of(values, words_of)
+    words = elements_of(values, what, words_of)
     n_known = np.count_nonzero(elements.codes >= 0)
     counts = _counts(words)
     telling = (counts >= _LEAST_ROWS) & (counts < n_known)
@@ -211,6 +212,7 @@ def encode_column(column: Any, spec: dict[str, Any], name: str) -> Entries:
         What error messages call the features.
     """
     what, kind = f"column {spec['name']!r} of {name}", spec["kind"]
+    column = comparable(column)
     found, values = read_column(column, what)
     if kind in _CATEGORIES:
         return _encode_categories(Column(found, values), column, spec, what)
@@ -252,7 +254,7 @@ def _encode_parts(
 
 def _encode_categories(read: Column, column: Any, spec: dict[str, Any], what: str) -> Entries:
     values = read.values if read.kind == "cells" else column
-    elements = elements_of(values, words_of if spec["kind"] == "words" else None)
+    elements = elements_of(values, what, words_of if spec["kind"] == "words" else None)
     categories = spec["categories"]
     place = {each: n for n, each in enumerate(categories)}
     unknown = len(place)
