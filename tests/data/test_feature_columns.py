@@ -161,6 +161,10 @@ def test_words():
     ]
 
 
+def test_lists_are_words_already():
+    assert sorted(entries(cells(["a b"], "b"), words_of)) == [(0, "a b"), (1, "b")]
+
+
 def test_pairs_are_distinct(rng):
     rows, numbers = np.sort(rng.integers(0, 5, 30)), rng.integers(0, 4, 30)
     found = distinct_pairs(rows, numbers, 4)

@@ -125,6 +125,18 @@ def test_durations_are_numbers_of_days():
     assert encoded(spec, pd.to_timedelta([72, None], unit="h")) == [[1.0], [0.0]]
 
 
+def test_prices_are_logarithms():
+    prices = np.exp(np.arange(30.0) % 10)
+    spec = learn([*prices, None])
+    assert spec["kind"] == "logarithm" and is_spec(json.loads(json.dumps(spec)))
+    rows = np.array(encoded(spec, [*prices, None, 0.0, -3.0, np.e**10]))[:, 0]
+    logs = np.arange(30.0) % 10
+    np.testing.assert_allclose(rows[:30], (logs - 4.5) / logs.std(), rtol=1e-5)
+    assert rows[30] == 0 and rows[31] == rows[32] == rows[0] and rows[33] > rows[:33].max()
+    for values in (prices[:15], prices - 1, -prices, logs + 1, [3.0] * 30):
+        assert learn(values)["kind"] == "number"
+
+
 def test_columns_that_are_all_missing_say_nothing():
     for values, kind in (
         (pd.array([None, None], dtype="Int64"), "flag"),
@@ -178,6 +190,9 @@ def test_moments_must_fit():
         {"kind": "date", "mean": 0.0, "parts": {}},
         {"kind": "duration", "mean": 0.0, "scale": 1.0, "parts": {}},
         {"kind": "words", "categories": [None]},
+        {"kind": "logarithm", "mean": 0.0, "scale": 1.0},
+        {"kind": "logarithm", "mean": 0.0, "scale": 1.0, "least": 0.0},
+        {"kind": "number", "mean": 0.0, "scale": 1.0, "least": 1.0},
         {"kind": ["words"], "categories": []},
     ],
     ids=str,

@@ -307,8 +307,10 @@ def test_a_second_fit_forgets_the_new_items(model, base):
 
 
 def test_a_model_without_its_training_data_takes_new_items(model):
+    model.seen_ = None
+    assert model.add_items(item_table(1, first=N_ITEMS + 5), id="sku").seen_ is None
     del model.seen_
-    assert model.add_items(item_table(2, first=N_ITEMS), id="sku").n_items_ == N_ITEMS + 2
+    assert model.add_items(item_table(2, first=N_ITEMS), id="sku").n_items_ == N_ITEMS + 3
 
 
 def test_readers_find_all_of_the_attributes_or_none_changed(model):

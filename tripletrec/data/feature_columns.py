@@ -144,17 +144,15 @@ def elements_of(
     what : str
         What error messages call it.
     split : callable or None, default None
-        Makes several elements of a text.
+        Makes several elements of a text; lists are taken as they are.
     """
-    n = len(values)
-    if split is not None:
-        codes, found = _distinct(values)
-        lists: list[Any] = [[each] if each is None else split(str(each)) for each in [*found, None]]
-        return _listed([lists[code] for code in codes], what)
     if isinstance(values, np.ndarray) and _holds_lists(values):
         return _listed([each if type(each) is list else _cell(each) for each in values], what)
     codes, found = _distinct(values)
-    return Elements(np.arange(n), codes, found, False)
+    if split is None:
+        return Elements(np.arange(len(values)), codes, found, False)
+    words: list[Any] = [*(split(str(each)) for each in found), [None]]  # the last is of no text
+    return _listed([words[code] for code in codes], what)
 
 
 def distinct_pairs(

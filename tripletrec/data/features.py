@@ -11,6 +11,8 @@ several       lists, tuples or sets of such           a 1 for each element
 words         texts, nearly all of them different     a 1 for each word, in lower case
 flag          booleans, and numbers that are 0 or 1   the number; missing is 0
 number        other numbers                           (x - mean) / deviation; missing is 0
+logarithm     positive numbers of which a few are     log x, as a number; x below the least of
+              far larger than most, such as prices    training as the least
 duration      differences of times                    days, as a number
 date          dates and times, taken as UTC where     days, as a number; and, if it varies, a 1
               they have no time zone                  each for day of week, month and hour in UTC

@@ -160,8 +160,8 @@ class Unseen(TrainedNetwork):
 
         Notes
         -----
-        All that changes is replaced in one step, so that a thread that asks the model for one answer at
-        the same time gets nothing half-done.
+        All attributes that change are replaced in one step, none is written to: who holds an array of the
+        model keeps the catalogue as it was.
 
         Examples
         --------
@@ -196,10 +196,10 @@ class Unseen(TrainedNetwork):
             "item_ids_": items.values,
             "n_items_": items.n,
             "n_features_in_": items.n,
-            "_item_lookup": (items.values, items),
         }
-        if "seen_" in vars(self):
-            changed["seen_"] = _widened(self.seen_, items)
+        seen: Interactions | None = vars(self).get("seen_")
+        if seen is not None:
+            changed["seen_"] = _widened(seen, items)
         vars(self).update(changed)
         return self
 
