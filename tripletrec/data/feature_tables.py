@@ -159,13 +159,11 @@ def _series(values: Any, what: str) -> Any:
         )
     if hasattr(values, "to_pandas"):  # pyarrow
         return values.to_pandas(date_as_object=False)
-    if isinstance(values, np.ndarray):
-        if values.ndim != 1:
-            raise ValueError(f"{what} must be one-dimensional, got shape {values.shape}")
-        return pd.Series(values)
-    cells = to_array(values, what)
+    if isinstance(values, np.ndarray) and values.ndim != 1:
+        raise ValueError(f"{what} must be one-dimensional, got shape {values.shape}")
+    cells = values if isinstance(values, np.ndarray) else to_array(values, what).tolist()
     try:
-        return pd.Series(cells.tolist())
+        return pd.Series(cells)
     except OverflowError:  # a whole number beyond float64, in pandas 2
         return pd.Series(cells, dtype=object)
 
