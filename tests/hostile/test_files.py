@@ -43,6 +43,10 @@ def make(kind):
         return kind(2, 3, hidden=(4,), **settings).fit(data)
     frame = pd.DataFrame({"kind": ["a", "b"] * 15, "price": range(N_ITEMS), "new": [0, 1, 1] * 10})
     frame["genres"] = [["x", "y"], ["y"], []] * 10
+    frame["day"] = pd.date_range("2024-01-01", periods=N_ITEMS, freq="31h")
+    frame["length"] = pd.to_timedelta(frame["price"], unit="h")
+    frame["cost"] = np.exp(frame["price"] / 4)
+    frame["title"] = [f"{['red', 'blue'][i % 2]} number {i}" for i in range(N_ITEMS)]
     return kind(3, item_layers=(3,), **settings).fit(data, item_features=frame)
 
 
