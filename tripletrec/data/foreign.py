@@ -11,19 +11,26 @@ from numpy.typing import NDArray
 
 from tripletrec.data.columns import check_column, eager
 
-__all__ = ["Dictionary", "dictionary_of", "in_memory", "need_pyarrow"]
+__all__ = [
+    "Dictionary",
+    "dictionary_chunks",
+    "dictionary_of",
+    "in_memory",
+    "need_pyarrow",
+    "table_of",
+]
 
 _WAYS = ("to_arrow", "to_pandas", "toPandas", "compute")  # of Ibis and cuDF, Modin, Spark, Dask
 
 
 class Dictionary:
-    """A column of texts as whole numbers: which of some texts each is, -1 where it is missing.
+    """A column of ids as whole numbers: which of some ids each is, -1 where it is missing.
 
-    A text may be there twice, and there may be texts that are in no row.
+    An id may be there twice, and there may be ids that are in no row.
     """
 
-    def __init__(self, codes: NDArray[np.int64], texts: NDArray[Any]) -> None:
-        self.codes, self.texts = codes, texts
+    def __init__(self, codes: NDArray[np.integer], ids: NDArray[Any]) -> None:
+        self.codes, self.ids = codes, ids
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -59,25 +66,26 @@ def in_memory(frame: Any, names: Iterable[Any]) -> Any:
 
 
 def dictionary_of(column: Any) -> Dictionary | None:
-    """Return a column of texts that is in Arrow's memory; None: it is not, or pyarrow is not installed."""
-    if not _gives_arrow(column):
-        return None
+    """Return a column of texts in Arrow's memory as a dictionary; None: it is none, or pyarrow is missing."""
+    if isinstance(column, Dictionary) or not _gives_arrow(column):
+        return column if isinstance(column, Dictionary) else None
     try:
         pa = need_pyarrow("a column")
     except ImportError:
         return None
-    array = _unified(column, pa)
+    array = dictionary_chunks(column, pa)
     if array is None:
         return None
     if not array.num_chunks:
-        return Dictionary(np.empty(0, np.int64), np.empty(0, object))
-    codes = [each.indices.cast(pa.int64()).fill_null(-1).to_numpy() for each in array.chunks]
+        return Dictionary(np.empty(0, np.int32), np.empty(0, object))
+    array = array.unify_dictionaries()
+    codes = [each.indices.fill_null(-1).to_numpy() for each in array.chunks]
     texts = array.chunk(0).dictionary
     return Dictionary(np.concatenate(codes), texts.to_numpy(zero_copy_only=False))
 
 
-def _unified(column: Any, pa: Any) -> Any:
-    """Return a column of texts as chunks of one dictionary without nulls; None: it holds none."""
+def dictionary_chunks(column: Any, pa: Any) -> Any:
+    """Return texts of Arrow as chunks that have dictionaries without nulls; None: the column holds others."""
     if hasattr(column, "__arrow_c_stream__"):
         array = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array(column)
     else:
@@ -85,13 +93,12 @@ def _unified(column: Any, pa: Any) -> Any:
     values = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
     if str(values) not in ("string", "large_string", "string_view"):
         return None
-    if values == array.type:
-        # Views can neither be numbered nor taken from yet.
-        array = array.cast(pa.large_string()) if str(values) == "string_view" else array
-    else:
-        chunks = [_plain_dictionary(each, pa) for each in array.chunks]
-        array = pa.chunked_array(chunks, pa.dictionary(pa.int32(), pa.large_string()))
-    return array.dictionary_encode().unify_dictionaries()
+    if str(array.type) == "string_view":  # which pyarrow cannot yet number
+        array = array.cast(pa.large_string())
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    chunks = [_plain_dictionary(each, pa) for each in array.chunks]
+    return pa.chunked_array(chunks, pa.dictionary(pa.int32(), pa.large_string()))
 
 
 def _plain_dictionary(array: Any, pa: Any) -> Any:

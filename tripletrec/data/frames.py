@@ -23,8 +23,8 @@ __all__ = ["Table", "known_ids", "read_table"]
 class Table(NamedTuple):
     """What a table says: a row, a column, a value and a time per interaction, and whose they are."""
 
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    columns: NDArray[np.int32]
     values: NDArray[Any] | None
     timestamps: NDArray[Any] | None
     users: Ids
@@ -132,12 +132,12 @@ def _plain_column(column: Any, name: str) -> Any:
     return to_array(column, name, "ids") if texts is None else texts
 
 
-def _refuse_unknown(rows: NDArray[np.int64], column: Any, name: Any, ids: Ids) -> None:
+def _refuse_unknown(rows: NDArray[np.int32], column: Any, name: Any, ids: Ids) -> None:
     """Raise if a row number is -1: the id in that place of the column is not known."""
     if (rows < 0).any():
         first = int(rows.argmin())
         if isinstance(column, Dictionary):
-            each = column.texts[column.codes[first]]
+            each = column.ids[column.codes[first]]
         else:
             each = to_array(column, f"column {name!r}", "ids")[first]
         raise ValueError(
@@ -146,7 +146,7 @@ def _refuse_unknown(rows: NDArray[np.int64], column: Any, name: Any, ids: Ids) -
         )
 
 
-def _encode(column: Any, name: str, word: str, known: Ids | None) -> tuple[NDArray[np.int64], Ids]:
+def _encode(column: Any, name: str, word: str, known: Ids | None) -> tuple[NDArray[np.int32], Ids]:
     """Return the row of each id of a column, -1 if it is unknown, and the ids: those known, else those found.
 
     Parameters
@@ -160,14 +160,14 @@ def _encode(column: Any, name: str, word: str, known: Ids | None) -> tuple[NDArr
     """
     codes, found = _distinct(column, f"column {name!r}")
     if known is not None:
-        return known.find(found)[codes], known
+        return known.find(found).astype(np.int32)[codes], known
     order = _sorting(found, name, word)
-    rows = np.empty(len(found), np.int64)
+    rows = np.empty(len(found), np.int32)
     rows[order] = np.arange(len(found))
     return rows[codes], Ids.of_sorted(found[order], word)
 
 
-def _distinct(column: Any, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
+def _distinct(column: Any, name: str) -> tuple[NDArray[np.integer], NDArray[Any]]:
     """Return the number of each element, and the elements in the order in which they come first."""
     import pandas as pd
 
@@ -189,15 +189,16 @@ def _distinct(column: Any, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
     return codes.astype(np.int64, copy=False), id_array(found, name)
 
 
-def _distinct_of(column: Dictionary, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Return the same of a dictionary, which may hold what no code stands for, or one text twice."""
-    import pandas as pd
-
-    codes, used = pd.factorize(column.codes)
-    if len(codes) and used.min() < 0:
+def _distinct_of(column: Dictionary, name: str) -> tuple[NDArray[np.integer], NDArray[Any]]:
+    """Return the same of a dictionary, which may hold what no code stands for, or one id twice."""
+    used = np.zeros(len(column.ids) + 1, np.bool_)  # the last is that of the code -1
+    used[column.codes] = True
+    if used[-1]:
         raise ValueError(f"{name} has a missing id at position {column.codes.argmin()}")
-    numbers, found = _distinct(column.texts[used], name)
-    return numbers[codes], found
+    numbers, found = _distinct(column.ids[used[:-1]], name)
+    renumbered = np.zeros(len(column.ids), np.int32)
+    renumbered[used[:-1]] = numbers
+    return renumbered[column.codes], found
 
 
 def _pandas_merges_texts() -> bool:
