@@ -41,7 +41,7 @@ class Describable(CompressedRows):
 
         Notes
         -----
-        With :math:`c_1 \le \dots \le c_n` interactions per item, the cold ones included, the Gini coefficient is
+        With :math:`c_1 \le \dots \le c_n` interactions per item, cold ones included, the Gini coefficient is
 
         .. math:: G = \frac{2 \sum_i i \, c_i}{n \sum_i c_i} - \frac{n + 1}{n}
 

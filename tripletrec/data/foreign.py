@@ -17,7 +17,6 @@ __all__ = [
     "dictionary_of",
     "in_memory",
     "need_pyarrow",
-    "table_of",
 ]
 
 _WAYS = ("to_arrow", "to_pandas", "toPandas", "compute")  # of Ibis and cuDF, Modin, Spark, Dask

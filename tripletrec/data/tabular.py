@@ -211,8 +211,8 @@ class Tabular(CompressedRows):
         -------
         pandas.DataFrame or polars.DataFrame
             Columns ``user``, ``item`` (ids, or numbers where there are none), ``value`` (float32) and, where
-            times are known, ``timestamp`` (dates in UTC, without a time zone). `from_frame` with ``like=`` and
-            these columns makes the same interactions of it.
+            times are known, ``timestamp`` (dates in UTC, without a time zone). `from_frame` with ``like=``
+            and these columns makes the same interactions of it.
 
         Raises
         ------
