@@ -26,8 +26,8 @@ _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 def read_delimited(
     paths: list[Path], format_: str, names: Mapping[str, Any], forms: Mapping[str, Form]
-) -> dict[Any, Any]:
-    """Return the named columns of files that have a header each.
+) -> dict[str, Any]:
+    """Return the named columns of files that have a header each, by role.
 
     Parameters
     ----------
@@ -35,26 +35,23 @@ def read_delimited(
         Encoded as UTF-8; compressed if they end in ".gz".
     format_ : {"csv", "tsv"}
     names : dict
-        The names of the columns "user" and "item", and of "value" and "timestamp", or None.
+        The names of the columns "user", "item" and, if there are such, "value" and "timestamp".
     forms : dict
         What the ids of "user" and "item" are to be, see `text_ids`.
     """
-    parts: dict[str, list[Any]] = {role: [] for role, name in names.items() if name is not None}
+    parts: dict[str, list[Any]] = {role: [] for role in names}
     for path in paths:
         for chunk in _chunks(path, _DELIMITERS[format_], names):
             for role in parts:
                 parts[role].append(chunk[role])
-    columns: dict[Any, Any] = {}
+    columns: dict[str, Any] = {}
     for role, each in parts.items():
-        name = names[role]
-        if name in columns:  # in two roles
-            continue
         if role in forms:
-            columns[name] = text_ids(*_together(each), forms[role])
+            columns[role] = text_ids(*_together(each), forms[role])
         elif role == "value":
-            columns[name] = np.concatenate([np.empty(0), *each])
+            columns[role] = np.concatenate([np.empty(0), *each])
         else:
-            columns[name] = times_of(each, f"timestamps of column {name!r}")
+            columns[role] = times_of(each, f"timestamps of column {names[role]!r}")
     return columns
 
 
@@ -141,9 +138,8 @@ def _chunks(path: Path, delimiter: str, names: Mapping[str, Any]) -> Iterator[di
     try:
         header = _header(path, delimiter)
         for name in names.values():
-            if name is not None:
-                check_column(name, header, table=repr(str(path)))
-        place = {role: header.index(name) for role, name in names.items() if name is not None}
+            check_column(name, header, table=repr(str(path)))
+        place = {role: header.index(name) for role, name in names.items()}
         # By position, because pandas renames what is there twice.
         pieces = pd.read_csv(
             path, sep=delimiter, header=0, names=list(range(len(header))), index_col=False,

@@ -45,9 +45,8 @@ def in_memory(frame: Any, names: Iterable[Any]) -> Any:
         record batch, a reader or a sequence of batches; or whatever else gives Arrow's stream, or a table of
         pandas or pyarrow by one of the methods that other libraries have for it.
     names : iterable of column names
-        None among them is no column.
     """
-    wanted = {each for each in names if each is not None}
+    wanted = list(names)
     if hasattr(frame, "to_native"):
         frame = frame.to_native()
     frame = eager(frame, wanted)
@@ -129,7 +128,7 @@ def _gives_arrow(frame: Any) -> bool:
     return hasattr(frame, "__arrow_c_stream__") or hasattr(frame, "__arrow_c_array__")
 
 
-def _from_arrow(frame: Any, wanted: set[Any]) -> Any:
+def _from_arrow(frame: Any, wanted: list[Any]) -> Any:
     pa = need_pyarrow(f"a table of the type {type(frame).__name__}")
     if not hasattr(frame, "__arrow_c_stream__"):
         frame = pa.table(pa.record_batch(frame))
@@ -141,7 +140,7 @@ def _from_arrow(frame: Any, wanted: set[Any]) -> Any:
     return pa.Table.from_batches([each.select(kept) for each in reader], schema)
 
 
-def _together(batches: Iterable[Any], wanted: set[Any]) -> Any:
+def _together(batches: Iterable[Any], wanted: list[Any]) -> Any:
     pa = need_pyarrow("a sequence of tables")
     tables = [_from_arrow(each, wanted) for each in batches]
     try:

@@ -17,7 +17,7 @@ from tripletrec.data.ids import Ids
 from tripletrec.data.merging import Duplicates
 from tripletrec.data.times import check_timestamps
 
-__all__ = ["Table", "known_ids", "read_table"]
+__all__ = ["Table", "columns_of", "known_ids", "read_table"]
 
 
 class Table(NamedTuple):
@@ -45,33 +45,36 @@ def known_ids(
 
 
 def read_table(
-    frame: Any,
+    columns: Mapping[str, Any],
     names: Mapping[str, Any],
     known: tuple[Ids | None, Ids | None],
     unknown: str,
     duplicates: Duplicates,
+    source: str,
 ) -> Table:
-    """Read a table; see ``Interactions.from_frame``.
+    """Read the columns of a table; see ``Interactions.from_frame``.
 
     Parameters
     ----------
-    frame : table, or dict of columns
+    columns : dict
+        From `columns_of`.
     names : dict
-        The names of the columns "user" and "item", and of "value" and "timestamp", or None.
+        The names of the columns, for error messages.
     known : (users, items)
         Ids, or None for those in the table, sorted.
     unknown : {"raise", "drop"}
         What becomes of a row whose user or item is not known.
     duplicates : str
         With "count" the values are not read.
+    source : str
+        What error messages call the table.
     """
     if unknown not in ("raise", "drop"):
         raise ValueError(f"unknown must be 'raise' or 'drop', got {unknown!r}")
     users, items = known
-    columns = _columns(frame, names)
     n = len(columns["user"])
     if n == 0 and (users is None or items is None):
-        raise ValueError("frame has no rows: at least one interaction is needed")
+        raise ValueError(f"{source} has no rows: at least one interaction is needed")
     rows, users = _encode(columns["user"], names["user"], "user", users)
     cols, items = _encode(columns["item"], names["item"], "item", items)
     values, times = None, None
@@ -90,20 +93,23 @@ def read_table(
     n_dropped = int(n - kept.sum())
     if n_dropped == n:
         warn_user(
-            f"all {n} rows of frame have an unknown user or item and are left out; ids of another type "
+            f"all {n} rows of {source} have an unknown user or item and are left out; ids of another type "
             "than those of like, such as '1' for 1, are unknown"
         )
     return Table(rows[kept], cols[kept], values, times, users, items, n_dropped)
 
 
-def _columns(frame: Any, names: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns that are named, those of ids as pandas has them or as arrays of one length."""
+def columns_of(frame: Any, names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the named columns of a table by role: those of ids in a form that can be numbered.
+
+    Parameters
+    ----------
+    frame : table, or dict of columns
+    names : dict
+        The names of the columns "user", "item" and, if there are such, "value" and "timestamp".
+    """
     frame = in_memory(frame, names.values())
-    columns = {
-        role: column_of(frame, name)
-        for role, name in names.items()
-        if name is not None or role in ("user", "item")
-    }
+    columns = {role: column_of(frame, name) for role, name in names.items()}
     for role in ("user", "item"):
         columns[role] = _plain_column(columns[role], f"column {names[role]!r}")
     lengths = len(columns["user"]), len(columns["item"])

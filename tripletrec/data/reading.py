@@ -27,14 +27,14 @@ _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 def read_columns(
     files: Files, names: Mapping[str, Any], forms: Mapping[str, Form]
-) -> dict[Any, Any]:
-    """Return the named columns of files of events, one below the other.
+) -> dict[str, Any]:
+    """Return the named columns of files of events, one below the other, by role.
 
     Parameters
     ----------
     files : Files
     names : dict
-        The names of the columns "user" and "item", and of "value" and "timestamp", or None.
+        The names of the columns "user", "item" and, if there are such, "value" and "timestamp".
     forms : dict
         What ids that are read as texts are to be, for "user" and "item", see `text_ids`.
     """
@@ -71,15 +71,12 @@ def read_matrix(paths: list[Path]) -> Any:
 
 def _read_parquet(
     paths: list[Path], names: Mapping[str, Any], forms: Mapping[str, Form]
-) -> dict[Any, Any]:
+) -> dict[str, Any]:
     pa = need_pyarrow("a file of the format parquet")
-    roles = {role: name for role, name in names.items() if name is not None}
-    parts = [_read_one(path, roles, pa) for path in paths]
+    parts = [_read_one(path, names, pa) for path in paths]
     parts = [each for each in parts if each.n_rows] or parts[:1]
-    columns: dict[Any, Any] = {}
-    for role, name in roles.items():
-        if name in columns:  # in two roles
-            continue
+    columns: dict[str, Any] = {}
+    for role, name in names.items():
         pieces = [each.columns[role] for each in parts]
         told = {isinstance(each, str) for each in pieces}
         if len(told) > 1:
@@ -87,9 +84,9 @@ def _read_parquet(
                 f"column {name!r} must be in all files or in the names of all folders, got both"
             )
         if told == {True}:
-            columns[name] = _of_folders(pieces, [each.n_rows for each in parts], role, name, forms)
+            columns[role] = _of_folders(pieces, [each.n_rows for each in parts], role, name, forms)
         else:
-            columns[name] = _below_each_other(pieces, name, pa)
+            columns[role] = _below_each_other(pieces, name, pa)
     return columns
 
 
@@ -100,29 +97,31 @@ class _Part(NamedTuple):
     n_rows: int
 
 
-def _read_one(path: Path, roles: Mapping[str, str], pa: Any) -> _Part:
+def _read_one(path: Path, names: Mapping[str, Any], pa: Any) -> _Part:
     """Read the named columns of a file; texts that are ids as codes, without writing them all down."""
     parquet = import_module("pyarrow.parquet")
     try:
         with parquet.ParquetFile(path) as file:
             metadata, schema = file.metadata, file.schema_arrow
         folders = dict(each.split("=", 1) for each in path.parts[:-1] if "=" in each)
-        for name in roles.values():
+        for name in names.values():
             if name not in folders or name in schema.names:
                 check_column(name, [*schema.names, *folders], table=repr(str(path)))
-        ids = {roles["user"], roles["item"]} & set(schema.names)
+        ids = {names["user"], names["item"]} & set(schema.names)
         coded = [name for name in ids if pa.types.is_string(schema.field(name).type)
                  or pa.types.is_large_string(schema.field(name).type)]  # fmt: skip
-        kept = [name for name in schema.names if name in roles.values()]
+        kept = [name for name in schema.names if name in names.values()]
         # Not buffered before it is decoded: that would hold all of the file.
         with parquet.ParquetFile(
             path, metadata=metadata, read_dictionary=coded, pre_buffer=False
         ) as file:
             table = file.read(columns=kept)
         columns: dict[str, Any] = {}
-        for role, name in roles.items():
+        for role, name in names.items():
             column = table[name] if name in kept else unquote(folders[name])
-            chunks = dictionary_chunks(column, pa) if name in ids else None
+            chunks = (
+                dictionary_chunks(column, pa) if role in ("user", "item") and name in ids else None
+            )
             columns[role] = column if chunks is None else chunks
     except OSError as error:
         if error.errno is not None:

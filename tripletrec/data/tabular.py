@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from tripletrec.data.compressed import CompressedRows
-from tripletrec.data.ids import Form, Ids
+from tripletrec.data.ids import Ids
 from tripletrec.data.merging import Duplicates, check_duplicates
 
 if TYPE_CHECKING:
@@ -98,14 +98,28 @@ class Tabular(CompressedRows):
         >>> latest.values, latest.timestamps, latest.n_merged
         (array([2.], dtype=float32), array([9]), 1)
         """
-        names = {"user": user, "item": item, "value": value, "timestamp": timestamp}
-        duplicates = check_duplicates(duplicates)
-        known = cls._known(like)
         # Here, because interactions of arrays do without.
-        from tripletrec.data.frames import known_ids, read_table
+        from tripletrec.data.frames import columns_of, known_ids
 
-        table = read_table(frame, names, known_ids(known, user_ids, item_ids), unknown, duplicates)
-        del frame  # its memory is needed, where nobody else holds it
+        duplicates = check_duplicates(duplicates)
+        known = known_ids(cls._known(like), user_ids, item_ids)
+        names = _named(user, item, value, timestamp)
+        return cls._of_columns(columns_of(frame, names), names, known, unknown, duplicates, "frame")
+
+    @classmethod
+    def _of_columns(
+        cls,
+        columns: dict[str, Any],
+        names: dict[str, str],
+        known: tuple[Ids | None, Ids | None],
+        unknown: str,
+        duplicates: Duplicates,
+        source: str,
+    ) -> Self:
+        from tripletrec.data.frames import read_table
+
+        table = read_table(columns, names, known, unknown, duplicates, source)
+        del columns  # their memory is needed, where nobody else holds it
         new = cls._build(*table[:-1], duplicates)
         new.n_dropped = table.n_dropped
         return new
@@ -177,22 +191,22 @@ class Tabular(CompressedRows):
         >>> data, data.item_ids
         (Interactions(2 users x 2 items, 2 positives, user ids, item ids, timestamps), array([3, 7]))
         """
+        from tripletrec.data.frames import columns_of
         from tripletrec.data.paths import find_files
         from tripletrec.data.reading import read_columns
 
         duplicates = check_duplicates(duplicates)
-        known = cls._known(like)
-        names = {"user": user, "item": item, "value": value, "timestamp": timestamp}
+        users, items = known = cls._known(like) or (None, None)
+        names = _named(user, item, value, timestamp)
         files = find_files(path)
         if files.format == "npz":
             return cls._read_matrix(files.paths, names, duplicates, known)
-        forms: dict[str, Form] = {"user": None, "item": None}
-        if known is not None:
-            forms = {"user": known[0].form, "item": known[1].form}
-        return cls.from_frame(
-            read_columns(files, names, forms), user=user, item=item, value=value,
-            timestamp=timestamp, duplicates=duplicates, like=like, unknown=unknown,
-        )  # fmt: skip
+        forms = {
+            "user": None if users is None else users.form,
+            "item": None if items is None else items.form,
+        }
+        columns = columns_of(read_columns(files, names, forms), {role: role for role in names})
+        return cls._of_columns(columns, names, known, unknown, duplicates, repr(str(path)))
 
     @overload
     def to_frame(self, output: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
@@ -248,16 +262,17 @@ class Tabular(CompressedRows):
         paths: list[Path],
         names: dict[str, Any],
         duplicates: Duplicates,
-        known: tuple[Ids, Ids] | None,
+        known: tuple[Ids | None, Ids | None],
     ) -> Self:
         from tripletrec.data.reading import read_matrix
         from tripletrec.data.sparse import entries_of, shape_of
 
-        if names != {"user": "user", "item": "item", "value": None, "timestamp": None}:
+        if names != {"user": "user", "item": "item"}:
             raise ValueError("a .npz file holds a matrix without columns: do not name any")
         matrix, name = read_matrix(paths), f"the matrix of {str(paths[0])!r}"
         shape = shape_of(matrix, name)
-        users, items = known or (Ids(None, shape[0], "user"), Ids(None, shape[1], "item"))
+        users = known[0] or Ids(None, shape[0], "user")
+        items = known[1] or Ids(None, shape[1], "item")
         if shape != (users.n, items.n):
             raise ValueError(
                 f"{name} must have the {users.n} users and {items.n} items of like, got {shape}"
@@ -273,3 +288,10 @@ class Tabular(CompressedRows):
     @classmethod
     def _build(cls, *arrays: Any) -> Self:
         raise NotImplementedError
+
+
+def _named(user: Any, item: Any, value: Any, timestamp: Any) -> dict[str, Any]:
+    """Return the names of the columns by role; those of values and times may be None: there are none."""
+    optional = {"value": value, "timestamp": timestamp}
+    names = {role: name for role, name in optional.items() if name is not None}
+    return {"user": user, "item": item} | names
