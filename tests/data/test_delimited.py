@@ -101,6 +101,7 @@ def test_a_long_file_is_read_in_pieces(tmp_path):
     [
         ("", {}, ValueError, "log.csv' is empty: a header is needed"),
         ("user,item\n", {}, ValueError, "log.csv' has no rows: at least one"),
+        ("x,user,item\n", {}, ValueError, "log.csv' has no rows: at least one"),
         ("user;item\na;1\n", {}, ValueError, "log.csv' has no column 'user': its columns are .'user;item'"),
         ("user,item,user\na,1,b\n", {}, ValueError, "log.csv' has 2 columns of the name 'user'"),
         ("user,item\na,1\n,2\n", {}, ValueError, "column 'user' has a missing id at position 1"),

@@ -136,6 +136,13 @@ def test_missing_texts_are_found():
             Interactions.from_frame(pa.table({"user": column, "item": [1, 2]}))
 
 
+def test_texts_of_another_encoding_get_one_sentence():
+    pa = pytest.importorskip("pyarrow")
+    column = pa.array([b"a", b"\xff"]).view(pa.string())
+    with pytest.raises(ValueError, match="column 'user' has texts that are not encoded as UTF-8"):
+        Interactions.from_frame(pa.table({"user": column, "item": [1, 2]}))
+
+
 def test_unknown_texts_are_named():
     pa = pytest.importorskip("pyarrow")
     train = Interactions.from_frame({"user": ["a"], "item": [1]})

@@ -139,16 +139,16 @@ def _chunks(path: Path, delimiter: str, names: Mapping[str, Any]) -> Iterator[di
         header = _header(path, delimiter)
         for name in names.values():
             check_column(name, header, table=repr(str(path)))
-        place = {role: header.index(name) for role, name in names.items()}
-        # By position, because pandas renames what is there twice.
+        place = {role: str(header.index(name)) for role, name in names.items()}
+        # By number, because pandas renames what is there twice.
         pieces = pd.read_csv(
-            path, sep=delimiter, header=0, names=list(range(len(header))), index_col=False,
+            path, sep=delimiter, header=0, names=list(map(str, range(len(header)))), index_col=False,
             usecols=sorted(set(place.values())), dtype=_types(place), chunksize=_ROWS,
             keep_default_na=False, na_values=[""], encoding="utf-8", low_memory=False,
         )  # fmt: skip
         with pieces:
             for piece in pieces:
-                chunk = {role: piece[position] for role, position in place.items()}
+                chunk = {role: piece[label] for role, label in place.items()}
                 yield chunk | {
                     role: pd.factorize(chunk[role].to_numpy()) for role in ("user", "item")
                 }
@@ -179,6 +179,6 @@ def _header(path: Path, delimiter: str) -> list[str]:
     return [str(each) for each in first.iloc[0]]
 
 
-def _types(place: Mapping[str, int]) -> dict[int, Any]:
-    types = {place["value"]: np.float64} if "value" in place else {}
+def _types(place: Mapping[str, str]) -> dict[str, Any]:
+    types: dict[str, Any] = {place["value"]: np.float64} if "value" in place else {}
     return types | {place["user"]: object, place["item"]: object}  # "category" makes 7 of "007"

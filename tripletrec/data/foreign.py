@@ -63,7 +63,7 @@ def in_memory(frame: Any, names: Iterable[Any]) -> Any:
     return frame
 
 
-def dictionary_of(column: Any) -> Dictionary | None:
+def dictionary_of(column: Any, name: str) -> Dictionary | None:
     """Return a column of texts in Arrow's memory as a dictionary; None: it is none, or pyarrow is missing."""
     if isinstance(column, Dictionary) or not _gives_arrow(column):
         return column if isinstance(column, Dictionary) else None
@@ -78,8 +78,11 @@ def dictionary_of(column: Any) -> Dictionary | None:
         return Dictionary(np.empty(0, np.int32), np.empty(0, object))
     array = array.unify_dictionaries()
     codes = [each.indices.fill_null(-1).to_numpy() for each in array.chunks]
-    texts = array.chunk(0).dictionary
-    return Dictionary(np.concatenate(codes), texts.to_numpy(zero_copy_only=False))
+    try:
+        texts = array.chunk(0).dictionary.to_numpy(zero_copy_only=False)
+    except (pa.ArrowException, UnicodeDecodeError):
+        raise ValueError(f"{name} has texts that are not encoded as UTF-8") from None
+    return Dictionary(np.concatenate(codes), texts)
 
 
 def dictionary_chunks(column: Any, pa: Any) -> Any:

@@ -17,7 +17,7 @@ from tripletrec.data.ids import Ids
 from tripletrec.data.merging import Duplicates
 from tripletrec.data.times import check_timestamps
 
-__all__ = ["Table", "columns_of", "known_ids", "read_table"]
+__all__ = ["Table", "checked_columns", "columns_of", "known_ids", "read_table"]
 
 
 class Table(NamedTuple):
@@ -77,12 +77,7 @@ def read_table(
         raise ValueError(f"{source} has no rows: at least one interaction is needed")
     rows, users = _encode(columns["user"], names["user"], "user", users)
     cols, items = _encode(columns["item"], names["item"], "item", items)
-    values, times = None, None
-    if "value" in columns and duplicates != "count":
-        values = _values(columns["value"], n, f"values of column {names['value']!r}")
-    if "timestamp" in columns:
-        name = f"timestamps of column {names['timestamp']!r}"
-        times = check_timestamps(columns["timestamp"], n, name)
+    values, times = _values_and_times(columns, names, n, duplicates)
     kept = (rows >= 0) & (cols >= 0)
     if kept.all():
         return Table(rows, cols, values, times, users, items, 0)
@@ -109,16 +104,32 @@ def columns_of(frame: Any, names: Mapping[str, Any]) -> dict[str, Any]:
         The names of the columns "user", "item" and, if there are such, "value" and "timestamp".
     """
     frame = in_memory(frame, names.values())
-    columns = {role: column_of(frame, name) for role, name in names.items()}
-    for role in ("user", "item"):
-        columns[role] = _plain_column(columns[role], f"column {names[role]!r}")
-    lengths = len(columns["user"]), len(columns["item"])
-    if lengths[0] != lengths[1]:
+    return checked_columns({role: column_of(frame, name) for role, name in names.items()}, names)
+
+
+def checked_columns(columns: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return columns by role, those of ids in a form that can be numbered, and of one length."""
+    users, items = (
+        _plain_column(columns[role], f"column {names[role]!r}") for role in ("user", "item")
+    )
+    if len(users) != len(items):
         raise ValueError(
             f"columns {names['user']!r} and {names['item']!r} must be of one length, "
-            f"got {lengths[0]} and {lengths[1]}"
+            f"got {len(users)} and {len(items)}"
         )
-    return columns
+    return {**columns, "user": users, "item": items}
+
+
+def _values_and_times(
+    columns: Mapping[str, Any], names: Mapping[str, Any], n: int, duplicates: Duplicates
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    values, times = None, None
+    if "value" in columns and duplicates != "count":
+        values = _values(columns["value"], n, f"values of column {names['value']!r}")
+    if "timestamp" in columns:
+        name = f"timestamps of column {names['timestamp']!r}"
+        times = check_timestamps(columns["timestamp"], n, name)
+    return values, times
 
 
 def _values(column: Any, n: int, name: str) -> NDArray[Any]:
@@ -134,7 +145,7 @@ def _plain_column(column: Any, name: str) -> Any:
 
     if isinstance(column, (pd.Series, pd.Index, pd.Categorical)):
         return column
-    texts = dictionary_of(column)
+    texts = dictionary_of(column, name)
     return to_array(column, name, "ids") if texts is None else texts
 
 

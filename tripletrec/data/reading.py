@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,36 +101,55 @@ class _Part(NamedTuple):
 def _read_one(path: Path, names: Mapping[str, Any], pa: Any) -> _Part:
     """Read the named columns of a file; texts that are ids as codes, without writing them all down."""
     parquet = import_module("pyarrow.parquet")
-    try:
+    with _sentences(path, pa):
         with parquet.ParquetFile(path) as file:
             metadata, schema = file.metadata, file.schema_arrow
-        folders = dict(each.split("=", 1) for each in path.parts[:-1] if "=" in each)
+        folders = _told_by(path)
         for name in names.values():
             if name not in folders or name in schema.names:
                 check_column(name, [*schema.names, *folders], table=repr(str(path)))
-        ids = {names["user"], names["item"]} & set(schema.names)
-        coded = [name for name in ids if pa.types.is_string(schema.field(name).type)
-                 or pa.types.is_large_string(schema.field(name).type)]  # fmt: skip
+        coded = [name for name in (names["user"], names["item"]) if _is_text(schema, name, pa)]
         kept = [name for name in schema.names if name in names.values()]
         # Not buffered before it is decoded: that would hold all of the file.
         with parquet.ParquetFile(
             path, metadata=metadata, read_dictionary=coded, pre_buffer=False
         ) as file:
             table = file.read(columns=kept)
-        columns: dict[str, Any] = {}
-        for role, name in names.items():
-            column = table[name] if name in kept else unquote(folders[name])
-            chunks = (
-                dictionary_chunks(column, pa) if role in ("user", "item") and name in ids else None
-            )
-            columns[role] = column if chunks is None else chunks
+        columns = {
+            role: table[name] if name in kept else unquote(folders[name])
+            for role, name in names.items()
+        }
+        for role in ("user", "item"):
+            columns[role] = _coded(columns[role], pa)
+    return _Part(columns, metadata.num_rows)
+
+
+def _told_by(path: Path) -> dict[str, str]:
+    """Return the columns that the names of a file's folders tell, as "day" of ``day=2024-01-31``."""
+    return dict(each.split("=", 1) for each in path.parts[:-1] if "=" in each)
+
+
+def _coded(column: Any, pa: Any) -> Any:
+    """Return a column of texts as codes, which fit together whatever the type; others as they are."""
+    chunks = None if isinstance(column, str) else dictionary_chunks(column, pa)
+    return column if chunks is None else chunks
+
+
+def _is_text(schema: Any, name: Any, pa: Any) -> bool:
+    return name in schema.names and schema.field(name).type in (pa.string(), pa.large_string())
+
+
+@contextmanager
+def _sentences(path: Path, pa: Any) -> Iterator[None]:
+    """Say in one sentence which file cannot be read, and why."""
+    try:
+        yield
     except OSError as error:
         if error.errno is not None:
             raise with_sentence(error, f"cannot read {str(path)!r}") from None
         raise _damaged(path, error) from None
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise _damaged(path, error) from None
-    return _Part(columns, metadata.num_rows)
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:

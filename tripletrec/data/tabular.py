@@ -191,7 +191,7 @@ class Tabular(CompressedRows):
         >>> data, data.item_ids
         (Interactions(2 users x 2 items, 2 positives, user ids, item ids, timestamps), array([3, 7]))
         """
-        from tripletrec.data.frames import columns_of
+        from tripletrec.data.frames import checked_columns
         from tripletrec.data.paths import find_files
         from tripletrec.data.reading import read_columns
 
@@ -205,7 +205,7 @@ class Tabular(CompressedRows):
             "user": None if users is None else users.form,
             "item": None if items is None else items.form,
         }
-        columns = columns_of(read_columns(files, names, forms), {role: role for role in names})
+        columns = checked_columns(read_columns(files, names, forms), names)
         return cls._of_columns(columns, names, known, unknown, duplicates, repr(str(path)))
 
     @overload
