@@ -205,8 +205,14 @@ class Tabular(CompressedRows):
             "user": None if users is None else users.form,
             "item": None if items is None else items.form,
         }
-        columns = checked_columns(read_columns(files, names, forms), names)
-        return cls._of_columns(columns, names, known, unknown, duplicates, repr(str(path)))
+        return cls._of_columns(
+            checked_columns(read_columns(files, names, forms), names),
+            names,
+            known,
+            unknown,
+            duplicates,
+            repr(str(path)),
+        )
 
     @overload
     def to_frame(self, output: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
