@@ -97,7 +97,8 @@ def times_of(parts: list[Any], name: str) -> Any:
     if not parts:
         return np.empty(0, np.int64)
     columns = [each if each.dtype.kind in "iuf" else _dates(each, name) for each in parts]
-    known = [each for each in columns if len(each) and not each.isna().all()]
+    columns = [each for each in columns if len(each)] or columns[:1]
+    known = [each for each in columns if not each.isna().all()]
     if len({each.dtype.kind for each in known}) > 1:
         raise TypeError(f"{name} must be all numbers or all dates, got both")
     return pd.concat(columns, ignore_index=True)

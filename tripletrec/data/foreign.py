@@ -65,8 +65,10 @@ def in_memory(frame: Any, names: Iterable[Any]) -> Any:
 
 def dictionary_of(column: Any, name: str) -> Dictionary | None:
     """Return a column of texts in Arrow's memory as a dictionary; None: it is none, or pyarrow is missing."""
-    if isinstance(column, Dictionary) or not _gives_arrow(column):
-        return column if isinstance(column, Dictionary) else None
+    if isinstance(column, Dictionary):
+        return column
+    if not _gives_arrow(column) and not type(column).__module__.startswith("pyarrow"):
+        return None
     try:
         pa = need_pyarrow("a column")
     except ImportError:
@@ -87,10 +89,10 @@ def dictionary_of(column: Any, name: str) -> Dictionary | None:
 
 def dictionary_chunks(column: Any, pa: Any) -> Any:
     """Return texts of Arrow as chunks that have dictionaries without nulls; None: the column holds others."""
-    if hasattr(column, "__arrow_c_stream__"):
-        array = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array(column)
-    else:
-        array = pa.chunked_array([pa.array(column)])
+    try:
+        array = _chunked(column, pa)
+    except (pa.ArrowException, TypeError):  # of another library, with an old pyarrow
+        return None
     values = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
     if str(values) not in ("string", "large_string", "string_view"):
         return None
@@ -100,6 +102,14 @@ def dictionary_chunks(column: Any, pa: Any) -> Any:
         array = array.dictionary_encode()
     chunks = [_plain_dictionary(each, pa) for each in array.chunks]
     return pa.chunked_array(chunks, pa.dictionary(pa.int32(), pa.large_string()))
+
+
+def _chunked(column: Any, pa: Any) -> Any:
+    if isinstance(column, pa.ChunkedArray):
+        return column
+    if hasattr(column, "__arrow_c_stream__"):
+        return pa.chunked_array(column)
+    return pa.chunked_array([column if isinstance(column, pa.Array) else pa.array(column)])
 
 
 def _plain_dictionary(array: Any, pa: Any) -> Any:
