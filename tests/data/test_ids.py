@@ -146,3 +146,34 @@ def test_dates_are_no_numbers(values):
     assert ids.find(np.arange(2).astype("M8[ns]")).tolist() == [-1, -1]
     assert ids.find(np.arange(2).astype("m8[ns]")).tolist() == [-1, -1]
     assert ids.rows(values[:2]).tolist() == [0, 1]
+
+
+def test_sorted_ids_are_found_as_all_others():
+    for ids in (["a", "b", "z"], [-1, 5, 2**40], ["a", "b\0", "x" * 10**6], [0.5, 2.5]):
+        array = Ids(ids, None, "user").values
+        known = Ids.of_sorted(array, "user")
+        assert (
+            known.n == len(ids)
+            and known.rows(list(ids)[::-1]).tolist() == list(range(len(ids)))[::-1]
+        )
+        assert known.find(["none"]).tolist() == [-1] and not known.values.flags.writeable
+    with pytest.raises(ValueError, match="user_ids must be unique, got 'a' twice"):
+        Ids.of_sorted(np.array(["a", "a"]), "user")
+
+
+def test_a_part_of_the_ids():
+    for ids, left in ((["a", "b", "c"], ["a", "c"]), ([5, 3, 4], [5, 4]), (None, [0, 2])):
+        known = Ids(ids, 3, "item")
+        part = known.part(np.array([True, False, True]))
+        assert part.values.tolist() == left and part.n == 2
+        assert part.rows(left).tolist() == [0, 1] and part.find([9]).tolist() == [-1]
+        assert known.part(np.ones(3, bool)) is known
+
+
+@pytest.mark.parametrize(
+    ("ids", "form"),
+    [(["a", "b"], "texts"), (["a", "b\0"], "texts"), ([1, 2], "numbers"), (None, "numbers"),
+     (["a", 1], None), ([0.5], None), ([b"a"], None)],
+)  # fmt: skip
+def test_form(ids, form):
+    assert Ids(ids, 2 if ids is None else None, "user").form == form

@@ -11,19 +11,25 @@ from numpy.typing import NDArray
 
 from tripletrec.data.columns import check_column, eager
 
-__all__ = ["Dictionary", "dictionary_of", "in_memory", "need_pyarrow"]
+__all__ = [
+    "Dictionary",
+    "dictionary_chunks",
+    "dictionary_of",
+    "in_memory",
+    "need_pyarrow",
+]
 
 _WAYS = ("to_arrow", "to_pandas", "toPandas", "compute")  # of Ibis and cuDF, Modin, Spark, Dask
 
 
 class Dictionary:
-    """A column of texts as whole numbers: which of some texts each is, -1 where it is missing.
+    """A column of ids as whole numbers: which of some ids each is, -1 where it is missing.
 
-    A text may be there twice, and there may be texts that are in no row.
+    An id may be there twice, and there may be ids that are in no row.
     """
 
-    def __init__(self, codes: NDArray[np.int64], texts: NDArray[Any]) -> None:
-        self.codes, self.texts = codes, texts
+    def __init__(self, codes: NDArray[np.integer], ids: NDArray[Any]) -> None:
+        self.codes, self.ids = codes, ids
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -39,9 +45,8 @@ def in_memory(frame: Any, names: Iterable[Any]) -> Any:
         record batch, a reader or a sequence of batches; or whatever else gives Arrow's stream, or a table of
         pandas or pyarrow by one of the methods that other libraries have for it.
     names : iterable of column names
-        None among them is no column.
     """
-    wanted = {each for each in names if each is not None}
+    wanted = list(names)
     if hasattr(frame, "to_native"):
         frame = frame.to_native()
     frame = eager(frame, wanted)
@@ -58,40 +63,53 @@ def in_memory(frame: Any, names: Iterable[Any]) -> Any:
     return frame
 
 
-def dictionary_of(column: Any) -> Dictionary | None:
-    """Return a column of texts that is in Arrow's memory; None: it is not, or pyarrow is not installed."""
-    if not _gives_arrow(column):
+def dictionary_of(column: Any, name: str) -> Dictionary | None:
+    """Return a column of texts in Arrow's memory as a dictionary; None: it is none, or pyarrow is missing."""
+    if isinstance(column, Dictionary):
+        return column
+    if not _gives_arrow(column) and not type(column).__module__.startswith("pyarrow"):
         return None
     try:
         pa = need_pyarrow("a column")
     except ImportError:
         return None
-    array = _unified(column, pa)
+    array = dictionary_chunks(column, pa)
     if array is None:
         return None
     if not array.num_chunks:
-        return Dictionary(np.empty(0, np.int64), np.empty(0, object))
-    codes = [each.indices.cast(pa.int64()).fill_null(-1).to_numpy() for each in array.chunks]
-    texts = array.chunk(0).dictionary
-    return Dictionary(np.concatenate(codes), texts.to_numpy(zero_copy_only=False))
+        return Dictionary(np.empty(0, np.int32), np.empty(0, object))
+    array = array.unify_dictionaries()
+    codes = [each.indices.fill_null(-1).to_numpy() for each in array.chunks]
+    try:
+        texts = array.chunk(0).dictionary.to_numpy(zero_copy_only=False)
+    except (pa.ArrowException, UnicodeDecodeError):
+        raise ValueError(f"{name} has texts that are not encoded as UTF-8") from None
+    return Dictionary(np.concatenate(codes), texts)
 
 
-def _unified(column: Any, pa: Any) -> Any:
-    """Return a column of texts as chunks of one dictionary without nulls; None: it holds none."""
-    if hasattr(column, "__arrow_c_stream__"):
-        array = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array(column)
-    else:
-        array = pa.chunked_array([pa.array(column)])
+def dictionary_chunks(column: Any, pa: Any) -> Any:
+    """Return texts of Arrow as chunks that have dictionaries without nulls; None: the column holds others."""
+    try:
+        array = _chunked(column, pa)
+    except (pa.ArrowException, TypeError):  # of another library, with an old pyarrow
+        return None
     values = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
     if str(values) not in ("string", "large_string", "string_view"):
         return None
-    if values == array.type:
-        # Views can neither be numbered nor taken from yet.
-        array = array.cast(pa.large_string()) if str(values) == "string_view" else array
-    else:
-        chunks = [_plain_dictionary(each, pa) for each in array.chunks]
-        array = pa.chunked_array(chunks, pa.dictionary(pa.int32(), pa.large_string()))
-    return array.dictionary_encode().unify_dictionaries()
+    if str(array.type) == "string_view":  # which pyarrow cannot yet number
+        array = array.cast(pa.large_string())
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    chunks = [_plain_dictionary(each, pa) for each in array.chunks]
+    return pa.chunked_array(chunks, pa.dictionary(pa.int32(), pa.large_string()))
+
+
+def _chunked(column: Any, pa: Any) -> Any:
+    if isinstance(column, pa.ChunkedArray):
+        return column
+    if hasattr(column, "__arrow_c_stream__"):
+        return pa.chunked_array(column)
+    return pa.chunked_array([column if isinstance(column, pa.Array) else pa.array(column)])
 
 
 def _plain_dictionary(array: Any, pa: Any) -> Any:
@@ -123,7 +141,7 @@ def _gives_arrow(frame: Any) -> bool:
     return hasattr(frame, "__arrow_c_stream__") or hasattr(frame, "__arrow_c_array__")
 
 
-def _from_arrow(frame: Any, wanted: set[Any]) -> Any:
+def _from_arrow(frame: Any, wanted: list[Any]) -> Any:
     pa = need_pyarrow(f"a table of the type {type(frame).__name__}")
     if not hasattr(frame, "__arrow_c_stream__"):
         frame = pa.table(pa.record_batch(frame))
@@ -135,7 +153,7 @@ def _from_arrow(frame: Any, wanted: set[Any]) -> Any:
     return pa.Table.from_batches([each.select(kept) for each in reader], schema)
 
 
-def _together(batches: Iterable[Any], wanted: set[Any]) -> Any:
+def _together(batches: Iterable[Any], wanted: list[Any]) -> Any:
     pa = need_pyarrow("a sequence of tables")
     tables = [_from_arrow(each, wanted) for each in batches]
     try:

@@ -17,14 +17,14 @@ from tripletrec.data.ids import Ids
 from tripletrec.data.merging import Duplicates
 from tripletrec.data.times import check_timestamps
 
-__all__ = ["Table", "known_ids", "read_table"]
+__all__ = ["Table", "checked_columns", "columns_of", "known_ids", "read_table"]
 
 
 class Table(NamedTuple):
     """What a table says: a row, a column, a value and a time per interaction, and whose they are."""
 
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    columns: NDArray[np.int32]
     values: NDArray[Any] | None
     timestamps: NDArray[Any] | None
     users: Ids
@@ -45,41 +45,39 @@ def known_ids(
 
 
 def read_table(
-    frame: Any,
+    columns: Mapping[str, Any],
     names: Mapping[str, Any],
     known: tuple[Ids | None, Ids | None],
     unknown: str,
     duplicates: Duplicates,
+    source: str,
 ) -> Table:
-    """Read a table; see ``Interactions.from_frame``.
+    """Read the columns of a table; see ``Interactions.from_frame``.
 
     Parameters
     ----------
-    frame : table, or dict of columns
+    columns : dict
+        From `columns_of`.
     names : dict
-        The names of the columns "user" and "item", and of "value" and "timestamp", or None.
+        The names of the columns, for error messages.
     known : (users, items)
         Ids, or None for those in the table, sorted.
     unknown : {"raise", "drop"}
         What becomes of a row whose user or item is not known.
     duplicates : str
         With "count" the values are not read.
+    source : str
+        What error messages call the table.
     """
     if unknown not in ("raise", "drop"):
         raise ValueError(f"unknown must be 'raise' or 'drop', got {unknown!r}")
     users, items = known
-    columns = _columns(frame, names)
     n = len(columns["user"])
     if n == 0 and (users is None or items is None):
-        raise ValueError("frame has no rows: at least one interaction is needed")
+        raise ValueError(f"{source} has no rows: at least one interaction is needed")
     rows, users = _encode(columns["user"], names["user"], "user", users)
     cols, items = _encode(columns["item"], names["item"], "item", items)
-    values, times = None, None
-    if "value" in columns and duplicates != "count":
-        values = _values(columns["value"], n, f"values of column {names['value']!r}")
-    if "timestamp" in columns:
-        name = f"timestamps of column {names['timestamp']!r}"
-        times = check_timestamps(columns["timestamp"], n, name)
+    values, times = _values_and_times(columns, names, n, duplicates)
     kept = (rows >= 0) & (cols >= 0)
     if kept.all():
         return Table(rows, cols, values, times, users, items, 0)
@@ -90,29 +88,48 @@ def read_table(
     n_dropped = int(n - kept.sum())
     if n_dropped == n:
         warn_user(
-            f"all {n} rows of frame have an unknown user or item and are left out; ids of another type "
+            f"all {n} rows of {source} have an unknown user or item and are left out; ids of another type "
             "than those of like, such as '1' for 1, are unknown"
         )
     return Table(rows[kept], cols[kept], values, times, users, items, n_dropped)
 
 
-def _columns(frame: Any, names: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns that are named, those of ids as pandas has them or as arrays of one length."""
+def columns_of(frame: Any, names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the named columns of a table by role: those of ids in a form that can be numbered.
+
+    Parameters
+    ----------
+    frame : table, or dict of columns
+    names : dict
+        The names of the columns "user", "item" and, if there are such, "value" and "timestamp".
+    """
     frame = in_memory(frame, names.values())
-    columns = {
-        role: column_of(frame, name)
-        for role, name in names.items()
-        if name is not None or role in ("user", "item")
-    }
-    for role in ("user", "item"):
-        columns[role] = _plain_column(columns[role], f"column {names[role]!r}")
-    lengths = len(columns["user"]), len(columns["item"])
-    if lengths[0] != lengths[1]:
+    return checked_columns({role: column_of(frame, name) for role, name in names.items()}, names)
+
+
+def checked_columns(columns: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return columns by role, those of ids in a form that can be numbered, and of one length."""
+    users, items = (
+        _plain_column(columns[role], f"column {names[role]!r}") for role in ("user", "item")
+    )
+    if len(users) != len(items):
         raise ValueError(
             f"columns {names['user']!r} and {names['item']!r} must be of one length, "
-            f"got {lengths[0]} and {lengths[1]}"
+            f"got {len(users)} and {len(items)}"
         )
-    return columns
+    return {**columns, "user": users, "item": items}
+
+
+def _values_and_times(
+    columns: Mapping[str, Any], names: Mapping[str, Any], n: int, duplicates: Duplicates
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    values, times = None, None
+    if "value" in columns and duplicates != "count":
+        values = _values(columns["value"], n, f"values of column {names['value']!r}")
+    if "timestamp" in columns:
+        name = f"timestamps of column {names['timestamp']!r}"
+        times = check_timestamps(columns["timestamp"], n, name)
+    return values, times
 
 
 def _values(column: Any, n: int, name: str) -> NDArray[Any]:
@@ -128,16 +145,16 @@ def _plain_column(column: Any, name: str) -> Any:
 
     if isinstance(column, (pd.Series, pd.Index, pd.Categorical)):
         return column
-    texts = dictionary_of(column)
+    texts = dictionary_of(column, name)
     return to_array(column, name, "ids") if texts is None else texts
 
 
-def _refuse_unknown(rows: NDArray[np.int64], column: Any, name: Any, ids: Ids) -> None:
+def _refuse_unknown(rows: NDArray[np.int32], column: Any, name: Any, ids: Ids) -> None:
     """Raise if a row number is -1: the id in that place of the column is not known."""
     if (rows < 0).any():
         first = int(rows.argmin())
         if isinstance(column, Dictionary):
-            each = column.texts[column.codes[first]]
+            each = column.ids[column.codes[first]]
         else:
             each = to_array(column, f"column {name!r}", "ids")[first]
         raise ValueError(
@@ -146,7 +163,7 @@ def _refuse_unknown(rows: NDArray[np.int64], column: Any, name: Any, ids: Ids) -
         )
 
 
-def _encode(column: Any, name: str, word: str, known: Ids | None) -> tuple[NDArray[np.int64], Ids]:
+def _encode(column: Any, name: str, word: str, known: Ids | None) -> tuple[NDArray[np.int32], Ids]:
     """Return the row of each id of a column, -1 if it is unknown, and the ids: those known, else those found.
 
     Parameters
@@ -160,14 +177,14 @@ def _encode(column: Any, name: str, word: str, known: Ids | None) -> tuple[NDArr
     """
     codes, found = _distinct(column, f"column {name!r}")
     if known is not None:
-        return known.find(found)[codes], known
+        return known.find(found).astype(np.int32)[codes], known
     order = _sorting(found, name, word)
-    rows = np.empty(len(found), np.int64)
+    rows = np.empty(len(found), np.int32)
     rows[order] = np.arange(len(found))
     return rows[codes], Ids.of_sorted(found[order], word)
 
 
-def _distinct(column: Any, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
+def _distinct(column: Any, name: str) -> tuple[NDArray[np.integer], NDArray[Any]]:
     """Return the number of each element, and the elements in the order in which they come first."""
     import pandas as pd
 
@@ -189,15 +206,16 @@ def _distinct(column: Any, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
     return codes.astype(np.int64, copy=False), id_array(found, name)
 
 
-def _distinct_of(column: Dictionary, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Return the same of a dictionary, which may hold what no code stands for, or one text twice."""
-    import pandas as pd
-
-    codes, used = pd.factorize(column.codes)
-    if len(codes) and used.min() < 0:
+def _distinct_of(column: Dictionary, name: str) -> tuple[NDArray[np.integer], NDArray[Any]]:
+    """Return the same of a dictionary, which may hold what no code stands for, or one id twice."""
+    used = np.zeros(len(column.ids) + 1, np.bool_)  # the last is that of the code -1
+    used[column.codes] = True
+    if used[-1]:
         raise ValueError(f"{name} has a missing id at position {column.codes.argmin()}")
-    numbers, found = _distinct(column.texts[used], name)
-    return numbers[codes], found
+    numbers, found = _distinct(column.ids[used[:-1]], name)
+    renumbered = np.zeros(len(column.ids), np.int32)
+    renumbered[used[:-1]] = numbers
+    return renumbered[column.codes], found
 
 
 def _pandas_merges_texts() -> bool:

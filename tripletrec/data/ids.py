@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from numbers import Integral, Number
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from tripletrec._runtime.messages import shown
 from tripletrec.data.columns import python_value, to_array
 from tripletrec.data.id_arrays import check_ids, index_of, key_of_date, keys_of, plain
 
-__all__ = ["Ids", "is_single"]
+__all__ = ["Form", "Ids", "is_single"]
+
+Form: TypeAlias = Literal["texts", "numbers"] | None
 
 
 class Ids:
@@ -51,10 +53,32 @@ class Ids:
         """Return ids that are checked and sorted already, and whose table is made when it is needed."""
         if values.dtype.kind == "O" or not (values[1:] > values[:-1]).all():
             return cls(values, None, word)
+        return cls._of(values, word)
+
+    @classmethod
+    def _of(cls, values: NDArray[Any], word: str) -> Ids:
         new = cls(None, len(values), word)
         new.values = values
         new.values.flags.writeable = False
         return new
+
+    def part(self, kept: NDArray[np.bool_]) -> Ids:
+        """Return the ids of some rows; without ids, the numbers of the rows, unless all stay."""
+        if kept.all():
+            return self
+        return self._of(
+            np.flatnonzero(kept) if self.values is None else self.values[kept], self.word
+        )
+
+    @property
+    def form(self) -> Form:
+        """What all ids are: strings, whole numbers, or something else."""
+        if self.values is None or self.values.dtype.kind in "iu":
+            return "numbers"
+        texts = self.values.dtype.kind in "OU" and all(
+            isinstance(each, str) for each in self.values
+        )
+        return "texts" if texts else None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"n": self.n, "word": self.word, "values": self.values}  # not the lookup table

@@ -15,6 +15,8 @@ from tripletrec.data.checks import as_array, check_positions, check_shape
 from tripletrec.data.columns import in_order
 from tripletrec.data.csr import Rows, assemble, count_rows, from_coordinates, from_matrix
 from tripletrec.data.cuts import Cuttable
+from tripletrec.data.describing import Describable
+from tripletrec.data.filtering import Filterable
 from tripletrec.data.ids import Ids
 from tripletrec.data.merging import Duplicates
 from tripletrec.data.space import Space, check_same_space
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Interactions", "as_interactions"]
 
 
-class Interactions(Cuttable, Tabular):
+class Interactions(Cuttable, Filterable, Describable, Tabular):
     """Positives of users x items in canonical CSR form, with ids, values and timestamps.
 
     Duplicate coordinates are summed (their latest timestamp is kept; `from_frame` knows other ways) and
@@ -308,7 +310,7 @@ class Interactions(Cuttable, Tabular):
         size = f"{self.n_users} users x {self.n_items} items, {self.nnz} positives"
         return f"Interactions({', '.join([size, *extras])})"
 
-    def _like(self, rows: Rows, users: Ids, items: Ids) -> Interactions:
+    def _like(self, rows: Rows, users: Ids, items: Ids) -> Self:
         new = type(self).__new__(type(self))
         new._set(rows, users, items)
         return new

@@ -51,6 +51,7 @@ def merge(
     order = _order(keys, timestamps if duplicates in ("last", "first") else None)
     keys, values = keys[order], values[order]
     timestamps = None if timestamps is None else timestamps[order]
+    del order  # of ten million there is much of it
     starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
     n_merged = len(keys) - len(starts)
     if not n_merged:

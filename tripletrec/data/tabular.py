@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from tripletrec.data.compressed import CompressedRows
 from tripletrec.data.ids import Ids
 from tripletrec.data.merging import Duplicates, check_duplicates
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
 
 __all__ = ["Tabular"]
 
@@ -92,19 +98,206 @@ class Tabular(CompressedRows):
         >>> latest.values, latest.timestamps, latest.n_merged
         (array([2.], dtype=float32), array([9]), 1)
         """
-        names = {"user": user, "item": item, "value": value, "timestamp": timestamp}
-        duplicates = check_duplicates(duplicates)
-        if like is not None and not isinstance(like, Tabular):
-            raise TypeError(f"like must be Interactions, got {type(like).__name__}")
-        known = None if like is None else (like._users, like._items)
         # Here, because interactions of arrays do without.
-        from tripletrec.data.frames import known_ids, read_table
+        from tripletrec.data.frames import columns_of, known_ids
 
-        table = read_table(frame, names, known_ids(known, user_ids, item_ids), unknown, duplicates)
+        duplicates = check_duplicates(duplicates)
+        known = known_ids(cls._known(like), user_ids, item_ids)
+        names = _named(user, item, value, timestamp)
+        return cls._of_columns(columns_of(frame, names), names, known, unknown, duplicates, "frame")
+
+    @classmethod
+    def _of_columns(
+        cls,
+        columns: dict[str, Any],
+        names: dict[str, str],
+        known: tuple[Ids | None, Ids | None],
+        unknown: str,
+        duplicates: Duplicates,
+        source: str,
+    ) -> Self:
+        from tripletrec.data.frames import read_table
+
+        table = read_table(columns, names, known, unknown, duplicates, source)
+        del columns  # their memory is needed, where nobody else holds it
         new = cls._build(*table[:-1], duplicates)
         new.n_dropped = table.n_dropped
         return new
 
     @classmethod
+    def read(
+        cls,
+        path: str | PathLike[str],
+        *,
+        user: str = "user",
+        item: str = "item",
+        value: str | None = None,
+        timestamp: str | None = None,
+        duplicates: Duplicates = "sum",
+        like: Self | None = None,
+        unknown: Literal["raise", "drop"] = "raise",
+    ) -> Self:
+        r"""Build from files with one row per interaction, or from the file of a matrix.
+
+        Only the named columns are read, and ids that are texts are numbered as they come.
+
+        ============================ ====================================================================
+        ending                       what is read
+        ============================ ====================================================================
+        ``.parquet``                 columns; needs pyarrow (``pip install 'tripletrec[parquet]'``). A
+                                     column that the files lack may be told by the names of their
+                                     folders, as in ``day=2024-01-31/part-0.parquet``
+        ``.csv``, ``.tsv``,          columns by the names in the first line, in UTF-8, between commas or
+        ``.csv.gz``, ``.tsv.gz``     tabs; an empty field is a missing one
+        ``.npz``                     the matrix that `scipy.sparse.save_npz` wrote; it has no columns and
+                                     no ids
+        ============================ ====================================================================
+
+        Parameters
+        ----------
+        path : path-like
+            A file; a folder, of which all files are read, those in its folders too, but for names that
+            begin with "." or "_"; or a pattern, such as ``"events/2024-*/*.parquet"``. All must be of one
+            format.
+        user, item, value, timestamp : str
+            Names of columns, see `from_frame`. In text files and in names of folders ids are whole numbers if
+            all of a column are written as such, and texts otherwise: "007" stays "007", and with it all
+            others do. With `like` they are what its ids are. Times are numbers, or dates of ISO 8601.
+        duplicates, like, unknown
+            See `from_frame`. Of a matrix, the rows and columns are those of `like`.
+
+        Returns
+        -------
+        Interactions
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError, TypeError
+            If a file is damaged, or of another format; as `from_frame`.
+        ImportError
+            If pyarrow is needed and not installed.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from tripletrec import Interactions
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "log.csv")
+        ...     _ = file.write_text("user,item,time\nann,7,2024-01-31\nbob,3,2024-02-01\n")
+        ...     data = Interactions.read(file, timestamp="time")
+        >>> data, data.item_ids
+        (Interactions(2 users x 2 items, 2 positives, user ids, item ids, timestamps), array([3, 7]))
+        """
+        from tripletrec.data.frames import checked_columns
+        from tripletrec.data.paths import find_files
+        from tripletrec.data.reading import read_columns
+
+        duplicates = check_duplicates(duplicates)
+        users, items = known = cls._known(like) or (None, None)
+        names = _named(user, item, value, timestamp)
+        files = find_files(path)
+        if files.format == "npz":
+            return cls._read_matrix(files.paths, names, duplicates, known)
+        forms = {
+            "user": None if users is None else users.form,
+            "item": None if items is None else items.form,
+        }
+        return cls._of_columns(
+            checked_columns(read_columns(files, names, forms), names),
+            names,
+            known,
+            unknown,
+            duplicates,
+            repr(str(path)),
+        )
+
+    @overload
+    def to_frame(self, output: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
+
+    @overload
+    def to_frame(self, output: Literal["polars"]) -> pl.DataFrame: ...
+
+    def to_frame(self, output: Literal["pandas", "polars"] = "pandas") -> Any:
+        """Return a table with one row per interaction, user by user.
+
+        Parameters
+        ----------
+        output : {"pandas", "polars"}, default "pandas"
+
+        Returns
+        -------
+        pandas.DataFrame or polars.DataFrame
+            Columns ``user``, ``item`` (ids, or numbers where there are none), ``value`` (float32) and, where
+            times are known, ``timestamp`` (dates in UTC, without a time zone). `from_frame` with ``like=``
+            and these columns makes the same interactions of it.
+
+        Raises
+        ------
+        ImportError
+            If polars is asked for and not installed.
+
+        Examples
+        --------
+        >>> from tripletrec import Interactions
+        >>> data = Interactions.from_frame({"user": ["b", "a", "b"], "item": [7, 7, 3]})
+        >>> data.to_frame()
+          user  item  value
+        0    a     7    1.0
+        1    b     3    1.0
+        2    b     7    1.0
+        """
+        from tripletrec.data.tidy import Column, check_output, table_of
+
+        check_output(output)
+        users, items = self._users.values, self._items.values
+        columns = {
+            "user": Column(self.rows) if users is None else Column(users, self.rows),
+            "item": Column(self.indices) if items is None else Column(items, self.indices),
+            "value": Column(self.values),
+        }
+        if self.timestamps is not None:
+            columns["timestamp"] = Column(self.timestamps)
+        return table_of(columns, output)
+
+    @classmethod
+    def _read_matrix(
+        cls,
+        paths: list[Path],
+        names: dict[str, Any],
+        duplicates: Duplicates,
+        known: tuple[Ids | None, Ids | None],
+    ) -> Self:
+        from tripletrec.data.reading import read_matrix
+        from tripletrec.data.sparse import entries_of, shape_of
+
+        if names != {"user": "user", "item": "item"}:
+            raise ValueError("a .npz file holds a matrix without columns: do not name any")
+        matrix, name = read_matrix(paths), f"the matrix of {str(paths[0])!r}"
+        shape = shape_of(matrix, name)
+        users = known[0] or Ids(None, shape[0], "user")
+        items = known[1] or Ids(None, shape[1], "item")
+        if shape != (users.n, items.n):
+            raise ValueError(
+                f"{name} must have the {users.n} users and {items.n} items of like, got {shape}"
+            )
+        return cls._build(*entries_of(matrix, shape, name), None, users, items, duplicates)
+
+    @staticmethod
+    def _known(like: Any) -> tuple[Ids, Ids] | None:
+        if like is not None and not isinstance(like, Tabular):
+            raise TypeError(f"like must be Interactions, got {type(like).__name__}")
+        return None if like is None else (like._users, like._items)
+
+    @classmethod
     def _build(cls, *arrays: Any) -> Self:
         raise NotImplementedError
+
+
+def _named(user: Any, item: Any, value: Any, timestamp: Any) -> dict[str, Any]:
+    """Return the names of the columns by role; those of values and times may be None: there are none."""
+    optional = {"value": value, "timestamp": timestamp}
+    names = {role: name for role, name in optional.items() if name is not None}
+    return {"user": user, "item": item} | names

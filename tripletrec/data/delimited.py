@@ -1,0 +1,185 @@
+"""Columns of text files, and what their texts are: ids, numbers or times; finding files is in `paths`."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._runtime.files import with_sentence
+from tripletrec._runtime.messages import said_by
+from tripletrec.data.columns import check_column
+from tripletrec.data.foreign import Dictionary
+from tripletrec.data.ids import Form
+
+__all__ = ["numbers_of", "read_delimited", "text_ids", "times_of"]
+
+_ROWS = 1 << 20  # that are read at once
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+
+
+def read_delimited(
+    paths: list[Path], format_: str, names: Mapping[str, Any], forms: Mapping[str, Form]
+) -> dict[str, Any]:
+    """Return the named columns of files that have a header each, by role.
+
+    Parameters
+    ----------
+    paths : list of Path
+        Encoded as UTF-8; compressed if they end in ".gz".
+    format_ : {"csv", "tsv"}
+    names : dict
+        The names of the columns "user", "item" and, if there are such, "value" and "timestamp".
+    forms : dict
+        What the ids of "user" and "item" are to be, see `text_ids`.
+    """
+    parts: dict[str, list[Any]] = {role: [] for role in names}
+    for path in paths:
+        for chunk in _chunks(path, _DELIMITERS[format_], names):
+            for role in parts:
+                parts[role].append(chunk[role])
+    columns: dict[str, Any] = {}
+    for role, each in parts.items():
+        if role in forms:
+            columns[role] = text_ids(*_together(each), forms[role])
+        elif role == "value":
+            columns[role] = np.concatenate([np.empty(0), *each])
+        else:
+            columns[role] = times_of(each, f"timestamps of column {names[role]!r}")
+    return columns
+
+
+def text_ids(codes: NDArray[np.integer], texts: NDArray[Any], form: Form) -> Dictionary:
+    """Return ids as whole numbers if that is how all of them are written, else as they are.
+
+    "007", "+7" and "1.0" are not how a whole number is written: they would come back as another text.
+
+    Parameters
+    ----------
+    codes, texts : ndarray
+        See `Dictionary`.
+    form : {"texts", "numbers"} or None
+        "texts" stay texts in any case. With "numbers" those that are written as such become numbers even
+        where others are not. None: all or none.
+    """
+    elements = texts.tolist()
+    whole = [_WHOLE.fullmatch(each) is not None and _fits(int(each)) for each in elements]
+    if form == "texts" or not any(whole) or (form is None and not all(whole)):
+        return Dictionary(codes, texts)
+    numbers = [
+        int(each) if is_whole else each for each, is_whole in zip(elements, whole, strict=True)
+    ]
+    return Dictionary(codes, np.array(numbers, np.int64 if all(whole) else object))
+
+
+def _fits(number: int) -> bool:
+    return -(2**63) <= number < 2**63
+
+
+def numbers_of(texts: list[str], name: str) -> NDArray[np.float64]:
+    """Return texts as numbers."""
+    try:
+        return np.array([float(each) for each in texts], np.float64)
+    except ValueError as error:
+        raise ValueError(f"{name} must be numbers: {error}") from None
+
+
+def times_of(parts: list[Any], name: str) -> Any:
+    """Return pieces of a column as one column of numbers, or of dates if they are texts of ISO 8601."""
+    import pandas as pd
+
+    if not parts:
+        return np.empty(0, np.int64)
+    columns = [each if each.dtype.kind in "iuf" else _dates(each, name) for each in parts]
+    columns = [each for each in columns if len(each)] or columns[:1]
+    known = [each for each in columns if not each.isna().all()]
+    if len({each.dtype.kind for each in known}) > 1:
+        raise TypeError(f"{name} must be all numbers or all dates, got both")
+    return pd.concat(columns, ignore_index=True)
+
+
+def _dates(column: Any, name: str) -> Any:
+    import pandas as pd
+
+    try:
+        return pd.to_datetime(column, utc=True, format="ISO8601")
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{name} must be numbers or dates of ISO 8601, such as 2024-01-31T12:00:00Z: "
+            f"{said_by(error)}"
+        ) from None
+
+
+def _together(
+    parts: list[tuple[NDArray[np.int64], NDArray[Any]]],
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return pieces of a column, each as codes and texts, as codes of common texts."""
+    import pandas as pd
+
+    if not parts:
+        return np.empty(0, np.int64), np.empty(0, object)
+    common, distinct = pd.factorize(np.concatenate([texts for _, texts in parts]))
+    codes, start = [], 0
+    for own, texts in parts:
+        # The last stands for the code -1: missing.
+        codes.append(np.append(common[start : start + len(texts)], -1)[own])
+        start += len(texts)
+    return np.concatenate(codes), distinct
+
+
+def _chunks(path: Path, delimiter: str, names: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    import pandas as pd
+
+    try:
+        header = _header(path, delimiter)
+        for name in names.values():
+            check_column(name, header, table=repr(str(path)))
+        place = {role: str(header.index(name)) for role, name in names.items()}
+        # By number, because pandas renames what is there twice.
+        pieces = pd.read_csv(
+            path, sep=delimiter, header=0, names=list(map(str, range(len(header)))), index_col=False,
+            usecols=sorted(set(place.values())), dtype=_types(place), chunksize=_ROWS,
+            keep_default_na=False, na_values=[""], encoding="utf-8", low_memory=False,
+        )  # fmt: skip
+        with pieces:
+            for piece in pieces:
+                chunk = {role: piece[label] for role, label in place.items()}
+                yield chunk | {
+                    role: pd.factorize(chunk[role].to_numpy()) for role in ("user", "item")
+                }
+    except OSError as error:
+        if error.errno is None:  # of gzip
+            raise ValueError(f"cannot read {str(path)!r}: {said_by(error)}") from None
+        raise with_sentence(error, f"cannot read {str(path)!r}") from None
+    except (EOFError, zlib.error, UnicodeDecodeError, pd.errors.ParserError) as error:
+        raise ValueError(f"cannot read {str(path)!r}: {said_by(error)}") from None
+    except ValueError as error:
+        if "convert string to float" in str(error):
+            raise ValueError(
+                f"values of column {names['value']!r} of {str(path)!r} must be numbers: {error}"
+            ) from None
+        raise
+
+
+def _header(path: Path, delimiter: str) -> list[str]:
+    import pandas as pd
+
+    try:
+        first = pd.read_csv(
+            path, sep=delimiter, header=None, nrows=1, dtype=str, keep_default_na=False,
+            encoding="utf-8", index_col=False,
+        )  # fmt: skip
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{str(path)!r} is empty: a header is needed") from None
+    return [str(each) for each in first.iloc[0]]
+
+
+def _types(place: Mapping[str, str]) -> dict[str, Any]:
+    types: dict[str, Any] = {place["value"]: np.float64} if "value" in place else {}
+    return types | {place["user"]: object, place["item"]: object}  # "category" makes 7 of "007"

@@ -1,0 +1,47 @@
+"""Columns of ours as a table of pandas or polars; tables of theirs are read in `foreign` and `frames`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+__all__ = ["Column", "check_output", "table_of"]
+
+
+class Column(NamedTuple):
+    """Elements of an array at some positions, which may be there many times; None: all of them."""
+
+    elements: NDArray[Any]
+    positions: NDArray[Any] | None = None
+
+
+def check_output(output: Any) -> None:
+    """Raise unless a kind of table is known and its library installed."""
+    if not isinstance(output, str) or output not in ("pandas", "polars"):
+        raise ValueError(f"output must be 'pandas' or 'polars', got {output!r}")
+    if output == "polars":
+        try:
+            import_module("polars")
+        except ImportError:
+            raise ImportError('output="polars" needs polars: pip install polars') from None
+
+
+def table_of(columns: Mapping[str, Column], output: str) -> Any:
+    """Return columns as a table of pandas or polars, which shares no memory with them."""
+    check_output(output)
+    library = import_module(output)
+
+    def series(column: Column) -> Any:
+        # Texts become objects once, not once per row.
+        texts = column.elements.dtype.kind == "U"
+        elements = library.Series(column.elements.tolist() if texts else column.elements.copy())
+        if column.positions is None:
+            return elements
+        if output == "polars":
+            return elements.gather(column.positions)
+        return elements.take(column.positions).reset_index(drop=True)
+
+    return library.DataFrame({name: series(each) for name, each in columns.items()})
