@@ -198,48 +198,54 @@ def _multiply(product, form, m, k, n, a, at_a, b, at_b, c, at_c):  # type: ignor
 
 
 def multiply_tile(
-    left: Any, at_left: int, n_factors: int, panels: Any, at_panel: int, out: Any, at_out: int,
-    stride: int,
+    left: Any, at_left: int, n_factors: int, panels: Any, at_panel: int, starts: Any, at_start: int,
+    out: Any, at_out: int, stride: int,
 ) -> None:  # fmt: skip
     """Fill a tile of `TILE_ROWS` rows, of `TILE_BYTES` each, of a matrix product plus a row; from a kernel.
 
-    ``out[r, c] = ((panel[n, c] + left[r, 0] panel[0, c]) + left[r, 1] panel[1, c]) + …``, n = `n_factors`:
-    added up in this order, for whatever tile, unlike in a product by BLAS.
+    ``out[r, c] = ((starts[c] + left[r, 0] panel[0, c]) + left[r, 1] panel[1, c]) + …``: added up in this
+    order, for whatever tile, unlike in a product by BLAS.
 
     Parameters
     ----------
     left, at_left, n_factors : one-dimensional array, int, int
         Rows of `n_factors` numbers, one after the other from the element `at_left` on.
     panels, at_panel : one-dimensional array, int
-        A panel is ``n_factors + 1`` rows of a tile's width.
+        A panel is `n_factors` rows of a tile's width.
+    starts, at_start : one-dimensional array, int
+        What each column is added to: a row of a tile's width.
     out, at_out, stride : one-dimensional array, int, int
         Where the tile's first number goes, and from there to the number below it.
     """
     width = TILE_BYTES // panels.itemsize
     for r in range(TILE_ROWS):
         to, factors = at_out + r * stride, left[at_left + r * n_factors :]
-        out[to : to + width] = _row_of_tile(factors, n_factors, panels, at_panel, width)
+        start = starts[at_start : at_start + width]
+        out[to : to + width] = _row_of_tile(factors, n_factors, panels, at_panel, start)
 
 
 def multiply_row(
-    left: Any, at_left: int, n_factors: int, panels: Any, at_panel: int, out: Any, at_out: int
-) -> None:
+    left: Any, at_left: int, n_factors: int, panels: Any, at_panel: int, starts: Any, at_start: int,
+    out: Any, at_out: int,
+) -> None:  # fmt: skip
     """Fill `TILE_ROWS` tiles side by side, of one row only; otherwise as `multiply_tile`.
 
     Parameters
     ----------
-    left, at_left, n_factors, panels, at_panel, out, at_out
-        As of `multiply_tile`; the panels of the tiles lie one after the other.
+    left, at_left, n_factors, panels, at_panel, starts, at_start, out, at_out
+        As of `multiply_tile`; the panels of the tiles lie one after the other, and so do their starts.
     """
     width = TILE_BYTES // panels.itemsize
     for p in range(TILE_ROWS):
-        to, at = at_out + p * width, at_panel + p * (n_factors + 1) * width
-        out[to : to + width] = _row_of_tile(left[at_left:], n_factors, panels, at, width)
+        to, at = at_out + p * width, at_panel + p * n_factors * width
+        start = starts[at_start + p * width : at_start + (p + 1) * width]
+        out[to : to + width] = _row_of_tile(left[at_left:], n_factors, panels, at, start)
 
 
-def _row_of_tile(factors: Any, n_factors: int, panels: Any, at: int, width: int) -> Any:
-    columns = panels[at : at + (n_factors + 1) * width].reshape(n_factors + 1, width)
-    total = columns[n_factors].copy()
+def _row_of_tile(factors: Any, n_factors: int, panels: Any, at: int, start: Any) -> Any:
+    width = len(start)
+    columns = panels[at : at + n_factors * width].reshape(n_factors, width)
+    total = start.copy()
     for k in range(n_factors):
         total += factors[k] * columns[k]
     return total
@@ -271,12 +277,12 @@ def _beginnings(builder: Any, address: Any, step: Any, n: int) -> list[Any]:
 def _tile_intrinsic(n_rows: int, n_panels: int) -> Any:
     """Return the intrinsic that fills tiles of some rows and panels."""
 
-    def fill(typing_context, left, n_factors, panels, out, stride, kind):  # type: ignore[no-untyped-def]
+    def fill(typing_context, left, n_factors, panels, starts, out, stride, kind):  # type: ignore[no-untyped-def]
         each_bytes = kind.bitwidth // 8
         width = TILE_BYTES // each_bytes
 
         def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            left, n_factors, panels, out, stride, like = arguments
+            left, n_factors, panels, starts, out, stride, like = arguments
             whole, real = ir.IntType(64), like.type
             vector, line = ir.VectorType(real, width), whole(TILE_BYTES)
             fused = _fused(builder.module, vector, f"v{width}f{kind.bitwidth}")
@@ -287,11 +293,11 @@ def _tile_intrinsic(n_rows: int, n_panels: int) -> Any:
                 return builder.load(pointer, align=each_bytes)
 
             row_bytes = builder.mul(n_factors, whole(each_bytes))
-            panel_bytes = builder.mul(builder.add(n_factors, whole(1)), line)
             rows = _beginnings(builder, left, row_bytes, n_rows)
-            tops = _beginnings(builder, panels, panel_bytes, n_panels)
-            end_of_panel = builder.mul(n_factors, line)
-            biases = [load(vector, builder.add(top, end_of_panel)) for top in tops]
+            tops = _beginnings(builder, panels, builder.mul(n_factors, line), n_panels)
+            first_totals = [
+                load(vector, each) for each in _beginnings(builder, starts, line, n_panels)
+            ]
             before = builder.block
             turn, end = builder.append_basic_block("turn"), builder.append_basic_block("end")
             builder.cbranch(builder.icmp_signed(">", n_factors, whole(0)), turn, end)
@@ -306,9 +312,9 @@ def _tile_intrinsic(n_rows: int, n_panels: int) -> Any:
                 for (r, p), total in zip(places, sums, strict=True)
             ]
             following = builder.add(k, whole(1))
-            starts = [biases[p] for _, p in places]
+            before_all = [first_totals[p] for _, p in places]
             for each, first, later in zip(
-                (k, *sums), (whole(0), *starts), (following, *longer), strict=True
+                (k, *sums), (whole(0), *before_all), (following, *longer), strict=True
             ):
                 each.add_incoming(first, before)
                 each.add_incoming(later, turn)
@@ -317,7 +323,7 @@ def _tile_intrinsic(n_rows: int, n_panels: int) -> Any:
             builder.position_at_end(end)
             results = [builder.phi(vector) for _ in places]
             lines = _beginnings(builder, out, builder.mul(stride, whole(each_bytes)), n_rows)
-            for (r, p), each, first, later in zip(places, results, starts, longer, strict=True):
+            for (r, p), each, first, later in zip(places, results, before_all, longer, strict=True):
                 each.add_incoming(first, before)
                 each.add_incoming(later, turn)
                 to = builder.add(lines[r], whole(p * TILE_BYTES))
@@ -325,7 +331,7 @@ def _tile_intrinsic(n_rows: int, n_panels: int) -> Any:
             return context.get_dummy_value()
 
         where, n = types.uintp, types.int64
-        return types.void(where, n, where, where, n, kind), codegen
+        return types.void(where, n, where, where, where, n, kind), codegen
 
     return intrinsic(fill)
 
@@ -334,21 +340,23 @@ _tile, _row = _tile_intrinsic(TILE_ROWS, 1), _tile_intrinsic(1, TILE_ROWS)
 
 
 @overload(multiply_tile)
-def _multiply_tile(left, at_left, n_factors, panels, at_panel, out, at_out, stride):  # type: ignore[no-untyped-def]
-    def implementation(left, at_left, n_factors, panels, at_panel, out, at_out, stride):  # type: ignore[no-untyped-def]
+def _multiply_tile(left, at_left, n_factors, panels, at_panel, starts, at_start, out, at_out, stride):  # type: ignore[no-untyped-def]  # fmt: skip
+    def implementation(left, at_left, n_factors, panels, at_panel, starts, at_start, out, at_out, stride):  # type: ignore[no-untyped-def]  # fmt: skip
         size = panels.itemsize
         a, b = left.ctypes.data + at_left * size, panels.ctypes.data + at_panel * size
-        _tile(a, n_factors, b, out.ctypes.data + at_out * size, stride, panels.dtype.type(0))
+        c, to = starts.ctypes.data + at_start * size, out.ctypes.data + at_out * size
+        _tile(a, n_factors, b, c, to, stride, panels.dtype.type(0))
 
     return implementation
 
 
 @overload(multiply_row)
-def _multiply_row(left, at_left, n_factors, panels, at_panel, out, at_out):  # type: ignore[no-untyped-def]
-    def implementation(left, at_left, n_factors, panels, at_panel, out, at_out):  # type: ignore[no-untyped-def]
+def _multiply_row(left, at_left, n_factors, panels, at_panel, starts, at_start, out, at_out):  # type: ignore[no-untyped-def]
+    def implementation(left, at_left, n_factors, panels, at_panel, starts, at_start, out, at_out):  # type: ignore[no-untyped-def]
         size = panels.itemsize
         a, b = left.ctypes.data + at_left * size, panels.ctypes.data + at_panel * size
-        _row(a, n_factors, b, out.ctypes.data + at_out * size, 0, panels.dtype.type(0))
+        c, to = starts.ctypes.data + at_start * size, out.ctypes.data + at_out * size
+        _row(a, n_factors, b, c, to, 0, panels.dtype.type(0))
 
     return implementation
 
