@@ -18,6 +18,7 @@ from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.intrinsics import (
     TILE_BYTES,
     TILE_ROWS,
+    multiply_add,
     multiply_row,
     multiply_tile,
     prefer_wide_vectors,
@@ -30,6 +31,7 @@ __all__ = ["Panels", "Products"]
 
 # Of items that are laid out for tiles at a time, measured: they stay in the second-level cache.
 _PANEL_BYTES = 1 << 16
+_PAIRS = 32  # whose rows stay in the first-level cache
 _BLOCK = 1 << 13  # rows that are laid out at once, at most
 
 
@@ -84,6 +86,16 @@ def _multiply_own(left, items, starts, bounds, width, panels, corner, out):  # t
             multiply_row(left, r * n_factors, n_factors, panels, 0, starts, start, corner, 0)
             for i in range(n):
                 out[to + i] = corner[i]
+
+
+@kernel(noalias=True)
+def _add_pairs(left, right, out):  # type: ignore[no-untyped-def]
+    """Add the product of each pair of rows to `out`; a loop over k alone would be added up in vectors."""
+    for first in range(0, out.shape[0], _PAIRS):
+        last = min(out.shape[0], first + _PAIRS)
+        for k in range(left.shape[1]):
+            for n in range(first, last):
+                out[n] = multiply_add(left[n, k], right[n, k], out[n])
 
 
 @kernel(noalias=True)
@@ -232,6 +244,21 @@ class Products:
                 inside = np.arange(scores.shape[1]) < sizes[:, None]
                 scores[inside] = _scaled(scores[inside], self._scales[items])
         return scores
+
+    def pairs(self, rows: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the scores of pairs, the same bits as elsewhere.
+
+        Parameters
+        ----------
+        rows, items : int64 arrays of shape (n,)
+        """
+        scores = np.empty(len(rows), self._dtype)
+        for first in range(0, len(rows), _BLOCK):
+            some = slice(first, first + _BLOCK)
+            left, right = self._left(rows[some]), self._rows.take(items[some])
+            scores[some] = self._starts[items[some]]
+            _add_pairs(read_only(left), read_only(right), scores[some])
+        return scores if self._scales is None else _scaled(scores, self._scales[items])
 
     def _fill(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
         left, width = self._left(rows), TILE_BYTES // self._dtype.itemsize

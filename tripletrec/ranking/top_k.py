@@ -42,7 +42,7 @@ def top_k(
     n_items: int,
     k: int,
     *,
-    exclude: Interactions | None = None,
+    exclude: Interactions | tuple[NDArray[np.int64], NDArray[np.int32]] | None = None,
     candidates: ArrayLike | Sequence[ArrayLike] | None = None,
     n_jobs: int | None = None,
     limits: BatchLimits = LIMITS,
@@ -60,8 +60,9 @@ def top_k(
         Number of columns of the scores.
     k : int
         Length of a list, at least 1; all, if there are fewer items to choose from.
-    exclude : Interactions, optional
-        One row per user that `rows` may name: items to leave out for that user.
+    exclude : Interactions or tuple of two arrays, optional
+        One row per user that `rows` may name: items to leave out for that user. Or row pointers, int64 of
+        shape (n + 1,), and rising items, int32: what each of `rows` leaves out, in their order.
     candidates : array-like of int, or list of n of them, optional
         The items to choose from: of all rows, or of each row its own; None: all. Where `score_users` is a
         `Products`, only these are scored.
@@ -97,14 +98,10 @@ def top_k(
     """
     k = check_count(k, "k", most=None)
     rows = check_positions(rows, "rows").astype(np.int64, copy=False)
-    if exclude is None:
-        out = _NOTHING
-    else:
-        check_positions(rows, "rows", exclude.n_users)
-        out = read_only(exclude.indptr), read_only(exclude.indices)
+    out, places = _exclusions(exclude, rows)
     if _one_each(candidates):
         own = _own_candidates(candidates, len(rows), n_items)
-        return _top_k_of_own(score_users, rows, n_items, k, own, out, n_jobs, limits)
+        return _top_k_of_own(score_users, rows, n_items, k, own, out, places, n_jobs, limits)
     chosen = _ALL
     if candidates is not None:
         chosen = _candidates(candidates, n_items)
@@ -119,10 +116,8 @@ def top_k(
         items, best = _empty_lists(last - first, k, scores.dtype)
         if candidates is not None and scores.shape[1] != len(chosen):
             scores = read_only(scores[:, chosen])
-        users = rows[first:last]
-        # Nothing is excluded for user 0, if nothing is at all.
-        places = users if exclude is not None else np.zeros_like(users)
-        refuse_nan(users, int(_select(scores, chosen, *out, places, best, items)))
+        row = _select(scores, chosen, *out, places[first:last], best, items)
+        refuse_nan(rows[first:last], int(row))
         return items, best
 
     return _joined(map_batches(select, score_users, rows, n_items, n_jobs, limits), k)
@@ -131,6 +126,19 @@ def top_k(
 # Row pointers and items where nothing is excluded, and the candidates where all items are.
 _NOTHING = read_only(np.zeros(2, np.int64)), read_only(np.empty(0, np.int32))
 _ALL = read_only(np.empty(0, np.int64))
+
+
+def _exclusions(
+    exclude: Any, rows: NDArray[np.int64]
+) -> tuple[tuple[NDArray[np.int64], NDArray[np.int32]], NDArray[np.int64]]:
+    """Return row pointers and items to be left out, and which of these rows each of `rows` has."""
+    if exclude is None:
+        return _NOTHING, np.zeros_like(rows)
+    if isinstance(exclude, tuple):
+        bounds, items = exclude
+        return (read_only(bounds), read_only(items)), np.arange(len(rows))
+    check_positions(rows, "rows", exclude.n_users)
+    return (read_only(exclude.indptr), read_only(exclude.indices)), rows
 
 
 def _one_each(candidates: Any) -> TypeGuard[Sequence[ArrayLike]]:
@@ -170,6 +178,7 @@ def _top_k_of_own(
     k: int,
     own: tuple[NDArray[np.int64], NDArray[np.int64]],
     out: tuple[NDArray[np.int64], NDArray[np.int32]],
+    places: NDArray[np.int64],
     n_jobs: int | None,
     limits: BatchLimits,
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
@@ -191,10 +200,10 @@ def _top_k_of_own(
             scores = check_scores(score_users(users), (len(users), n_items))
             scores = _side_by_side(scores, mine, ends - ends[0])
         items, best = _empty_lists(len(users), k, scores.dtype)
-        places = users if len(out[1]) else np.zeros_like(users)
         row = _select_own(
-            read_only(scores), read_only(mine), read_only(ends - ends[0]), *out, places, best, items
-        )
+            read_only(scores), read_only(mine), read_only(ends - ends[0]), *out,
+            places[first : first + n_rows], best, items,
+        )  # fmt: skip
         refuse_nan(users, int(row))
         return items, best
 
