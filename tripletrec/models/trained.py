@@ -235,8 +235,11 @@ class TrainedModel(Recommender):
             *cls._learnt, "history_", "best_epoch_",
         )  # fmt: skip
 
-    def _check_learnt(self) -> None:
-        """Raise ValueError or TypeError unless all attributes are as `fit` leaves them."""
+    def _check_learnt(self, look_through: bool = True) -> None:
+        """Raise ValueError or TypeError unless all attributes are as `fit` leaves them.
+
+        Arrays are looked through for NaN and infinity only if that is asked for.
+        """
         missing = [name for name in self._learnt_names() if name not in vars(self)]
         if missing:
             raise ValueError(f"the attribute {missing[0]} is missing")
@@ -248,7 +251,7 @@ class TrainedModel(Recommender):
             )
         _check_history(self.history_, self.best_epoch_)
         for name, shape in self._shapes().items():
-            _check_array(name, getattr(self, name), shape)
+            _check_array(name, getattr(self, name), shape, look_through)
         for name in ("user_ids_", "item_ids_"):
             ids = getattr(self, name)
             if not (ids is None or isinstance(ids, np.ndarray)):
@@ -256,12 +259,12 @@ class TrainedModel(Recommender):
         self._users(), self._items()  # checks the ids
 
 
-def _check_array(name: str, array: Any, shape: tuple[int, ...]) -> None:
+def _check_array(name: str, array: Any, shape: tuple[int, ...], look_through: bool) -> None:
     known = isinstance(array, np.ndarray)
     if not known or array.shape != shape or array.dtype != np.float32:
         found = f"{array.dtype} {array.shape}" if known else shown(array)
         raise ValueError(f"{name} must be float32 of shape {shape}, got {found}")
-    if not np.isfinite(array).all():
+    if look_through and not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
 
 

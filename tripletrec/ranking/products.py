@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -25,9 +26,13 @@ from tripletrec._runtime.intrinsics import (
     transpose_block,
 )
 from tripletrec._runtime.jit import kernel, part
+from tripletrec.ranking.plain import Budget, best_of_row, fused_sums
 from tripletrec.ranking.rows import Rows
 
-__all__ = ["Panels", "Products"]
+__all__ = ["Panels", "Products", "budget"]
+
+budget = Budget()
+"""Of all requests of this process."""
 
 # Of items that are laid out for tiles at a time, measured: they stay in the second-level cache.
 _PANEL_BYTES = 1 << 16
@@ -135,6 +140,7 @@ class Panels:
         self.rows = rows
         self._lock = threading.Lock()
         self._flat: NDArray[Any] | None = None
+        self._plain: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.rows.table)
@@ -143,8 +149,18 @@ class Panels:
         """Return the panels, one after the other, whole groups of `TILE_ROWS`."""
         with self._lock:
             if self._flat is None:
-                self._flat = self._laid_out()
+                self._flat, self._plain = self._laid_out(), None
             return self._flat
+
+    def plain(self) -> NDArray[Any]:
+        """Return all rows, one after the other; a copy only where they are not the table's own."""
+        with self._lock:
+            plain = self._plain
+            if plain is None:
+                plain = self.rows.take(slice(None))
+                if self._flat is None:
+                    self._plain = plain
+            return plain
 
     def _laid_out(self) -> NDArray[Any]:
         n, (n_factors, dtype) = len(self), _form(self.rows)
@@ -183,7 +199,7 @@ class Products:
         self._users = U if isinstance(U, Rows) else Rows(U)
         self._panels = V if isinstance(V, Panels) else None
         self._rows = V.rows if isinstance(V, Panels) else Rows(V)
-        self.n_items, (self._n_factors, self._dtype) = len(V), _form(self._rows)
+        self.n_items, (self.n_factors, self._dtype) = len(V), _form(self._rows)
         width = TILE_BYTES // self._dtype.itemsize
         starts = np.zeros(_padded(self.n_items, width), self._dtype)
         if b is not None:
@@ -237,7 +253,7 @@ class Products:
             left = read_only(self._left(rows)).reshape(-1)
             _multiply_own(
                 left, taken, read_only(starts), read_only(bounds), group // TILE_ROWS,
-                np.zeros(group * self._n_factors, self._dtype), np.empty(group, self._dtype),
+                np.zeros(group * self.n_factors, self._dtype), np.empty(group, self._dtype),
                 scores.reshape(-1),
             )  # fmt: skip
             if self._scales is not None:
@@ -256,20 +272,60 @@ class Products:
         for first in range(0, len(rows), _BLOCK):
             some = slice(first, first + _BLOCK)
             left, right = self._left(rows[some]), self._rows.take(items[some])
-            scores[some] = self._starts[items[some]]
+            starts = self._starts[items[some]]
+            if self._dtype == np.float32 and budget.suffices(1, len(starts), 64 * self.n_factors):
+                scores[some] = budget.spend(partial(fused_sums, left, right, starts))
+                continue
+            scores[some] = starts
             _add_pairs(read_only(left), read_only(right), scores[some])
         return scores if self._scales is None else _scaled(scores, self._scales[items])
+
+    def best_in_numpy(
+        self, row: int, k: int, left_out: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
+        """Return the best items of one row without a kernel, as `plain` does; None if it cannot.
+
+        Parameters
+        ----------
+        row : int
+        k : int
+            1 ... n_items.
+        left_out : int32 array
+        """
+        if self._dtype != np.float32:
+            return None
+        items = self._rows.take(slice(None)) if self._panels is None else self._panels.plain()
+        left, starts = self._left(np.array([row]))[0], self._starts[: self.n_items]
+        if self._scales is None:
+            largest = max(items.max(initial=0.0), -items.min(initial=0.0))
+            size = float(np.abs(starts).max()) + float(largest) * float(np.abs(left).sum())
+        else:  # which are one over the lengths of the rows: no cosine exceeds 1
+            size = float(np.sqrt(np.square(left).sum())) * 1.01
+        if not size < 1e30:
+            return None
+        scores = items @ left
+        scores += starts
+        if self._scales is not None:
+            scores *= self._scales
+        scores[left_out] = -np.inf
+
+        def exactly(some: NDArray[np.int64]) -> NDArray[Any]:
+            sums = fused_sums(left, self._rows.take(some), starts[some])
+            return sums if self._scales is None else _scaled(sums, self._scales[some])
+
+        error = 2.2 * (self.n_factors + 3) * 2.0**-24 * size + 1e-36
+        return best_of_row(scores, error, k, exactly)
 
     def _fill(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
         left, width = self._left(rows), TILE_BYTES // self._dtype.itemsize
         whole = self._panels is not None
-        n_panels = max(1, _PANEL_BYTES // (TILE_BYTES * (self._n_factors + 1)) // TILE_ROWS)
+        n_panels = max(1, _PANEL_BYTES // (TILE_BYTES * (self.n_factors + 1)) // TILE_ROWS)
         n_at_once = n_panels * TILE_ROWS * width
         if self._panels is not None:
             items, panels = left.reshape(-1)[:0], self._panels.flat()
         else:
             items = read_only(self._rows.table).reshape(-1)
-            panels = self._scratch(n_at_once * self._n_factors)
+            panels = self._scratch(n_at_once * self.n_factors)
         corner = np.empty(TILE_ROWS * width, self._dtype)
         _multiply(
             read_only(left).reshape(-1), len(rows), read_only(items), self._starts, whole, n_at_once,

@@ -8,6 +8,7 @@ random order about ``k * (1 + ln(n / k))``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -17,7 +18,7 @@ from tripletrec._checks import check_count, check_n_jobs
 from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.data.checks import check_positions, check_scores
-from tripletrec.ranking.products import Products
+from tripletrec.ranking.products import Products, budget
 from tripletrec.ranking.scores import (
     LIMITS,
     BatchLimits,
@@ -109,6 +110,9 @@ def top_k(
             score_users, n_items = score_users.restricted(chosen), len(chosen)
     k = min(k, n_items if candidates is None else len(chosen))
     n_jobs = check_n_jobs(n_jobs, work=10.0 * len(rows) * n_items)
+    found = _in_numpy(score_users, rows, k, chosen, out, places)
+    if found is not None:
+        return found
 
     def select(
         first: int, last: int, scores: NDArray[Any]
@@ -126,6 +130,33 @@ def top_k(
 # Row pointers and items where nothing is excluded, and the candidates where all items are.
 _NOTHING = read_only(np.zeros(2, np.int64)), read_only(np.empty(0, np.int32))
 _ALL = read_only(np.empty(0, np.int64))
+
+
+def _in_numpy(
+    score_users: ScoreUsers,
+    rows: NDArray[np.int64],
+    k: int,
+    chosen: NDArray[np.int64],
+    out: tuple[NDArray[np.int64], NDArray[np.int32]],
+    places: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
+    """Return the lists without a kernel, if that is cheaper; see `plain`."""
+    if not isinstance(score_users, Products) or not k or not len(rows):
+        return None
+    if not budget.suffices(len(rows), score_users.n_items, score_users.n_factors):
+        return None
+    items, best = _empty_lists(len(rows), k, np.float32)
+    bounds, excluded = out
+    for n, (row, place) in enumerate(zip(rows.tolist(), places.tolist(), strict=True)):
+        left_out: NDArray[Any] = excluded[bounds[place] : bounds[place + 1]]
+        if len(chosen):
+            left_out = np.flatnonzero(np.isin(chosen, left_out))
+        found = budget.spend(partial(score_users.best_in_numpy, row, k, left_out))
+        if found is None:
+            return None
+        m = len(found[0])
+        items[n, :m], best[n, :m] = chosen[found[0]] if len(chosen) else found[0], found[1]
+    return _joined([(items, best)], k)
 
 
 def _exclusions(
