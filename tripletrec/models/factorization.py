@@ -27,7 +27,6 @@ from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
 from tripletrec.training.plan import L2, FactorPlan
-from tripletrec.training.triplet import TripletTraining
 
 if TYPE_CHECKING:
     from tripletrec.ranking.scores import ScoreUsers
@@ -350,6 +349,9 @@ class MatrixFactorization(TrainedModel):
     ) -> Start:
         if isinstance(plan.loss, ListLoss):
             return self._start_listwise(plan, plan.loss, data, weights)
+        # Here, because answers do without.
+        from tripletrec.training.triplet import TripletTraining
+
         n_candidates = 1
         if plan.sampler.choose is not None:
             n_candidates = plan.sampler.n_candidates

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -80,6 +81,15 @@ class Fitted(Estimator):
             return Ids(None, n, word)
         # Checking a million ids takes a second.
         return self._once(f"{word} ids", (values,), lambda: Ids(values, n, word))
+
+    def _trust_ids(self) -> None:
+        """Take the ids for checked, as they were when the model was saved."""
+        for values, n, word in (
+            (self.user_ids_, self.n_users_, "user"),
+            (self.item_ids_, self.n_items_, "item"),
+        ):
+            if values is not None:
+                self._once(f"{word} ids", (values,), partial(Ids.trusted, values, n, word))
 
     def _once(self, name: str, made_of: tuple[Any, ...], make: Callable[[], T]) -> T:
         """Return ``make()``, made once for these very objects (tuples: equal ones).

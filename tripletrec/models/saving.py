@@ -65,9 +65,10 @@ def load(path_or_file: str | PathLike[str] | IO[bytes], *, mmap: bool = False) -
         A regular file, or one that is open for reading: it is read to its end and stays open.
     mmap : bool, default False
         Whether arrays stay in the file, of which a path is needed then: they are read-only, read from the
-        disk when they are needed and shared between the processes that have loaded it, so that loading takes no
-        longer for a million items. Nor are they looked through for NaN and infinity. The file may be replaced
-        meanwhile, as ``save`` does, but neither overwritten in place nor cut off.
+        disk when they are needed and shared between the processes that have loaded it, so that loading takes
+        no longer for a million items. Nor are they looked through for NaN, infinity and ids that are there
+        twice. The file may be replaced meanwhile, as ``save`` does, but neither overwritten in place nor cut
+        off.
 
     Returns
     -------
