@@ -90,7 +90,7 @@ def read_arrays(file: Any, size: int) -> tuple[dict[str, NDArray[Any]], dict[str
     return arrays, header.get("__metadata__") or {}
 
 
-def map_arrays(content: mmap.mmap) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+def map_arrays(content: mmap.mmap | bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Return the arrays and the texts of a mapped file; the arrays are read-only and look into it.
 
     What does not lie as its type needs it is copied.
@@ -104,15 +104,15 @@ def map_arrays(content: mmap.mmap) -> tuple[dict[str, NDArray[Any]], dict[str, s
     if len(content) < 8 or n_header > min(_LONGEST_TEXT, len(content) - 8):
         raise ValueError(f"its header should take {n_header} of {len(content)} bytes")
     header = parse_json(str(content[8 : 8 + n_header], "utf-8"))
-    if not isinstance(header, dict):
+    if not isinstance(header, dict) or content[8:9] != b"{":
         raise ValueError("its header is no JSON object")
-    texts = header.pop("__metadata__", None) or {}
-    if not isinstance(texts, dict):
-        raise ValueError("its texts are no JSON object")
+    texts = header.pop("__metadata__", {})
+    if not isinstance(texts, dict) or not all(isinstance(each, str) for each in texts.values()):
+        raise ValueError("the texts in its header are no JSON object of strings")
     arrays, end, n_data = {}, 0, len(content) - 8 - n_header
     for name, entry in sorted(header.items(), key=_place_of):
         first, last = entry["data_offsets"]
-        dtype, shape = np.dtype(_TYPES.get(entry.get("dtype"), "V1")), entry.get("shape")
+        dtype, shape = np.dtype(_TYPES.get(str(entry.get("dtype")), "V1")), entry.get("shape")
         if dtype.kind == "V" or not isinstance(shape, list) or not all(map(_is_size, shape)):
             raise ValueError(f"array {name[:80]!r} is of a type or shape that is not read here")
         if first != end or last > n_data or last - first != math.prod(shape) * dtype.itemsize:
@@ -122,7 +122,10 @@ def map_arrays(content: mmap.mmap) -> tuple[dict[str, NDArray[Any]], dict[str, s
         if dtype.kind == "b" and (array > 1).any():
             raise ValueError(f"array {name[:80]!r} has truth values other than 0 and 1")
         array = array.view(dtype)
-        arrays[name] = (array if array.flags.aligned else array.copy()).reshape(shape)
+        if not array.flags.aligned:
+            array = array.copy()
+            array.flags.writeable = False
+        arrays[name] = array.reshape(shape)
     if end != n_data:
         raise ValueError(f"its arrays end after {end} of {n_data} bytes")
     return arrays, texts

@@ -150,7 +150,8 @@ def _in_numpy(
     for n, (row, place) in enumerate(zip(rows.tolist(), places.tolist(), strict=True)):
         left_out: NDArray[Any] = excluded[bounds[place] : bounds[place + 1]]
         if len(chosen):
-            left_out = np.flatnonzero(np.isin(chosen, left_out))
+            at = np.searchsorted(chosen, left_out)
+            left_out = at[chosen[np.minimum(at, len(chosen) - 1)] == left_out]
         found = budget.spend(partial(score_users.best_in_numpy, row, k, left_out))
         if found is None:
             return None
@@ -183,7 +184,13 @@ def _one_each(candidates: Any) -> TypeGuard[Sequence[ArrayLike]]:
 
 def _candidates(candidates: Any, n_items: int) -> NDArray[np.int64]:
     # Sorted, so that among equal scores the lowest item comes first.
-    return read_only(np.unique(check_positions(candidates, "candidates", n_items)).astype(np.int64))
+    return read_only(_distinct(check_positions(candidates, "candidates", n_items)))
+
+
+def _distinct(numbers: NDArray[Any]) -> NDArray[np.int64]:
+    """Return what ``np.unique`` does, which first imports masked arrays."""
+    ordered = np.sort(numbers.astype(np.int64))
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
 
 
 def _own_candidates(
@@ -198,7 +205,7 @@ def _own_candidates(
     lists = [check_positions(each, "candidates") for each in candidates]
     items = check_positions(np.concatenate(lists), "candidates", n_items)
     row = np.repeat(np.arange(n_rows), [len(each) for each in lists])
-    row, items = np.divmod(np.unique(row * n_items + items), max(1, n_items))
+    row, items = np.divmod(_distinct(row * n_items + items), max(1, n_items))
     return items, np.searchsorted(row, np.arange(n_rows + 1))
 
 
