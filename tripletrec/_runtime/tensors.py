@@ -103,32 +103,52 @@ def map_arrays(content: mmap.mmap | bytes) -> tuple[dict[str, NDArray[Any]], dic
     n_header = int.from_bytes(content[:8], "little")
     if len(content) < 8 or n_header > min(_LONGEST_TEXT, len(content) - 8):
         raise ValueError(f"its header should take {n_header} of {len(content)} bytes")
-    header = parse_json(str(content[8 : 8 + n_header], "utf-8"))
-    if not isinstance(header, dict) or content[8:9] != b"{":
+    header, texts = _header(str(content[8 : 8 + n_header], "utf-8"))
+    arrays, end, begin = {}, 0, 8 + n_header
+    for name, entry in sorted(header.items(), key=_place_of):
+        first, last = entry["data_offsets"]
+        dtype, shape = _type_of(name, entry), entry["shape"]
+        if first != end or last - first != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"array {name[:80]!r} does not lie where its shape says")
+        if begin + last > len(content):
+            raise ValueError(f"array {name[:80]!r} ends beyond the {len(content)} bytes")
+        end = last
+        arrays[name] = _look(content, begin + first, last - first, name, dtype).reshape(shape)
+    if begin + end != len(content):
+        raise ValueError(f"its arrays end after {begin + end} of {len(content)} bytes")
+    return arrays, texts
+
+
+def _header(text: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what a header says of each array, and the texts in it."""
+    header = parse_json(text)
+    if not isinstance(header, dict) or not text.startswith("{"):
         raise ValueError("its header is no JSON object")
     texts = header.pop("__metadata__", {})
     if not isinstance(texts, dict) or not all(isinstance(each, str) for each in texts.values()):
         raise ValueError("the texts in its header are no JSON object of strings")
-    arrays, end, n_data = {}, 0, len(content) - 8 - n_header
-    for name, entry in sorted(header.items(), key=_place_of):
-        first, last = entry["data_offsets"]
-        dtype, shape = np.dtype(_TYPES.get(str(entry.get("dtype")), "V1")), entry.get("shape")
-        if dtype.kind == "V" or not isinstance(shape, list) or not all(map(_is_size, shape)):
-            raise ValueError(f"array {name[:80]!r} is of a type or shape that is not read here")
-        if first != end or last > n_data or last - first != math.prod(shape) * dtype.itemsize:
-            raise ValueError(f"array {name[:80]!r} does not lie where its shape says")
-        end = last
-        array = np.frombuffer(content, np.uint8, last - first, 8 + n_header + first)
-        if dtype.kind == "b" and (array > 1).any():
-            raise ValueError(f"array {name[:80]!r} has truth values other than 0 and 1")
-        array = array.view(dtype)
-        if not array.flags.aligned:
-            array = array.copy()
-            array.flags.writeable = False
-        arrays[name] = array.reshape(shape)
-    if end != n_data:
-        raise ValueError(f"its arrays end after {end} of {n_data} bytes")
-    return arrays, texts
+    return header, texts
+
+
+def _look(
+    content: mmap.mmap | bytes, begin: int, n_bytes: int, name: str, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Return numbers in mapped bytes, copied only if they do not lie as their type needs."""
+    array = np.frombuffer(content, np.uint8, n_bytes, begin)
+    if dtype.kind == "b" and (array > 1).any():
+        raise ValueError(f"array {name[:80]!r} has truth values other than 0 and 1")
+    array = array.view(dtype)
+    if not array.flags.aligned:
+        array = array.copy()
+        array.flags.writeable = False
+    return array
+
+
+def _type_of(name: str, entry: dict[str, Any]) -> np.dtype[Any]:
+    kind, shape = _TYPES.get(str(entry.get("dtype"))), entry.get("shape")
+    if kind is None or not isinstance(shape, list) or not all(map(_is_size, shape)):
+        raise ValueError(f"array {name[:80]!r} is of a type or shape that is not read here")
+    return np.dtype(kind)
 
 
 _TYPES = {

@@ -132,7 +132,8 @@ class MatrixFactorization(TrainedModel):
     user_factors_ : float32 array of shape (n_users, n_factors)
     item_factors_ : float32 array of shape (n_items, n_factors)
     item_biases_ : float32 array of shape (n_items,)
-        Zeros without `item_bias`.
+        Zeros without `item_bias`. Item factors and biases are read-only once the model has answered, and user
+        factors once it has compared users: to change them, put a changed copy in their place.
     history_ : list of dict
         For each epoch: "epoch" (from 1), "loss" (mean over the triplets, before each one's step),
         "train_auc" (share of the triplets whose positive scored higher), "n_triplets", "n_skipped" (draws

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 from os import PathLike
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,11 @@ from tripletrec.models.packing import (
     unpack_ids_of,
     unpack_parameter,
 )
+
+if TYPE_CHECKING:
+    from tripletrec.models.factorization import MatrixFactorization
+    from tripletrec.models.mlp import MLPMatcher
+    from tripletrec.models.two_tower import TwoTower
 
 __all__ = ["load", "save"]
 
@@ -52,7 +57,19 @@ def save(model: Any, path_or_file: str | PathLike[str] | IO[bytes]) -> None:
         raise with_sentence(error, what) from error
 
 
-def load(path_or_file: str | PathLike[str] | IO[bytes], *, mmap: bool = False) -> Any:
+@overload
+def load(
+    path_or_file: str | PathLike[str] | IO[bytes], *, mmap: Literal[False] = False
+) -> MatrixFactorization | MLPMatcher | TwoTower: ...
+
+
+@overload
+def load(
+    path_or_file: str | PathLike[str], *, mmap: bool
+) -> MatrixFactorization | MLPMatcher | TwoTower: ...
+
+
+def load(path_or_file: Any, *, mmap: bool = False) -> Any:
     """Read a model that was saved with ``model.save(path_or_file)``.
 
     Memory for three times what the file holds is needed at most. No file makes it run code, wait or take
@@ -72,7 +89,7 @@ def load(path_or_file: str | PathLike[str] | IO[bytes], *, mmap: bool = False) -
 
     Returns
     -------
-    Recommender
+    MatrixFactorization, MLPMatcher or TwoTower
         A fitted model of the class that was saved. Of a part of your own (such as a loss) only the name
         is restored: set the part with ``set_params`` before the next ``fit``. A scorer is needed before
         the model can answer, too, so that a warning tells if it is one of your own.
@@ -82,7 +99,7 @@ def load(path_or_file: str | PathLike[str] | IO[bytes], *, mmap: bool = False) -
     OSError
         If there is no such file (``FileNotFoundError``), it cannot be read, or is not a regular one.
     TypeError
-        If it is neither a path nor an open file, or one that gives text.
+        If it is neither a path nor an open file, or one that gives text; with `mmap`, if it is no path.
     ValueError
         If the file is damaged, is not a model of this package, or is of a newer version.
 
@@ -94,7 +111,9 @@ def load(path_or_file: str | PathLike[str] | IO[bytes], *, mmap: bool = False) -
     ...     path = pathlib.Path(folder, "model.safetensors")
     ...     tr.MatrixFactorization(n_epochs=1).fit(data).save(path)
     ...     tr.load(path).user_factors_.shape
+    ...     tr.load(path, mmap=True).recommend(7, k=3)[0].shape
     (50, 64)
+    (3,)
     """
     name = displayed(path_or_file)
     try:
