@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 from os import PathLike
-from typing import IO, TYPE_CHECKING, Any, Literal, overload
+from typing import IO, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +28,6 @@ from tripletrec.models.packing import (
     unpack_ids_of,
     unpack_parameter,
 )
-
-if TYPE_CHECKING:
-    from tripletrec.models.factorization import MatrixFactorization
-    from tripletrec.models.mlp import MLPMatcher
-    from tripletrec.models.two_tower import TwoTower
 
 __all__ = ["load", "save"]
 
@@ -58,15 +53,11 @@ def save(model: Any, path_or_file: str | PathLike[str] | IO[bytes]) -> None:
 
 
 @overload
-def load(
-    path_or_file: str | PathLike[str] | IO[bytes], *, mmap: Literal[False] = False
-) -> MatrixFactorization | MLPMatcher | TwoTower: ...
+def load(path_or_file: str | PathLike[str] | IO[bytes], *, mmap: Literal[False] = False) -> Any: ...
 
 
 @overload
-def load(
-    path_or_file: str | PathLike[str], *, mmap: bool
-) -> MatrixFactorization | MLPMatcher | TwoTower: ...
+def load(path_or_file: str | PathLike[str], *, mmap: bool) -> Any: ...
 
 
 def load(path_or_file: Any, *, mmap: bool = False) -> Any:
