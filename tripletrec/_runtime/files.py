@@ -171,7 +171,7 @@ def reading(file: Any) -> Iterator[tuple[Any, int]]:
         yield opened, _check_regular(os.fstat(opened.fileno()), file).st_size
 
 
-def mapped(path: Any) -> mmap.mmap:
+def mapped(path: Any) -> mmap.mmap | bytes:
     """Return what is in a file, read from the disk as it is looked at and shared between processes.
 
     Parameters
@@ -184,8 +184,6 @@ def mapped(path: Any) -> mmap.mmap:
     ------
     TypeError
         If it is no path.
-    ValueError
-        If the file is empty.
     OSError
         As by `reading`.
     """
@@ -195,7 +193,8 @@ def mapped(path: Any) -> mmap.mmap:
         )
     _regular(path)
     with open(path, "rb", opener=_open_at_once) as file:
-        _check_regular(os.fstat(file.fileno()), path)
+        if not _check_regular(os.fstat(file.fileno()), path).st_size:
+            return b""  # which no system maps
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
