@@ -55,7 +55,9 @@ def split(
     columns = {"user": "user_id", "item": "item_id", "timestamp": "time"}
     train, test = tr.splits.time_split(known, "1D", **columns)
     print(train.describe().to_string())
-    print(f"{len(test)} pairs of the next day; {test.n_dropped} events of new users or items dropped")
+    print(
+        f"{len(test)} pairs of the next day; {test.n_dropped} events of new users or items dropped"
+    )
     return train, test, tomorrow, known
 
 
@@ -71,7 +73,10 @@ def compare(
 
     softmax = tr.MatrixFactorization.preset("softmax", **epochs)
     items = shop.items.set_index("item_id")
-    models = {"MatrixFactorization()": tr.MatrixFactorization(**epochs), "preset('softmax')": softmax}
+    models = {
+        "MatrixFactorization()": tr.MatrixFactorization(**epochs),
+        "preset('softmax')": softmax,
+    }
     rows = {"popularity": tr.evaluate(popularity, test, exclude=train, k=10).mean}
     for name, model in models.items():
         started = time.perf_counter()
@@ -120,9 +125,7 @@ def update(path: Path, tomorrow: pd.DataFrame, known: pd.DataFrame) -> None:
     lengths = np.linalg.norm(old, axis=1) * np.linalg.norm(new, axis=1)
     cosine = (old * new).sum(axis=1) / np.maximum(lengths, 1e-12)
     print(f"median cosine of an item's old and new factors: {np.median(cosine):.3f}")
-    seen = tr.Interactions(
-        model.seen_.tocsr(), user_ids=model.user_ids_, item_ids=model.item_ids_
-    )
+    seen = tr.Interactions(model.seen_.tocsr(), user_ids=model.user_ids_, item_ids=model.item_ids_)
     test = tr.Interactions.from_frame(tomorrow, **columns, like=seen, unknown="drop")
     print(tr.evaluate(model, test, k=10).mean[["auc", "ndcg@10"]].round(4).to_string())
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import tripletrec
+from tripletrec.ranking.plain import is_fused
 
 PACKAGE = Path(tripletrec.__file__).parent
 PROJECT = PACKAGE.parent
@@ -113,7 +114,7 @@ def test_no_circle_within_a_subpackage(trees):
         visit(name, [])
 
 
-COMPILING = {f"_runtime.{name}" for name in ("digests", "intrinsics", "jit", "kernel_cache")}
+COMPILING = {f"_runtime.{name}" for name in ("compiler", "digests", "kernel_cache", "overloads")}
 
 
 def test_few_modules_import_numba(trees):
@@ -312,6 +313,45 @@ model.predict(0, 1), model.get_params(), repr(model), tr.TwoTower, tr.MLPMatcher
 print(*sys.modules)
 """
     assert not {"pandas", "sklearn", "scipy.stats", "matplotlib", "tqdm"} & set(run(code))
+
+
+LIGHT = """
+import sys
+import tripletrec as tr
+model = tr.load(sys.argv[1], mmap=True)
+print("|".join(sys.modules))
+def answers_of(model):
+    for each in (3, 9):
+        yield model.recommend(each)
+        yield model.similar_items(each, k=5)
+        yield model.recommend(each, k=3, candidates=[1, 5, 7, 8])
+        yield (model.predict(each, [1, 2, 8]),)
+answers = list(answers_of(model))
+light = "|".join(sys.modules)
+from tripletrec._runtime import compiler
+again = answers_of(tr.load(sys.argv[1]))
+for some, others in zip(answers, again, strict=True):
+    assert [each.tobytes() for each in some] == [each.tobytes() for each in others]
+print(light)
+"""
+
+
+@pytest.mark.skipif(not is_fused(), reason="where kernels round twice, they are used at once")
+@pytest.mark.parametrize("scorer", ["dot", "cosine"])
+def test_first_answer_is_light_and_that_of_the_kernels(scorer, tmp_path):
+    """Neither to load a model nor to answer once needs what takes longer to import than to answer."""
+    data = tripletrec.datasets.make_interactions(30, 20, 200, random_state=0)
+    model = tripletrec.MatrixFactorization(n_factors=9, n_epochs=1, scorer=scorer).fit(data)
+    model.save(tmp_path / "model")
+    process = [sys.executable, "-c", LIGHT, str(tmp_path / "model")]
+    lines = subprocess.run(
+        process, check=True, capture_output=True, encoding="utf-8"
+    ).stdout.split()
+    heavy = {"numba", "llvmlite", "scipy", "pandas", "sklearn", "safetensors", "threadpoolctl"}
+    assert len(lines) == 2
+    for line in lines:
+        assert not heavy & set(line.split("|"))
+        assert not {"concurrent.futures", "hashlib", "tempfile", "numpy.ma"} & set(line.split("|"))
 
 
 def test_help_of_the_command_is_light():

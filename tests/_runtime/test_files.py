@@ -18,6 +18,7 @@ import pytest
 from tripletrec._runtime.files import (
     check_writable,
     displayed,
+    mapped,
     reading,
     replacing,
     with_sentence,
@@ -532,3 +533,29 @@ def test_check_writable(tmp_path):
         check_writable(tmp_path, "--json")
     with pytest.raises(ValueError, match=r"--json must be in a folder .* got '.*x' \(No such file"):
         check_writable(tmp_path / "none" / "x", "--json")
+
+
+def test_a_mapped_file_stays_what_it_was_when_another_takes_its_place(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"1 2 3")
+    content = mapped(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"other")
+    assert content[:] == b"1 2 3" and mapped(str(path))[:] == b"other"
+    with pytest.raises(TypeError):
+        content[0] = 7
+
+
+def test_what_cannot_be_mapped(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        mapped(tmp_path / "none")
+    with pytest.raises(IsADirectoryError, match="it is a folder"):
+        mapped(tmp_path)
+    with pytest.raises(TypeError, match="mmap=True needs the path of a file, got <_io.BytesIO"):
+        mapped(io.BytesIO(b"1"))
+    (tmp_path / "empty").touch()
+    assert mapped(tmp_path / "empty") == b""
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "fifo")
+        with pytest.raises(OSError, match="it is a FIFO"):
+            mapped(tmp_path / "fifo")

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -212,3 +213,49 @@ def test_the_code_of_a_fused_part_belongs_to_the_digest_of_its_kernel():
 
     assert made(2.0) == made(2.0)
     assert made(2.0) != made(3.0)
+
+
+def test_numba_is_imported_when_a_kernel_is_first_called():
+    code = """
+import sys
+import numpy as np
+from tripletrec._runtime.jit import is_compiling, kernel, part
+
+@part
+def twice(x):
+    return 2.0 * x
+
+@kernel
+def work(array):
+    array[0] = twice(array[0])
+
+assert work.__name__ == "work" and twice(1.0) == 2.0 and not is_compiling()
+assert "numba" not in sys.modules
+array = np.ones(1)
+work(array)
+assert array[0] == 2.0 and is_compiling() and "numba" in sys.modules
+work.py_func(array)
+assert array[0] == 4.0 and len(work.signatures) == 1
+
+import numba
+@numba.njit
+def mine(x):
+    return thrice(x)
+@part
+def thrice(x):
+    return 3.0 * x
+assert mine(1.0) == 3.0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_kernel_is_made_once_by_many_threads(compiled_anew):
+    @kernel
+    def work(array):
+        array[0] += 1.0
+
+    arrays = [np.zeros(1) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, arrays))
+    assert all(each[0] == 1.0 for each in arrays)
+    assert len(work.signatures) == 1

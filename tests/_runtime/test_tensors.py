@@ -2,13 +2,15 @@
 
 import io
 import json
+import mmap
+import tempfile
 
 import numpy as np
 import pytest
 import safetensors.numpy
 from safetensors import deserialize, safe_open
 
-from tripletrec._runtime.tensors import parse_json, read_arrays, write_arrays
+from tripletrec._runtime.tensors import map_arrays, parse_json, read_arrays, write_arrays
 
 TYPES = ("?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
 
@@ -23,9 +25,23 @@ def arrays_of(rng):
     return found
 
 
-def read(content):
+def read_whole(content):
     arrays, metadata = read_arrays(io.BytesIO(content), len(content))
     return metadata, arrays
+
+
+def read_mapped(content):
+    with tempfile.TemporaryFile() as file:
+        file.write(content or b"\0")
+        file.flush()
+        arrays, metadata = map_arrays(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    assert not any(each.flags.writeable for each in arrays.values())
+    return metadata, arrays
+
+
+@pytest.fixture(params=[read_whole, read_mapped], ids=["whole", "mapped"])
+def read(request):
+    return request.param
 
 
 def assert_equal(found, expected):
@@ -36,7 +52,7 @@ def assert_equal(found, expected):
         assert found[name].dtype == array.dtype.newbyteorder("=")
 
 
-def test_written_here_and_read_there(tmp_path, rng):
+def test_written_here_and_read_there(read, tmp_path, rng):
     arrays = arrays_of(rng)
     with open(tmp_path / "file", "wb") as file:
         write_arrays(file, arrays, {"text": '"ü\\'})
@@ -48,7 +64,7 @@ def test_written_here_and_read_there(tmp_path, rng):
     assert_equal(found, arrays)
 
 
-def test_written_there_and_read_here(rng):
+def test_written_there_and_read_here(read, rng):
     arrays = {
         name: np.ascontiguousarray(each, each.dtype.newbyteorder("="))
         for name, each in arrays_of(rng).items()
@@ -60,7 +76,7 @@ def test_written_there_and_read_here(rng):
 
 
 def test_arrays_are_of_one_s_own_and_can_be_written(rng):
-    _, found = read(
+    _, found = read_whole(
         safetensors.numpy.save({"a": np.ones(3, np.float32), "b": np.ones(5, np.uint8)})
     )
     for each in found.values():
@@ -68,7 +84,7 @@ def test_arrays_are_of_one_s_own_and_can_be_written(rng):
         each += 1
 
 
-def test_what_is_read_here_is_read_there_too(rng):
+def test_what_is_read_here_is_read_there_too(read, rng):
     """Of damaged headers: here no more is taken for a file than there."""
     whole = safetensors.numpy.save({"a": np.ones((2, 3), np.float32), "b": np.arange(4)})
     n_read = 0
@@ -94,6 +110,7 @@ def test_what_is_read_here_is_read_there_too(rng):
     [
         [],
         {"__metadata__": []},
+        {"__metadata__": {"a": 1}},
         {"a": 1},
         {"a": {"dtype": "U8", "shape": [4], "data_offsets": [0]}},
         {"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 5]}},
@@ -110,16 +127,29 @@ def test_what_is_read_here_is_read_there_too(rng):
     ],
     ids=lambda header: json.dumps(header)[:60],
 )
-def test_headers_that_lie(header):
+def test_headers_that_lie(header, read):
     text = json.dumps(header).encode()
     with pytest.raises(ValueError, match="."):
         read(len(text).to_bytes(8, "little") + text + b"\1\2\3\4")
 
 
 @pytest.mark.parametrize("content", [b"", b"1234567", b"\xff" * 8, b"\x09" + b"\0" * 15])
-def test_files_without_a_header(content):
+def test_files_without_a_header(content, read):
     with pytest.raises(ValueError, match="(?i)header"):
         read(content)
+
+
+def test_mapped_arrays_look_into_the_file_where_they_lie_as_their_type_needs(rng):
+    arrays = {"a": rng.random(8).astype(np.float32), "b": rng.integers(0, 9, 3).astype(np.uint8)}
+    content = safetensors.numpy.save(arrays)
+    _, found = read_mapped(content)
+    assert not found["a"].flags.owndata
+    n_header = int.from_bytes(content[:8], "little")
+    for shift in range(1, 4):  # a header of another length moves what follows
+        longer = (n_header + shift).to_bytes(8, "little") + content[8 : 8 + n_header]
+        _, found = read_mapped(longer + b" " * shift + content[8 + n_header :])
+        assert_equal(found, arrays)
+        assert all(each.flags.aligned for each in found.values())
 
 
 def test_a_file_that_is_cut_off_meanwhile():

@@ -54,6 +54,26 @@ class SavedContract(Contract):
             assert_same(again.fit(pairs), fitted)
         assert len(list(tmp_path.iterdir())) == 2
 
+    def test_load_by_a_memory_map(self, fitted, pairs, tmp_path):
+        path = tmp_path / "a.safetensors"
+        fitted.save(path)
+        again = tr.load(path, mmap=True)
+        assert type(again) is type(fitted) and again.get_params() == fitted.get_params()
+        assert_same(again, fitted)
+        for array in (again.user_factors_, again.item_factors_):
+            assert not array.flags.writeable and not array.flags.owndata
+        # What takes its place later is another file.
+        self.make(random_state=5).fit(pairs).save(path)
+        np.testing.assert_array_equal(catalogue(again), catalogue(fitted))
+        for call in ("recommend", "similar_items", "similar_users"):
+            ours, theirs = (getattr(each, call)([0, 1], k=3) for each in (again, fitted))
+            for array, same in zip(ours, theirs, strict=True):
+                np.testing.assert_array_equal(array, same)
+        assert_same(pickle.loads(pickle.dumps(again)), fitted)
+        again.save(path)
+        assert_same(tr.load(path, mmap=True), fitted)
+        assert_same(again.fit(pairs), fitted)
+
     def test_saved_bytes_are_the_same_for_the_same_model(self, fitted, tmp_path):
         for name in "ab":
             fitted.save(tmp_path / name)
@@ -110,8 +130,9 @@ class SavedContract(Contract):
             tr.load(tmp_path)
         for garbage in (b"", b"garbage", b"\xff" * 100, pickle.dumps([1]), b"\x08" + b"\0" * 7):
             path.write_bytes(garbage)
-            with pytest.raises(ValueError, match="not a readable safetensors file"):
-                tr.load(path)
+            for mmap in (False, True):
+                with pytest.raises(ValueError, match="not a readable safetensors file"):
+                    tr.load(path, mmap=mmap)
         for metadata in (None, {"x": "y"}, {"tripletrec": "{"}, {"tripletrec": "[" * 100_000}):
             save_file({"a": np.ones(3, np.float32)}, path, metadata)
             with pytest.raises(ValueError, match="does not hold a model of this tripletrec"):
@@ -129,10 +150,11 @@ class SavedContract(Contract):
             for place in rng.integers(0, min(len(whole), 4000), 3):
                 damaged[place] = rng.integers(256)
             path.write_bytes(damaged)
-            try:
-                tr.load(path)
-            except ValueError as error:
-                assert str(path) in str(error)
+            for mmap in (False, True):
+                try:
+                    tr.load(path, mmap=mmap)
+                except ValueError as error:
+                    assert str(path) in str(error)
 
     def test_load_a_description_that_was_tampered_with(self, fitted, tmp_path, rng):
         path, odd = tmp_path / "model.safetensors", [None, -1, 1.5, "x", [], {}, {"part": {}}, True]
@@ -154,12 +176,13 @@ class SavedContract(Contract):
 
                 path.write_bytes(whole)
                 rewrite(path, change)
-                try:
-                    model = tr.load(path)
-                except ValueError as error:
-                    assert str(path) in str(error), (route, value)
-                    continue
-                assert model.recommend([0, 1], k=3)[0].shape == (2, 3), (route, value)
+                for mmap in (False, True):
+                    try:
+                        model = tr.load(path, mmap=mmap)
+                    except ValueError as error:
+                        assert str(path) in str(error), (route, value)
+                        continue
+                    assert model.recommend([0, 1], k=3)[0].shape == (2, 3), (route, value)
 
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFO here")
     def test_a_fifo_is_neither_waited_for_nor_replaced(self, fitted, tmp_path):

@@ -177,3 +177,31 @@ def test_a_part_of_the_ids():
 )  # fmt: skip
 def test_form(ids, form):
     assert Ids(ids, 2 if ids is None else None, "user").form == form
+
+
+@pytest.mark.parametrize("values", [["a", "b", "c\u00fc"], [3, 1, 2]], ids=str)
+def test_trusted_ids_are_found_as_others_are(values):
+    """One at a time without a table at first."""
+    checked = Ids(values, 3, "user")
+    trusted = Ids.trusted(np.array(values), 3, "user")
+    asked = [
+        *values,
+        "a\0",
+        "z",
+        1,
+        3.0,
+        2.5,
+        True,
+        None,
+        2**70,
+        -1,
+        b"a",
+        np.str_("b"),
+        np.int64(2),
+    ]
+    for _ in range(5):
+        for each in asked:
+            assert trusted.find(each).tolist() == checked.find(each).tolist(), each
+    assert trusted.find(values).tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="user_ids must have 4 ids, got 3"):
+        Ids.trusted(np.array(values), 4, "user")

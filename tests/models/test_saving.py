@@ -397,3 +397,57 @@ def test_arrays_of_another_shape_or_type(array, data, tmp_path):
     rewrite(path, lambda _, tensors: tensors.update(user_factors_=np.asarray(array)))
     with pytest.raises(ValueError, match="does not hold a model of this tripletrec"):
         tr.load(path)
+
+
+@pytest.mark.parametrize("file", [io.BytesIO(b"x"), 7, None], ids=repr)
+def test_only_a_path_can_be_mapped(file):
+    with pytest.raises(TypeError, match="mmap=True needs the path of a file, got .*mmap=False"):
+        tr.load(file, mmap=True)
+
+
+def test_what_is_mapped_and_how(data, tmp_path):
+    path = tmp_path / "model"
+    tr.MatrixFactorization(n_epochs=1).fit(data).save(path)
+    with pytest.raises(TypeError, match="mmap must be True or False, got 1"):
+        tr.load(path, mmap=1)
+    with pytest.raises(FileNotFoundError, match="cannot read a model from .*none: No such"):
+        tr.load(tmp_path / "none", mmap=True)
+    with pytest.raises(IsADirectoryError, match="it is a folder"):
+        tr.load(tmp_path, mmap=True)
+
+
+def test_a_mapped_model_is_not_looked_through(data, tmp_path):
+    """What would take as long as to read it. A number that is none is met by whoever asks for it."""
+    path = tmp_path / "model"
+    model = tr.MatrixFactorization(n_epochs=1).fit(data)
+    model.save(path)
+    whole = path.read_bytes()
+    bytes_of = model.user_factors_.tobytes()
+    at = whole.index(bytes_of)
+    path.write_bytes(whole[:at] + np.float32(np.nan).tobytes() + whole[at + 4 :])
+    with pytest.raises(ValueError, match="user_factors_ must be finite"):
+        tr.load(path)
+    mapped = tr.load(path, mmap=True)
+    with pytest.raises(ValueError, match="scores of user 0 contain NaN"):
+        mapped.recommend(0)
+    assert mapped.recommend(1, k=3)[0].tolist() == model.recommend(1, k=3)[0].tolist()
+
+
+@pytest.mark.parametrize("form", ["u{}", "{:08d}", "\u00fc{}", "{}\0", "a" * 99 + "{}", "7"])
+def test_ids_of_a_mapped_model(form, data, tmp_path):
+    users, items = ([form.format(n) for n in range(count)] for count in data.space.shape)
+    if form == "7":
+        users, items = (np.arange(count) * 7 for count in data.space.shape)
+    known = tr.Interactions(data.tocsr(), user_ids=users, item_ids=items)
+    model = tr.MatrixFactorization(n_epochs=1).fit(known)
+    model.save(tmp_path / "model")
+    mapped = tr.load(tmp_path / "model", mmap=True)
+    assert mapped.item_ids_.dtype == model.item_ids_.dtype
+    assert mapped.item_ids_.tolist() == model.item_ids_.tolist()
+    for n in range(25):  # beyond the number of ids that are looked for without a table
+        user = model.user_ids_[n % 7]
+        user = user.item() if isinstance(user, np.generic) else user
+        assert mapped.recommend(user, k=2)[0].tolist() == model.recommend(user, k=2)[0].tolist()
+        for unknown in ("nobody", "u0\0", -1, 1.5, None, 2**80):
+            with pytest.raises(ValueError):
+                mapped.recommend(unknown)

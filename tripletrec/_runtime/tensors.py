@@ -8,12 +8,14 @@ reads it maps: such a file may be cut off meanwhile.
 from __future__ import annotations
 
 import json
+import math
+import mmap
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["parse_json", "read_arrays", "write_arrays"]
+__all__ = ["map_arrays", "parse_json", "read_arrays", "write_arrays"]
 
 _LONGEST_TEXT = (
     100_000_000  # bytes of the header, which is all but the arrays: more the library does not read
@@ -86,6 +88,86 @@ def read_arrays(file: Any, size: int) -> tuple[dict[str, NDArray[Any]], dict[str
             arrays[name] = array.copy()
     header = parse_json(str(content[8 : 8 + int.from_bytes(content[:8], "little")], "utf-8"))
     return arrays, header.get("__metadata__") or {}
+
+
+def map_arrays(content: mmap.mmap | bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return the arrays and the texts of a mapped file; the arrays are read-only and look into it.
+
+    What does not lie as its type needs it is copied.
+
+    Raises
+    ------
+    ValueError
+        If it is none of this format, or an array does not lie within it.
+    """
+    n_header = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or n_header > min(_LONGEST_TEXT, len(content) - 8):
+        raise ValueError(f"its header should take {n_header} of {len(content)} bytes")
+    header, texts = _header(str(content[8 : 8 + n_header], "utf-8"))
+    arrays, end, begin = {}, 0, 8 + n_header
+    for name, entry in sorted(header.items(), key=_place_of):
+        first, last = entry["data_offsets"]
+        dtype, shape = _type_of(name, entry), entry["shape"]
+        if first != end or last - first != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"array {name[:80]!r} does not lie where its shape says")
+        if begin + last > len(content):
+            raise ValueError(f"array {name[:80]!r} ends beyond the {len(content)} bytes")
+        end = last
+        arrays[name] = _look(content, begin + first, last - first, name, dtype).reshape(shape)
+    if begin + end != len(content):
+        raise ValueError(f"its arrays end after {begin + end} of {len(content)} bytes")
+    return arrays, texts
+
+
+def _header(text: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what a header says of each array, and the texts in it."""
+    header = parse_json(text)
+    if not isinstance(header, dict) or not text.startswith("{"):
+        raise ValueError("its header is no JSON object")
+    texts = header.pop("__metadata__", {})
+    if not isinstance(texts, dict) or not all(isinstance(each, str) for each in texts.values()):
+        raise ValueError("the texts in its header are no JSON object of strings")
+    return header, texts
+
+
+def _look(
+    content: mmap.mmap | bytes, begin: int, n_bytes: int, name: str, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Return numbers in mapped bytes, copied only if they do not lie as their type needs."""
+    array = np.frombuffer(content, np.uint8, n_bytes, begin)
+    if dtype.kind == "b" and (array > 1).any():
+        raise ValueError(f"array {name[:80]!r} has truth values other than 0 and 1")
+    array = array.view(dtype)
+    if not array.flags.aligned:
+        array = array.copy()
+        array.flags.writeable = False
+    return array
+
+
+def _type_of(name: str, entry: dict[str, Any]) -> np.dtype[Any]:
+    kind, shape = _TYPES.get(str(entry.get("dtype"))), entry.get("shape")
+    if kind is None or not isinstance(shape, list) or not all(map(_is_size, shape)):
+        raise ValueError(f"array {name[:80]!r} is of a type or shape that is not read here")
+    return np.dtype(kind)
+
+
+_TYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4",
+    "U64": "<u8", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
+}  # fmt: skip
+
+
+def _place_of(item: tuple[str, Any]) -> tuple[int, int]:
+    """Return where an array begins and ends, by its name and entry in the header."""
+    name, entry = item
+    offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(_is_size, offsets)):
+        raise ValueError(f"array {name[:80]!r} is without its place")
+    return offsets[0], offsets[1]
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**62
 
 
 def parse_json(text: str) -> Any:

@@ -21,12 +21,12 @@ from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
 from tripletrec.models.trained import Start, TrainedModel, width_of
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
+from tripletrec.ranking.rows import Rows
 from tripletrec.rates import Schedule, check_schedule
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
 from tripletrec.training.plan import L2, FactorPlan
-from tripletrec.training.triplet import TripletTraining
 
 if TYPE_CHECKING:
     from tripletrec.ranking.scores import ScoreUsers
@@ -132,7 +132,8 @@ class MatrixFactorization(TrainedModel):
     user_factors_ : float32 array of shape (n_users, n_factors)
     item_factors_ : float32 array of shape (n_items, n_factors)
     item_biases_ : float32 array of shape (n_items,)
-        Zeros without `item_bias`.
+        Zeros without `item_bias`. Item factors and biases are read-only once the model has answered, and user
+        factors once it has compared users: to change them, put a changed copy in their place.
     history_ : list of dict
         For each epoch: "epoch" (from 1), "loss" (mean over the triplets, before each one's step),
         "train_auc" (share of the triplets whose positive scored higher), "n_triplets", "n_skipped" (draws
@@ -349,6 +350,9 @@ class MatrixFactorization(TrainedModel):
     ) -> Start:
         if isinstance(plan.loss, ListLoss):
             return self._start_listwise(plan, plan.loss, data, weights)
+        # Here, because answers do without.
+        from tripletrec.training.triplet import TripletTraining
+
         n_candidates = 1
         if plan.sampler.choose is not None:
             n_candidates = plan.sampler.n_candidates
@@ -395,10 +399,16 @@ class MatrixFactorization(TrainedModel):
         }
 
     def _user_rows(self) -> NDArray[np.float32]:
-        return check_scorer(self.scorer).rows(self.user_factors_)
+        return self._user_table().take(slice(None))
 
     def _item_rows(self) -> NDArray[np.float32]:
-        return check_scorer(self.scorer).rows(self.item_factors_)
+        return self._item_table().take(slice(None))
+
+    def _user_table(self) -> Rows:
+        return Rows(self.user_factors_, check_scorer(self.scorer).rows)
+
+    def _item_table(self) -> Rows:
+        return Rows(self.item_factors_, check_scorer(self.scorer).rows)
 
     def _vectors(self, word: str, rows: Any) -> NDArray[np.float32]:
         factors = getattr(self, f"{word}_factors_")[rows]
@@ -410,14 +420,9 @@ class MatrixFactorization(TrainedModel):
         return True
 
     def _score_function(self) -> ScoreUsers:
-        from tripletrec.ranking.scores import factor_scores  # here, because a fit does without
-
-        return factor_scores(self._user_rows(), self._item_rows(), self.item_biases_)
+        return self._factor_scores(self.item_biases_)
 
     def _score_pairs(
         self, users: NDArray[np.int64], items: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        rows = check_scorer(self.scorer).rows
-        left, right = rows(self.user_factors_[users]), rows(self.item_factors_[items])
-        scores: NDArray[np.float32] = np.einsum("nk,nk->n", left, right) + self.item_biases_[items]
-        return scores
+        return self._factor_scores(self.item_biases_).pairs(users, items)

@@ -23,7 +23,7 @@ from tripletrec.models.fitted import present
 from tripletrec.models.towers import infer_all, unseen_input
 from tripletrec.models.trained_network import TrainedNetwork
 from tripletrec.neural.stack import Stack
-from tripletrec.ranking.scores import factor_scores
+from tripletrec.ranking.products import Products
 
 __all__ = ["Unseen"]
 
@@ -126,7 +126,7 @@ class Unseen(TrainedNetwork):
         (1, 3)
         """
         vectors = self.encode_users(user_features, id=id)
-        score_users = factor_scores(vectors, self.item_factors_)
+        score_users = Products(vectors, self._panels(self._item_table(), "item"))
         best = self._best_items(score_users, np.arange(len(vectors)), k, None, candidates)
         return present(*best, self.item_ids_, single=False)
 

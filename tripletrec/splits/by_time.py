@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
 from tripletrec._runtime.messages import shown, warn_user
-from tripletrec.data.frames import read_table
+from tripletrec.data.frames import columns_of, read_table
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 from tripletrec.data.merging import Duplicates, check_duplicates
@@ -222,7 +222,9 @@ def _read(events: Any, names: dict[str, Any], duplicates: Duplicates) -> _Events
     if not isinstance(events, Interactions):
         if names["timestamp"] is None:
             raise TypeError("timestamp must be the name of a column, got None")
-        table = read_table(events, names, (None, None), "raise", duplicates)
+        named = {role: name for role, name in names.items() if name is not None}
+        read = columns_of(events, named)
+        table = read_table(read, named, (None, None), "raise", duplicates, "events")
         rows, columns, values, times = table[:4]
         ids = table.users.values, table.items.values
         return _Events(rows, columns, values, *map(np.asarray, (times, *ids)))
