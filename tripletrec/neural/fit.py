@@ -65,6 +65,16 @@ class NetworkTraining:
         for dropout, n_forward in zip(self._dropouts(), state["n_forward"].tolist(), strict=True):
             dropout.n_forward = n_forward
 
+    @property
+    def features(self) -> tuple[NDArray[Any], ...]:
+        """The matrices of features of users and of items, as arrays."""
+        tables = (self.network.users.arrays, self.network.items.arrays)
+        return tuple(
+            each
+            for table in tables
+            for each in (table.indptr, table.indices, table.values, table.offsets)
+        )
+
     def release(self) -> tuple[NDArray[Any], ...]:
         """Return copies of the arrays of the fitted model."""
         return tuple(each.copy() for each in self.factors)
