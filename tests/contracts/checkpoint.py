@@ -86,8 +86,8 @@ class CheckpointContract(Contract):
             self.make().fit(pairs, callbacks=cut_at(3), checkpoint=path)
         before, one_less = path.read_bytes(), pairs[1:]
         for params, data, options, message in (
-            ({}, one_less, {}, "of another fit: X differs"),
-            ({}, with_ids("str", pairs), {}, "of another fit: X differs"),
+            ({}, one_less, {}, "of another fit: the argument X differs"),
+            ({}, with_ids("str", pairs), {}, "of another fit: the argument X differs"),
             ({}, pairs, {"validation": negatives_of(pairs)}, "validation differs"),
             ({}, pairs, {"sample_weight": np.full(len(pairs), 2.0)}, "sample_weight differs"),
             ({}, pairs, {"negatives": negatives_of(pairs)}, "negatives differs"),
@@ -139,6 +139,47 @@ class CheckpointContract(Contract):
             self.make().fit(pairs, checkpoint=path)
         assert "\n" not in str(caught.value)
         assert path.read_bytes() == before
+
+    def test_bad_values_are_refused_before_the_first_epoch(self, pairs, tmp_path):
+        model, seen = self.make(), []
+        for checkpoint, message in (
+            (3, "checkpoint must be a path, or a path and seconds, got 3"),
+            (b"a", "checkpoint must be a path"),
+            ((tmp_path / "a",), "checkpoint must be a path, or a path and seconds"),
+            ((tmp_path / "a", -1), "seconds of checkpoint must be a finite number >= 0, got -1"),
+            ((tmp_path / "a", "30"), "seconds of checkpoint must be a finite number >= 0"),
+            (tmp_path, "checkpoint must be a file, got the folder"),
+            (tmp_path / "none" / "a", "checkpoint must be in a folder that can be written"),
+        ):
+            with pytest.raises((ValueError, TypeError), match=message):
+                model.fit(pairs, checkpoint=checkpoint, callbacks=lambda *each: seen.append(each))
+        assert not seen and not hasattr(model, "n_users_") and not list(tmp_path.iterdir())
+
+    def test_notes_of_callbacks_are_kept(self, pairs, tmp_path):
+        def note(model, record):
+            record["note"] = [record["epoch"] / 3, "ü", None]
+            record["lost"] = object()
+
+        path = tmp_path / "fit.checkpoint"
+        with (
+            pytest.raises(CutError),
+            pytest.warns(UserWarning, match="'lost' is not in the checkpoint") as warned,
+        ):
+            self.make().fit(pairs, callbacks=[note, cut_at(4)], checkpoint=path)
+        assert len([each for each in warned if "'lost'" in str(each.message)]) == 1
+        assert all(each.filename == __file__ for each in warned)
+        model = self.make().fit(pairs, checkpoint=path)
+        assert [each.get("note") for each in model.history_] == [
+            *([epoch / 3, "ü", None] for epoch in (1, 2, 3)), None, None,
+        ]  # fmt: skip
+
+    def test_nothing_is_left_of_a_fit_that_diverges(self, pairs, tmp_path):
+        """It would diverge again, tomorrow with other data."""
+        path = tmp_path / "fit.checkpoint"
+        model = self.make(learning_rate=1e30, optimizer="sgd")
+        with pytest.raises(FloatingPointError), np.errstate(all="ignore"):
+            model.fit(pairs, checkpoint=path)
+        assert not path.exists()
 
 
 class CutError(Exception):

@@ -2,11 +2,14 @@
 
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import tripletrec as tr
-from contracts.checkpoint import CheckpointContract
-from contracts.support import run_python
+from contracts.checkpoint import CheckpointContract, CutError, cut_at
+from contracts.support import assert_same, interactions, run_python
+from tripletrec import losses
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -45,6 +48,52 @@ class TestMLPMatcher(CheckpointContract):
 
     def make(self, **overrides):
         return tr.MLPMatcher(**{"n_user_factors": 4, "hidden": (8,), "n_epochs": 5, **overrides})
+
+
+def test_features_belong_to_a_fit(tmp_path):
+    data, path = interactions(40, 60, 600), tmp_path / "fit.checkpoint"
+    items = pd.DataFrame({"kind": ["a", "b", "c"] * 20, "price": np.arange(60.0)})
+    model = tr.TwoTower(n_factors=6, n_epochs=5)
+    expected = tr.TwoTower(n_factors=6, n_epochs=5).fit(data, item_features=items)
+    with pytest.raises(CutError):
+        model.fit(data, item_features=items, callbacks=cut_at(3), checkpoint=path)
+    for other in (
+        items.assign(price=items["price"][::-1].to_numpy()),
+        items.assign(kind="a"),
+        None,
+    ):
+        with pytest.raises(
+            ValueError, match="of another fit: the argument item_features differs; delete"
+        ):
+            model.fit(data, item_features=other, checkpoint=path)
+    assert_same(model.fit(data, item_features=items, checkpoint=path), expected)
+
+
+def test_the_code_of_a_part_belongs_to_a_fit(pairs, tmp_path):
+    path = tmp_path / "fit.checkpoint"
+
+    def loss_of(slope):
+        @tr.part
+        def value(x, parameters):
+            return -x
+
+        return losses.Loss("mine", value, slope)
+
+    @tr.part
+    def one(x, parameters):
+        return -1.0
+
+    @tr.part
+    def two(x, parameters):
+        return -2.0
+
+    make = TestFactorization().make
+    with pytest.raises(CutError):
+        make(loss=loss_of(one)).fit(pairs, callbacks=cut_at(3), checkpoint=path)
+    with pytest.raises(ValueError, match="the code of the loss has changed"):
+        make(loss=loss_of(two)).fit(pairs, checkpoint=path)
+    expected = make(loss=loss_of(one)).fit(pairs)
+    assert_same(make(loss=loss_of(one)).fit(pairs, checkpoint=path), expected)
 
 
 KILLED = """

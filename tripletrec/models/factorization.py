@@ -143,10 +143,11 @@ class MatrixFactorization(TrainedModel):
     item_biases_ : float32 array of shape (n_items,)
         Zeros without `item_bias`.
     history_ : list of dict
-        For each epoch: "epoch" (from 1), "loss" (mean over the triplets, before each one's step),
-        "train_auc" (share of the triplets whose positive scored higher), "n_triplets", "n_skipped" (draws
-        that found no negative), "seconds", and "validation_<metric>". With a list-wise loss, "loss" is the
-        mean over the positives, and "n_positives" replaces "train_auc", "n_triplets" and "n_skipped".
+        ``pd.DataFrame(model.history_)`` is a table of it. For each epoch: "epoch" (from 1), "loss" (mean over
+        the triplets, before each one's step), "train_auc" (share of the triplets whose positive scored
+        higher), "n_triplets", "n_skipped" (draws that found no negative), "seconds", and, if it was
+        validated, "validation_<metric>". With a list-wise loss, "loss" is the mean over the positives, and
+        "n_positives" replaces "train_auc", "n_triplets" and "n_skipped".
     best_epoch_ : int
         The epoch whose factors were kept.
     seen_ : Interactions

@@ -80,7 +80,7 @@ _SENTENCES: dict[str, Callable[[str, Any, Any], str]] = {
     "fit": lambda name, before, now: _there(f"the {name}", before, now),
     "parameters": _there,
     "parts": lambda name, *_: f"the code of the {name} has changed",
-    "data": lambda name, *_: f"{name} differs",
+    "data": lambda name, *_: f"the argument {name} differs",
 }
 
 

@@ -192,7 +192,7 @@ class TrainedModel(Recommender):
         start = self._begin(plan, data, weights, given, **features)
         of = fingerprint(
             self, plan, X=data, sample_weight=weights, negatives=given, validation=held_out,
-            features=getattr(start.training, "features", None),
+            **getattr(start.training, "features", {}),
         )  # fmt: skip
         return plan, start, file.resume(start.training, of)
 

@@ -18,8 +18,8 @@ from tripletrec.training.plan import Record
 
 __all__ = ["Validation", "Watch", "check_validation_users", "sample_users"]
 
-_SHARE = 0.15  # of the time of an epoch that its validation may take, roughly
-_ALWAYS = 2_000_000  # scores, some ten milliseconds of a factor model: never worth a sample
+_SHARE = 0.1  # of the time of an epoch that the ranking of users may take, roughly
+_ALWAYS = 1_600_000  # scores, a few milliseconds of a factor model: never worth a sample
 _FEWEST = 250  # users of a sample: fewer tell little
 
 

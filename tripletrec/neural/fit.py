@@ -66,14 +66,13 @@ class NetworkTraining:
             dropout.n_forward = n_forward
 
     @property
-    def features(self) -> tuple[NDArray[Any], ...]:
+    def features(self) -> dict[str, tuple[NDArray[Any], ...]]:
         """The matrices of features of users and of items, as arrays."""
-        tables = (self.network.users.arrays, self.network.items.arrays)
-        return tuple(
-            each
-            for table in tables
-            for each in (table.indptr, table.indices, table.values, table.offsets)
-        )
+        sides = {"user_features": self.network.users, "item_features": self.network.items}
+        return {
+            name: (each.arrays.indptr, each.arrays.indices, each.arrays.values, each.arrays.offsets)
+            for name, each in sides.items()
+        }
 
     def release(self) -> tuple[NDArray[Any], ...]:
         """Return copies of the arrays of the fitted model."""
