@@ -1,8 +1,8 @@
 """Arrays by name and texts, in one file of the format safetensors; which arrays and why is not known here.
 
-The library of that name makes and takes the bytes. Files are written and read here, since what it writes
-by itself lies under temporary names of its own, which nobody removes if the process is killed, and what it
-reads it maps: such a file may be cut off meanwhile.
+The library of that name takes the bytes. Files are read here, since what it reads it maps: such a file may be
+cut off meanwhile. They are written here array by array: the library makes the whole file in memory first, in
+several copies, and what it writes by itself lies under temporary names that nobody removes after a crash.
 """
 
 from __future__ import annotations
@@ -40,18 +40,28 @@ def write_arrays(file: Any, arrays: dict[str, NDArray[Any]], metadata: dict[str,
     ValueError
         If the texts are so long that they could not be read again.
     """
-    from safetensors.numpy import save
-
     n_bytes = sum(len(each.encode()) for each in metadata.values())
     if n_bytes > _LONGEST_TEXT // 2:  # as some characters take two in JSON
         raise ValueError(
             f"its texts and numbers take {n_bytes} bytes beside its arrays, at most {_LONGEST_TEXT // 2} can"
         )
-    plain = {
-        name: np.asarray(each, each.dtype.newbyteorder("="), order="C")
+    plain = [
+        (name, np.asarray(each, each.dtype.newbyteorder("="), order="C"))
         for name, each in arrays.items()
-    }
-    file.write(save(plain, metadata))
+    ]
+    plain.sort(key=lambda each: (-each[1].itemsize, each[0]))  # so that all are aligned
+    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    end = 0
+    for name, each in plain:
+        kind = "BOOL" if each.dtype == bool else f"{each.dtype.kind.upper()}{8 * each.itemsize}"
+        place = [end, end := end + each.nbytes]
+        header[name] = {"dtype": kind, "shape": each.shape, "data_offsets": place}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for _, each in plain:
+        if each.size:
+            file.write(each.reshape(-1).view(np.uint8).data)
 
 
 def read_arrays(file: Any, size: int) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

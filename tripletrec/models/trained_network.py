@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_non_negative, check_positive, check_random_state
 from tripletrec._runtime.messages import shown
+from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.fit_arguments import check_dropout
+from tripletrec.models.names import FeatureSamplerName, LossName, OptimizerName, ScheduleName
 from tripletrec.models.trained import TrainedModel
 from tripletrec.neural.layers import Dense, Dropout, Layer
 from tripletrec.optimizers import Optimizer, check_optimizer
@@ -33,10 +35,10 @@ __all__ = [
 class TrainedNetwork(TrainedModel):
     """Base of the models that train a network in batches."""
 
-    loss: str | Loss | ListLoss
-    optimizer: str | Optimizer
-    sampler: str | Sampler
-    schedule: str | Schedule
+    loss: LossName | Loss | ListLoss
+    optimizer: OptimizerName | Optimizer
+    sampler: FeatureSamplerName | Sampler
+    schedule: ScheduleName | Schedule
     learning_rate: float
     n_epochs: int
     batch_size: int
@@ -66,6 +68,9 @@ class TrainedNetwork(TrainedModel):
             schedule=check_schedule(self.schedule),
             n_epochs=check_count(self.n_epochs, "n_epochs"),
         )
+
+    def _epoch_scores(self, plan: NetworkPlan, data: Interactions) -> float:
+        return 400.0 * max(1, plan.n_negatives) * data.nnz
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,9 @@ from tripletrec._checks import check_count, check_flag
 from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
+from tripletrec.models.checkpoints import CheckpointPath
 from tripletrec.models.fit_arguments import check_widths
+from tripletrec.models.names import FeatureSamplerName, LossName, OptimizerName, ScheduleName
 from tripletrec.models.towers import (
     LEARNT,
     Tower,
@@ -92,6 +94,8 @@ class TwoTower(Unseen):
         the best epoch. None: run all epochs and keep the last.
     validation_metric : str, default "auc"
         A column of `tripletrec.evaluate`, such as "ndcg@10".
+    validate_every, validation_users : int, default 1, and int, "all" or None, default None
+        See `MatrixFactorization`.
     n_jobs : int or None, default None
         Threads for evaluation and ranking; training uses one. Never changes a result.
     random_state : int, RandomState, Generator or None, default 0
@@ -167,13 +171,13 @@ class TwoTower(Unseen):
         user_layers: Sequence[int] = (),
         item_layers: Sequence[int] = (),
         own_factors: bool = True,
-        combine: str = "sum",
-        activation: str = "relu",
+        combine: Literal["sum", "concatenation"] = "sum",
+        activation: Literal["relu", "linear"] = "relu",
         normalize: bool = False,
         dropout: float = 0.0,
-        loss: str | Loss | ListLoss = "bpr",
-        optimizer: str | Optimizer = "adagrad",
-        sampler: str | Sampler = "unseen",
+        loss: LossName | Loss | ListLoss = "bpr",
+        optimizer: OptimizerName | Optimizer = "adagrad",
+        sampler: FeatureSamplerName | Sampler = "unseen",
         learning_rate: float = 0.1,
         n_epochs: int = 20,
         batch_size: int = 64,
@@ -182,9 +186,11 @@ class TwoTower(Unseen):
         item_l2: float = 0.01,
         l2: float = 0.0,
         init_scale: float = 0.05,
-        schedule: str | Schedule = "constant",
+        schedule: ScheduleName | Schedule = "constant",
         early_stopping: int | None = None,
         validation_metric: str = "auc",
+        validate_every: int = 1,
+        validation_users: int | Literal["all"] | None = None,
         n_jobs: int | None = None,
         random_state: Any = 0,
         verbose: int = 0,
@@ -211,6 +217,8 @@ class TwoTower(Unseen):
         self.schedule = schedule
         self.early_stopping = early_stopping
         self.validation_metric = validation_metric
+        self.validate_every = validate_every
+        self.validation_users = validation_users
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -228,6 +236,7 @@ class TwoTower(Unseen):
         callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
         sample_weight: Any = None,
         negatives: Any = None,
+        checkpoint: CheckpointPath | None = None,
     ) -> TwoTower:
         """Learn factors and towers from scratch.
 
@@ -255,6 +264,10 @@ class TwoTower(Unseen):
             Weight of each positive, >= 0; see `MatrixFactorization.fit`.
         negatives : as `X`, default None
             Known negatives, such as dislikes; see `MatrixFactorization.fit`.
+        checkpoint : path-like or (path-like, float), default None
+            File for what is learnt so far, written after every epoch or, of a pair, once so many seconds have
+            passed. If a fit of the same model and data has left one, this fit goes on from there and learns
+            the same bits. See `MatrixFactorization.fit`.
 
         Returns
         -------
@@ -273,7 +286,7 @@ class TwoTower(Unseen):
             early stopping the model then stays as it was.
         """
         return self._fit(
-            X, validation, callbacks, sample_weight, negatives,
+            X, validation, callbacks, sample_weight, negatives, checkpoint,
             user_features=user_features, item_features=item_features,
             user_id=user_id, item_id=item_id,
         )  # fmt: skip
