@@ -11,7 +11,8 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import tripletrec as tr
-from tripletrec.models.recommender import Recommender, present
+from tripletrec.models.fitted import present
+from tripletrec.models.recommender import Recommender
 
 
 class Table(Recommender):

@@ -19,7 +19,7 @@ class Recommender(Recommending, Comparing):
 
     _of_matrix = False  # whether it was trained on a matrix, not on Interactions
 
-    def score(self, X: Any, y: None = None, *, exclude: Any = None) -> float:
+    def score(self, X: Any, y: None = None, *, exclude: Any = "seen") -> float:
         """Return the full AUC on the interactions `X`; see `tripletrec.full_auc`.
 
         Parameters
@@ -28,8 +28,9 @@ class Recommender(Recommending, Comparing):
             Test positives.
         y : None
             Not used; there for scikit-learn.
-        exclude : as `X`, default None
-            Interactions left out of the ranking.
+        exclude : "seen", None, interactions or a matrix as `X`, item ids, or a tuple, default "seen"
+            What is left out of the ranking: what the model was trained on, or see `tripletrec.evaluate`.
+            With None the training positives of a user count as negatives.
 
         Returns
         -------
@@ -42,7 +43,7 @@ class Recommender(Recommending, Comparing):
             Before `fit`.
         ValueError
             If `X` or `exclude` speaks of other users or items than the model, as the rows of a matrix do that
-            scikit-learn has split.
+            scikit-learn has split. If `X` is what the model was trained on, and that is left out.
 
         Warns
         -----
@@ -53,15 +54,14 @@ class Recommender(Recommending, Comparing):
         --------
         >>> import tripletrec as tr
         >>> data = tr.datasets.make_interactions(50, 30, 400, random_state=0)
-        >>> 0.5 < tr.MatrixFactorization(n_epochs=20).fit(data).score(data) <= 1
+        >>> 0.5 < tr.MatrixFactorization(n_epochs=20).fit(data).score(data, exclude=None) <= 1
         True
         """
         check_is_fitted(self)
         excluded = whole(exclude, X, self._space(), "exclude")
-        # Of users without training data a model with features of users still knows those.
-        features = vars(self).get("user_encoding_", {}).get("n_columns", 0)
         known = vars(self).get("seen_"), X, self._space()
-        test = check_fold(*known, unseen=features > 0, rows=self._of_matrix)
+        # Of users without training data a model with features of users still knows those.
+        test = check_fold(*known, unseen=self._has_user_features(), rows=self._of_matrix)
         return full_auc(self, test, excluded, n_jobs=self.n_jobs)
 
     def save(self, path_or_file: str | PathLike[str] | IO[bytes]) -> None:

@@ -20,6 +20,7 @@ from tripletrec.ranking.scores import LIMITS, BatchLimits, ScoreUsers, map_batch
 
 if TYPE_CHECKING:
     from tripletrec.data.interactions import Interactions
+    from tripletrec.ranking.exclusion import Pairs
 
 __all__ = ["top_k"]
 
@@ -33,7 +34,7 @@ def top_k(
     n_items: int,
     k: int,
     *,
-    exclude: Interactions | None = None,
+    exclude: Interactions | Pairs | None = None,
     candidates: ArrayLike | None = None,
     n_jobs: int | None = None,
     limits: BatchLimits = LIMITS,
@@ -51,7 +52,7 @@ def top_k(
         Number of columns of the scores.
     k : int
         Length of a list, at least 1; all, if there are fewer items to choose from.
-    exclude : Interactions, optional
+    exclude : Interactions or Pairs, optional
         One row per user that `rows` may name: items to leave out for that user.
     candidates : array-like of int, optional
         The items to choose from; None: all.
