@@ -103,7 +103,7 @@ class MLPMatcher(TrainedNetwork):
     best_epoch_ : int
         The epoch that was kept.
     seen_ : Interactions
-        What it was trained on, not a copy. A saved file does not hold it.
+        What it was trained on, not a copy. None if it was loaded from a file that does not say it.
     n_users_, n_items_, n_features_in_ : int
         ``n_features_in_`` is the number of items.
     user_ids_, item_ids_ : array or None

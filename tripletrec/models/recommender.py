@@ -64,7 +64,7 @@ class Recommender(Recommending, Comparing):
         test = check_fold(*known, unseen=self._has_user_features(), rows=self._of_matrix)
         return full_auc(self, test, excluded, n_jobs=self.n_jobs)
 
-    def save(self, path_or_file: str | PathLike[str] | IO[bytes]) -> None:
+    def save(self, path_or_file: str | PathLike[str] | IO[bytes], seen: bool = True) -> None:
         """Write the fitted model to a safetensors file; see `tripletrec.load`.
 
         Parameters
@@ -72,6 +72,9 @@ class Recommender(Recommending, Comparing):
         path_or_file : path-like or binary file
             A file of that name is replaced when the new one is complete; its mode is kept, and a symbolic
             link stays one. Or a file that is open for writing, such as ``io.BytesIO()``: it stays open.
+        seen : bool, default True
+            Whether to write which items each user had in training, in 4 bytes an interaction and 8 a user, so
+            that the loaded model can leave them out, as this one does. Values and times are not written.
 
         Warns
         -----
@@ -110,7 +113,7 @@ class Recommender(Recommending, Comparing):
         # Here, because most models are never saved.
         from tripletrec.models import saving
 
-        saving.save(self, path_or_file)
+        saving.save(self, path_or_file, seen=seen)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

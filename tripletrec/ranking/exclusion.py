@@ -12,7 +12,16 @@ from tripletrec.data.ids import Ids, is_single
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import Space, check_same_space
 
-__all__ = ["Exclusion", "Pairs", "known_rows", "names_seen", "read_exclude", "seen_by", "union"]
+__all__ = [
+    "Exclusion",
+    "Pairs",
+    "known_rows",
+    "names_seen",
+    "padded",
+    "read_exclude",
+    "seen_by",
+    "union",
+]
 
 _MOST_ADDED = 1 << 20  # pairs of users and items that are excluded for all
 
@@ -122,10 +131,12 @@ def seen_by(model: Any) -> Pairs | Interactions | None:
                 "that nothing is left out: save it with seen=True, or pass exclude=train, or exclude=None"
             )
         return None
-    n_new = int(model.n_users_) - seen.n_users
-    if n_new <= 0:
-        return seen
-    # Users who have been added since: nothing of theirs was trained on.
+    return seen if seen.n_users == model.n_users_ else padded(seen, model.n_users_)
+
+
+def padded(seen: Interactions, n_users: int) -> Pairs:
+    """Return what was trained on, with nothing for users who have been added since."""
+    n_new = max(0, n_users - seen.n_users)
     return Pairs(np.append(seen.indptr, np.full(n_new, seen.indptr[-1])), seen.indices)
 
 
