@@ -275,7 +275,7 @@ def test_user_with_all_items_is_counted():
 def test_smallest_data(dense, sampler):
     model = make(sampler=sampler).fit(dense)
     assert model.predict(0, 0).shape == (1,)
-    ids, scores = model.recommend(np.arange(len(dense)), k=3)
+    ids, scores = model.recommend(np.arange(len(dense)), k=3, exclude=None)
     assert ids.shape == (len(dense), min(3, dense.shape[1])) and np.isfinite(scores).all()
     assert model.recommend(0, k=3, exclude=dense)[0].shape == (min(3, int((dense[0] == 0).sum())),)
     for similar, n in ((model.similar_users, len(dense)), (model.similar_items, dense.shape[1])):
