@@ -120,7 +120,7 @@ class RecommendContract(Contract):
     def test_unknown_users(self, fitted, bad, pairs):
         for call in (
             lambda: fitted.predict(bad, 0),
-            lambda: fitted.recommend(bad),
+            lambda: fitted.recommend([bad]) if bad is None else fitted.recommend(bad),
             lambda: fitted.recommend([bad]),
             lambda: fitted.similar_users(bad),
         ):

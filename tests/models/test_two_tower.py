@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 import tripletrec as tr
 from contracts.fit import FitContract
+from contracts.lists import ListsContract
 from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
 from contracts.saved import SavedContract
@@ -21,7 +22,9 @@ def make(**overrides):
     return tr.TwoTower(**{"n_factors": 6, "n_epochs": 3, **overrides})
 
 
-class TestContract(ParametersContract, FitContract, RecommendContract, SavedContract):
+class TestContract(
+    ParametersContract, FitContract, RecommendContract, ListsContract, SavedContract
+):
     def make(self, **overrides):
         return make(**overrides)
 
