@@ -67,7 +67,7 @@ class ParametersContract(Contract):
         matrix = pairs.tocsr()
         line = make_pipeline(FunctionTransformer(accept_sparse=True), self.make(random_state=3))
         assert_same(line.fit(matrix)[-1], self.make(random_state=3).fit(matrix))
-        assert 0 <= line.score((1 - matrix.toarray()) * (np.arange(40) % 2)) <= 1
+        assert 0 <= line.score(matrix) <= 1
         check_is_fitted(line[-1])
         with pytest.raises(NotFittedError):
             check_is_fitted(clone(line[-1]))

@@ -65,7 +65,7 @@ class Saved:
         self.answers = answers(self.model)
 
     def arrays(self):
-        types = {"F32": np.float32, "I64": np.int64, "U8": np.uint8}
+        types = {"F32": np.float32, "I32": np.int32, "I64": np.int64, "U8": np.uint8}
         return {
             name: np.frombuffer(self.body[slice(*each["data_offsets"])], types[each["dtype"]])
             .reshape(each["shape"])
