@@ -30,8 +30,8 @@ class Recommender(Recommending, Comparing):
             Not used; there for scikit-learn.
         exclude : "seen", None, interactions or a matrix as `X`, item ids, or a tuple, default "seen"
             What is left out of the ranking: what the model was trained on, or see `tripletrec.evaluate`.
-            None: nothing. Where all positives of `X` were trained on, "seen" means None, too: it is a training
-            score, for which scikit-learn's tools give the `X` of `fit` again.
+            None: nothing. Where all positives of `X` were trained on, "seen" means None, too: that is a
+            training score, for which scikit-learn's tools give the `X` of `fit` again.
 
         Returns
         -------
@@ -49,8 +49,8 @@ class Recommender(Recommending, Comparing):
         Warns
         -----
         UserWarning
-            If most users of `X` have no training data, or the rows of a matrix seem to be other users. If some
-            positives of `X` were trained on: they are left out.
+            If most users of `X` have no training data, or the rows of a matrix seem to be other users. If
+            some positives of `X` were trained on: they are left out.
 
         Examples
         --------
