@@ -69,7 +69,9 @@ def by_hand(model, data, cv, **side):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("cv", [KFOLD, tr.splits.InteractionKFold(3, random_state=1)], ids=repr)
 def test_cross_validation_is_what_it_is_by_hand(cv, n_jobs, data):
-    found = ms.cross_validate(factors(), data, cv=cv, n_jobs=n_jobs, return_estimator=True)
+    found = ms.cross_validate(
+        factors(), data, cv=cv, n_jobs=n_jobs, return_train_score=True, return_estimator=True
+    )
     models, scores = by_hand(factors(), data, cv)
     np.testing.assert_array_equal(found["test_score"], scores)
     for model, expected in zip(found["estimator"], models, strict=True):
