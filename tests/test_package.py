@@ -113,7 +113,7 @@ def test_no_circle_within_a_subpackage(trees):
         visit(name, [])
 
 
-COMPILING = {f"_runtime.{name}" for name in ("digests", "intrinsics", "jit", "kernel_cache")}
+COMPILING = {f"_runtime.{name}" for name in ("compiler", "digests", "kernel_cache", "overloads")}
 
 
 def test_few_modules_import_numba(trees):

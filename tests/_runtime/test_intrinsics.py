@@ -58,8 +58,10 @@ def test_blas_product_knows_two_dtypes():
 
 
 @kernel
-def _multiply_tile(left, at_left, n_factors, panel, at_panel, out, at_out, stride):
-    multiply_tile(left, at_left, n_factors, panel, at_panel, out, at_out, stride)
+def _multiply_tile(
+    left, at_left, n_factors, panel, at_panel, starts, at_start, out, at_out, stride
+):
+    multiply_tile(left, at_left, n_factors, panel, at_panel, starts, at_start, out, at_out, stride)
 
 
 @pytest.mark.parametrize("multiplied", [multiply_tile, _multiply_tile], ids=["plain", "compiled"])
@@ -68,18 +70,19 @@ def _multiply_tile(left, at_left, n_factors, panel, at_panel, out, at_out, strid
 def test_multiply_tile_fills_a_tile_only(n_factors, dtype, multiplied, rng):
     width = TILE_BYTES // np.dtype(dtype).itemsize
     left = rng.normal(size=3 + TILE_ROWS * n_factors).astype(dtype)
-    panel = rng.normal(size=5 + (n_factors + 1) * width).astype(dtype)
+    panel = rng.normal(size=5 + n_factors * width).astype(dtype)
+    starts = rng.normal(size=7 + width).astype(dtype)
     out = rng.normal(size=(TILE_ROWS + 2, width + 9)).astype(dtype)
     expected = out.copy()
     rows, columns = left[3:].reshape(TILE_ROWS, n_factors), panel[5:].reshape(-1, width)
-    expected[1 : 1 + TILE_ROWS, 2 : 2 + width] = columns[-1] + rows @ columns[:-1]
-    multiplied(left, 3, n_factors, panel, 5, out.reshape(-1), (width + 9) + 2, width + 9)
+    expected[1 : 1 + TILE_ROWS, 2 : 2 + width] = starts[7:] + rows @ columns
+    multiplied(left, 3, n_factors, panel, 5, starts, 7, out.reshape(-1), (width + 9) + 2, width + 9)
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
 
 
 @kernel
-def _multiply_row(left, at_left, n_factors, panels, at_panel, out, at_out):
-    multiply_row(left, at_left, n_factors, panels, at_panel, out, at_out)
+def _multiply_row(left, at_left, n_factors, panels, at_panel, starts, at_start, out, at_out):
+    multiply_row(left, at_left, n_factors, panels, at_panel, starts, at_start, out, at_out)
 
 
 @pytest.mark.parametrize("multiplied", [multiply_row, _multiply_row], ids=["plain", "compiled"])
@@ -88,15 +91,15 @@ def _multiply_row(left, at_left, n_factors, panels, at_panel, out, at_out):
 def test_multiply_row_gives_the_bits_of_a_tile(n_factors, dtype, multiplied, rng):
     width = TILE_BYTES // np.dtype(dtype).itemsize
     left = rng.normal(size=3 + TILE_ROWS * n_factors).astype(dtype)
-    panels = rng.normal(size=5 + TILE_ROWS * (n_factors + 1) * width).astype(dtype)
+    panels = rng.normal(size=5 + TILE_ROWS * n_factors * width).astype(dtype)
+    starts = rng.normal(size=7 + TILE_ROWS * width).astype(dtype)
     out = np.zeros(2 + TILE_ROWS * width + 3, dtype)
-    multiplied(left, 3, n_factors, panels, 5, out, 2)
+    multiplied(left, 3, n_factors, panels, 5, starts, 7, out, 2)
     tile = _multiply_tile if multiplied is _multiply_row else multiply_tile
     expected, piece = np.zeros_like(out), np.zeros((TILE_ROWS, width), dtype)
     for p in range(TILE_ROWS):
-        tile(
-            left, 3, n_factors, panels, 5 + p * (n_factors + 1) * width, piece.reshape(-1), 0, width
-        )
+        at, start = 5 + p * n_factors * width, 7 + p * width
+        tile(left, 3, n_factors, panels, at, starts, start, piece.reshape(-1), 0, width)
         expected[2 + p * width : 2 + (p + 1) * width] = piece[0]
     np.testing.assert_array_equal(out, expected)
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import tripletrec
-from tripletrec._runtime.digests import COMPILING, PART_MARK
+from tripletrec._runtime.digests import COMPILING
 from tripletrec._runtime.jit import kernel
 from tripletrec._runtime.kernel_cache import enable_cache, environment
+from tripletrec._runtime.marks import PART_MARK
 
 PROJECT = Path(tripletrec.__file__).parents[1]
 SCRIPTS = Path(__file__).with_name("scripts")

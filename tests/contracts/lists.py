@@ -96,8 +96,10 @@ class ListsContract(Contract):
         assert set(alone.tolist()) == set(np.flatnonzero(~out[0]).tolist())
         if form is sp.csr_array:  # one row of which has one dimension
             assert fitted.recommend(4, k=40, exclude=form(out)[0])[0].tolist() == alone.tolist()
-        with pytest.raises(ValueError, match="exclude must not have one row for each of the users"):
-            fitted.recommend([4, 4], exclude=form(out[:2]))
+        ids, _ = fitted.recommend([4, 4], k=40, exclude=form(np.arange(80).reshape(2, 40) % 3 == 0))
+        assert [set(range(40)) - set(row[row >= 0].tolist()) for row in ids] == [
+            {n % 40 for n in range(first, first + 40) if n % 3 == 0} for first in (0, 40)
+        ]
         with pytest.raises(
             ValueError, match="exclude must have the 30 users and 40 items of the model"
         ):

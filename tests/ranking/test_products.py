@@ -1,10 +1,13 @@
 """Products in a fixed order: against NumPy, and bit by bit against themselves in another company."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from tripletrec.ranking.products import Products
+from tripletrec.ranking.products import Panels, Products
+from tripletrec.ranking.rows import Rows
 
 CLOSE = {np.float32: 1e-5, np.float64: 1e-13}
 
@@ -65,3 +68,67 @@ def test_smaller_batches_reuse_the_memory(rng):
     second = products(np.arange(3))
     assert np.shares_memory(first, second)
     np.testing.assert_array_equal(second, Products(U, V)(np.arange(3)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_items", [1, 7, 95, 96, 97, 1683, 8193])
+def test_what_is_laid_out_once_gives_the_same_bits(n_items, dtype, rng):
+    for n_factors in (0, 1, 8, 33):
+        U, V, b = factors(rng, 13, n_items, n_factors, dtype)
+        panels = Panels(Rows(V, lambda rows: rows * dtype(0.5)))
+        products = Products(Rows(U), panels, b)
+        for rows in ([3], np.arange(7), np.arange(13)):
+            expected = Products(U, V * dtype(0.5), b)(np.asarray(rows)).copy()
+            np.testing.assert_array_equal(products(np.asarray(rows)), expected)
+        assert panels.flat() is panels.flat()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pairs_and_some_items_have_the_bits_that_they_have_among_all(dtype, rng):
+    for n_factors in (0, 1, 3, 8, 64, 65, 130):
+        U, V, b = factors(rng, 13, 300, n_factors, dtype)
+        for scales in (None, rng.random(300).astype(dtype)):
+            products = Products(U, V, b, scales=scales)
+            everything = products(np.arange(13)).copy()
+            rows, items = rng.integers(0, 13, 9000), rng.integers(0, 300, 9000)
+            np.testing.assert_array_equal(products.pairs(rows, items), everything[rows, items])
+            some = rng.permutation(300)[:101]
+            found = products.restricted(some)(np.arange(13))
+            np.testing.assert_array_equal(found, everything[:, some])
+            sizes = rng.integers(0, 200, 13)
+            bounds = np.append(0, np.cumsum(sizes))
+            own = rng.integers(0, 300, bounds[-1])
+            found = products.own(np.arange(13), own, bounds)
+            for r in range(13):
+                expected = everything[r, own[bounds[r] : bounds[r + 1]]]
+                np.testing.assert_array_equal(found[r, : sizes[r]], expected)
+                assert (found[r, sizes[r] :] == -np.inf).all()
+
+
+def test_scales_leave_no_negative_zero():
+    products = Products(-np.ones((1, 2)), np.ones((3, 2)), scales=np.array([0.0, 1.0, 0.5]))
+    scores = products(np.zeros(1, int))
+    assert scores.tolist() == [[0.0, -2.0, -1.0]] and not np.signbit(scores[0, 0])
+
+
+def test_the_same_function_anew_has_memory_of_its_own(rng):
+    U, V, b = factors(rng, 5, 30, 4, np.float32)
+    products = Products(Rows(U), Panels(Rows(V)), b)
+    twin = products.anew()
+    first, second = products(np.arange(5)), twin(np.arange(5))
+    assert not np.shares_memory(first, second)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_threads_lay_out_once(rng):
+    V, taken = rng.normal(size=(20_000, 8)).astype(np.float32), []
+
+    def transform(rows):
+        taken.append(len(rows))
+        return rows
+
+    panels = Panels(Rows(V, transform))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: panels.flat(), range(32)))
+    assert all(each is found[0] for each in found)
+    assert sum(each for each in taken if each > 1) == len(V)

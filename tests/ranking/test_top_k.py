@@ -60,6 +60,58 @@ def test_equals_sorting(seed, dtype, n_items, k, n_levels, excluding, choosing):
     np.testing.assert_array_equal(scores, kept)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.booleans(), st.sampled_from([1, 2]))
+def test_candidates_of_each_row(seed, k, excluding, n_jobs):
+    """As if each row were ranked alone, of factors and of any other function alike."""
+    rng = np.random.default_rng(seed)
+    n_items = int(rng.integers(1, 250))
+    scores = rng.integers(0, 9, (4, n_items)).astype(np.float32)
+    exclude = rng.random(scores.shape) < 0.3 if excluding else None
+    if excluding:
+        exclude[0, 0] = True
+    rows = rng.integers(0, 4, 6)
+    own = [rng.integers(0, n_items, rng.integers(0, 200)) for _ in rows]
+    limits = BatchLimits(int(rng.integers(1, 5)), min_users=1, min_scores=1, min_shared=0)
+    width = min(k, max(len(set(each.tolist())) for each in own))
+    for score in (
+        lambda users: scores[users],
+        factor_scores(scores, np.eye(n_items, dtype=np.float32)),
+    ):
+        items, best = top_k(
+            score, rows, n_items, k, candidates=own, n_jobs=n_jobs, limits=limits,
+            exclude=None if exclude is None else Interactions(exclude),
+        )  # fmt: skip
+        assert items.shape == best.shape == (6, width)
+        for n, row in enumerate(rows):
+            right_items, right_best = expected(scores, [row], k, exclude, own[n].tolist())
+            m = min(width, right_items.shape[1])
+            np.testing.assert_array_equal(items[n, :m], right_items[0, :m])
+            np.testing.assert_array_equal(best[n, :m], right_best[0, :m])
+            assert (items[n, m:] == -1).all() and (best[n, m:] == -np.inf).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_few_candidates_have_the_scores_that_they_have_among_all(dtype, rng):
+    U, V, b = (rng.normal(size=shape).astype(dtype) for shape in ((9, 33), (500, 33), 500))
+    score, rows = factor_scores(U, V, b), np.arange(9)
+    everything = score(rows).copy()
+    some = rng.permutation(500)[:101]
+    for candidates in (some, [some] * 9, [rng.permutation(some)[:40] for _ in rows]):
+        items, best = top_k(score, rows, 500, 20, candidates=candidates)
+        np.testing.assert_array_equal(best, np.take_along_axis(everything, items, 1))
+    for candidates in ([], [[]] * 9, [np.empty(0, np.int64)] * 9):
+        assert top_k(score, rows, 500, 20, candidates=candidates)[0].shape == (9, 0)
+
+
+def test_a_nan_among_candidates_is_found():
+    scores = np.ones((3, 30), np.float32)
+    scores[1, 7] = np.nan
+    top_k(lambda users: scores[users], [0, 1], 30, 2, candidates=[[7], [6, 8]])
+    with pytest.raises(ValueError, match="scores of user 1 contain NaN"):
+        top_k(lambda users: scores[users], [0, 1], 30, 2, candidates=[[6], [8, 7]])
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.sampled_from([2, 3, -1]))
 def test_batches_and_threads_change_nothing(seed, n_users, n_jobs):
@@ -131,6 +183,10 @@ def test_a_nan_anywhere_is_found(dtype, place):
         ({"rows": [3], "exclude": Interactions(np.eye(3))}, ValueError, "rows must be < 3, got 3"),
         ({"candidates": [3]}, ValueError, "candidates must be < 3, got 3"),
         ({"candidates": [0.5]}, TypeError, "candidates must be integers"),
+        ({"candidates": [[0], [1]]}, ValueError, "or one for each of the 1 users, got 2 lists"),
+        ({"candidates": [[3]]}, ValueError, "candidates must be < 3, got 3"),
+        ({"candidates": [["a"]]}, TypeError, "candidates must be integers"),
+        ({"candidates": [[[1]]]}, ValueError, "candidates must be one-dimensional"),
         ({"n_jobs": 0}, ValueError, "n_jobs must be None or an integer other than 0, got 0"),
         ({"score_users": lambda users: np.ones((1, 2))}, ValueError,
          r"scores of 1 users must have shape \(1, 3\), got \(1, 2\)"),

@@ -22,9 +22,10 @@ from numba import types as numba_types
 from numba.core.dispatcher import Dispatcher
 from numba.core.typing.templates import builtin_registry
 
+from tripletrec._runtime.marks import PART_MARK
+
 __all__ = [
     "COMPILING",
-    "PART_MARK",
     "UndecidableError",
     "digest_function",
     "join",
@@ -32,10 +33,7 @@ __all__ = [
     "reached_parts",
 ]
 
-PART_MARK = "_tripletrec_part"
-"""Attribute of a function that is a part; it travels with functions that are pickled by value."""
-
-COMPILING = ("digests", "intrinsics", "jit", "kernel_cache")
+COMPILING = ("compiler", "digests", "intrinsics", "jit", "kernel_cache", "marks", "overloads")
 """Modules here that decide about machine code by more than the digests cover."""
 
 _HERE = __name__.rpartition(".")[0]

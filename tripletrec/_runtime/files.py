@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
+import mmap
 import os
-import platform
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +15,15 @@ from typing import Any
 
 from tripletrec._runtime.messages import shown
 
-__all__ = ["check_writable", "displayed", "reading", "replacing", "with_sentence", "writing"]
+__all__ = [
+    "check_writable",
+    "displayed",
+    "mapped",
+    "reading",
+    "replacing",
+    "with_sentence",
+    "writing",
+]
 
 _DAY = 86400.0  # seconds
 _LONGEST_SUFFIX = 32  # characters; no format has a longer one
@@ -165,6 +171,34 @@ def reading(file: Any) -> Iterator[tuple[Any, int]]:
         yield opened, _check_regular(os.fstat(opened.fileno()), file).st_size
 
 
+def mapped(path: Any) -> mmap.mmap:
+    """Return what is in a file, read from the disk as it is looked at and shared between processes.
+
+    Parameters
+    ----------
+    path : path-like
+        What `replacing` puts in its place later is another file: this one stays as it is. Who cuts it off or
+        writes into it changes what is looked at, or ends the process.
+
+    Raises
+    ------
+    TypeError
+        If it is no path.
+    ValueError
+        If the file is empty.
+    OSError
+        As by `reading`.
+    """
+    if not _names_a_file(path):
+        raise TypeError(
+            f"mmap=True needs the path of a file, got {shown(path)}: load it with mmap=False"
+        )
+    _regular(path)
+    with open(path, "rb", opener=_open_at_once) as file:
+        _check_regular(os.fstat(file.fileno()), path)
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
 def check_writable(path: str | os.PathLike[str], name: str) -> None:
     """Raise unless `replacing` can write a file, without leaving anything behind.
 
@@ -182,6 +216,8 @@ def check_writable(path: str | os.PathLike[str], name: str) -> None:
     """
     try:
         _regular(path, named=True)
+        import tempfile  # here, because reading does without
+
         with tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))):
             pass
     except IsADirectoryError:
@@ -312,6 +348,8 @@ def _this_process() -> str:
 
 
 def _digest(name: bytes) -> str:
+    import hashlib  # here, because reading does without
+
     return hashlib.sha256(name).hexdigest()[:16]
 
 
@@ -321,6 +359,8 @@ def _machine() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
         return _digest((boot + os.readlink("/proc/self/ns/pid")).encode())
     except OSError:
+        import platform
+
         return _digest(platform.node().encode())
 
 

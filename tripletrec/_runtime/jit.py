@@ -1,39 +1,25 @@
-"""How parts and kernels are compiled: marks, flags, compiler; their place on disk is `kernel_cache`.
+"""How parts and kernels are marked; they are compiled by `compiler` when a kernel is first called.
 
-Only this module, `digests`, `intrinsics` and `kernel_cache` import Numba. Measured: kernels that close over
-parts are as fast as loops written by hand for one choice of parts.
+Numba is imported no earlier than that: it takes longer than all that a small answer of a model needs.
+Measured: kernels that close over parts are as fast as loops written by hand for one choice of parts.
 """
 
 from __future__ import annotations
 
-import gc
+import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from types import FunctionType
 from typing import Any, TypeVar, overload
 
 import numpy as np
-from numba import njit
-from numba.core.compiler import Compiler
-from numba.core.errors import ForceLiteralArg
-from numba.core.targetconfig import ConfigStack
-from numba.extending import overload as numba_overload
 
-from tripletrec._runtime.digests import PART_MARK, note_compiled, reached_parts
-from tripletrec._runtime.kernel_cache import enable_cache
+from tripletrec._runtime.marks import PART_MARK, CompilationError, waiting
 
-__all__ = ["FAST_MATH", "CompilationError", "aligned", "kernel", "part"]
+__all__ = ["CompilationError", "Kernel", "aligned", "is_compiling", "kernel", "part"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-# All fast-math licences but "no NaN" and "no infinity": under those two LLVM deletes the check for finite
-# numbers that tells a user that training has diverged.
-FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
-_registered: set[int] = set()  # ids of parts that Numba knows; it keeps them alive
-
-
-class CompilationError(TypeError):
-    """A kernel, or a part that it reaches, cannot be compiled; its cause is what Numba said."""
 
 
 @overload
@@ -91,71 +77,63 @@ def part(function: Any = None, *, fused: bool = False) -> Any:
     if fused:
         # By these two attributes Numba knows what to inline before it infers types.
         function.targetoptions, function.py_func = {"inline": "always"}, function
-    _register(function)
+    waiting.append(function)
+    if "numba" in sys.modules:  # then its own functions may call parts, too
+        _compiler().register_waiting()
     return function
 
 
-def _register(function: Callable[..., Any]) -> None:
-    if id(function) in _registered:
-        return
-    # Always inlined: otherwise a part is a function of its own, of which a process may have several copies
-    # whose sums are rounded differently. The process that compiles a kernel and those that load it from the
-    # disk may then link different copies, and their results would not be the same bits.
-    options = {
-        "fastmath": FAST_MATH,
-        "error_model": "numpy",
-        "forceinline": True,
-        "no_cfunc_wrapper": True,
-    }
+class Kernel:
+    """A loop that is compiled when it is first called, or when something of the compiled one is asked for.
 
-    @numba_overload(function, jit_options=options, strict=False)
-    def implementation(*args: Any, **kwargs: Any) -> Callable[..., Any]:
-        note_compiled(function)  # Numba asks for it when it is about to compile it
-        return function
+    Parameters
+    ----------
+    function : callable
+    noalias : bool
 
-    _registered.add(id(function))
-
-
-class _Kernel(Compiler):
-    """Numba's compiler, which compiles a part once whether a kernel calls it or another part.
-
-    Numba looks parts up by the types of their arguments and by the flags of what calls them. A kernel has
-    other flags than a part, so they are made equal here.
+    Attributes
+    ----------
+    py_func : callable
+        The function itself.
     """
 
-    def define_pipelines(self) -> Any:
-        flags = ConfigStack().top()  # for what is called from here; the kernel has its own
-        flags.release_gil = False
-        flags.forceinline = flags.no_cpython_wrapper = True
-        return super().define_pipelines()
+    def __init__(self, function: Callable[..., Any], noalias: bool) -> None:
+        self.py_func = function
+        self.__name__, self.__doc__ = function.__name__, function.__doc__
+        self.__module__, self.__qualname__ = function.__module__, function.__qualname__
+        self._noalias = noalias
+        self._lock = threading.Lock()
+        self._compiled: Any = None
 
-    def compile_extra(self, func: Any) -> Any:
-        # A part that came from another process by value, as joblib sends those of a script, has its mark,
-        # but Numba does not know it in this process.
-        for each in reached_parts(func):
-            _register(each)
-        self.state.typingctx.refresh()
-        # No garbage collection meanwhile: Numba makes many objects but little garbage, and searching them
-        # all again and again takes a fifth of the time. Only one thread compiles at a time.
-        paused = gc.isenabled()
-        gc.disable()
-        try:
-            return super().compile_extra(func)
-        except ForceLiteralArg:  # asks to be called once more
-            raise
-        except Exception as error:
-            raise CompilationError(f"{func.__name__} cannot be compiled: {error}") from error
-        finally:
-            if paused:
-                gc.enable()
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the compiled loop."""
+        compiled = self._compiled
+        return (self._dispatcher() if compiled is None else compiled)(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._dispatcher(), name)
+
+    def __reduce__(self) -> Any:
+        return Kernel, (self.py_func, self._noalias)
+
+    def _dispatcher(self) -> Any:
+        with self._lock:
+            if self._compiled is None:
+                self._compiled = _compiler().compile_kernel(self.py_func, self._noalias)
+            return self._compiled
 
 
-class _NoAliasKernel(_Kernel):
-    """The same, which is also told that no two arrays among the arguments share memory."""
+def is_compiling() -> bool:
+    """Tell whether the compiler is loaded, so that a kernel costs no more than its work."""
+    return "tripletrec._runtime.compiler" in sys.modules
 
-    def define_pipelines(self) -> Any:
-        self.state.flags.noalias = True
-        return super().define_pipelines()
+
+def _compiler() -> Any:
+    from tripletrec._runtime import compiler
+
+    return compiler
 
 
 @overload
@@ -183,21 +161,12 @@ def kernel(function: Callable[..., Any] | None = None, *, noalias: bool = False)
 
     Returns
     -------
-    Dispatcher
-        The compiled function; ``py_func`` is the original.
+    Kernel
+        What Numba's dispatcher is: the compiled function, whose ``py_func`` is the original.
     """
     if function is None:
-        return lambda function: _compile(function, _NoAliasKernel if noalias else _Kernel)
-    return _compile(function, _Kernel)
-
-
-def _compile(function: Callable[..., Any], compiler: type[Compiler]) -> Any:
-    compiled = njit(
-        nogil=True, fastmath=FAST_MATH, error_model="numpy", no_cfunc_wrapper=True, _nrt=False,
-        pipeline_class=compiler,
-    )(function)  # fmt: skip
-    enable_cache(compiled, compiler.__name__)
-    return compiled
+        return partial(Kernel, noalias=noalias)
+    return Kernel(function, noalias)
 
 
 def aligned(size: int) -> Any:

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from tripletrec._runtime.digests import PART_MARK
-from tripletrec._runtime.jit import CompilationError, kernel
+from tripletrec._runtime.jit import kernel
+from tripletrec._runtime.marks import PART_MARK, CompilationError
 from tripletrec._runtime.messages import said_by, shorten, shown
 
 __all__ = [

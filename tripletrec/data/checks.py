@@ -5,6 +5,7 @@ Each function returns the checked value in the form that the rest of the package
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from numbers import Integral, Rational, Real
@@ -46,6 +47,8 @@ def as_array(value: Any, name: str, kind: str = "an array") -> NDArray[Any]:
 
 def refuse_masked(value: Any, name: str) -> None:
     """Raise if a masked array, or a list of such, has masked entries: what is under the mask is no data."""
+    if "numpy.ma" not in sys.modules:
+        return
     parts = value if isinstance(value, (list, tuple)) else (value,)
     n_masked = sum(
         int(np.ma.count_masked(each)) for each in parts if isinstance(each, np.ma.MaskedArray)

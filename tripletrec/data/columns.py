@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -127,7 +128,7 @@ def _as_pandas_would(values: Any) -> Any:
 
 def is_missing(each: Any) -> bool:
     """Return whether an element stands for no value: None, NaN, NaT, pandas' NA or masked."""
-    if is_absent(each) or each is np.ma.masked:
+    if is_absent(each) or ("numpy.ma" in sys.modules and each is np.ma.masked):
         return True
     try:
         return bool(each != each)  # only NaN differs from itself

@@ -9,7 +9,6 @@ are not, however many there are of them. So interactions remember how scikit-lea
 from __future__ import annotations
 
 import weakref
-from hashlib import blake2b
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -76,6 +75,8 @@ class _Cutter:
         n = len(self._data)
         positions = np.atleast_1d(np.arange(n)[index])
         part = self._data[positions]
+        from hashlib import blake2b  # here, because few interactions are cut
+
         digest = blake2b(positions.tobytes(), digest_size=16).digest()
         ascending = bool((np.diff(positions) > 0).all())
         part._cut = Cut(weakref.ref(self._data), n, len(positions), digest, ascending)

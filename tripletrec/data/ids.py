@@ -44,9 +44,21 @@ class Ids:
             self.values.flags.writeable = False
             n = len(self.values)
         self.n = n or 0
+        self._n_scans = 0  # that look for one id among all, before a table is made
+
+    @classmethod
+    def trusted(cls, values: NDArray[Any], n: int, word: str) -> Ids:
+        """Return ids that were checked when they were saved; to look at all of them again would take long."""
+        ids = cls(None, n, word)
+        if values.shape != (n,):
+            raise ValueError(f"{word}_ids must have {n} ids, got {len(values)}")
+        values.flags.writeable = False
+        ids.values, ids._n_scans = values, _MOST_SCANS
+        return ids
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"n": self.n, "word": self.word, "values": self.values}  # not the lookup table
+        state = {"n": self.n, "word": self.word, "values": self.values}  # not the lookup table
+        return state | {"_n_scans": self._n_scans}
 
     @cached_property
     def _row_of(self) -> dict[Any, int]:
@@ -90,6 +102,9 @@ class Ids:
         if self.values is None:
             return self._numbers(asked)
         kind = self.values.dtype.kind
+        if self._n_scans > 0 and len(asked) == 1 and _is_comparable(asked[0], kind):
+            self._n_scans -= 1
+            return np.append(np.flatnonzero(self.values == asked[0]), -1)[:1]
         keys = _keys(asked, kind)
         try:
             rows = np.fromiter((self._row_of.get(each, -1) for each in keys), np.int64, len(keys))
@@ -122,6 +137,17 @@ class Ids:
             return f"unknown {self.word} id {each}: no id is known"
         first = shown(plain(self.values[0]))
         return f"unknown {self.word} id {each}: {self.n} ids are known, the first is {first}"
+
+
+# As long as to make a table.
+_MOST_SCANS = 10
+
+
+def _is_comparable(each: Any, kind: str) -> bool:
+    """Tell whether NumPy finds in an array of this kind what a dict would find."""
+    if kind == "U":
+        return type(each) is str and not each.endswith("\0")
+    return kind == "i" and type(each) is int and -(2**63) <= each < 2**63
 
 
 def _keys(asked: NDArray[Any], kind: str) -> list[Any]:

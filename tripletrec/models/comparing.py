@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
 from tripletrec.data.ids import is_single
-from tripletrec.data.interactions import as_interactions
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fitted import Fitted, present
+from tripletrec.ranking.products import Products
+from tripletrec.ranking.top_k import top_k
 
 __all__ = ["Comparing"]
 
@@ -51,7 +52,7 @@ class Comparing(Fitted):
         """
         check_is_fitted(self)
         rows = self._items().rows(items)
-        found = _similar(self._item_rows(), rows, k, self.n_jobs)
+        found = _similar(self._likeness("item"), rows, k, self.n_jobs)
         return present(*found, self.item_ids_, single=is_single(items))
 
     def similar_users(self, users: Any, k: int = 10) -> tuple[NDArray[Any], NDArray[np.float32]]:
@@ -69,27 +70,13 @@ class Comparing(Fitted):
         """
         check_is_fitted(self)
         rows = self._users().rows(users)
-        found = _similar(self._user_rows(), rows, k, self.n_jobs)
+        found = _similar(self._likeness("user"), rows, k, self.n_jobs)
         return present(*found, self.user_ids_, single=is_single(users))
 
 
 def _similar(
-    factors: NDArray[np.float32], rows: NDArray[np.int64], k: Any, n_jobs: int | None
+    score: Products, rows: NDArray[np.int64], k: Any, n_jobs: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    from scipy.sparse import csr_matrix
-
-    from tripletrec.ranking.scores import factor_scores
-    from tripletrec.ranking.top_k import top_k
-    from tripletrec.scorers import COSINE
-
-    n, k = len(factors), check_count(k, "k", most=None)
-    directions = COSINE.rows(factors)
-    itself = csr_matrix((np.ones(n, np.float32), (np.arange(n), np.arange(n))), shape=(n, n))
-    return top_k(
-        factor_scores(directions, directions),
-        rows,
-        n,
-        max(1, min(k, n - 1)),
-        exclude=as_interactions(itself),
-        n_jobs=n_jobs,
-    )
+    n, k = score.n_items, check_count(k, "k", most=None)
+    itself = np.arange(len(rows) + 1), rows.astype(np.int32)
+    return top_k(score, rows, n, max(1, min(k, n - 1)), exclude=itself, n_jobs=n_jobs)

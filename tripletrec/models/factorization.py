@@ -21,12 +21,12 @@ from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
 from tripletrec.models.trained import Start, TrainedModel, width_of
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
+from tripletrec.ranking.rows import Rows
 from tripletrec.rates import Schedule, check_schedule
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
 from tripletrec.training.plan import L2, FactorPlan
-from tripletrec.training.triplet import TripletTraining
 
 if TYPE_CHECKING:
     from tripletrec.ranking.scores import ScoreUsers
@@ -349,6 +349,9 @@ class MatrixFactorization(TrainedModel):
     ) -> Start:
         if isinstance(plan.loss, ListLoss):
             return self._start_listwise(plan, plan.loss, data, weights)
+        # Here, because answers do without.
+        from tripletrec.training.triplet import TripletTraining
+
         n_candidates = 1
         if plan.sampler.choose is not None:
             n_candidates = plan.sampler.n_candidates
@@ -395,20 +398,21 @@ class MatrixFactorization(TrainedModel):
         }
 
     def _user_rows(self) -> NDArray[np.float32]:
-        return check_scorer(self.scorer).rows(self.user_factors_)
+        return self._user_table().take(slice(None))
 
     def _item_rows(self) -> NDArray[np.float32]:
-        return check_scorer(self.scorer).rows(self.item_factors_)
+        return self._item_table().take(slice(None))
+
+    def _user_table(self) -> Rows:
+        return Rows(self.user_factors_, check_scorer(self.scorer).rows)
+
+    def _item_table(self) -> Rows:
+        return Rows(self.item_factors_, check_scorer(self.scorer).rows)
 
     def _score_function(self) -> ScoreUsers:
-        from tripletrec.ranking.scores import factor_scores  # here, because a fit does without
-
-        return factor_scores(self._user_rows(), self._item_rows(), self.item_biases_)
+        return self._factor_scores(self.item_biases_)
 
     def _score_pairs(
         self, users: NDArray[np.int64], items: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        rows = check_scorer(self.scorer).rows
-        left, right = rows(self.user_factors_[users]), rows(self.item_factors_[items])
-        scores: NDArray[np.float32] = np.einsum("nk,nk->n", left, right) + self.item_biases_[items]
-        return scores
+        return self._factor_scores(self.item_biases_).pairs(users, items)

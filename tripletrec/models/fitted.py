@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import threading
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +14,28 @@ from numpy.typing import NDArray
 from tripletrec.data.ids import Ids
 from tripletrec.data.space import Space
 from tripletrec.models.estimator import Estimator
+from tripletrec.ranking.products import Panels, Products
+from tripletrec.ranking.rows import Rows
 
 if TYPE_CHECKING:
     from tripletrec.ranking.scores import ScoreUsers
 
-__all__ = ["Fitted", "present"]
+__all__ = ["Fitted", "freeze", "present"]
+
+T = TypeVar("T")
+
+
+class _Prepared:
+    """What was made for one model, each thing with the objects that it was made of."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.made: dict[str, tuple[tuple[Any, ...], Any]] = {}
+
+
+# Not attributes of the models: those are copied, pickled, compared and saved.
+_prepared: weakref.WeakKeyDictionary[Any, _Prepared] = weakref.WeakKeyDictionary()
+_first = threading.Lock()
 
 
 class Fitted(Estimator):
@@ -23,6 +44,10 @@ class Fitted(Estimator):
     A model sets ``n_users_``, ``n_items_``, ``user_ids_`` and ``item_ids_`` in `fit` and says how all items
     are scored for some users (`_score_function`), how pairs are scored (`_score_pairs`), and which rows
     represent users and items when they are compared (`_user_rows`, `_item_rows`).
+
+    What an answer needs of all items is made once for a fitted model (`_once`) and made again when `fit`,
+    `set_params` or an assignment has put something else in the place of what it was made of. Arrays that were
+    copied for it become read-only: what is written to them would go unnoticed.
     """
 
     n_users_: int
@@ -54,15 +79,99 @@ class Fitted(Estimator):
     def _lookup(self, values: NDArray[Any] | None, n: int, word: str) -> Ids:
         if values is None:
             return Ids(None, n, word)
-        # Checking a million ids takes a second, so it is done once for a fitted model, not in every call.
-        known: tuple[Any, Ids] | None = vars(self).get(f"_{word}_lookup")
-        if known is None or known[0] is not values:
-            known = values, Ids(values, n, word)
-            setattr(self, f"_{word}_lookup", known)
-        return known[1]
+        # Checking a million ids takes a second.
+        return self._once(f"{word} ids", (values,), lambda: Ids(values, n, word))
+
+    def _trust_ids(self) -> None:
+        """Take the ids for checked, as they were when the model was saved."""
+        for values, n, word in (
+            (self.user_ids_, self.n_users_, "user"),
+            (self.item_ids_, self.n_items_, "item"),
+        ):
+            if values is not None:
+                self._once(f"{word} ids", (values,), partial(Ids.trusted, values, n, word))
+
+    def _once(self, name: str, made_of: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """Return ``make()``, made once for these very objects (tuples: equal ones).
+
+        What is made must not hold the model, which would never be freed.
+        """
+        prepared = _prepared.get(self)
+        if prepared is None:
+            with _first:
+                prepared = _prepared.setdefault(self, _Prepared())
+        known = prepared.made.get(name)
+        if known is None or not _are_same(known[0], made_of):
+            with prepared.lock:
+                known = prepared.made.get(name)
+                if known is None or not _are_same(known[0], made_of):
+                    known = prepared.made[name] = made_of, make()
+        made: T = known[1]
+        return made
+
+    def _user_table(self) -> Rows:
+        """Return `_user_rows`, of which those that are asked for are computed only then."""
+        return Rows(self._user_rows())
+
+    def _item_table(self) -> Rows:
+        return Rows(self._item_rows())
+
+    def _panels(self, rows: Rows, word: str) -> Panels:
+        """Return the rows of users or items, laid out for products."""
+
+        def make() -> Panels:
+            freeze(rows.table)
+            return Panels(rows)
+
+        return self._once(f"panels of {word}s", tuple(rows), make)
+
+    def _factor_scores(self, biases: NDArray[np.float32] | None = None) -> Products:
+        """Return the products of user rows and item rows, plus the items' biases."""
+        users, panels = self._user_table(), self._panels(self._item_table(), "item")
+
+        def make() -> Products:
+            if biases is not None:
+                freeze(biases)
+            return Products(users, panels, biases)
+
+        return self._once("scores", (*users, panels, biases), make).anew()
+
+    def _likeness(self, word: str) -> Products:
+        """Return the cosines of users, or of items, with all others."""
+        from tripletrec.scorers import normalize_rows
+
+        rows = self._user_table() if word == "user" else self._item_table()
+        panels = self._panels(rows, word)
+
+        def make() -> Products:
+            blocks = range(0, len(rows.table), _BLOCK)
+            inverses = [normalize_rows(rows.take(slice(a, a + _BLOCK)))[1][:, 0] for a in blocks]
+            transform = rows.transform
+
+            def units(some: NDArray[Any]) -> NDArray[Any]:
+                return normalize_rows(some if transform is None else transform(some))[0]
+
+            return Products(Rows(rows.table, units), panels, scales=np.concatenate(inverses))
+
+        return self._once(f"likeness of {word}s", (panels,), make).anew()
 
     def _space(self) -> Space:
         return Space(self.n_users_, self.n_items_, self.user_ids_, self.item_ids_)
+
+
+_BLOCK = 1 << 13  # rows that are normalized at once
+
+
+def _are_same(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
+    return len(some) == len(others) and all(
+        a is b or (type(a) is type(b) is tuple and a == b)
+        for a, b in zip(some, others, strict=True)
+    )
+
+
+def freeze(array: NDArray[Any]) -> None:
+    """Make an array read-only, of which something was made that would not notice a change."""
+    array.flags.writeable = False
 
 
 def present(

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from tripletrec._runtime.files import displayed, replacing, with_sentence
 from tripletrec._runtime.messages import shown
 from tripletrec.data.ids import Ids, is_single
-from tripletrec.ranking.exclusion import Exclusion, known_rows
+from tripletrec.ranking.exclusion import Exclusion, Pairs, known_rows
 
 if TYPE_CHECKING:
+    from tripletrec.data.interactions import Interactions
     from tripletrec.ranking.scores import ScoreUsers
 
 __all__ = [
@@ -88,35 +89,68 @@ def read_candidates(candidates: Any, items: Ids, n_asked: int) -> Candidates:
 
 
 def best_items(
-    score_users: ScoreUsers,
+    score_users: ScoreUsers | None,
     rows: NDArray[np.int64],
+    places: NDArray[np.int64],
     k: int,
     out: Exclusion,
     chosen: Candidates,
     model: Any,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return items and scores of shape (n, k) of some users of a fitted model, padded with -1 and -inf."""
-    from tripletrec.ranking.top_k import top_k  # here, because a fit does without
+    """Return items and scores of shape (n, k) of some users of a fitted model, padded with -1 and -inf.
 
-    n_items, shared, own = model.n_items_, chosen.shared, chosen.own
-    pairs = out.of_users(rows, model.n_users_)
-    if out.items is not None:
-        both = out.with_items(rows, model.n_users_) if shared is None and own is None else None
-        if both is not None:
-            pairs = both
-        elif own is None:
-            shared = np.setdiff1d(np.arange(n_items) if shared is None else shared, out.items)
+    Parameters
+    ----------
+    score_users : callable or None
+        None: the items that most users had in training.
+    rows, places : int64 arrays of shape (n,)
+        The users, and which of those asked for they are.
+    k : int
+    out : Exclusion
+    chosen : Candidates
+    model : estimator
+    """
+    shared, own = chosen.shared, chosen.at(places).own
+    list_them = shared is None and own is None and out.are_few(len(rows))
+    left_out = out.of_users(rows, places, items=list_them)
+    if out.items is not None and not list_them:
+        if own is None:
+            everything = np.arange(model.n_items_) if shared is None else shared
+            shared = np.setdiff1d(everything, out.items)
         else:
             own = tuple(np.setdiff1d(each, out.items) for each in own)
-    if own is None:
-        best = top_k(
-            score_users, rows, n_items, k, exclude=pairs, candidates=shared, n_jobs=model.n_jobs
-        )
-        return _padded(*best, k)
+    if score_users is None:
+        return _most_popular(model, rows, k, left_out, Candidates(shared, own))
+    from tripletrec.ranking.top_k import top_k  # here, because a fit does without
+
+    candidates = shared if own is None else list(own)
+    best = top_k(
+        score_users, rows, model.n_items_, k,
+        exclude=left_out, candidates=candidates, n_jobs=model.n_jobs,
+    )  # fmt: skip
+    return _padded(*best, k)
+
+
+def _most_popular(
+    model: Any,
+    rows: NDArray[np.int64],
+    k: int,
+    left_out: Interactions | Pairs | None,
+    chosen: Candidates,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    order, counts = model._popularity()
+    if chosen.shared is not None:
+        order = order[np.isin(order, chosen.shared)]
     items, scores = padding(len(rows), k)
-    for n, each in enumerate(own):
-        best = top_k(score_users, rows[n : n + 1], n_items, k, exclude=pairs, candidates=each)
-        items[n], scores[n] = (part[0] for part in _padded(*best, k))
+    for n, row in enumerate(rows.tolist()):
+        mine = order if chosen.own is None else order[np.isin(order, chosen.own[n])]
+        if left_out is not None:
+            place = n if isinstance(left_out, Pairs) else row
+            out = left_out.indices[left_out.indptr[place] : left_out.indptr[place + 1]]
+            mine = mine[: k + len(out)]
+            mine = mine[~np.isin(mine, out)] if len(out) else mine
+        mine = mine[:k]
+        items[n, : len(mine)], scores[n, : len(mine)] = mine, counts[mine]
     return items, scores
 
 

@@ -13,6 +13,7 @@ from tripletrec._checks import check_count, check_flag
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.fit_arguments import check_widths
+from tripletrec.models.fitted import freeze
 from tripletrec.models.trained import Start, width_of
 from tripletrec.models.trained_network import TrainedNetwork, count_weights, split_seed
 from tripletrec.neural.features import FeatureEmbedding
@@ -293,7 +294,15 @@ class MLPMatcher(TrainedNetwork):
         return stack
 
     def _score_function(self) -> ScoreUsers:
-        return score_catalogue(self._perceptron(), self.user_factors_, self.item_factors_)
+        users, items, weights = self.user_factors_, self.item_factors_, self.weights_
+
+        def make() -> ScoreUsers:
+            for each in (users, items, weights):
+                freeze(each)
+            return score_catalogue(perceptron, users, items)
+
+        perceptron, shape = self._perceptron(), (*self.layer_widths_, bool(self.final_relu))
+        return self._once("scores", (users, items, weights, shape), make)
 
     def _score_pairs(
         self, users: NDArray[np.int64], items: NDArray[np.int64]

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
-from tripletrec.data.id_arrays import id_array
+from tripletrec.data.id_arrays import ascii_array, id_array
 from tripletrec.data.id_codecs import pack_ids, unpack_ids
 from tripletrec.losses import LIST_LOSSES, LOSSES, ListLoss, Loss
 from tripletrec.optimizers import OPTIMIZERS, Optimizer
@@ -237,7 +237,15 @@ def unpack_ids_of(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> NDA
     array = arrays.pop(name)
     if name + ".ends" not in arrays:
         return unpack_ids(form, array)
-    return unpack_ids(form, _texts(name, array, arrays.pop(name + ".ends")))
+    ends = arrays.pop(name + ".ends")
+    places = _places(name, array, ends)
+    if form == "str":
+        found = ascii_array(array, places)
+        if found is not None:
+            return found
+    content, places = array.tobytes(), places.tolist()
+    pieces = zip(places, places[1:], strict=False)
+    return unpack_ids(form, [content[a:b].decode("utf-8", "surrogatepass") for a, b in pieces])
 
 
 def _form_of(name: str, value: Any) -> tuple[str, Any]:
@@ -256,15 +264,14 @@ def _form_of(name: str, value: Any) -> tuple[str, Any]:
     return {"M": "dates", "m": "durations"}[date[1]] + date[2], None
 
 
-def _texts(name: str, whole: NDArray[Any], ends: NDArray[Any]) -> list[str]:
+def _places(name: str, whole: NDArray[Any], ends: NDArray[Any]) -> NDArray[np.int64]:
+    """Return where each text begins, and the end of the last."""
     if whole.dtype != np.uint8 or whole.ndim != 1 or ends.dtype != np.int64 or ends.ndim != 1:
         raise ValueError(f"the texts of {name} must be a row of bytes and where each one ends")
     places = np.concatenate([[0], ends])
     if (places[1:] < places[:-1]).any() or places[-1] != len(whole):
         raise ValueError(f"the ends of {name} must never fall, and the last be {len(whole)}")
-    content, places = whole.tobytes(), places.tolist()
-    pieces = zip(places, places[1:], strict=False)
-    return [content[a:b].decode("utf-8", "surrogatepass") for a, b in pieces]
+    return places
 
 
 def pack_notes(history: Any) -> tuple[Any, list[str]]:

@@ -64,7 +64,8 @@ class Recommender(Recommending, Comparing):
         known = vars(self).get("seen_"), X, self._space()
         # Of users without training data a model with features of users still knows those.
         test = check_fold(*known, unseen=self._has_user_features(), rows=self._of_matrix)
-        if isinstance(excluded, str) and all_known(test, vars(self).get("seen_")):
+        by_seen = isinstance(excluded, str) and excluded == "seen"
+        if by_seen and all_known(test, vars(self).get("seen_")):
             excluded = None
         return full_auc(self, test, excluded, n_jobs=self.n_jobs)
 

@@ -323,13 +323,13 @@ class Recommending(Fitted):
         score_users = self._score_function()
 
         def rank(places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            asked, own = rows[places], chosen.at(places)
+            asked = rows[places]
             items, scores = padding(len(asked), width)
             cold = self._cold(asked)
-            for score, which in ((score_users, (asked >= 0) & ~cold), (self._popularity, cold)):
+            for score, which in ((score_users, (asked >= 0) & ~cold), (None, cold)):
                 some = np.flatnonzero(which)
                 if len(some) and width:
-                    best = best_items(score, asked[some], width, out, own.at(some), self)
+                    best = best_items(score, asked[some], places[some], width, out, chosen, self)
                     items[some], scores[some] = best
             return items, scores
 
@@ -353,15 +353,17 @@ class Recommending(Fitted):
         encoding: dict[str, Any] = vars(self).get("user_encoding_", {})
         return bool(encoding.get("n_columns", 0))
 
-    def _popularity(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return as scores how many users each item had in training."""
+    def _popularity(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the items by how many users they had in training, and these numbers by item."""
         seen: Any = self.seen_
-        known: tuple[Any, NDArray[np.float32]] | None = vars(self).get("_popular")
-        if known is None or known[0] is not seen or len(known[1]) != self.n_items_:
+        n_items = self.n_items_
+
+        def count() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
             seen.check_still_inside("what the model was trained on")
-            counts = np.bincount(seen.indices, minlength=self.n_items_)
-            self._popular = known = seen, counts.astype(np.float32)
-        return np.tile(known[1], (len(rows), 1))
+            counts = np.bincount(seen.indices, minlength=n_items)
+            return np.argsort(-counts, kind="stable"), counts.astype(np.float32)
+
+        return self._once("popularity", (seen, (n_items,)), count)
 
     def _best_items(
         self,

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_flag
-from tripletrec._runtime.files import displayed, reading, with_sentence, writing
+from tripletrec._runtime.files import displayed, mapped, reading, with_sentence, writing
 from tripletrec._runtime.messages import shown, warn_user
-from tripletrec._runtime.tensors import parse_json, read_arrays, write_arrays
+from tripletrec._runtime.tensors import map_arrays, parse_json, read_arrays, write_arrays
 from tripletrec.models.packing import (
     is_own,
     is_part,
@@ -53,7 +53,7 @@ def save(model: Any, path_or_file: str | PathLike[str] | IO[bytes], *, seen: boo
         raise with_sentence(error, what) from error
 
 
-def load(path_or_file: str | PathLike[str] | IO[bytes]) -> Any:
+def load(path_or_file: str | PathLike[str] | IO[bytes], *, mmap: bool = False) -> Any:
     """Read a model that was saved with ``model.save(path_or_file)``.
 
     Memory for three times what the file holds is needed at most. No file makes it run code, wait or take
@@ -64,6 +64,12 @@ def load(path_or_file: str | PathLike[str] | IO[bytes]) -> Any:
     ----------
     path_or_file : path-like or binary file
         A regular file, or one that is open for reading: it is read to its end and stays open.
+    mmap : bool, default False
+        Whether arrays stay in the file, of which a path is needed then: they are read-only, read from the
+        disk when they are needed and shared between the processes that have loaded it, so that loading takes
+        no longer for a million items. Nor are they looked through for NaN, infinity and ids that are there
+        twice. The file may be replaced meanwhile, as ``save`` does, but neither overwritten in place nor cut
+        off.
 
     Returns
     -------
@@ -94,15 +100,11 @@ def load(path_or_file: str | PathLike[str] | IO[bytes]) -> Any:
     """
     name = displayed(path_or_file)
     try:
-        with reading(path_or_file) as (file, size):
-            try:
-                arrays, texts = read_arrays(file, size)
-            except ValueError as error:
-                raise ValueError(f"{name} is not a readable safetensors file: {error}") from None
+        arrays, texts = (_mapped if check_flag(mmap, "mmap") else _read)(path_or_file, name)
     except OSError as error:
         raise with_sentence(error, f"cannot read a model from {name}") from error
     try:
-        model, own_scorer = _rebuild(texts.get("tripletrec"), arrays)
+        model, own_scorer = _rebuild(texts.get("tripletrec"), arrays, look_through=not mmap)
     except (
         ValueError,
         TypeError,
@@ -119,6 +121,26 @@ def load(path_or_file: str | PathLike[str] | IO[bytes]) -> Any:
             "model.set_params(scorer=...) before the model can answer",
         )
     return model
+
+
+def _read(path_or_file: Any, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    with reading(path_or_file) as (file, size):
+        try:
+            return read_arrays(file, size)
+        except ValueError as error:
+            raise _unreadable(name, error) from None
+
+
+def _mapped(path: Any, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    content = mapped(path)
+    try:
+        return map_arrays(content)
+    except ValueError as error:
+        raise _unreadable(name, error) from None
+
+
+def _unreadable(name: str, error: ValueError) -> ValueError:
+    return ValueError(f"{name} is not a readable safetensors file: {error}")
 
 
 def _describe(model: Any, *, seen: bool) -> tuple[str, dict[str, NDArray[Any]]]:
@@ -185,7 +207,9 @@ def _pack(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     return {"json": records}
 
 
-def _rebuild(text: Any, arrays: dict[str, NDArray[Any]]) -> tuple[Any, str | None]:
+def _rebuild(
+    text: Any, arrays: dict[str, NDArray[Any]], look_through: bool
+) -> tuple[Any, str | None]:
     """Return the model that a description and arrays are of, and the name of a scorer of one's own."""
     if not isinstance(text, str):
         raise ValueError("it has no description of one, so it is of another program")
@@ -203,7 +227,7 @@ def _rebuild(text: Any, arrays: dict[str, NDArray[Any]]) -> tuple[Any, str | Non
     seen_arrays = {each: arrays.pop(each) for each in SEEN_ARRAYS if each in arrays}
     if arrays:
         raise ValueError(f"it holds an array that no model has: {shown(next(iter(arrays)))}")
-    model._check_learnt()
+    model._check_learnt(look_through)
     model.seen_ = unpack_seen(description.get("seen"), seen_arrays, model)
     return model, parameters["scorer"]["own"] if is_own(parameters.get("scorer")) else None
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,10 @@ from tripletrec.models.fit_arguments import (
 from tripletrec.models.folds import check_features, check_order, whole
 from tripletrec.models.recommender import Recommender
 from tripletrec.sampling import Sampler
-from tripletrec.training.loop import Trainable, train
 from tripletrec.training.plan import Plan, Record
+
+if TYPE_CHECKING:
+    from tripletrec.training.loop import Trainable
 
 __all__ = ["Start", "TrainedModel", "width_of"]
 
@@ -99,6 +101,8 @@ class TrainedModel(Recommender):
         **features: Any,
     ) -> Self:
         """Learn from scratch; until all is learnt the model stays as it was."""
+        from tripletrec.training.loop import train  # here, because answers do without
+
         plan = self._plan()
         patience = check_patience(self.early_stopping, self.validation_metric, validation)
         verbose = check_count(self.verbose, "verbose", 0)
@@ -235,8 +239,11 @@ class TrainedModel(Recommender):
             *cls._learnt, "history_", "best_epoch_",
         )  # fmt: skip
 
-    def _check_learnt(self) -> None:
-        """Raise ValueError or TypeError unless all attributes are as `fit` leaves them."""
+    def _check_learnt(self, look_through: bool = True) -> None:
+        """Raise ValueError or TypeError unless all attributes are as `fit` leaves them.
+
+        Arrays are looked through for NaN, infinity and equal ids only if that is asked for.
+        """
         missing = [name for name in self._learnt_names() if name not in vars(self)]
         if missing:
             raise ValueError(f"the attribute {missing[0]} is missing")
@@ -248,20 +255,22 @@ class TrainedModel(Recommender):
             )
         _check_history(self.history_, self.best_epoch_)
         for name, shape in self._shapes().items():
-            _check_array(name, getattr(self, name), shape)
+            _check_array(name, getattr(self, name), shape, look_through)
         for name in ("user_ids_", "item_ids_"):
             ids = getattr(self, name)
             if not (ids is None or isinstance(ids, np.ndarray)):
                 raise TypeError(f"{name} must be an array or None, got {shown(ids)}")
+        if not look_through:
+            self._trust_ids()
         self._users(), self._items()  # checks the ids
 
 
-def _check_array(name: str, array: Any, shape: tuple[int, ...]) -> None:
+def _check_array(name: str, array: Any, shape: tuple[int, ...], look_through: bool) -> None:
     known = isinstance(array, np.ndarray)
     if not known or array.shape != shape or array.dtype != np.float32:
         found = f"{array.dtype} {array.shape}" if known else shown(array)
         raise ValueError(f"{name} must be float32 of shape {shape}, got {found}")
-    if not np.isfinite(array).all():
+    if look_through and not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
 
 

@@ -31,7 +31,8 @@ from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.layers import Normalize, ReLU
 from tripletrec.neural.stack import Stack
 from tripletrec.optimizers import Optimizer
-from tripletrec.ranking.scores import ScoreUsers, factor_scores
+from tripletrec.ranking.products import Products
+from tripletrec.ranking.scores import ScoreUsers
 from tripletrec.rates import Schedule
 from tripletrec.sampling import Sampler
 from tripletrec.training.plan import NetworkPlan
@@ -421,7 +422,7 @@ class TwoTower(TrainedNetwork):
         (1, 3)
         """
         vectors = self.encode_users(user_features)
-        score_users = factor_scores(vectors, self.item_factors_)
+        score_users = Products(vectors, self._panels(self._item_table(), "item"))
         best = self._best_items(score_users, np.arange(len(vectors)), k, None, candidates)
         return present(*best, self.item_ids_, single=False)
 
@@ -435,15 +436,12 @@ class TwoTower(TrainedNetwork):
         return infer_all(layer, stack)
 
     def _score_function(self) -> ScoreUsers:
-        return factor_scores(self.user_factors_, self.item_factors_)
+        return self._factor_scores()
 
     def _score_pairs(
         self, users: NDArray[np.int64], items: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        scores: NDArray[np.float32] = np.einsum(
-            "nk,nk->n", self.user_factors_[users], self.item_factors_[items]
-        )
-        return scores
+        return self._factor_scores().pairs(users, items)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         users = tower_shapes("user", self.n_users_, vars(self))

@@ -47,53 +47,53 @@ class Pairs(NamedTuple):
         places = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], counts)
         return Pairs(indptr, self.indices[places])
 
-    def at(self, rows: NDArray[np.int64], n_users: int) -> Pairs:
-        """Return pairs of `n_users` in which row n of these has become that of user ``rows[n]``, rising."""
-        counts = np.zeros(n_users + 1, np.int64)
-        counts[rows + 1] = np.diff(self.indptr)
-        return Pairs(np.cumsum(counts), self.indices)
-
 
 class Exclusion(NamedTuple):
     """What `exclude` says: pairs of users and items, and items that are left out for all users."""
 
-    pairs: tuple[Pairs | Interactions, ...] = ()
+    pairs: tuple[Pairs | Interactions, ...] = ()  # with a row for each user of the model
+    asked: tuple[Pairs, ...] = ()  # with a row for each user who is asked for
     items: NDArray[np.int64] | None = None
 
-    def of_users(self, rows: NDArray[np.int64], n_users: int) -> Pairs | Interactions | None:
-        """Return the pairs of some users, in rows for all `n_users`; the items for all are not among them."""
-        if len(self.pairs) < 2:
-            return self.pairs[0] if self.pairs else None
-        return union([Pairs(each.indptr, each.indices) for each in self.pairs], rows, n_users)
+    def of_users(
+        self, rows: NDArray[np.int64], places: NDArray[np.int64], *, items: bool = False
+    ) -> Interactions | Pairs | None:
+        """Return what some users leave out, as `top_k` takes it: of all users, or a row for each of these.
+
+        Parameters
+        ----------
+        rows : int64 array
+            Users.
+        places : int64 array of the same shape
+            Which of those asked for they are.
+        items : bool, default False
+            Whether to add the items that are left out for all.
+        """
+        if len(self.pairs) == 1 and isinstance(self.pairs[0], Interactions) and not self.asked:
+            if not items or self.items is None:
+                return self.pairs[0]
+        parts = [Pairs(each.indptr, each.indices).of(rows) for each in self.pairs]
+        parts += [each.of(places) for each in self.asked]
+        if items and self.items is not None:
+            bounds = np.arange(len(rows) + 1) * len(self.items)
+            parts.append(Pairs(bounds, np.tile(self.items.astype(np.int32), len(rows))))
+        return union(parts) if parts else None
 
     def of_all(self, n_users: int) -> Pairs:
-        """Return the pairs of all users, the items for all included."""
-        if self.items is None and len(self.pairs) < 2:
-            each = self.pairs[0] if self.pairs else _NOTHING.at(np.empty(0, np.int64), n_users)
-            return Pairs(each.indptr, each.indices)
-        return self._together(np.arange(n_users), n_users)
+        """Return what all users leave out, the items for all included."""
+        everybody = np.arange(n_users)
+        found = self.of_users(everybody, everybody, items=True)
+        if found is None:
+            return Pairs(np.zeros(n_users + 1, np.int64), np.empty(0, np.int32))
+        return Pairs(found.indptr, found.indices)
 
-    def with_items(self, rows: NDArray[np.int64], n_users: int) -> Pairs | None:
-        """Return the pairs of some users, the items for all included; None if these would be too many."""
-        users = np.unique(rows)
-        if self.items is not None and len(users) * len(self.items) > _MOST_ADDED:
-            return None
-        return self._together(users, n_users)
-
-    def _together(self, users: NDArray[np.int64], n_users: int) -> Pairs:
-        parts = [Pairs(each.indptr, each.indices) for each in self.pairs]
-        if self.items is not None:
-            indptr = np.arange(len(users) + 1) * len(self.items)
-            same = Pairs(indptr, np.tile(self.items.astype(np.int32), len(users)))
-            parts.append(same.at(users, n_users))
-        return union(parts, users, n_users)
+    def are_few(self, n_users: int) -> bool:
+        """Tell whether the items that are left out for all are few enough to be listed for each user."""
+        return self.items is not None and n_users * len(self.items) <= _MOST_ADDED
 
 
-_NOTHING = Pairs(np.zeros(1, np.int64), np.empty(0, np.int32))
-
-
-def union(several: list[Pairs], rows: NDArray[np.int64], n_users: int) -> Pairs:
-    """Return all pairs of some users that are in any of several, in rows for all `n_users`.
+def union(several: list[Pairs]) -> Pairs:
+    """Return all pairs that are in any of several of as many users.
 
     Examples
     --------
@@ -101,17 +101,18 @@ def union(several: list[Pairs], rows: NDArray[np.int64], n_users: int) -> Pairs:
     >>> from tripletrec.ranking.exclusion import Pairs, union
     >>> one = Pairs(np.array([0, 2, 3]), np.array([1, 4, 0], np.int32))
     >>> other = Pairs(np.array([0, 1, 1]), np.array([2], np.int32))
-    >>> union([one, other], np.array([0]), 2)
-    Pairs(indptr=array([0, 3, 3]), indices=array([1, 2, 4], dtype=int32))
+    >>> union([one, other])
+    Pairs(indptr=array([0, 3, 4]), indices=array([1, 2, 4, 0], dtype=int32))
     """
-    users = np.unique(rows)
-    parts = [each.of(users) for each in several or [_NOTHING.at(users[:0], n_users)]]
-    places = np.concatenate([np.repeat(np.arange(len(users)), np.diff(p.indptr)) for p in parts])
-    items = np.concatenate([p.indices for p in parts]).astype(np.int64)
+    if len(several) == 1:
+        return several[0]
+    n_users = several[0].n_users
+    rows = np.concatenate([np.repeat(np.arange(n_users), np.diff(p.indptr)) for p in several])
+    items = np.concatenate([p.indices for p in several]).astype(np.int64)
     width = int(items.max(initial=0)) + 1
-    places, items = np.divmod(np.unique(places * width + items), width)
-    indptr = np.concatenate(([0], np.cumsum(np.bincount(places, minlength=len(users)))))
-    return Pairs(indptr, items.astype(np.int32)).at(users, n_users)
+    rows, items = np.divmod(np.unique(rows * width + items), width)
+    indptr = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=n_users))))
+    return Pairs(indptr, items.astype(np.int32))
 
 
 def seen_by(model: Any) -> Pairs | Interactions | None:
@@ -174,6 +175,7 @@ def read_exclude(
         return Exclusion()
     others: tuple[Any, ...] = (exclude,)
     pairs: list[Pairs | Interactions] = []
+    of_asked: list[Pairs] = []
     if names_seen(exclude):
         others = () if isinstance(exclude, str) else exclude[1:]
         pairs = [] if seen is None else [seen]
@@ -182,7 +184,13 @@ def read_exclude(
         if each is None:
             continue
         if _is_matrix(each):
-            pairs.append(_pairs_of(each, space, owner, asked))
+            data = _read_matrix(each)
+            if asked is None or data.n_users == space.n_users or data.n_users != len(asked):
+                check_same_space(data.space, space, "exclude", owner)
+                pairs.append(data)
+            else:
+                check_same_space(data.space, _space_of(asked, space), "exclude", owner)
+                of_asked.append(Pairs(data.indptr, data.indices))
         elif is_single(each):
             raise ValueError(
                 "exclude must be 'seen', None, interactions, a list of item ids, or ('seen', one of the last "
@@ -190,7 +198,7 @@ def read_exclude(
             )
         else:
             out = np.union1d(out, known_rows(items, each, "exclude"))
-    return Exclusion(tuple(pairs), out if len(out) else None)
+    return Exclusion(tuple(pairs), tuple(of_asked), out if len(out) else None)
 
 
 def names_seen(exclude: Any) -> bool:
@@ -207,30 +215,19 @@ def _is_matrix(each: Any) -> bool:
     return getattr(each, "ndim", 1) != 1
 
 
-def _pairs_of(
-    given: Any, space: Space, owner: str, asked: NDArray[np.int64] | None
-) -> Pairs | Interactions:
-    """Return a matrix with a row for each user of the space, which it may have for those asked only."""
+def _read_matrix(given: Any) -> Interactions:
     if getattr(given, "ndim", 2) == 1:  # a row of a sparse array of SciPy
         given = given.reshape(1, -1)
-    data = as_interactions(given, "exclude")
-    n_rows = data.n_users
-    if asked is None or n_rows == space.n_users or n_rows != len(asked):
-        check_same_space(data.space, space, "exclude", owner)
-        return data
-    known = asked >= 0
-    if len(np.unique(asked[known])) < np.count_nonzero(known):
-        raise ValueError(
-            "exclude must not have one row for each of the users asked for, as a user is among them twice: "
-            f"give the rows of all {space.n_users} users"
-        )
+    return as_interactions(given, "exclude")
+
+
+def _space_of(asked: NDArray[np.int64], space: Space) -> Space:
+    """Return the space of the users who are asked for, whose ids are known if all of them are."""
     ids = space.user_ids
-    alone = Space(n_rows, space.n_items, None, space.item_ids)
-    if ids is not None and known.all():
-        alone = alone._replace(user_ids=ids[asked])
-    check_same_space(data.space, alone, "exclude", owner)
-    order = np.argsort(asked)[np.count_nonzero(~known) :]
-    return Pairs(data.indptr, data.indices).of(order).at(asked[order], space.n_users)
+    known = ids is not None and bool((asked >= 0).all())
+    return space._replace(
+        n_users=len(asked), user_ids=ids[asked] if ids is not None and known else None
+    )
 
 
 def known_rows(items: Ids, listed: Any, name: str) -> NDArray[np.int64]:

@@ -5,8 +5,7 @@ Never n_users x n_items scores are in memory at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -25,6 +24,7 @@ __all__ = [
     "factor_scores",
     "map_batches",
     "refuse_nan",
+    "run_batches",
     "score_function",
 ]
 
@@ -58,6 +58,7 @@ class BatchLimits(NamedTuple):
 
     def batch_size(self, n_items: int) -> int:
         """Return the number of users of a batch; it does not depend on the number of threads."""
+        n_items = max(n_items, 1)
         n_users = max(self.n_users, self.min_scores // n_items)
         return max(self.min_users, min(n_users, self.max_scores // n_items))
 
@@ -151,8 +152,16 @@ def map_batches(
         scores = check_scores(score_users(batch), (len(batch), n_items))
         return task(first, first + len(batch), read_only(scores))
 
-    if not shared or len(firsts) < 2:
+    return run_batches(work, firsts, n_jobs if shared else 1)
+
+
+def run_batches(work: Callable[[int], T], firsts: Sequence[int], n_jobs: int) -> list[T]:
+    """Return ``work(first)`` for each of `firsts`, in their order, computed by `n_jobs` threads."""
+    if n_jobs < 2 or len(firsts) < 2:
         return [work(first) for first in firsts]
+    # Here, because a single short list needs no threads.
+    from concurrent.futures import ThreadPoolExecutor
+
     pool = ThreadPoolExecutor(min(n_jobs, len(firsts)))
     try:
         return list(pool.map(work, firsts))

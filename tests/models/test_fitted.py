@@ -1,0 +1,152 @@
+"""What is made once for a fitted model: when it is made again, who has it, and what it costs."""
+
+import copy
+import gc
+import pickle
+import tracemalloc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+
+MODELS = {
+    "dot": lambda: tr.MatrixFactorization(n_factors=5, n_epochs=2),
+    "cosine": lambda: tr.MatrixFactorization(n_factors=5, n_epochs=2, scorer="cosine"),
+    "towers": lambda: tr.TwoTower(n_factors=5, n_epochs=2),
+    "perceptron": lambda: tr.MLPMatcher(
+        n_user_factors=3, n_item_factors=4, hidden=(6,), n_epochs=2
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
+def made(request):
+    data = tr.datasets.make_interactions(40, 30, 300, random_state=1)
+    return MODELS[request.param]().fit(data), data
+
+
+def answers(model):
+    users, items = range(model.n_users_), range(model.n_items_)
+    return (
+        *model.recommend(users, k=7, exclude=None),
+        *model.similar_items(items, k=5),
+        *model.similar_users(users, k=5),
+        model.predict(users[:5], items[:5]),
+    )
+
+
+def are_equal(some, others):
+    return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
+
+
+def twin(model):
+    """The model with copies of all arrays, for which nothing has been prepared."""
+    return copy.deepcopy(model)
+
+
+def test_alone_and_among_others(made):
+    model, _ = made
+    ids, scores, like, cosines, *_ = answers(model)
+    for each in range(20):
+        found = model.recommend(each, k=7, exclude=None)
+        assert are_equal(found, (ids[each], scores[each]))
+        assert are_equal(model.similar_items(each, k=5), (like[each], cosines[each]))
+
+
+def test_what_was_replaced_is_seen(made):
+    model, data = made
+    before = answers(model)
+    for name in ("user_factors_", "item_factors_"):
+        other = twin(model)
+        answers(other)
+        setattr(other, name, np.ascontiguousarray(getattr(other, name)[::-1]))
+        assert not are_equal(answers(other), before)
+        assert are_equal(answers(other), answers(twin(other)))
+    other = twin(model).set_params(random_state=7)
+    answers(other)
+    other.fit(data)
+    assert are_equal(answers(other), answers(twin(other)))
+    assert are_equal(answers(model), before)
+
+
+def test_a_scorer_that_was_replaced_is_seen():
+    data = tr.datasets.make_interactions(40, 30, 300, random_state=1)
+    model = MODELS["dot"]().fit(data)
+    dot = answers(model)
+    cosine = answers(model.set_params(scorer="cosine"))
+    assert np.abs(cosine[1]).max() <= 1 + np.abs(model.item_biases_).max() + 1e-6
+    assert are_equal(answers(model.set_params(scorer="dot")), dot)
+    assert are_equal(answers(twin(model).set_params(scorer="cosine")), cosine)
+
+
+def test_what_was_prepared_from_cannot_be_written_to(made):
+    """It would go unnoticed. A copy can be, and may take its place."""
+    model = twin(made[0])
+    model.item_factors_[0] = 0.5  # nothing has been prepared yet
+    answers(model)
+    with pytest.raises(ValueError, match="read-only"):
+        model.item_factors_[0] = 0
+    factors = model.item_factors_.copy()
+    factors[0] = 0
+    model.item_factors_ = factors
+    assert are_equal(answers(model), answers(twin(model)))
+
+
+def test_nothing_of_it_is_an_attribute_or_pickled(made):
+    model = twin(made[0])
+    names, size = set(vars(model)), len(pickle.dumps(model))
+    answers(model)
+    assert set(vars(model)) == names and len(pickle.dumps(model)) == size
+    again = pickle.loads(pickle.dumps(model))
+    assert are_equal(answers(again), answers(model))
+
+
+def test_it_ends_with_the_model(made):
+    model = twin(made[0])
+    answers(model)
+    factors, gone = weakref.ref(model.item_factors_), weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None and factors() is None
+
+
+def test_threads_get_the_same_answers(made):
+    model = twin(made[0])
+    expected = answers(twin(made[0]))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: answers(model), range(24)))
+    assert all(are_equal(each, expected) for each in found)
+
+
+def test_memory_does_not_grow_with_calls_nor_with_threads(made):
+    model = twin(made[0])
+
+    def ask(number):
+        model.recommend(number % 40, k=5)
+        model.similar_items(number % 30, k=5)
+
+    ask(0)
+    tracemalloc.start()
+    try:
+        ask(1)
+        before, _ = tracemalloc.get_traced_memory()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(ask, range(400)))
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 100_000
+
+
+def test_ids_are_looked_up_without_being_checked_again():
+    data = tr.datasets.make_interactions(40, 30, 300, random_state=1)
+    model = MODELS["dot"]().fit(
+        tr.Interactions(data.tocsr(), user_ids=[f"u{n}" for n in range(40)])
+    )
+    assert model._users() is model._users()
+    model.user_ids_ = model.user_ids_.copy()
+    assert model._users().values is not None
