@@ -45,7 +45,7 @@ def step(title: str) -> None:
 def split(
     events: pd.DataFrame,
 ) -> tuple[tr.Interactions, tr.Interactions, pd.DataFrame, pd.DataFrame]:
-    """Events in: everything up to the last two days trains, the day after is predicted."""
+    """Let all but the last two days train; the day after is predicted."""
     step("Events in")
     print(events.head(3).to_string(index=False))
     day = events["time"].dt.floor("D")
@@ -90,7 +90,7 @@ def compare(
 
 
 def serve(model: tr.MatrixFactorization, folder: Path) -> Path:
-    """Lists for everybody, a saved model, an answer for one user, and why."""
+    """Write lists for everybody, save the model, answer one user, and say why."""
     step("Lists for everybody")
     n_rows = model.recommend_to(folder / "lists.csv", k=10)
     print(f"{n_rows} rows:")
@@ -110,7 +110,7 @@ def serve(model: tr.MatrixFactorization, folder: Path) -> Path:
 
 
 def update(path: Path, tomorrow: pd.DataFrame, known: pd.DataFrame) -> None:
-    """Tomorrow: new events, new users and items, in the same space."""
+    """Learn from new events, of new users and items too, in the same space."""
     step("Tomorrow's events")
     model = tr.load(path)
     columns = {"user": "user_id", "item": "item_id", "timestamp": "time"}
@@ -131,7 +131,7 @@ def update(path: Path, tomorrow: pd.DataFrame, known: pd.DataFrame) -> None:
 
 
 def newcomers(train: tr.Interactions, shop: tr.datasets.Events, epochs: dict[str, int]) -> None:
-    """Users who were not there in training, and items that nobody has seen."""
+    """Serve users who were not there in training, and items that nobody has seen."""
     step("New users")
     parts = tr.splits.user_split(train, 0.1, random_state=0)
     model = tr.MatrixFactorization(**epochs).fit(parts.train)

@@ -34,11 +34,20 @@ from tripletrec._checks import check_cutoffs, check_n_jobs
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import Space, check_same_space
+from tripletrec.ranking.exclusion import Pairs, names_seen, read_exclude, seen_by
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Evaluation", "check_metric", "drop_known", "evaluate", "full_auc", "mean_metric"]
+__all__ = [
+    "Evaluation",
+    "all_known",
+    "check_metric",
+    "drop_known",
+    "evaluate",
+    "full_auc",
+    "mean_metric",
+]
 
 _PLAIN = ("auc", "mrr")
 _AT_K = ("precision", "recall", "ndcg", "map", "hit_rate")
@@ -63,7 +72,7 @@ class Evaluation:
         return f"Evaluation of {len(self.per_user)} users\n{self.mean.to_string()}"
 
 
-def full_auc(model: Any, test: Any, exclude: Any = None, *, n_jobs: int | None = None) -> float:
+def full_auc(model: Any, test: Any, exclude: Any = "seen", *, n_jobs: int | None = None) -> float:
     """Return the mean over users of the probability that a positive outranks a negative.
 
     Ties count 1/2: per user it equals scikit-learn's ``roc_auc_score``. Users without a positive
@@ -91,6 +100,11 @@ def full_auc(model: Any, test: Any, exclude: Any = None, *, n_jobs: int | None =
     >>> U, V = np.array([[1.0], [-1.0]]), np.array([[3.0], [2.0], [1.0]])
     >>> tr.full_auc((U, V), np.array([[1, 0, 0], [0, 1, 0]]))
     0.75
+    >>> data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
+    >>> train, test = tr.splits.train_test_split(data, random_state=0)
+    >>> model = tr.MatrixFactorization(n_epochs=5).fit(train)
+    >>> tr.full_auc(model, test) == tr.full_auc(model, test, train) != tr.full_auc(model, test, None)
+    True
     """
     standing = _rank_positives(model, test, exclude, n_jobs)
     _warn_of_constant_scores(standing)
@@ -103,7 +117,7 @@ def full_auc(model: Any, test: Any, exclude: Any = None, *, n_jobs: int | None =
 def evaluate(
     model: Any,
     test: Any,
-    exclude: Any = None,
+    exclude: Any = "seen",
     *,
     k: int | ArrayLike = 10,
     n_jobs: int | None = None,
@@ -119,10 +133,13 @@ def evaluate(
         Scores are compared in their own precision. A function may return infinite scores.
     test : Interactions, sparse matrix or array of shape (n_users, n_items)
         The positives to rank.
-    exclude : Interactions, sparse matrix or array of the same shape, optional
-        Items left out of the ranking of a user, usually the training positives. An item that is
-        in both `test` and `exclude` is left out like any other: it counts neither as a positive
-        nor as a negative, and a warning says how many there are.
+    exclude : "seen", None, interactions or a matrix of the same shape, item ids, or a tuple, default "seen"
+        Items left out of the ranking of a user. "seen": what a fitted model was trained on (``model.seen_``);
+        factors and functions know nothing of that, so that for them nothing is left out. None: nothing, so
+        that training positives count as negatives. Interactions: these alone; item ids: these for all users;
+        ``("seen", interactions)`` or ``("seen", ids)``: both. An item that is in both `test` and `exclude` is
+        left out like any other: it counts neither as a positive nor as a negative, and a warning says how
+        many there are.
     k : int or sequence of int, default 10
         Lengths of the lists that the top-k metrics are computed for; at most 2**31 - 1.
     n_jobs : int, optional
@@ -155,14 +172,15 @@ def evaluate(
     ------
     ValueError
         If shapes or ids disagree, a factor is not finite, a score is NaN, or no user has a
-        positive (after exclusion).
+        positive (after exclusion), as where a model is to be evaluated on what it was trained on.
     TypeError
         If `model` is none of the above or its numbers are not real.
 
     Warns
     -----
     UserWarning
-        If positives of `test` are in `exclude` too, or if all scores of each user are equal.
+        If positives of `test` are in `exclude` too, or if all scores of each user are equal. Once for a
+        model that does not know what it was trained on, because its file was saved with ``seen=False``.
 
     Notes
     -----
@@ -218,9 +236,16 @@ def drop_known(test: Interactions, exclude: Interactions, names: tuple[str, str]
     return rest
 
 
-def _warn_of_overlap(
-    test: Interactions, n_left: int, n_users: int, names: tuple[str, str] = ("test", "exclude")
-) -> None:
+def all_known(test: Interactions, seen: Interactions | None) -> bool:
+    """Tell whether there are positives in `test` and all of them are in `seen`, too."""
+    if seen is None or test.n_users != seen.n_users or not test.nnz:
+        return False
+    from tripletrec.ranking.ranks import absent_from
+
+    return not absent_from(seen.indptr, seen.indices, test.indptr, test.indices).any()
+
+
+def _warn_of_overlap(test: Interactions, n_left: int, n_users: int, names: tuple[str, str]) -> None:
     n_all, n_lost = len(test.indices), np.count_nonzero(np.diff(test.indptr)) - n_users
     if n_left < n_all:
         warn_user(
@@ -281,21 +306,34 @@ def _rank_positives(model: Any, test: Any, exclude: Any, n_jobs: int | None) -> 
     score_users = score_function(model, n_users, n_items)
     ids = getattr(model, "user_ids_", None), getattr(model, "item_ids_", None)
     check_same_space(test.space, Space(n_users, n_items, *ids), "test", "the model")
-    out = np.zeros(n_users + 1, np.int64), np.empty(0, np.int32)
-    if exclude is not None:
-        exclude = as_interactions(exclude, "exclude", test.space, "test")
-        out = exclude.indptr, exclude.indices
+    out = _left_out(model, test, exclude)
     positives = positives_without(test.indptr, test.indices, *out)
     users, bounds = positives.users, positives.bounds
+    by_seen = isinstance(exclude, str)
     if not len(users):
-        what = "exclude holds all positives of test" if len(test.indices) else "test is empty"
-        raise ValueError(f"no user can be evaluated: {what}")
-    _warn_of_overlap(test, len(positives.items), len(users))
+        why = "exclude holds all positives of test"
+        if by_seen:
+            why = (
+                "the model was trained on all positives of test, and what it has seen is left out: "
+                "exclude=None counts it"
+            )
+        raise ValueError(f"no user can be evaluated: {why}")
+    name = "what the model was trained on" if by_seen else "exclude"
+    _warn_of_overlap(test, len(positives.items), len(users), ("test", name))
     n_jobs = check_n_jobs(n_jobs, work=10.0 * len(positives.items) * n_items)
     counts = count_outranking(score_users, n_items, positives, n_jobs)
     n_negatives = n_items - np.diff(out[0])[users] - np.diff(bounds)
     user_ids = users if test.user_ids is None else test.user_ids[users]
     return _Standing(user_ids, bounds, n_negatives, *counts)
+
+
+def _left_out(model: Any, test: Interactions, exclude: Any) -> Pairs:
+    """Return the items that are left out of the ranking of each user."""
+    seen = seen_by(model) if names_seen(exclude) and hasattr(model, "_score_function") else None
+    if isinstance(seen, Interactions):
+        seen.check_still_inside("what the model was trained on")
+    out = read_exclude(exclude, seen, test.space, test._items, owner="test")
+    return out.of_all(test.n_users)
 
 
 def _warn_of_constant_scores(standing: _Standing) -> None:

@@ -16,7 +16,7 @@ from tripletrec.models.recommender import Recommender
 
 
 class Table(Recommender):
-    """Scores that somebody wrote down."""
+    """Scores that somebody wrote down: it was not trained, and knows nothing of that."""
 
     def __init__(self, scores=None, rows=None):
         self.scores = scores
@@ -43,10 +43,10 @@ def table(*rows):
 
 def test_best_first_and_ties_by_the_lowest_item():
     model = table([1, 3, 3, 2], [0, 0, 0, 0])
-    ids, scores = model.recommend([0, 1], k=3)
+    ids, scores = model.recommend([0, 1], k=3, exclude=None)
     assert ids.tolist() == [[1, 2, 3], [0, 1, 2]]
     assert scores.tolist() == [[3, 3, 2], [0, 0, 0]]
-    assert model.recommend(0, k=2, candidates=[3, 0, 2])[0].tolist() == [2, 3]
+    assert model.recommend(0, k=2, exclude=None, candidates=[3, 0, 2])[0].tolist() == [2, 3]
     assert model.recommend(0, k=2, exclude=np.array([[0, 1, 1, 0]] * 2))[0].tolist() == [3, 0]
 
 
@@ -67,7 +67,7 @@ def test_similar_rows_by_their_cosines():
 
 def test_full_auc_of_any_model():
     model = table([3, 2, 1], [1, 2, 3])
-    assert model.score(np.array([[1, 0, 0], [1, 0, 0]])) == 0.5
+    assert model.score(np.array([[1, 0, 0], [1, 0, 0]]), exclude=None) == 0.5
     assert model.score(np.array([[1, 0, 0], [0, 0, 1]]), exclude=np.diag([0, 1, 0])[:2]) == 1.0
 
 
@@ -77,9 +77,9 @@ def test_ties_are_broken_by_the_lowest_item(seasoned):
     model.item_biases_[:] = np.arange(40) % 2
     expected = [*range(1, 40, 2), *range(0, 40, 2)]
     for n_jobs in (1, 2):
-        ids, _ = model.set_params(n_jobs=n_jobs).recommend(np.arange(30), k=40)
+        ids, _ = model.set_params(n_jobs=n_jobs).recommend(np.arange(30), k=40, exclude=None)
         assert ids.tolist() == [expected] * 30
-    ids, _ = model.recommend(0, k=2, candidates=[6, 4, 2])
+    ids, _ = model.recommend(0, k=2, exclude=None, candidates=[6, 4, 2])
     assert ids.tolist() == [2, 4]
 
 
@@ -104,14 +104,14 @@ def test_present():
 
 def test_users_come_in_an_order_and_candidates_need_none():
     model = table([1, 3, 3, 2], [0, 0, 0, 0])
-    expected, _ = model.recommend([1, 0], k=2)
+    expected, _ = model.recommend([1, 0], k=2, exclude=None)
     for users in (
         iter([1, 0]),
         (u for u in (1, 0)),
         {1: "a", 0: "b"}.keys(),
         np.array([1, 0], object),
     ):
-        assert model.recommend(users, k=2)[0].tolist() == expected.tolist()
+        assert model.recommend(users, k=2, exclude=None)[0].tolist() == expected.tolist()
     for users in ({1, 0}, frozenset([1])):
         with pytest.raises(
             TypeError, match="user ids must be a sequence of ids, but a set has no order"
@@ -120,7 +120,7 @@ def test_users_come_in_an_order_and_candidates_need_none():
         with pytest.raises(TypeError, match="item ids must be .* a set has no order"):
             model.predict(0, users)
     for candidates in ({3, 0}, frozenset([0, 3]), iter([0, 3])):
-        assert model.recommend(0, k=2, candidates=candidates)[0].tolist() == [3, 0]
+        assert model.recommend(0, k=2, exclude=None, candidates=candidates)[0].tolist() == [3, 0]
     assert model.predict(iter([0, 0]), (i for i in (1, 3))).tolist() == [3, 2]
 
 
@@ -226,9 +226,9 @@ def test_a_user_alone_gets_the_list_of_a_batch(spread, rng):
     noise = spread * rng.normal(size=(999, 33))
     model.item_factors_ = (rng.normal(size=33) + noise).astype(np.float32)
     model.item_biases_ = np.full(999, 0.1, np.float32)
-    ids, scores = model.recommend(np.arange(50), k=30)
+    ids, scores = model.recommend(np.arange(50), k=30, exclude=None)
     for user in range(50):
-        alone = model.recommend(user, k=30)
+        alone = model.recommend(user, k=30, exclude=None)
         np.testing.assert_array_equal(alone[0], ids[user])
         np.testing.assert_array_equal(alone[1], scores[user])
     if spread == 0.0:

@@ -207,6 +207,13 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
             raise TypeError(f"like must be Interactions, got {type(like).__name__}")
         return like[:0]
 
+    @classmethod
+    def of_rows(cls, rows: Rows, users: Ids, items: Ids) -> Interactions:
+        """Return interactions of canonical arrays and ids that have been checked; nothing is copied."""
+        new = cls.__new__(cls)
+        new._set(rows, users, items)
+        return new
+
     def _set(self, rows: Rows, users: Ids, items: Ids) -> None:
         self._keep(rows)
         self._users, self._items = users, items

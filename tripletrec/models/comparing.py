@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
-from tripletrec.data.ids import is_single
+from tripletrec.data.ids import Ids, is_single
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fitted import Fitted, present
+from tripletrec.ranking.exclusion import known_rows
 from tripletrec.ranking.products import Products
 from tripletrec.ranking.top_k import top_k
 
@@ -59,7 +60,7 @@ class Comparing(Fitted):
         """
         check_is_fitted(self)
         rows = self._items().rows(items)
-        chosen = self._chosen(self._items(), candidates)
+        chosen = _chosen(self._items(), candidates)
         found = _similar(self._likeness("item"), rows, k, chosen, self.n_jobs)
         return present(*found, self.item_ids_, single=is_single(items))
 
@@ -80,9 +81,13 @@ class Comparing(Fitted):
         """
         check_is_fitted(self)
         rows = self._users().rows(users)
-        chosen = self._chosen(self._users(), candidates)
+        chosen = _chosen(self._users(), candidates)
         found = _similar(self._likeness("user"), rows, k, chosen, self.n_jobs)
         return present(*found, self.user_ids_, single=is_single(users))
+
+
+def _chosen(ids: Ids, candidates: Any) -> NDArray[np.int64] | None:
+    return None if candidates is None else known_rows(ids, candidates, "candidates")
 
 
 def _similar(

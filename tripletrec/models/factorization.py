@@ -152,7 +152,7 @@ class MatrixFactorization(TrainedModel):
     best_epoch_ : int
         The epoch whose factors were kept.
     seen_ : Interactions
-        What it was trained on, not a copy. A saved file does not hold it.
+        What it was trained on, not a copy. None if it was loaded from a file that does not say it.
     n_users_, n_items_, n_features_in_ : int
         ``n_features_in_`` is the number of items.
     user_ids_, item_ids_ : array or None
@@ -179,7 +179,7 @@ class MatrixFactorization(TrainedModel):
     >>> model = tr.MatrixFactorization(n_factors=16, n_epochs=20).fit(train)
     >>> model.score(test) > 0.6
     True
-    >>> ids, scores = model.recommend(7, k=3, exclude=train)
+    >>> ids, scores = model.recommend(7, k=3)
     >>> len(ids)
     3
     """

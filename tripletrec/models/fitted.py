@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec.data.ids import Ids, is_single
+from tripletrec.data.ids import Ids
 from tripletrec.data.space import Space
 from tripletrec.models.estimator import Estimator
 from tripletrec.ranking.products import Panels, Products
@@ -88,25 +88,6 @@ class Fitted(Estimator):
 
     def _items(self) -> Ids:
         return self._lookup(self.item_ids_, self.n_items_, "item")
-
-    def _chosen(self, ids: Ids, candidates: Any) -> NDArray[np.int64] | None:
-        """Return the rows of candidates, None where all are candidates; raise if one is unknown."""
-        if candidates is None:
-            return None
-        listed = [candidates] if is_single(candidates) else list(candidates)  # a set in any order
-        rows = ids.find(listed)
-        unknown = [each for each, row in zip(listed, rows, strict=True) if row < 0]
-        if unknown:
-            known = (
-                f"0 <= c < model.n_{ids.word}s_"
-                if ids.values is None
-                else f"c in set(model.{ids.word}_ids_)"
-            )
-            raise ValueError(
-                f"{ids.unknown(unknown[0])}; {len(unknown)} of the {len(listed)} candidates are unknown, "
-                f"which may be left out: [c for c in candidates if {known}]"
-            )
-        return rows
 
     def _lookup(self, values: NDArray[Any] | None, n: int, word: str) -> Ids:
         if values is None:

@@ -108,7 +108,7 @@ class MLPMatcher(TrainedNetwork):
     best_epoch_ : int
         The epoch that was kept.
     seen_ : Interactions
-        What it was trained on, not a copy. A saved file does not hold it.
+        What it was trained on, not a copy. None if it was loaded from a file that does not say it.
     n_users_, n_items_, n_features_in_ : int
         ``n_features_in_`` is the number of items.
     user_ids_, item_ids_ : array or None
@@ -273,6 +273,8 @@ class MLPMatcher(TrainedNetwork):
                 (data.n_items, "n_item_factors"),
             )
         )
+        # Nothing is learnt of a user without positives: what the perceptron makes of items alone ranks them.
+        users.table[np.diff(data.indptr) == 0] = 0.0
         trunk = self._trunk([users.width + items.width, *hidden, 1], rng, drops)
         network = PairPerceptron(users, items, trunk, plan.loss, mean=False)
         arrays = (users.table, items.table, trunk.flat[0])

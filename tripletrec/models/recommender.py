@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import IO, Any
 
-from tripletrec.evaluation import full_auc
+from tripletrec.evaluation import all_known, full_auc
 from tripletrec.models.comparing import Comparing
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.folds import check_fold, whole
@@ -20,7 +20,7 @@ class Recommender(Recommending, Comparing, Vectors):
 
     _of_matrix = False  # whether it was trained on a matrix, not on Interactions
 
-    def score(self, X: Any, y: None = None, *, exclude: Any = None) -> float:
+    def score(self, X: Any, y: None = None, *, exclude: Any = "seen") -> float:
         """Return the full AUC on the interactions `X`; see `tripletrec.full_auc`.
 
         Parameters
@@ -29,8 +29,10 @@ class Recommender(Recommending, Comparing, Vectors):
             Test positives.
         y : None
             Not used; there for scikit-learn.
-        exclude : as `X`, default None
-            Interactions left out of the ranking.
+        exclude : "seen", None, interactions or a matrix as `X`, item ids, or a tuple, default "seen"
+            What is left out of the ranking: what the model was trained on, or see `tripletrec.evaluate`.
+            None: nothing. Where all positives of `X` were trained on, "seen" means None, too: that is a
+            training score, for which scikit-learn's tools give the `X` of `fit` again.
 
         Returns
         -------
@@ -48,24 +50,27 @@ class Recommender(Recommending, Comparing, Vectors):
         Warns
         -----
         UserWarning
-            If most users of `X` have no training data, or the rows of a matrix seem to be other users.
+            If most users of `X` have no training data, or the rows of a matrix seem to be other users. If
+            some positives of `X` were trained on: they are left out.
 
         Examples
         --------
         >>> import tripletrec as tr
         >>> data = tr.datasets.make_interactions(50, 30, 400, random_state=0)
-        >>> 0.5 < tr.MatrixFactorization(n_epochs=20).fit(data).score(data) <= 1
+        >>> 0.5 < tr.MatrixFactorization(n_epochs=20).fit(data).score(data, exclude=None) <= 1
         True
         """
         check_is_fitted(self)
         excluded = whole(exclude, X, self._space(), "exclude")
-        # Of users without training data a model with features of users still knows those.
-        features = vars(self).get("user_encoding_", {}).get("n_columns", 0)
         known = vars(self).get("seen_"), X, self._space()
-        test = check_fold(*known, unseen=features > 0, rows=self._of_matrix)
+        # Of users without training data a model with features of users still knows those.
+        test = check_fold(*known, unseen=self._has_user_features(), rows=self._of_matrix)
+        by_seen = isinstance(excluded, str) and excluded == "seen"
+        if by_seen and all_known(test, vars(self).get("seen_")):
+            excluded = None
         return full_auc(self, test, excluded, n_jobs=self.n_jobs)
 
-    def save(self, path_or_file: str | PathLike[str] | IO[bytes]) -> None:
+    def save(self, path_or_file: str | PathLike[str] | IO[bytes], seen: bool = True) -> None:
         """Write the fitted model to a safetensors file; see `tripletrec.load`.
 
         Parameters
@@ -73,6 +78,9 @@ class Recommender(Recommending, Comparing, Vectors):
         path_or_file : path-like or binary file
             A file of that name is replaced when the new one is complete; its mode is kept, and a symbolic
             link stays one. Or a file that is open for writing, such as ``io.BytesIO()``: it stays open.
+        seen : bool, default True
+            Whether to write which items each user had in training, in 4 bytes an interaction and 8 a user, so
+            that the loaded model can leave them out, as this one does. Values and times are not written.
 
         Warns
         -----
@@ -111,7 +119,7 @@ class Recommender(Recommending, Comparing, Vectors):
         # Here, because most models are never saved.
         from tripletrec.models import saving
 
-        saving.save(self, path_or_file)
+        saving.save(self, path_or_file, seen=seen)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

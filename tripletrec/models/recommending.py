@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._checks import check_count, check_flag
 from tripletrec.data.ids import is_single
-from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.data.interactions import Interactions
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fitted import Fitted, present
+from tripletrec.models.lists import (
+    Lists,
+    best_items,
+    check_output,
+    frame_of,
+    padding,
+    read_candidates,
+    write_lists,
+)
+from tripletrec.ranking.exclusion import names_seen, read_exclude, seen_by
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
     from tripletrec.ranking.scores import ScoreUsers
 
 __all__ = ["Recommending"]
@@ -20,6 +35,8 @@ __all__ = ["Recommending"]
 
 class Recommending(Fitted):
     """What fitted models say of users and items: `predict` and `recommend`."""
+
+    seen_: Interactions | None
 
     def predict(self, users: Any, items: Any) -> NDArray[np.float32]:
         """Return the scores of pairs of users and items.
@@ -57,55 +74,296 @@ class Recommending(Fitted):
             )
         return self._score_pairs(*np.broadcast_arrays(user_rows, item_rows))
 
+    @overload
     def recommend(
-        self, users: Any, k: int = 10, exclude: Any = None, *, candidates: Any = None
-    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        self,
+        users: Any = None,
+        k: int = 10,
+        *,
+        exclude: Any = "seen",
+        candidates: Any = None,
+        output: Literal["arrays"] = "arrays",
+        batch_size: int | None = None,
+        skip_unknown: bool = False,
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]: ...
+
+    @overload
+    def recommend(
+        self,
+        users: Any = None,
+        k: int = 10,
+        *,
+        exclude: Any = "seen",
+        candidates: Any = None,
+        output: Literal["pandas"],
+        batch_size: int | None = None,
+        skip_unknown: bool = False,
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def recommend(
+        self,
+        users: Any = None,
+        k: int = 10,
+        *,
+        exclude: Any = "seen",
+        candidates: Any = None,
+        output: Literal["polars"],
+        batch_size: int | None = None,
+        skip_unknown: bool = False,
+    ) -> pl.DataFrame: ...
+
+    def recommend(
+        self,
+        users: Any = None,
+        k: int = 10,
+        *,
+        exclude: Any = "seen",
+        candidates: Any = None,
+        output: str = "arrays",
+        batch_size: int | None = None,
+        skip_unknown: bool = False,
+    ) -> Any:
         """Return each user's best items, best first, ties by the lowest item number.
 
         Parameters
         ----------
-        users : id or sequence of n ids
+        users : id, sequence of n ids or None, default None
+            None: all users, in their order.
         k : int, default 10
             How many items; all, if there are fewer to choose from.
-        exclude : Interactions, sparse matrix or array of shape (n_users, n_items), default None
-            Pairs that are never recommended, usually the training data. None: nothing is excluded.
-        candidates : sequence or set of item ids, default None
-            The only items to choose from; None: all.
+        exclude : "seen", None, interactions, item ids, or a tuple, default "seen"
+            What is never recommended. "seen": what each user had in training (``seen_``). None: nothing is
+            left out. Interactions, or a matrix with a row for each user (or for each of the n users asked
+            for, in their order): these pairs alone. A list or set of item ids: these items, for all users.
+            ``("seen", interactions)`` and ``("seen", ids)``: these and what was seen.
+        candidates : None, sequence or set of item ids, or n of them, default None
+            The only items to choose from; None: all. A list of lists has one for each user. What is excluded
+            is left out of them, too.
+        output : {"arrays", "pandas", "polars"}, default "arrays"
+            Two arrays, or a table with the columns "user", "item", "rank" (from 1) and "score", and one row
+            for each item of each user.
+        batch_size : int or None, default None
+            How many users are ranked at once; None: as many as have half a million items in their lists.
+            No result depends on it.
+        skip_unknown : bool, default False
+            True: unknown users get no error but an empty list: padding in arrays, no row in a table.
 
         Returns
         -------
         ids : array of shape (n, width), or (m,) for a single user
-            The width is k, or the number of distinct candidates where that is smaller.
+            The width is k, or the number of distinct candidates where that is smaller (of lists of users'
+            own, the longest). Ids of items have the type that they were given in; ``ids.tolist()`` and
+            ``scores.tolist()`` are plain Python, ready for JSON where the ids are numbers or strings.
         scores : float32 array of the same shape
             They are the same bits for a user alone and among others, at any `n_jobs`. If `exclude` leaves
             fewer items for a user, the row is filled up with scores of -inf and ids of -1 (None if the items'
             ids are not their numbers); a single user's lists are shorter: m <= width.
+        table : DataFrame
+            In place of the arrays, with another `output`: without padding, ids in their own types.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
         ValueError
-            If an id is unknown (of the candidates too), k is not positive or `exclude` has another shape.
+            If an id is unknown (of the candidates and the excluded items too), k is not positive, `exclude`
+            has another shape, or there is no such `output`.
+        ImportError
+            If polars is asked for and not installed.
+
+        Warns
+        -----
+        UserWarning
+            Once, if "seen" is to be left out, but the model was loaded from a file without it.
+
+        Notes
+        -----
+        Nothing was learnt of users without training data, whom `is_cold` tells. They get the items with the
+        most users in training, ties by the lowest item number, and the numbers of these users as scores.
+        Only where a model has learnt from features of users, it ranks by these. `predict` and `evaluate`
+        keep to the model's scores.
 
         Examples
         --------
         >>> import tripletrec as tr
         >>> data = tr.datasets.make_interactions(50, 30, 400, random_state=0)
         >>> model = tr.MatrixFactorization(n_epochs=2).fit(data)
-        >>> ids, scores = model.recommend([0, 1, 2], k=5, exclude=data)
+        >>> ids, scores = model.recommend([0, 1, 2], k=5)
         >>> ids.shape
         (3, 5)
+        >>> model.recommend(k=3, output="pandas").columns.tolist()
+        ['user', 'item', 'rank', 'score']
+        >>> len(model.recommend(7, exclude=("seen", [0, 1]), candidates=[0, 1]))
+        2
+        """
+        output = check_output(output)
+        lists = self._lists(users, k, exclude, candidates, batch_size, skip_unknown)
+        if output != "arrays":
+            return frame_of(lists, output)
+        single = users is not None and is_single(users)
+        return present(*lists.all(), self.item_ids_, single=single)
+
+    def recommend_to(
+        self,
+        path: str | PathLike[str],
+        users: Any = None,
+        k: int = 10,
+        *,
+        exclude: Any = "seen",
+        candidates: Any = None,
+        batch_size: int | None = None,
+        skip_unknown: bool = False,
+    ) -> int:
+        """Write each user's best items to a file, a block of users at a time; see `recommend`.
+
+        Never all lists are in memory.
+
+        Parameters
+        ----------
+        path : path-like
+            A file that ends in .parquet (which needs pyarrow), .csv or .csv.gz, with the columns "user",
+            "item", "rank" (from 1) and "score". A file of that name is replaced when the new one is complete.
+        users, k, exclude, candidates, batch_size, skip_unknown
+            As of `recommend`.
+
+        Returns
+        -------
+        int
+            How many rows were written: one for each item of each user.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As of `recommend`, and if `path` has another ending.
+        ImportError
+            If pyarrow is needed and not installed.
+        OSError
+            If the file cannot be written. An older file stays as it was, whatever goes wrong.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile, tripletrec as tr
+        >>> data = tr.datasets.make_interactions(50, 30, 400, random_state=0)
+        >>> model = tr.MatrixFactorization(n_epochs=2).fit(data)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "lists.csv")
+        ...     model.recommend_to(path, [3, 4], k=2)
+        ...     path.read_text().splitlines()[0]
+        4
+        'user,item,rank,score'
+        """
+        lists = self._lists(users, k, exclude, candidates, batch_size, skip_unknown)
+        return write_lists(lists, path)
+
+    def is_cold(self, users: Any = None) -> NDArray[np.bool_]:
+        """Return of users whether nothing is known of them, so that `recommend` gives what is popular.
+
+        Parameters
+        ----------
+        users : id, sequence of n ids or None, default None
+            None: all users.
+
+        Returns
+        -------
+        bool array of shape (n,)
+            Whether a user has no training data, unless the model has learnt from features of users.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If an id is unknown, or the model was loaded from a file that does not say what it was trained on.
+
+        Examples
+        --------
+        >>> import numpy as np, tripletrec as tr
+        >>> data = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 1]])
+        >>> model = tr.MatrixFactorization(n_factors=2, n_epochs=1).fit(data)
+        >>> model.is_cold()
+        array([False,  True, False])
+        >>> model.recommend(1, k=2)[0]
+        array([2, 0])
         """
         check_is_fitted(self)
-        rows = self._users().rows(users)
-        seen = (
-            None
-            if exclude is None
-            else as_interactions(exclude, "exclude", self._space(), "the model")
+        if vars(self).get("seen_") is None:
+            raise ValueError(
+                "the model does not know what it was trained on, for its file was saved with seen=False: "
+                "save it with seen=True"
+            )
+        return self._cold(np.arange(self.n_users_) if users is None else self._users().rows(users))
+
+    def _lists(
+        self,
+        users: Any,
+        k: Any,
+        exclude: Any,
+        candidates: Any,
+        batch_size: Any,
+        skip_unknown: Any,
+    ) -> Lists:
+        """Check what `recommend` was given; nothing is ranked yet."""
+        check_is_fitted(self)
+        k = check_count(k, "k", most=None)
+        if batch_size is not None:
+            batch_size = check_count(batch_size, "batch_size", most=None)
+        ids = self._users()
+        if users is None:
+            rows = np.arange(self.n_users_)
+        else:
+            skip = check_flag(skip_unknown, "skip_unknown")
+            rows = ids.find(users) if skip else ids.rows(users)
+        chosen = read_candidates(candidates, self._items(), len(rows))
+        seen = seen_by(self) if names_seen(exclude) else None
+        out = read_exclude(
+            exclude, seen, self._space(), self._items(), owner="the model", asked=rows
         )
-        best = self._best_items(self._score_function(), rows, k, seen, candidates)
-        return present(*best, self.item_ids_, single=is_single(users))
+        width = min(k, chosen.width(self.n_items_))
+        score_users = self._score_function()
+
+        def rank(places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            asked = rows[places]
+            items, scores = padding(len(asked), width)
+            cold = self._cold(asked)
+            for score, which in ((score_users, (asked >= 0) & ~cold), (None, cold)):
+                some = np.flatnonzero(which)
+                if len(some) and width:
+                    best = best_items(score, asked[some], places[some], width, out, chosen, self)
+                    items[some], scores[some] = best
+            return items, scores
+
+        verbose = bool(vars(self).get("verbose"))
+        return Lists(
+            rows, width, rank, self.user_ids_, self.item_ids_,
+            batch_size=batch_size, verbose=verbose,
+        )  # fmt: skip
+
+    def _cold(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell of some users, -1 for an unknown one, who has no training data where only that counts."""
+        cold = np.zeros(len(rows), bool)
+        seen = vars(self).get("seen_")
+        if seen is not None and not self._has_user_features():
+            inside = (rows >= 0) & (rows < seen.n_users)  # others were added since
+            asked = rows[inside]
+            cold[inside] = seen.indptr[asked + 1] == seen.indptr[asked]
+        return cold
+
+    def _has_user_features(self) -> bool:
+        encoding: dict[str, Any] = vars(self).get("user_encoding_", {})
+        return bool(encoding.get("n_columns", 0))
+
+    def _popularity(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the items by how many users they had in training, and these numbers by item."""
+        seen: Any = self.seen_
+        n_items = self.n_items_
+
+        def count() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            seen.check_still_inside("what the model was trained on")
+            counts = np.bincount(seen.indices, minlength=n_items)
+            return np.argsort(-counts, kind="stable"), counts.astype(np.float32)
+
+        return self._once("popularity", (seen, (n_items,)), count)
 
     def _best_items(
         self,
@@ -124,6 +382,6 @@ class Recommending(Fitted):
             self.n_items_,
             k,
             exclude=seen,
-            candidates=self._chosen(self._items(), candidates),
+            candidates=read_candidates(candidates, self._items(), len(rows)).shared,
             n_jobs=self.n_jobs,
         )

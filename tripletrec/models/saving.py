@@ -1,8 +1,8 @@
 """Fitted models as safetensors files, of arrays and JSON, no pickle; how a model answers is elsewhere.
 
-A saved model holds the constructor's parameters, the fitted attributes and the ids, but neither the
-optimizer's state nor the training data. Loading runs no code from the file. Both sides check the same: what
-`load` would refuse, `save` does not write.
+A saved model holds the constructor's parameters, the fitted attributes, the ids and, if asked for, which
+items each user had in training (see `saved_seen`), but not the optimizer's state. Loading runs no code from
+the file. Both sides check the same: what `load` would refuse, `save` does not write.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tripletrec.models.packing import (
     unpack_ids_of,
     unpack_parameter,
 )
+from tripletrec.models.saved_seen import SEEN_ARRAYS, pack_seen, unpack_seen
 
 __all__ = ["load", "save"]
 
@@ -41,9 +42,9 @@ _MODELS = {
 _IDS = ("user_ids_", "item_ids_")
 
 
-def save(model: Any, path_or_file: str | PathLike[str] | IO[bytes]) -> None:
+def save(model: Any, path_or_file: str | PathLike[str] | IO[bytes], *, seen: bool = True) -> None:
     """Write a fitted model; see ``MatrixFactorization.save``."""
-    text, arrays = _describe(model)
+    text, arrays = _describe(model, seen=seen)
     try:
         with writing(path_or_file) as file:
             write_arrays(file, arrays, {"tripletrec": text})
@@ -83,7 +84,8 @@ def load(path_or_file: Any, *, mmap: bool = False) -> Any:
     MatrixFactorization, MLPMatcher or TwoTower
         A fitted model of the class that was saved. Of a part of your own (such as a loss) only the name
         is restored: set the part with ``set_params`` before the next ``fit``. A scorer is needed before
-        the model can answer, too, so that a warning tells if it is one of your own.
+        the model can answer, too, so that a warning tells if it is one of your own. ``seen_`` has values of
+        1 and no times; of a file that was saved with ``seen=False`` it is None.
 
     Raises
     ------
@@ -151,7 +153,7 @@ def _unreadable(name: str, error: ValueError) -> ValueError:
     return ValueError(f"{name} is not a readable safetensors file: {error}")
 
 
-def _describe(model: Any) -> tuple[str, dict[str, NDArray[Any]]]:
+def _describe(model: Any, *, seen: bool) -> tuple[str, dict[str, NDArray[Any]]]:
     """Return the description of a model and its arrays; raise if it could not be loaded again."""
     kind = type(model)
     if _MODELS.get(kind.__name__) != kind.__module__:
@@ -175,6 +177,7 @@ def _describe(model: Any) -> tuple[str, dict[str, NDArray[Any]]]:
         "class": kind.__name__,
         "parameters": parameters,
         "fitted": fitted,
+        "seen": check_flag(seen, "seen") and pack_seen(model, arrays),
     }
     try:
         return json.dumps(description), arrays
@@ -220,7 +223,8 @@ def _rebuild(
     """Return the model that a description and arrays are of, and the name of a scorer of one's own."""
     if not isinstance(text, str):
         raise ValueError("it has no description of one, so it is of another program")
-    name, parameters, fitted = _sections(parse_json(text))
+    description = parse_json(text)
+    name, parameters, fitted = _sections(description)
     model = _unfitted(getattr(importlib.import_module(_MODELS[name]), name), parameters)
     expected = model._learnt_names()
     unknown = [key for key in fitted if key not in expected]
@@ -230,9 +234,11 @@ def _rebuild(
         if key not in fitted:
             raise ValueError(f"it lacks the attribute {key}")
         setattr(model, key, _unpack(key, fitted[key], arrays))
+    seen_arrays = {each: arrays.pop(each) for each in SEEN_ARRAYS if each in arrays}
     if arrays:
         raise ValueError(f"it holds an array that no model has: {shown(next(iter(arrays)))}")
     model._check_learnt(look_through)
+    model.seen_ = unpack_seen(description.get("seen"), seen_arrays, model)
     return model, parameters["scorer"]["own"] if is_own(parameters.get("scorer")) else None
 
 

@@ -1,0 +1,423 @@
+"""Lists of any number of users, a block at a time, as arrays, tables and files; ranking is in `ranking`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._runtime.files import displayed, replacing, with_sentence
+from tripletrec._runtime.messages import shown
+from tripletrec.data.ids import Ids, is_single
+from tripletrec.ranking.exclusion import Exclusion, Pairs, known_rows
+
+if TYPE_CHECKING:
+    from tripletrec.data.interactions import Interactions
+    from tripletrec.ranking.scores import ScoreUsers
+
+__all__ = [
+    "Candidates",
+    "Lists",
+    "best_items",
+    "check_output",
+    "frame_of",
+    "padding",
+    "read_candidates",
+    "write_lists",
+]
+
+_OUTPUTS = ("arrays", "pandas", "polars")
+_ENDINGS = (".parquet", ".csv", ".csv.gz")
+_MOST_LISTED = 1 << 19  # items in the lists of a block, where nobody says otherwise
+_SECONDS = 1.0  # before which no progress is shown
+
+
+class Candidates(NamedTuple):
+    """The rows of the items to choose from: for all users (None: all items), or for each of them."""
+
+    shared: NDArray[np.int64] | None = None
+    own: tuple[NDArray[np.int64], ...] | None = None
+
+    def width(self, n_items: int) -> int:
+        """Return how many different ones there are, of the users' own the most."""
+        if self.own is not None:
+            return max((len(each) for each in self.own), default=0)
+        return n_items if self.shared is None else len(self.shared)
+
+    def at(self, places: NDArray[np.int64]) -> Candidates:
+        """Return those of some of the users who are asked for."""
+        if self.own is None:
+            return self
+        return Candidates(None, tuple(self.own[place] for place in places))
+
+
+def read_candidates(candidates: Any, items: Ids, n_asked: int) -> Candidates:
+    """Return the items to choose from.
+
+    Parameters
+    ----------
+    candidates : None, one list or set of item ids, or one for each user
+        Ids are never lists: where the first element is one, there is one list for each user.
+    items : Ids
+    n_asked : int
+        How many users are asked for.
+
+    Raises
+    ------
+    ValueError
+        If an item is unknown or there is a list for more or fewer users.
+    """
+    if candidates is None:
+        return Candidates()
+    listed = [candidates] if is_single(candidates) else list(candidates)
+    if not listed or is_single(listed[0]):
+        return Candidates(np.unique(known_rows(items, listed, "candidates")))
+    if len(listed) != n_asked or any(is_single(each) for each in listed):
+        raise ValueError(
+            f"candidates must be one list of item ids, or one for each of the {n_asked} users asked for, "
+            f"got {len(listed)} of which the first is {shown(listed[0])}"
+        )
+    lists = [list(each) for each in listed]
+    rows = known_rows(items, list(chain.from_iterable(lists)), "candidates")
+    bounds = np.cumsum([len(each) for each in lists])[:-1]
+    return Candidates(None, tuple(np.unique(each) for each in np.split(rows, bounds)))
+
+
+def best_items(
+    score_users: ScoreUsers | None,
+    rows: NDArray[np.int64],
+    places: NDArray[np.int64],
+    k: int,
+    out: Exclusion,
+    chosen: Candidates,
+    model: Any,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return items and scores of shape (n, k) of some users of a fitted model, padded with -1 and -inf.
+
+    Parameters
+    ----------
+    score_users : callable or None
+        None: the items that most users had in training.
+    rows, places : int64 arrays of shape (n,)
+        The users, and which of those asked for they are.
+    k : int
+    out : Exclusion
+    chosen : Candidates
+    model : estimator
+    """
+    shared, own = chosen.shared, chosen.at(places).own
+    list_them = shared is None and own is None and out.are_few(len(rows))
+    left_out = out.of_users(rows, places, items=list_them)
+    if out.items is not None and not list_them:
+        if own is None:
+            everything = np.arange(model.n_items_) if shared is None else shared
+            shared = np.setdiff1d(everything, out.items)
+        else:
+            own = tuple(np.setdiff1d(each, out.items) for each in own)
+    if score_users is None:
+        return _most_popular(model, rows, k, left_out, Candidates(shared, own))
+    from tripletrec.ranking.top_k import top_k  # here, because a fit does without
+
+    candidates = shared if own is None else list(own)
+    best = top_k(
+        score_users, rows, model.n_items_, k,
+        exclude=left_out, candidates=candidates, n_jobs=model.n_jobs,
+    )  # fmt: skip
+    return _padded(*best, k)
+
+
+def _most_popular(
+    model: Any,
+    rows: NDArray[np.int64],
+    k: int,
+    left_out: Interactions | Pairs | None,
+    chosen: Candidates,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    order, counts = model._popularity()
+    if chosen.shared is not None:
+        order = order[np.isin(order, chosen.shared)]
+    items, scores = padding(len(rows), k)
+    for n, row in enumerate(rows.tolist()):
+        mine = order if chosen.own is None else order[np.isin(order, chosen.own[n])]
+        if left_out is not None:
+            place = n if isinstance(left_out, Pairs) else row
+            out = left_out.indices[left_out.indptr[place] : left_out.indptr[place + 1]]
+            mine = mine[: k + len(out)]
+            mine = mine[~np.isin(mine, out)] if len(out) else mine
+        mine = mine[:k]
+        items[n, : len(mine)], scores[n, : len(mine)] = mine, counts[mine]
+    return items, scores
+
+
+def _padded(
+    items: NDArray[np.int64], scores: NDArray[Any], width: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    if items.shape[1] == width:
+        return items, scores
+    wide = padding(len(items), width)
+    wide[0][:, : items.shape[1]], wide[1][:, : items.shape[1]] = items, scores
+    return wide
+
+
+def padding(n: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return items and scores of lists that are empty so far."""
+    return np.full((n, width), -1, np.int64), np.full((n, width), -np.inf, np.float32)
+
+
+class Lists:
+    """The lists of some users, computed a block of users at a time.
+
+    Parameters
+    ----------
+    rows : int64 array of shape (n,)
+        Users; -1: unknown.
+    width : int
+        Items in each list, padding included.
+    rank : callable
+        Takes the places of some of the users among `rows`, returns items and scores of shape
+        (n_places, width), -1 and -inf for padding.
+    user_ids, item_ids : array or None
+        None: the row numbers.
+    batch_size : int or None
+        Users of a block; None: as many as make half a million items.
+    verbose : bool
+        Whether to show progress, if it takes longer than a second.
+    """
+
+    def __init__(
+        self,
+        rows: NDArray[np.int64],
+        width: int,
+        rank: Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.float32]]],
+        user_ids: NDArray[Any] | None,
+        item_ids: NDArray[Any] | None,
+        *,
+        batch_size: int | None,
+        verbose: bool,
+    ) -> None:
+        self.rows, self.width, self.user_ids, self.item_ids = rows, width, user_ids, item_ids
+        self._rank, self._verbose = rank, verbose
+        self._batch_size = batch_size or max(1024, _MOST_LISTED // max(1, width))
+
+    def blocks(self) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield the number of the first user of each block, and the items and scores of the block."""
+        n = len(self.rows)
+        with _progress(n, self._verbose) as show:
+            for first in range(0, n, self._batch_size):
+                places = np.arange(first, min(first + self._batch_size, n))
+                yield first, *self._rank(places)
+                show(len(places))
+
+    def all(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return all lists."""
+        if 0 < len(self.rows) <= self._batch_size and not self._verbose:
+            return self._rank(np.arange(len(self.rows)))
+        items = np.empty((len(self.rows), self.width), np.int64)
+        scores = np.empty(items.shape, np.float32)
+        for first, found, best in self.blocks():
+            items[first : first + len(found)], scores[first : first + len(found)] = found, best
+        return items, scores
+
+
+@contextmanager
+def _progress(n_users: int, verbose: bool) -> Iterator[Callable[[int], object]]:
+    if not verbose:
+        yield lambda n: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=n_users, desc="recommending", unit="user", delay=_SECONDS) as bar:
+        yield bar.update
+
+
+class _Maker(Protocol):
+    """Makes tables of one kind."""
+
+    def column(self, ids: NDArray[Any] | None, rows: NDArray[np.int64]) -> Any: ...
+
+    def table(self, columns: dict[str, Any]) -> Any: ...
+
+
+class _Pandas:
+    def __init__(self) -> None:
+        self._known: dict[int, Any] = {}  # a million strings are converted once, not for each block
+
+    def column(self, ids: NDArray[Any] | None, rows: NDArray[np.int64]) -> Any:
+        if ids is None:
+            return rows
+        key = id(ids)
+        if key not in self._known:
+            self._known[key] = self._whole(ids)
+        return self._take(self._known[key], rows)
+
+    def table(self, columns: dict[str, Any]) -> Any:
+        import pandas as pd
+
+        return pd.DataFrame(columns)
+
+    def _whole(self, ids: NDArray[Any]) -> Any:
+        import pandas as pd
+
+        return pd.Series(ids).array
+
+    def _take(self, column: Any, rows: NDArray[np.int64]) -> Any:
+        return column.take(rows)
+
+
+class _Polars(_Pandas):
+    def table(self, columns: dict[str, Any]) -> Any:
+        import polars as pl
+
+        return pl.DataFrame(columns)
+
+    def _whole(self, ids: NDArray[Any]) -> Any:
+        import polars as pl
+
+        try:
+            return pl.Series(_as_taken(ids))
+        except (TypeError, ValueError, OverflowError):
+            return pl.Series(ids.tolist(), dtype=pl.Object)  # numbers and texts side by side, UUIDs
+
+    def _take(self, column: Any, rows: NDArray[np.int64]) -> Any:
+        return column.gather(rows)
+
+
+class _Arrow(_Pandas):
+    def table(self, columns: dict[str, Any]) -> Any:
+        import pyarrow as pa
+
+        return pa.table(columns)
+
+    def _whole(self, ids: NDArray[Any]) -> Any:
+        import pyarrow as pa
+
+        try:
+            return pa.array(_as_taken(ids))
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"ids must be of one type that Parquet has, got {shown(ids[0])} as the first of those that "
+                f"have none: write .csv ({error})"
+            ) from None
+
+    def _take(self, column: Any, rows: NDArray[np.int64]) -> Any:
+        return column.take(rows)
+
+
+def _as_taken(ids: NDArray[Any]) -> Any:
+    """Return ids as polars and pyarrow take all of them: dates in their units, strings beyond a NUL."""
+    if ids.dtype.kind == "M" and np.datetime_data(ids.dtype) not in _UNITS:
+        return ids.astype("M8[us]")
+    return ids.tolist() if ids.dtype.kind in "US" else ids
+
+
+_UNITS = [("D", 1), ("ms", 1), ("us", 1), ("ns", 1)]
+
+
+def check_output(output: Any) -> str:
+    """Return what `output` says, or raise."""
+    if isinstance(output, str) and output in _OUTPUTS:
+        return output
+    allowed = ", ".join(map(repr, _OUTPUTS))
+    raise ValueError(f"output must be one of {allowed}, got {shown(output)}")
+
+
+def frame_of(lists: Lists, output: str) -> Any:
+    """Return all lists as a table with one row for each item of each user, of pandas or polars."""
+    maker: _Maker = _Pandas()
+    if output == "polars":
+        try:
+            import polars  # noqa: F401
+        except ImportError:
+            raise ImportError(
+                "output='polars' needs polars, which is not installed: pip install polars"
+            ) from None
+        maker = _Polars()
+    return _tidy(maker, lists, 0, *lists.all())
+
+
+def _tidy(
+    maker: _Maker,
+    lists: Lists,
+    first: int,
+    items: NDArray[np.int64],
+    scores: NDArray[np.float32],
+) -> Any:
+    """Return the lists of the users from number `first` on as a table, without padding."""
+    filled = items >= 0
+    places, ranks = np.nonzero(filled)
+    columns = {
+        "user": maker.column(lists.user_ids, lists.rows[first + places]),
+        "item": maker.column(lists.item_ids, items[filled]),
+        "rank": ranks + 1,
+        "score": scores[filled],
+    }
+    return maker.table(columns)
+
+
+def write_lists(lists: Lists, path: str | os.PathLike[str]) -> int:
+    """Write a table of all lists to a file, a block at a time; return how many rows it has.
+
+    Raises
+    ------
+    ValueError
+        If the name has another ending than .parquet, .csv and .csv.gz.
+    ImportError
+        If pyarrow is needed and not installed.
+    OSError
+        If the file cannot be written; an older one stays as it was.
+    """
+    name = os.fsdecode(path).lower() if isinstance(path, (str, os.PathLike)) else ""
+    ending = next((each for each in _ENDINGS if name.endswith(each)), None)
+    if ending is None:
+        kind = ValueError if name else TypeError
+        raise kind(f"path must end in {', '.join(_ENDINGS)}, got {shown(path)}")
+    write = _parquet if ending == ".parquet" else _csv
+    n_rows = 0
+    try:
+        with replacing(path) as temporary, write(temporary, ending, lists) as append:
+            for first, items, scores in lists.blocks():
+                append(first, items, scores)
+                n_rows += int(np.count_nonzero(items >= 0))
+    except OSError as error:
+        raise with_sentence(error, f"cannot write lists to {displayed(path)}") from error
+    return n_rows
+
+
+_Append = Callable[[int, NDArray[np.int64], NDArray[np.float32]], None]
+
+
+@contextmanager
+def _parquet(path: Any, ending: str, lists: Lists) -> Iterator[_Append]:
+    try:
+        from pyarrow.parquet import ParquetWriter
+    except ImportError:
+        raise ImportError(
+            "a .parquet file needs pyarrow, which is not installed: pip install pyarrow, or write .csv"
+        ) from None
+    maker = _Arrow()
+    with ParquetWriter(path, _tidy(maker, lists, 0, *padding(0, lists.width)).schema) as writer:
+        yield lambda *block: writer.write_table(_tidy(maker, lists, *block))
+
+
+@contextmanager
+def _csv(path: Any, ending: str, lists: Lists) -> Iterator[_Append]:
+    import gzip
+
+    maker = _Pandas()
+    with open(path, "wb") as plain:
+        # Without a time, so that the same lists are the same bytes.
+        packed = gzip.GzipFile("", "wb", 6, plain, mtime=0) if ending == ".csv.gz" else plain
+
+        def append(*block: Any, header: bool = False) -> None:
+            table = _tidy(maker, lists, *block)
+            table.to_csv(packed, index=False, header=header, mode="wb", lineterminator="\n")
+
+        append(0, *padding(0, lists.width), header=True)
+        yield append
+        if packed is not plain:
+            packed.close()

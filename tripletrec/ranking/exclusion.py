@@ -1,0 +1,257 @@
+"""What is left out of rankings: what a model has seen, other pairs, items for all; ranking is elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._runtime.messages import shown, warn_user
+from tripletrec.data.ids import Ids, is_single
+from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.data.space import Space, check_same_space
+
+__all__ = [
+    "Exclusion",
+    "Pairs",
+    "known_rows",
+    "names_seen",
+    "padded",
+    "read_exclude",
+    "seen_by",
+    "union",
+]
+
+_MOST_ADDED = 1 << 20  # pairs of users and items that are excluded for all
+
+
+class Pairs(NamedTuple):
+    """Items of each user, as in `Interactions`: rising, those of user u ``indices[indptr[u]:indptr[u + 1]]``.
+
+    Kernels only compare with the items, and never index with them.
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+
+    @property
+    def n_users(self) -> int:
+        """Number of rows."""
+        return len(self.indptr) - 1
+
+    def of(self, rows: NDArray[np.int64]) -> Pairs:
+        """Return the items of some users, with one row for each of them."""
+        counts = self.indptr[rows + 1] - self.indptr[rows]
+        indptr = np.concatenate(([0], np.cumsum(counts)))
+        places = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], counts)
+        return Pairs(indptr, self.indices[places])
+
+
+class Exclusion(NamedTuple):
+    """What `exclude` says: pairs of users and items, and items that are left out for all users."""
+
+    pairs: tuple[Pairs | Interactions, ...] = ()  # with a row for each user of the model
+    asked: tuple[Pairs, ...] = ()  # with a row for each user who is asked for
+    items: NDArray[np.int64] | None = None
+
+    def of_users(
+        self, rows: NDArray[np.int64], places: NDArray[np.int64], *, items: bool = False
+    ) -> Interactions | Pairs | None:
+        """Return what some users leave out, as `top_k` takes it: of all users, or a row for each of these.
+
+        Parameters
+        ----------
+        rows : int64 array
+            Users.
+        places : int64 array of the same shape
+            Which of those asked for they are.
+        items : bool, default False
+            Whether to add the items that are left out for all.
+        """
+        if len(self.pairs) == 1 and isinstance(self.pairs[0], Interactions) and not self.asked:
+            if not items or self.items is None:
+                return self.pairs[0]
+        parts = [Pairs(each.indptr, each.indices).of(rows) for each in self.pairs]
+        parts += [each.of(places) for each in self.asked]
+        if items and self.items is not None:
+            bounds = np.arange(len(rows) + 1) * len(self.items)
+            parts.append(Pairs(bounds, np.tile(self.items.astype(np.int32), len(rows))))
+        return union(parts) if parts else None
+
+    def of_all(self, n_users: int) -> Pairs:
+        """Return what all users leave out, the items for all included."""
+        everybody = np.arange(n_users)
+        found = self.of_users(everybody, everybody, items=True)
+        if found is None:
+            return Pairs(np.zeros(n_users + 1, np.int64), np.empty(0, np.int32))
+        return Pairs(found.indptr, found.indices)
+
+    def are_few(self, n_users: int) -> bool:
+        """Tell whether the items that are left out for all are few enough to be listed for each user."""
+        return self.items is not None and n_users * len(self.items) <= _MOST_ADDED
+
+
+def union(several: list[Pairs]) -> Pairs:
+    """Return all pairs that are in any of several of as many users.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tripletrec.ranking.exclusion import Pairs, union
+    >>> one = Pairs(np.array([0, 2, 3]), np.array([1, 4, 0], np.int32))
+    >>> other = Pairs(np.array([0, 1, 1]), np.array([2], np.int32))
+    >>> union([one, other])
+    Pairs(indptr=array([0, 3, 4]), indices=array([1, 2, 4, 0], dtype=int32))
+    """
+    if len(several) == 1:
+        return several[0]
+    n_users = several[0].n_users
+    rows = np.concatenate([np.repeat(np.arange(n_users), np.diff(p.indptr)) for p in several])
+    items = np.concatenate([p.indices for p in several]).astype(np.int64)
+    width = int(items.max(initial=0)) + 1
+    rows, items = np.divmod(np.unique(rows * width + items), width)
+    indptr = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=n_users))))
+    return Pairs(indptr, items.astype(np.int32))
+
+
+def seen_by(model: Any) -> Pairs | Interactions | None:
+    """Return what a fitted model was trained on, with a row for each of its users; None: not known.
+
+    Warns
+    -----
+    UserWarning
+        Once for a model that was loaded from a file without it.
+    """
+    seen: Interactions | None = vars(model).get("seen_")
+    if seen is None:
+        if not vars(model).get("_told_of_seen"):
+            model._told_of_seen = True
+            warn_user(
+                "the model does not know what it was trained on, for its file was saved with seen=False, so "
+                "that nothing is left out: save it with seen=True, or pass exclude=train, or exclude=None"
+            )
+        return None
+    return seen if seen.n_users == model.n_users_ else padded(seen, model.n_users_)
+
+
+def padded(seen: Interactions, n_users: int) -> Pairs:
+    """Return what was trained on, with nothing for users who have been added since."""
+    n_new = max(0, n_users - seen.n_users)
+    return Pairs(np.append(seen.indptr, np.full(n_new, seen.indptr[-1])), seen.indices)
+
+
+def read_exclude(
+    exclude: Any,
+    seen: Pairs | Interactions | None,
+    space: Space,
+    items: Ids,
+    *,
+    owner: str,
+    asked: NDArray[np.int64] | None = None,
+) -> Exclusion:
+    """Return what `exclude` says.
+
+    Parameters
+    ----------
+    exclude : "seen", None, interactions, item ids or ("seen", one of the last two)
+    seen : Pairs, Interactions or None
+        What "seen" stands for; None: nothing.
+    space : Space
+        The users and items that are ranked.
+    items : Ids
+        Those of the space.
+    owner : str
+        Whose space it is, for error messages.
+    asked : int64 array or None, default None
+        Rows of the users who are asked for, -1 for unknown ones: a matrix may have one row for each of them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is nothing of that, speaks of other users or items, or an item is unknown.
+    """
+    if exclude is None:
+        return Exclusion()
+    others: tuple[Any, ...] = (exclude,)
+    pairs: list[Pairs | Interactions] = []
+    of_asked: list[Pairs] = []
+    if names_seen(exclude):
+        others = () if isinstance(exclude, str) else exclude[1:]
+        pairs = [] if seen is None else [seen]
+    out = np.empty(0, np.int64)
+    for each in others:
+        if each is None:
+            continue
+        if _is_matrix(each):
+            data = _read_matrix(each)
+            if asked is None or data.n_users == space.n_users or data.n_users != len(asked):
+                check_same_space(data.space, space, "exclude", owner)
+                pairs.append(data)
+            else:
+                check_same_space(data.space, _space_of(asked, space), "exclude", owner)
+                of_asked.append(Pairs(data.indptr, data.indices))
+        elif is_single(each):
+            raise ValueError(
+                "exclude must be 'seen', None, interactions, a list of item ids, or ('seen', one of the last "
+                f"two), got {shown(each)}"
+            )
+        else:
+            out = np.union1d(out, known_rows(items, each, "exclude"))
+    return Exclusion(tuple(pairs), tuple(of_asked), out if len(out) else None)
+
+
+def names_seen(exclude: Any) -> bool:
+    """Tell whether `exclude` is "seen" or a tuple that begins with it."""
+    first = exclude[0] if isinstance(exclude, tuple) and exclude else exclude
+    return isinstance(first, str) and first == "seen"
+
+
+def _is_matrix(each: Any) -> bool:
+    if isinstance(each, Interactions) or hasattr(each, "tocsr") or hasattr(each, "columns"):
+        return True  # a table is none, and is told so
+    if isinstance(each, (list, tuple)) and len(each):
+        return isinstance(each[0], (list, tuple, np.ndarray))
+    return getattr(each, "ndim", 1) != 1
+
+
+def _read_matrix(given: Any) -> Interactions:
+    if getattr(given, "ndim", 2) == 1:  # a row of a sparse array of SciPy
+        given = given.reshape(1, -1)
+    return as_interactions(given, "exclude")
+
+
+def _space_of(asked: NDArray[np.int64], space: Space) -> Space:
+    """Return the space of the users who are asked for, whose ids are known if all of them are."""
+    ids = space.user_ids
+    known = ids is not None and bool((asked >= 0).all())
+    return space._replace(
+        n_users=len(asked), user_ids=ids[asked] if ids is not None and known else None
+    )
+
+
+def known_rows(items: Ids, listed: Any, name: str) -> NDArray[np.int64]:
+    """Return the rows of items in any order; raise if one is unknown, and say how many are.
+
+    Parameters
+    ----------
+    items : Ids
+        Or users.
+    listed : id, sequence or set of ids
+    name : str
+        What the error message calls them.
+    """
+    listed = [listed] if is_single(listed) else list(listed)  # a set in any order
+    rows = items.find(listed)
+    unknown = [each for each, row in zip(listed, rows, strict=True) if row < 0]
+    if unknown:
+        word = items.word
+        known = f"c in set(model.{word}_ids_)"
+        if items.values is None:
+            known = f"0 <= c < model.n_{word}s_"
+        what = "candidates" if name == "candidates" else f"items of {name}"
+        raise ValueError(
+            f"{items.unknown(unknown[0])}; {len(unknown)} of the {len(listed)} {what} are unknown, "
+            f"which may be left out: [c for c in {name} if {known}]"
+        )
+    return rows
