@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tripletrec._runtime.arrays import read_only
+from tripletrec._runtime.arrays import copy_into, read_only
 
 
 @pytest.mark.parametrize("kind", ["plain", "read-only", "mapped"])
@@ -28,3 +28,19 @@ def test_a_strided_array_is_copied():
         view = read_only(strided)
         assert view.flags.c_contiguous and not np.shares_memory(view, array)
         np.testing.assert_array_equal(view, strided, strict=True)
+
+
+def test_copy_into_takes_all_or_nothing():
+    mine = {"a": np.zeros((2, 3), np.float32), "b": np.zeros(2, np.int64)}
+    others = {"a": np.ones((2, 3), np.float32), "b": np.arange(2)}
+    for wrong, message in (
+        ({"a": others["a"]}, "'b' is missing"),
+        ({**others, "c": others["a"]}, "'c' is unknown"),
+        ({**others, "b": np.arange(3)}, r"'b' must be int64 of shape \(2,\), got int64 of shape \(3,\)"),
+        ({**others, "b": np.arange(2.0)}, "'b' must be int64"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            copy_into(mine, wrong)
+        assert not mine["a"].any() and not mine["b"].any()
+    copy_into(mine, others)
+    assert mine["a"].all() and mine["b"].tolist() == [0, 1]

@@ -1,13 +1,14 @@
-"""The one form in which arrays are handed to kernels; checks of what they hold are not here."""
+"""The one form in which arrays are handed to kernels, and copies by name; what they hold is not checked."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["read_only"]
+__all__ = ["copy_into", "read_only"]
 
 T = TypeVar("T", bound=np.generic)
 
@@ -21,3 +22,24 @@ def read_only(array: NDArray[T]) -> NDArray[T]:
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view
+
+
+def copy_into(named: Mapping[str, NDArray[Any]], others: Mapping[str, NDArray[Any]]) -> None:
+    """Copy arrays into those of the same names.
+
+    Raises
+    ------
+    ValueError
+        If one is missing, there is one too many, or one is of another shape or type; nothing is copied then.
+    """
+    for name in (*named, *others):
+        mine, other = named.get(name), others.get(name)
+        if mine is None or other is None:
+            raise ValueError(f"the array {name!r} is {'missing' if other is None else 'unknown'}")
+        if (mine.shape, mine.dtype) != (other.shape, other.dtype):
+            raise ValueError(
+                f"the array {name!r} must be {mine.dtype} of shape {mine.shape}, got {other.dtype} of "
+                f"shape {other.shape}"
+            )
+    for name, array in named.items():
+        array[...] = others[name]

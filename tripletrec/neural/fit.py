@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import copy_into
 from tripletrec._runtime.blas import one_blas_thread
+from tripletrec.neural.layers import Dropout
 from tripletrec.neural.networks import PairPerceptron, Towers
 from tripletrec.neural.row_optimizer import RowOptimizer
 from tripletrec.training.plan import NetworkPlan, Record
@@ -49,9 +52,26 @@ class NetworkTraining:
             self._factors = self._make_factors()
         return self._factors
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what the epochs to come depend on, see `tripletrec.training.loop.Trainable`."""
+        parameters = {f"parameters.{n}": each for n, each in enumerate(self.network.parameters)}
+        n_forward = np.array([each.n_forward for each in self._dropouts()], np.int64)
+        return {**parameters, **self._optimizer.state(), "n_forward": n_forward}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a state; raise ValueError if it is of another size."""
+        self._factors = None
+        copy_into(self.state(), state)
+        for dropout, n_forward in zip(self._dropouts(), state["n_forward"].tolist(), strict=True):
+            dropout.n_forward = n_forward
+
     def release(self) -> tuple[NDArray[Any], ...]:
         """Return copies of the arrays of the fitted model."""
         return tuple(each.copy() for each in self.factors)
+
+    def _dropouts(self) -> list[Dropout]:
+        layers = [layer for each in self.network.stacks for layer in each.layers]
+        return [each for each in layers if isinstance(each, Dropout)]
 
     def threads(self) -> AbstractContextManager[None]:
         """Keep BLAS to one thread, which is faster for small batches and gives the same bits everywhere."""

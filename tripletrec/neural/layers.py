@@ -249,6 +249,11 @@ class Dropout(Layer):
     seed : int, default 0
         From 0 to 2**64 - 1.
 
+    Attributes
+    ----------
+    n_forward : int
+        The number of earlier calls of `forward`.
+
     Examples
     --------
     >>> import numpy as np
@@ -261,13 +266,13 @@ class Dropout(Layer):
         self.rate = check_share(rate, "rate")
         self.threshold = np.uint32(self.rate * 2**32)
         self.scale = 1.0 / (1.0 - self.rate)
-        self._seed, self._n_forward = seed, 0
+        self._seed, self.n_forward = seed, 0
 
     def next_key(self) -> np.uint32:
         """Return the key of the random numbers of the next `forward`."""
-        self._n_forward += 1
+        self.n_forward += 1
         # The high half of a Weyl sequence: the multiples of an odd number visit all residues.
-        return np.uint32((self._seed + 0x9E3779B97F4A7C15 * self._n_forward) % 2**64 >> 32)
+        return np.uint32((self._seed + 0x9E3779B97F4A7C15 * self.n_forward) % 2**64 >> 32)
 
     def forward(self, x: Array) -> Array:
         """Return x with zeros in a random share of places, the rest scaled."""

@@ -101,6 +101,7 @@ class RowOptimizer:
         # Optimizers that differ in their parameters alone share a kernel.
         self._update_tables = _build_update(optimizer._replace(parameters=()))
         self._tables, self._now = tuple(tables), 0
+        self._n_state = len(optimizer.state)
         # Plain tuples, see `tripletrec.neural.features.FeatureTable`.
         self._states = tuple(_start_states(optimizer, table) for table in tables)
         self._all_rows = [np.arange(len(table), dtype=np.int32) for table in tables]
@@ -138,6 +139,17 @@ class RowOptimizer:
             self._tables, tuple(gradients), rows_of_tables, self._states, self._now, scales,
             self._l2, self._real(self.learning_rate), self._parameters,
         )  # fmt: skip
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return by name what the optimizer keeps of each row, and how often each has been updated: views."""
+        found = {}
+        for n, (table, (state, step_counts, _)) in enumerate(
+            zip(self._tables, self._states, strict=True)
+        ):
+            rows = state.reshape(len(table), 1 + self._n_state, table.shape[1])
+            found[f"state.{n}"] = rows[:, 1:]  # without the room for weights
+            found[f"step_counts.{n}"] = step_counts
+        return found
 
 
 def _start_states(optimizer: Optimizer, table: NDArray[Any]) -> tuple[NDArray[Any], ...]:

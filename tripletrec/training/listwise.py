@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, NamedTuple
@@ -187,6 +187,14 @@ class ListwiseTraining:
     def factors(self) -> Factors:
         """The factors as they stand; the biases in units of the score."""
         return self._in_units_of_score(self.tables.factors)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what the epochs to come depend on, see `tripletrec.training.loop.Trainable`."""
+        return self.tables.state()
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a state; raise ValueError if it is of another size."""
+        self.tables.restore(state)
 
     def release(self) -> Factors:
         """Return the factors as arrays of their own and drop all else: the training ends here."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol, Self
+
+from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import CompilationError
 from tripletrec._runtime.part_checks import explain
@@ -36,6 +38,22 @@ class Trainable(Protocol):
 
     def run_epoch(self, number: int) -> Record:
         """Run epoch `number`, from 1; the record has at least "epoch" and "loss"."""
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return by name all that the epochs to come depend on, beside the plan, the data and their number.
+
+        What the arrays hold is valid until the next epoch. Rows of users and of items come in their order,
+        so that a larger training can begin with those that there were.
+        """
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over a copy of a state of a training of the same plan and data, which then goes on from there.
+
+        Raises
+        ------
+        ValueError
+            If an array is missing, too many, or of another shape or type; nothing is taken over.
+        """
 
     def release(self) -> Any:
         """Return the arrays that are learnt as arrays of their own, and drop all else.

@@ -8,13 +8,14 @@ whole cache lines; the padding stays zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import copy_into
 from tripletrec._runtime.jit import aligned
 from tripletrec._runtime.threads import executor_for
 from tripletrec.optimizers import Optimizer
@@ -24,6 +25,7 @@ __all__ = ["FactorTables"]
 
 _LINE = 16  # float32 in a cache line
 _CHUNK = 2**12  # rows whose start values are one stream of random numbers
+_NAMES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
 
 Float32 = NDArray[np.float32]
 
@@ -132,7 +134,7 @@ class FactorTables:
         if n_users < old[0] or n_items < old[1]:
             raise ValueError(f"tables of {old} rows cannot shrink to {(n_users, n_items)}")
         larger = self._at_zero(n_users, n_items, self.n_factors, optimizer)
-        for name in ("users", "items", "biases", "user_step_counts", "item_step_counts"):
+        for name in _NAMES:
             mine = getattr(self, name)
             getattr(larger, name)[: len(mine)] = mine
         larger._draw(old, scale, seed, 1, None)
@@ -153,6 +155,14 @@ class FactorTables:
         """The factors as they stand: views."""
         n = self.n_factors
         return Factors(self.users[:, 0, :n], self.items[:, 0, :n], self.biases[:, 0, 0])
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return all that is learnt by name, as it stands: the tables themselves, no copies."""
+        return {name: getattr(self, name) for name in _NAMES}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` has returned; raise ValueError unless it is of tables of this size."""
+        copy_into(self.state(), state)
 
     def release(self) -> Factors:
         """Return the factors as arrays of their own; state, step counts and padding are dropped.

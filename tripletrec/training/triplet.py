@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -231,6 +231,15 @@ class TripletTraining:
             self.tables.biases[:] = rows.biases.reshape(shape)[position]
             self.tables.item_step_counts[:] = rows.step_counts[position]
         return self.tables
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what the epochs to come depend on, see `tripletrec.training.loop.Trainable`."""
+        return self.settle().state()
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a state; raise ValueError if it is of another size."""
+        self._prepared = None
+        self.tables.restore(state)
 
     def release(self) -> Factors:
         """Return the factors as arrays of their own and drop all else: the training ends here."""
