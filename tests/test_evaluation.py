@@ -254,7 +254,9 @@ def test_all_kinds_of_models_agree(factors, dtype):
         one = evaluate(scored(scores), test).per_user
         models += [Estimator(scores), scored(np.asfortranarray(scores)), scored(sealed(scores))]
         for model in models:
-            pd.testing.assert_frame_equal(one, evaluate(model, test, None).per_user, check_exact=True)
+            pd.testing.assert_frame_equal(
+                one, evaluate(model, test, None).per_user, check_exact=True
+            )
 
 
 def sealed(array):

@@ -31,8 +31,9 @@ from tripletrec.models.fit_arguments import (
 )
 from tripletrec.models.folds import check_features, check_order, whole
 from tripletrec.models.recommender import Recommender
+from tripletrec.models.saved_state import OptimizerState
 from tripletrec.sampling import Sampler
-from tripletrec.training.loop import Trainable, train
+from tripletrec.training.loop import Outcome, Trainable, train
 from tripletrec.training.plan import Plan, Record
 
 __all__ = ["Start", "TrainedModel", "width_of"]
@@ -141,7 +142,7 @@ class TrainedModel(Recommender):
         self._warn_if_nothing_was_to_be_learnt(training.plan.sampler, data, given)
         self._take(data, outcome.factors, attributes)
         self._of_matrix = not isinstance(X, Interactions)
-        self.history_, self.best_epoch_ = outcome.history, outcome.kept_epoch
+        self._keep(training, outcome)
         if outcome.interrupt is not None:
             raise outcome.interrupt
         return self
@@ -180,12 +181,13 @@ class TrainedModel(Recommender):
         held_out: Interactions | None,
         listeners: list[Callable[..., Any]],
         attributes: Mapping[str, Any],
+        earlier: Sequence[Record] = (),
     ) -> Callable[[Record, tuple[NDArray[Any], ...]], bool] | None:
         """Return the function that validates the model and calls the callbacks after each epoch, if any."""
         if held_out is None and not listeners:
             return None
         metric = self.validation_metric
-        history: list[Record] = []
+        history = list(earlier)
 
         def watch(record: Record, arrays: tuple[NDArray[Any], ...]) -> bool:
             # Views, so that a callback cannot reshape what the kernels learn.
@@ -219,6 +221,13 @@ class TrainedModel(Recommender):
         for name, value in attributes.items():
             setattr(self, name, value)
         return self
+
+    def _keep(self, training: Trainable, outcome: Outcome) -> None:
+        """Keep the records of a training, and what later ones go on from."""
+        self.history_, self.best_epoch_ = outcome.history, outcome.kept_epoch
+        self._optimizer_state = OptimizerState(
+            training.plan.optimizer.name, dict(training.row_state())
+        )
 
     def _check_parameters(self) -> None:
         """Raise unless `fit` would take the parameters, as far as they can be checked without data."""

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_count, check_non_negative, check_positive, check_random_state
 from tripletrec._runtime.messages import shown
 from tripletrec.losses import ListLoss, Loss, check_loss
+from tripletrec.models.continuing import ContinuedModel
 from tripletrec.models.fit_arguments import check_dropout
-from tripletrec.models.trained import TrainedModel
 from tripletrec.neural.layers import Dense, Dropout, Layer
 from tripletrec.optimizers import Optimizer, check_optimizer
 from tripletrec.rates import Schedule, check_schedule
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-class TrainedNetwork(TrainedModel):
+class TrainedNetwork(ContinuedModel):
     """Base of the models that train a network in batches."""
 
     loss: str | Loss | ListLoss

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,11 @@ from tripletrec._checks import check_count, check_flag
 from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
+from tripletrec.models.continuing import News
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fit_arguments import check_widths
 from tripletrec.models.fitted import present
+from tripletrec.models.known_features import encode_all, features_of
 from tripletrec.models.towers import (
     LEARNT,
     Tower,
@@ -303,6 +305,8 @@ class TwoTower(TrainedNetwork):
         for word, tower in (("user", users), ("item", items)):
             attributes[f"{word}_encoding_"] = tower.columns.encoding
             attributes[f"{word}_widths_"] = tower.widths
+            # What `partial_fit` has to know again.
+            attributes[f"_{word}_features"] = features_of(tower.columns)
         training = start_training(plan, data, weights, given, users, items, self.normalize)
         return Start(training, attributes)
 
@@ -336,6 +340,78 @@ class TwoTower(TrainedNetwork):
         super()._check_parameters()
         check_towers(self.get_params())
         self._stack([1], None)
+
+    def partial_fit(
+        self,
+        X: Any,
+        n_epochs: int = 1,
+        *,
+        user_features: Any = None,
+        item_features: Any = None,
+        callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
+        sample_weight: Any = None,
+        negatives: Any = None,
+    ) -> Self:
+        """Learn from new events; see `MatrixFactorization.partial_fit` for all but the features.
+
+        Parameters
+        ----------
+        X, n_epochs, callbacks, sample_weight, negatives
+            As of `MatrixFactorization.partial_fit`.
+        user_features, item_features : as of `fit`, default None
+            Those of the users and items that are new in `X`; a table may have others, which are passed over,
+            a matrix has a row for each user or item of `X`. They are encoded as `fit` learnt to. What is known
+            of the others stays as it is: the model keeps it, and a file holds it if it was saved with
+            ``state=True``. Without it the features of all users and items that were ever seen are needed.
+
+        Returns
+        -------
+        TwoTower
+            The model itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of `MatrixFactorization.partial_fit`; if features are missing, or the model was fitted without.
+        FloatingPointError, KeyboardInterrupt
+            As of `MatrixFactorization.partial_fit`.
+
+        Examples
+        --------
+        >>> import pandas as pd, tripletrec as tr
+        >>> log = {"user": ["ann", "ann", "bob", "cleo"], "item": ["tea", "milk", "tea", "jam"]}
+        >>> items = pd.DataFrame({"kind": ["drink", "drink", "food"]}, index=["tea", "milk", "jam"])
+        >>> model = tr.TwoTower(n_epochs=2)
+        >>> model = model.fit(tr.Interactions.from_frame(log), item_features=items)
+        >>> today = tr.Interactions.from_frame({"user": ["bob", "joe"], "item": ["cocoa", "tea"]})
+        >>> more = pd.DataFrame({"kind": ["drink"]}, index=["cocoa"])
+        >>> model.partial_fit(today, item_features=more).item_ids_
+        array(['jam', 'milk', 'tea', 'cocoa'], dtype='<U5')
+        """
+        return self._partial_fit(
+            X, n_epochs, callbacks, sample_weight, negatives,
+            user_features=user_features, item_features=item_features,
+        )  # fmt: skip
+
+    def _learnt_parameters(self) -> tuple[NDArray[np.float32], ...]:
+        return (
+            self.user_table_,
+            self.item_table_,
+            self.user_weights_[None],
+            self.item_weights_[None],
+        )
+
+    def _known_features(self, news: News, **features: Any) -> dict[str, Any]:
+        return {
+            f"{word}_features": encode_all(
+                vars(self).get(f"_{word}_features"),
+                getattr(self, f"{word}_encoding_"),
+                features[f"{word}_features"],
+                news,
+                word,
+            )
+            for word in ("user", "item")
+        }
 
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
         self.user_factors_, self.item_factors_ = arrays[:2]

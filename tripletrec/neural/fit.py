@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -64,6 +64,34 @@ class NetworkTraining:
         copy_into(self.state(), state)
         for dropout, n_forward in zip(self._dropouts(), state["n_forward"].tolist(), strict=True):
             dropout.n_forward = n_forward
+
+    def row_state(self) -> dict[str, NDArray[Any]]:
+        """Return what the optimizer keeps: of each row of factors the mean, of layers all of it."""
+        brief = {}
+        for name, each in self._optimizer.state().items():
+            of_factors = name in ("state.0", "state.1")
+            brief[name] = each.mean(axis=2, keepdims=True) if of_factors else each.copy()
+        return brief
+
+    def take_up(
+        self, learnt: Sequence[NDArray[Any]], row_state: Mapping[str, NDArray[Any]] | None
+    ) -> None:
+        """Begin with what another training has learnt.
+
+        Parameters
+        ----------
+        learnt : sequence of arrays
+            In the order of the network's `parameters`; of their first rows.
+        row_state : mapping or None
+            What `row_state` returned; None: the state is that of the start.
+        """
+        self._factors = None
+        for mine, theirs in zip(self.network.parameters, learnt, strict=True):
+            mine[: len(theirs)] = theirs
+        if row_state is not None:
+            for name, mine in self._optimizer.state().items():
+                state = row_state[name][: len(learnt[int(name.rpartition(".")[2])])]
+                mine[: len(state)] = state
 
     def release(self) -> tuple[NDArray[Any], ...]:
         """Return copies of the arrays of the fitted model."""

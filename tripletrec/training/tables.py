@@ -64,6 +64,7 @@ class FactorTables:
         self.users, self.items, self.biases = users, items, biases
         self.user_step_counts, self.item_step_counts = user_step_counts, item_step_counts
         self.n_factors = n_factors
+        self._row_state: dict[str, Float32] | None = None  # of tables that were released
 
     @classmethod
     def start(
@@ -164,12 +165,55 @@ class FactorTables:
         """Take over what `state` has returned; raise ValueError unless it is of tables of this size."""
         copy_into(self.state(), state)
 
+    def row_state(self) -> dict[str, Float32]:
+        """Return the optimizer's state in brief, also after `release`: the mean of each row's, step counts.
+
+        In memory it is next to nothing beside the factors, and who learns on from it loses next to nothing.
+        """
+        if self._row_state is not None:
+            return self._row_state
+        n = self.n_factors
+        return {
+            "users": self.users[:, 1:, :n].mean(axis=2),
+            "items": self.items[:, 1:, :n].mean(axis=2),
+            "biases": self.biases[:, 1:, 0].copy(),
+            "user_step_counts": self.user_step_counts,
+            "item_step_counts": self.item_step_counts,
+        }
+
+    def take_up(self, factors: Factors, row_state: Mapping[str, Float32] | None) -> None:
+        """Begin with what was learnt of the first rows, and with the state that `row_state` returned of them.
+
+        Parameters
+        ----------
+        factors : Factors
+            Of these tables' `n_factors`; of as many users and items as there are, or fewer.
+        row_state : mapping or None
+            None: the state is that of the start.
+        """
+        n = self.n_factors
+        for mine, theirs in zip(self.factors, factors, strict=True):
+            # A user of whom nothing was known has a row of zeros, from which a cosine cannot be learnt.
+            learnt = theirs.any(axis=1) if theirs.ndim == 2 else np.True_
+            mine[: len(theirs)][learnt] = theirs[learnt]
+        if row_state is None:
+            return
+        n_users, n_items, _ = map(len, factors)
+        for name in _NAMES:
+            mine, state = getattr(self, name), row_state[name]
+            state = state[: n_users if name.startswith("user") else n_items]
+            if mine.ndim == 3:
+                mine[: len(state), 1:, :n] = state[:, :, None]
+            else:
+                mine[: len(state)] = state
+
     def release(self) -> Factors:
-        """Return the factors as arrays of their own; state, step counts and padding are dropped.
+        """Return the factors as arrays of their own; state and padding are dropped, see `row_state`.
 
         The smaller tables are copied first, and leave their place to the next; where nothing lies
         between the factors they stay where they are. If interrupted, it may be called again.
         """
+        self._row_state = self.row_state()
         self.user_step_counts = self.item_step_counts = np.empty((0, 0), np.float32)
         names = ("users", "items", "biases")
         for name in sorted(names, key=lambda name: int(getattr(self, name).nbytes)):
