@@ -439,6 +439,9 @@ class Counting:
         self.numbers.append(number)
         return {"epoch": number, "loss": self.loss}
 
+    def state(self):
+        return {"numbers": np.array(self.numbers)}
+
     def release(self):
         return self.factors
 

@@ -181,7 +181,9 @@ def check_writable(path: str | os.PathLike[str], name: str) -> None:
         If `path` is a folder or something else that is no file, or its folder cannot be written.
     """
     try:
-        _regular(path, named=True)
+        old = _regular(path, named=True)
+        if old is not None and not os.access(path, os.W_OK):
+            raise ValueError(f"{name} must be a file that can be written, got {str(path)!r}")
         with tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))):
             pass
     except IsADirectoryError:

@@ -62,8 +62,8 @@ class Merger:
     Raises
     ------
     ValueError
-        If `X` has ids and the model has none; if it has none, the model has, and they differ in number; if neither has
-        any and `X` has fewer rows.
+        If `X` has ids and the model has none; if only the model has ids, and they differ in number; if
+        neither has any, and `X` has fewer rows.
     TypeError
         If the ids are of another kind, such as numbers beside strings.
 

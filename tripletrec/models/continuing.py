@@ -17,6 +17,7 @@ from tripletrec.data.merging import Merged, Merger
 from tripletrec.models.fit_arguments import check_callbacks, check_negatives, check_sample_weight
 from tripletrec.models.folds import check_order
 from tripletrec.models.trained import Start, TrainedModel
+from tripletrec.models.validation import Watch
 from tripletrec.rates import constant
 from tripletrec.training.loop import Outcome, Trainable, train
 from tripletrec.training.plan import Plan
@@ -62,9 +63,9 @@ class ContinuedModel(TrainedModel):
     ) -> Self:
         """Learn from new events; what the model has learnt so far is kept and moves a little.
 
-        An epoch visits all positives, those of `X` and those in ``seen_``, so that nothing is forgotten and no
-        known positive is drawn as a negative. A positive of `X` weighs up to 5 times as much as one of before,
-        which was learnt from in many epochs; all of `X` together weigh no more than all positives are many.
+        An epoch visits all positives, those of `X` and those in ``seen_``, so that nothing is forgotten and
+        no known positive is drawn as a negative. A positive of `X` weighs 5 times as much as one of before,
+        which was learnt from in many epochs; less if a fifth or more of all positives are those of `X`.
 
         Users and items that the model does not know are appended: those that it knows keep their rows, and
         vectors of before can be compared with those of after. A model that is not fitted is fitted, with
@@ -107,12 +108,12 @@ class ContinuedModel(TrainedModel):
         -----
         The learning rate is constant: that of the schedule when 80 % of its epochs are done.
 
-        The model keeps, beside the factors, the mean of the optimizer's state of each row, so that steps are as
-        small as they last were. A file holds it if it was saved with ``state=True``. Without it one more epoch
-        is run first, whose steps have length 0, to find out how large gradients are.
+        The model keeps, beside the factors, the mean of the optimizer's state of each row, so that steps are
+        as small as they last were. A file holds it if it was saved with ``state=True``. Without it one more
+        epoch is run first, whose steps have length 0, to find out how large gradients are.
 
-        If ``seen_`` is not known (saved with ``seen=False``), the model learns from `X` alone: it may then draw
-        earlier positives as negatives, and forgets sooner.
+        If ``seen_`` is not known (saved with ``seen=False``), the model learns from `X` alone: it may then
+        draw earlier positives as negatives, and forgets sooner.
 
         Examples
         --------
@@ -176,7 +177,9 @@ class ContinuedModel(TrainedModel):
         outcome = train(
             training,
             done + n_epochs,
-            watch=self._watch(data, None, listeners, attributes, self.history_),
+            watch=Watch(self, data, attributes, None, listeners, self.history_)
+            if listeners
+            else None,
             metric=None,
             patience=None,
             verbose=verbose,
@@ -248,8 +251,8 @@ def _take_up(training: Trainable, learnt: Any, row_state: Any) -> None:
         training.take_up(learnt, row_state)
     except ValueError:
         raise ValueError(
-            "partial_fit needs the parameters of the fit, for they decide on the shape of what is learnt, such "
-            "as n_factors: set them back, or fit anew"
+            "partial_fit needs the parameters of the fit that decide on the shape of what is learnt, such as "
+            "n_factors: set them back, or fit anew"
         ) from None
 
 

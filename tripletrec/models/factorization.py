@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from tripletrec._checks import (
 )
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
+from tripletrec.models.checkpoints import CheckpointPath
 from tripletrec.models.continuing import ContinuedModel
 from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
 from tripletrec.models.trained import Start, width_of
@@ -120,6 +121,13 @@ class MatrixFactorization(ContinuedModel):
     validation_metric : str, default "auc"
         A column of `tripletrec.evaluate`, such as "ndcg@10". Training positives are left out of
         the ranking.
+    validate_every : int, default 1
+        Epochs from one validation to the next; the last epoch is always validated. `early_stopping` counts
+        epochs, and looks at those that are validated.
+    validation_users : int, "all" or None, default None
+        Validate on so many users, a random sample that stays the same. None: on all, unless ranking for them
+        would take more than some 15 % of an epoch's time; the sample then depends on the data, the
+        parameters and the seed alone, and has 250 users or more.
     n_jobs : int or None, default None
         Largest number of threads; None: as many as pay off, -1: all cores. Data so small that sharing the
         work does not pay get one. Never changes a result.
@@ -202,6 +210,8 @@ class MatrixFactorization(ContinuedModel):
         dropout: float = 0.0,
         early_stopping: int | None = None,
         validation_metric: str = "auc",
+        validate_every: int = 1,
+        validation_users: int | Literal["all"] | None = None,
         n_jobs: int | None = None,
         random_state: Any = 0,
         verbose: int = 0,
@@ -225,6 +235,8 @@ class MatrixFactorization(ContinuedModel):
         self.dropout = dropout
         self.early_stopping = early_stopping
         self.validation_metric = validation_metric
+        self.validate_every = validate_every
+        self.validation_users = validation_users
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -271,6 +283,7 @@ class MatrixFactorization(ContinuedModel):
         callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
         sample_weight: Any = None,
         negatives: Any = None,
+        checkpoint: CheckpointPath | None = None,
     ) -> MatrixFactorization:
         """Learn the factors from scratch.
 
@@ -293,6 +306,11 @@ class MatrixFactorization(ContinuedModel):
         negatives : as `X`, default None
             Known negatives, such as dislikes. For users who have some, the sampler's `share` of the
             negatives (0.5 if the sampler has none) is drawn from them.
+        checkpoint : path-like or (path-like, float), default None
+            File for what is learnt so far, written after every epoch or, of a pair, once so many seconds have
+            passed. If a fit of the same model and data has left one, this fit goes on from there and learns
+            the same bits. It is written whole or not at all, and removed when the fit has ended well or
+            diverged; one of another fit is refused. Callbacks see the epochs that are left.
 
         Returns
         -------
@@ -310,7 +328,7 @@ class MatrixFactorization(ContinuedModel):
             with early stopping, with the best one. A second Ctrl-C cancels the epoch under way; without
             early stopping the model then stays as it was.
         """
-        return self._fit(X, validation, callbacks, sample_weight, negatives)
+        return self._fit(X, validation, callbacks, sample_weight, negatives, checkpoint)
 
     def _plan(self) -> FactorPlan:
         item_l2 = check_non_negative(self.item_l2, "item_l2")
@@ -350,11 +368,20 @@ class MatrixFactorization(ContinuedModel):
     ) -> Start:
         if isinstance(plan.loss, ListLoss):
             return self._start_listwise(plan, plan.loss, data, weights)
-        n_candidates = 1
-        if plan.sampler.choose is not None:
-            n_candidates = plan.sampler.n_candidates
-        work = (18.0 + 2.0 * n_candidates) * plan.n_factors * plan.n_negatives * data.nnz
-        return Start(TripletTraining(plan, data, weights, given, check_n_jobs(self.n_jobs, work)))
+        n_jobs = check_n_jobs(self.n_jobs, self._work(plan, data))
+        return Start(TripletTraining(plan, data, weights, given, n_jobs))
+
+    def _work(self, plan: FactorPlan, data: Interactions) -> float:
+        """Return the multiply-adds of an epoch."""
+        if isinstance(plan.loss, ListLoss):
+            n_candidates = check_n_negatives(self.n_negatives, plan.loss, data.n_items)
+            n_users = np.count_nonzero(np.diff(data.indptr))
+            return 6.0 * plan.n_factors * n_users * (n_candidates or data.n_items)
+        n_candidates = plan.sampler.n_candidates if plan.sampler.choose is not None else 1
+        return (18.0 + 2.0 * n_candidates) * plan.n_factors * plan.n_negatives * data.nnz
+
+    def _epoch_scores(self, plan: FactorPlan, data: Interactions) -> float:
+        return self._work(plan, data) / plan.n_factors
 
     def _start_listwise(
         self,
@@ -377,10 +404,9 @@ class MatrixFactorization(ContinuedModel):
         batch_size = max(8, min(128, int(n_users) // 64))
         if self.batch_size is not None:
             batch_size = self.batch_size
-        work = 6.0 * plan.n_factors * n_users * (n_negatives or data.n_items)
         training = ListwiseTraining(
             plan, data, weights, n_negatives, batch_size,
-            check_dropout(self.dropout), check_n_jobs(self.n_jobs, work),
+            check_dropout(self.dropout), check_n_jobs(self.n_jobs, self._work(plan, data)),
         )  # fmt: skip
         return Start(training)
 

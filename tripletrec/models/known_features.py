@@ -1,4 +1,4 @@
-"""What `TwoTower` knows of the features of users and items when it learns on; how they are read is in `towers`."""
+"""Features of old users and items and of new ones when `TwoTower` learns on; towers are in `towers`."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def encode_all(
     if known is None:
         if features is None:
             raise ValueError(
-                f"partial_fit needs {name} of all {word}s, old ones too, for they are not in the file that the "
-                "model is from: give them, or save models with state=True"
+                f"partial_fit needs {name} of all {word}s, old ones too, for they are not in the file that "
+                "the model is from: give them, or save models with state=True"
             )
         aligned = align(features, every.values, _used(news.data, word), name)
         return Encoded(encode(encoding, aligned, name), encoding)

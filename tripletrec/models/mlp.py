@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from scipy.sparse import identity
 from tripletrec._checks import check_count, check_flag
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
+from tripletrec.models.checkpoints import CheckpointPath
 from tripletrec.models.fit_arguments import check_widths
 from tripletrec.models.trained import Start, width_of
 from tripletrec.models.trained_network import TrainedNetwork, count_weights, split_seed
@@ -81,6 +82,8 @@ class MLPMatcher(TrainedNetwork):
         the best epoch. None: run all epochs and keep the last.
     validation_metric : str, default "auc"
         A column of `tripletrec.evaluate`, such as "ndcg@10".
+    validate_every, validation_users : int, default 1, and int, "all" or None, default None
+        See `MatrixFactorization`.
     n_jobs : int or None, default None
         Threads for evaluation and ranking; training uses one. Never changes a result.
     random_state : int, RandomState, Generator or None, default 0
@@ -159,6 +162,8 @@ class MLPMatcher(TrainedNetwork):
         schedule: str | Schedule = "constant",
         early_stopping: int | None = None,
         validation_metric: str = "auc",
+        validate_every: int = 1,
+        validation_users: int | Literal["all"] | None = None,
         n_jobs: int | None = None,
         random_state: Any = 0,
         verbose: int = 0,
@@ -182,6 +187,8 @@ class MLPMatcher(TrainedNetwork):
         self.schedule = schedule
         self.early_stopping = early_stopping
         self.validation_metric = validation_metric
+        self.validate_every = validate_every
+        self.validation_users = validation_users
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -195,6 +202,7 @@ class MLPMatcher(TrainedNetwork):
         callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
         sample_weight: Any = None,
         negatives: Any = None,
+        checkpoint: CheckpointPath | None = None,
     ) -> MLPMatcher:
         """Learn factors and perceptron from scratch.
 
@@ -213,6 +221,10 @@ class MLPMatcher(TrainedNetwork):
             Weight of each positive, >= 0; see `MatrixFactorization.fit`.
         negatives : as `X`, default None
             Known negatives, such as dislikes; see `MatrixFactorization.fit`.
+        checkpoint : path-like or (path-like, float), default None
+            File for what is learnt so far, written after every epoch or, of a pair, once so many seconds have
+            passed. If a fit of the same model and data has left one, this fit goes on from there and learns
+            the same bits. See `MatrixFactorization.fit`.
 
         Returns
         -------
@@ -230,7 +242,7 @@ class MLPMatcher(TrainedNetwork):
             with early stopping, with the best one. A second Ctrl-C cancels the epoch under way; without
             early stopping the model then stays as it was.
         """
-        return self._fit(X, validation, callbacks, sample_weight, negatives)
+        return self._fit(X, validation, callbacks, sample_weight, negatives, checkpoint)
 
     def _start(
         self,
@@ -263,6 +275,9 @@ class MLPMatcher(TrainedNetwork):
         network = PairPerceptron(users, items, trunk, plan.loss, mean=False)
         arrays = (users.table, items.table, trunk.flat[0])
         return Start(NetworkTripletTraining(plan, network, data, weights, given, lambda: arrays))
+
+    def _epoch_scores(self, plan: NetworkPlan, data: Interactions) -> float:
+        return 10.0 * plan.n_negatives * data.nnz
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -5,7 +5,6 @@ Checks of what `fit` is given are in `fit_arguments`, the loop over epochs in `t
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +19,9 @@ from tripletrec._checks import check_count, check_n_jobs
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
-from tripletrec.evaluation import drop_known, mean_metric
+from tripletrec.evaluation import drop_known
+from tripletrec.models.checkpoints import CheckpointFile, check_checkpoint, removing
+from tripletrec.models.fingerprints import fingerprint
 from tripletrec.models.fit_arguments import (
     check_callbacks,
     check_negatives,
@@ -32,6 +33,12 @@ from tripletrec.models.fit_arguments import (
 from tripletrec.models.folds import check_features, check_order, whole
 from tripletrec.models.recommender import Recommender
 from tripletrec.models.saved_state import OptimizerState
+from tripletrec.models.validation import (
+    Validation,
+    Watch,
+    check_validation_users,
+    sample_users,
+)
 from tripletrec.sampling import Sampler
 from tripletrec.training.loop import Outcome, Trainable, train
 from tripletrec.training.plan import Plan, Record
@@ -49,6 +56,15 @@ class Start(NamedTuple):
     attributes: Mapping[str, Any] = MappingProxyType({})
 
 
+class _Inputs(NamedTuple):
+    """What `fit` was given beside features, checked."""
+
+    data: Interactions
+    weights: NDArray[np.float32] | None
+    given: Interactions | None
+    held_out: Interactions | None
+
+
 class TrainedModel(Recommender):
     """Base of the models that learn in epochs.
 
@@ -60,6 +76,9 @@ class TrainedModel(Recommender):
     _learnt: ClassVar[tuple[str, ...]] = ()
     early_stopping: int | None
     validation_metric: str
+    validate_every: int
+    validation_users: int | str | None
+    random_state: Any
     n_jobs: int | None
     verbose: int
     history_: list[Record]
@@ -82,6 +101,10 @@ class TrainedModel(Recommender):
         """Return a training of the plan, which `_plan` made; `features` are those that `fit` was given."""
         raise NotImplementedError
 
+    def _epoch_scores(self, plan: Any, data: Interactions) -> float:
+        """Return how many scores of the model take about as long as an epoch; never looked at closely."""
+        raise NotImplementedError
+
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
         """Set the fitted attributes that are learnt."""
         raise NotImplementedError
@@ -97,11 +120,15 @@ class TrainedModel(Recommender):
         callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None,
         sample_weight: Any,
         negatives: Any,
+        checkpoint: Any,
         **features: Any,
     ) -> Self:
         """Learn from scratch; until all is learnt the model stays as it was."""
+        file = check_checkpoint(checkpoint)
         plan = self._plan()
         patience = check_patience(self.early_stopping, self.validation_metric, validation)
+        check_count(self.validate_every, "validate_every")
+        check_validation_users(self.validation_users)
         verbose = check_count(self.verbose, "verbose", 0)
         listeners = check_callbacks(callbacks)
         data = as_interactions(X, "X")
@@ -130,22 +157,65 @@ class TrainedModel(Recommender):
         if held_out is not None:
             held_out = drop_known(held_out, data, ("validation", "X"))
         given = check_negatives(negatives, data)
-        training, attributes = self._begin(plan, data, weights, given, **features)
-        outcome = train(
-            training,
-            plan.n_epochs,
-            watch=self._watch(data, held_out, listeners, attributes),
-            metric=None if held_out is None else f"validation_{self.validation_metric}",
-            patience=patience,
-            verbose=verbose,
-        )
-        self._warn_if_nothing_was_to_be_learnt(training.plan.sampler, data, given)
-        self._take(data, outcome.factors, attributes)
-        self._of_matrix = not isinstance(X, Interactions)
-        self._keep(training, outcome)
-        if outcome.interrupt is not None:
-            raise outcome.interrupt
+        inputs = _Inputs(data, weights, given, held_out)
+        plan, start, earlier = self._begin_or_resume(file, plan, inputs, **features)
+        with removing(file):
+            outcome = train(
+                start.training,
+                plan.n_epochs,
+                watch=self._watch(plan, inputs, listeners, start, earlier),
+                metric=None if held_out is None else f"validation_{self.validation_metric}",
+                patience=patience,
+                verbose=verbose,
+                first_epoch=1 if earlier is None else 1 + len(earlier.history),
+                earlier=earlier,
+                checkpoint=file,
+            )
+            self._warn_if_nothing_was_to_be_learnt(start.training.plan.sampler, data, given)
+            self._take(data, outcome.factors, start.attributes)
+            self._of_matrix = not isinstance(X, Interactions)
+            self._keep(start.training, outcome)
+            if outcome.interrupt is not None:
+                raise outcome.interrupt
         return self
+
+    def _begin_or_resume(
+        self, file: CheckpointFile | None, plan: Plan, inputs: _Inputs, **features: Any
+    ) -> tuple[Plan, Start, Outcome | None]:
+        """Start a training, or go on with that of a checkpoint; return what is known of its epochs, if any.
+
+        Of the plan the seed may be that of the checkpoint.
+        """
+        data, weights, given, held_out = inputs
+        if file is None:
+            return plan, self._begin(plan, data, weights, given, **features), None
+        plan = file.read(plan, self.random_state)
+        start = self._begin(plan, data, weights, given, **features)
+        of = fingerprint(
+            self, plan, X=data, sample_weight=weights, negatives=given, validation=held_out,
+            features=getattr(start.training, "features", None),
+        )  # fmt: skip
+        return plan, start, file.resume(start.training, of)
+
+    def _watch(
+        self,
+        plan: Plan,
+        inputs: _Inputs,
+        listeners: list[Callable[..., Any]],
+        start: Start,
+        earlier: Outcome | None,
+    ) -> Watch | None:
+        """Return what validates the model and calls the callbacks after each epoch, if anything does."""
+        data, held_out, validation = inputs.data, inputs.held_out, None
+        if held_out is not None:
+            most = check_validation_users(self.validation_users)
+            sample = sample_users(held_out, most, self._epoch_scores(plan, data), plan.seed)
+            every = check_count(self.validate_every, "validate_every")
+            validation = Validation(sample, self.validation_metric, every, plan.n_epochs)
+        elif not listeners:
+            return None
+        history = [] if earlier is None else earlier.history
+        return Watch(self, data, start.attributes, validation, listeners, history)
 
     def _begin(
         self,
@@ -175,37 +245,6 @@ class TrainedModel(Recommender):
                 "not a positive of that user, and so there are no negatives"
             )
 
-    def _watch(
-        self,
-        data: Interactions,
-        held_out: Interactions | None,
-        listeners: list[Callable[..., Any]],
-        attributes: Mapping[str, Any],
-        earlier: Sequence[Record] = (),
-    ) -> Callable[[Record, tuple[NDArray[Any], ...]], bool] | None:
-        """Return the function that validates the model and calls the callbacks after each epoch, if any."""
-        if held_out is None and not listeners:
-            return None
-        metric = self.validation_metric
-        history = list(earlier)
-
-        def watch(record: Record, arrays: tuple[NDArray[Any], ...]) -> bool:
-            # Views, so that a callback cannot reshape what the kernels learn.
-            views = tuple(each.view() for each in arrays)
-            view = copy.copy(self)._take(data, views, attributes)
-            history.append(record)
-            view.history_ = history
-            if held_out is not None:
-                value = mean_metric(view, held_out, data, metric, self.n_jobs)
-                if math.isnan(value):
-                    raise ValueError(
-                        f"validation has no user with a negative: {metric} is undefined"
-                    )
-                record[f"validation_{metric}"] = value
-            return any([listener(view, record) is True for listener in listeners])
-
-        return watch
-
     def _take(
         self,
         data: Interactions,
@@ -233,6 +272,8 @@ class TrainedModel(Recommender):
         """Raise unless `fit` would take the parameters, as far as they can be checked without data."""
         self._plan()
         check_patience(self.early_stopping, self.validation_metric, True)
+        check_count(self.validate_every, "validate_every")
+        check_validation_users(self.validation_users)
         check_count(self.verbose, "verbose", 0)
         check_n_jobs(self.n_jobs)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_non_negative, check_positive, check_random_state
 from tripletrec._runtime.messages import shown
+from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.continuing import ContinuedModel
 from tripletrec.models.fit_arguments import check_dropout
@@ -66,6 +67,9 @@ class TrainedNetwork(ContinuedModel):
             schedule=check_schedule(self.schedule),
             n_epochs=check_count(self.n_epochs, "n_epochs"),
         )
+
+    def _epoch_scores(self, plan: NetworkPlan, data: Interactions) -> float:
+        return 100.0 * max(1, plan.n_negatives) * data.nnz
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

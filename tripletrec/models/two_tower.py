@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from tripletrec._checks import check_count, check_flag
 from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
+from tripletrec.models.checkpoints import CheckpointPath
 from tripletrec.models.continuing import News
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fit_arguments import check_widths
@@ -97,6 +98,8 @@ class TwoTower(TrainedNetwork):
         the best epoch. None: run all epochs and keep the last.
     validation_metric : str, default "auc"
         A column of `tripletrec.evaluate`, such as "ndcg@10".
+    validate_every, validation_users : int, default 1, and int, "all" or None, default None
+        See `MatrixFactorization`.
     n_jobs : int or None, default None
         Threads for evaluation and ranking; training uses one. Never changes a result.
     random_state : int, RandomState, Generator or None, default 0
@@ -192,6 +195,8 @@ class TwoTower(TrainedNetwork):
         schedule: str | Schedule = "constant",
         early_stopping: int | None = None,
         validation_metric: str = "auc",
+        validate_every: int = 1,
+        validation_users: int | Literal["all"] | None = None,
         n_jobs: int | None = None,
         random_state: Any = 0,
         verbose: int = 0,
@@ -218,6 +223,8 @@ class TwoTower(TrainedNetwork):
         self.schedule = schedule
         self.early_stopping = early_stopping
         self.validation_metric = validation_metric
+        self.validate_every = validate_every
+        self.validation_users = validation_users
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -233,6 +240,7 @@ class TwoTower(TrainedNetwork):
         callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
         sample_weight: Any = None,
         negatives: Any = None,
+        checkpoint: CheckpointPath | None = None,
     ) -> TwoTower:
         """Learn factors and towers from scratch.
 
@@ -255,6 +263,10 @@ class TwoTower(TrainedNetwork):
             Weight of each positive, >= 0; see `MatrixFactorization.fit`.
         negatives : as `X`, default None
             Known negatives, such as dislikes; see `MatrixFactorization.fit`.
+        checkpoint : path-like or (path-like, float), default None
+            File for what is learnt so far, written after every epoch or, of a pair, once so many seconds have
+            passed. If a fit of the same model and data has left one, this fit goes on from there and learns
+            the same bits. See `MatrixFactorization.fit`.
 
         Returns
         -------
@@ -273,7 +285,7 @@ class TwoTower(TrainedNetwork):
             early stopping the model then stays as it was.
         """
         return self._fit(
-            X, validation, callbacks, sample_weight, negatives,
+            X, validation, callbacks, sample_weight, negatives, checkpoint,
             user_features=user_features, item_features=item_features,
         )  # fmt: skip
 
@@ -360,9 +372,9 @@ class TwoTower(TrainedNetwork):
             As of `MatrixFactorization.partial_fit`.
         user_features, item_features : as of `fit`, default None
             Those of the users and items that are new in `X`; a table may have others, which are passed over,
-            a matrix has a row for each user or item of `X`. They are encoded as `fit` learnt to. What is known
-            of the others stays as it is: the model keeps it, and a file holds it if it was saved with
-            ``state=True``. Without it the features of all users and items that were ever seen are needed.
+            a matrix has a row for each user or item of `X`. They are encoded as `fit` learnt to. What is
+            known of the others stays as it is: the model keeps it, and a file holds it if it was saved with
+            ``state=True``. Without it the features of all that were ever seen are needed.
 
         Returns
         -------

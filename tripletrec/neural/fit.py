@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.arrays import copy_into
+from tripletrec._runtime.arrays import check_rows, copy_into
 from tripletrec._runtime.blas import one_blas_thread
 from tripletrec.neural.layers import Dropout
 from tripletrec.neural.networks import PairPerceptron, Towers
@@ -65,6 +65,16 @@ class NetworkTraining:
         for dropout, n_forward in zip(self._dropouts(), state["n_forward"].tolist(), strict=True):
             dropout.n_forward = n_forward
 
+    @property
+    def features(self) -> tuple[NDArray[Any], ...]:
+        """The matrices of features of users and of items, as arrays."""
+        tables = (self.network.users.arrays, self.network.items.arrays)
+        return tuple(
+            each
+            for table in tables
+            for each in (table.indptr, table.indices, table.values, table.offsets)
+        )
+
     def row_state(self) -> dict[str, NDArray[Any]]:
         """Return what the optimizer keeps: of each row of factors the mean, of layers all of it."""
         brief = {}
@@ -84,7 +94,13 @@ class NetworkTraining:
             In the order of the network's `parameters`; of their first rows.
         row_state : mapping or None
             What `row_state` returned; None: the state is that of the start.
+
+        Raises
+        ------
+        ValueError
+            If the network has others; nothing is changed then.
         """
+        check_rows(self.network.parameters, learnt)
         self._factors = None
         for mine, theirs in zip(self.network.parameters, learnt, strict=True):
             mine[: len(theirs)] = theirs

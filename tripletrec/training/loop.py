@@ -1,4 +1,4 @@
-"""The loop over epochs: records, callbacks, early stopping, Ctrl-C; what happens in an epoch is elsewhere."""
+"""The loop over epochs: early stopping, checkpoints, Ctrl-C; what happens in an epoch is elsewhere."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import CompilationError
 from tripletrec._runtime.part_checks import explain
+from tripletrec._runtime.progress import Progress
 from tripletrec._runtime.threads import UninterruptedThread
 from tripletrec.training.health import Limits, warn_at_the_end
 from tripletrec.training.plan import Factors, Record
 
-__all__ = ["Outcome", "Trainable", "train"]
+__all__ = ["Checkpoint", "Outcome", "Trainable", "train"]
 
 
 class Trainable(Protocol):
@@ -92,6 +93,19 @@ class Outcome(NamedTuple):
     interrupt: KeyboardInterrupt | None = None
 
 
+class Checkpoint(Protocol):
+    """What keeps the state of a training, so that another process can go on with it."""
+
+    seconds: float
+    """Least time from one to the next; 0: one after every epoch."""
+
+    def write(self, outcome: Outcome) -> None:
+        """Keep the state of the training as it stands, and the outcome of its epochs so far.
+
+        The factors of the outcome are those of the best epoch; None where none is kept.
+        """
+
+
 def train(
     training: Trainable,
     n_epochs: int,
@@ -102,6 +116,7 @@ def train(
     verbose: int,
     first_epoch: int = 1,
     earlier: Outcome | None = None,
+    checkpoint: Checkpoint | None = None,
     turn_seconds: float = 0.1,
 ) -> Outcome:
     """Run epochs until all are done, until the callbacks or the metric say stop, or until Ctrl-C.
@@ -119,10 +134,11 @@ def train(
         ``watch(record, factors) -> bool`` after each epoch; may add to the record; True stops. With None
         short epochs run one after the other, several in each turn of the other thread.
     metric : str or None
-        Entry of the records by which epochs are compared; larger is better.
+        Entry of the records by which epochs are compared; larger is better. Epochs without it are passed
+        over.
     patience : int or None
-        Stop after so many epochs without a better `metric`, and keep a copy of the best epoch's
-        factors; None: keep the last epoch's.
+        Stop at an epoch with the `metric`, so many or more epochs after the best one, and keep a copy of the
+        best one's factors; None: keep the last epoch's.
     verbose : int
         0: silent, otherwise a progress bar on standard error.
     first_epoch : int, default 1
@@ -131,6 +147,8 @@ def train(
         That of the epochs before `first_epoch`: its records begin the history and, with `patience`, its
         factors are those of the best epoch so far. None: nothing of them is reported, and the best epoch is
         one from `first_epoch` on.
+    checkpoint : Checkpoint, default None
+        Is written between epochs, but not after the last one: by then the outcome is at hand.
     turn_seconds : float, default 0.1
         Time after which a turn ends at the next end of an epoch.
 
@@ -150,8 +168,9 @@ def train(
         If it comes before the end of the first epoch, or twice; others are returned.
     """
     _check_epochs(n_epochs, first_epoch, earlier)
-    progress = _Progress(n_epochs, first_epoch, metric, shown=bool(verbose))
-    in_turns = watch is None and not verbose
+    progress = Progress(n_epochs, "training", "epoch", shown=bool(verbose), done=first_epoch - 1)
+    clock = _Clock(checkpoint)
+    in_turns = watch is None and not verbose and not clock.is_due()
     run = _Run(training, n_epochs, first_epoch, turn_seconds if in_turns else None, earlier)
     best = None if patience is None else _BestEpoch(str(metric), patience, earlier)
     interrupt = None
@@ -161,10 +180,12 @@ def train(
             training.threads(),
             UninterruptedThread(run.stop, run.cancel) as thread,
         ):
-            _supervise(run, thread, watch, best, progress)
+            _supervise(run, thread, watch, best, progress, clock)
     except KeyboardInterrupt as error:
         if not _leaves_factors(run, best):
             raise
+        if watch is None:  # else the last epoch has not been looked at
+            clock.write(run, None)
         interrupt = error
     except CompilationError as error:
         raise explain(training.plan.fields(), error) from error.__cause__
@@ -187,20 +208,61 @@ def _supervise(
     thread: UninterruptedThread,
     watch: Callable[[Record, Factors], bool] | None,
     best: _BestEpoch | None,
-    progress: _Progress,
+    progress: Progress,
+    clock: _Clock,
 ) -> None:
     """Have the epochs run, and look at the records, until there are no more or someone says stop."""
-    training = run.training
     stop = False
     while not stop and not run.is_complete:
         thread.run(run.turn)
-        stop = watch is not None and watch(run.records[-1], training.factors)
-        if best is not None:
-            stop = best.is_last(run.records, training.factors) or stop
-        progress.show(run.records[-1])
+        stop = _look(run, watch, best)
+        progress.advance(**_numbers(run.records))
+        if not stop and clock.is_due():
+            clock.write(run, best)
     kept = run.number if best is None or best.outcome is None else best.outcome.kept_epoch
     records = [each for each in run.records if each["epoch"] <= kept]
-    warn_at_the_end(training.plan, records, run.largest)
+    warn_at_the_end(run.training.plan, records, run.largest)
+
+
+def _look(
+    run: _Run, watch: Callable[[Record, Factors], bool] | None, best: _BestEpoch | None
+) -> bool:
+    """Look at the epoch that has ended; return whether someone says stop."""
+    stop = watch is not None and watch(run.records[-1], run.training.factors)
+    if best is not None:
+        stop = best.is_last(run.records, run.training.factors) or stop
+    return stop
+
+
+def _numbers(records: list[Record]) -> dict[str, Any]:
+    """Return what a progress bar shows: the last loss, and the last value of the validation metric."""
+    shown = {"loss": records[-1]["loss"]}
+    for record in reversed(records):
+        found = {name: each for name, each in record.items() if name.startswith("validation_")}
+        if found:
+            return shown | found
+    return shown
+
+
+class _Clock:
+    """Says when it is time to write a checkpoint, and has it written."""
+
+    def __init__(self, checkpoint: Checkpoint | None) -> None:
+        self._checkpoint, self._written = checkpoint, time.perf_counter()
+
+    def is_due(self) -> bool:
+        """Tell whether it is time."""
+        if self._checkpoint is None:
+            return False
+        return time.perf_counter() - self._written >= self._checkpoint.seconds
+
+    def write(self, run: _Run, best: _BestEpoch | None) -> None:
+        """Have one written, unless all epochs have ended; the time it takes is not that between two."""
+        if self._checkpoint is None or run.is_complete:
+            return
+        outcome = None if best is None else best.outcome
+        self._checkpoint.write(outcome or Outcome(None, run.records, run.number))
+        self._written = time.perf_counter()
 
 
 def _leaves_factors(run: _Run, best: _BestEpoch | None) -> bool:
@@ -309,7 +371,7 @@ class _BestEpoch:
     metric : str
         Entry of the records; larger is better.
     patience : int
-        Epochs without a better one.
+        Epochs after the best one.
     earlier : Outcome or None
         What was kept of epochs before.
 
@@ -325,42 +387,16 @@ class _BestEpoch:
 
     def is_last(self, records: list[Record], factors: Any) -> bool:
         """Take the records so far and the factors; return whether to stop."""
-        number, kept = records[-1]["epoch"], self.outcome
-        if kept is None or records[-1][self._metric] > self._quality(kept):
+        number, kept, quality = records[-1]["epoch"], self.outcome, records[-1].get(self._metric)
+        if kept is None or (quality is not None and quality > self._quality(kept)):
             copies = [each.copy() for each in factors]
             factors = Factors(*copies) if isinstance(factors, Factors) else tuple(copies)
             kept = Outcome(factors, records[:], number)
         # In one assignment: Ctrl-C may come at any moment.
         self.outcome = kept._replace(history=records[:])
-        return bool(number - kept.kept_epoch >= self._patience)
+        return quality is not None and bool(number - kept.kept_epoch >= self._patience)
 
     def _quality(self, kept: Outcome) -> float:
         """Return the metric of the kept epoch; minus infinity if it was not computed."""
         (record,) = (each for each in kept.history if each["epoch"] == kept.kept_epoch)
         return float(record.get(self._metric, -math.inf))
-
-
-class _Progress:
-    """A progress bar on standard error, or nothing."""
-
-    def __init__(self, n_epochs: int, first_epoch: int, metric: str | None, *, shown: bool) -> None:
-        self._names = [name for name in ("loss", metric) if name]
-        self._bar: Any = None
-        if shown:
-            from tqdm.auto import tqdm
-
-            done = first_epoch - 1
-            self._bar = tqdm(total=n_epochs, initial=done, desc="training", unit="epoch")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def show(self, record: Record) -> None:
-        """Show that one more epoch has ended."""
-        if self._bar is not None:
-            self._bar.set_postfix({name: f"{record[name]:.4f}" for name in self._names})
-            self._bar.update()

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.arrays import copy_into
+from tripletrec._runtime.arrays import check_rows, copy_into
 from tripletrec._runtime.jit import aligned
 from tripletrec._runtime.threads import executor_for
 from tripletrec.optimizers import Optimizer
@@ -190,7 +190,13 @@ class FactorTables:
             Of these tables' `n_factors`; of as many users and items as there are, or fewer.
         row_state : mapping or None
             None: the state is that of the start.
+
+        Raises
+        ------
+        ValueError
+            If they are not; nothing is changed then.
         """
+        check_rows(self.factors, factors)
         n = self.n_factors
         for mine, theirs in zip(self.factors, factors, strict=True):
             # A user of whom nothing was known has a row of zeros, from which a cosine cannot be learnt.

@@ -1,0 +1,73 @@
+"""One progress bar on standard error for whatever takes long; what that is is not known here."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Self
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """A progress bar, or nothing; to be used as a context, so that it is closed after an error, too.
+
+    In a notebook it is one of the notebook's. Where standard error is a file it is written rarely.
+
+    Parameters
+    ----------
+    total : int
+        What there is to do.
+    what : str
+        What stands before the bar, such as "training".
+    unit : str
+        What is counted, such as "epoch".
+    shown : bool
+        False: nothing is written, and nothing imported.
+    done : int, default 0
+        What has been done before.
+
+    Examples
+    --------
+    >>> with Progress(2, "training", "epoch", shown=False) as progress:
+    ...     progress.advance(loss=0.5)
+    ...     progress.advance(loss=0.4)
+    """
+
+    def __init__(
+        self,
+        total: int,
+        what: str,
+        unit: str,
+        *,
+        shown: bool,
+        done: int = 0,
+    ) -> None:
+        self._bar: Any = None
+        if shown:
+            from tqdm.auto import tqdm
+
+            interactive = sys.stderr is not None and sys.stderr.isatty()
+            self._bar = tqdm(
+                total=total, initial=done, desc=what, unit=unit, file=sys.stderr,
+                mininterval=0.1 if interactive else 10.0, dynamic_ncols=True,
+            )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self, n: int = 1, **numbers: Any) -> None:
+        """Show that `n` more are done, and numbers or words beside the bar."""
+        if self._bar is not None:
+            if numbers:
+                self._bar.set_postfix(
+                    {name: _short(each) for name, each in numbers.items()}, refresh=False
+                )
+            self._bar.update(n)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

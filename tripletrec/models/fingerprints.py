@@ -1,0 +1,133 @@
+"""What tells one fit from another: digests of parameters, parts and data; files are elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._runtime.digests import UndecidableError, digest_function
+from tripletrec._runtime.messages import shorten
+from tripletrec.data.interactions import Interactions
+from tripletrec.models.packing import is_part, pack_ids_of, pack_parameter
+from tripletrec.training.plan import Plan
+
+__all__ = ["Fingerprint", "difference", "fingerprint"]
+
+Fingerprint = dict[str, dict[str, Any]]
+"""Plain data: "versions", "fit", "parameters", "parts" and "data", each an entry by name."""
+
+# They change no bit of what is learnt; the seed is an entry of its own.
+_WITHOUT_EFFECT = {"n_jobs", "random_state", "verbose"}
+_PACKAGES = ("tripletrec", "numpy", "numba")
+
+
+def fingerprint(
+    model: Any,
+    plan: Plan,
+    **data: Interactions | NDArray[Any] | Iterable[NDArray[Any]] | None,
+) -> Fingerprint:
+    """Return all that what a fit learns depends on, as plain data that can be compared.
+
+    Parameters
+    ----------
+    model : estimator
+        Its parameters have been checked.
+    plan : Plan
+        The model's, with its parts and its seed.
+    **data
+        Interactions and arrays by what the user calls them.
+    """
+    parameters, parts = {}, {}
+    for name, value in model.get_params().items():
+        if is_part(name):
+            part = getattr(plan, name)
+            parameters[name], parts[name] = repr(part), _digest_part(part)
+        elif name not in _WITHOUT_EFFECT:
+            parameters[name] = repr(pack_parameter(name, value))
+    return {
+        "versions": {**{name: _version(name) for name in _PACKAGES}, "python": _python()},
+        "fit": {"model": type(model).__name__, "seed": plan.seed},
+        "parameters": parameters,
+        "parts": parts,
+        "data": {name: _digest_of(each) for name, each in data.items()},
+    }
+
+
+def difference(before: Any, now: Fingerprint) -> str | None:
+    """Return how a fingerprint that a file holds differs from another, in words; None: nowhere."""
+    if not isinstance(before, dict) or not all(isinstance(before.get(name), dict) for name in now):
+        raise ValueError("it does not say what it is of")
+    for kind, say in _SENTENCES.items():
+        mine, other = now[kind], before[kind]
+        names = [name for name in {**other, **mine} if mine.get(name) != other.get(name)]
+        if names:
+            return ", ".join(say(name, other.get(name), mine.get(name)) for name in names)
+    return None
+
+
+def _there(name: str, before: Any, now: Any) -> str:
+    return f"{name} is {shorten(str(before), 60)} there and {shorten(str(now), 60)} here"
+
+
+_SENTENCES: dict[str, Callable[[str, Any, Any], str]] = {
+    "versions": lambda name, before, now: _there(f"the version of {name}", before, now),
+    "fit": lambda name, before, now: _there(f"the {name}", before, now),
+    "parameters": _there,
+    "parts": lambda name, *_: f"the code of the {name} has changed",
+    "data": lambda name, *_: f"{name} differs",
+}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # run from a checkout
+        return "unknown"
+
+
+def _python() -> str:
+    return ".".join(platform.python_version_tuple()[:2])  # whose bytecode is digested
+
+
+def _digest_part(part: Any) -> str:
+    """Return a digest of the functions of a part."""
+    digest = hashlib.sha256()
+    for name, value in zip(part._fields, part, strict=True):
+        if callable(value):
+            digest.update(name.encode() + b":" + _digest_function(value))
+    return digest.hexdigest()
+
+
+def _digest_function(function: Any) -> bytes:
+    try:
+        return digest_function(function)
+    except (UndecidableError, AttributeError, TypeError):
+        # A function that reaches what has no digest, or an object that is called: its own code must do.
+        return bytes(getattr(getattr(function, "__code__", None), "co_code", b""))
+
+
+def _digest_of(given: Any) -> str:
+    """Return a digest of interactions, of an array or of several, or "" of None."""
+    if given is None:
+        return ""
+    arrays: dict[str, NDArray[Any]] = {}
+    about = []
+    if isinstance(given, Interactions):
+        arrays = {"indptr": given.indptr, "indices": given.indices}
+        about = [given.space.shape]
+        for name in ("user_ids", "item_ids"):
+            about.append(pack_ids_of(name, getattr(given, name), arrays))
+    else:
+        several = [given] if isinstance(given, np.ndarray) else given
+        arrays = {str(n): each for n, each in enumerate(several)}
+    digest = hashlib.sha256(repr(about).encode())
+    for name, each in arrays.items():
+        digest.update(repr((name, each.dtype.str, each.shape)).encode())
+        digest.update(np.ascontiguousarray(each).view(np.uint8).data if each.size else b"")
+    return digest.hexdigest()
