@@ -188,6 +188,7 @@ class ContinuedModel(TrainedModel):
         )
         self._warn_if_nothing_was_to_be_learnt(training.plan.sampler, data, given)
         self._take(data, outcome.factors, attributes)._keep(training, outcome)
+        self._know(merger.users, merger.items)
         if outcome.interrupt is not None:
             raise outcome.interrupt
         return self
@@ -195,9 +196,9 @@ class ContinuedModel(TrainedModel):
     def _fit_in_part(self, X: Any, n_epochs: int, **options: Any) -> Self:
         """Fit with another number of epochs; the parameter stays as it is."""
         fresh = copy.copy(self)
-        fresh.n_epochs = n_epochs  # type: ignore[attr-defined]
+        vars(fresh)["n_epochs"] = n_epochs
         try:
-            fresh.fit(X, **options)  # type: ignore[attr-defined]
+            fresh.fit(X, **options)
         finally:  # also if Ctrl-C has ended it early
             parameters = self.get_params(deep=False)
             vars(self).update({k: v for k, v in vars(fresh).items() if k not in parameters})

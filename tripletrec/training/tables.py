@@ -168,17 +168,18 @@ class FactorTables:
     def row_state(self) -> dict[str, Float32]:
         """Return the optimizer's state in brief, also after `release`: the mean of each row's, step counts.
 
-        In memory it is next to nothing beside the factors, and who learns on from it loses next to nothing.
+        Those of users are ``state.0`` and ``step_counts.0``, those of items have number 1, of biases 2.
+        It takes next to no memory, and who learns on from it loses next to nothing.
         """
         if self._row_state is not None:
             return self._row_state
         n = self.n_factors
         return {
-            "users": self.users[:, 1:, :n].mean(axis=2),
-            "items": self.items[:, 1:, :n].mean(axis=2),
-            "biases": self.biases[:, 1:, 0].copy(),
-            "user_step_counts": self.user_step_counts,
-            "item_step_counts": self.item_step_counts,
+            "state.0": self.users[:, 1:, :n].mean(axis=2, keepdims=True),
+            "state.1": self.items[:, 1:, :n].mean(axis=2, keepdims=True),
+            "state.2": self.biases[:, 1:].copy(),
+            "step_counts.0": self.user_step_counts,
+            "step_counts.1": self.item_step_counts,
         }
 
     def take_up(self, factors: Factors, row_state: Mapping[str, Float32] | None) -> None:
@@ -200,18 +201,17 @@ class FactorTables:
         n = self.n_factors
         for mine, theirs in zip(self.factors, factors, strict=True):
             # A user of whom nothing was known has a row of zeros, from which a cosine cannot be learnt.
-            learnt = theirs.any(axis=1) if theirs.ndim == 2 else np.True_
-            mine[: len(theirs)][learnt] = theirs[learnt]
+            known = theirs.any(axis=1) if theirs.ndim == 2 else slice(None)
+            mine[: len(theirs)][known] = theirs[known]
         if row_state is None:
             return
-        n_users, n_items, _ = map(len, factors)
-        for name in _NAMES:
-            mine, state = getattr(self, name), row_state[name]
-            state = state[: n_users if name.startswith("user") else n_items]
-            if mine.ndim == 3:
-                mine[: len(state), 1:, :n] = state[:, :, None]
-            else:
-                mine[: len(state)] = state
+        tables = (self.users, self.items, self.biases)
+        for k, (table, learnt) in enumerate(zip(tables, factors, strict=True)):
+            state = row_state[f"state.{k}"][: len(learnt)]
+            table[: len(state), 1:, :n] = state
+        for k, counts in enumerate((self.user_step_counts, self.item_step_counts)):
+            state = row_state[f"step_counts.{k}"][: len(factors[k])]
+            counts[: len(state)] = state
 
     def release(self) -> Factors:
         """Return the factors as arrays of their own; state and padding are dropped, see `row_state`.
