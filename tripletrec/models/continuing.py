@@ -26,7 +26,7 @@ __all__ = ["ContinuedModel", "News"]
 
 # Both chosen on earlier days of synthetic shops: see benchmarks/partial_fit.py.
 _WEIGHT = 5.0  # of a new positive, at most: an old one has been learnt from in many epochs
-_LATE = 0.8  # share of a learning-rate schedule at which its rate is that of all later epochs
+_LATE = 0.7  # share of a learning-rate schedule at which its rate is that of all later epochs
 
 
 class News(NamedTuple):
@@ -106,7 +106,7 @@ class ContinuedModel(TrainedModel):
 
         Notes
         -----
-        The learning rate is constant: that of the schedule when 80 % of its epochs are done.
+        The learning rate is constant: that of the schedule when 70 % of its epochs are done.
 
         The model keeps, beside the factors, the mean of the optimizer's state of each row, so that steps are
         as small as they last were. A file holds it if it was saved with ``state=True``. Without it one more
