@@ -293,7 +293,7 @@ def answer_cases(n_jobs: int) -> Iterator[Case]:
         yield f"predict, {name}", lambda each=each: each.predict(users, users % data.n_items)
     yield (
         "recommend among candidates",
-        lambda: model.recommend(users, 10, candidates=range(0, 3000, 7)),
+        lambda: model.recommend(users, 10, exclude=None, candidates=range(0, 3000, 7)),
     )
     factors = model.user_factors_.astype(np.float64), model.item_factors_.astype(np.float64)
     yield "full AUC of float64 factors", lambda: tr.full_auc(factors, test, n_jobs=n_jobs)

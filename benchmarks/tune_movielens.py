@@ -60,7 +60,7 @@ def try_once(
 
     def measure(model: tr.MatrixFactorization, record: dict[str, Any]) -> None:
         if record["epoch"] % 10 == 0:
-            a, b = tr.full_auc(model, held_out), tr.full_auc(model, held_out, hidden)
+            a, b = tr.full_auc(model, held_out, exclude=None), tr.full_auc(model, held_out, hidden)
             rows.append({"auc_a": a, "auc_b": b, "n_epochs": record["epoch"], **parameters})
 
     tr.MatrixFactorization(n_epochs=n_epochs, **parameters).fit(train, callbacks=measure)

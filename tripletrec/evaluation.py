@@ -39,7 +39,15 @@ from tripletrec.ranking.exclusion import Pairs, names_seen, read_exclude, seen_b
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Evaluation", "check_metric", "drop_known", "evaluate", "full_auc", "mean_metric"]
+__all__ = [
+    "Evaluation",
+    "all_known",
+    "check_metric",
+    "drop_known",
+    "evaluate",
+    "full_auc",
+    "mean_metric",
+]
 
 _PLAIN = ("auc", "mrr")
 _AT_K = ("precision", "recall", "ndcg", "map", "hit_rate")
@@ -226,6 +234,15 @@ def drop_known(test: Interactions, exclude: Interactions, names: tuple[str, str]
     rest = test[kept]
     _warn_of_overlap(test, len(rest.indices), int(np.count_nonzero(np.diff(rest.indptr))), names)
     return rest
+
+
+def all_known(test: Interactions, seen: Interactions | None) -> bool:
+    """Tell whether there are positives in `test` and all of them are in `seen`, too."""
+    if seen is None or test.n_users != seen.n_users or not test.nnz:
+        return False
+    from tripletrec.ranking.ranks import absent_from
+
+    return not absent_from(seen.indptr, seen.indices, test.indptr, test.indices).any()
 
 
 def _warn_of_overlap(test: Interactions, n_left: int, n_users: int, names: tuple[str, str]) -> None:

@@ -140,7 +140,9 @@ def recommend(quick: bool, **options: Any) -> dict[str, Callable[[], Any]]:
             model.recommend(user, k=10, exclude=seen)
 
     return {
-        f"recommend, {len(users):,} users at once": lambda: model.recommend(users, 10, seen),
+        f"recommend, {len(users):,} users at once": lambda: model.recommend(
+            users, 10, exclude=seen
+        ),
         f"recommend, {n_single} users one by one": one_by_one,
     }
 

@@ -191,7 +191,7 @@ class FitContract(Contract):
             model.fit(pairs)
             model.recommend([0, 1], exclude=pairs)
             model.similar_items(0)
-            model.score(pairs)
+            model.score(pairs, exclude=None)
         assert state() == before
 
     def test_weights_of_one_are_none_and_zero_is_absent(self, fitted, pairs, rng):

@@ -25,7 +25,7 @@ class RecommendContract(Contract):
             fitted.predict([0, 1], [0, 1, 2])
 
     def test_recommend_is_the_top_of_the_catalogue(self, fitted, pairs):
-        ids, scores = fitted.recommend(np.arange(30), k=7)
+        ids, scores = fitted.recommend(np.arange(30), k=7, exclude=None)
         assert ids.shape == scores.shape == (30, 7)
         assert (np.diff(scores, axis=1) <= 0).all()
         whole = catalogue(fitted)
@@ -50,7 +50,7 @@ class RecommendContract(Contract):
         np.testing.assert_array_equal(fitted.recommend([5, 5], k=4)[0][0], ids[order == 5][0])
 
     def test_recommend_more_than_there_is(self, fitted):
-        ids, scores = fitted.recommend([0, 1], k=1000)
+        ids, scores = fitted.recommend([0, 1], k=1000, exclude=None)
         assert ids.shape == (2, 40)
         assert sorted(ids[1]) == list(range(40)) and np.isfinite(scores).all()
 
@@ -67,7 +67,7 @@ class RecommendContract(Contract):
 
     def test_nothing_to_exclude(self, fitted, pairs):
         """As on the first day of a service."""
-        expected = fitted.recommend([0, 1], k=5)
+        expected = fitted.recommend([0, 1], k=5, exclude=None)
         shape = pairs.space.shape
         nothing = [tr.Interactions.empty(pairs), np.zeros(shape), np.zeros(shape, bool).tolist()]
         nothing += [sp.csr_matrix(shape).asformat(form) for form in ("csr", "csc", "coo", "lil")]
@@ -76,13 +76,13 @@ class RecommendContract(Contract):
             ids, scores = fitted.recommend([0, 1], k=5, exclude=given)
             np.testing.assert_array_equal(ids, expected[0])
             np.testing.assert_array_equal(scores, expected[1])
-            assert fitted.score(pairs, exclude=given) == fitted.score(pairs)
+            assert fitted.score(pairs, exclude=given) == fitted.score(pairs, exclude=None)
         with pytest.raises(ValueError, match="test has no interaction: at least one positive is"):
             fitted.score(nothing[0])
 
     def test_recommend_from_candidates(self, fitted, pairs):
         for k in (3, 6, 2**70):
-            ids, scores = fitted.recommend([0, 1], k=k, candidates=[9, 2, 30, 2])
+            ids, scores = fitted.recommend([0, 1], k=k, exclude=None, candidates=[9, 2, 30, 2])
             assert ids.shape == scores.shape == (2, 3)
             assert all(set(row) == {2, 9, 30} for row in ids)
         assert fitted.recommend([0, 1], k=2**70)[0].shape == (2, 40)
@@ -120,7 +120,7 @@ class RecommendContract(Contract):
     def test_unknown_users(self, fitted, bad, pairs):
         for call in (
             lambda: fitted.predict(bad, 0),
-            lambda: fitted.recommend(bad),
+            lambda: fitted.recommend([bad]) if bad is None else fitted.recommend(bad),
             lambda: fitted.recommend([bad]),
             lambda: fitted.similar_users(bad),
         ):
@@ -168,14 +168,17 @@ class RecommendContract(Contract):
 
     def test_score_is_the_full_auc(self, fitted, pairs):
         test = interactions(30, 40, 60, seed=8)
-        assert fitted.score(test) == tr.full_auc(fitted, test) == fitted.score(test.tocsr())
+        whole = fitted.score(test, exclude=None)
+        assert whole == tr.full_auc(fitted, test, None) == fitted.score(test.tocsr(), exclude=None)
         message = "of 60 positives in test are in exclude too and are left out"
         with pytest.warns(UserWarning, match=message) as caught:
             excluded = fitted.score(test, exclude=pairs)
         assert [each.filename for each in caught] == [__file__]
         with pytest.warns(UserWarning, match=message):
             assert excluded == tr.full_auc(fitted, test, pairs)
-        assert fitted.score(test) == tr.evaluate(fitted, test).mean["auc"]
+        assert whole == tr.evaluate(fitted, test, exclude=None).mean["auc"] != excluded
+        new = test[~np.isin(test.rows * 40 + test.indices, pairs.rows * 40 + pairs.indices)]
+        assert fitted.score(new) == tr.full_auc(fitted, new) == excluded
         with pytest.raises(ValueError, match="shape"):
             fitted.score(np.ones((3, 3)))
 
@@ -200,7 +203,7 @@ class RecommendContract(Contract):
             assert similar.tolist() == data.item_ids[fitted.similar_items(7, k=3)[0]].tolist()
             similar = each.similar_users(data.user_ids[7], k=3)[0]
             assert similar.tolist() == data.user_ids[fitted.similar_users(7, k=3)[0]].tolist()
-            assert each.score(data) == fitted.score(pairs)
+            assert each.score(data, exclude=None) == fitted.score(pairs, exclude=None)
             with pytest.raises(ValueError, match="unknown user id 'nobody': 30 ids are known"):
                 each.recommend("nobody")
 

@@ -217,7 +217,7 @@ def test_errors_about_other_users_say_how_to_build_the_same():
             with pytest.raises(ValueError, match=how):
                 call(other)
     same = Interactions.from_frame({"user": ["u1"], "item": [30]}, like=TRAIN)
-    assert 0 <= model.score(same) <= 1
+    assert 0 <= model.score(same, exclude=None) <= 1
 
 
 def test_arrays_take_iterators_but_no_sets():
@@ -275,11 +275,11 @@ def test_ids_of_many_kinds_come_out_as_they_went_in(kind):
     frame = {"user": np.arange(16) // 4, "item": [ids[n % 4] for n in range(16) if n % 5] + ids[:4]}
     data = Interactions.from_frame(frame)
     model = tr.MatrixFactorization(n_factors=2, n_epochs=1).fit(data)
-    found, _ = model.recommend([0, 1], k=4)
+    found, _ = model.recommend([0, 1], k=4, exclude=None)
     assert all(set(row) == set(ids) for row in found)
     padded, _ = model.recommend([0], k=4, exclude=data)
     assert {type(each) for each in padded.ravel()} <= {type(None), type(ids[0])}
-    assert model.recommend(0, k=4, candidates=set(ids))[0].shape == (4,)
+    assert model.recommend(0, k=4, exclude=None, candidates=set(ids))[0].shape == (4,)
     for each in ids:
         assert each in ids and len(model.similar_items(each, k=2)[0]) == 2
     np.testing.assert_array_equal(model.predict(0, iter(ids)), model.predict(0, ids))

@@ -83,7 +83,7 @@ def test_one_long_id_in_the_answers_of_a_model():
     data = Interactions.from_frame({"user": np.arange(n) % 50, "item": LONG})
     model = MatrixFactorization(n_factors=2, n_epochs=1).fit(data)
     with at_most(60 * MB):
-        ids, _ = model.recommend(np.arange(50), k=200)
+        ids, _ = model.recommend(np.arange(50), k=200, exclude=None)
         model.recommend(0, k=3, candidates=LONG)
         model.predict(0, LONG)
         model.similar_items(LONG[0], k=3)

@@ -65,7 +65,7 @@ class Saved:
         self.answers = answers(self.model)
 
     def arrays(self):
-        types = {"F32": np.float32, "I64": np.int64, "U8": np.uint8}
+        types = {"F32": np.float32, "I32": np.int32, "I64": np.int64, "U8": np.uint8}
         return {
             name: np.frombuffer(self.body[slice(*each["data_offsets"])], types[each["dtype"]])
             .reshape(each["shape"])
@@ -101,7 +101,7 @@ def answers(model):
     users = np.arange(model.n_users_) if model.user_ids_ is None else model.user_ids_
     items = np.arange(model.n_items_) if model.item_ids_ is None else model.item_ids_
     scores = np.array([model.predict(user, items) for user in users])
-    best = model.recommend(users, k=3)[1]
+    best = model.recommend(users, k=3, exclude=None)[1]
     np.testing.assert_allclose(best, -np.sort(-scores)[:, :3], rtol=1e-4, atol=1e-6)
     if isinstance(model, tr.TwoTower):
         columns = {"kind": ["b"], "price": [1], "new": [0], "genres": [["x"]]}

@@ -43,9 +43,9 @@ def doors(data, model):
         "validation": lambda M: make().fit(data, validation=M).user_factors_,
         "sample_weight": lambda M: make().fit(data, sample_weight=M).user_factors_,
         "exclude": lambda M: model.recommend(users, k=5, exclude=M)[1],
-        "test": lambda M: tr.evaluate(model, M).mean.to_numpy(),
+        "test": lambda M: tr.evaluate(model, M, None).mean.to_numpy(),
         "exclude of evaluate": lambda M: tr.evaluate(model, data, M).mean.to_numpy(),
-        "auc": lambda M: np.array(tr.full_auc(model, M)),
+        "auc": lambda M: np.array(tr.full_auc(model, M, None)),
         "dislikes": lambda M: nearest_negatives(data, features, M),
     }
 

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 import tripletrec as tr
 from contracts.fit import FitContract
+from contracts.lists import ListsContract
 from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
 from contracts.saved import SavedContract
@@ -47,7 +48,9 @@ def make(**overrides):
     return tr.MatrixFactorization(**{"n_factors": 6, "n_epochs": 3, **overrides})
 
 
-class TestContract(ParametersContract, FitContract, RecommendContract, SavedContract):
+class TestContract(
+    ParametersContract, FitContract, RecommendContract, ListsContract, SavedContract
+):
     shared = (300, 700, 70_000)  # fewer triplets in a round are left to one thread
 
     def make(self, **overrides):
@@ -275,7 +278,7 @@ def test_user_with_all_items_is_counted():
 def test_smallest_data(dense, sampler):
     model = make(sampler=sampler).fit(dense)
     assert model.predict(0, 0).shape == (1,)
-    ids, scores = model.recommend(np.arange(len(dense)), k=3)
+    ids, scores = model.recommend(np.arange(len(dense)), k=3, exclude=None)
     assert ids.shape == (len(dense), min(3, dense.shape[1])) and np.isfinite(scores).all()
     assert model.recommend(0, k=3, exclude=dense)[0].shape == (min(3, int((dense[0] == 0).sum())),)
     for similar, n in ((model.similar_users, len(dense)), (model.similar_items, dense.shape[1])):
@@ -285,14 +288,16 @@ def test_smallest_data(dense, sampler):
         make(sampler=sampler).fit(dense, negatives=given)
 
 
-def test_rows_without_interactions_keep_their_start(pairs):
-    """An unseen user is as the seed left him; an unseen item may still have been a negative."""
+@pytest.mark.parametrize("loss", ["bpr", "softmax"])
+def test_users_without_interactions_are_ranked_by_the_biases(pairs, loss):
+    """Nothing is learnt of them, so that their factors are zero; an unseen item may have been a negative."""
     wider = sp.csr_matrix(pairs.tocsr())
     wider.resize((33, 40))
-    before, after = make(n_epochs=1).fit(wider), make(n_epochs=4).fit(wider)
-    np.testing.assert_array_equal(before.user_factors_[30:], after.user_factors_[30:])
-    assert before.user_factors_[30:].any()
-    assert (before.user_factors_[:30] != after.user_factors_[:30]).any()
+    before, after = (make(n_epochs=n, loss=loss).fit(wider) for n in (1, 4))
+    for model in (before, after):
+        assert not model.user_factors_[30:].any()
+        np.testing.assert_array_equal(model.predict(31, np.arange(40)), model.item_biases_)
+    assert (before.user_factors_[:30] != after.user_factors_[:30]).all()
 
 
 def test_predictions_read_the_factors(seasoned):

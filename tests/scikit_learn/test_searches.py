@@ -77,8 +77,14 @@ def test_cross_validation_is_what_it_is_by_hand(cv, n_jobs, data):
     for model, expected in zip(found["estimator"], models, strict=True):
         assert_same(model, expected)
         assert len(model.seen_) == 800 and model.seen_.space.shape == (60, 120)
-    train_scores = [each.score(each.seen_) for each in models]
+    # Of what was trained on nothing can be left out.
+    train_scores = [each.score(each.seen_, exclude=None) for each in models]
     np.testing.assert_array_equal(found["train_score"], train_scores)
+    scores_of_all = [
+        each.score(data[test], exclude=None)
+        for each, (_, test) in zip(models, cv.split(data), strict=True)
+    ]
+    assert (np.array(scores) != scores_of_all).all()
     np.testing.assert_array_equal(ms.cross_val_score(factors(), data, cv=cv), scores)
 
 
@@ -317,6 +323,7 @@ def test_rows_of_a_matrix_are_refused_where_they_are_fewer(kind, data):
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_rows_of_a_matrix_are_warned_of_where_they_are_as_many(kind, shuffle, data):
     halves = ms.KFold(2, shuffle=shuffle, random_state=0 if shuffle else None)
+    warnings.filterwarnings("ignore", ".* are in what the model was trained on too")
     for cv in (halves, ms.ShuffleSplit(2, test_size=0.5)):
         with pytest.warns(UserWarning, match=f"seem to be other users .* {ROWS}") as caught:
             ms.cross_val_score(factors(), kind(data.tocsr()), cv=cv)
@@ -327,10 +334,13 @@ def test_a_matrix_split_by_interactions_is_not_warned_of(data, halves):
     train, test = tr.splits.train_test_split(data, 0.3, random_state=0)
     model = factors().fit(train.tocsr())
     for X in (test, train, data):
-        assert model.score(X.tocsr()) == model.score(X) == model.score(X.tocsr().toarray())
-    assert factors().fit(data.tocsr()).score(halves[1].tocsr()) > 0.5
+        scores = [model.score(each, exclude=None) for each in (X, X.tocsr(), X.tocsr().toarray())]
+        assert len(set(scores)) == 1
+    assert factors().fit(data.tocsr()).score(halves[1].tocsr(), exclude=None) > 0.5
     returning = tr.Interactions((test.tocsr() + train[::3].tocsr()).astype(bool))
-    model.score(returning.tocsr())
+    with pytest.warns(UserWarning, match="are in what the model was trained on too") as caught:
+        model.score(returning.tocsr())
+    assert len(caught) == 1
 
 
 def test_folds_of_whole_users_are_warned_of(data):

@@ -177,7 +177,7 @@ class MatrixFactorization(ContinuedModel):
     >>> model = tr.MatrixFactorization(n_factors=16, n_epochs=20).fit(train)
     >>> model.score(test) > 0.6
     True
-    >>> ids, scores = model.recommend(7, k=3, exclude=train)
+    >>> ids, scores = model.recommend(7, k=3)
     >>> len(ids)
     3
     """

@@ -245,7 +245,7 @@ class _Polars(_Pandas):
         import polars as pl
 
         try:
-            return pl.Series(_common_dates(ids))
+            return pl.Series(_as_taken(ids))
         except (TypeError, ValueError, OverflowError):
             return pl.Series(ids.tolist(), dtype=pl.Object)  # numbers and texts side by side, UUIDs
 
@@ -263,7 +263,7 @@ class _Arrow(_Pandas):
         import pyarrow as pa
 
         try:
-            return pa.array(_common_dates(ids))
+            return pa.array(_as_taken(ids))
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise ValueError(
                 f"ids must be of one type that Parquet has, got {shown(ids[0])} as the first of those that "
@@ -274,11 +274,11 @@ class _Arrow(_Pandas):
         return column.take(rows)
 
 
-def _common_dates(ids: NDArray[Any]) -> NDArray[Any]:
-    """Return dates in a unit that every table has."""
+def _as_taken(ids: NDArray[Any]) -> Any:
+    """Return ids as polars and pyarrow take all of them: dates in their units, strings beyond a NUL."""
     if ids.dtype.kind == "M" and np.datetime_data(ids.dtype) not in _UNITS:
         return ids.astype("M8[us]")
-    return ids
+    return ids.tolist() if ids.dtype.kind in "US" else ids
 
 
 _UNITS = [("D", 1), ("ms", 1), ("us", 1), ("ns", 1)]

@@ -271,6 +271,8 @@ class MLPMatcher(TrainedNetwork):
                 (data.n_items, "n_item_factors"),
             )
         )
+        # Nothing is learnt of a user without positives: what the perceptron makes of items alone ranks them.
+        users.table[np.diff(data.indptr) == 0] = 0.0
         trunk = self._trunk([users.width + items.width, *hidden, 1], rng, drops)
         network = PairPerceptron(users, items, trunk, plan.loss, mean=False)
         arrays = (users.table, items.table, trunk.flat[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import IO, Any
 
-from tripletrec.evaluation import full_auc
+from tripletrec.evaluation import all_known, full_auc
 from tripletrec.models.comparing import Comparing
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.folds import check_fold, whole
@@ -30,7 +30,8 @@ class Recommender(Recommending, Comparing):
             Not used; there for scikit-learn.
         exclude : "seen", None, interactions or a matrix as `X`, item ids, or a tuple, default "seen"
             What is left out of the ranking: what the model was trained on, or see `tripletrec.evaluate`.
-            With None the training positives of a user count as negatives.
+            None: nothing. Where all positives of `X` were trained on, "seen" means None, too: that is a
+            training score, for which scikit-learn's tools give the `X` of `fit` again.
 
         Returns
         -------
@@ -43,12 +44,13 @@ class Recommender(Recommending, Comparing):
             Before `fit`.
         ValueError
             If `X` or `exclude` speaks of other users or items than the model, as the rows of a matrix do that
-            scikit-learn has split. If `X` is what the model was trained on, and that is left out.
+            scikit-learn has split.
 
         Warns
         -----
         UserWarning
-            If most users of `X` have no training data, or the rows of a matrix seem to be other users.
+            If most users of `X` have no training data, or the rows of a matrix seem to be other users. If
+            some positives of `X` were trained on: they are left out.
 
         Examples
         --------
@@ -62,6 +64,8 @@ class Recommender(Recommending, Comparing):
         known = vars(self).get("seen_"), X, self._space()
         # Of users without training data a model with features of users still knows those.
         test = check_fold(*known, unseen=self._has_user_features(), rows=self._of_matrix)
+        if isinstance(excluded, str) and all_known(test, vars(self).get("seen_")):
+            excluded = None
         return full_auc(self, test, excluded, n_jobs=self.n_jobs)
 
     def save(

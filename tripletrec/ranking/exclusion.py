@@ -74,7 +74,7 @@ class Exclusion(NamedTuple):
         return self._together(np.arange(n_users), n_users)
 
     def with_items(self, rows: NDArray[np.int64], n_users: int) -> Pairs | None:
-        """Return the pairs of some users, the items for all included; None if they would be too many."""
+        """Return the pairs of some users, the items for all included; None if these would be too many."""
         users = np.unique(rows)
         if self.items is not None and len(users) * len(self.items) > _MOST_ADDED:
             return None
@@ -105,7 +105,7 @@ def union(several: list[Pairs], rows: NDArray[np.int64], n_users: int) -> Pairs:
     Pairs(indptr=array([0, 3, 3]), indices=array([1, 2, 4], dtype=int32))
     """
     users = np.unique(rows)
-    parts = [each.of(users) for each in several]
+    parts = [each.of(users) for each in several or [_NOTHING.at(users[:0], n_users)]]
     places = np.concatenate([np.repeat(np.arange(len(users)), np.diff(p.indptr)) for p in parts])
     items = np.concatenate([p.indices for p in parts]).astype(np.int64)
     width = int(items.max(initial=0)) + 1

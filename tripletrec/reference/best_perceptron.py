@@ -47,7 +47,9 @@ def train_perceptron(data: MovieLens, random_state: int = 0, **parameters: Any) 
     aucs: list[float] = []
     model = MLPMatcher(random_state=random_state, n_jobs=1, **{**BEST, **parameters}).fit(
         data.train,
-        callbacks=lambda fitted, record: aucs.append(full_auc(fitted, data.test, hidden, n_jobs=1)),
+        callbacks=lambda fitted, record: aucs.append(
+            full_auc(fitted, data.test, exclude=hidden, n_jobs=1)
+        ),
     )
     return {"auc": aucs, "seconds": [record["seconds"] for record in model.history_]}
 

@@ -130,7 +130,7 @@ def train_native(
     aucs: list[float] = []
 
     def measure(model: MatrixFactorization, record: dict[str, Any]) -> None:
-        aucs.append(full_auc(model, data.test, hidden, n_jobs=n_jobs))
+        aucs.append(full_auc(model, data.test, exclude=hidden, n_jobs=n_jobs))
 
     model = MatrixFactorization(
         n_epochs=native.n_epochs, random_state=random_state, n_jobs=n_jobs, **native.parameters

@@ -64,7 +64,7 @@ class Task:
     def auc(self, U: NDArray[np.floating], V: NDArray[np.floating], scorer: str) -> float:
         """Return the full AUC of two tables of factors."""
         factors = (normalize_rows(U)[0], normalize_rows(V)[0]) if scorer == "cosine" else (U, V)
-        return full_auc(factors, self.test, self.exclude, n_jobs=1)
+        return full_auc(factors, self.test, exclude=self.exclude, n_jobs=1)
 
 
 @dataclass
@@ -301,7 +301,7 @@ def train_replica(
 
 def _auc(task: Task, model: TripletModel | PerceptronModel, recipe: Recipe) -> float:
     if isinstance(model, PerceptronModel):
-        return full_auc(model.score_function(), task.test, task.exclude, n_jobs=1)
+        return full_auc(model.score_function(), task.test, exclude=task.exclude, n_jobs=1)
     return task.auc(model.users.table, model.items.table, recipe.scorer)
 
 

@@ -156,7 +156,7 @@ def train_mistake(
     for number in range(1, n_epochs + 1):
         with one_blas_thread():
             found["loss"].append(train_epoch(model, optimizer, columns, 64, rng))
-        found["auc"].append(full_auc(model.vectors(), data.test, hidden, n_jobs=1))
+        found["auc"].append(full_auc(model.vectors(), data.test, exclude=hidden, n_jobs=1))
         if is_stuck([{"loss": each} for each in found["loss"]]):
             found["warned"].append(number)
     return found
@@ -200,7 +200,9 @@ def train_corrected(data: MovieLens, kind: str, random_state: int = 0) -> dict[s
         data.train,
         user_features=users,
         item_features=items,
-        callbacks=lambda fitted, record: aucs.append(full_auc(fitted, data.test, hidden, n_jobs=1)),
+        callbacks=lambda fitted, record: aucs.append(
+            full_auc(fitted, data.test, exclude=hidden, n_jobs=1)
+        ),
     )
     return {"loss": [record["loss"] for record in model.history_], "auc": aucs}
 

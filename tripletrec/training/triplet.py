@@ -151,6 +151,8 @@ class TripletTraining:
                 scale=plan.init_scale, seed=plan.seed, n_jobs=n_jobs,
                 beside=partial(self._make_strata, interactions),
             )  # fmt: skip
+            # Nothing is learnt of a user without positives: with factors of zero the biases rank the items.
+            tables.users[np.diff(interactions.indptr) == 0, 0] = 0.0
         else:
             _check_tables(tables, plan, interactions)
             self._make_strata(interactions, tables)

@@ -1,0 +1,113 @@
+"""What is left out of rankings, against sets; models whose users are more than they were trained on."""
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+from tripletrec.data.ids import Ids
+from tripletrec.data.space import Space
+from tripletrec.ranking.exclusion import (
+    Pairs,
+    known_rows,
+    names_seen,
+    padded,
+    read_exclude,
+    seen_by,
+    union,
+)
+
+
+def pairs_of(dense):
+    data = tr.Interactions(dense)
+    return Pairs(data.indptr, data.indices)
+
+
+def dense_of(pairs, n_items):
+    dense = np.zeros((pairs.n_users, n_items), bool)
+    for user in range(pairs.n_users):
+        mine = pairs.indices[pairs.indptr[user] : pairs.indptr[user + 1]]
+        assert (np.diff(mine) > 0).all()
+        dense[user, mine] = True
+    return dense
+
+
+def test_rows_are_taken_and_put(rng):
+    dense = rng.random((7, 9)) < 0.4
+    rows = rng.permutation(7)[:4]
+    some = pairs_of(dense).of(rows)
+    np.testing.assert_array_equal(dense_of(some, 9), dense[rows])
+    rising = np.sort(rows)
+    wide = np.zeros((12, 9), bool)
+    wide[rising] = dense[rising]
+    np.testing.assert_array_equal(dense_of(pairs_of(dense).of(rising).at(rising, 12), 9), wide)
+
+
+def test_union(rng):
+    several = [rng.random((6, 8)) < share for share in (0.0, 0.3, 0.6)]
+    rows = rng.integers(0, 6, 4)
+    expected = np.zeros((6, 8), bool)
+    expected[rows] = np.any(several, axis=0)[rows]
+    found = union([pairs_of(each) for each in several], rows, 6)
+    np.testing.assert_array_equal(dense_of(found, 8), expected)
+
+
+def test_what_exclude_says(rng):
+    seen, other = rng.random((2, 5, 6)) < 0.4
+    known, items = tr.Interactions(seen), Ids(None, 6, "item")
+    for exclude, expected in (
+        (None, seen & False),
+        ("seen", seen),
+        (other, other),
+        (("seen", other), seen | other),
+        ([1, 4], np.isin(np.arange(6), [1, 4]) | (seen & False)),
+        (("seen", {1, 4}), np.isin(np.arange(6), [1, 4]) | seen),
+    ):
+        out = read_exclude(exclude, known, Space(5, 6), items, owner="test")
+        np.testing.assert_array_equal(dense_of(out.of_all(5), 6), expected)
+        rows = np.array([3, 0])
+        both = out.with_items(rows, 5)
+        np.testing.assert_array_equal(dense_of(both, 6)[rows], expected[rows])
+
+
+def test_too_many_items_for_all_are_no_pairs():
+    many = np.arange(2000)
+    out = read_exclude(many, None, Space(1000, 2000), Ids(None, 2000, "item"), owner="test")
+    assert out.with_items(np.arange(1000), 1000) is None
+    assert out.with_items(np.arange(10), 1000).n_users == 1000
+
+
+def test_names_seen():
+    assert names_seen("seen") and names_seen(("seen",)) and names_seen(("seen", [1]))
+    for other in (None, "other", ["seen"], (), (1, "seen"), np.array(["seen"])):
+        assert not names_seen(other)
+
+
+def test_items_are_known_in_any_order():
+    items = Ids(["a", "b", "c"], 3, "item")
+    assert known_rows(items, "b", "exclude").tolist() == [1]
+    assert sorted(known_rows(items, {"c", "a"}, "exclude")) == [0, 2]
+    with pytest.raises(ValueError, match="unknown item id 'x': .*; 1 of the 2 items of exclude"):
+        known_rows(items, ["a", "x"], "exclude")
+
+
+def test_users_added_since_have_seen_nothing(small):
+    n = small.n_users
+    wide = padded(small, n + 3)
+    assert wide.n_users == n + 3 and wide.indptr[n] == wide.indptr[n + 3] == small.nnz
+
+    model = tr.MatrixFactorization(n_factors=2, n_epochs=1).fit(small)
+    assert seen_by(model) is small
+    model.n_users_ = n + 3
+    model.user_factors_ = np.concatenate((model.user_factors_, np.ones((3, 2), np.float32)))
+    assert seen_by(model).n_users == n + 3
+    ids, scores = model.recommend([2, n + 1], k=40)
+    assert (ids[0] == -1).sum() == np.diff(small.indptr)[2] and (ids[1] >= 0).all()
+    assert not model.is_cold([2, n + 1]).any()
+    np.testing.assert_allclose(scores[1], model.predict(n + 1, ids[1]), rtol=1e-4)
+    test = np.zeros((n + 3, 40))
+    test[n + 1, 5] = 1
+    assert 0 <= tr.full_auc(model, test) <= 1
+    with pytest.raises(
+        ValueError, match="exclude must have the 63 users and 40 items of the model"
+    ):
+        model.recommend(2, exclude=small)
