@@ -136,3 +136,13 @@ def test_no_data_and_ctrl_c(error, code, message, capsys, monkeypatch):
     monkeypatch.setattr(tr.datasets, "fetch_movielens_100k", fail)
     assert main(["reproduce"]) == code
     assert capsys.readouterr().err == message
+
+
+def test_the_package_can_be_run():
+    done = subprocess.run(
+        [sys.executable, "-m", "tripletrec", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("tripletrec ")

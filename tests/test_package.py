@@ -27,6 +27,7 @@ FLOORS = (
     "models",
     "reference",
     "cli",
+    "__main__",
 )
 FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.split()}
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 __all__ = ["main"]
 
@@ -85,6 +85,7 @@ def _version() -> str:
 def _reproduce(options: argparse.Namespace, refuse: Callable[[str], NoReturn]) -> int:
     from tripletrec import datasets, reference
     from tripletrec._runtime.files import replacing
+    from tripletrec._runtime.progress import Progress
     from tripletrec.reference import plots
     from tripletrec.reference.report import n_epochs_in_all
 
@@ -94,13 +95,14 @@ def _reproduce(options: argparse.Namespace, refuse: Callable[[str], NoReturn]) -
             data = datasets.fetch_movielens_100k(options.data_home, verbose=not options.quiet)
     except (ImportError, TypeError, ValueError) as error:
         refuse(str(error))
-    with _Progress(n_epochs_in_all(systems, options.seeds), options.quiet) as progress:
+    total = n_epochs_in_all(systems, options.seeds)
+    with Progress(total, "training", "epoch", shown=not options.quiet) as progress:
         result = reference.reproduce(
             data,
             options.seeds,
             systems=systems,
             n_jobs=options.n_jobs,
-            on_epoch=progress,
+            on_epoch=lambda system, seed, run: progress.advance(**{f"{system} AUC": run.auc[-1]}),
             extra=reference.SECTIONS if options.systems is None else (),
         )
     print(reference.format_report(result), end="")
@@ -129,32 +131,6 @@ def _check(options: argparse.Namespace) -> list[str]:
     if options.json is not None:
         check_writable(options.json, "--json")
     return systems
-
-
-class _Progress:
-    """One progress bar for all trainings, on stderr; refreshed rarely where stderr is a file."""
-
-    def __init__(self, n_epochs: int, quiet: bool) -> None:
-        from tqdm import tqdm
-
-        self._bar = tqdm(
-            total=n_epochs,
-            unit="epoch",
-            disable=quiet,
-            file=sys.stderr,
-            mininterval=0.1 if sys.stderr.isatty() else 10.0,
-            dynamic_ncols=True,
-        )
-
-    def __call__(self, system: str, seed: int, run: Any) -> None:
-        self._bar.set_postfix_str(f"{system} AUC {run.auc[-1]:.4f}", refresh=False)
-        self._bar.update()
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ import numpy as np
 from tripletrec._checks import check_positive, check_share, choose
 from tripletrec._runtime.jit import part
 from tripletrec._runtime.part_checks import Field, check_fields, check_name, check_numbers, once
+from tripletrec._runtime.part_texts import text_of
 
 __all__ = ["OPTIMIZERS", "SGD", "Optimizer", "adagrad", "adam"]
 
@@ -61,6 +62,9 @@ class Optimizer(NamedTuple):
     state: tuple[float, ...] = ()
     step_counts: tuple[float, ...] = ()
     parameters: tuple[float, ...] = ()
+
+    def __repr__(self) -> str:
+        return text_of(self, "optimizers", OPTIMIZERS, _ARGUMENTS)
 
     def fields(self) -> list[Field]:
         """Return the parts and how they are called: with one row of two weights, nothing beyond it."""
@@ -220,6 +224,16 @@ OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {
     "sgd": lambda: SGD,
     "adagrad": adagrad,
     "adam": adam,
+}
+
+
+_ARGUMENTS: dict[str, Callable[[Optimizer], dict[str, Any]]] = {
+    "adagrad": lambda optimizer: {"initial": optimizer.state[0]},
+    "adam": lambda optimizer: {
+        "beta1": optimizer.parameters[0],
+        "beta2": optimizer.parameters[1],
+        "epsilon": optimizer.parameters[2] * math.sqrt(1.0 - optimizer.parameters[1]),
+    },
 }
 
 

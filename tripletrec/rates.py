@@ -24,6 +24,7 @@ from typing import NamedTuple
 from tripletrec._checks import check_share, choose
 from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.part_checks import check_name, is_finite
+from tripletrec._runtime.part_texts import text_of
 
 __all__ = ["SCHEDULES", "Schedule", "constant", "cosine", "linear"]
 
@@ -45,6 +46,10 @@ class Schedule(NamedTuple):
     shape: Callable[[float], float]
     warmup: float = 0.0
 
+    def __repr__(self) -> str:
+        arguments = dict.fromkeys(SCHEDULES, _warmup_of)
+        return text_of(self, "rates", SCHEDULES, arguments)
+
     def factor(self, done: float) -> float:
         """Return the factor after the share `done` of the training; after more than 1, that of 1.
 
@@ -57,6 +62,10 @@ class Schedule(NamedTuple):
         if done < self.warmup:
             return done / self.warmup
         return _shape_at(self, (done - self.warmup) / (1.0 - self.warmup))
+
+
+def _warmup_of(schedule: Schedule) -> dict[str, float]:
+    return {"warmup": schedule.warmup}
 
 
 def _flat(s: float) -> float:

@@ -34,6 +34,7 @@ from tripletrec._checks import check_flag, choose
 from tripletrec._runtime.jit import part
 from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.part_checks import Field, check_fields, check_name, once
+from tripletrec._runtime.part_texts import text_of
 
 __all__ = ["COSINE", "DOT", "SCORERS", "Scorer"]
 
@@ -72,6 +73,9 @@ class Scorer(NamedTuple):
     gradient: Callable[..., Any]
     rows: Callable[[NDArray[Any]], NDArray[Any]]
     linear: bool = False
+
+    def __repr__(self) -> str:
+        return text_of(self, "scorers", SCORERS, {})
 
     def fields(self) -> list[Field]:
         """Return the parts and how they are called."""

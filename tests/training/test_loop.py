@@ -555,3 +555,59 @@ def test_two_runs_are_one(loss, split):
         np.testing.assert_array_equal(ours, theirs)
     losses = [[record["loss"] for record in each.history] for each in (outcome, at_once)]
     assert losses[0] == losses[1]
+
+
+# -------------------------------------------------------------------- checkpoints
+
+
+class Kept:
+    """Keeps the outcomes that it is given."""
+
+    def __init__(self, seconds=0.0):
+        self.seconds, self.outcomes = seconds, []
+
+    def write(self, outcome):
+        self.outcomes.append(outcome._replace(history=outcome.history[:]))
+
+
+def test_a_checkpoint_after_each_epoch_but_the_last():
+    kept = Kept()
+    run_epochs(Counting(), 4, checkpoint=kept)
+    assert [len(each.history) for each in kept.outcomes] == [1, 2, 3]
+    assert all(each.factors is None for each in kept.outcomes)
+    kept = Kept(seconds=1e6)
+    run_epochs(Counting(), 4, checkpoint=kept)
+    assert not kept.outcomes
+    kept = Kept()
+    Counting((5, 3, 4, 4)).run(4, checkpoint=kept)
+    assert [(each.kept_epoch, each.factors[0]) for each in kept.outcomes] == [
+        (1, [1.0]),
+        (1, [1.0]),
+    ]
+
+
+def test_ctrl_c_leaves_a_checkpoint_of_the_last_epoch():
+    """Unless it has not been looked at: then that of the one before stays."""
+
+    class Thread(UninterruptedThread):
+        def run(self, call):  # as if the main thread were interrupted while it waits
+            super().run(call)
+            if training.numbers[-1] == 3:
+                raise KeyboardInterrupt
+
+    for watch, n_kept in ((None, 3), (lambda record, factors: False, 2)):
+        training, kept = Counting(), Kept(0.0 if watch else 1e6)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "UninterruptedThread", Thread)
+            outcome = run_epochs(training, 9, watch=watch, checkpoint=kept, turn_seconds=0.0)
+        assert isinstance(outcome.interrupt, KeyboardInterrupt)
+        assert len(outcome.history) == 3 and len(kept.outcomes[-1].history) == n_kept
+
+
+def test_epochs_that_are_not_validated_are_passed_over():
+    class Rarely(Counting):
+        def watch(self, record, factors):
+            return record["epoch"] % 2 == 0 and super().watch(record, factors)
+
+    outcome = Rarely((9, 3, 9, 2, 9, 1, 9, 8)).run(8)
+    assert outcome.kept_epoch == 2 and len(outcome.history) == 4

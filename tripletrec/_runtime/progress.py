@@ -43,10 +43,10 @@ class Progress:
         done: int = 0,
     ) -> None:
         self._bar: Any = None
-        if shown:
+        if shown and sys.stderr is not None:
             from tqdm.auto import tqdm
 
-            interactive = sys.stderr is not None and sys.stderr.isatty()
+            interactive = sys.stderr.isatty()
             self._bar = tqdm(
                 total=total, initial=done, desc=what, unit=unit, file=sys.stderr,
                 mininterval=0.1 if interactive else 10.0, dynamic_ncols=True,
@@ -59,7 +59,7 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def advance(self, n: int = 1, **numbers: Any) -> None:
+    def advance(self, n: int = 1, /, **numbers: Any) -> None:
         """Show that `n` more are done, and numbers or words beside the bar."""
         if self._bar is not None:
             if numbers:

@@ -50,6 +50,7 @@ from tripletrec._checks import check_non_negative, check_positive, check_real
 from tripletrec._runtime.float32_math import exp_of_negative
 from tripletrec._runtime.jit import part
 from tripletrec._runtime.part_checks import Field, check_fields, check_name, check_numbers, once
+from tripletrec._runtime.part_texts import text_of
 
 __all__ = ["LIST_LOSSES", "ListLoss", "bsl", "ccl", "check_list_parts", "softmax"]
 
@@ -89,6 +90,9 @@ class ListLoss(NamedTuple):
     reduce: Callable[..., Any]
     temperature: float | None = 1.0
     parameters: tuple[float, ...] = ()
+
+    def __repr__(self) -> str:
+        return text_of(self, "losses", LIST_LOSSES, _ARGUMENTS)
 
     def temperature_for(self, cosine: bool, n_items: int, n_each: float) -> float:
         """Return the temperature; where it is None, the one for such data that `softmax` documents.
@@ -375,3 +379,13 @@ def check_list_parts(loss: ListLoss) -> None:
 
 
 LIST_LOSSES: dict[str, Callable[[], ListLoss]] = {"softmax": softmax, "bsl": bsl, "ccl": ccl}
+
+
+_ARGUMENTS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "softmax": lambda loss: {"temperature": loss.temperature},
+    "bsl": lambda loss: {
+        "temperature": loss.temperature,
+        "positive_temperature": loss.temperature * loss.parameters[0],
+    },
+    "ccl": lambda loss: dict(zip(("margin", "negative_weight"), loss.parameters, strict=True)),
+}

@@ -47,6 +47,7 @@ from tripletrec._checks import check_positive
 from tripletrec._runtime.float32_math import exp_of_negative, log_of_one_plus
 from tripletrec._runtime.jit import part
 from tripletrec._runtime.part_checks import Field, check_fields, check_name, check_numbers, once
+from tripletrec._runtime.part_texts import text_of
 
 __all__ = ["BPR", "LOSSES", "SIGMOID", "Loss", "check_parts", "hinge"]
 
@@ -76,6 +77,9 @@ class Loss(NamedTuple):
     value: Callable[..., Any]
     slope: Callable[..., Any]
     parameters: tuple[float, ...] = ()
+
+    def __repr__(self) -> str:
+        return text_of(self, "losses", LOSSES, _ARGUMENTS)
 
     def fields(self) -> list[Field]:
         """Return the parts and how they are called."""
@@ -173,4 +177,9 @@ LOSSES: dict[str, Callable[[], Loss]] = {
     "bpr": lambda: BPR,
     "sigmoid": lambda: SIGMOID,
     "hinge": hinge,
+}
+
+
+_ARGUMENTS: dict[str, Callable[[Loss], dict[str, Any]]] = {
+    "hinge": lambda loss: {"margin": loss.parameters[0]},
 }

@@ -21,6 +21,7 @@ from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.checkpoints import CheckpointPath
 from tripletrec.models.continuing import ContinuedModel
 from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
+from tripletrec.models.names import LossName, OptimizerName, SamplerName, ScheduleName, ScorerName
 from tripletrec.models.trained import Start, width_of
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
 from tripletrec.rates import Schedule, check_schedule
@@ -192,10 +193,10 @@ class MatrixFactorization(ContinuedModel):
         self,
         n_factors: int = 64,
         *,
-        loss: str | Loss | ListLoss = "bpr",
-        scorer: str | Scorer = "dot",
-        optimizer: str | Optimizer = "adagrad",
-        sampler: str | Sampler = "unseen",
+        loss: LossName | Loss | ListLoss = "bpr",
+        scorer: ScorerName | Scorer = "dot",
+        optimizer: OptimizerName | Optimizer = "adagrad",
+        sampler: SamplerName | Sampler = "unseen",
         learning_rate: float = 0.1,
         n_epochs: int = 30,
         user_l2: float = 0.03,
@@ -203,9 +204,9 @@ class MatrixFactorization(ContinuedModel):
         negative_l2: float | None = None,
         bias_l2: float = 0.0,
         item_bias: bool = True,
-        n_negatives: int | str | None = None,
+        n_negatives: int | Literal["all"] | None = None,
         init_scale: float = 0.02,
-        schedule: str | Schedule = "constant",
+        schedule: ScheduleName | Schedule = "constant",
         batch_size: int | None = None,
         dropout: float = 0.0,
         early_stopping: int | None = None,

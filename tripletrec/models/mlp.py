@@ -14,6 +14,7 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.checkpoints import CheckpointPath
 from tripletrec.models.fit_arguments import check_widths
+from tripletrec.models.names import OptimizerName, SamplerName, ScheduleName, TripletLossName
 from tripletrec.models.trained import Start, width_of
 from tripletrec.models.trained_network import TrainedNetwork, count_weights, split_seed
 from tripletrec.neural.features import FeatureEmbedding
@@ -148,9 +149,9 @@ class MLPMatcher(TrainedNetwork):
         *,
         dropout: float = 0.1,
         final_relu: bool = False,
-        loss: str | Loss = "bpr",
-        optimizer: str | Optimizer = "adagrad",
-        sampler: str | Sampler = "unseen",
+        loss: TripletLossName | Loss = "bpr",
+        optimizer: OptimizerName | Optimizer = "adagrad",
+        sampler: SamplerName | Sampler = "unseen",
         learning_rate: float = 0.15,
         n_epochs: int = 15,
         batch_size: int = 128,
@@ -159,7 +160,7 @@ class MLPMatcher(TrainedNetwork):
         item_l2: float = 0.01,
         l2: float = 0.0,
         init_scale: float = 0.1,
-        schedule: str | Schedule = "constant",
+        schedule: ScheduleName | Schedule = "constant",
         early_stopping: int | None = None,
         validation_metric: str = "auc",
         validate_every: int = 1,
@@ -279,7 +280,7 @@ class MLPMatcher(TrainedNetwork):
         return Start(NetworkTripletTraining(plan, network, data, weights, given, lambda: arrays))
 
     def _epoch_scores(self, plan: NetworkPlan, data: Interactions) -> float:
-        return 10.0 * plan.n_negatives * data.nnz
+        return 40.0 * plan.n_negatives * data.nnz  # passes through the perceptron cost much
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -17,6 +17,7 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.continuing import ContinuedModel
 from tripletrec.models.fit_arguments import check_dropout
+from tripletrec.models.names import FeatureSamplerName, LossName, OptimizerName, ScheduleName
 from tripletrec.neural.layers import Dense, Dropout, Layer
 from tripletrec.optimizers import Optimizer, check_optimizer
 from tripletrec.rates import Schedule, check_schedule
@@ -34,10 +35,10 @@ __all__ = [
 class TrainedNetwork(ContinuedModel):
     """Base of the models that train a network in batches."""
 
-    loss: str | Loss | ListLoss
-    optimizer: str | Optimizer
-    sampler: str | Sampler
-    schedule: str | Schedule
+    loss: LossName | Loss | ListLoss
+    optimizer: OptimizerName | Optimizer
+    sampler: FeatureSamplerName | Sampler
+    schedule: ScheduleName | Schedule
     learning_rate: float
     n_epochs: int
     batch_size: int
@@ -69,7 +70,7 @@ class TrainedNetwork(ContinuedModel):
         )
 
     def _epoch_scores(self, plan: NetworkPlan, data: Interactions) -> float:
-        return 100.0 * max(1, plan.n_negatives) * data.nnz
+        return 400.0 * max(1, plan.n_negatives) * data.nnz
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

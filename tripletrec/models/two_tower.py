@@ -18,6 +18,7 @@ from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fit_arguments import check_widths
 from tripletrec.models.fitted import present
 from tripletrec.models.known_features import encode_all, features_of
+from tripletrec.models.names import FeatureSamplerName, LossName, OptimizerName, ScheduleName
 from tripletrec.models.towers import (
     LEARNT,
     Tower,
@@ -177,13 +178,13 @@ class TwoTower(TrainedNetwork):
         user_layers: Sequence[int] = (),
         item_layers: Sequence[int] = (),
         own_factors: bool = True,
-        combine: str = "sum",
-        activation: str = "relu",
+        combine: Literal["sum", "concatenation"] = "sum",
+        activation: Literal["relu", "linear"] = "relu",
         normalize: bool = False,
         dropout: float = 0.0,
-        loss: str | Loss | ListLoss = "bpr",
-        optimizer: str | Optimizer = "adagrad",
-        sampler: str | Sampler = "unseen",
+        loss: LossName | Loss | ListLoss = "bpr",
+        optimizer: OptimizerName | Optimizer = "adagrad",
+        sampler: FeatureSamplerName | Sampler = "unseen",
         learning_rate: float = 0.1,
         n_epochs: int = 20,
         batch_size: int = 64,
@@ -192,7 +193,7 @@ class TwoTower(TrainedNetwork):
         item_l2: float = 0.01,
         l2: float = 0.0,
         init_scale: float = 0.05,
-        schedule: str | Schedule = "constant",
+        schedule: ScheduleName | Schedule = "constant",
         early_stopping: int | None = None,
         validation_metric: str = "auc",
         validate_every: int = 1,

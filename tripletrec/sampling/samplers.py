@@ -47,6 +47,7 @@ from tripletrec._checks import (
 )
 from tripletrec._runtime.messages import shown
 from tripletrec._runtime.part_checks import Field, check_fields, check_name, once
+from tripletrec._runtime.part_texts import text_of
 from tripletrec.sampling import hard
 
 __all__ = [
@@ -101,6 +102,9 @@ class Sampler(NamedTuple):
     n_candidates: int = 1
     choose: Callable[..., Any] | None = None
     by_features: bool = False
+
+    def __repr__(self) -> str:
+        return text_of(self, "sampling", SAMPLERS | HARD_SAMPLERS, _ARGUMENTS)
 
     def fields(self) -> list[Field]:
         """Return the part that chooses, if any, and how it is called."""
@@ -305,6 +309,14 @@ HARD_SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "dynamic": dynamic,
     "semi_hard": semi_hard,
     "nearest": nearest,
+}
+
+_ARGUMENTS: dict[str, Callable[[Sampler], dict[str, Any]]] = {
+    "popularity": lambda sampler: {"alpha": sampler.alpha},
+    "explicit": lambda sampler: {"share": sampler.share},
+    "dynamic": lambda sampler: {"n_candidates": sampler.n_candidates},
+    "semi_hard": lambda sampler: {"n_candidates": sampler.n_candidates},
+    "nearest": lambda sampler: {"share": sampler.share},
 }
 
 

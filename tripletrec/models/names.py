@@ -1,0 +1,25 @@
+"""The names of built-in parts, for type checkers and editors; the parts are in their rooms."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+__all__ = [
+    "FeatureSamplerName",
+    "LossName",
+    "OptimizerName",
+    "SamplerName",
+    "ScheduleName",
+    "ScorerName",
+    "TripletLossName",
+]
+
+TripletLossName: TypeAlias = Literal["bpr", "sigmoid", "hinge"]
+LossName: TypeAlias = Literal[TripletLossName, "softmax", "bsl", "ccl"]
+ScorerName: TypeAlias = Literal["dot", "cosine"]
+OptimizerName: TypeAlias = Literal["sgd", "adagrad", "adam"]
+SamplerName: TypeAlias = Literal[
+    "uniform", "unseen", "popularity", "explicit", "dynamic", "semi_hard"
+]
+FeatureSamplerName: TypeAlias = Literal[SamplerName, "nearest"]
+ScheduleName: TypeAlias = Literal["constant", "linear", "cosine"]
