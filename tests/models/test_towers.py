@@ -26,7 +26,7 @@ def users():
 
 
 def test_columns_without_features_are_a_constant_and_own_factors(data):
-    columns = learn_columns(None, data, "user", own=True, combine="sum")
+    columns = learn_columns(None, None, data, "user", own=True, combine="sum")
     expected = np.column_stack((np.ones(5), np.diag([1, 1, 1, 1, 0])))
     np.testing.assert_array_equal(columns.matrix.toarray(), expected)
     assert columns.groups is None and columns.encoding["n_columns"] == 0
@@ -34,7 +34,7 @@ def test_columns_without_features_are_a_constant_and_own_factors(data):
 
 @pytest.mark.parametrize("own", [True, False])
 def test_columns_of_features(data, users, own):
-    columns = learn_columns(users, data, "user", own=own, combine="concatenation")
+    columns = learn_columns(users, None, data, "user", own=own, combine="concatenation")
     n_columns = columns.encoding["n_columns"]
     assert columns.matrix.shape == (5, n_columns + 1 + (5 if own else 0))
     np.testing.assert_array_equal(columns.matrix[:, n_columns].toarray(), np.ones((5, 1)))
@@ -48,16 +48,16 @@ def test_wrong_columns(data, users):
     with pytest.raises(
         ValueError, match=r"own_factors=False needs features: fit\(X, user_features="
     ):
-        learn_columns(None, data, "user", own=False, combine="sum")
+        learn_columns(None, None, data, "user", own=False, combine="sum")
     with pytest.raises(ValueError, match="combine must be one of .*, got 'product'"):
-        learn_columns(users, data, "user", own=True, combine="product")
+        learn_columns(users, None, data, "user", own=True, combine="product")
     with pytest.raises(ValueError, match="item_features must have 6 rows, got 3"):
-        learn_columns(np.ones((3, 2)), data, "item", own=True, combine="sum")
+        learn_columns(np.ones((3, 2)), None, data, "item", own=True, combine="sum")
 
 
 @pytest.mark.parametrize("combine", ["sum", "concatenation"])
 def test_unseen_rows_are_read_as_known_ones_without_own_factors(data, users, combine, rng):
-    columns = learn_columns(users, data, "user", own=True, combine=combine)
+    columns = learn_columns(users, None, data, "user", own=True, combine=combine)
     table = rng.normal(size=(columns.matrix.shape[1], 3)).astype(np.float32)
     known = FeatureEmbedding(table, columns.matrix, columns.groups)
     unseen = unseen_input(columns.encoding, users, table, "user_features", known.width)

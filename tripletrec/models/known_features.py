@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,9 @@ from tripletrec.data.features import align, encode
 from tripletrec.data.interactions import Interactions
 from tripletrec.models.continuing import News
 from tripletrec.models.towers import Columns, Encoded
+from tripletrec.models.trained_network import TrainedNetwork
 
-__all__ = ["encode_all", "features_of"]
+__all__ = ["ContinuedTowers", "features_of"]
 
 
 def features_of(columns: Columns) -> csr_matrix | None:
@@ -22,8 +24,101 @@ def features_of(columns: Columns) -> csr_matrix | None:
     return columns.matrix[:, :n_columns] if n_columns else None
 
 
-def encode_all(
-    known: csr_matrix | None, encoding: dict[str, Any], features: Any, news: News, word: str
+class ContinuedTowers(TrainedNetwork):
+    """Base of `TwoTower`: learns on, with the features of what is new."""
+
+    user_table_: NDArray[np.float32]
+    item_table_: NDArray[np.float32]
+    user_weights_: NDArray[np.float32]
+    item_weights_: NDArray[np.float32]
+
+    def partial_fit(
+        self,
+        X: Any,
+        n_epochs: int = 1,
+        *,
+        user_features: Any = None,
+        item_features: Any = None,
+        user_id: Any = None,
+        item_id: Any = None,
+        callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
+        sample_weight: Any = None,
+        negatives: Any = None,
+    ) -> Self:
+        """Learn from new events; see `MatrixFactorization.partial_fit` for all but the features.
+
+        Parameters
+        ----------
+        X, n_epochs, callbacks, sample_weight, negatives
+            As of `MatrixFactorization.partial_fit`.
+        user_features, item_features : as of `fit`, default None
+            Those of the users and items that are new in `X`; a table may have others, which are passed over,
+            a matrix has a row for each user or item of `X`. They are encoded as `fit` learnt to. What is
+            known of the others stays as it is: the model keeps it, and a file holds it if it was saved with
+            ``state=True``. Without it the features of all that were ever seen are needed.
+
+        user_id, item_id : str, default None
+            The column of the table that holds the ids, as of `fit`.
+
+        Returns
+        -------
+        TwoTower
+            The model itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of `MatrixFactorization.partial_fit`; if features are missing, or the model was fitted without.
+        FloatingPointError, KeyboardInterrupt
+            As of `MatrixFactorization.partial_fit`.
+
+        Examples
+        --------
+        >>> import pandas as pd, tripletrec as tr
+        >>> log = {"user": ["ann", "ann", "bob", "cleo"], "item": ["tea", "milk", "tea", "jam"]}
+        >>> items = pd.DataFrame({"kind": ["drink", "drink", "food"]}, index=["tea", "milk", "jam"])
+        >>> model = tr.TwoTower(n_epochs=2)
+        >>> model = model.fit(tr.Interactions.from_frame(log), item_features=items)
+        >>> today = tr.Interactions.from_frame({"user": ["bob", "joe"], "item": ["cocoa", "tea"]})
+        >>> more = pd.DataFrame({"kind": ["drink"]}, index=["cocoa"])
+        >>> model.partial_fit(today, item_features=more).item_ids_
+        array(['jam', 'milk', 'tea', 'cocoa'], dtype='<U5')
+        """
+        return self._partial_fit(
+            X, n_epochs, callbacks, sample_weight, negatives,
+            user_features=user_features, item_features=item_features,
+            user_id=user_id, item_id=item_id,
+        )  # fmt: skip
+
+    def _learnt_parameters(self) -> tuple[NDArray[np.float32], ...]:
+        return (
+            self.user_table_,
+            self.item_table_,
+            self.user_weights_[None],
+            self.item_weights_[None],
+        )
+
+    def _known_features(self, news: News, **features: Any) -> dict[str, Any]:
+        return {
+            f"{word}_features": _encode_all(
+                vars(self).get(f"_{word}_features"),
+                getattr(self, f"{word}_encoding_"),
+                features[f"{word}_features"],
+                features[f"{word}_id"],
+                news,
+                word,
+            )
+            for word in ("user", "item")
+        }
+
+
+def _encode_all(
+    known: csr_matrix | None,
+    encoding: dict[str, Any],
+    features: Any,
+    id: Any,
+    news: News,
+    word: str,
 ) -> Encoded:
     """Return the features of all users or items: of old ones those that are known, of new ones those given.
 
@@ -33,8 +128,10 @@ def encode_all(
         Encoded features of the first users or items; None: they are not known.
     encoding : dict
         As `fit` learnt it.
-    features : DataFrame, matrix or None
+    features : table, matrix or None
         Of those that are new in X.
+    id : str or None
+        The column of ids of a table.
     news : News
     word : {"user", "item"}
     """
@@ -53,7 +150,7 @@ def encode_all(
                 f"partial_fit needs {name} of all {word}s, old ones too, for they are not in the file that "
                 "the model is from: give them, or save models with state=True"
             )
-        aligned = align(features, every.values, _used(news.data, word), name)
+        aligned = align(features, every.values, _used(news.data, word), name, id)
         return Encoded(encode(encoding, aligned, name), encoding)
     old = vstack([known, csr_matrix((every.n - known.shape[0], shape[1]), dtype=np.float32)], "csr")
     new = rows >= known.shape[0]
@@ -65,7 +162,7 @@ def encode_all(
             )
         return Encoded(old, encoding)
     ids = X.user_ids if word == "user" else X.item_ids
-    matrix = encode(encoding, align(features, ids, needed, name), name)[np.flatnonzero(new)]
+    matrix = encode(encoding, align(features, ids, needed, name, id), name)[np.flatnonzero(new)]
     n_new = matrix.shape[0]
     place = csr_matrix(
         (np.ones(n_new, np.float32), (rows[new], np.arange(n_new))), (every.n, n_new)

@@ -83,13 +83,15 @@ class Tower(NamedTuple):
 
 
 def learn_columns(
-    features: Any, data: Interactions, word: str, *, own: bool, combine: str
+    features: Any, id: Any, data: Interactions, word: str, *, own: bool, combine: str
 ) -> Columns:
     """Encode the features of users or items, and add a constant and own factors.
 
     Parameters
     ----------
-    features : DataFrame, sparse matrix, array, Encoded or None
+    features : table, sparse matrix, array, Encoded or None
+    id : str or None
+        The column of ids of a table.
     data : Interactions
         The encoding is learnt from the users or items that have interactions.
     word : {"user", "item"}
@@ -100,6 +102,8 @@ def learn_columns(
     name = f"{word}_features"
     if features is None and not own:
         raise ValueError(f"own_factors=False needs features: fit(X, {name}=...)")
+    if features is None and id is not None:
+        raise ValueError(f"{word}_id names a column of {name}, which is None: got {shown(id)}")
     _check_combine(combine)
     if word == "user":
         ids, used = data.user_ids, np.bincount(data.rows, minlength=data.n_users) > 0
@@ -110,7 +114,7 @@ def learn_columns(
     if isinstance(features, Encoded):
         matrix, encoding = features
     elif features is not None:
-        aligned = align(features, ids, used, name)
+        aligned = align(features, ids, used, name, id)
         encoding = learn_encoding(aligned, np.flatnonzero(used), name)
         matrix = encode(encoding, aligned, name)
     parts = [matrix, csr_matrix(np.ones((n, 1), np.float32))]

@@ -1,9 +1,9 @@
-"""TwoTower: parameters, unseen users and items, scores; `fit` is in `trained`, features in `towers`."""
+"""TwoTower: parameters, towers, scores; users and items never seen are in `unseen`, features in `towers`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,24 +13,20 @@ from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.checkpoints import CheckpointPath
-from tripletrec.models.continuing import News
-from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fit_arguments import check_widths
-from tripletrec.models.fitted import present
-from tripletrec.models.known_features import encode_all, features_of
+from tripletrec.models.known_features import ContinuedTowers, features_of
 from tripletrec.models.names import FeatureSamplerName, LossName, OptimizerName, ScheduleName
 from tripletrec.models.towers import (
     LEARNT,
     Tower,
     check_towers,
-    infer_all,
     learn_columns,
     start_training,
     tower_shapes,
-    unseen_input,
 )
 from tripletrec.models.trained import Start
-from tripletrec.models.trained_network import TrainedNetwork, split_seed
+from tripletrec.models.trained_network import split_seed
+from tripletrec.models.unseen import Unseen
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.layers import Normalize, ReLU
 from tripletrec.neural.stack import Stack
@@ -45,7 +41,7 @@ __all__ = ["TwoTower"]
 _ACTIVATIONS = {"relu": ReLU, "linear": None}
 
 
-class TwoTower(TrainedNetwork):
+class TwoTower(ContinuedTowers, Unseen):
     r"""Two towers that turn users and items into vectors, learnt from triplets.
 
     The score of user u and item i is :math:`s_{ui} = f(x_u) \cdot g(y_i)`. The input of a tower consists of
@@ -167,8 +163,6 @@ class TwoTower(TrainedNetwork):
     """
 
     _learnt = LEARNT
-    user_table_: NDArray[np.float32]
-    item_table_: NDArray[np.float32]
     _draws_only_used_items = True
 
     def __init__(
@@ -237,6 +231,8 @@ class TwoTower(TrainedNetwork):
         *,
         user_features: Any = None,
         item_features: Any = None,
+        user_id: Any = None,
+        item_id: Any = None,
         validation: Any = None,
         callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
         sample_weight: Any = None,
@@ -251,10 +247,15 @@ class TwoTower(TrainedNetwork):
             The positives: every value other than 0.
         y : None
             Not used; there for scikit-learn.
-        user_features, item_features : DataFrame, sparse matrix or array, default None
-            A DataFrame is looked up by its index, which holds the ids of `X` (or row numbers);
-            columns of strings, categories, lists, booleans and numbers are recognised, see
-            `tripletrec.data.features`. A matrix has one row for each user or item and is used as it is.
+        user_features, item_features : table, sparse matrix or array, default None
+            A table is a DataFrame of pandas or polars (also lazy), a pyarrow Table or a dict of columns.
+            Columns of strings, categories, lists, texts, booleans, numbers, dates and durations are
+            recognised, see `tripletrec.data.features`. A matrix has one row for each user or item and is
+            used as it is.
+        user_id, item_id : str, default None
+            The column of the table that holds the ids of `X` (or row numbers). None: the index of a
+            pandas DataFrame holds them; any other table has none and needs the column, unless `X` has no
+            ids: then it has one row for each user or item.
         validation : as `X`, default None
             Held-out positives; `validation_metric` is computed on them after every epoch.
         callbacks : callable or sequence of callables, default None
@@ -288,6 +289,7 @@ class TwoTower(TrainedNetwork):
         return self._fit(
             X, validation, callbacks, sample_weight, negatives, checkpoint,
             user_features=user_features, item_features=item_features,
+            user_id=user_id, item_id=item_id,
         )  # fmt: skip
 
     def _n_negatives(self, loss: Loss | ListLoss) -> int:
@@ -306,7 +308,7 @@ class TwoTower(TrainedNetwork):
         first, *seeds = split_seed(plan.seed, 3)
         rng = np.random.default_rng(first)
         users, items = (
-            self._start_tower(word, features[f"{word}_features"], data, rng, seed)
+            self._start_tower(word, features, data, rng, seed)
             for word, seed in zip(("user", "item"), seeds, strict=True)
         )
         if users.widths[-1] != items.widths[-1]:
@@ -324,11 +326,17 @@ class TwoTower(TrainedNetwork):
         return Start(training, attributes)
 
     def _start_tower(
-        self, word: str, features: Any, data: Interactions, rng: np.random.Generator, seed: int
+        self,
+        word: str,
+        features: Mapping[str, Any],
+        data: Interactions,
+        rng: np.random.Generator,
+        seed: int,
     ) -> Tower:
         """Return the untrained tower of users or of items."""
         own = check_flag(self.own_factors, "own_factors")
-        columns = learn_columns(features, data, word, own=own, combine=self.combine)
+        given = features[f"{word}_features"], features.get(f"{word}_id")
+        columns = learn_columns(*given, data, word, own=own, combine=self.combine)
         n_factors = check_count(self.n_factors, "n_factors")
         table = self._start_factors(rng, columns.matrix.shape[1], n_factors)
         layer = FeatureEmbedding(table, columns.matrix, columns.groups)
@@ -354,174 +362,9 @@ class TwoTower(TrainedNetwork):
         check_towers(self.get_params())
         self._stack([1], None)
 
-    def partial_fit(
-        self,
-        X: Any,
-        n_epochs: int = 1,
-        *,
-        user_features: Any = None,
-        item_features: Any = None,
-        callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
-        sample_weight: Any = None,
-        negatives: Any = None,
-    ) -> Self:
-        """Learn from new events; see `MatrixFactorization.partial_fit` for all but the features.
-
-        Parameters
-        ----------
-        X, n_epochs, callbacks, sample_weight, negatives
-            As of `MatrixFactorization.partial_fit`.
-        user_features, item_features : as of `fit`, default None
-            Those of the users and items that are new in `X`; a table may have others, which are passed over,
-            a matrix has a row for each user or item of `X`. They are encoded as `fit` learnt to. What is
-            known of the others stays as it is: the model keeps it, and a file holds it if it was saved with
-            ``state=True``. Without it the features of all that were ever seen are needed.
-
-        Returns
-        -------
-        TwoTower
-            The model itself.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As of `MatrixFactorization.partial_fit`; if features are missing, or the model was fitted without.
-        FloatingPointError, KeyboardInterrupt
-            As of `MatrixFactorization.partial_fit`.
-
-        Examples
-        --------
-        >>> import pandas as pd, tripletrec as tr
-        >>> log = {"user": ["ann", "ann", "bob", "cleo"], "item": ["tea", "milk", "tea", "jam"]}
-        >>> items = pd.DataFrame({"kind": ["drink", "drink", "food"]}, index=["tea", "milk", "jam"])
-        >>> model = tr.TwoTower(n_epochs=2)
-        >>> model = model.fit(tr.Interactions.from_frame(log), item_features=items)
-        >>> today = tr.Interactions.from_frame({"user": ["bob", "joe"], "item": ["cocoa", "tea"]})
-        >>> more = pd.DataFrame({"kind": ["drink"]}, index=["cocoa"])
-        >>> model.partial_fit(today, item_features=more).item_ids_
-        array(['jam', 'milk', 'tea', 'cocoa'], dtype='<U5')
-        """
-        return self._partial_fit(
-            X, n_epochs, callbacks, sample_weight, negatives,
-            user_features=user_features, item_features=item_features,
-        )  # fmt: skip
-
-    def _learnt_parameters(self) -> tuple[NDArray[np.float32], ...]:
-        return (
-            self.user_table_,
-            self.item_table_,
-            self.user_weights_[None],
-            self.item_weights_[None],
-        )
-
-    def _known_features(self, news: News, **features: Any) -> dict[str, Any]:
-        return {
-            f"{word}_features": encode_all(
-                vars(self).get(f"_{word}_features"),
-                getattr(self, f"{word}_encoding_"),
-                features[f"{word}_features"],
-                news,
-                word,
-            )
-            for word in ("user", "item")
-        }
-
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
         self.user_factors_, self.item_factors_ = arrays[:2]
         self.user_table_, self.item_table_, self.user_weights_, self.item_weights_ = arrays[2:]
-
-    def encode_users(self, features: Any) -> NDArray[np.float32]:
-        """Return the vectors of users that training has not seen, from their features alone.
-
-        Parameters
-        ----------
-        features : as `user_features` of `fit`
-            Any number of rows; a DataFrame needs the columns that `fit` saw.
-
-        Returns
-        -------
-        float32 array of shape (n, n_outputs)
-            Their scores with all items are ``vectors @ model.item_factors_.T``.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError, TypeError
-            If a column is missing, or the features are of another kind than in `fit`.
-
-        Examples
-        --------
-        >>> import pandas as pd, tripletrec as tr
-        >>> data = tr.datasets.make_interactions(50, 30, 400, random_state=0)
-        >>> users = pd.DataFrame({"country": ["x", "y"] * 25})
-        >>> model = tr.TwoTower(n_epochs=2).fit(data, user_features=users)
-        >>> model.encode_users(pd.DataFrame({"country": ["y", "unheard of"]})).shape
-        (2, 64)
-        """
-        return self._encode("user", features)
-
-    def encode_items(self, features: Any) -> NDArray[np.float32]:
-        """Return the vectors of items that training has not seen; see `encode_users`.
-
-        Parameters
-        ----------
-        features : as `item_features` of `fit`
-
-        Returns
-        -------
-        float32 array of shape (n, n_outputs)
-        """
-        return self._encode("item", features)
-
-    def recommend_unseen(
-        self, user_features: Any, k: int = 10, *, candidates: Any = None
-    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Return the best items for users that training has not seen.
-
-        Parameters
-        ----------
-        user_features : as in `fit`
-            One row for each of the n users.
-        k : int, default 10
-        candidates : sequence of item ids, default None
-            The only items to choose from; None: all.
-
-        Returns
-        -------
-        ids : array of shape (n, k)
-        scores : float32 array of shape (n, k)
-            As of `recommend`.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError, TypeError
-            As of `encode_users` and `recommend`.
-
-        Examples
-        --------
-        >>> import pandas as pd, tripletrec as tr
-        >>> data = tr.datasets.make_interactions(50, 30, 400, random_state=0)
-        >>> users = pd.DataFrame({"country": ["x", "y"] * 25})
-        >>> model = tr.TwoTower(n_epochs=2).fit(data, user_features=users)
-        >>> model.recommend_unseen(pd.DataFrame({"country": ["y"]}), k=3)[0].shape
-        (1, 3)
-        """
-        vectors = self.encode_users(user_features)
-        score_users = factor_scores(vectors, self.item_factors_)
-        best = self._best_items(score_users, np.arange(len(vectors)), k, None, candidates)
-        return present(*best, self.item_ids_, single=False)
-
-    def _encode(self, word: str, features: Any) -> NDArray[np.float32]:
-        check_is_fitted(self)
-        encoding, widths = getattr(self, f"{word}_encoding_"), getattr(self, f"{word}_widths_")
-        table = getattr(self, f"{word}_table_")
-        layer = unseen_input(encoding, features, table, f"{word}_features", widths[0])
-        stack = self._stack(widths, None)
-        stack.flat[0] = getattr(self, f"{word}_weights_")
-        return infer_all(layer, stack)
 
     def _score_function(self) -> ScoreUsers:
         return factor_scores(self.user_factors_, self.item_factors_)

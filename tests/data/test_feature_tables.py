@@ -1,0 +1,157 @@
+"""Tables of features of any library: the same columns, rows found by ids, what is said where they are not."""
+
+import datetime
+import decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tripletrec.data.feature_tables import aligned_frame, as_frame, ids_of_rows, is_table
+from tripletrec.data.features import align, encode, learn_encoding
+
+IDS = np.array(["c", "a", "b", "d"])
+ALL = np.ones(4, bool)
+DAYS = [datetime.date(2020, 1, 1), datetime.date(2020, 2, 3), None, datetime.date(2020, 2, 1)]
+PANDAS = pd.DataFrame(
+    {
+        "id": ["a", "b", "c", "d"],
+        "text": ["u", "v", "u", None],
+        "number": [1.5, 2.0, None, 4.0],
+        "whole": pd.array([1, 5, None, 7], dtype="Int64"),
+        "flag": [True, False, True, True],
+        "several": [["x", "y"], ["y"], [], ["x"]],
+        "date": DAYS,
+        "time": pd.to_datetime(["2020-01-01 10:00", "2020-02-01 11:30", "2020-02-02 00:00", None]),
+        "span": pd.to_timedelta([1, 2, None, 5], unit="D"),
+        "price": [decimal.Decimal("1.5"), decimal.Decimal(2), None, decimal.Decimal(7)],
+    }
+)
+PANDAS["time"] = PANDAS["time"].dt.tz_localize("Europe/Berlin")
+DICT = {name: PANDAS[name].tolist() for name in PANDAS} | {
+    "number": [1.5, 2.0, None, 4.0],
+    "whole": [1, 5, None, 7],
+}
+
+
+def tables():
+    """The same table in every form that can be had here, by name."""
+    found = {
+        "pandas": PANDAS,
+        "index": PANDAS.set_index("id"),
+        "shuffled": PANDAS.iloc[[3, 1, 0, 2]],
+        "nullable": PANDAS.convert_dtypes(),
+        "objects": PANDAS.astype(object),
+        "dict": DICT,
+        "arrays": {name: PANDAS[name].to_numpy() for name in PANDAS},
+        "categories": PANDAS.astype({"text": "category"}),
+    }
+    try:
+        import polars as pl
+        import pyarrow as pa
+    except ImportError:
+        return found
+    arrow = pa.Table.from_pandas(PANDAS, preserve_index=False)
+    polars = pl.from_arrow(arrow)
+    found |= {
+        "arrow": arrow,
+        "arrow with an index": pa.Table.from_pandas(PANDAS.set_index("id")),
+        "batch": arrow.to_batches()[0],
+        "dictionary": arrow.set_column(1, "text", arrow["text"].dictionary_encode()),
+        "pandas on arrow": arrow.to_pandas(types_mapper=pd.ArrowDtype),
+        "dict of arrow": {name: arrow[name] for name in arrow.column_names},
+        "polars": polars,
+        "lazy": polars.lazy(),
+        "polars categories": polars.with_columns(pl.col("text").cast(pl.Categorical)),
+        "dict of polars": {name: polars[name] for name in polars.columns},
+    }
+    return found
+
+
+@pytest.fixture(scope="module")
+def expected():
+    aligned = align(PANDAS, IDS, ALL, "f", "id")
+    encoding = learn_encoding(aligned, np.arange(4), "f")
+    return encoding, encode(encoding, aligned, "f").toarray()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("form", tables())
+def test_the_same_table_in_every_form_is_encoded_alike(form, expected):
+    table, (encoding, rows) = tables()[form], expected
+    assert is_table(table)
+    aligned = align(table, IDS, ALL, "f", "id")
+    assert learn_encoding(aligned, np.arange(4), "f") == encoding
+    np.testing.assert_array_equal(encode(encoding, aligned, "f").toarray(), rows)
+    order = [1, 2, 0, 3] if form != "shuffled" else [3, 2, 1, 0]
+    np.testing.assert_array_equal(encode(encoding, table, "f").toarray(), rows[order])
+
+
+def test_rows_that_a_table_lacks_are_missing_and_columns_keep_their_kind():
+    frame = pd.DataFrame({"id": [3, 1], "flag": [True, False], "n": [5, 7]})
+    used = np.array([False, True, False, True])
+    aligned = aligned_frame(frame, None, used, "f", "id")
+    assert list(aligned) == ["flag", "n"] and aligned["n"].tolist()[1::2] == [7, 5]
+    encoding = learn_encoding(aligned, np.flatnonzero(used), "f")
+    assert [each["kind"] for each in encoding["columns"]] == ["flag", "number"]
+    assert encode(encoding, aligned, "f").toarray().tolist() == [[0, 0], [0, 1], [0, 0], [1, -1]]
+
+
+def test_a_table_without_an_index_is_in_order_where_there_are_no_ids():
+    assert aligned_frame({"a": [1, 2]}, None, ALL[:2], "f", None)["a"].tolist() == [1, 2]
+    with pytest.raises(ValueError, match="f must have 4 rows, got 2, or a column of row numbers"):
+        aligned_frame({"a": [1, 2]}, None, ALL, "f", None)
+
+
+@pytest.mark.parametrize(
+    ("table", "id", "message"),
+    [
+        (
+            {"a": [1, 2, 3, 4]},
+            None,
+            "item_features has no index to find the ids of X in: name the column .* item_id='...'",
+        ),
+        (DICT, None, "name the column that holds them, item_id='id'"),
+        (PANDAS, None, r"4 are missing from its index, .* 'c'; column 'id' holds .* item_id='id'"),
+        (PANDAS, "sku", r"item_features has no column 'sku', its columns are \['id', 'text'"),
+        (PANDAS[:3], "id", "1 are missing from its column 'id', the first is 'd'"),
+        (PANDAS.iloc[[0, 1, 2, 3, 0]], "id", "one row per id, got 'a' twice in its column 'id'"),
+        (PANDAS.assign(id=["a", None, "c", "d"]), "id", "'id' of item_features has a missing id at"),
+        (pd.concat([PANDAS, PANDAS], axis=1), "id", "more than one column of the name 'id'"),
+        ({"id": list("abcd"), "a": [1]}, "id", "columns of one length, got {'id': 4, 'a': 1}"),
+        ({"id": list("abcd"), "a": "abcd"}, "id", "'a' of item_features must be a sequence of"),
+        ({"id": list("abcd"), "a": {1, 2, 3, 4}}, "id", "but a set has no order"),
+        ({"id": list("abcd"), "a": np.ones((4, 2))}, "id", r"one-dimensional, got shape \(4, 2\)"),
+        ({"id": list("abcd"), ("a", "b"): [1] * 4}, "id", "strings for names, got .'a', 'b'."),
+        (np.ones((4, 2)), "id", "item_id must be None, for item_features has no columns with names"),
+    ],
+)  # fmt: skip
+def test_what_is_said_where_rows_cannot_be_found(table, id, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        align(table, IDS, ALL, "item_features", id)
+
+
+def test_ids_of_rows():
+    def listed(*arguments):
+        found = ids_of_rows(*arguments)
+        return found if found is None else found.tolist()
+
+    assert listed(PANDAS, 4, "f", None) is None  # its index only counts
+    assert listed(PANDAS, 4, "f", "id") == list("abcd")
+    assert listed(PANDAS.set_index("id"), 4, "f", None) == list("abcd")
+    assert listed(PANDAS.set_index("id"), 4, "f", "id") == list("abcd")
+    assert listed(DICT, 4, "f", None) is None
+    assert listed(DICT, 4, "f", "id") == list("abcd")
+    assert listed(np.ones((2, 3)), 2, "f", None) is None
+    assert listed(np.ones((2, 3)), 2, "f", [7, "x"]) == [7, "x"]
+    with pytest.raises(ValueError, match="one id for each of the 2 rows of f, got 3"):
+        ids_of_rows(np.ones((2, 3)), 2, "f", [1, 2, 3])
+    with pytest.raises(
+        ValueError, match="id must be the 2 ids, for f has no column of the name 'a'"
+    ):
+        ids_of_rows(np.ones((2, 3)), 2, "f", "a")
+
+
+def test_only_the_columns_that_are_needed_are_read():
+    table = {"a": [1, 2], "b": {1, 2}}
+    assert list(as_frame(table, "f", ["a"])) == ["a"]

@@ -1,0 +1,232 @@
+"""Tables of features of any library as pandas frames, row by row as the ids; not what columns hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._runtime.messages import shown
+from tripletrec.data.columns import eager, to_array
+from tripletrec.data.ids import is_single
+
+__all__ = ["aligned_frame", "as_frame", "id_keyword", "ids_of_rows", "is_table"]
+
+
+def is_table(features: Any) -> bool:
+    """Return whether features have columns with names: what has none is a matrix."""
+    if isinstance(features, (Mapping, np.ndarray)):
+        return isinstance(features, Mapping)
+    return hasattr(features, "collect_schema") or hasattr(
+        features, "columns"
+    )  # polars warns of the latter
+
+
+def as_frame(features: Any, name: str, only: Collection[Any] | None = None) -> Any:
+    """Return a table as a pandas DataFrame; one of pandas' own keeps its index, any other gets 0, 1, 2, ...
+
+    Parameters
+    ----------
+    features : DataFrame of pandas or polars (also lazy), pyarrow Table, or dict of columns
+    name : str
+        What error messages call it.
+    only : collection of names or None, default None
+        The columns that are needed, others may be left out; None: all.
+    """
+    import pandas as pd
+
+    if isinstance(features, pd.DataFrame):
+        return _checked(features, name)
+    if hasattr(features, "collect_schema") and hasattr(features, "collect"):
+        features = eager(features, features.collect_schema().names() if only is None else only)
+    if isinstance(getattr(getattr(features, "schema", None), "names", None), list):
+        # pyarrow: its index, if it has one, is a column like others.
+        return _checked(features.to_pandas(ignore_metadata=True, date_as_object=False), name)
+    if not isinstance(features, Mapping):
+        features = {each: features[each] for each in features.columns}
+    columns = {
+        label: _series(values, f"column {label!r} of {name}")
+        for label, values in features.items()
+        if only is None or label in only
+    }
+    return _checked(pd.DataFrame(_of_one_length(columns, name)), name)
+
+
+def aligned_frame(
+    features: Any, ids: NDArray[Any] | None, used: NDArray[np.bool_], name: str, id: Any
+) -> Any:
+    """Return the rows of a table in the order of ids; see `tripletrec.data.features.align`."""
+    n = len(used)
+    frame = as_frame(features, name)
+    keyword = id_keyword(name)
+    if id is None and not hasattr(features, "index"):
+        return _in_order(frame, ids, n, name)
+    keys, frame, where = _keys(frame, name, id)
+    if not keys.is_unique:
+        twice = keys[keys.duplicated()][0]
+        raise ValueError(f"{name} must have one row per id, got {twice!r} twice in {where}")
+    wanted = np.arange(n) if ids is None else ids
+    positions = _positions(keys, wanted, where, name)
+    missing = (positions < 0) & used
+    if missing.any():
+        holding = [] if id is not None else _columns_with(frame, wanted[used])
+        hint = (
+            f"; column {holding[0]!r} holds them: give {keyword}={holding[0]!r}" if holding else ""
+        )
+        raise ValueError(
+            f"{name} must have a row for every id with interactions: {int(missing.sum())} are "
+            f"missing from {where}, the first is {wanted[missing].tolist()[0]!r}{hint}"
+        )
+    frame = frame.reset_index(drop=True)
+    if (positions >= 0).all():
+        return frame.take(positions)
+    return frame.reindex(positions)  # -1 is no row: its cells are missing
+
+
+def ids_of_rows(features: Any, n: int, name: str, id: Any) -> Any:
+    """Return the ids of n rows of features, None if nothing says what they are.
+
+    Parameters
+    ----------
+    features : table or matrix
+    n : int
+        Its rows.
+    name : str
+        What error messages call it.
+    id : str, sequence of ids or None
+        The name of the column that holds them, or the ids; None: those in the index, unless it only counts.
+    """
+    if id is not None and not is_single(id):
+        ids = to_array(id, "id", "ids")
+        if len(ids) != n:
+            raise ValueError(
+                f"id must have one id for each of the {n} rows of {name}, got {len(ids)}"
+            )
+        return ids
+    if not is_table(features):
+        if id is not None:
+            raise ValueError(f"id must be the {n} ids, for {name} has no column of the name {id!r}")
+        return None
+    frame = as_frame(features, name, None if id is None else [id])
+    if id is None and (not hasattr(features, "index") or _only_counts(frame.index)):
+        return None
+    return to_array(_keys(frame, name, id)[0], f"ids of {name}", "ids")
+
+
+def id_keyword(name: str) -> str:
+    """Return the argument that names the column of ids: "user_id" for "user_features"."""
+    return name.removesuffix("features") + "id"
+
+
+def _of_one_length(columns: dict[Any, Any], name: str) -> dict[Any, Any]:
+    lengths = {label: len(each) for label, each in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"{name} must have columns of one length, got {shown(lengths, 200)}")
+    return columns
+
+
+def _checked(frame: Any, name: str) -> Any:
+    """Return a frame with names of columns that a file can hold, each there once."""
+    for label in frame.columns:
+        if not isinstance(label, (str, Integral)):
+            raise TypeError(
+                f"the columns of {name} must have strings for names, got {shown(label)}"
+            )
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ValueError(
+            f"{name} has more than one column of the name {twice!r}: rename all but one"
+        )
+    return frame
+
+
+def _series(values: Any, what: str) -> Any:
+    """Return a column of any kind as a Series that counts its rows."""
+    import pandas as pd
+
+    if isinstance(values, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)):
+        return pd.Series(values).reset_index(drop=True)
+    if is_single(values):
+        raise TypeError(f"{what} must be a sequence of values, got {shown(values)}")
+    dtype: Any = getattr(values, "dtype", None)
+    if hasattr(dtype, "is_numeric"):  # polars
+        plain = dtype.is_numeric() or dtype.is_temporal()
+        return pd.Series(
+            values.to_numpy() if plain and not dtype.is_decimal() else values.to_list()
+        )
+    if hasattr(values, "to_pandas"):  # pyarrow
+        return values.to_pandas(date_as_object=False)
+    if isinstance(values, np.ndarray):
+        if values.ndim != 1:
+            raise ValueError(f"{what} must be one-dimensional, got shape {values.shape}")
+        return pd.Series(values)
+    cells = to_array(values, what)
+    try:
+        return pd.Series(cells.tolist())
+    except OverflowError:  # a whole number beyond float64, in pandas 2
+        return pd.Series(cells, dtype=object)
+
+
+def _in_order(frame: Any, ids: NDArray[Any] | None, n: int, name: str) -> Any:
+    """Return a table without an index and without ids, whose rows must be those of 0, 1, 2, ..."""
+    keyword = id_keyword(name)
+    if ids is not None:
+        holding = _columns_with(frame, ids) or ["..."]
+        raise ValueError(
+            f"{name} has no index to find the ids of X in: name the column that holds them, "
+            f"{keyword}={holding[0]!r}"
+        )
+    if len(frame) != n:
+        raise ValueError(
+            f"{name} must have {n} rows, got {len(frame)}, or a column of row numbers: {keyword}='...'"
+        )
+    return frame
+
+
+def _keys(frame: Any, name: str, id: Any) -> tuple[Any, Any, str]:
+    """Return the ids of the rows, the other columns, and where the ids were found."""
+    import pandas as pd
+
+    if id is None or (id not in frame.columns and id in frame.index.names):
+        return frame.index, frame, "its index"
+    if id not in frame.columns:
+        raise ValueError(
+            f"{name} has no column {id!r}, its columns are {shown(list(frame.columns), 300)}"
+        )
+    keys = pd.Index(frame[id])
+    if keys.hasnans:
+        place = int(np.argmax(keys.isna()))
+        raise ValueError(f"column {id!r} of {name} has a missing id at position {place}")
+    return keys, frame.drop(columns=id), f"its column {id!r}"
+
+
+def _positions(keys: Any, wanted: NDArray[Any], where: str, name: str) -> NDArray[np.int64]:
+    try:
+        positions: NDArray[np.int64] = keys.get_indexer(wanted)
+    except TypeError as error:
+        raise TypeError(f"{name} must have hashable ids in {where}: {error}") from None
+    return positions
+
+
+def _columns_with(frame: Any, wanted: NDArray[Any]) -> list[Any]:
+    """Return the columns that hold all of some ids."""
+    import pandas as pd
+
+    held = []
+    for label in frame.columns:
+        try:
+            if len(wanted) and pd.Index(wanted).isin(frame[label]).all():
+                held.append(label)
+        except (TypeError, ValueError):  # what cannot be hashed or compared holds no ids
+            continue
+    return held
+
+
+def _only_counts(index: Any) -> bool:
+    """Return whether an index is the one that pandas gives a frame that was given none."""
+    import pandas as pd
+
+    return index.name is None and isinstance(index, pd.RangeIndex) and index.start == 0
