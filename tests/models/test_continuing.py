@@ -100,6 +100,16 @@ class TestFeatures:
         again = copy.copy(some).partial_fit(new)
         assert len(again.history_) == len(some.history_) + 1
 
+    def test_items_that_were_added_are_known(self, shop):
+        shop, days = shop
+        model, users, items = self.fit(shop, days)
+        new = of_days(shop, days, [8, 9])
+        added = items.loc[[each for each in new.item_ids if each not in set(model.item_ids_)]]
+        expected = copy.copy(model).partial_fit(new, user_features=users, item_features=items)
+        model.add_items(added).partial_fit(new, user_features=users)
+        assert len(added) and model.item_ids_.tolist() == expected.item_ids_.tolist()
+        assert (model._item_features != expected._item_features).nnz == 0
+
     def test_a_matrix_has_the_rows_of_x(self):
         old, new = interactions(20, 15, 90), interactions(23, 15, 40, seed=1)
         ids = np.arange(23) * 2
