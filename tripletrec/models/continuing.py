@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_count
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
-from tripletrec.data.merging import Merged, Merger
+from tripletrec.data.union import Merged, Merger
 from tripletrec.models.fit_arguments import check_callbacks, check_negatives, check_sample_weight
 from tripletrec.models.folds import check_order
 from tripletrec.models.trained import Start, TrainedModel

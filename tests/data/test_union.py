@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import tripletrec as tr
 from tripletrec.data.ids import Ids
-from tripletrec.data.merging import Merger
+from tripletrec.data.union import Merger
 
 KINDS = {
     "numbers": st.integers(-(2**62), 2**62),
