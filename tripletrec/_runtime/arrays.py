@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["copy_into", "read_only"]
+__all__ = ["check_rows", "copy_into", "read_only"]
 
 T = TypeVar("T", bound=np.generic)
 
@@ -22,6 +22,15 @@ def read_only(array: NDArray[T]) -> NDArray[T]:
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view
+
+
+def check_rows(larger: Sequence[NDArray[Any]], smaller: Sequence[NDArray[Any]]) -> None:
+    """Raise ValueError unless each of the smaller arrays can be the first rows of the larger one."""
+    for mine, theirs in zip(larger, smaller, strict=True):
+        if mine.shape[1:] != theirs.shape[1:] or len(theirs) > len(mine):
+            raise ValueError(
+                f"an array of shape {theirs.shape} is not the first rows of {mine.shape}"
+            )
 
 
 def copy_into(named: Mapping[str, NDArray[Any]], others: Mapping[str, NDArray[Any]]) -> None:

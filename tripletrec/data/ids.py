@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 from tripletrec.data.columns import python_value, to_array
-from tripletrec.data.id_arrays import check_ids, index_of, key_of_date, keys_of, plain
+from tripletrec.data.id_arrays import check_ids, id_array, index_of, key_of_date, keys_of, plain
 
 __all__ = ["Form", "Ids", "is_single"]
 
@@ -123,6 +123,20 @@ class Ids:
         """Return the row of each id as `rows` does, but -1 for an id that is unknown."""
         return self._find(self._asked(ids))
 
+    def with_more(self, ids: NDArray[Any]) -> Ids:
+        """Return these ids and others behind them, which are unique and none of these."""
+        more = type(self)(None, self.n + len(ids), self.word)
+        if self.values is None:
+            return more
+        old, name = self.values, f"{self.word}_ids"
+        alike = old.dtype.kind == ids.dtype.kind and ids.dtype.itemsize <= old.dtype.itemsize
+        if alike and old.dtype.kind not in "mM":
+            more.values = np.concatenate([old, ids])
+        else:
+            more.values = id_array([*_each(old), *_each(ids)], name)
+        more.values.flags.writeable = False
+        return more
+
     def _asked(self, ids: Any) -> NDArray[Any]:
         if not is_single(ids):
             return to_array(ids, f"{self.word} ids", "ids")
@@ -182,6 +196,11 @@ def _is_comparable(each: Any, kind: str) -> bool:
     if kind == "U":
         return type(each) is str and not each.endswith("\0")
     return kind == "i" and type(each) is int and -(2**63) <= each < 2**63
+
+
+def _each(ids: NDArray[Any]) -> list[Any]:
+    """Return ids one by one; dates keep their unit."""
+    return list(ids) if ids.dtype.kind in "mM" else ids.tolist()
 
 
 def _keys(asked: NDArray[Any], kind: str) -> list[Any]:

@@ -19,16 +19,17 @@ from tripletrec._checks import (
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.checkpoints import CheckpointPath
+from tripletrec.models.continuing import ContinuedModel
 from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
 from tripletrec.models.names import LossName, OptimizerName, SamplerName, ScheduleName, ScorerName
-from tripletrec.models.trained import Start, TrainedModel, width_of
+from tripletrec.models.trained import Start, width_of
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
 from tripletrec.ranking.rows import Rows
 from tripletrec.rates import Schedule, check_schedule
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
-from tripletrec.training.plan import L2, FactorPlan
+from tripletrec.training.plan import L2, FactorPlan, Factors
 
 if TYPE_CHECKING:
     from tripletrec.ranking.scores import ScoreUsers
@@ -54,7 +55,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class MatrixFactorization(TrainedModel):
+class MatrixFactorization(ContinuedModel):
     r"""Factor model learnt from triplets of user, positive item and negative item.
 
     The score of user u and item i is :math:`s_{ui} = U_u \cdot V_i + b_i` (``scorer="dot"``) or the cosine
@@ -417,6 +418,9 @@ class MatrixFactorization(TrainedModel):
 
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
         self.user_factors_, self.item_factors_, self.item_biases_ = arrays
+
+    def _learnt_parameters(self) -> Factors:
+        return Factors(self.user_factors_, self.item_factors_, self.item_biases_)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         n_factors = width_of(self.user_factors_, "user_factors_")

@@ -168,6 +168,12 @@ class Fitted(Estimator):
 
         return self._once(f"likeness of {word}s", (panels,), make).anew()
 
+    def _know(self, users: Ids, items: Ids) -> None:
+        """Take over ids that have been checked, so that the next answer need not check them once more."""
+        for each in (users, items):
+            if each.values is not None:
+                setattr(self, f"_{each.word}_lookup", (each.values, each))
+
     def _space(self) -> Space:
         return Space(self.n_users_, self.n_items_, self.user_ids_, self.item_ids_)
 

@@ -304,6 +304,9 @@ class MLPMatcher(TrainedNetwork):
         inputs = self.user_factors_.shape[1] + self.item_factors_.shape[1]
         self.layer_widths_ = [inputs, *check_widths(self.hidden, "hidden"), 1]
 
+    def _learnt_parameters(self) -> tuple[NDArray[np.float32], ...]:
+        return self.user_factors_, self.item_factors_, self.weights_[None]
+
     def _perceptron(self) -> Stack:
         stack = self._trunk(self.layer_widths_, None)
         stack.flat[0] = self.weights_

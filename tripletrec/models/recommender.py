@@ -70,7 +70,9 @@ class Recommender(Recommending, Comparing, Vectors):
             excluded = None
         return full_auc(self, test, excluded, n_jobs=self.n_jobs)
 
-    def save(self, path_or_file: str | PathLike[str] | IO[bytes], seen: bool = True) -> None:
+    def save(
+        self, path_or_file: str | PathLike[str] | IO[bytes], seen: bool = True, state: bool = False
+    ) -> None:
         """Write the fitted model to a safetensors file; see `tripletrec.load`.
 
         Parameters
@@ -81,6 +83,10 @@ class Recommender(Recommending, Comparing, Vectors):
         seen : bool, default True
             Whether to write which items each user had in training, in 4 bytes an interaction and 8 a user, so
             that the loaded model can leave them out, as this one does. Values and times are not written.
+        state : bool, default False
+            Whether to write the state of the optimizer, in a few bytes a row, and of `TwoTower` the features
+            that it was given, so that the loaded model learns on (`partial_fit`) to the bits that this one
+            does.
 
         Warns
         -----
@@ -119,7 +125,7 @@ class Recommender(Recommending, Comparing, Vectors):
         # Here, because most models are never saved.
         from tripletrec.models import saving
 
-        saving.save(self, path_or_file, seen=seen)
+        saving.save(self, path_or_file, seen=seen, state=state)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,8 +1,9 @@
 """Fitted models as safetensors files, of arrays and JSON, no pickle; how a model answers is elsewhere.
 
 A saved model holds the constructor's parameters, the fitted attributes, the ids and, if asked for, which
-items each user had in training (see `saved_seen`), but not the optimizer's state. Loading runs no code from
-the file. Both sides check the same: what `load` would refuse, `save` does not write.
+items each user had in training (see `saved_seen`) and what `partial_fit` goes on from (see `saved_state`).
+Loading runs no code from the file. Both sides check the same: what `load` would refuse, `save` does not
+write.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tripletrec.models.packing import (
     unpack_parameter,
 )
 from tripletrec.models.saved_seen import SEEN_ARRAYS, pack_seen, unpack_seen
+from tripletrec.models.saved_state import pack_state, take_state, unpack_state
 
 __all__ = ["load", "save"]
 
@@ -42,9 +44,15 @@ _MODELS = {
 _IDS = ("user_ids_", "item_ids_")
 
 
-def save(model: Any, path_or_file: str | PathLike[str] | IO[bytes], *, seen: bool = True) -> None:
+def save(
+    model: Any,
+    path_or_file: str | PathLike[str] | IO[bytes],
+    *,
+    seen: bool = True,
+    state: bool = False,
+) -> None:
     """Write a fitted model; see ``MatrixFactorization.save``."""
-    text, arrays = _describe(model, seen=seen)
+    text, arrays = _describe(model, seen=seen, state=state)
     try:
         with writing(path_or_file) as file:
             write_arrays(file, arrays, {"tripletrec": text})
@@ -153,7 +161,7 @@ def _unreadable(name: str, error: ValueError) -> ValueError:
     return ValueError(f"{name} is not a readable safetensors file: {error}")
 
 
-def _describe(model: Any, *, seen: bool) -> tuple[str, dict[str, NDArray[Any]]]:
+def _describe(model: Any, *, seen: bool, state: bool) -> tuple[str, dict[str, NDArray[Any]]]:
     """Return the description of a model and its arrays; raise if it could not be loaded again."""
     kind = type(model)
     if _MODELS.get(kind.__name__) != kind.__module__:
@@ -178,6 +186,7 @@ def _describe(model: Any, *, seen: bool) -> tuple[str, dict[str, NDArray[Any]]]:
         "parameters": parameters,
         "fitted": fitted,
         "seen": check_flag(seen, "seen") and pack_seen(model, arrays),
+        "state": pack_state(model, arrays) if check_flag(state, "state") else None,
     }
     try:
         return json.dumps(description), arrays
@@ -235,10 +244,12 @@ def _rebuild(
             raise ValueError(f"it lacks the attribute {key}")
         setattr(model, key, _unpack(key, fitted[key], arrays))
     seen_arrays = {each: arrays.pop(each) for each in SEEN_ARRAYS if each in arrays}
+    state_arrays = take_state(arrays)
     if arrays:
         raise ValueError(f"it holds an array that no model has: {shown(next(iter(arrays)))}")
     model._check_learnt(look_through)
     model.seen_ = unpack_seen(description.get("seen"), seen_arrays, model)
+    unpack_state(description.get("state"), state_arrays, model)
     return model, parameters["scorer"]["own"] if is_own(parameters.get("scorer")) else None
 
 

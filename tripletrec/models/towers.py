@@ -32,6 +32,7 @@ from tripletrec.training.plan import NetworkPlan
 __all__ = [
     "LEARNT",
     "Columns",
+    "Encoded",
     "Tower",
     "check_towers",
     "infer_all",
@@ -65,6 +66,13 @@ class Columns(NamedTuple):
     encoding: dict[str, Any]
 
 
+class Encoded(NamedTuple):
+    """Features of all users, or of all items, that are encoded already: a sparse row each, and how."""
+
+    matrix: csr_matrix
+    encoding: dict[str, Any]
+
+
 class Tower(NamedTuple):
     """The tower of users or of items: its columns, the layer that reads them, and the dense layers."""
 
@@ -81,7 +89,7 @@ def learn_columns(
 
     Parameters
     ----------
-    features : table, sparse matrix, array or None
+    features : table, sparse matrix, array, Encoded or None
     id : str or None
         The column of ids of a table.
     data : Interactions
@@ -103,7 +111,9 @@ def learn_columns(
         ids, used = data.item_ids, np.bincount(data.indices, minlength=data.n_items) > 0
     n = len(used)
     encoding, matrix = _NOTHING, csr_matrix((n, 0), dtype=np.float32)
-    if features is not None:
+    if isinstance(features, Encoded):
+        matrix, encoding = features
+    elif features is not None:
         aligned = align(features, ids, used, name, id)
         encoding = learn_encoding(aligned, np.flatnonzero(used), name)
         matrix = encode(encoding, aligned, name)

@@ -32,6 +32,7 @@ from tripletrec.models.fit_arguments import (
 )
 from tripletrec.models.folds import check_features, check_order, whole
 from tripletrec.models.recommender import Recommender
+from tripletrec.models.saved_state import OptimizerState
 from tripletrec.models.validation import (
     Validation,
     Watch,
@@ -177,7 +178,7 @@ class TrainedModel(Recommender):
             self._warn_if_nothing_was_to_be_learnt(start.training.plan.sampler, data, given)
             self._take(data, outcome.factors, start.attributes)
             self._of_matrix = not isinstance(X, Interactions)
-            self.history_, self.best_epoch_ = outcome.history, outcome.kept_epoch
+            self._keep(start.training, outcome)
             if outcome.interrupt is not None:
                 raise outcome.interrupt
         return self
@@ -263,6 +264,13 @@ class TrainedModel(Recommender):
         for name, value in attributes.items():
             setattr(self, name, value)
         return self
+
+    def _keep(self, training: Trainable, outcome: Outcome) -> None:
+        """Keep the records of a training, and what later ones go on from."""
+        self.history_, self.best_epoch_ = outcome.history, outcome.kept_epoch
+        self._optimizer_state = OptimizerState(
+            training.plan.optimizer.name, dict(training.row_state())
+        )
 
     def _check_parameters(self) -> None:
         """Raise unless `fit` would take the parameters, as far as they can be checked without data."""

@@ -15,9 +15,9 @@ from tripletrec._checks import check_count, check_non_negative, check_positive, 
 from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
+from tripletrec.models.continuing import ContinuedModel
 from tripletrec.models.fit_arguments import check_dropout
 from tripletrec.models.names import FeatureSamplerName, LossName, OptimizerName, ScheduleName
-from tripletrec.models.trained import TrainedModel
 from tripletrec.neural.layers import Dense, Dropout, Layer
 from tripletrec.optimizers import Optimizer, check_optimizer
 from tripletrec.rates import Schedule, check_schedule
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-class TrainedNetwork(TrainedModel):
+class TrainedNetwork(ContinuedModel):
     """Base of the models that train a network in batches."""
 
     loss: LossName | Loss | ListLoss

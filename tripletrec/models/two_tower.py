@@ -14,6 +14,7 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.checkpoints import CheckpointPath
 from tripletrec.models.fit_arguments import check_widths
+from tripletrec.models.known_features import ContinuedTowers, features_of
 from tripletrec.models.names import FeatureSamplerName, LossName, OptimizerName, ScheduleName
 from tripletrec.models.towers import (
     LEARNT,
@@ -40,7 +41,7 @@ __all__ = ["TwoTower"]
 _ACTIVATIONS = {"relu": ReLU, "linear": None}
 
 
-class TwoTower(Unseen):
+class TwoTower(ContinuedTowers, Unseen):
     r"""Two towers that turn users and items into vectors, learnt from triplets.
 
     The score of user u and item i is :math:`s_{ui} = f(x_u) \cdot g(y_i)`. The input of a tower consists of
@@ -319,6 +320,8 @@ class TwoTower(Unseen):
         for word, tower in (("user", users), ("item", items)):
             attributes[f"{word}_encoding_"] = tower.columns.encoding
             attributes[f"{word}_widths_"] = tower.widths
+            # What `partial_fit` has to know again.
+            attributes[f"_{word}_features"] = features_of(tower.columns)
         training = start_training(plan, data, weights, given, users, items, self.normalize)
         return Start(training, attributes)
 

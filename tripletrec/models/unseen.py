@@ -10,10 +10,12 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import vstack
 
 from tripletrec._runtime.messages import shown
 from tripletrec.data.checks import check_shape
 from tripletrec.data.feature_tables import as_frame, ids_of_rows, is_table
+from tripletrec.data.features import encode
 from tripletrec.data.id_arrays import check_ids, id_array, plain
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.ids import Ids
@@ -200,6 +202,10 @@ class Unseen(TrainedNetwork):
         seen: Interactions | None = vars(self).get("seen_")
         if seen is not None:
             changed["seen_"] = _widened(seen, items)
+        known = vars(self).get("_item_features")
+        if known is not None:  # for `partial_fit`
+            more = encode(self.item_encoding_, features, "item_features")
+            changed["_item_features"] = vstack([known, more], "csr")
         vars(self).update(changed)
         return self
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.arrays import copy_into
+from tripletrec._runtime.arrays import check_rows, copy_into
 from tripletrec._runtime.blas import one_blas_thread
 from tripletrec.neural.layers import Dropout
 from tripletrec.neural.networks import PairPerceptron, Towers
@@ -73,6 +73,40 @@ class NetworkTraining:
             name: (each.arrays.indptr, each.arrays.indices, each.arrays.values, each.arrays.offsets)
             for name, each in sides.items()
         }
+
+    def row_state(self) -> dict[str, NDArray[Any]]:
+        """Return what the optimizer keeps: of each row of factors the mean, of layers all of it."""
+        brief = {}
+        for name, each in self._optimizer.state().items():
+            of_factors = name in ("state.0", "state.1")
+            brief[name] = each.mean(axis=2, keepdims=True) if of_factors else each.copy()
+        return brief
+
+    def take_up(
+        self, learnt: Sequence[NDArray[Any]], row_state: Mapping[str, NDArray[Any]] | None
+    ) -> None:
+        """Begin with what another training has learnt.
+
+        Parameters
+        ----------
+        learnt : sequence of arrays
+            In the order of the network's `parameters`; of their first rows.
+        row_state : mapping or None
+            What `row_state` returned; None: the state is that of the start.
+
+        Raises
+        ------
+        ValueError
+            If the network has others; nothing is changed then.
+        """
+        check_rows(self.network.parameters, learnt)
+        self._factors = None
+        for mine, theirs in zip(self.network.parameters, learnt, strict=True):
+            mine[: len(theirs)] = theirs
+        if row_state is not None:
+            for name, mine in self._optimizer.state().items():
+                state = row_state[name][: len(learnt[int(name.rpartition(".")[2])])]
+                mine[: len(state)] = state
 
     def release(self) -> tuple[NDArray[Any], ...]:
         """Return copies of the arrays of the fitted model."""

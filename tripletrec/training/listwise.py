@@ -196,6 +196,15 @@ class ListwiseTraining:
         """Go on from a state; raise ValueError if it is of another size."""
         self.tables.restore(state)
 
+    def row_state(self) -> dict[str, NDArray[Any]]:
+        """Return the optimizer's state in brief, see `FactorTables.row_state`; also after `release`."""
+        return self.tables.row_state()
+
+    def take_up(self, learnt: Factors, row_state: Mapping[str, NDArray[Any]] | None) -> None:
+        """Begin with what another training has learnt, see `FactorTables.take_up`."""
+        biases = learnt.item_biases / np.float32(self._temperature)
+        self.tables.take_up(learnt._replace(item_biases=biases), row_state)
+
     def release(self) -> Factors:
         """Return the factors as arrays of their own and drop all else: the training ends here."""
         for name in vars(self).keys() - {"plan", "tables", "_temperature"}:

@@ -56,6 +56,15 @@ class Trainable(Protocol):
             If an array is missing, too many, or of another shape or type; nothing is taken over.
         """
 
+    def row_state(self) -> dict[str, NDArray[Any]]:
+        """Return what the optimizer keeps in brief, a few numbers for each row; also after `release`."""
+
+    def take_up(self, learnt: Any, row_state: Mapping[str, NDArray[Any]] | None) -> None:
+        """Begin with what a training of the first users and items has learnt, and with its `row_state`.
+
+        To be called before the first epoch; new users and items start as they do in any training.
+        """
+
     def release(self) -> Any:
         """Return the arrays that are learnt as arrays of their own, and drop all else.
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.arrays import copy_into
+from tripletrec._runtime.arrays import check_rows, copy_into
 from tripletrec._runtime.jit import aligned
 from tripletrec._runtime.threads import executor_for
 from tripletrec.optimizers import Optimizer
@@ -64,6 +64,7 @@ class FactorTables:
         self.users, self.items, self.biases = users, items, biases
         self.user_step_counts, self.item_step_counts = user_step_counts, item_step_counts
         self.n_factors = n_factors
+        self._row_state: dict[str, Float32] | None = None  # of tables that were released
 
     @classmethod
     def start(
@@ -164,12 +165,61 @@ class FactorTables:
         """Take over what `state` has returned; raise ValueError unless it is of tables of this size."""
         copy_into(self.state(), state)
 
+    def row_state(self) -> dict[str, Float32]:
+        """Return the optimizer's state in brief, also after `release`: the mean of each row's, step counts.
+
+        Those of users are ``state.0`` and ``step_counts.0``, those of items have number 1, of biases 2.
+        It takes next to no memory, and who learns on from it loses next to nothing.
+        """
+        if self._row_state is not None:
+            return self._row_state
+        n = self.n_factors
+        return {
+            "state.0": self.users[:, 1:, :n].mean(axis=2, keepdims=True),
+            "state.1": self.items[:, 1:, :n].mean(axis=2, keepdims=True),
+            "state.2": self.biases[:, 1:].copy(),
+            "step_counts.0": self.user_step_counts,
+            "step_counts.1": self.item_step_counts,
+        }
+
+    def take_up(self, factors: Factors, row_state: Mapping[str, Float32] | None) -> None:
+        """Begin with what was learnt of the first rows, and with the state that `row_state` returned of them.
+
+        Parameters
+        ----------
+        factors : Factors
+            Of these tables' `n_factors`; of as many users and items as there are, or fewer.
+        row_state : mapping or None
+            None: the state is that of the start.
+
+        Raises
+        ------
+        ValueError
+            If they are not; nothing is changed then.
+        """
+        check_rows(self.factors, factors)
+        n = self.n_factors
+        for mine, theirs in zip(self.factors, factors, strict=True):
+            # A user of whom nothing was known has a row of zeros, from which a cosine cannot be learnt.
+            known = theirs.any(axis=1) if theirs.ndim == 2 else slice(None)
+            mine[: len(theirs)][known] = theirs[known]
+        if row_state is None:
+            return
+        tables = (self.users, self.items, self.biases)
+        for k, (table, learnt) in enumerate(zip(tables, factors, strict=True)):
+            state = row_state[f"state.{k}"][: len(learnt)]
+            table[: len(state), 1:, :n] = state
+        for k, counts in enumerate((self.user_step_counts, self.item_step_counts)):
+            state = row_state[f"step_counts.{k}"][: len(factors[k])]
+            counts[: len(state)] = state
+
     def release(self) -> Factors:
-        """Return the factors as arrays of their own; state, step counts and padding are dropped.
+        """Return the factors as arrays of their own; state and padding are dropped, see `row_state`.
 
         The smaller tables are copied first, and leave their place to the next; where nothing lies
         between the factors they stay where they are. If interrupted, it may be called again.
         """
+        self._row_state = self.row_state()
         self.user_step_counts = self.item_step_counts = np.empty((0, 0), np.float32)
         names = ("users", "items", "biases")
         for name in sorted(names, key=lambda name: int(getattr(self, name).nbytes)):

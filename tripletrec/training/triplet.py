@@ -243,6 +243,14 @@ class TripletTraining:
         self._prepared = None
         self.tables.restore(state)
 
+    def row_state(self) -> dict[str, NDArray[Any]]:
+        """Return the optimizer's state in brief, see `FactorTables.row_state`; also after `release`."""
+        return self.settle().row_state()
+
+    def take_up(self, learnt: Factors, row_state: Mapping[str, NDArray[Any]] | None) -> None:
+        """Begin with what another training has learnt, see `FactorTables.take_up`."""
+        self.tables.take_up(learnt, row_state)
+
     def release(self) -> Factors:
         """Return the factors as arrays of their own and drop all else: the training ends here."""
         self.settle()

@@ -1,0 +1,222 @@
+"""partial_fit: its contract for each model, what is learnt from, features; ids are in `data/test_merging`."""
+
+import copy
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import tripletrec as tr
+from contracts.continuing import ContinuingContract
+from contracts.support import assert_same, interactions, rewrite
+
+# A few epochs on pairs without a pattern need not move the loss.
+pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
+
+
+class TestFactorization(ContinuingContract):
+    def make(self, **overrides):
+        return tr.MatrixFactorization(**{"n_factors": 8, "n_epochs": 4, **overrides})
+
+
+class TestListLoss(ContinuingContract):
+    takes_negatives = False
+
+    def make(self, **overrides):
+        settings = {"n_factors": 8, "n_epochs": 4, **overrides}
+        return tr.MatrixFactorization.preset("softmax", **settings)
+
+
+class TestTwoTower(ContinuingContract):
+    def make(self, **overrides):
+        settings = {"n_factors": 6, "user_layers": 5, "item_layers": 5, "n_epochs": 4}
+        return tr.TwoTower(**{**settings, **overrides})
+
+
+class TestMLPMatcher(ContinuingContract):
+    def make(self, **overrides):
+        settings = {"n_user_factors": 4, "n_item_factors": 6, "hidden": (8,), "n_epochs": 4}
+        return tr.MLPMatcher(**{**settings, **overrides})
+
+
+@pytest.fixture
+def shop():
+    """Return the tables of a small shop, and the days of its events."""
+    shop = tr.datasets.make_events(80, 60, 3000, n_days=10, random_state=3)
+    days = (shop.events["time"] - shop.events["time"].min().floor("D")).dt.days
+    return shop, days.to_numpy()
+
+
+def of_days(shop, days, wanted):
+    names = {"user": "user_id", "item": "item_id", "timestamp": "time"}
+    return tr.Interactions.from_frame(shop.events[np.isin(days, wanted)], **names)
+
+
+class TestFeatures:
+    def fit(self, shop, days, **settings):
+        users, items = shop.users.set_index("user_id"), shop.items.set_index("item_id")
+        past = of_days(shop, days, range(8))
+        model = tr.TwoTower(6, n_epochs=2, **settings)
+        columns = ["country", "age"]
+        model.fit(
+            past, user_features=users.loc[past.user_ids, columns],
+            item_features=items.loc[past.item_ids, ["category", "price"]],
+        )  # fmt: skip
+        return model, users[columns], items[["category", "price"]]
+
+    @pytest.mark.parametrize(
+        "settings",
+        [{}, {"own_factors": False}, {"combine": "concatenation", "user_layers": 4, "item_layers": 4}],
+    )  # fmt: skip
+    def test_those_of_new_rows_are_enough(self, shop, settings, tmp_path):
+        shop, days = shop
+        model, users, items = self.fit(shop, days, **settings)
+        new = of_days(shop, days, [8, 9])
+        only_new = [
+            table.loc[[each for each in ids if each not in set(known)]]
+            for table, ids, known in (
+                (users, new.user_ids, model.user_ids_), (items, new.item_ids, model.item_ids_),
+            )
+        ]  # fmt: skip
+        assert all(map(len, only_new))
+        model.save(tmp_path / "with", state=True)
+        model.save(tmp_path / "without")
+        some = copy.copy(model).partial_fit(
+            new, user_features=only_new[0], item_features=only_new[1]
+        )
+        every = copy.copy(model).partial_fit(new, user_features=users, item_features=items)
+        assert_same(some, every)
+        assert some.item_encoding_ == model.item_encoding_
+        loaded = tr.load(tmp_path / "with")
+        loaded.partial_fit(new, user_features=only_new[0], item_features=only_new[1])
+        assert_same(loaded, some)
+        lean = tr.load(tmp_path / "without")
+        with pytest.raises(ValueError, match="partial_fit needs user_features of all users"):
+            lean.partial_fit(new)
+        with pytest.raises(ValueError, match="item_features must have a row for every id"):
+            lean.partial_fit(new, user_features=users, item_features=only_new[1])
+        lean.partial_fit(new, user_features=users, item_features=items)
+        np.testing.assert_array_equal(lean.item_ids_, some.item_ids_)
+        again = copy.copy(some).partial_fit(new)
+        assert len(again.history_) == len(some.history_) + 1
+
+    def test_items_that_were_added_are_known(self, shop):
+        shop, days = shop
+        model, users, items = self.fit(shop, days)
+        new = of_days(shop, days, [8, 9])
+        added = items.loc[[each for each in new.item_ids if each not in set(model.item_ids_)]]
+        expected = copy.copy(model).partial_fit(new, user_features=users, item_features=items)
+        model.add_items(added).partial_fit(new, user_features=users)
+        assert len(added) and model.item_ids_.tolist() == expected.item_ids_.tolist()
+        assert (model._item_features != expected._item_features).nnz == 0
+
+    def test_a_matrix_has_the_rows_of_x(self):
+        old, new = interactions(20, 15, 90), interactions(23, 15, 40, seed=1)
+        ids = np.arange(23) * 2
+        X = tr.Interactions(old.tocsr(), user_ids=ids[:20])
+        Y = tr.Interactions(new.tocsr()[::-1], user_ids=ids[::-1])
+        features = np.random.default_rng(0).random((23, 4)).astype(np.float32)
+        model = tr.TwoTower(4, n_epochs=1).fit(X, user_features=features[:20])
+        given = features[::-1].copy()
+        known = np.isin(Y.user_ids, X.user_ids)
+        given[known] = 7.0  # passed over
+        model.partial_fit(Y, user_features=given)
+        rows = model._user_features.toarray()
+        np.testing.assert_array_equal(rows[:20], features[:20])
+        np.testing.assert_array_equal(rows[20:], features[::-1][~known])
+
+    def test_what_is_missing_or_too_much_is_said(self, shop):
+        shop, days = shop
+        model, users, items = self.fit(shop, days)
+        new = of_days(shop, days, [8, 9])
+        with pytest.raises(ValueError, match="needs user_features of the users that are new in X"):
+            model.partial_fit(new, item_features=items)
+        with pytest.raises(ValueError, match="lacks the columns 'age'"):
+            model.partial_fit(new, user_features=users[["country"]], item_features=items)
+        plain = tr.TwoTower(4, n_epochs=1).fit(of_days(shop, days, range(8)))
+        with pytest.raises(
+            ValueError, match="user_features must be None, for the model was fitted without"
+        ):
+            plain.partial_fit(new, user_features=users)
+
+
+def test_new_events_weigh_more_than_old_ones_and_all_alike_if_all_are_new():
+    """A model of one item that everybody likes and others: the new favourite overtakes the old one."""
+    old = tr.Interactions.from_arrays(np.arange(40), np.arange(40) % 2, shape=(40, 6))
+    new = tr.Interactions.from_arrays(np.arange(8), np.full(8, 5), shape=(40, 6))
+    model = tr.MatrixFactorization(4, n_epochs=10).fit(old)
+    before = model.item_biases_.copy()
+    model.partial_fit(new, 3)
+    assert model.item_biases_[5] > before[5]
+    first = tr.MatrixFactorization(4, n_epochs=2).fit(old)
+    ones = copy.copy(first).partial_fit(old, sample_weight=np.ones(40))
+    assert_same(copy.copy(first).partial_fit(old), ones)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_the_rate_of_a_schedule_that_ends_at_zero_is_not_zero(schedule):
+    data = interactions(30, 20, 200)
+    model = tr.MatrixFactorization(4, n_epochs=3, schedule=schedule).fit(data)
+    before = model.user_factors_.copy()
+    assert not np.array_equal(model.partial_fit(data).user_factors_, before)
+
+
+def test_after_early_stopping_the_history_goes_on():
+    data = interactions(40, 30, 300)
+    model = tr.MatrixFactorization(4, n_epochs=30, early_stopping=2)
+    model.fit(data[::2], validation=data[1::2])
+    n = len(model.history_)
+    model.partial_fit(data)
+    assert len(model.history_) == model.best_epoch_ == n + 1
+
+
+def test_a_cold_user_of_a_list_loss_learns_when_events_come():
+    old = interactions(30, 20, 200).tocsr().tolil()
+    old[7] = 0
+    model = tr.MatrixFactorization.preset("softmax", n_factors=4, n_epochs=3).fit(old.tocsr())
+    assert not model.user_factors_[7].any()
+    model.partial_fit(interactions(30, 20, 200))
+    assert model.user_factors_[7].any()
+
+
+@pytest.mark.parametrize("name", ["state.0", "state.1", "state.2", "step_counts.0"])
+def test_files_whose_state_is_damaged_are_refused(name, tmp_path):
+    tr.MatrixFactorization(4, n_epochs=1).fit(interactions(9, 8, 30)).save(
+        tmp_path / "a", state=True
+    )
+    array = f"optimizer.{name}"
+
+    def change(how):
+        model_path = tmp_path / "b"
+        model_path.write_bytes((tmp_path / "a").read_bytes())
+        rewrite(model_path, how)
+        return model_path
+
+    def wrong(value):
+        return lambda _, tensors: tensors.update({array: value(tensors[array])})
+
+    for how in (
+        lambda _, tensors: tensors.pop(array) is None or None,
+        wrong(lambda x: x.astype(np.float64)),
+        wrong(lambda x: np.concatenate([x] * 2)),
+        wrong(lambda x: x[0]),
+        lambda description, _: description.update(state={"optimizer": 3, "features": []}),
+        lambda description, _: description.update(state={"optimizer": "sgd", "features": ["x"]}),
+        lambda description, _: description.update(state=None),
+        lambda description, _: description.update(state=[1]),
+    ):
+        with pytest.raises(ValueError, match="does not hold a model of this tripletrec"):
+            tr.load(change(how))
+
+
+def test_state_is_a_few_bytes_a_row(tmp_path):
+    model = tr.MatrixFactorization(64, n_epochs=1).fit(interactions(300, 200, 900))
+    model.save(tmp_path / "a")
+    model.save(tmp_path / "b", state=True)
+    assert (tmp_path / "b").stat().st_size - (tmp_path / "a").stat().st_size < 8 * 500 + 1000
+
+
+def test_a_new_user_of_one_event_learns():
+    model = tr.MatrixFactorization(8, n_epochs=3).fit(interactions(30, 20, 200))
+    model.partial_fit(sp.csr_matrix((np.ones(1), ([30], [3])), (31, 20)), 2)
+    assert model.user_factors_[30].any() and np.isfinite(model.user_factors_).all()

@@ -1,0 +1,177 @@
+"""Features of old users and items and of new ones when `TwoTower` learns on; towers are in `towers`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, vstack
+
+from tripletrec.data.features import align, encode
+from tripletrec.data.interactions import Interactions
+from tripletrec.models.continuing import News
+from tripletrec.models.towers import Columns, Encoded
+from tripletrec.models.trained_network import TrainedNetwork
+
+__all__ = ["ContinuedTowers", "features_of"]
+
+
+def features_of(columns: Columns) -> csr_matrix | None:
+    """Return the encoded features of all users or items, or None if there are none."""
+    n_columns = columns.encoding["n_columns"]
+    return columns.matrix[:, :n_columns] if n_columns else None
+
+
+class ContinuedTowers(TrainedNetwork):
+    """Base of `TwoTower`: learns on, with the features of what is new."""
+
+    user_table_: NDArray[np.float32]
+    item_table_: NDArray[np.float32]
+    user_weights_: NDArray[np.float32]
+    item_weights_: NDArray[np.float32]
+
+    def partial_fit(
+        self,
+        X: Any,
+        n_epochs: int = 1,
+        *,
+        user_features: Any = None,
+        item_features: Any = None,
+        user_id: Any = None,
+        item_id: Any = None,
+        callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
+        sample_weight: Any = None,
+        negatives: Any = None,
+    ) -> Self:
+        """Learn from new events; see `MatrixFactorization.partial_fit` for all but the features.
+
+        Parameters
+        ----------
+        X, n_epochs, callbacks, sample_weight, negatives
+            As of `MatrixFactorization.partial_fit`.
+        user_features, item_features : as of `fit`, default None
+            Those of the users and items that are new in `X`; a table may have others, which are passed over,
+            a matrix has a row for each user or item of `X`. They are encoded as `fit` learnt to. What is
+            known of the others stays as it is: the model keeps it, and a file holds it if it was saved with
+            ``state=True``. Without it the features of all that were ever seen are needed.
+
+        user_id, item_id : str, default None
+            The column of the table that holds the ids, as of `fit`.
+
+        Returns
+        -------
+        TwoTower
+            The model itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of `MatrixFactorization.partial_fit`; if features are missing, or the model was fitted without.
+        FloatingPointError, KeyboardInterrupt
+            As of `MatrixFactorization.partial_fit`.
+
+        Examples
+        --------
+        >>> import pandas as pd, tripletrec as tr
+        >>> log = {"user": ["ann", "ann", "bob", "cleo"], "item": ["tea", "milk", "tea", "jam"]}
+        >>> items = pd.DataFrame({"kind": ["drink", "drink", "food"]}, index=["tea", "milk", "jam"])
+        >>> model = tr.TwoTower(n_epochs=2)
+        >>> model = model.fit(tr.Interactions.from_frame(log), item_features=items)
+        >>> today = tr.Interactions.from_frame({"user": ["bob", "joe"], "item": ["cocoa", "tea"]})
+        >>> more = pd.DataFrame({"kind": ["drink"]}, index=["cocoa"])
+        >>> model.partial_fit(today, item_features=more).item_ids_
+        array(['jam', 'milk', 'tea', 'cocoa'], dtype='<U5')
+        """
+        return self._partial_fit(
+            X, n_epochs, callbacks, sample_weight, negatives,
+            user_features=user_features, item_features=item_features,
+            user_id=user_id, item_id=item_id,
+        )  # fmt: skip
+
+    def _learnt_parameters(self) -> tuple[NDArray[np.float32], ...]:
+        return (
+            self.user_table_,
+            self.item_table_,
+            self.user_weights_[None],
+            self.item_weights_[None],
+        )
+
+    def _known_features(self, news: News, **features: Any) -> dict[str, Any]:
+        return {
+            f"{word}_features": _encode_all(
+                vars(self).get(f"_{word}_features"),
+                getattr(self, f"{word}_encoding_"),
+                features[f"{word}_features"],
+                features[f"{word}_id"],
+                news,
+                word,
+            )
+            for word in ("user", "item")
+        }
+
+
+def _encode_all(
+    known: csr_matrix | None,
+    encoding: dict[str, Any],
+    features: Any,
+    id: Any,
+    news: News,
+    word: str,
+) -> Encoded:
+    """Return the features of all users or items: of old ones those that are known, of new ones those given.
+
+    Parameters
+    ----------
+    known : csr_matrix or None
+        Encoded features of the first users or items; None: they are not known.
+    encoding : dict
+        As `fit` learnt it.
+    features : table, matrix or None
+        Of those that are new in X.
+    id : str or None
+        The column of ids of a table.
+    news : News
+    word : {"user", "item"}
+    """
+    name, merger, X = f"{word}_features", news.merger, news.X
+    every, rows = (
+        (merger.users, merger.user_rows) if word == "user" else (merger.items, merger.item_rows)
+    )
+    shape = every.n, encoding["n_columns"]
+    if not encoding["n_columns"]:
+        if features is not None:
+            raise ValueError(f"{name} must be None, for the model was fitted without")
+        return Encoded(csr_matrix(shape, dtype=np.float32), encoding)
+    if known is None:
+        if features is None:
+            raise ValueError(
+                f"partial_fit needs {name} of all {word}s, old ones too, for they are not in the file that "
+                "the model is from: give them, or save models with state=True"
+            )
+        aligned = align(features, every.values, _used(news.data, word), name, id)
+        return Encoded(encode(encoding, aligned, name), encoding)
+    old = vstack([known, csr_matrix((every.n - known.shape[0], shape[1]), dtype=np.float32)], "csr")
+    new = rows >= known.shape[0]
+    needed = new & _used(X, word)
+    if features is None:
+        if needed.any():
+            raise ValueError(
+                f"partial_fit needs {name} of the {word}s that are new in X, which are {needed.sum()}"
+            )
+        return Encoded(old, encoding)
+    ids = X.user_ids if word == "user" else X.item_ids
+    matrix = encode(encoding, align(features, ids, needed, name, id), name)[np.flatnonzero(new)]
+    n_new = matrix.shape[0]
+    place = csr_matrix(
+        (np.ones(n_new, np.float32), (rows[new], np.arange(n_new))), (every.n, n_new)
+    )
+    return Encoded((old + place @ matrix).tocsr(), encoding)
+
+
+def _used(data: Interactions, word: str) -> NDArray[np.bool_]:
+    """Return which users or items have an interaction."""
+    if word == "user":
+        return np.diff(data.indptr) > 0
+    return np.bincount(data.indices, minlength=data.n_items) > 0
