@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tripletrec._runtime.arrays import copy_into, read_only
+from tripletrec._runtime.arrays import copy_into, distinct, read_only
 
 
 @pytest.mark.parametrize("kind", ["plain", "read-only", "mapped"])
@@ -28,6 +28,14 @@ def test_a_strided_array_is_copied():
         view = read_only(strided)
         assert view.flags.c_contiguous and not np.shares_memory(view, array)
         np.testing.assert_array_equal(view, strided, strict=True)
+
+
+@pytest.mark.parametrize("numbers", [[], [3], [5, 1, 5, 5, -2, 1]])
+def test_distinct(numbers):
+    for dtype in (np.int32, np.int64):
+        array = np.array(numbers, dtype)
+        assert distinct(array).tolist() == np.unique(array).tolist()
+        assert distinct(array).dtype == np.int64 and array.tolist() == numbers
 
 
 def test_copy_into_takes_all_or_nothing():

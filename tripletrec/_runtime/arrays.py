@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["check_rows", "copy_into", "read_only"]
+__all__ = ["check_rows", "copy_into", "distinct", "read_only"]
 
 T = TypeVar("T", bound=np.generic)
 
@@ -22,6 +22,12 @@ def read_only(array: NDArray[T]) -> NDArray[T]:
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view
+
+
+def distinct(numbers: NDArray[Any]) -> NDArray[np.int64]:
+    """Return what ``np.unique`` does of whole numbers, which first imports masked arrays."""
+    ordered = np.sort(numbers.astype(np.int64))
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
 
 
 def check_rows(larger: Sequence[NDArray[Any]], smaller: Sequence[NDArray[Any]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,10 @@ from tripletrec.models.folds import check_order
 from tripletrec.models.trained import Start, TrainedModel
 from tripletrec.models.validation import Watch
 from tripletrec.rates import constant
-from tripletrec.training.loop import Outcome, Trainable, train
 from tripletrec.training.plan import Plan
+
+if TYPE_CHECKING:
+    from tripletrec.training.loop import Trainable
 
 __all__ = ["ContinuedModel", "News"]
 
@@ -174,6 +176,8 @@ class ContinuedModel(TrainedModel):
         if row_state is None:
             row_state = _still_epoch(start(replace(plan, learning_rate=0.0), None).training, first)
         training, attributes = start(plan, row_state)
+        from tripletrec.training.loop import Outcome, train  # here, because answers do without
+
         outcome = train(
             training,
             done + n_epochs,
@@ -259,6 +263,8 @@ def _take_up(training: Trainable, learnt: Any, row_state: Any) -> None:
 
 def _still_epoch(training: Trainable, number: int) -> Mapping[str, NDArray[Any]]:
     """Return the state that an optimizer gathers in an epoch whose steps have length 0."""
+    from tripletrec.training.loop import Outcome, train
+
     history = [{"epoch": each, "loss": 0.0} for each in range(1, number)]
     outcome = train(
         training, number, watch=None, metric=None, patience=None, verbose=0,

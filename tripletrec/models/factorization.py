@@ -18,7 +18,6 @@ from tripletrec._checks import (
 )
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
-from tripletrec.models.checkpoints import CheckpointPath
 from tripletrec.models.continuing import ContinuedModel
 from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
 from tripletrec.models.names import LossName, OptimizerName, SamplerName, ScheduleName, ScorerName
@@ -32,6 +31,7 @@ from tripletrec.scorers import SCORERS, Scorer, check_scorer
 from tripletrec.training.plan import L2, FactorPlan, Factors
 
 if TYPE_CHECKING:
+    from tripletrec.models.checkpoints import CheckpointPath
     from tripletrec.ranking.scores import ScoreUsers
 
 __all__ = ["MatrixFactorization"]

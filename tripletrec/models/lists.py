@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import distinct
 from tripletrec._runtime.files import displayed, replacing, with_sentence
 from tripletrec._runtime.messages import shown
 from tripletrec.data.ids import Ids, is_single
@@ -76,7 +77,7 @@ def read_candidates(candidates: Any, items: Ids, n_asked: int) -> Candidates:
         return Candidates()
     listed = [candidates] if is_single(candidates) else list(candidates)
     if not listed or is_single(listed[0]):
-        return Candidates(np.unique(known_rows(items, listed, "candidates")))
+        return Candidates(distinct(known_rows(items, listed, "candidates")))
     if len(listed) != n_asked or any(is_single(each) for each in listed):
         raise ValueError(
             f"candidates must be one list of item ids, or one for each of the {n_asked} users asked for, "
@@ -85,7 +86,7 @@ def read_candidates(candidates: Any, items: Ids, n_asked: int) -> Candidates:
     lists = [list(each) for each in listed]
     rows = known_rows(items, list(chain.from_iterable(lists)), "candidates")
     bounds = np.cumsum([len(each) for each in lists])[:-1]
-    return Candidates(None, tuple(np.unique(each) for each in np.split(rows, bounds)))
+    return Candidates(None, tuple(distinct(each) for each in np.split(rows, bounds)))
 
 
 def best_items(

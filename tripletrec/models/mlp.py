@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,6 @@ from scipy.sparse import identity
 from tripletrec._checks import check_count, check_flag
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
-from tripletrec.models.checkpoints import CheckpointPath
 from tripletrec.models.fit_arguments import check_widths
 from tripletrec.models.fitted import freeze
 from tripletrec.models.names import OptimizerName, SamplerName, ScheduleName, TripletLossName
@@ -29,6 +28,9 @@ from tripletrec.ranking.scores import ScoreUsers
 from tripletrec.rates import Schedule
 from tripletrec.sampling import Sampler
 from tripletrec.training.plan import NetworkPlan
+
+if TYPE_CHECKING:
+    from tripletrec.models.checkpoints import CheckpointPath
 
 __all__ = ["MLPMatcher"]
 

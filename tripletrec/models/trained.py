@@ -20,8 +20,6 @@ from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import drop_known
-from tripletrec.models.checkpoints import CheckpointFile, check_checkpoint, removing
-from tripletrec.models.fingerprints import fingerprint
 from tripletrec.models.fit_arguments import (
     check_callbacks,
     check_negatives,
@@ -43,6 +41,7 @@ from tripletrec.sampling import Sampler
 from tripletrec.training.plan import Plan, Record
 
 if TYPE_CHECKING:
+    from tripletrec.models.checkpoints import CheckpointFile
     from tripletrec.training.loop import Outcome, Trainable
 
 __all__ = ["Start", "TrainedModel", "width_of"]
@@ -126,7 +125,9 @@ class TrainedModel(Recommender):
         **features: Any,
     ) -> Self:
         """Learn from scratch; until all is learnt the model stays as it was."""
-        from tripletrec.training.loop import train  # here, because answers do without
+        # Here, because answers do without.
+        from tripletrec.models.checkpoints import check_checkpoint, removing
+        from tripletrec.training.loop import train
 
         file = check_checkpoint(checkpoint)
         plan = self._plan()
@@ -193,6 +194,8 @@ class TrainedModel(Recommender):
         data, weights, given, held_out = inputs
         if file is None:
             return plan, self._begin(plan, data, weights, given, **features), None
+        from tripletrec.models.fingerprints import fingerprint
+
         plan = file.read(plan, self.random_state)
         start = self._begin(plan, data, weights, given, **features)
         of = fingerprint(

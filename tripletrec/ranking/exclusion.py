@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import distinct
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.ids import Ids, is_single
 from tripletrec.data.interactions import Interactions, as_interactions
@@ -110,7 +111,7 @@ def union(several: list[Pairs]) -> Pairs:
     rows = np.concatenate([np.repeat(np.arange(n_users), np.diff(p.indptr)) for p in several])
     items = np.concatenate([p.indices for p in several]).astype(np.int64)
     width = int(items.max(initial=0)) + 1
-    rows, items = np.divmod(np.unique(rows * width + items), width)
+    rows, items = np.divmod(distinct(rows * width + items), width)
     indptr = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=n_users))))
     return Pairs(indptr, items.astype(np.int32))
 
@@ -197,7 +198,7 @@ def read_exclude(
                 f"two), got {shown(each)}"
             )
         else:
-            out = np.union1d(out, known_rows(items, each, "exclude"))
+            out = distinct(np.append(out, known_rows(items, each, "exclude")))
     return Exclusion(tuple(pairs), tuple(of_asked), out if len(out) else None)
 
 

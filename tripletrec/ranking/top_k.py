@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec._checks import check_count, check_n_jobs
-from tripletrec._runtime.arrays import read_only
+from tripletrec._runtime.arrays import distinct, read_only
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.data.checks import check_positions, check_scores
 from tripletrec.ranking.products import Products, budget
@@ -184,13 +184,7 @@ def _one_each(candidates: Any) -> TypeGuard[Sequence[ArrayLike]]:
 
 def _candidates(candidates: Any, n_items: int) -> NDArray[np.int64]:
     # Sorted, so that among equal scores the lowest item comes first.
-    return read_only(_distinct(check_positions(candidates, "candidates", n_items)))
-
-
-def _distinct(numbers: NDArray[Any]) -> NDArray[np.int64]:
-    """Return what ``np.unique`` does, which first imports masked arrays."""
-    ordered = np.sort(numbers.astype(np.int64))
-    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
+    return read_only(distinct(check_positions(candidates, "candidates", n_items)))
 
 
 def _own_candidates(
@@ -205,7 +199,7 @@ def _own_candidates(
     lists = [check_positions(each, "candidates") for each in candidates]
     items = check_positions(np.concatenate(lists), "candidates", n_items)
     row = np.repeat(np.arange(n_rows), [len(each) for each in lists])
-    row, items = np.divmod(_distinct(row * n_items + items), max(1, n_items))
+    row, items = np.divmod(distinct(row * n_items + items), max(1, n_items))
     return items, np.searchsorted(row, np.arange(n_rows + 1))
 
 
