@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 from tripletrec.data.columns import python_value, to_array
-from tripletrec.data.id_arrays import check_ids, key_of_date, keys_of, plain
+from tripletrec.data.id_arrays import check_ids, id_array, key_of_date, keys_of, plain
 
 __all__ = ["Ids", "is_single"]
 
@@ -77,6 +77,27 @@ class Ids:
         """Return the row of each id as `rows` does, but -1 for an id that is unknown."""
         return self._find(self._asked(ids))
 
+    def knows(self, each: Any) -> bool:
+        """Return whether one thing is an id as it stands, such as a tuple, which else is a sequence of ids."""
+        try:
+            return self.values is not None and each in self._row_of
+        except TypeError:  # not hashable
+            return False
+
+    def with_more(self, ids: NDArray[Any]) -> Ids:
+        """Return these ids and others behind them, which are unique and none of these."""
+        more = type(self)(None, self.n + len(ids), self.word)
+        if self.values is None:
+            return more
+        old, name = self.values, f"{self.word}_ids"
+        alike = old.dtype.kind == ids.dtype.kind and ids.dtype.itemsize <= old.dtype.itemsize
+        if alike and old.dtype.kind not in "mM":
+            more.values = np.concatenate([old, ids])
+        else:
+            more.values = id_array([*_each(old), *_each(ids)], name)
+        more.values.flags.writeable = False
+        return more
+
     def _asked(self, ids: Any) -> NDArray[Any]:
         if not is_single(ids):
             return to_array(ids, f"{self.word} ids", "ids")
@@ -122,6 +143,11 @@ class Ids:
             return f"unknown {self.word} id {each}: no id is known"
         first = shown(plain(self.values[0]))
         return f"unknown {self.word} id {each}: {self.n} ids are known, the first is {first}"
+
+
+def _each(ids: NDArray[Any]) -> list[Any]:
+    """Return ids one by one; dates keep their unit."""
+    return list(ids) if ids.dtype.kind in "mM" else ids.tolist()
 
 
 def _keys(asked: NDArray[Any], kind: str) -> list[Any]:

@@ -19,12 +19,14 @@ from tripletrec._checks import (
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
+from tripletrec.models.histories import FoldIn
 from tripletrec.models.trained import Start, TrainedModel, width_of
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
 from tripletrec.rates import Schedule, check_schedule
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
-from tripletrec.scorers import SCORERS, Scorer, check_scorer
+from tripletrec.scorers import COSINE, SCORERS, Scorer, check_scorer
+from tripletrec.training.fold_in import start_fold_in
 from tripletrec.training.plan import L2, FactorPlan
 from tripletrec.training.triplet import TripletTraining
 
@@ -312,6 +314,9 @@ class MatrixFactorization(TrainedModel):
         return self._fit(X, validation, callbacks, sample_weight, negatives)
 
     def _plan(self) -> FactorPlan:
+        return self._plan_with(check_random_state(self.random_state))
+
+    def _plan_with(self, seed: int) -> FactorPlan:
         item_l2 = check_non_negative(self.item_l2, "item_l2")
         negative_l2 = item_l2 if self.negative_l2 is None else self.negative_l2
         loss = check_loss(self.loss)
@@ -334,7 +339,7 @@ class MatrixFactorization(TrainedModel):
             item_bias=check_flag(self.item_bias, "item_bias"),
             n_negatives=check_n_negatives(self.n_negatives, loss),
             init_scale=check_positive(self.init_scale, "init_scale"),
-            seed=check_random_state(self.random_state),
+            seed=seed,
             schedule=check_schedule(self.schedule),
             n_epochs=check_count(self.n_epochs, "n_epochs"),
         )
@@ -393,6 +398,28 @@ class MatrixFactorization(TrainedModel):
             "item_factors_": (self.n_items_, n_factors),
             "item_biases_": (self.n_items_,),
         }
+
+    def _is_cosine(self) -> bool:
+        return check_scorer(self.scorer) is COSINE
+
+    def _fold_in_basis(self) -> tuple[Any, ...]:
+        plan = self._plan_with(0)
+        return plan, self.item_factors_, self.item_biases_, self.item_counts_, self.temperature_
+
+    def _start_fold_in(self, *basis: Any) -> FoldIn:
+        plan, factors, biases, _, temperature = basis
+        fold_in: FoldIn = start_fold_in(plan, factors, biases, self._item_counts(), temperature)
+        return fold_in
+
+    def _scores_of(self, rows: NDArray[np.float32]) -> ScoreUsers:
+        from tripletrec.ranking.scores import factor_scores
+
+        return factor_scores(
+            check_scorer(self.scorer).rows(rows), self._item_rows(), self.item_biases_
+        )
+
+    def _with_rows(self, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        return {"user_factors_": np.concatenate([self.user_factors_, rows])}
 
     def _user_rows(self) -> NDArray[np.float32]:
         return check_scorer(self.scorer).rows(self.user_factors_)

@@ -57,7 +57,8 @@ class Fitted(Estimator):
         # Checking a million ids takes a second, so it is done once for a fitted model, not in every call.
         known: tuple[Any, Ids] | None = vars(self).get(f"_{word}_lookup")
         if known is None or known[0] is not values:
-            known = values, Ids(values, n, word)
+            # Their own number: another thread may be adding users, after it was read and before `n` was.
+            known = values, Ids(values, len(values), word)
             setattr(self, f"_{word}_lookup", known)
         return known[1]
 

@@ -13,9 +13,11 @@ from tripletrec._checks import check_count, check_flag
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.fit_arguments import check_widths
+from tripletrec.models.histories import FoldIn
 from tripletrec.models.trained import Start, width_of
 from tripletrec.models.trained_network import TrainedNetwork, count_weights, split_seed
 from tripletrec.neural.features import FeatureEmbedding
+from tripletrec.neural.fold_in import PerceptronFoldIn
 from tripletrec.neural.layers import ReLU
 from tripletrec.neural.networks import PairPerceptron
 from tripletrec.neural.pair_scores import score_catalogue
@@ -284,6 +286,25 @@ class MLPMatcher(TrainedNetwork):
         self.user_factors_, self.item_factors_, self.weights_ = arrays
         inputs = self.user_factors_.shape[1] + self.item_factors_.shape[1]
         self.layer_widths_ = [inputs, *check_widths(self.hidden, "hidden"), 1]
+
+    def _is_cosine(self) -> bool:
+        return False
+
+    def _fold_in_basis(self) -> tuple[Any, ...]:
+        return (
+            self._plan_with(0), self.user_factors_.shape[1], self.item_factors_, self.item_counts_,
+            self.weights_,
+        )  # fmt: skip
+
+    def _start_fold_in(self, *basis: Any) -> FoldIn:
+        plan, n_factors, factors, *_ = basis
+        return PerceptronFoldIn(plan, self._perceptron, n_factors, factors, self._item_counts())
+
+    def _scores_of(self, rows: NDArray[np.float32]) -> ScoreUsers:
+        return score_catalogue(self._perceptron(), rows, self.item_factors_)
+
+    def _with_rows(self, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        return {"user_factors_": np.concatenate([self.user_factors_, rows])}
 
     def _perceptron(self) -> Stack:
         stack = self._trunk(self.layer_widths_, None)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_n_jobs
+from tripletrec._checks import check_count, check_n_jobs, check_positive
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
@@ -29,11 +29,14 @@ from tripletrec.models.fit_arguments import (
     check_sampling,
     has_negatives,
 )
+from tripletrec.losses import ListLoss
 from tripletrec.models.folds import check_features, check_order, whole
+from tripletrec.models.histories import NewUsers
 from tripletrec.models.recommender import Recommender
 from tripletrec.sampling import Sampler
 from tripletrec.training.loop import Trainable, train
 from tripletrec.training.plan import Plan, Record
+from tripletrec.training.triplet import count_items
 
 __all__ = ["Start", "TrainedModel", "width_of"]
 
@@ -48,7 +51,7 @@ class Start(NamedTuple):
     attributes: Mapping[str, Any] = MappingProxyType({})
 
 
-class TrainedModel(Recommender):
+class TrainedModel(NewUsers, Recommender):
     """Base of the models that learn in epochs.
 
     A model says how its parameters make a plan (`_plan`), how a training starts (`_start`), which arrays
@@ -64,6 +67,7 @@ class TrainedModel(Recommender):
     history_: list[Record]
     best_epoch_: int
     seen_: Interactions
+    temperature_: float | None
     _draws_only_used_items = False  # as negatives: those that have a positive
 
     def _plan(self) -> Plan:
@@ -79,6 +83,10 @@ class TrainedModel(Recommender):
         **features: Any,
     ) -> Start:
         """Return a training of the plan, which `_plan` made; `features` are those that `fit` was given."""
+        raise NotImplementedError
+
+    def _is_cosine(self) -> bool:
+        """Return whether scores are cosines."""
         raise NotImplementedError
 
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
@@ -160,7 +168,19 @@ class TrainedModel(Recommender):
             given = (
                 None  # so that a day without dislikes gives the bits of a fit without the argument
             )
-        return self._start(replace(plan, sampler=sampler), data, weights, given, **features)
+        start = self._start(replace(plan, sampler=sampler), data, weights, given, **features)
+        # What new users are learnt with, by a model from a file too.
+        n_users = np.count_nonzero(np.diff(data.indptr))
+        temperature = None
+        if isinstance(plan.loss, ListLoss):
+            n_each = data.nnz / max(1, n_users)
+            temperature = plan.loss.temperature_for(self._is_cosine(), data.n_items, n_each)
+        counts = count_items(data.indices, data.n_items)
+        return start._replace(
+            attributes={
+                **start.attributes, "item_counts_": counts, "temperature_": temperature,
+            }
+        )  # fmt: skip
 
     def _warn_if_nothing_was_to_be_learnt(
         self, sampler: Sampler, data: Interactions, given: Interactions | None
@@ -232,7 +252,7 @@ class TrainedModel(Recommender):
         """Return the names of all attributes that `fit` sets."""
         return (
             "n_users_", "n_items_", "n_features_in_", "user_ids_", "item_ids_",
-            *cls._learnt, "history_", "best_epoch_",
+            "item_counts_", "temperature_", *cls._learnt, "history_", "best_epoch_",
         )  # fmt: skip
 
     def _check_learnt(self) -> None:
@@ -253,7 +273,14 @@ class TrainedModel(Recommender):
             ids = getattr(self, name)
             if not (ids is None or isinstance(ids, np.ndarray)):
                 raise TypeError(f"{name} must be an array or None, got {shown(ids)}")
+            if ids is not None and len(ids) != getattr(self, f"n_{name[:4]}s_"):
+                raise ValueError(
+                    f"{name} must have {getattr(self, f'n_{name[:4]}s_')} ids, got {len(ids)}"
+                )
         self._users(), self._items()  # checks the ids
+        _check_counts(self.item_counts_, self.n_items_)
+        if self.temperature_ is not None:
+            check_positive(self.temperature_, "temperature_")
 
 
 def _check_array(name: str, array: Any, shape: tuple[int, ...]) -> None:
@@ -263,6 +290,16 @@ def _check_array(name: str, array: Any, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name} must be float32 of shape {shape}, got {found}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
+
+
+def _check_counts(counts: Any, n_items: int) -> None:
+    known = isinstance(counts, np.ndarray)
+    if not known or counts.ndim != 1 or counts.dtype != np.int64 or (counts < 0).any():
+        raise ValueError(f"item_counts_ must be int64 numbers >= 0, got {shown(counts)}")
+    if len(counts) > n_items:  # fewer where items were added
+        raise ValueError(
+            f"item_counts_ must be of {n_items} items at most, got shape {counts.shape}"
+        )
 
 
 def width_of(table: Any, name: str) -> int:

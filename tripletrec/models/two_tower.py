@@ -25,8 +25,9 @@ from tripletrec.models.towers import (
     tower_shapes,
     unseen_input,
 )
+from tripletrec.models.tower_histories import TowerHistories
 from tripletrec.models.trained import Start
-from tripletrec.models.trained_network import TrainedNetwork, split_seed
+from tripletrec.models.trained_network import split_seed
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.layers import Normalize, ReLU
 from tripletrec.neural.stack import Stack
@@ -41,7 +42,7 @@ __all__ = ["TwoTower"]
 _ACTIVATIONS = {"relu": ReLU, "linear": None}
 
 
-class TwoTower(TrainedNetwork):
+class TwoTower(TowerHistories):
     r"""Two towers that turn users and items into vectors, learnt from triplets.
 
     The score of user u and item i is :math:`s_{ui} = f(x_u) \cdot g(y_i)`. The input of a tower consists of
@@ -161,8 +162,6 @@ class TwoTower(TrainedNetwork):
     """
 
     _learnt = LEARNT
-    user_table_: NDArray[np.float32]
-    item_table_: NDArray[np.float32]
     _draws_only_used_items = True
 
     def __init__(
