@@ -246,7 +246,7 @@ def test_file_holds_arrays_and_json_only(data, tmp_path):
     path = tmp_path / "model"
     make().fit(data).save(path)
     description, names = described(path)
-    assert names == {"user_factors_", "item_factors_", "item_biases_"}
+    assert names == {"user_factors_", "item_factors_", "item_biases_", "item_counts_"}
     assert description["format"] == 1 and description["class"] == "MatrixFactorization"
     assert description["parameters"].keys() == make().get_params().keys()
     assert b"pickle" not in path.read_bytes()

@@ -78,7 +78,7 @@ class Ids:
         return self._find(self._asked(ids))
 
     def knows(self, each: Any) -> bool:
-        """Return whether one thing is an id as it stands, such as a tuple, which else is a sequence of ids."""
+        """Return whether one thing, such as a tuple, is an id as it stands."""
         try:
             return self.values is not None and each in self._row_of
         except TypeError:  # not hashable

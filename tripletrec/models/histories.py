@@ -1,7 +1,6 @@
-"""Users that training has never seen: recommended from their histories, and added; how they learn is elsewhere.
+"""Users that training has never seen: recommended from their histories, and added; how is in `training`.
 
-See `tripletrec.training.fold_in_triplet`, `tripletrec.training.fold_in_listwise` and
-`tripletrec.neural.fold_in`.
+See `tripletrec.training.fold_in`, and `tripletrec.neural.fold_in` for perceptrons.
 """
 
 from __future__ import annotations
@@ -160,10 +159,11 @@ class NewUsers(Fitted):
         lowest item number, and the numbers of these users as scores.
 
         Losses of triplets: 20 passes over the history (repeated until a pass has 32 triplets), with
-        negatives drawn as in training, and steps of Adagrad from 0.2 to 0. List-wise losses: 15 steps down
-        the gradient, against all items or, of more than 4,096 items, a fixed sample of so many; the lengths
-        of the steps are those of Barzilai and Borwein. All these numbers were found on users left out of the
-        training data of MovieLens-100K and Gowalla, see ``benchmarks/fold_in.py``.
+        negatives drawn as in training, and steps of Adagrad whose rate falls from 0.2 to 0. List-wise losses:
+        8 steps down the gradient, against all items or, of more than 8,192, a fixed sample of so many; the
+        lengths of the steps are those of Barzilai and Borwein. `MLPMatcher`: 20 steps of Adagrad, each after
+        a pass. These numbers were found on users left out of the training data of MovieLens-100K and Gowalla;
+        ``benchmarks/fold_in.py`` compares with a full refit on other users.
 
         Examples
         --------
@@ -190,7 +190,7 @@ class NewUsers(Fitted):
                 learnt = self._best_items(self._scores_of(rows), places[some], k, seen, candidates)
                 items[some], scores[some] = learnt
             best = items, scores
-        return present(*best, self.item_ids_, single=read.single)
+        return present(best[0], best[1], self.item_ids_, single=read.single)
 
     def add_users(
         self, X: Any, *, user: str = "user", item: str = "item", unknown: str = "raise"
@@ -222,7 +222,7 @@ class NewUsers(Fitted):
         NotFittedError
             Before `fit`.
         TypeError, ValueError
-            If a user is known already, an item is unknown, or ids are missing. The model then stays as it was.
+            If a user is known already, an item is unknown, or ids are missing. The model stays as it was.
 
         Notes
         -----
@@ -280,9 +280,7 @@ class NewUsers(Fitted):
                     f"user ids of X must be the next numbers, from {users.n} to {wanted[-1]}, for the model "
                     f"was trained without user ids, got {shown(plain(ids[0]))}, …"
                 )
-            rows = Rows(
-                data.space.shape, data.indptr, data.indices, data.values, data.timestamps
-            )
+            rows = Rows(data.space.shape, data.indptr, data.indices, data.values, data.timestamps)
             return data._like(rows, Ids(None, data.n_users, "user"), data._items)
         known = users.find(ids) >= 0
         if known.any():
@@ -324,7 +322,9 @@ class NewUsers(Fitted):
                     f"{shown(each)}"
                 )
             else:
-                items = self._items().rows(list(each) if isinstance(each, (set, frozenset)) else each)
+                items = self._items().rows(
+                    list(each) if isinstance(each, (set, frozenset)) else each
+                )
                 more = (np.arange(histories.n)[:, None] * n_items + items).ravel()
             codes = np.concatenate([codes, more])
         if not len(codes):
@@ -353,7 +353,7 @@ def _same(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
 
 
 def _joined(seen: Interactions, data: Interactions, users: Ids) -> Interactions:
-    """Return what was seen with that of new users below it; with times only if both have them, of one type."""
+    """Return what was seen, and that of new users below it; times if both have them, of one type."""
     times = None
     if seen.timestamps is not None and data.timestamps is not None:
         if seen.timestamps.dtype == data.timestamps.dtype:

@@ -18,7 +18,8 @@ from tripletrec.sampling.draw import ItemsOfUsers
 __all__ = ["Histories", "check_unknown", "over_items", "read_histories"]
 
 _FORMS = (
-    "a list of item ids, a list of such lists, Interactions or a sparse matrix with a column for each item"
+    "a list of item ids, a list of such lists, Interactions or a sparse matrix with a column for "
+    "each item"
 )
 
 
@@ -117,8 +118,8 @@ def _unknown(items: Ids, each: Any, name: str) -> str:
 
 
 def _is_matrix(histories: Any, n_items: int) -> bool:
-    """Return whether it is a matrix of users x items: any sparse one, an array with a column for each item."""
-    shape = getattr(histories, "shape", ())
+    """Return whether it is a matrix of users x items: a sparse one, an array with a column for each item."""
+    shape: tuple[int, ...] = getattr(histories, "shape", ())
     if hasattr(histories, "tocsr") or hasattr(histories, "tocoo"):
         return True
     return isinstance(histories, np.ndarray) and len(shape) == 2 and shape[1] == n_items

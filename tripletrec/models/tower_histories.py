@@ -1,4 +1,4 @@
-"""New users of `TwoTower`, learnt from their histories by the vectors of its items; parameters are elsewhere."""
+"""New users of `TwoTower`, learnt from their histories by vectors of items; parameters are in `two_tower`."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import drop_known, mean_metric
+from tripletrec.losses import ListLoss
 from tripletrec.models.fit_arguments import (
     check_callbacks,
     check_negatives,
@@ -29,7 +30,6 @@ from tripletrec.models.fit_arguments import (
     check_sampling,
     has_negatives,
 )
-from tripletrec.losses import ListLoss
 from tripletrec.models.folds import check_features, check_order, whole
 from tripletrec.models.histories import NewUsers
 from tripletrec.models.recommender import Recommender
@@ -173,7 +173,7 @@ class TrainedModel(NewUsers, Recommender):
         n_users = np.count_nonzero(np.diff(data.indptr))
         temperature = None
         if isinstance(plan.loss, ListLoss):
-            n_each = data.nnz / max(1, n_users)
+            n_each = data.nnz / max(1, int(n_users))
             temperature = plan.loss.temperature_for(self._is_cosine(), data.n_items, n_each)
         counts = count_items(data.indices, data.n_items)
         return start._replace(
@@ -269,14 +269,8 @@ class TrainedModel(NewUsers, Recommender):
         _check_history(self.history_, self.best_epoch_)
         for name, shape in self._shapes().items():
             _check_array(name, getattr(self, name), shape)
-        for name in ("user_ids_", "item_ids_"):
-            ids = getattr(self, name)
-            if not (ids is None or isinstance(ids, np.ndarray)):
-                raise TypeError(f"{name} must be an array or None, got {shown(ids)}")
-            if ids is not None and len(ids) != getattr(self, f"n_{name[:4]}s_"):
-                raise ValueError(
-                    f"{name} must have {getattr(self, f'n_{name[:4]}s_')} ids, got {len(ids)}"
-                )
+        _check_id_array("user_ids_", self.user_ids_, self.n_users_)
+        _check_id_array("item_ids_", self.item_ids_, self.n_items_)
         self._users(), self._items()  # checks the ids
         _check_counts(self.item_counts_, self.n_items_)
         if self.temperature_ is not None:
@@ -290,6 +284,13 @@ def _check_array(name: str, array: Any, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name} must be float32 of shape {shape}, got {found}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
+
+
+def _check_id_array(name: str, ids: Any, n: int) -> None:
+    if not (ids is None or isinstance(ids, np.ndarray)):
+        raise TypeError(f"{name} must be an array or None, got {shown(ids)}")
+    if ids is not None and ids.shape != (n,):
+        raise ValueError(f"{name} must have {n} ids, got shape {ids.shape}")
 
 
 def _check_counts(counts: Any, n_items: int) -> None:

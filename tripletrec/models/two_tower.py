@@ -15,6 +15,7 @@ from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fit_arguments import check_widths
 from tripletrec.models.fitted import present
+from tripletrec.models.tower_histories import TowerHistories
 from tripletrec.models.towers import (
     LEARNT,
     Tower,
@@ -25,7 +26,6 @@ from tripletrec.models.towers import (
     tower_shapes,
     unseen_input,
 )
-from tripletrec.models.tower_histories import TowerHistories
 from tripletrec.models.trained import Start
 from tripletrec.models.trained_network import split_seed
 from tripletrec.neural.features import FeatureEmbedding

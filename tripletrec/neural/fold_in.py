@@ -23,7 +23,7 @@ from tripletrec.losses import ListLoss, Loss
 from tripletrec.neural.negatives import Negatives, choose_candidates
 from tripletrec.neural.stack import Stack
 from tripletrec.sampling.draw import ItemsOfUsers
-from tripletrec.training.fold_in_triplet import Passes
+from tripletrec.training.fold_in_triplet import PASSES, Passes
 from tripletrec.training.plan import NetworkPlan
 
 __all__ = ["PerceptronFoldIn"]
@@ -48,7 +48,7 @@ class PerceptronFoldIn:
     factors : float32 array of shape (n_items, n_item_factors)
     counts : int64 array of shape (n_items,)
         Positives of each item in the training data.
-    passes : Passes, default Passes()
+    passes : Passes, default PASSES
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class PerceptronFoldIn:
         n_factors: int,
         factors: Float32,
         counts: NDArray[np.int64],
-        passes: Passes = Passes(),
+        passes: Passes = PASSES,
     ) -> None:
         if isinstance(plan.loss, ListLoss):
             raise TypeError(f"loss {plan.loss.name!r} is not one of triplets")
@@ -101,7 +101,9 @@ class PerceptronFoldIn:
         known = Interactions.__new__(Interactions)
         values = np.ones(len(histories.indices), np.float32)
         known._set(
-            Rows(shape, *histories, values, None), Ids(None, shape[0], "user"), Ids(None, shape[1], "item")
+            Rows(shape, *histories, values, None),
+            Ids(None, shape[0], "user"),
+            Ids(None, shape[1], "item"),
         )
         return Negatives(self._plan.sampler, known, counts=self._counts)
 

@@ -53,7 +53,7 @@ class Negatives:
         Negatives given by the user.
     items : int array, default None
         The items to draw from; None: all.
-    counts : int array of shape (n_items,), default None
+    counts : int64 array of shape (n_items,), default None
         Positives of each item; None: those of `positives`.
     """
 
@@ -63,7 +63,7 @@ class Negatives:
         positives: Interactions,
         given: Interactions | None = None,
         items: NDArray[np.integer] | None = None,
-        counts: NDArray[np.integer] | None = None,
+        counts: NDArray[np.int64] | None = None,
     ) -> None:
         n_users, n_items = positives.n_users, positives.n_items
         drawn = np.arange(n_items) if items is None else np.asarray(items)

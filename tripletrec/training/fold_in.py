@@ -1,4 +1,4 @@
-"""What learns new users of a factor model, for any loss; the two ways are in `fold_in_triplet`, `_listwise`."""
+"""What learns new users of a factor model, for any loss; the two ways are in files of their own."""
 
 from __future__ import annotations
 
@@ -46,5 +46,4 @@ def start_fold_in(
     # Here, because most models do without it.
     from tripletrec.training.fold_in_listwise import ListwiseFoldIn
 
-    used = counts > 0 if only_used else np.ones(len(counts), bool)
-    return ListwiseFoldIn(plan, factors, biases, temperature or 1.0, used)
+    return ListwiseFoldIn(plan, factors, biases, temperature or 1.0, counts, only_used=only_used)

@@ -1,4 +1,4 @@
-r"""New users of a factor model with a list-wise loss: their rows are learnt, items stay; triplets are elsewhere.
+r"""New users of a factor model with a list-wise loss: their rows are learnt; triplets are elsewhere.
 
 What is minimised is the loss of one user's history, divided by the number n of its items, against candidates
 that are the same for all users: all items, or where there are many a random sample of them. With the scorer
@@ -19,7 +19,6 @@ does not depend on who else is learnt.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -55,19 +54,28 @@ class Descent(NamedTuple):
 
     Parameters
     ----------
-    n_steps : int
+    n_steps : int, default 8
         Gradients that are computed.
-    first : float
-        Length of the first step along the gradient, of a loss per item of the history.
-    n_all : int
-        Up to so many items all are candidates; of more, `n_candidates` are drawn, without replacement.
-    n_candidates : int
+    first : float, default 0.5
+        Length of the first step along the gradient, of the loss by the item.
+    n_candidates : int, default 8192
+        Of so many items at most all are candidates; of more, so many are drawn.
+    alpha : float, default 0.75
+        The chance of an item with n positives in training is proportional to ``(n + 1) ** alpha``.
+
+    Notes
+    -----
+    Chosen on users left out of MovieLens-100K and Gowalla (40,981 items): 15 steps gained nothing, and 3 of
+    all items lost 3 % of NDCG@10; 4,096 candidates lost 2 %, and 8,192 without regard to positives 4 %.
     """
 
-    n_steps: int = 15
+    n_steps: int = 8
     first: float = 0.5
-    n_all: int = 4096
-    n_candidates: int = 4096
+    n_candidates: int = 8192
+    alpha: float = 0.75
+
+
+_DESCENT = Descent()
 
 
 class _Frozen(NamedTuple):
@@ -120,8 +128,10 @@ class ListwiseFoldIn:
         factors: Float32,
         biases: Float32,
         temperature: float,
-        used: NDArray[np.bool_] | None = None,
-        descent: Descent = Descent(),
+        counts: NDArray[np.int64] | None = None,
+        *,
+        only_used: bool = False,
+        descent: Descent = _DESCENT,
     ) -> None:
         if not isinstance(plan.loss, ListLoss):
             raise TypeError(f"loss {plan.loss.name!r} is not list-wise")
@@ -133,9 +143,9 @@ class ListwiseFoldIn:
         alike = plan.loss._replace(name="", parameters=(), temperature=1.0)
         self._learn = _build_learn(alike, cosine=self._cosine)
         units = normalize_rows(factors)[0] if self._cosine else factors
-        logits = biases / np.float32(temperature)
-        allowed = np.arange(len(logits)) if used is None else np.flatnonzero(used)
-        self._frozen = _freeze(read_only(units), logits, allowed, descent)
+        counts = np.ones(len(biases), np.int64) if counts is None else counts
+        chosen = choose_candidates(counts, only_used=only_used, descent=descent)
+        self._frozen = _freeze(read_only(units), biases / np.float32(temperature), *chosen)
 
     def learn(self, histories: ItemsOfUsers, n_jobs: int = 1) -> Float32:
         """Return a row of factors for each history, float32 of shape (n_users, n_factors).
@@ -152,7 +162,7 @@ class ListwiseFoldIn:
         cuts = range(0, n, _USERS)
         executor = executor_for(max(1, min(n_jobs, len(cuts))))
 
-        known = tuple(map(read_only, histories))
+        known = read_only(histories.indptr), read_only(histories.indices)
 
         def task(first: int) -> None:
             last = min(n, first + _USERS)
@@ -189,14 +199,36 @@ def _whole(n: int, width: int = _WIDTH) -> int:
     return -(-n // width) * width
 
 
+def choose_candidates(
+    counts: NDArray[np.int64], *, only_used: bool, descent: Descent
+) -> tuple[NDArray[np.int64], Float32]:
+    """Return the candidates, ascending, and their importance weights: one over the chance to be one.
+
+    Drawn ones are taken by systematic sampling, without replacement.
+    """
+    items = np.flatnonzero(counts > 0) if only_used else np.arange(len(counts))
+    if len(items) <= descent.n_candidates:
+        return items, np.ones(len(items), np.float32)
+    sizes = (counts[items] + 1.0) ** descent.alpha
+    order = np.argsort(-sizes, kind="stable")
+    # Those whose chance would be beyond 1 are candidates anyway, and the others share what is left.
+    left = np.cumsum(sizes[order][::-1])[::-1]
+    room = descent.n_candidates - np.arange(len(items))
+    n_sure = int(np.argmax(sizes[order] * room < left))
+    chance = np.ones(len(items))
+    rest = order[n_sure:]
+    chance[rest] = sizes[rest] * room[n_sure] / left[n_sure]
+    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(0)))
+    shuffled = random.permutation(len(items))
+    marks = np.floor(np.concatenate([[0.0], np.cumsum(chance[shuffled])]) + random.random())
+    taken = np.sort(shuffled[np.diff(marks) > 0])
+    return items[taken], (1.0 / chance[taken]).astype(np.float32)
+
+
 def _freeze(
-    units: Float32, biases: Float32, candidates: NDArray[np.int64], descent: Descent
+    units: Float32, biases: Float32, candidates: NDArray[np.int64], importance: Float32
 ) -> _Frozen:
-    (n_items, n_factors), weight = units.shape, 1.0
-    if len(candidates) > descent.n_all:
-        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(0)))
-        weight = len(candidates) / descent.n_candidates
-        candidates = np.sort(random.choice(candidates, descent.n_candidates, replace=False))
+    n_items, n_factors = units.shape
     n = len(candidates)
     # A row of tiles at a time, for one user as well as for several.
     n_slots = _whole(n, TILE_ROWS * _WIDTH)
@@ -211,7 +243,7 @@ def _freeze(
         biases=read_only(biases),
         slot_of=read_only(slot_of),
         candidate_biases=read_only(candidate_biases),
-        importance=read_only(np.full(n_slots, weight, np.float32)),
+        importance=read_only(np.pad(importance, (0, n_slots - n))),
         by_candidate=_panels(chosen[:, :n_factors].T),
         by_factor=_panels(chosen),
     )
@@ -364,7 +396,9 @@ def _build_learn(loss: ListLoss, *, cosine: bool) -> Callable[..., None]:
                 a, b = indptr[block + r], indptr[block + r + 1]
                 _start(r, a, b, indices, frozen.units, cosine, scratch)
             for _step in range(n_steps):
-                _multiply(scratch.rows, n_rows, n_factors, frozen.by_candidate, n_slots, scratch.scores)
+                _multiply(
+                    scratch.rows, n_rows, n_factors, frozen.by_candidate, n_slots, scratch.scores
+                )
                 for r in range(n_rows):
                     a, b = indptr[block + r], indptr[block + r + 1]
                     values[r] = evaluate(

@@ -30,15 +30,10 @@ from tripletrec.training.stratum import (
     learn_strata,
     make_workspace,
 )
-from tripletrec.training.triplet_kernel import (
-    GROUP,
-    HyperParameters,
-    ItemRows,
-    UserRows,
-    build_epoch,
-)
+from tripletrec.training.triplet_kernel import build_epoch
+from tripletrec.training.triplet_records import GROUP, HyperParameters, ItemRows, UserRows
 
-__all__ = ["Passes", "TripletFoldIn"]
+__all__ = ["PASSES", "Passes", "TripletFoldIn"]
 
 Float32 = NDArray[np.float32]
 
@@ -69,6 +64,9 @@ class Passes(NamedTuple):
     rate: float = 0.2
 
 
+PASSES = Passes()
+
+
 class TripletFoldIn:
     """Learns rows of new users by a triplet loss.
 
@@ -82,7 +80,7 @@ class TripletFoldIn:
         Positives of each item in the training data.
     only_used : bool, default False
         Whether only items that have a positive are drawn.
-    passes : Passes, default Passes()
+    passes : Passes, default PASSES
 
     Raises
     ------
@@ -98,7 +96,7 @@ class TripletFoldIn:
         counts: NDArray[np.integer],
         *,
         only_used: bool = False,
-        passes: Passes = Passes(),
+        passes: Passes = PASSES,
     ) -> None:
         if isinstance(plan.loss, ListLoss):
             raise TypeError(f"loss {plan.loss.name!r} is not one of triplets")
@@ -204,9 +202,7 @@ class TripletFoldIn:
             np.zeros(n, np.int64), np.full(n, self._n_drawn),
         )  # fmt: skip
         # The code of a triplet is the user's place in the block, which is 0, and the item's position.
-        stored = Stored(
-            self._position_of[items], np.empty(0, np.int32), np.empty(0, np.float32)
-        )
+        stored = Stored(self._position_of[items], np.empty(0, np.int32), np.empty(0, np.float32))
         return Contents(buckets, stored, 31, known, self._pool, None)
 
 

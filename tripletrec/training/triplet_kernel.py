@@ -21,99 +21,26 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tripletrec._runtime.intrinsics import prefer_wide_vectors, prefetch
-from tripletrec._runtime.jit import aligned, kernel, part
+from tripletrec._runtime.jit import kernel, part
 from tripletrec.losses import Loss
 from tripletrec.optimizers import Optimizer
 from tripletrec.scorers import Scorer
 from tripletrec.training.hard_negatives import choose_negative
-from tripletrec.training.plan import L2
+from tripletrec.training.triplet_records import (
+    GROUP,
+    HyperParameters,
+    ItemRows,
+    Scratch,
+    Triplets,
+    UserRows,
+)
 
-__all__ = [
-    "GROUP",
-    "HyperParameters",
-    "ItemRows",
-    "Scratch",
-    "Triplets",
-    "UserRows",
-    "build_epoch",
-    "group_scratch",
-]
+__all__ = ["build_epoch"]
 
-GROUP = 16  # the most triplets of a group: a vector of float32
 _SHORT = 32  # factors
 _AHEAD = 8  # triplets between the prefetch of a row and its use
-
-Float32 = NDArray[np.float32]
-
-
-class Triplets(NamedTuple):
-    """The triplets of some strata, next to each other; items go by their positions (see `strata`).
-
-    Parameters
-    ----------
-    pairs : int32 array of shape (n, 2)
-        User and positive.
-    negatives : int32 array of shape (n * n_negatives * n_candidates,)
-        Triplet by triplet; < 0: none.
-    weights : float32 array of shape (n,) or (0,)
-        Empty where all weigh 1.
-    """
-
-    pairs: NDArray[np.int32]
-    negatives: NDArray[np.int32]
-    weights: Float32
-
-
-class UserRows(NamedTuple):
-    """What is learnt of users: a flat table of rows, and the step counts of each row."""
-
-    table: Float32
-    step_counts: Float32
-
-
-class ItemRows(NamedTuple):
-    """What is learnt of items: a flat table of rows, and by position each one's row, bias, step counts."""
-
-    table: Float32
-    row_at: NDArray[np.int32]
-    biases: Float32
-    step_counts: Float32
-
-
-class HyperParameters(NamedTuple):
-    """Numbers that the steps depend on, all of float32, and whether biases are learnt."""
-
-    rate: np.float32
-    l2: L2
-    loss: tuple[np.float32, ...]
-    optimizer: tuple[np.float32, ...]
-    item_bias: bool
-
-
-class Scratch(NamedTuple):
-    """What is kept of the triplets of a group.
-
-    Each array is flat: its quantity number k, from 0, begins at k * GROUP, which is called `_k` below. The
-    compiler knows that arrays handed in do not overlap, and an array takes but one register for its address.
-    """
-
-    rows: NDArray[np.uint64]  # user, positions of the items, rows of the items
-    differences: Float32  # of the biases
-    weights: Float32
-    slopes: Float32
-    products: Float32  # of rows: u·i, u·j, u·u, i·i, j·j
-    coefficients: Float32  # p and q of the gradients of s(u, i), s(u, j) by u, then by i and j
-    rates: Float32  # step sizes of the user's row, the positive's, the negative's
-    old: Float32  # the weights of one row
-
-
-def group_scratch(width: int) -> Scratch:
-    """Return scratch for rows of `width` factors, padding included."""
-    floats = [np.zeros(n * GROUP, np.float32) for n in (1, 1, 1, 5, 8, 3)]
-    return Scratch._make([np.zeros(5 * GROUP, np.uint64), *floats, aligned(width)])
 
 
 _index = np.uint64  # signed indices would be checked for "from the end"
@@ -252,6 +179,7 @@ def _build_epoch(choice: _Choice) -> Callable[..., None]:
 def _build_collect(choice: _Choice) -> Callable[..., Any]:
     width, row_size = choice.width, choice.row_size
     item_size, bias_size = choice.item_size, choice.bias_size
+    sizes = row_size, item_size, bias_size
     row_bytes, item_bytes = 4 * int(row_size), 4 * int(item_size)
     choose, n_candidates, prefetch_rows = choice.choose, choice.n_candidates, choice.prefetch_rows
     score, linear = choice.scorer.score, choice.scorer.linear
@@ -279,7 +207,7 @@ def _build_collect(choice: _Choice) -> Callable[..., Any]:
             else:
                 drawn = choose_negative(
                     choose, negatives, number * n_candidates, n_candidates, pairs[t, 0],
-                    pairs[t, 1], users, items, score, width, row_size, item_size, bias_size,
+                    pairs[t, 1], users, items, score, width, sizes,
                 )  # fmt: skip
             # No negative: the user likes all there is. The positive itself (an unverified sampler
             # may draw it): x is 0 whatever the parameters are.
