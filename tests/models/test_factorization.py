@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 import tripletrec as tr
 from contracts.fit import FitContract
+from contracts.histories import HistoriesContract
 from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
 from contracts.saved import SavedContract
@@ -47,11 +48,19 @@ def make(**overrides):
     return tr.MatrixFactorization(**{"n_factors": 6, "n_epochs": 3, **overrides})
 
 
-class TestContract(ParametersContract, FitContract, RecommendContract, SavedContract):
+class TestContract(
+    ParametersContract, FitContract, RecommendContract, HistoriesContract, SavedContract
+):
     shared = (300, 700, 70_000)  # fewer triplets in a round are left to one thread
 
     def make(self, **overrides):
         return make(**overrides)
+
+
+class TestNewUsersOfListLosses(HistoriesContract):
+    def make(self, **overrides):
+        settings = {"n_factors": 6, "n_epochs": 3}
+        return tr.MatrixFactorization.preset("softmax", **{**settings, **overrides})
 
 
 class TestContractOfListLosses(FitContract):

@@ -5,6 +5,7 @@ import pytest
 
 import tripletrec as tr
 from contracts.fit import FitContract
+from contracts.histories import HistoriesContract
 from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
 from contracts.saved import SavedContract
@@ -18,7 +19,9 @@ def make(**overrides):
     return tr.MLPMatcher(**{**settings, **overrides})
 
 
-class TestContract(ParametersContract, FitContract, RecommendContract, SavedContract):
+class TestContract(
+    ParametersContract, FitContract, RecommendContract, HistoriesContract, SavedContract
+):
     learns_checkerboard = False
 
     def make(self, **overrides):

@@ -142,6 +142,10 @@ class MatrixFactorization(TrainedModel):
         mean over the positives, and "n_positives" replaces "train_auc", "n_triplets" and "n_skipped".
     best_epoch_ : int
         The epoch whose factors were kept.
+    item_counts_ : int64 array of shape (n_items,)
+        How many positives each item had in training.
+    temperature_ : float or None
+        Of a list-wise loss; None for a loss of triplets.
     seen_ : Interactions
         What it was trained on, not a copy. A saved file does not hold it.
     n_users_, n_items_, n_features_in_ : int

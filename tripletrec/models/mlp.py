@@ -104,6 +104,10 @@ class MLPMatcher(TrainedNetwork):
         "seconds", and "validation_<metric>".
     best_epoch_ : int
         The epoch that was kept.
+    item_counts_ : int64 array of shape (n_items,)
+        How many positives each item had in training.
+    temperature_ : float or None
+        None: no loss is list-wise here.
     seen_ : Interactions
         What it was trained on, not a copy. A saved file does not hold it.
     n_users_, n_items_, n_features_in_ : int

@@ -289,8 +289,8 @@ def _check_array(name: str, array: Any, shape: tuple[int, ...]) -> None:
 def _check_id_array(name: str, ids: Any, n: int) -> None:
     if not (ids is None or isinstance(ids, np.ndarray)):
         raise TypeError(f"{name} must be an array or None, got {shown(ids)}")
-    if ids is not None and ids.shape != (n,):
-        raise ValueError(f"{name} must have {n} ids, got shape {ids.shape}")
+    if ids is not None and len(ids) != n:
+        raise ValueError(f"{name} must have {n} ids, got {len(ids)}")
 
 
 def _check_counts(counts: Any, n_items: int) -> None:

@@ -115,8 +115,8 @@ class TwoTower(TowerHistories):
         Widths of each tower's input and layers.
     user_encoding_, item_encoding_ : dict
         How features become numbers, see `tripletrec.data.features`.
-    history_, best_epoch_, seen_ : list of dict, int, Interactions
-        As of `MLPMatcher`.
+    history_, best_epoch_, item_counts_, temperature_, seen_
+        As of `MatrixFactorization`.
     n_users_, n_items_, n_features_in_ : int
         ``n_features_in_`` is the number of items.
     user_ids_, item_ids_ : array or None
