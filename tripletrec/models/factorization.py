@@ -26,7 +26,6 @@ from tripletrec.rates import Schedule, check_schedule
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import COSINE, SCORERS, Scorer, check_scorer
-from tripletrec.training.fold_in import start_fold_in
 from tripletrec.training.plan import L2, FactorPlan
 from tripletrec.training.triplet import TripletTraining
 
@@ -411,6 +410,8 @@ class MatrixFactorization(TrainedModel):
         return plan, self.item_factors_, self.item_biases_, self.item_counts_, self.temperature_
 
     def _start_fold_in(self, *basis: Any) -> FoldIn:
+        from tripletrec.training.fold_in import start_fold_in  # here, because most do without
+
         plan, factors, biases, _, temperature = basis
         fold_in: FoldIn = start_fold_in(plan, factors, biases, self._item_counts(), temperature)
         return fold_in

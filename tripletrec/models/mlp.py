@@ -17,7 +17,6 @@ from tripletrec.models.histories import FoldIn
 from tripletrec.models.trained import Start, width_of
 from tripletrec.models.trained_network import TrainedNetwork, count_weights, split_seed
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.fold_in import PerceptronFoldIn
 from tripletrec.neural.layers import ReLU
 from tripletrec.neural.networks import PairPerceptron
 from tripletrec.neural.pair_scores import score_catalogue
@@ -301,8 +300,12 @@ class MLPMatcher(TrainedNetwork):
         )  # fmt: skip
 
     def _start_fold_in(self, *basis: Any) -> FoldIn:
+        from tripletrec.neural.fold_in import PerceptronFoldIn  # here, because most do without
+
         plan, n_factors, factors, *_ = basis
-        return PerceptronFoldIn(plan, self._perceptron, n_factors, factors, self._item_counts())
+        alone = type(self)(**self.get_params())  # what is kept for the model must not hold it
+        alone.weights_, alone.layer_widths_ = self.weights_, self.layer_widths_
+        return PerceptronFoldIn(plan, alone._perceptron, n_factors, factors, self._item_counts())
 
     def _scores_of(self, rows: NDArray[np.float32]) -> ScoreUsers:
         return score_catalogue(self._perceptron(), rows, self.item_factors_)

@@ -16,7 +16,6 @@ from tripletrec.ranking.scores import ScoreUsers, factor_scores
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.sampling.samplers import UNSEEN
 from tripletrec.scorers import COSINE, DOT, normalize_rows
-from tripletrec.training.fold_in import start_fold_in
 from tripletrec.training.plan import FactorPlan
 
 __all__ = ["TowerHistories"]
@@ -85,6 +84,8 @@ class TowerHistories(TrainedNetwork):
         )  # fmt: skip
 
     def _start_fold_in(self, *basis: Any) -> FoldIn:
+        from tripletrec.training.fold_in import start_fold_in  # here, because most do without
+
         plan, factors, _, temperature, *_ = basis
         own, biases = self._vector_of_nobody(), np.zeros(len(factors), np.float32)
         if not self._is_cosine():

@@ -36,7 +36,6 @@ from tripletrec.models.recommender import Recommender
 from tripletrec.sampling import Sampler
 from tripletrec.training.loop import Trainable, train
 from tripletrec.training.plan import Plan, Record
-from tripletrec.training.triplet import count_items
 
 __all__ = ["Start", "TrainedModel", "width_of"]
 
@@ -175,6 +174,8 @@ class TrainedModel(NewUsers, Recommender):
         if isinstance(plan.loss, ListLoss):
             n_each = data.nnz / max(1, int(n_users))
             temperature = plan.loss.temperature_for(self._is_cosine(), data.n_items, n_each)
+        from tripletrec.training.triplet import count_items  # here, because loading does without
+
         counts = count_items(data.indices, data.n_items)
         return start._replace(
             attributes={
