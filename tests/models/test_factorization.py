@@ -180,7 +180,7 @@ def test_what_is_learnt(pairs):
     own = {name for name in vars(model) if name.endswith("_")}
     assert own == {
         "user_factors_", "item_factors_", "item_biases_", "history_", "best_epoch_", "n_users_",
-        "n_items_", "n_features_in_", "user_ids_", "item_ids_", "seen_",
+        "n_items_", "n_features_in_", "user_ids_", "item_ids_", "seen_", "item_counts_", "temperature_",
     }  # fmt: skip
 
 
