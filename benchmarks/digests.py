@@ -66,6 +66,7 @@ def learnt(model: Any) -> dict[str, Any]:
     Without what was given to it, and without the metrics of its history, which are answers.
     """
     names = {name for name in vars(model) if name.endswith("_") and name[0] != "_"}
+    names -= {"item_counts_", "temperature_"}  # of the data, not learnt
     found = {name: getattr(model, name) for name in sorted(names - {"seen_"})}
     found["history_"] = [
         {name: each for name, each in record.items() if not name.startswith("validation_")}

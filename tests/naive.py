@@ -417,3 +417,54 @@ def slopes(function, array, h=1e-6):
         result[place] = (above - function()) / (2 * h)
         array[place] = old
     return result
+
+
+# --- New users ------------------------------------------------------------------------------------
+
+
+def triplets_of_history(history, n_items, least, drawn, order):
+    """Triplets (0, i, j) of a pass: the history, repeated up to `least` items, in random order.
+
+    `drawn` and `order` are streams, as whole numbers.
+    """
+    repeated = list(history) * -(-least // len(history))
+    shuffled, stream = [], derive(order, 0)
+    for t, item in enumerate(repeated):
+        shuffled.append(item)
+        place = below(stream, t, t + 1)
+        shuffled[place], shuffled[t] = item, shuffled[place]
+    triplets, stream = [], derive(drawn, 0)
+    for t, item in enumerate(shuffled):
+        negative, attempt = below(stream, t, n_items), 0
+        while negative in history:
+            attempt += 1
+            negative = below(derive(stream, t), attempt, n_items)
+        triplets.append((0, item, negative))
+    return triplets
+
+
+def gradient_at(loss, row):
+    return slopes(lambda: loss(row), row, 1e-5)
+
+
+def descend(start, loss, first, n_steps, sphere):
+    """The row after steps down central differences, of the lengths of Barzilai and Borwein."""
+    tried, lowest, length = start.copy(), math.inf, 0.0
+    best = old = None
+    for _ in range(n_steps):
+        value, gradient = loss(tried), gradient_at(loss, tried)
+        if sphere:
+            gradient -= gradient @ tried * tried
+        if value <= lowest:
+            if best is None:
+                length = first
+            else:
+                s, y = tried - best, gradient - old
+                length = s @ s / (s @ y) if s @ y > 1e-8 * (s @ s) else length
+            best, old, lowest = tried.copy(), gradient, value
+        else:
+            length /= 4
+        tried = best - length * old
+        if sphere:
+            tried /= np.linalg.norm(tried)
+    return best

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 import tripletrec as tr
 from contracts.fit import FitContract
+from contracts.histories import HistoriesContract
 from contracts.lists import ListsContract
 from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
@@ -56,6 +57,7 @@ class TestContract(
     FitContract,
     RecommendContract,
     ListsContract,
+    HistoriesContract,
     SavedContract,
     VectorsContract,
 ):
@@ -63,6 +65,12 @@ class TestContract(
 
     def make(self, **overrides):
         return make(**overrides)
+
+
+class TestNewUsersOfListLosses(HistoriesContract):
+    def make(self, **overrides):
+        settings = {"n_factors": 6, "n_epochs": 3}
+        return tr.MatrixFactorization.preset("softmax", **{**settings, **overrides})
 
 
 class TestContractOfListLosses(FitContract):
@@ -182,7 +190,7 @@ def test_what_is_learnt(pairs):
     own = {name for name in vars(model) if name.endswith("_")}
     assert own == {
         "user_factors_", "item_factors_", "item_biases_", "history_", "best_epoch_", "n_users_",
-        "n_items_", "n_features_in_", "user_ids_", "item_ids_", "seen_",
+        "n_items_", "n_features_in_", "user_ids_", "item_ids_", "seen_", "item_counts_", "temperature_",
     }  # fmt: skip
 
 

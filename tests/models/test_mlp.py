@@ -5,6 +5,7 @@ import pytest
 
 import tripletrec as tr
 from contracts.fit import FitContract
+from contracts.histories import HistoriesContract
 from contracts.lists import ListsContract
 from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
@@ -20,7 +21,12 @@ def make(**overrides):
 
 
 class TestContract(
-    ParametersContract, FitContract, RecommendContract, ListsContract, SavedContract
+    ParametersContract,
+    FitContract,
+    RecommendContract,
+    ListsContract,
+    HistoriesContract,
+    SavedContract,
 ):
     learns_checkerboard = False
 

@@ -246,8 +246,8 @@ def test_file_holds_arrays_and_json_only(data, tmp_path):
     path = tmp_path / "model"
     make().fit(data).save(path)
     description, names = described(path)
-    seen = {"seen_bounds", "seen_items"}
-    assert names == {"user_factors_", "item_factors_", "item_biases_"} | seen
+    factors = {"user_factors_", "item_factors_", "item_biases_", "item_counts_"}
+    assert names == factors | {"seen_bounds", "seen_items"}
     assert description["format"] == 1 and description["class"] == "MatrixFactorization"
     assert description["parameters"].keys() == make().get_params().keys()
     assert b"pickle" not in path.read_bytes()

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 import tripletrec as tr
 from contracts.fit import FitContract
+from contracts.histories import HistoriesContract
 from contracts.lists import ListsContract
 from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
@@ -28,6 +29,7 @@ class TestContract(
     FitContract,
     RecommendContract,
     ListsContract,
+    HistoriesContract,
     SavedContract,
     VectorsContract,
 ):
@@ -41,6 +43,19 @@ class TestContractWithLayers(FitContract, SavedContract):
     def make(self, **overrides):
         settings = {"user_layers": (5, 4), "item_layers": (4,), "normalize": True, "dropout": 0.2}
         return make(**{**settings, **overrides})
+
+
+class TestNewUsersOfDirections(HistoriesContract):
+    """Vectors of length one, of towers with layers, whose inputs are concatenated."""
+
+    def make(self, **overrides):
+        settings = {
+            "normalize": True,
+            "user_layers": (5,),
+            "item_layers": (5,),
+            "combine": "concatenation",
+        }
+        return tr.TwoTower(**{"n_factors": 4, "n_epochs": 2, **settings, **overrides})
 
 
 class TestContractOfListLosses(FitContract):

@@ -6,6 +6,7 @@ import numpy as np
 
 import tripletrec as tr
 from tripletrec import sampling
+from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.training.strata import LIMITS
 from tripletrec.training.triplet import TripletTraining
 
@@ -52,3 +53,10 @@ def negatives_of(data, share=0.02):
 
 def weights_of(data):
     return np.random.default_rng(1).uniform(0.5, 2, data.nnz).astype(np.float32)
+
+
+def histories_of(lists):
+    """Return lists of items as new users are learnt from them."""
+    lengths = [len(each) for each in lists]
+    flat = [item for each in lists for item in sorted(each)]
+    return ItemsOfUsers(np.concatenate([[0], np.cumsum(lengths)]), np.array(flat, np.int32))

@@ -19,7 +19,7 @@ from tripletrec.training.bucketing import (
     shuffle_strata,
 )
 from tripletrec.training.strata import codes_of, drawn_strata, given_strata, place_bits
-from tripletrec.training.triplet_kernel import Triplets
+from tripletrec.training.triplet_records import Triplets
 
 # -------------------------------------------------------------------- blocks
 

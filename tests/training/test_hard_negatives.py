@@ -10,9 +10,10 @@ from tripletrec._runtime.jit import kernel
 from tripletrec.sampling import hard
 from tripletrec.scorers import COSINE, DOT
 from tripletrec.training.hard_negatives import choose_negative
-from tripletrec.training.triplet_kernel import ItemRows, UserRows
+from tripletrec.training.triplet_records import ItemRows, UserRows
 
 WIDTH = 4
+SIZES = 2 * WIDTH, 2 * WIDTH, 2
 HARD = {"hardest": hard.hardest, "semi_hard": hard.semi_hard}
 
 
@@ -22,7 +23,7 @@ def build(choose, scorer):
     @kernel
     def chosen(negatives, start, n_candidates, user, positive, users, items):
         return choose_negative(
-            choose, negatives, start, n_candidates, user, positive, users, items, score, WIDTH, 2 * WIDTH
+            choose, negatives, start, n_candidates, user, positive, users, items, score, WIDTH, SIZES
         )  # fmt: skip
 
     return chosen

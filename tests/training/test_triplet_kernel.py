@@ -11,13 +11,13 @@ from tripletrec import losses, optimizers, part, scorers
 from tripletrec.sampling import hard
 from tripletrec.training.plan import L2
 from tripletrec.training.tables import FactorTables
-from tripletrec.training.triplet_kernel import (
+from tripletrec.training.triplet_kernel import build_epoch
+from tripletrec.training.triplet_records import (
     GROUP,
     HyperParameters,
     ItemRows,
     Triplets,
     UserRows,
-    build_epoch,
     group_scratch,
 )
 

@@ -123,6 +123,13 @@ class Ids:
         """Return the row of each id as `rows` does, but -1 for an id that is unknown."""
         return self._find(self._asked(ids))
 
+    def knows(self, each: Any) -> bool:
+        """Return whether one thing, such as a tuple, is an id as it stands."""
+        try:
+            return self.values is not None and each in self._row_of
+        except TypeError:  # not hashable
+            return False
+
     def with_more(self, ids: NDArray[Any]) -> Ids:
         """Return these ids and others behind them, which are unique and none of these."""
         more = type(self)(None, self.n + len(ids), self.word)

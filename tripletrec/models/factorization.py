@@ -1,4 +1,4 @@
-"""MatrixFactorization: parameters, plan, scores; `fit` is in `trained`, epochs in `tripletrec.training`."""
+"""MatrixFactorization: parameters and plan; `fit` is in `trained`, scores and new users in `factor_model`."""
 
 from __future__ import annotations
 
@@ -18,21 +18,19 @@ from tripletrec._checks import (
 )
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
-from tripletrec.models.continuing import ContinuedModel
+from tripletrec.models.factor_model import FactorModel
 from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
 from tripletrec.models.names import LossName, OptimizerName, SamplerName, ScheduleName, ScorerName
-from tripletrec.models.trained import Start, width_of
+from tripletrec.models.trained import Start
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
-from tripletrec.ranking.rows import Rows
 from tripletrec.rates import Schedule, check_schedule
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
-from tripletrec.training.plan import L2, FactorPlan, Factors
+from tripletrec.training.plan import L2, FactorPlan
 
 if TYPE_CHECKING:
     from tripletrec.models.checkpoints import CheckpointPath
-    from tripletrec.ranking.scores import ScoreUsers
 
 __all__ = ["MatrixFactorization"]
 
@@ -55,7 +53,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class MatrixFactorization(ContinuedModel):
+class MatrixFactorization(FactorModel):
     r"""Factor model learnt from triplets of user, positive item and negative item.
 
     The score of user u and item i is :math:`s_{ui} = U_u \cdot V_i + b_i` (``scorer="dot"``) or the cosine
@@ -152,6 +150,10 @@ class MatrixFactorization(ContinuedModel):
         "n_positives" replaces "train_auc", "n_triplets" and "n_skipped".
     best_epoch_ : int
         The epoch whose factors were kept.
+    item_counts_ : int64 array of shape (n_items,)
+        How many positives each item had in training.
+    temperature_ : float or None
+        Of a list-wise loss; None for a loss of triplets.
     seen_ : Interactions
         What it was trained on, not a copy. None if it was loaded from a file that does not say it.
     n_users_, n_items_, n_features_in_ : int
@@ -186,10 +188,6 @@ class MatrixFactorization(ContinuedModel):
     """
 
     _learnt = ("user_factors_", "item_factors_", "item_biases_")
-
-    user_factors_: NDArray[np.float32]
-    item_factors_: NDArray[np.float32]
-    item_biases_: NDArray[np.float32]
 
     def __init__(
         self,
@@ -334,6 +332,9 @@ class MatrixFactorization(ContinuedModel):
         return self._fit(X, validation, callbacks, sample_weight, negatives, checkpoint)
 
     def _plan(self) -> FactorPlan:
+        return self._plan_with(check_random_state(self.random_state))
+
+    def _plan_with(self, seed: int) -> FactorPlan:
         item_l2 = check_non_negative(self.item_l2, "item_l2")
         negative_l2 = item_l2 if self.negative_l2 is None else self.negative_l2
         loss = check_loss(self.loss)
@@ -356,7 +357,7 @@ class MatrixFactorization(ContinuedModel):
             item_bias=check_flag(self.item_bias, "item_bias"),
             n_negatives=check_n_negatives(self.n_negatives, loss),
             init_scale=check_positive(self.init_scale, "init_scale"),
-            seed=check_random_state(self.random_state),
+            seed=seed,
             schedule=check_schedule(self.schedule),
             n_epochs=check_count(self.n_epochs, "n_epochs"),
         )
@@ -415,46 +416,3 @@ class MatrixFactorization(ContinuedModel):
             check_dropout(self.dropout), check_n_jobs(self.n_jobs, self._work(plan, data)),
         )  # fmt: skip
         return Start(training)
-
-    def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
-        self.user_factors_, self.item_factors_, self.item_biases_ = arrays
-
-    def _learnt_parameters(self) -> Factors:
-        return Factors(self.user_factors_, self.item_factors_, self.item_biases_)
-
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        n_factors = width_of(self.user_factors_, "user_factors_")
-        return {
-            "user_factors_": (self.n_users_, n_factors),
-            "item_factors_": (self.n_items_, n_factors),
-            "item_biases_": (self.n_items_,),
-        }
-
-    def _user_rows(self) -> NDArray[np.float32]:
-        return self._user_table().take(slice(None))
-
-    def _item_rows(self) -> NDArray[np.float32]:
-        return self._item_table().take(slice(None))
-
-    def _user_table(self) -> Rows:
-        return Rows(self.user_factors_, check_scorer(self.scorer).rows)
-
-    def _item_table(self) -> Rows:
-        return Rows(self.item_factors_, check_scorer(self.scorer).rows)
-
-    def _vectors(self, word: str, rows: Any) -> NDArray[np.float32]:
-        factors = getattr(self, f"{word}_factors_")[rows]
-        last = self.item_biases_[rows] if word == "item" else np.ones(len(factors), np.float32)
-        return np.column_stack((check_scorer(self.scorer).rows(factors), last))
-
-    @property
-    def _has_biases(self) -> bool:
-        return True
-
-    def _score_function(self) -> ScoreUsers:
-        return self._factor_scores(self.item_biases_)
-
-    def _score_pairs(
-        self, users: NDArray[np.int64], items: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        return self._factor_scores(self.item_biases_).pairs(users, items)

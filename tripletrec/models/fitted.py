@@ -92,8 +92,8 @@ class Fitted(Estimator):
     def _lookup(self, values: NDArray[Any] | None, n: int, word: str) -> Ids:
         if values is None:
             return Ids(None, n, word)
-        # Checking a million ids takes a second.
-        return self._once(f"{word} ids", (values,), lambda: Ids(values, n, word))
+        # Checking a million ids takes a second. Their own number: see `_know`.
+        return self._once(f"{word} ids", (values,), lambda: Ids(values, len(values), word))
 
     def _trust_ids(self) -> None:
         """Take the ids for checked, as they were when the model was saved."""
@@ -168,14 +168,18 @@ class Fitted(Estimator):
 
         return self._once(f"likeness of {word}s", (panels,), make).anew()
 
-    def _know(self, users: Ids, items: Ids) -> None:
+    def _know(self, *known: Ids) -> None:
         """Take over ids that have been checked, so that the next answer need not check them once more."""
-        for each in (users, items):
+        for each in known:
             if each.values is not None:
-                setattr(self, f"_{each.word}_lookup", (each.values, each))
+                self._once(f"{each.word} ids", (each.values,), partial(_itself, each))
 
     def _space(self) -> Space:
         return Space(self.n_users_, self.n_items_, self.user_ids_, self.item_ids_)
+
+
+def _itself(known: Ids) -> Ids:
+    return known
 
 
 _BLOCK = 1 << 13  # rows that are normalized at once

@@ -14,6 +14,7 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.fit_arguments import check_widths
 from tripletrec.models.fitted import freeze
+from tripletrec.models.histories import FoldIn
 from tripletrec.models.names import OptimizerName, SamplerName, ScheduleName, TripletLossName
 from tripletrec.models.trained import Start, width_of
 from tripletrec.models.trained_network import TrainedNetwork, count_weights, split_seed
@@ -109,6 +110,10 @@ class MLPMatcher(TrainedNetwork):
         "seconds", and "validation_<metric>".
     best_epoch_ : int
         The epoch that was kept.
+    item_counts_ : int64 array of shape (n_items,)
+        How many positives each item had in training.
+    temperature_ : float or None
+        None: no loss is list-wise here.
     seen_ : Interactions
         What it was trained on, not a copy. None if it was loaded from a file that does not say it.
     n_users_, n_items_, n_features_in_ : int
@@ -308,6 +313,29 @@ class MLPMatcher(TrainedNetwork):
 
     def _learnt_parameters(self) -> tuple[NDArray[np.float32], ...]:
         return self.user_factors_, self.item_factors_, self.weights_[None]
+
+    def _is_cosine(self) -> bool:
+        return False
+
+    def _fold_in_basis(self) -> tuple[Any, ...]:
+        return (
+            self._plan_with(0), self.user_factors_.shape[1], self.item_factors_, self.item_counts_,
+            self.weights_,
+        )  # fmt: skip
+
+    def _start_fold_in(self, *basis: Any) -> FoldIn:
+        from tripletrec.neural.fold_in import PerceptronFoldIn  # here, because most do without
+
+        plan, n_factors, factors, *_ = basis
+        alone = type(self)(**self.get_params())  # what is kept for the model must not hold it
+        alone.weights_, alone.layer_widths_ = self.weights_, self.layer_widths_
+        return PerceptronFoldIn(plan, alone._perceptron, n_factors, factors, self._item_counts())
+
+    def _scores_of(self, rows: NDArray[np.float32]) -> ScoreUsers:
+        return score_catalogue(self._perceptron(), rows, self.item_factors_)
+
+    def _with_rows(self, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        return {"user_factors_": np.concatenate([self.user_factors_, rows])}
 
     def _perceptron(self) -> Stack:
         stack = self._trunk(self.layer_widths_, None)

@@ -355,15 +355,32 @@ class Recommending(Fitted):
 
     def _popularity(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the items by how many users they had in training, and these numbers by item."""
-        seen: Any = self.seen_
-        n_items = self.n_items_
+        counts = self._item_counts()
 
-        def count() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            seen.check_still_inside("what the model was trained on")
-            counts = np.bincount(seen.indices, minlength=n_items)
+        def order() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
             return np.argsort(-counts, kind="stable"), counts.astype(np.float32)
 
-        return self._once("popularity", (seen, (n_items,)), count)
+        return self._once("popularity", (counts,), order)
+
+    def _item_counts(self) -> NDArray[np.int64]:
+        """Return how many users each item had in training; those that were added since had none."""
+        counts, seen, n_items = (
+            vars(self).get("item_counts_"),
+            vars(self).get("seen_"),
+            self.n_items_,
+        )
+
+        def count() -> NDArray[np.int64]:
+            if counts is not None:
+                found = np.zeros(n_items, np.int64)
+                found[: len(counts)] = counts
+                return found
+            if seen is None:
+                return np.zeros(n_items, np.int64)
+            seen.check_still_inside("what the model was trained on")
+            return np.bincount(seen.indices, minlength=n_items)
+
+        return self._once("item counts", (counts, seen, (n_items,)), count)
 
     def _best_items(
         self,

@@ -37,6 +37,7 @@ __all__ = [
     "check_towers",
     "infer_all",
     "learn_columns",
+    "nobody",
     "start_training",
     "tower_shapes",
     "unseen_input",
@@ -206,6 +207,20 @@ def unseen_input(
     constant = csr_matrix(np.ones((n_rows, 1), np.float32))
     rows = hstack([matrix, constant, csr_matrix((n_rows, n_own))], "csr")
     return FeatureEmbedding(table, rows, _groups(encoding, n_own, combine))
+
+
+def nobody(encoding: dict[str, Any], table: NDArray[np.float32], width: int) -> FeatureEmbedding:
+    """Return the input of a tower for one user (or item) of whom nothing is known: the constant alone.
+
+    Parameters
+    ----------
+    encoding, table, width
+        As of `unseen_input`.
+    """
+    constant = encoding["n_columns"]
+    row = csr_matrix(([np.float32(1.0)], ([0], [constant])), shape=(1, len(table)))
+    combine = "sum" if width == table.shape[1] else "concatenation"
+    return FeatureEmbedding(table, row, _groups(encoding, len(table) - constant - 1, combine))
 
 
 def check_towers(parameters: dict[str, Any]) -> None:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_n_jobs
+from tripletrec._checks import check_count, check_n_jobs, check_positive
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import drop_known
+from tripletrec.losses import ListLoss
 from tripletrec.models.fit_arguments import (
     check_callbacks,
     check_negatives,
@@ -29,6 +30,7 @@ from tripletrec.models.fit_arguments import (
     has_negatives,
 )
 from tripletrec.models.folds import check_features, check_order, whole
+from tripletrec.models.histories import NewUsers
 from tripletrec.models.recommender import Recommender
 from tripletrec.models.saved_state import OptimizerState
 from tripletrec.models.validation import (
@@ -66,7 +68,7 @@ class _Inputs(NamedTuple):
     held_out: Interactions | None
 
 
-class TrainedModel(Recommender):
+class TrainedModel(NewUsers, Recommender):
     """Base of the models that learn in epochs.
 
     A model says how its parameters make a plan (`_plan`), how a training starts (`_start`), which arrays
@@ -85,6 +87,7 @@ class TrainedModel(Recommender):
     history_: list[Record]
     best_epoch_: int
     seen_: Interactions
+    temperature_: float | None
     _draws_only_used_items = False  # as negatives: those that have a positive
 
     def _plan(self) -> Plan:
@@ -104,6 +107,10 @@ class TrainedModel(Recommender):
 
     def _epoch_scores(self, plan: Any, data: Interactions) -> float:
         """Return how many scores of the model take about as long as an epoch; never looked at closely."""
+        raise NotImplementedError
+
+    def _is_cosine(self) -> bool:
+        """Return whether scores are cosines."""
         raise NotImplementedError
 
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
@@ -238,7 +245,21 @@ class TrainedModel(Recommender):
             given = (
                 None  # so that a day without dislikes gives the bits of a fit without the argument
             )
-        return self._start(replace(plan, sampler=sampler), data, weights, given, **features)
+        start = self._start(replace(plan, sampler=sampler), data, weights, given, **features)
+        # What new users are learnt with, by a model from a file too.
+        n_users = np.count_nonzero(np.diff(data.indptr))
+        temperature = None
+        if isinstance(plan.loss, ListLoss):
+            n_each = data.nnz / max(1, int(n_users))
+            temperature = plan.loss.temperature_for(self._is_cosine(), data.n_items, n_each)
+        from tripletrec.training.triplet import count_items  # here, because loading does without
+
+        counts = count_items(data.indices, data.n_items)
+        return start._replace(
+            attributes={
+                **start.attributes, "item_counts_": counts, "temperature_": temperature,
+            }
+        )  # fmt: skip
 
     def _warn_if_nothing_was_to_be_learnt(
         self, sampler: Sampler, data: Interactions, given: Interactions | None
@@ -289,7 +310,7 @@ class TrainedModel(Recommender):
         """Return the names of all attributes that `fit` sets."""
         return (
             "n_users_", "n_items_", "n_features_in_", "user_ids_", "item_ids_",
-            *cls._learnt, "history_", "best_epoch_",
+            "item_counts_", "temperature_", *cls._learnt, "history_", "best_epoch_",
         )  # fmt: skip
 
     def _check_learnt(self, look_through: bool = True) -> None:
@@ -309,13 +330,14 @@ class TrainedModel(Recommender):
         _check_history(self.history_, self.best_epoch_)
         for name, shape in self._shapes().items():
             _check_array(name, getattr(self, name), shape, look_through)
-        for name in ("user_ids_", "item_ids_"):
-            ids = getattr(self, name)
-            if not (ids is None or isinstance(ids, np.ndarray)):
-                raise TypeError(f"{name} must be an array or None, got {shown(ids)}")
+        _check_id_array("user_ids_", self.user_ids_, self.n_users_)
+        _check_id_array("item_ids_", self.item_ids_, self.n_items_)
         if not look_through:
             self._trust_ids()
         self._users(), self._items()  # checks the ids
+        _check_counts(self.item_counts_, self.n_items_)
+        if self.temperature_ is not None:
+            check_positive(self.temperature_, "temperature_")
 
 
 def _check_array(name: str, array: Any, shape: tuple[int, ...], look_through: bool) -> None:
@@ -325,6 +347,23 @@ def _check_array(name: str, array: Any, shape: tuple[int, ...], look_through: bo
         raise ValueError(f"{name} must be float32 of shape {shape}, got {found}")
     if look_through and not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
+
+
+def _check_id_array(name: str, ids: Any, n: int) -> None:
+    if not (ids is None or isinstance(ids, np.ndarray)):
+        raise TypeError(f"{name} must be an array or None, got {shown(ids)}")
+    if ids is not None and len(ids) != n:
+        raise ValueError(f"{name} must have {n} ids, got {len(ids)}")
+
+
+def _check_counts(counts: Any, n_items: int) -> None:
+    known = isinstance(counts, np.ndarray)
+    if not known or counts.ndim != 1 or counts.dtype != np.int64 or (counts < 0).any():
+        raise ValueError(f"item_counts_ must be int64 numbers >= 0, got {shown(counts)}")
+    if len(counts) > n_items:  # fewer where items were added
+        raise ValueError(
+            f"item_counts_ must be of {n_items} items at most, got shape {counts.shape}"
+        )
 
 
 def width_of(table: Any, name: str) -> int:

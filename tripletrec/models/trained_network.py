@@ -53,6 +53,9 @@ class TrainedNetwork(ContinuedModel):
     item_factors_: NDArray[np.float32]
 
     def _plan(self) -> NetworkPlan:
+        return self._plan_with(check_random_state(self.random_state))
+
+    def _plan_with(self, seed: int) -> NetworkPlan:
         loss = check_loss(self.loss)
         item_l2 = check_non_negative(self.item_l2, "item_l2")
         return NetworkPlan(
@@ -64,7 +67,7 @@ class TrainedNetwork(ContinuedModel):
             n_negatives=self._n_negatives(loss),
             layer_l2=check_non_negative(self.l2, "l2"),
             l2=L2(check_non_negative(self.user_l2, "user_l2"), item_l2, item_l2),
-            seed=check_random_state(self.random_state),
+            seed=seed,
             schedule=check_schedule(self.schedule),
             n_epochs=check_count(self.n_epochs, "n_epochs"),
         )

@@ -15,6 +15,7 @@ from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.fit_arguments import check_widths
 from tripletrec.models.known_features import ContinuedTowers, features_of
 from tripletrec.models.names import FeatureSamplerName, LossName, OptimizerName, ScheduleName
+from tripletrec.models.tower_histories import TowerHistories
 from tripletrec.models.towers import (
     LEARNT,
     Tower,
@@ -43,7 +44,7 @@ __all__ = ["TwoTower"]
 _ACTIVATIONS = {"relu": ReLU, "linear": None}
 
 
-class TwoTower(ContinuedTowers, Unseen):
+class TwoTower(ContinuedTowers, Unseen, TowerHistories):
     r"""Two towers that turn users and items into vectors, learnt from triplets.
 
     The score of user u and item i is :math:`s_{ui} = f(x_u) \cdot g(y_i)`. The input of a tower consists of
@@ -118,8 +119,8 @@ class TwoTower(ContinuedTowers, Unseen):
         Widths of each tower's input and layers.
     user_encoding_, item_encoding_ : dict
         How features become numbers, see `tripletrec.data.features`.
-    history_, best_epoch_, seen_ : list of dict, int, Interactions
-        As of `MLPMatcher`.
+    history_, best_epoch_, item_counts_, temperature_, seen_
+        As of `MatrixFactorization`.
     n_users_, n_items_, n_features_in_ : int
         ``n_features_in_`` is the number of items.
     user_ids_, item_ids_ : array or None

@@ -53,6 +53,8 @@ class Negatives:
         Negatives given by the user.
     items : int array, default None
         The items to draw from; None: all.
+    counts : int64 array of shape (n_items,), default None
+        Positives of each item; None: those of `positives`.
     """
 
     def __init__(
@@ -61,17 +63,19 @@ class Negatives:
         positives: Interactions,
         given: Interactions | None = None,
         items: NDArray[np.integer] | None = None,
+        counts: NDArray[np.int64] | None = None,
     ) -> None:
         n_users, n_items = positives.n_users, positives.n_items
         drawn = np.arange(n_items) if items is None else np.asarray(items)
-        counts = np.bincount(positives.indices, minlength=n_items)[drawn]
+        if counts is None:
+            counts = np.bincount(positives.indices, minlength=n_items)
         nothing = ItemsOfUsers(
             read_only(np.zeros(n_users + 1, np.int64)), read_only(np.empty(0, np.int32))
         )
         self._source = _Source(
             nothing if given is None else _items_of_users(given),
             sampler.share,
-            Pool(drawn.astype(np.int32), sampler.cumulative(counts)),
+            Pool(drawn.astype(np.int32), sampler.cumulative(counts[drawn])),
             sampler.verified,
             _items_of_users(positives),
         )

@@ -27,7 +27,7 @@ from tripletrec.sampling.draw import (
     propose,
 )
 from tripletrec.training.strata import place_bits
-from tripletrec.training.triplet_kernel import Triplets
+from tripletrec.training.triplet_records import Triplets
 
 __all__ = [
     "Buckets",

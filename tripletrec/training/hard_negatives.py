@@ -14,37 +14,36 @@ _index = np.uint64  # signed indices would be checked for "from the end"
 
 @part
 def choose_negative(
-    choose, negatives, start, n_candidates, user, positive, users, items, score, width, row_size
+    choose, negatives, start, n_candidates, user, positive, users, items, score, width, sizes
 ):
     """Return which of ``negatives[start:start + n_candidates]`` is the negative; NONE_LEFT if none is.
 
     Items go by their positions. `users` and `items` are the rows of `triplet_kernel`, `score` is that of the
-    scorer.
+    scorer, and `sizes` the numbers in a row of a user, in one of an item and in a bias.
     """
-    limit = _score(user, positive, users, items, score, width, row_size)
+    limit = _score(user, positive, users, items, score, width, sizes)
     chosen, best = NONE_LEFT, limit
     for c in range(start, start + n_candidates):
         position = negatives[c]
         # An unverified sampler may have drawn the positive itself: nothing to learn from it.
         if position < 0 or position == positive:
             continue
-        s = _score(user, position, users, items, score, width, row_size)
+        s = _score(user, position, users, items, score, width, sizes)
         if chosen < 0 or choose(s, best, limit):
             chosen, best = position, s
     return chosen
 
 
 @part
-def _score(user, position, users, items, score, width, row_size):
+def _score(user, position, users, items, score, width, sizes):
+    row_size, item_size, bias_size = sizes
     U, V = users.table, items.table
     u = _index(user) * _index(row_size)
-    i = _index(items.row_at[_index(position)]) * _index(row_size)
+    i = _index(items.row_at[_index(position)]) * _index(item_size)
     ui, uu, ii = np.float32(0), np.float32(0), np.float32(0)
     for k in range(width):
         a, p = U[u + _index(k)], V[i + _index(k)]
         ui += a * p
         uu += a * a
         ii += p * p
-    return np.float32(
-        score(ui, uu, ii) + items.biases[_index(position) * _index(row_size // width)]
-    )
+    return np.float32(score(ui, uu, ii) + items.biases[_index(position) * _index(bias_size)])

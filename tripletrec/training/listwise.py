@@ -150,13 +150,13 @@ class ListwiseTraining:
         self._users_with_positives = np.flatnonzero(counts).astype(np.int32)
         n_users = len(self._users_with_positives)
         self._temperature = self._loss.temperature_for(
-            plan.scorer is COSINE, n_items, interactions.nnz / max(1, n_users)
+            plan.scorer == COSINE, n_items, interactions.nnz / max(1, n_users)
         )
         self._numbers = _Numbers.of(plan, self._temperature)
         self.tables = self._start(counts, n_items) if tables is None else tables
         _check_tables(self.tables, plan, interactions)
         self._kernels = build_batch_kernels(
-            self._loss, plan.optimizer, cosine=plan.scorer is COSINE, width=self.tables.width
+            self._loss, plan.optimizer, cosine=plan.scorer == COSINE, width=self.tables.width
         )
         cumulative = plan.sampler.cumulative(count_items(interactions.indices, n_items))
         self.candidates = Candidates(n_items, n_negatives, cumulative)

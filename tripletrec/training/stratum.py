@@ -18,7 +18,7 @@ from tripletrec._runtime.jit import aligned
 from tripletrec.sampling.draw import ItemsOfUsers, Pool, RowNumbers
 from tripletrec.training.bucketing import Buckets, Stored, draw_negatives, shuffle_strata
 from tripletrec.training.strata import LIMITS, Limits
-from tripletrec.training.triplet_kernel import (
+from tripletrec.training.triplet_records import (
     HyperParameters,
     ItemRows,
     Scratch,

@@ -50,13 +50,8 @@ from tripletrec.training.stratum import (
     make_workspace,
 )
 from tripletrec.training.tables import FactorTables
-from tripletrec.training.triplet_kernel import (
-    GROUP,
-    HyperParameters,
-    ItemRows,
-    UserRows,
-    build_epoch,
-)
+from tripletrec.training.triplet_kernel import build_epoch
+from tripletrec.training.triplet_records import GROUP, HyperParameters, ItemRows, UserRows
 
 __all__ = ["TripletTraining", "count_items"]
 

@@ -21,99 +21,26 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tripletrec._runtime.intrinsics import prefer_wide_vectors, prefetch
-from tripletrec._runtime.jit import aligned, kernel, part
+from tripletrec._runtime.jit import kernel, part
 from tripletrec.losses import Loss
 from tripletrec.optimizers import Optimizer
 from tripletrec.scorers import Scorer
 from tripletrec.training.hard_negatives import choose_negative
-from tripletrec.training.plan import L2
+from tripletrec.training.triplet_records import (
+    GROUP,
+    HyperParameters,
+    ItemRows,
+    Scratch,
+    Triplets,
+    UserRows,
+)
 
-__all__ = [
-    "GROUP",
-    "HyperParameters",
-    "ItemRows",
-    "Scratch",
-    "Triplets",
-    "UserRows",
-    "build_epoch",
-    "group_scratch",
-]
+__all__ = ["build_epoch"]
 
-GROUP = 16  # the most triplets of a group: a vector of float32
 _SHORT = 32  # factors
 _AHEAD = 8  # triplets between the prefetch of a row and its use
-
-Float32 = NDArray[np.float32]
-
-
-class Triplets(NamedTuple):
-    """The triplets of some strata, next to each other; items go by their positions (see `strata`).
-
-    Parameters
-    ----------
-    pairs : int32 array of shape (n, 2)
-        User and positive.
-    negatives : int32 array of shape (n * n_negatives * n_candidates,)
-        Triplet by triplet; < 0: none.
-    weights : float32 array of shape (n,) or (0,)
-        Empty where all weigh 1.
-    """
-
-    pairs: NDArray[np.int32]
-    negatives: NDArray[np.int32]
-    weights: Float32
-
-
-class UserRows(NamedTuple):
-    """What is learnt of users: a flat table of rows, and the step counts of each row."""
-
-    table: Float32
-    step_counts: Float32
-
-
-class ItemRows(NamedTuple):
-    """What is learnt of items: a flat table of rows, and by position each one's row, bias, step counts."""
-
-    table: Float32
-    row_at: NDArray[np.int32]
-    biases: Float32
-    step_counts: Float32
-
-
-class HyperParameters(NamedTuple):
-    """Numbers that the steps depend on, all of float32, and whether biases are learnt."""
-
-    rate: np.float32
-    l2: L2
-    loss: tuple[np.float32, ...]
-    optimizer: tuple[np.float32, ...]
-    item_bias: bool
-
-
-class Scratch(NamedTuple):
-    """What is kept of the triplets of a group.
-
-    Each array is flat: its quantity number k, from 0, begins at k * GROUP, which is called `_k` below. The
-    compiler knows that arrays handed in do not overlap, and an array takes but one register for its address.
-    """
-
-    rows: NDArray[np.uint64]  # user, positions of the items, rows of the items
-    differences: Float32  # of the biases
-    weights: Float32
-    slopes: Float32
-    products: Float32  # of rows: u·i, u·j, u·u, i·i, j·j
-    coefficients: Float32  # p and q of the gradients of s(u, i), s(u, j) by u, then by i and j
-    rates: Float32  # step sizes of the user's row, the positive's, the negative's
-    old: Float32  # the weights of one row
-
-
-def group_scratch(width: int) -> Scratch:
-    """Return scratch for rows of `width` factors, padding included."""
-    floats = [np.zeros(n * GROUP, np.float32) for n in (1, 1, 1, 5, 8, 3)]
-    return Scratch._make([np.zeros(5 * GROUP, np.uint64), *floats, aligned(width)])
 
 
 _index = np.uint64  # signed indices would be checked for "from the end"
@@ -132,11 +59,22 @@ class _Choice(NamedTuple):
     n_candidates: int
     prefetch_rows: bool
     learn_items: bool
+    bare_items: bool
 
     @property
     def n_state(self) -> int:
         """Numbers that the optimizer keeps of each weight."""
         return len(self.optimizer.state)
+
+    @property
+    def item_size(self) -> Any:
+        """Numbers in a row of an item, optimizer state included, if there is any."""
+        return _index(self.width) if self.bare_items else self.row_size
+
+    @property
+    def bias_size(self) -> Any:
+        """Numbers of the bias of an item, optimizer state included, if there is any."""
+        return _ONE if self.bare_items else _index(1 + self.n_state)
 
     @property
     def row_size(self) -> Any:
@@ -154,6 +92,7 @@ def build_epoch(
     *,
     prefetch_rows: bool = False,
     learn_items: bool = True,
+    bare_items: bool = False,
 ) -> Callable[..., None]:
     """Return the training loop for one choice of parts; the same one for the same choice.
 
@@ -172,17 +111,29 @@ def build_epoch(
         Whether to ask for rows some triplets ahead: tables larger than the processor's cache gain by it.
     learn_items : bool, default True
         False: items, their biases and their optimizer state stay as they are.
+    bare_items : bool, default False
+        Whether the tables of items and biases have no optimizer state; only where items are not learnt.
 
     Returns
     -------
     Dispatcher
+
+    Raises
+    ------
+    ValueError
+        If bare items shall be learnt.
     """
+    if bare_items and learn_items:
+        raise ValueError("items without optimizer state cannot be learnt")
     loss, scorer = loss._replace(name="", parameters=()), scorer._replace(name="")
     zeros = (tuple(0.0 for _ in each) for each in (optimizer.state, optimizer.step_counts))
     optimizer = Optimizer("", optimizer.step, optimizer.update, *zeros)
     return _build_epoch(
-        _Choice(loss, scorer, optimizer, width, choose, n_candidates, prefetch_rows, learn_items)
-    )
+        _Choice(
+            loss, scorer, optimizer, width, choose, n_candidates, prefetch_rows, learn_items,
+            bare_items,
+        )
+    )  # fmt: skip
 
 
 @cache
@@ -226,8 +177,10 @@ def _build_epoch(choice: _Choice) -> Callable[..., None]:
 
 
 def _build_collect(choice: _Choice) -> Callable[..., Any]:
-    width, row_size, bias_size = choice.width, choice.row_size, _index(1 + choice.n_state)
-    row_bytes = 4 * int(row_size)
+    width, row_size = choice.width, choice.row_size
+    item_size, bias_size = choice.item_size, choice.bias_size
+    sizes = row_size, item_size, bias_size
+    row_bytes, item_bytes = 4 * int(row_size), 4 * int(item_size)
     choose, n_candidates, prefetch_rows = choice.choose, choice.n_candidates, choice.prefetch_rows
     score, linear = choice.scorer.score, choice.scorer.linear
 
@@ -246,15 +199,15 @@ def _build_collect(choice: _Choice) -> Callable[..., Any]:
                 place = ahead * _index(n_negatives) + c
                 prefetch(U, pairs[ahead, 0], row_bytes)
                 negative = max(0, negatives[place * _index(n_candidates)])
-                prefetch(V, items.row_at[_index(pairs[ahead, 1])], row_bytes)
-                prefetch(V, items.row_at[_index(negative)], row_bytes)
+                prefetch(V, items.row_at[_index(pairs[ahead, 1])], item_bytes)
+                prefetch(V, items.row_at[_index(negative)], item_bytes)
             number = t * _index(n_negatives) + c
             if choose is None:
                 drawn = negatives[number]
             else:
                 drawn = choose_negative(
                     choose, negatives, number * n_candidates, n_candidates, pairs[t, 0],
-                    pairs[t, 1], users, items, score, width, row_size,
+                    pairs[t, 1], users, items, score, width, sizes,
                 )  # fmt: skip
             # No negative: the user likes all there is. The positive itself (an unverified sampler
             # may draw it): x is 0 whatever the parameters are.
@@ -266,7 +219,7 @@ def _build_collect(choice: _Choice) -> Callable[..., Any]:
             i, j = _index(items.row_at[i]), _index(items.row_at[j])
             rows[_3 + n], rows[_4 + n] = i, j
             scratch.weights[n] = weights[t] if weights.shape[0] > 0 else np.float32(1)
-            u, i, j = u * row_size, i * row_size, j * row_size
+            u, i, j = u * row_size, i * item_size, j * item_size
             ui = np.float32(0)
             if linear:
                 for k in range(n_factors):
@@ -420,7 +373,7 @@ def _leave_biases(n, users, items, hyper, scratch):
 
 def _build_user_steps(choice: _Choice) -> Callable[..., Any]:
     step, update, gradient = choice.optimizer.step, choice.optimizer.update, choice.scorer.gradient
-    width, row_size = choice.width, choice.row_size
+    width, row_size, item_size = choice.width, choice.row_size, choice.item_size
 
     @part(fused=True)
     def step_users(n, users, items, hyper, scratch):
@@ -432,7 +385,7 @@ def _build_user_steps(choice: _Choice) -> Callable[..., Any]:
             u, g = rows[m], scratch.slopes[m]
             rate = np.float32(step(users.step_counts, u, hyper.rate, parameters))
             l2 = scratch.weights[m] * hyper.l2.user
-            u, i, j = u * row_size, rows[_3 + m] * row_size, rows[_4 + m] * row_size
+            u, i, j = u * row_size, rows[_3 + m] * item_size, rows[_4 + m] * item_size
             p_ui, q_ui, p_uj, q_uj = pq[m], pq[_1 + m], pq[_2 + m], pq[_3 + m]
             for k in range(n_factors):
                 a, p, q = U[u + k], V[i + k], V[j + k]

@@ -1,0 +1,97 @@
+"""What factors say: scores, vectors, what to learn on from, rows of new users; parameters are elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec.models.continuing import ContinuedModel
+from tripletrec.models.histories import FoldIn
+from tripletrec.models.trained import width_of
+from tripletrec.ranking.products import Products
+from tripletrec.ranking.rows import Rows
+from tripletrec.scorers import COSINE, Scorer, check_scorer
+from tripletrec.training.plan import FactorPlan, Factors
+
+if TYPE_CHECKING:
+    from tripletrec.ranking.scores import ScoreUsers
+
+__all__ = ["FactorModel"]
+
+
+class FactorModel(ContinuedModel):
+    """Base of models whose score is that of a row of factors and another, plus the item's bias."""
+
+    scorer: str | Scorer
+    user_factors_: NDArray[np.float32]
+    item_factors_: NDArray[np.float32]
+    item_biases_: NDArray[np.float32]
+
+    def _plan_with(self, seed: int) -> FactorPlan:
+        raise NotImplementedError
+
+    def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
+        self.user_factors_, self.item_factors_, self.item_biases_ = arrays
+
+    def _learnt_parameters(self) -> Factors:
+        return Factors(self.user_factors_, self.item_factors_, self.item_biases_)
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        n_factors = width_of(self.user_factors_, "user_factors_")
+        return {
+            "user_factors_": (self.n_users_, n_factors),
+            "item_factors_": (self.n_items_, n_factors),
+            "item_biases_": (self.n_items_,),
+        }
+
+    def _is_cosine(self) -> bool:
+        return check_scorer(self.scorer) == COSINE
+
+    def _fold_in_basis(self) -> tuple[Any, ...]:
+        plan = self._plan_with(0)
+        return plan, self.item_factors_, self.item_biases_, self.item_counts_, self.temperature_
+
+    def _start_fold_in(self, *basis: Any) -> FoldIn:
+        from tripletrec.training.fold_in import start_fold_in  # here, because most do without
+
+        plan, factors, biases, _, temperature = basis
+        fold_in: FoldIn = start_fold_in(plan, factors, biases, self._item_counts(), temperature)
+        return fold_in
+
+    def _scores_of(self, rows: NDArray[np.float32]) -> ScoreUsers:
+        units = check_scorer(self.scorer).rows(rows)
+        return Products(units, self._panels(self._item_table(), "item"), self.item_biases_)
+
+    def _with_rows(self, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        return {"user_factors_": np.concatenate([self.user_factors_, rows])}
+
+    def _user_rows(self) -> NDArray[np.float32]:
+        return self._user_table().take(slice(None))
+
+    def _item_rows(self) -> NDArray[np.float32]:
+        return self._item_table().take(slice(None))
+
+    def _user_table(self) -> Rows:
+        return Rows(self.user_factors_, check_scorer(self.scorer).rows)
+
+    def _item_table(self) -> Rows:
+        return Rows(self.item_factors_, check_scorer(self.scorer).rows)
+
+    def _vectors(self, word: str, rows: Any) -> NDArray[np.float32]:
+        factors = getattr(self, f"{word}_factors_")[rows]
+        last = self.item_biases_[rows] if word == "item" else np.ones(len(factors), np.float32)
+        return np.column_stack((check_scorer(self.scorer).rows(factors), last))
+
+    @property
+    def _has_biases(self) -> bool:
+        return True
+
+    def _score_function(self) -> ScoreUsers:
+        return self._factor_scores(self.item_biases_)
+
+    def _score_pairs(
+        self, users: NDArray[np.int64], items: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        return self._factor_scores(self.item_biases_).pairs(users, items)

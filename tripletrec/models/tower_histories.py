@@ -1,0 +1,120 @@
+"""New users of `TwoTower`, learnt from their histories by vectors of items; parameters are in `two_tower`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._checks import check_flag
+from tripletrec.models.histories import FoldIn
+from tripletrec.models.towers import infer_all, nobody
+from tripletrec.models.trained_network import TrainedNetwork
+from tripletrec.neural.stack import Stack
+from tripletrec.ranking.products import Products
+from tripletrec.ranking.scores import ScoreUsers
+from tripletrec.sampling.draw import ItemsOfUsers
+from tripletrec.sampling.samplers import UNSEEN
+from tripletrec.scorers import COSINE, DOT, normalize_rows
+from tripletrec.training.plan import FactorPlan
+
+__all__ = ["TowerHistories"]
+
+
+class _VectorFoldIn:
+    """Learns vectors of users: what they differ by from that of nobody, or directions.
+
+    Parameters
+    ----------
+    fold_in : FoldIn
+        With a cosine or, without it, with biases that are the scores of nobody.
+    nobody : float32 array of shape (n_outputs,)
+        The vector of a user of whom nothing is known.
+    cosine : bool
+    """
+
+    def __init__(self, fold_in: FoldIn, nobody: NDArray[np.float32], *, cosine: bool) -> None:
+        self._fold_in, self._nobody, self._cosine = fold_in, nobody, cosine
+
+    def learn(self, histories: ItemsOfUsers, n_jobs: int = 1) -> NDArray[np.float32]:
+        """Return a vector for each history; for an empty one that of nobody."""
+        rows = self._fold_in.learn(histories, n_jobs)
+        if not self._cosine:
+            return rows + self._nobody
+        rows = normalize_rows(rows)[0]
+        rows[np.diff(histories.indptr) == 0] = self._nobody
+        return rows
+
+
+class TowerHistories(TrainedNetwork):
+    """What `TwoTower` says of users that training has never seen and of whom no features are known."""
+
+    normalize: bool
+    item_table_: NDArray[np.float32]
+    user_table_: NDArray[np.float32]
+    user_weights_: NDArray[np.float32]
+    user_widths_: list[int]
+    user_encoding_: dict[str, Any]
+
+    def _stack(self, widths: Any, rng: Any, seed: int = 0) -> Stack:
+        raise NotImplementedError
+
+    def _is_cosine(self) -> bool:
+        return check_flag(self.normalize, "normalize")
+
+    def _fold_in_basis(self) -> tuple[Any, ...]:
+        network = self._plan_with(0)
+        sampler = network.sampler
+        plan = FactorPlan(
+            loss=network.loss,
+            scorer=COSINE if self._is_cosine() else DOT,
+            optimizer=network.optimizer,
+            sampler=UNSEEN if sampler.by_features else sampler,
+            learning_rate=network.learning_rate,
+            n_negatives=network.n_negatives,
+            l2=network.l2,
+            seed=0,
+            n_factors=self.item_factors_.shape[1],
+            item_bias=False,
+            init_scale=1.0,
+        )
+        return (
+            plan, self.item_factors_, self.item_counts_, self.temperature_, self.user_table_,
+            self.user_weights_,
+        )  # fmt: skip
+
+    def _start_fold_in(self, *basis: Any) -> FoldIn:
+        from tripletrec.training.fold_in import start_fold_in  # here, because most do without
+
+        plan, factors, _, temperature, *_ = basis
+        own, biases = self._vector_of_nobody(), np.zeros(len(factors), np.float32)
+        if not self._is_cosine():
+            biases = np.einsum("nk,k->n", factors, own)
+        fold_in = start_fold_in(
+            plan, factors, biases, self._item_counts(), temperature, only_used=True
+        )
+        return _VectorFoldIn(fold_in, own, cosine=self._is_cosine())
+
+    def _vector_of_nobody(self) -> NDArray[np.float32]:
+        """Return what the tower gives for a user without features and without factors of his own."""
+        stack = self._stack(self.user_widths_, None)
+        stack.flat[0] = self.user_weights_
+        layer = nobody(self.user_encoding_, self.user_table_, self.user_widths_[0])
+        vector: NDArray[np.float32] = infer_all(layer, stack)[0]
+        return vector
+
+    def _scores_of(self, rows: NDArray[np.float32]) -> ScoreUsers:
+        return Products(rows, self._panels(self._item_table(), "item"))
+
+    def _with_rows(self, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        table = self.user_table_
+        grown = {"user_factors_": np.concatenate([self.user_factors_, rows])}
+        if len(table) > self.user_encoding_["n_columns"] + 1:  # there are factors of users' own
+            own = np.zeros((len(rows), table.shape[1]), np.float32)
+            # Where a user's vector is a sum, the user's own part of it is known.
+            if len(self.user_widths_) == 1 == self.user_widths_[0] // table.shape[1]:
+                if not self._is_cosine():
+                    own = rows - self._vector_of_nobody()
+            grown["user_table_"] = np.concatenate([table, own])
+        return grown
