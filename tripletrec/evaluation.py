@@ -303,6 +303,8 @@ def _rank_positives(model: Any, test: Any, exclude: Any, n_jobs: int | None) -> 
     test = as_interactions(test, "test")
     test.check_not_empty("test")
     n_users, n_items = test.n_users, test.n_items
+    if hasattr(model, "_now") and not isinstance(model, type):
+        model = model._now()  # what other threads add meanwhile does not matter
     score_users = score_function(model, n_users, n_items)
     ids = getattr(model, "user_ids_", None), getattr(model, "item_ids_", None)
     check_same_space(test.space, Space(n_users, n_items, *ids), "test", "the model")

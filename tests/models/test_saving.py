@@ -400,7 +400,7 @@ def test_arrays_of_another_shape_or_type(array, data, tmp_path):
         tr.load(path)
 
 
-@pytest.mark.parametrize("file", [io.BytesIO(b"x"), 7, None], ids=repr)
+@pytest.mark.parametrize("file", [io.BytesIO(b"x"), 7, None], ids=["open", "number", "none"])
 def test_only_a_path_can_be_mapped(file):
     with pytest.raises(TypeError, match="mmap=True needs the path of a file, got .*mmap=False"):
         tr.load(file, mmap=True)

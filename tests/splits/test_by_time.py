@@ -387,7 +387,7 @@ def test_numbers_are_no_dates(value):
         datetime.date(1, 1, 1), datetime.timedelta(0), "-3D", "0D",
         True, None, [], [0.1], {}, object(), b"14D", 1j, Interactions, np.array([0.1, 0.2]),
     ],
-    ids=repr,
+    ids=lambda value: "object" if type(value) is object else repr(value),
 )  # fmt: skip
 def test_what_is_no_date_share_or_period(value):
     message = split_error(daily(), value)

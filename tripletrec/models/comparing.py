@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
 from tripletrec.data.ids import Ids, is_single
-from tripletrec.models.estimator import check_is_fitted
-from tripletrec.models.fitted import Fitted, present
+from tripletrec.models.fitted import Fitted, answer, present
 from tripletrec.ranking.exclusion import known_rows
 from tripletrec.ranking.products import Products
 from tripletrec.ranking.top_k import top_k
@@ -21,6 +20,7 @@ __all__ = ["Comparing"]
 class Comparing(Fitted):
     """What fitted models say of rows alone: `similar_items` and `similar_users`."""
 
+    @answer
     def similar_items(
         self, items: Any, k: int = 10, *, candidates: Any = None
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
@@ -58,12 +58,12 @@ class Comparing(Fitted):
         >>> model.similar_items(3, k=4)[0].shape
         (4,)
         """
-        check_is_fitted(self)
         rows = self._items().rows(items)
         chosen = _chosen(self._items(), candidates)
         found = _similar(self._likeness("item"), rows, k, chosen, self.n_jobs)
         return present(*found, self.item_ids_, single=is_single(items))
 
+    @answer
     def similar_users(
         self, users: Any, k: int = 10, *, candidates: Any = None
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
@@ -79,7 +79,6 @@ class Comparing(Fitted):
         >>> model.similar_users([0, 1], k=4)[0].shape
         (2, 4)
         """
-        check_is_fitted(self)
         rows = self._users().rows(users)
         chosen = _chosen(self._users(), candidates)
         found = _similar(self._likeness("user"), rows, k, chosen, self.n_jobs)

@@ -139,6 +139,18 @@ class ContinuedModel(TrainedModel):
         negatives: Any,
         **features: Any,
     ) -> Self:
+        with self._writing():
+            return self._go_on(X, n_epochs, callbacks, sample_weight, negatives, **features)
+
+    def _go_on(
+        self,
+        X: Any,
+        n_epochs: int,
+        callbacks: Any,
+        sample_weight: Any,
+        negatives: Any,
+        **features: Any,
+    ) -> Self:
         n_epochs = check_count(n_epochs, "n_epochs")
         if "history_" not in vars(self):
             options = {
@@ -191,7 +203,9 @@ class ContinuedModel(TrainedModel):
             earlier=Outcome(None, self.history_, self.best_epoch_),
         )
         self._warn_if_nothing_was_to_be_learnt(training.plan.sampler, data, given)
-        self._take(data, outcome.factors, attributes)._keep(training, outcome)
+        learnt = self._now()._take(data, outcome.factors, attributes)
+        learnt._keep(training, outcome)
+        self._become(vars(learnt))
         self._know(merger.users, merger.items)
         if outcome.interrupt is not None:
             raise outcome.interrupt
@@ -205,7 +219,7 @@ class ContinuedModel(TrainedModel):
             fresh.fit(X, **options)
         finally:  # also if Ctrl-C has ended it early
             parameters = self.get_params(deep=False)
-            vars(self).update({k: v for k, v in vars(fresh).items() if k not in parameters})
+            self._become({k: v for k, v in vars(fresh).items() if k not in parameters})
         return self
 
     def _late_plan(self, n_epochs: int) -> Plan:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec.data.ids import Ids
 from tripletrec.data.space import Space
-from tripletrec.models.estimator import Estimator
+from tripletrec.models.estimator import Estimator, check_is_fitted
 from tripletrec.ranking.products import Panels, Products
 from tripletrec.ranking.rows import Rows
 
 if TYPE_CHECKING:
     from tripletrec.ranking.scores import ScoreUsers
 
-__all__ = ["Fitted", "freeze", "present"]
+__all__ = ["Fitted", "answer", "freeze", "present"]
 
+F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
@@ -29,13 +30,27 @@ class _Prepared:
     """What was made for one model, each thing with the objects that it was made of."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock, self.writing = threading.RLock(), threading.RLock()
         self.made: dict[str, tuple[tuple[Any, ...], Any]] = {}
 
 
 # Not attributes of the models: those are copied, pickled, compared and saved.
 _prepared: weakref.WeakKeyDictionary[Any, _Prepared] = weakref.WeakKeyDictionary()
 _first = threading.Lock()
+
+
+def answer(method: F) -> F:
+    """Have a method answer for the model as it is when it is called, or raise that it is not fitted.
+
+    Other threads may add users or items meanwhile: all that the method reads belongs together.
+    """
+
+    @wraps(method)
+    def of_now(self: Fitted, *args: Any, **kwargs: Any) -> Any:
+        check_is_fitted(self)
+        return method(self._now(), *args, **kwargs)
+
+    return cast(F, of_now)
 
 
 class Fitted(Estimator):
@@ -109,10 +124,7 @@ class Fitted(Estimator):
 
         What is made must not hold the model, which would never be freed.
         """
-        prepared = _prepared.get(self)
-        if prepared is None:
-            with _first:
-                prepared = _prepared.setdefault(self, _Prepared())
+        prepared = self._made()
         known = prepared.made.get(name)
         if known is None or not _are_same(known[0], made_of):
             with prepared.lock:
@@ -121,6 +133,39 @@ class Fitted(Estimator):
                     known = prepared.made[name] = made_of, make()
         made: T = known[1]
         return made
+
+    def _made(self) -> _Prepared:
+        prepared = _prepared.get(self)
+        if prepared is None:
+            with _first:
+                prepared = _prepared.setdefault(self, _Prepared())
+        return prepared
+
+    def _now(self) -> Self:
+        """Return a model that stays what this one is now."""
+        view = object.__new__(type(self))
+        vars(view).update(vars(self))
+        _prepared[view] = self._made()
+        return view
+
+    def _is_first(self, what: str) -> bool:
+        """Return whether this is asked of the model for the first time."""
+        made = self._made()
+        with made.lock:
+            first = what not in made.made
+            made.made[what] = (), None
+        return first
+
+    def _become(self, changed: Mapping[str, Any]) -> None:
+        """Set attributes, all at once for other threads."""
+        # Nothing may be freed in between, which could let another thread in.
+        before = list(vars(self).values())
+        vars(self).update(changed)
+        del before
+
+    def _writing(self) -> threading.RLock:
+        """Return what one thread at a time holds while it changes the model."""
+        return self._made().writing
 
     def _user_table(self) -> Rows:
         """Return `_user_rows`, of which those that are asked for are computed only then."""

@@ -5,7 +5,6 @@ See `tripletrec.training.fold_in`, and `tripletrec.neural.fold_in` for perceptro
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, overload
 
@@ -21,7 +20,7 @@ from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 from tripletrec.data.space import Space
 from tripletrec.models.estimator import check_is_fitted
-from tripletrec.models.fitted import present
+from tripletrec.models.fitted import answer, present
 from tripletrec.models.history_input import (
     Histories,
     check_unknown,
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
 __all__ = ["FoldIn", "NewUsers"]
 
 _MULTIPLY_ADDS = 1e5  # of an item of a history, roughly: what it takes to learn from it
-_adding = threading.Lock()  # one thread adds users at a time, to whatever model
 
 
 class FoldIn(Protocol):
@@ -81,6 +79,7 @@ class NewUsers(Recommending):
         """Return the learnt arrays that have a row for each user, with these rows added."""
         raise NotImplementedError
 
+    @answer
     def encode_histories(self, histories: Any, *, unknown: str = "raise") -> NDArray[np.float32]:
         """Return the rows of factors of users that training has not seen, learnt from their histories.
 
@@ -107,7 +106,6 @@ class NewUsers(Recommending):
         >>> model.encode_histories([[3, 7], [1, 2, 9]]).shape
         (2, 64)
         """
-        check_is_fitted(self)
         return self._encode_histories(read_histories(histories, self._items(), unknown))
 
     @overload
@@ -146,6 +144,7 @@ class NewUsers(Recommending):
         unknown: Literal["raise", "drop"] = "raise",
     ) -> pl.DataFrame: ...
 
+    @answer
     def recommend_history(
         self,
         histories: Any,
@@ -220,7 +219,6 @@ class NewUsers(Recommending):
         >>> model.recommend_history([[3, 7, 12], [1, 2]], k=5)[0].shape
         (2, 5)
         """
-        check_is_fitted(self)
         output, k = check_output(output), check_count(k, "k", most=None)
         items = self._items()
         read = read_histories(histories, items, unknown)
@@ -299,7 +297,7 @@ class NewUsers(Recommending):
         """
         check_is_fitted(self)
         drop = check_unknown(unknown)
-        with _adding:
+        with self._writing():
             data = self._of_new_users(X, user, item, drop)
             rows = self._encode_histories(
                 Histories(ItemsOfUsers(data.indptr, data.indices), data.user_ids, False)
@@ -313,7 +311,7 @@ class NewUsers(Recommending):
             if seen is not None:
                 new["seen_"] = _joined(seen, data, users)
             new["n_users_"], new["user_ids_"] = users.n, users.values
-            vars(self).update(new)  # all at once, for other threads
+            self._become(new)
             self._know(users)
         return self
 

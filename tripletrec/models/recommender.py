@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from tripletrec.evaluation import all_known, full_auc
 from tripletrec.models.comparing import Comparing
-from tripletrec.models.estimator import check_is_fitted
+from tripletrec.models.fitted import answer
 from tripletrec.models.folds import check_fold, whole
 from tripletrec.models.recommending import Recommending
 from tripletrec.models.vectors import Vectors
@@ -20,6 +20,7 @@ class Recommender(Recommending, Comparing, Vectors):
 
     _of_matrix = False  # whether it was trained on a matrix, not on Interactions
 
+    @answer
     def score(self, X: Any, y: None = None, *, exclude: Any = "seen") -> float:
         """Return the full AUC on the interactions `X`; see `tripletrec.full_auc`.
 
@@ -60,7 +61,6 @@ class Recommender(Recommending, Comparing, Vectors):
         >>> 0.5 < tr.MatrixFactorization(n_epochs=20).fit(data).score(data, exclude=None) <= 1
         True
         """
-        check_is_fitted(self)
         excluded = whole(exclude, X, self._space(), "exclude")
         known = vars(self).get("seen_"), X, self._space()
         # Of users without training data a model with features of users still knows those.
@@ -70,6 +70,7 @@ class Recommender(Recommending, Comparing, Vectors):
             excluded = None
         return full_auc(self, test, excluded, n_jobs=self.n_jobs)
 
+    @answer
     def save(
         self, path_or_file: str | PathLike[str] | IO[bytes], seen: bool = True, state: bool = False
     ) -> None:
@@ -121,7 +122,6 @@ class Recommender(Recommending, Comparing, Vectors):
         >>> bool((again.user_factors_ == model.user_factors_).all())
         True
         """
-        check_is_fitted(self)
         # Here, because most models are never saved.
         from tripletrec.models import saving
 

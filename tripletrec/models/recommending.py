@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_count, check_flag
 from tripletrec.data.ids import is_single
 from tripletrec.data.interactions import Interactions
-from tripletrec.models.estimator import check_is_fitted
-from tripletrec.models.fitted import Fitted, present
+from tripletrec.models.fitted import Fitted, answer, present
 from tripletrec.models.lists import (
     Lists,
     best_items,
@@ -38,6 +37,7 @@ class Recommending(Fitted):
 
     seen_: Interactions | None
 
+    @answer
     def predict(self, users: Any, items: Any) -> NDArray[np.float32]:
         """Return the scores of pairs of users and items.
 
@@ -66,7 +66,6 @@ class Recommending(Fitted):
         >>> model.predict([0, 1], [2, 3]).shape
         (2,)
         """
-        check_is_fitted(self)
         user_rows, item_rows = self._users().rows(users), self._items().rows(items)
         if len(user_rows) != len(item_rows) and 1 not in (len(user_rows), len(item_rows)):
             raise ValueError(
@@ -113,6 +112,7 @@ class Recommending(Fitted):
         skip_unknown: bool = False,
     ) -> pl.DataFrame: ...
 
+    @answer
     def recommend(
         self,
         users: Any = None,
@@ -204,6 +204,7 @@ class Recommending(Fitted):
         single = users is not None and is_single(users)
         return present(*lists.all(), self.item_ids_, single=single)
 
+    @answer
     def recommend_to(
         self,
         path: str | PathLike[str],
@@ -256,6 +257,7 @@ class Recommending(Fitted):
         lists = self._lists(users, k, exclude, candidates, batch_size, skip_unknown)
         return write_lists(lists, path)
 
+    @answer
     def is_cold(self, users: Any = None) -> NDArray[np.bool_]:
         """Return of users whether nothing is known of them, so that `recommend` gives what is popular.
 
@@ -286,7 +288,6 @@ class Recommending(Fitted):
         >>> model.recommend(1, k=2)[0]
         array([2, 0])
         """
-        check_is_fitted(self)
         if vars(self).get("seen_") is None:
             raise ValueError(
                 "the model does not know what it was trained on, for its file was saved with seen=False: "
@@ -304,7 +305,6 @@ class Recommending(Fitted):
         skip_unknown: Any,
     ) -> Lists:
         """Check what `recommend` was given; nothing is ranked yet."""
-        check_is_fitted(self)
         k = check_count(k, "k", most=None)
         if batch_size is not None:
             batch_size = check_count(batch_size, "batch_size", most=None)

@@ -184,9 +184,10 @@ class TrainedModel(NewUsers, Recommender):
                 checkpoint=file,
             )
             self._warn_if_nothing_was_to_be_learnt(start.training.plan.sampler, data, given)
-            self._take(data, outcome.factors, start.attributes)
-            self._of_matrix = not isinstance(X, Interactions)
-            self._keep(start.training, outcome)
+            learnt = self._now()._take(data, outcome.factors, start.attributes)
+            learnt._of_matrix = not isinstance(X, Interactions)
+            learnt._keep(start.training, outcome)
+            self._become(vars(learnt))
             if outcome.interrupt is not None:
                 raise outcome.interrupt
         return self

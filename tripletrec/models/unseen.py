@@ -178,35 +178,40 @@ class Unseen(TrainedNetwork):
         >>> model.recommend("ann", candidates=["cocoa"])[0]
         array(['cocoa'], dtype='<U5')
         """
-        vectors = self._encode("item", features, None)
-        finite = np.isfinite(vectors).all(axis=1)
-        if not finite.all():
-            raise ValueError(
-                f"item_features must have finite vectors in float32, those of row {finite.argmin()} are not"
-            )
-        items = self._enlarged(features, len(vectors), id)
-        if not len(vectors):
-            return self
-        table = self.item_table_
-        if (
-            len(table) > self.item_encoding_["n_columns"] + 1
-        ):  # own factors, of which they have none
-            table = np.concatenate([table, np.zeros((len(vectors), table.shape[1]), np.float32)])
-        changed: dict[str, Any] = {
-            "item_factors_": np.concatenate([self.item_factors_, vectors]),
-            "item_table_": table,
-            "item_ids_": items.values,
-            "n_items_": items.n,
-            "n_features_in_": items.n,
-        }
-        seen: Interactions | None = vars(self).get("seen_")
-        if seen is not None:
-            changed["seen_"] = _widened(seen, items)
-        known = vars(self).get("_item_features")
-        if known is not None:  # for `partial_fit`
-            more = encode(self.item_encoding_, features, "item_features")
-            changed["_item_features"] = vstack([known, more], "csr")
-        vars(self).update(changed)
+        check_is_fitted(self)
+        with self._writing():
+            vectors = self._encode("item", features, None)
+            finite = np.isfinite(vectors).all(axis=1)
+            if not finite.all():
+                raise ValueError(
+                    "item_features must have finite vectors in float32, those of row "
+                    f"{finite.argmin()} are not"
+                )
+            items = self._enlarged(features, len(vectors), id)
+            if not len(vectors):
+                return self
+            table = self.item_table_
+            if (
+                len(table) > self.item_encoding_["n_columns"] + 1
+            ):  # own factors, of which they have none
+                table = np.concatenate(
+                    [table, np.zeros((len(vectors), table.shape[1]), np.float32)]
+                )
+            changed: dict[str, Any] = {
+                "item_factors_": np.concatenate([self.item_factors_, vectors]),
+                "item_table_": table,
+                "item_ids_": items.values,
+                "n_items_": items.n,
+                "n_features_in_": items.n,
+            }
+            seen: Interactions | None = vars(self).get("seen_")
+            if seen is not None:
+                changed["seen_"] = _widened(seen, items)
+            known = vars(self).get("_item_features")
+            if known is not None:  # for `partial_fit`
+                more = encode(self.item_encoding_, features, "item_features")
+                changed["_item_features"] = vstack([known, more], "csr")
+            self._become(changed)
         return self
 
     def _enlarged(self, features: Any, n: int, id: Any) -> Ids:

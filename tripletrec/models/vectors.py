@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec.data.ids import Ids
-from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.explaining import Explanation
-from tripletrec.models.fitted import Fitted
+from tripletrec.models.fitted import Fitted, answer
 
 __all__ = ["Vectors"]
 
@@ -22,6 +21,7 @@ class Vectors(Fitted):
     Such a model gives `_vectors`; another one raises TypeError.
     """
 
+    @answer
     def user_vectors(self, users: Any = None) -> NDArray[np.float32]:
         """Return vectors of users, whose inner products with `item_vectors` are the scores.
 
@@ -59,6 +59,7 @@ class Vectors(Fitted):
         """
         return self._vectors("user", self._rows_of(users, self._users))
 
+    @answer
     def item_vectors(self, items: Any = None) -> NDArray[np.float32]:
         """Return vectors of items, whose inner products with `user_vectors` are the scores.
 
@@ -87,10 +88,10 @@ class Vectors(Fitted):
         return self._vectors("item", self._rows_of(items, self._items))
 
     def _rows_of(self, ids: Any, lookup: Any) -> NDArray[np.int64] | slice:
-        check_is_fitted(self)
         known: Ids = lookup()
         return slice(None) if ids is None else known.rows(ids)
 
+    @answer
     def to_index(
         self,
         kind: Literal["usearch", "hnswlib", "faiss"],
@@ -142,6 +143,7 @@ class Vectors(Fitted):
         indexes.check_kind(kind)
         return indexes.build(kind, self.item_vectors(), path, n_neighbors, depth)
 
+    @answer
     def explain(self, user: Any, item: Any, k: int = 5) -> Explanation:
         r"""Return which of a user's items speak for an item, with numbers that add up to the score.
 
@@ -185,7 +187,6 @@ class Vectors(Fitted):
         >>> len(why.items), abs(sum(why.terms()) - why.score) < 1e-5
         (2, True)
         """
-        check_is_fitted(self)
         from tripletrec.models.explaining import (
             explain,  # here, because most models explain nothing
         )

@@ -126,8 +126,7 @@ def seen_by(model: Any) -> Pairs | Interactions | None:
     """
     seen: Interactions | None = vars(model).get("seen_")
     if seen is None:
-        if not vars(model).get("_told_of_seen"):
-            model._told_of_seen = True
+        if model._is_first("told of seen"):
             warn_user(
                 "the model does not know what it was trained on, for its file was saved with seen=False, so "
                 "that nothing is left out: save it with seen=True, or pass exclude=train, or exclude=None"
@@ -172,8 +171,6 @@ def read_exclude(
     ValueError, TypeError
         If it is nothing of that, speaks of other users or items, or an item is unknown.
     """
-    if exclude is None:
-        return Exclusion()
     others: tuple[Any, ...] = (exclude,)
     pairs: list[Pairs | Interactions] = []
     of_asked: list[Pairs] = []
@@ -184,22 +181,29 @@ def read_exclude(
     for each in others:
         if each is None:
             continue
-        if _is_matrix(each):
-            data = _read_matrix(each)
-            if asked is None or data.n_users == space.n_users or data.n_users != len(asked):
-                check_same_space(data.space, space, "exclude", owner)
-                pairs.append(data)
-            else:
-                check_same_space(data.space, _space_of(asked, space), "exclude", owner)
-                of_asked.append(Pairs(data.indptr, data.indices))
-        elif is_single(each):
-            raise ValueError(
-                "exclude must be 'seen', None, interactions, a list of item ids, or ('seen', one of the last "
-                f"two), got {shown(each)}"
-            )
+        if not _is_matrix(each):
+            out = distinct(np.append(out, _items_of(each, items)))
+        elif _is_of_asked(data := _read_matrix(each), space, asked):
+            check_same_space(data.space, _space_of(asked, space), "exclude", owner)
+            of_asked.append(Pairs(data.indptr, data.indices))
         else:
-            out = distinct(np.append(out, known_rows(items, each, "exclude")))
+            check_same_space(data.space, space, "exclude", owner)
+            pairs.append(data)
     return Exclusion(tuple(pairs), tuple(of_asked), out if len(out) else None)
+
+
+def _items_of(given: Any, items: Ids) -> NDArray[np.int64]:
+    if is_single(given):
+        raise ValueError(
+            "exclude must be 'seen', None, interactions, a list of item ids, or ('seen', one of the last "
+            f"two), got {shown(given)}"
+        )
+    return known_rows(items, given, "exclude")
+
+
+def _is_of_asked(data: Interactions, space: Space, asked: NDArray[np.int64] | None) -> bool:
+    """Tell whether pairs have a row for each user asked for, and not for each user."""
+    return asked is not None and data.n_users == len(asked) != space.n_users
 
 
 def names_seen(exclude: Any) -> bool:
@@ -222,7 +226,7 @@ def _read_matrix(given: Any) -> Interactions:
     return as_interactions(given, "exclude")
 
 
-def _space_of(asked: NDArray[np.int64], space: Space) -> Space:
+def _space_of(asked: Any, space: Space) -> Space:
     """Return the space of the users who are asked for, whose ids are known if all of them are."""
     ids = space.user_ids
     known = ids is not None and bool((asked >= 0).all())
