@@ -102,9 +102,9 @@ def serve(model: tr.MatrixFactorization, folder: Path) -> Path:
     server = tr.load(path)
     user = server.user_ids_[0]
     ids, scores = server.recommend(user, k=3)
-    print(f"{user} gets {dict(zip(ids.tolist(), scores.round(3).tolist(), strict=True))}")
+    print(f"{user} gets {', '.join(ids)} with scores {scores.round(3)}")
     why = server.explain(user, ids[0], k=2)
-    print(f"because of {dict(zip(why.items.tolist(), why.contributions.round(3), strict=True))}")
+    print(f"the first because of {', '.join(why.items)}: {why.contributions.round(3)}")
     print(f"like {ids[0]}: {server.similar_items(ids[0], k=2)[0].tolist()}")
     return path
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import time
 import warnings
 
 import numpy as np
@@ -444,3 +445,19 @@ def test_cutoffs_beyond_any_number_of_items(k):
         evaluate(scored(HAND), HAND_TEST, k=[3, k])
     row = evaluate(scored(HAND), HAND_TEST, k=2**31 - 1).mean
     assert row["recall@2147483647"] == row["hit_rate@2147483647"] == 1
+
+
+def test_progress_is_shown_where_asked_for(capfd):
+    def slow(rows):
+        time.sleep(1.2)
+        return np.tile(np.arange(5.0), (len(rows), 1))
+
+    test = np.eye(3, 5)
+    for measure in (full_auc, evaluate):
+        measure(slow, test)
+        assert capfd.readouterr() == ("", "")
+        measure(slow, test, verbose=1)
+        out, err = capfd.readouterr()
+        assert out == "" and "evaluating" in err and "3/3" in err
+        with pytest.raises((ValueError, TypeError), match="verbose"):
+            measure(slow, test, verbose="yes")

@@ -30,8 +30,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tripletrec._checks import check_cutoffs, check_n_jobs
+from tripletrec._checks import check_count, check_cutoffs, check_n_jobs
 from tripletrec._runtime.messages import shown, warn_user
+from tripletrec._runtime.progress import Progress
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import Space, check_same_space
 from tripletrec.ranking.exclusion import Pairs, names_seen, read_exclude, seen_by
@@ -72,7 +73,14 @@ class Evaluation:
         return f"Evaluation of {len(self.per_user)} users\n{self.mean.to_string()}"
 
 
-def full_auc(model: Any, test: Any, exclude: Any = "seen", *, n_jobs: int | None = None) -> float:
+def full_auc(
+    model: Any,
+    test: Any,
+    exclude: Any = "seen",
+    *,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> float:
     """Return the mean over users of the probability that a positive outranks a negative.
 
     Ties count 1/2: per user it equals scikit-learn's ``roc_auc_score``. Users without a positive
@@ -80,7 +88,7 @@ def full_auc(model: Any, test: Any, exclude: Any = "seen", *, n_jobs: int | None
 
     Parameters
     ----------
-    model, test, exclude, n_jobs
+    model, test, exclude, n_jobs, verbose
         As in `evaluate`.
 
     Returns
@@ -106,7 +114,7 @@ def full_auc(model: Any, test: Any, exclude: Any = "seen", *, n_jobs: int | None
     >>> tr.full_auc(model, test) == tr.full_auc(model, test, train) != tr.full_auc(model, test, None)
     True
     """
-    standing = _rank_positives(model, test, exclude, n_jobs)
+    standing = _rank_positives(model, test, exclude, n_jobs, verbose)
     _warn_of_constant_scores(standing)
     aucs = _auc(standing)
     if np.isnan(aucs).all():
@@ -121,6 +129,7 @@ def evaluate(
     *,
     k: int | ArrayLike = 10,
     n_jobs: int | None = None,
+    verbose: int = 0,
 ) -> Evaluation:
     """Return all ranking metrics of a model, per user and on average, from one pass.
 
@@ -145,6 +154,8 @@ def evaluate(
     n_jobs : int, optional
         Number of threads; None: one where there is little work, else all cores; -1: all cores. Functions
         and networks are called for one batch of users after the other. The result does not depend on it.
+    verbose : int, default 0
+        1: a progress bar on standard error, if it takes longer than a second.
 
     Returns
     -------
@@ -198,7 +209,7 @@ def evaluate(
     [0.5, 0.5]
     """
     cutoffs = check_cutoffs(k)
-    standing = _rank_positives(model, test, exclude, n_jobs)
+    standing = _rank_positives(model, test, exclude, n_jobs, verbose)
     _warn_of_constant_scores(standing)
     columns = {"auc": _auc(standing), **_top_metrics(standing, cutoffs)}
 
@@ -295,7 +306,9 @@ class _Standing(NamedTuple):
     equal: NDArray[np.int64]
 
 
-def _rank_positives(model: Any, test: Any, exclude: Any, n_jobs: int | None) -> _Standing:
+def _rank_positives(
+    model: Any, test: Any, exclude: Any, n_jobs: int | None, verbose: int = 0
+) -> _Standing:
     # Here, because a fit without validation does without kernels of evaluation.
     from tripletrec.ranking.ranks import count_outranking, positives_without
     from tripletrec.ranking.scores import score_function
@@ -323,7 +336,9 @@ def _rank_positives(model: Any, test: Any, exclude: Any, n_jobs: int | None) -> 
     name = "what the model was trained on" if by_seen else "exclude"
     _warn_of_overlap(test, len(positives.items), len(users), ("test", name))
     n_jobs = check_n_jobs(n_jobs, work=10.0 * len(positives.items) * n_items)
-    counts = count_outranking(score_users, n_items, positives, n_jobs)
+    bar = check_count(verbose, "verbose", 0) > 0
+    with Progress(len(users), "evaluating", "user", shown=bar, delay=1.0) as progress:
+        counts = count_outranking(score_users, n_items, positives, n_jobs, advance=progress.advance)
     n_negatives = n_items - np.diff(out[0])[users] - np.diff(bounds)
     user_ids = users if test.user_ids is None else test.user_ids[users]
     return _Standing(user_ids, bounds, n_negatives, *counts)

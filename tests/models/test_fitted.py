@@ -2,7 +2,9 @@
 
 import copy
 import gc
+import io
 import pickle
+import threading
 import tracemalloc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -150,3 +152,61 @@ def test_ids_are_looked_up_without_being_checked_again():
     assert model._users() is model._users()
     model.user_ids_ = model.user_ids_.copy()
     assert model._users().values is not None
+
+
+def test_answers_belong_together_while_users_and_items_come(rng):
+    """A reader gets the model from before or from after what another thread adds, never of both."""
+    data = tr.datasets.make_interactions(40, 30, 300, random_state=1)
+    log = data.to_frame().astype({"user": str, "item": str})
+    model = tr.MatrixFactorization(n_factors=5, n_epochs=1).fit(tr.Interactions.from_frame(log))
+    wrong, stop = [], threading.Event()
+    calls = [
+        lambda: model.recommend(k=3),
+        lambda: model.recommend(k=3, output="pandas"),
+        lambda: model.predict("3", model.item_ids_[:5]),
+        lambda: model.similar_items("3"),
+        lambda: model.similar_users("3", candidates=["4", "5"]),
+        lambda: model.user_vectors(),
+        lambda: model.explain("3", "4"),
+        lambda: model.recommend_history(["3", "4"], k=3),
+        lambda: model.save(io.BytesIO(), state=True),
+        lambda: model.is_cold(),
+    ]
+
+    def read(number):
+        while not stop.is_set():
+            try:
+                calls[number]()
+            except Exception as error:
+                wrong.append(error)
+                return
+            number = (number + 1) % len(calls)
+
+    readers = [threading.Thread(target=read, args=(n,)) for n in (0, 4, 7)]
+    for each in readers:
+        each.start()
+    for n in range(12):
+        model.add_users({"user": [f"new {n}"], "item": ["3"]})
+        model.partial_fit(
+            tr.Interactions.from_frame({"user": [f"newer {n}"], "item": [f"new {n}"]})
+        )
+    stop.set()
+    for each in readers:
+        each.join()
+    assert not wrong, wrong[0]
+    assert model.n_users_ == 64 and model.n_items_ == 42
+
+
+def test_two_threads_that_add_users_lose_none():
+    data = tr.datasets.make_interactions(20, 15, 100, random_state=1)
+    model = tr.MatrixFactorization(n_factors=3, n_epochs=1).fit(
+        tr.Interactions(data.tocsr(), user_ids=[f"{n}" for n in range(20)])
+    )
+
+    def add(name):
+        for n in range(10):
+            model.add_users({"user": [f"{name} {n}"], "item": [n]})
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(add, ["a", "b"]))
+    assert model.n_users_ == model.seen_.n_users == len(model.user_factors_) == 40

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Any, Self
 
 __all__ = ["Progress"]
@@ -25,6 +26,8 @@ class Progress:
         False: nothing is written, and nothing imported.
     done : int, default 0
         What has been done before.
+    delay : float, default 0.0
+        Seconds after which it is shown first, if there is still something to do.
 
     Examples
     --------
@@ -41,15 +44,17 @@ class Progress:
         *,
         shown: bool,
         done: int = 0,
+        delay: float = 0.0,
     ) -> None:
         self._bar: Any = None
+        self._lock = threading.Lock()
         if shown and sys.stderr is not None:
             from tqdm.auto import tqdm
 
-            interactive = sys.stderr.isatty()
+            seconds = 0.1 if sys.stderr.isatty() else (delay or 10.0)
             self._bar = tqdm(
                 total=total, initial=done, desc=what, unit=unit, file=sys.stderr,
-                mininterval=0.1 if interactive else 10.0, dynamic_ncols=True,
+                mininterval=seconds, dynamic_ncols=True, delay=delay,
             )  # fmt: skip
 
     def __enter__(self) -> Self:
@@ -60,8 +65,10 @@ class Progress:
             self._bar.close()
 
     def advance(self, n: int = 1, /, **numbers: Any) -> None:
-        """Show that `n` more are done, and numbers or words beside the bar."""
-        if self._bar is not None:
+        """Show that `n` more are done, and numbers or words beside the bar; threads may share it."""
+        if self._bar is None:
+            return
+        with self._lock:
             if numbers:
                 self._bar.set_postfix(
                     {name: _short(each) for name, each in numbers.items()}, refresh=False

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tripletrec._runtime.arrays import distinct
 from tripletrec._runtime.files import displayed, replacing, with_sentence
 from tripletrec._runtime.messages import shown
+from tripletrec._runtime.progress import Progress
 from tripletrec.data.ids import Ids, is_single
 from tripletrec.ranking.exclusion import Exclusion, Pairs, known_rows
 
@@ -208,11 +209,11 @@ class Lists:
     def blocks(self) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
         """Yield the number of the first user of each block, and the items and scores of the block."""
         n = len(self.rows)
-        with _progress(n, self._verbose) as show:
+        with Progress(n, "recommending", "user", shown=self._verbose, delay=_SECONDS) as progress:
             for first in range(0, n, self._batch_size):
                 places = np.arange(first, min(first + self._batch_size, n))
                 yield first, *self._rank(places)
-                show(len(places))
+                progress.advance(len(places))
 
     def all(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return all lists."""
@@ -223,17 +224,6 @@ class Lists:
         for first, found, best in self.blocks():
             items[first : first + len(found)], scores[first : first + len(found)] = found, best
         return items, scores
-
-
-@contextmanager
-def _progress(n_users: int, verbose: bool) -> Iterator[Callable[[int], object]]:
-    if not verbose:
-        yield lambda n: None
-        return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=n_users, desc="recommending", unit="user", delay=_SECONDS) as bar:
-        yield bar.update
 
 
 class _Maker(Protocol):

@@ -6,7 +6,7 @@ positive with as many at a time as a vector register holds. For many, the scores
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,6 +87,7 @@ def count_outranking(
     *,
     limits: BatchLimits = LIMITS,
     max_swept: int = MAX_SWEPT,
+    advance: Callable[[int], object] | None = None,
 ) -> NDArray[np.int64]:
     """Return two counts per positive, an array of shape (2, n_positives).
 
@@ -107,8 +108,16 @@ def count_outranking(
         How many users are scored at once; no count depends on it.
     max_swept : int
         Users with more positives than this have their scores sorted; no count depends on it.
+    advance : callable, optional
+        Is told of how many users more the positives have been counted.
     """
-    count = partial(_count_batch, positives, max_swept)
+
+    def count(first: int, last: int, scores: NDArray[Any]) -> NDArray[Any]:
+        found = _count_batch(positives, max_swept, first, last, scores)
+        if advance is not None:
+            advance(last - first)
+        return found
+
     counts = map_batches(count, score_users, positives.users, n_items, n_jobs, limits)
     return np.concatenate(counts, axis=1, dtype=np.int64) if counts else np.empty((2, 0), np.int64)
 
