@@ -92,7 +92,7 @@ class HistoriesContract(Contract):
         assert set(fitted.recommend_history([3, 4], k=40, exclude=[5])[0]) == set(range(40)) - {5}
         found = fitted.recommend_history([[3, 4], [7]], k=5, candidates=[3, 7, 9])[0]
         assert set(found[0]) == {7, 9, -1} and set(found[1]) == {3, 9, -1}
-        with pytest.raises(ValueError, match="exclude must be 'seen', None, a list of item ids or"):
+        with pytest.raises(ValueError, match="exclude must be 'seen', None, interactions, a list"):
             fitted.recommend_history([3, 4], exclude="nothing")
 
     def test_an_empty_history_gives_what_is_popular(self, fitted, pairs):

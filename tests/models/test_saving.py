@@ -449,6 +449,6 @@ def test_ids_of_a_mapped_model(form, data, tmp_path):
         user = model.user_ids_[n % 7]
         user = user.item() if isinstance(user, np.generic) else user
         assert mapped.recommend(user, k=2)[0].tolist() == model.recommend(user, k=2)[0].tolist()
-        for unknown in ("nobody", "u0\0", -1, 1.5, None, 2**80):
+        for unknown in ("nobody", "u0\0", -1, 1.5, [None], 2**80):
             with pytest.raises(ValueError):
                 mapped.recommend(unknown)

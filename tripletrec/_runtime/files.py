@@ -68,6 +68,7 @@ def replacing(path: str | bytes | os.PathLike[Any]) -> Iterator[Path]:
 
     Examples
     --------
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with replacing(Path(folder, "numbers.txt")) as temporary:
     ...         _ = temporary.write_text("1 2 3")

@@ -69,7 +69,23 @@ class Comparing(Fitted):
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the users most similar to each given user, by the cosine of their factors.
 
-        Parameters, returns and errors as for `similar_items`.
+        Parameters
+        ----------
+        users : id or sequence of n ids
+        k : int, default 10
+            How many; the user is left out.
+        candidates : sequence or set of user ids, default None
+            The only users to choose from; None: all.
+
+        Returns
+        -------
+        ids, similarities : arrays of shape (n, width), or (m,) for a single user
+            As of `similar_items`.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `similar_items`.
 
         Examples
         --------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -57,6 +58,7 @@ class ContinuedModel(TrainedModel):
     def partial_fit(
         self,
         X: Any,
+        y: int | None = None,
         n_epochs: int = 1,
         *,
         callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
@@ -79,6 +81,8 @@ class ContinuedModel(TrainedModel):
             The new positives, with ids of their own, in any order. A pair that is in ``seen_`` too counts as
             new; the values add up there, and the later time is kept. Where the model has no ids, `X` has none
             either and at least as many rows and columns: further ones are new. May be empty.
+        y : None
+            Not used; there for scikit-learn. A whole number is taken for `n_epochs`.
         n_epochs : int, default 1
             More of them teach more of new users and items, and move the others further.
         callbacks : callable or sequence of callables, default None
@@ -128,17 +132,20 @@ class ContinuedModel(TrainedModel):
         >>> len(model.history_), len(model.seen_)
         (6, 6)
         """
-        return self._partial_fit(X, n_epochs, callbacks, sample_weight, negatives)
+        return self._partial_fit(X, y, n_epochs, callbacks, sample_weight, negatives)
 
     def _partial_fit(
         self,
         X: Any,
+        y: Any,
         n_epochs: int,
         callbacks: Any,
         sample_weight: Any,
         negatives: Any,
         **features: Any,
     ) -> Self:
+        if isinstance(y, Integral):
+            n_epochs = int(y)
         with self._writing():
             return self._go_on(X, n_epochs, callbacks, sample_weight, negatives, **features)
 

@@ -19,6 +19,7 @@ _BORROWED = {
     "_repr_mimebundle_",
     "get_metadata_routing",
     "set_fit_request",
+    "set_partial_fit_request",
     "set_predict_request",
     "set_score_request",
 }

@@ -35,6 +35,7 @@ class ContinuedTowers(TrainedNetwork):
     def partial_fit(
         self,
         X: Any,
+        y: int | None = None,
         n_epochs: int = 1,
         *,
         user_features: Any = None,
@@ -49,14 +50,13 @@ class ContinuedTowers(TrainedNetwork):
 
         Parameters
         ----------
-        X, n_epochs, callbacks, sample_weight, negatives
+        X, y, n_epochs, callbacks, sample_weight, negatives
             As of `MatrixFactorization.partial_fit`.
         user_features, item_features : as of `fit`, default None
             Those of the users and items that are new in `X`; a table may have others, which are passed over,
             a matrix has a row for each user or item of `X`. They are encoded as `fit` learnt to. What is
             known of the others stays as it is: the model keeps it, and a file holds it if it was saved with
             ``state=True``. Without it the features of all that were ever seen are needed.
-
         user_id, item_id : str, default None
             The column of the table that holds the ids, as of `fit`.
 
@@ -85,7 +85,7 @@ class ContinuedTowers(TrainedNetwork):
         array(['jam', 'milk', 'tea', 'cocoa'], dtype='<U5')
         """
         return self._partial_fit(
-            X, n_epochs, callbacks, sample_weight, negatives,
+            X, y, n_epochs, callbacks, sample_weight, negatives,
             user_features=user_features, item_features=item_features,
             user_id=user_id, item_id=item_id,
         )  # fmt: skip

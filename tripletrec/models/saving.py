@@ -248,8 +248,10 @@ def _rebuild(
     if arrays:
         raise ValueError(f"it holds an array that no model has: {shown(next(iter(arrays)))}")
     model._check_learnt(look_through)
+    if "state" not in description:
+        raise ValueError("its description does not say whether it holds a state")
     model.seen_ = unpack_seen(description.get("seen"), seen_arrays, model)
-    unpack_state(description.get("state"), state_arrays, model)
+    unpack_state(description["state"], state_arrays, model)
     return model, parameters["scorer"]["own"] if is_own(parameters.get("scorer")) else None
 
 
