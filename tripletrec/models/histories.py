@@ -260,7 +260,7 @@ class NewUsers(Recommending):
         Parameters
         ----------
         X : Interactions, or a table or dict as `Interactions.from_frame` takes
-            All of its users are added, in their order; one without interactions has nothing of his own. Its
+            All of its users are added, in their order; one without interactions learns nothing. Its
             items go by their ids. Where the model's users are numbers, they must have the next ones
             (``n_users_``, ``n_users_ + 1``, …) or, in Interactions, no ids.
         user, item : str, default "user" and "item"

@@ -97,7 +97,7 @@ class TowerHistories(TrainedNetwork):
         return _VectorFoldIn(fold_in, own, cosine=self._is_cosine())
 
     def _vector_of_nobody(self) -> NDArray[np.float32]:
-        """Return what the tower gives for a user without features and without factors of his own."""
+        """Return what the tower gives for a user without features and without factors of their own."""
         stack = self._stack(self.user_widths_, None)
         stack.flat[0] = self.user_weights_
         layer = nobody(self.user_encoding_, self.user_table_, self.user_widths_[0])

@@ -276,7 +276,7 @@ def nearest(share: float = 0.5) -> Sampler:
     ----------
     share : float, default 0.5
         From 0 to 1; the rest is drawn as by "unseen". Where the argument `negatives` of ``fit``
-        gives negatives, the nearest of the user's own is taken, else the nearest item that he is not
+        gives negatives, the nearest of the user's own is taken, else the nearest item that the user is not
         known to like.
 
     Returns

@@ -77,13 +77,20 @@ def user_split(
 
     Examples
     --------
-    Items that go together with those in the history, by counting:
+    The model learns the new users from their histories and is asked for the rest:
 
     >>> import tripletrec as tr
     >>> data = tr.datasets.make_interactions(200, 50, 3000, random_state=0)
     >>> train, history, target = tr.splits.user_split(data, test=20)
     >>> train.n_users, history.n_users, target.n_users
     (180, 20, 20)
+    >>> model = tr.MatrixFactorization(n_epochs=10).fit(train).add_users(history)
+    >>> test = tr.Interactions.from_frame(target.to_frame(), like=model.seen_)
+    >>> model.score(test) > 0.5
+    True
+
+    Any function of histories, here items that go together with those in them:
+
     >>> together = train.tocsr().T @ train.tocsr()
     >>> def count(rows):
     ...     return (history.tocsr()[rows] @ together).toarray()
