@@ -15,6 +15,7 @@ from tripletrec._runtime.arrays import distinct
 from tripletrec._runtime.files import displayed, replacing, with_sentence
 from tripletrec._runtime.messages import shown
 from tripletrec._runtime.progress import Progress
+from tripletrec.data.foreign import need_pyarrow
 from tripletrec.data.ids import Ids, is_single
 from tripletrec.ranking.exclusion import Exclusion, Pairs, known_rows
 
@@ -384,12 +385,9 @@ _Append = Callable[[int, NDArray[np.int64], NDArray[np.float32]], None]
 
 @contextmanager
 def _parquet(path: Any, ending: str, lists: Lists) -> Iterator[_Append]:
-    try:
-        from pyarrow.parquet import ParquetWriter
-    except ImportError:
-        raise ImportError(
-            "a .parquet file needs pyarrow, which is not installed: pip install pyarrow, or write .csv"
-        ) from None
+    need_pyarrow("a file that ends in .parquet")
+    from pyarrow.parquet import ParquetWriter
+
     maker = _Arrow()
     with ParquetWriter(path, _tidy(maker, lists, 0, *padding(0, lists.width)).schema) as writer:
         yield lambda *block: writer.write_table(_tidy(maker, lists, *block))
