@@ -5,7 +5,7 @@ import pytest
 
 import tripletrec as tr
 from contracts.support import assert_same, interactions, learnt, negatives_of
-from tripletrec.models.validation import sample_users
+from tripletrec.models.validation import epochs_between, sample_users
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -90,10 +90,14 @@ def test_how_many_users_pay():
         return len(np.unique(sample_users(held_out, most, epoch_scores, 0).rows))
 
     assert n_users(narrow, None, 0.0) == 5000
-    assert n_users(narrow, 0, 0.0) == 320  # 1.6 million scores always pay
+    assert n_users(narrow, 0, 0.0) == 250  # fewer tell too little
     assert n_users(narrow, 0, 1e8) == 2000
     assert n_users(narrow, 0, 1e12) == 5000
-    assert n_users(wide, 0, 0.0) == 250  # fewer tell too little
+    assert n_users(wide, 0, 0.0) == 250
+    small = tr.Interactions.from_arrays(np.arange(320), np.arange(320) % 10, shape=(320, 5000))
+    assert n_users(small, 0, 0.0) == 320  # 1.6 million scores always pay
+    sample = sample_users(narrow, 0, 0.0, 0)
+    assert [epochs_between(sample, scores) for scores in (1.25e7, 1.2e7, 1e6, 1e9)] == [1, 2, 13, 1]
     chosen = [sample_users(narrow, 100, 0.0, seed).rows.tolist() for seed in (0, 0, 1)]
     assert chosen[0] == chosen[1] != chosen[2]
 
@@ -116,3 +120,15 @@ def test_bad_values_are_refused_with_and_without_validation(kind, params, messag
         with pytest.raises((ValueError, TypeError), match=message):
             model.set_params(**params).fit(data, **options)
     assert learnt(model) == before
+
+
+def test_validation_is_rarer_where_it_costs_more():
+    """As often as on a sample takes a tenth of the time; always where somebody has chosen the users."""
+    data = tr.datasets.make_interactions(900, 2000, 9000, random_state=0)
+    train, held_out = tr.splits.train_test_split(data, 0.3)
+    settings = {"n_factors": 4, "n_epochs": 4}
+    auto = tr.MatrixFactorization(**settings).fit(train, validation=held_out)
+    assert [("validation_auc" in each) for each in auto.history_] == [False] * 3 + [True]
+    for other in ({"validate_every": 1}, {"validation_users": 20}, {"validation_users": "all"}):
+        model = tr.MatrixFactorization(**settings, **other).fit(train, validation=held_out)
+        assert len(values(model)) == 4

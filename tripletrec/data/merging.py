@@ -65,10 +65,16 @@ def merge(
 
 
 def _order(keys: NDArray[np.int64], times: NDArray[Any] | None) -> NDArray[np.intp]:
-    # Stable: the order of the terms decides the last bit of a sum, and other sorts vary by CPU.
+    """Return the order by key, then by time if there are times, then by position."""
     if times is not None:
         return np.lexsort((times, keys))
-    return np.argsort(keys, kind="stable")
+    n_bits = len(keys).bit_length()
+    if int(keys.max(initial=0)).bit_length() + n_bits > 63:
+        return np.argsort(keys, kind="stable")
+    # Distinct numbers have but one order, so that NumPy may take its fastest sort.
+    places = (keys << n_bits) | np.arange(len(keys))
+    places.sort()
+    return places & ((1 << n_bits) - 1)
 
 
 def _together(

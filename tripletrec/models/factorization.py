@@ -120,13 +120,14 @@ class MatrixFactorization(FactorModel):
     validation_metric : str, default "auc"
         A column of `tripletrec.evaluate`, such as "ndcg@10". Training positives are left out of
         the ranking.
-    validate_every : int, default 1
+    validate_every : int or None, default None
         Epochs from one validation to the next; the last epoch is always validated. `early_stopping` counts
-        epochs, and looks at those that are validated.
+        epochs, and looks at those that are validated. None: 1, or so many that validation on a sample takes
+        some 10 % of the time.
     validation_users : int, "all" or None, default None
-        Validate on so many users, a random sample that stays the same. None: on all, unless ranking for them
-        would take more than some 15 % of an epoch's time; the sample then depends on the data, the
-        parameters and the seed alone, and has 250 users or more.
+        Validate on so many users, a random sample that stays the same. None: on all, unless that makes more
+        than 1.6 million scores and would take more than some 10 % of an epoch's time; the sample then depends
+        on the data, the parameters and the seed alone, and has 250 users or more.
     n_jobs : int or None, default None
         Largest number of threads; None: as many as pay off, -1: all cores. Data so small that sharing the
         work does not pay get one. Never changes a result.
@@ -211,7 +212,7 @@ class MatrixFactorization(FactorModel):
         dropout: float = 0.0,
         early_stopping: int | None = None,
         validation_metric: str = "auc",
-        validate_every: int = 1,
+        validate_every: int | None = None,
         validation_users: int | Literal["all"] | None = None,
         n_jobs: int | None = None,
         random_state: Any = 0,

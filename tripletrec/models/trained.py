@@ -36,7 +36,9 @@ from tripletrec.models.saved_state import OptimizerState
 from tripletrec.models.validation import (
     Validation,
     Watch,
+    check_validate_every,
     check_validation_users,
+    epochs_between,
     sample_users,
 )
 from tripletrec.sampling import Sampler
@@ -79,7 +81,7 @@ class TrainedModel(NewUsers, Recommender):
     _learnt: ClassVar[tuple[str, ...]] = ()
     early_stopping: int | None
     validation_metric: str
-    validate_every: int
+    validate_every: int | None
     validation_users: int | str | None
     random_state: Any
     n_jobs: int | None
@@ -139,7 +141,7 @@ class TrainedModel(NewUsers, Recommender):
         file = check_checkpoint(checkpoint)
         plan = self._plan()
         patience = check_patience(self.early_stopping, self.validation_metric, validation)
-        check_count(self.validate_every, "validate_every")
+        check_validate_every(self.validate_every)
         check_validation_users(self.validation_users)
         verbose = check_count(self.verbose, "verbose", 0)
         listeners = check_callbacks(callbacks)
@@ -224,8 +226,11 @@ class TrainedModel(NewUsers, Recommender):
         data, held_out, validation = inputs.data, inputs.held_out, None
         if held_out is not None:
             most = check_validation_users(self.validation_users)
-            sample = sample_users(held_out, most, self._epoch_scores(plan, data), plan.seed)
-            every = check_count(self.validate_every, "validate_every")
+            scores = self._epoch_scores(plan, data)
+            sample = sample_users(held_out, most, scores, plan.seed)
+            every = check_validate_every(self.validate_every)
+            if every is None:  # rarer only where there are too many users to choose oneself
+                every = 1 if most != 0 or sample is held_out else epochs_between(sample, scores)
             validation = Validation(sample, self.validation_metric, every, plan.n_epochs)
         elif not listeners:
             return None
@@ -301,7 +306,7 @@ class TrainedModel(NewUsers, Recommender):
         """Raise unless `fit` would take the parameters, as far as they can be checked without data."""
         self._plan()
         check_patience(self.early_stopping, self.validation_metric, True)
-        check_count(self.validate_every, "validate_every")
+        check_validate_every(self.validate_every)
         check_validation_users(self.validation_users)
         check_count(self.verbose, "verbose", 0)
         check_n_jobs(self.n_jobs)

@@ -98,7 +98,7 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         the best epoch. None: run all epochs and keep the last.
     validation_metric : str, default "auc"
         A column of `tripletrec.evaluate`, such as "ndcg@10".
-    validate_every, validation_users : int, default 1, and int, "all" or None, default None
+    validate_every, validation_users : int or None, and int, "all" or None, default None
         See `MatrixFactorization`.
     n_jobs : int or None, default None
         Threads for evaluation and ranking; training uses one. Never changes a result.
@@ -193,7 +193,7 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         schedule: ScheduleName | Schedule = "constant",
         early_stopping: int | None = None,
         validation_metric: str = "auc",
-        validate_every: int = 1,
+        validate_every: int | None = None,
         validation_users: int | Literal["all"] | None = None,
         n_jobs: int | None = None,
         random_state: Any = 0,

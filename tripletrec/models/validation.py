@@ -16,10 +16,17 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import mean_metric
 from tripletrec.training.plan import Record
 
-__all__ = ["Validation", "Watch", "check_validation_users", "sample_users"]
+__all__ = [
+    "Validation",
+    "Watch",
+    "check_validate_every",
+    "check_validation_users",
+    "epochs_between",
+    "sample_users",
+]
 
-_SHARE = 0.1  # of the time of an epoch that the ranking of users may take, roughly
-_ALWAYS = 1_600_000  # scores, a few milliseconds of a factor model: never worth a sample
+_SHARE = 0.1  # of the time of an epoch that the ranking of users may take on average, roughly
+_ALWAYS = 1_600_000  # scores of all users, a few milliseconds: never worth a sample
 _FEWEST = 250  # users of a sample: fewer tell little
 
 
@@ -106,6 +113,11 @@ class Watch:
         return stop
 
 
+def check_validate_every(validate_every: Any) -> int | None:
+    """Return after how many epochs a model is validated; None: as often as pays."""
+    return None if validate_every is None else check_count(validate_every, "validate_every")
+
+
 def check_validation_users(validation_users: Any) -> int | None:
     """Return how many users to validate on at most, 0: as many as pay; None: all.
 
@@ -142,11 +154,27 @@ def sample_users(
     """
     if most is None:
         return held_out
-    if not most:
-        most = max(_FEWEST, int(max(_ALWAYS, _SHARE * epoch_scores) / held_out.n_items))
     users = np.flatnonzero(np.diff(held_out.indptr))
+    if not most:
+        if len(users) * held_out.n_items <= _ALWAYS:
+            return held_out
+        most = max(_FEWEST, int(_SHARE * epoch_scores / held_out.n_items))
     if len(users) <= most:
         return held_out
     chosen = np.zeros(held_out.n_users, bool)
     chosen[np.random.default_rng((seed, most)).choice(users, most, replace=False)] = True
     return held_out[chosen[held_out.rows]]
+
+
+def epochs_between(held_out: Interactions, epoch_scores: float) -> int:
+    """Return after how many epochs to validate on a sample, so that it takes its share of the time.
+
+    Parameters
+    ----------
+    held_out : Interactions
+        Of the users in the sample.
+    epoch_scores : float
+        How many scores take about as long as an epoch.
+    """
+    scores = np.count_nonzero(np.diff(held_out.indptr)) * held_out.n_items
+    return max(1, math.ceil(scores / max(1.0, _SHARE * epoch_scores)))
