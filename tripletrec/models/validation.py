@@ -25,7 +25,7 @@ __all__ = [
     "sample_users",
 ]
 
-_SHARE = 0.1  # of the time of an epoch that the ranking of users may take on average, roughly
+_SHARE = 0.075  # of the time of an epoch that the ranking of users may take on average, roughly
 _ALWAYS = 1_600_000  # scores of all users, a few milliseconds: never worth a sample
 _FEWEST = 250  # users of a sample: fewer tell little
 
