@@ -96,15 +96,22 @@ class Watch:
         self._model, self._data, self._attributes = model, data, attributes
         self._validation, self._listeners, self._history = validation, listeners, history[:]
 
+    def looks_at(self, epoch: int) -> bool:
+        """Tell whether the model is looked at after an epoch."""
+        validation = self._validation
+        return bool(self._listeners) or (validation is not None and validation.is_due(epoch))
+
     def __call__(self, record: Record, arrays: tuple[NDArray[Any], ...]) -> bool:
         """Take the record of an epoch and what is learnt; return whether a callback says stop."""
+        self._history.append(record)
+        if not self.looks_at(record["epoch"]):
+            return False
+        validation = self._validation
+        is_due = validation is not None and validation.is_due(record["epoch"])
         # Views, so that a callback cannot reshape what the kernels learn.
         views = tuple(each.view() for each in arrays)
         view = copy.copy(self._model)._take(self._data, views, self._attributes)
-        self._history.append(record)
         view.history_ = self._history
-        validation = self._validation
-        is_due = validation is not None and validation.is_due(record["epoch"])
         if validation is not None and is_due:
             validation.note(view, record, self._data)
         stop = any([listener(view, record) is True for listener in self._listeners])

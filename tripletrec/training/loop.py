@@ -131,8 +131,9 @@ def train(
     n_epochs : int
         Number of the last epoch.
     watch : callable or None
-        ``watch(record, factors) -> bool`` after each epoch; may add to the record; True stops. With None
-        short epochs run one after the other, several in each turn of the other thread.
+        ``watch(record, factors) -> bool`` after each epoch; may add to the record; True stops. If it has a
+        method ``looks_at(epoch) -> bool``, factors are not checked after epochs that it passes over. With
+        None short epochs run one after the other, several in each turn of the other thread.
     metric : str or None
         Entry of the records by which epochs are compared; larger is better. Epochs without it are passed
         over.
@@ -171,7 +172,9 @@ def train(
     progress = Progress(n_epochs, "training", "epoch", shown=bool(verbose), done=first_epoch - 1)
     clock = _Clock(checkpoint)
     in_turns = watch is None and not verbose and not clock.is_due()
-    run = _Run(training, n_epochs, first_epoch, turn_seconds if in_turns else None, earlier)
+    looks_at = getattr(watch, "looks_at", lambda epoch: True)
+    seconds = turn_seconds if in_turns else None
+    run = _Run(training, n_epochs, first_epoch, seconds, earlier, looks_at)
     best = None if patience is None else _BestEpoch(str(metric), patience, earlier)
     interrupt = None
     try:
@@ -299,6 +302,8 @@ class _Run:
         See `train`; None: each turn is one epoch.
     earlier : Outcome or None
         Its records begin the list of records.
+    looks_at : callable
+        Tells of an epoch whether the factors are looked at after it.
     """
 
     def __init__(
@@ -308,8 +313,10 @@ class _Run:
         first_epoch: int,
         turn_seconds: float | None,
         earlier: Outcome | None,
+        looks_at: Callable[[int], bool],
     ) -> None:
         self.training, self._n_epochs, self._turn_seconds = training, n_epochs, turn_seconds
+        self._looks_at = looks_at
         self._limits = Limits(training.plan)
         self.largest = 0.0  # factor, when they were looked at last
         self.records: list[Record] = [] if earlier is None else earlier.history[:]
@@ -340,7 +347,8 @@ class _Run:
             self._n_ended += 1
             if self._stopped or self.is_complete or self._is_over(started):
                 break
-        at_end = self.is_complete or self._turn_seconds is None
+        seen = self._turn_seconds is None and self._looks_at(self.number)
+        at_end = self.is_complete or seen
         self.check(record["loss"], factors=is_first or at_end)
 
     def _is_over(self, started: float) -> bool:
