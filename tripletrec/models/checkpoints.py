@@ -27,7 +27,7 @@ from tripletrec.models.packing import pack_notes
 from tripletrec.training.loop import Outcome, Trainable
 from tripletrec.training.plan import Factors, Plan
 
-__all__ = ["CheckpointFile", "CheckpointPath", "check_checkpoint", "removing"]
+__all__ = ["CheckpointFile", "CheckpointPath", "check_checkpoint"]
 
 CheckpointPath: TypeAlias = str | os.PathLike[str] | tuple[str | os.PathLike[str], float]
 """What `fit` takes: a path, or a path and the least number of seconds between two checkpoints."""
@@ -144,6 +144,16 @@ class CheckpointFile:
         except OSError as error:
             warn_user(f"the checkpoint {self} could not be removed after the fit: {error.strerror}")
 
+    @contextmanager
+    def removing(self) -> Iterator[None]:
+        """Remove the file if the block ends well or by divergence, at which it would arrive again."""
+        try:
+            yield
+        except FloatingPointError:
+            self.remove()
+            raise
+        self.remove()
+
     def __str__(self) -> str:
         return repr(str(self.path))
 
@@ -160,16 +170,14 @@ class CheckpointFile:
 _ADVICE = "delete the file to begin afresh, or give another path"
 
 
-def check_checkpoint(checkpoint: Any) -> CheckpointFile | None:
-    """Return the file of `checkpoint`, a path or a pair of a path and seconds; None: there is none to be.
+def check_checkpoint(checkpoint: Any) -> CheckpointFile:
+    """Return the file of `checkpoint`, a path or a pair of a path and seconds.
 
     Raises
     ------
     TypeError, ValueError
         If it is something else, or no file can be written there.
     """
-    if checkpoint is None:
-        return None
     path, seconds = checkpoint, 0.0
     if isinstance(checkpoint, (tuple, list)):
         if len(checkpoint) != 2:
@@ -184,19 +192,6 @@ def check_checkpoint(checkpoint: Any) -> CheckpointFile | None:
         )
     check_writable(path, "checkpoint")
     return CheckpointFile(path, seconds)
-
-
-@contextmanager
-def removing(file: CheckpointFile | None) -> Iterator[None]:
-    """Remove the file if the block ends well or by divergence, at which it would arrive again."""
-    try:
-        yield
-    except FloatingPointError:
-        if file is not None:
-            file.remove()
-        raise
-    if file is not None:
-        file.remove()
 
 
 def _parse(arrays: dict[str, NDArray[Any]], texts: dict[str, str]) -> _Saved:

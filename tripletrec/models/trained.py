@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from numbers import Real
 from types import MappingProxyType
@@ -134,11 +135,9 @@ class TrainedModel(NewUsers, Recommender):
         **features: Any,
     ) -> Self:
         """Learn from scratch; until all is learnt the model stays as it was."""
-        # Here, because answers do without.
-        from tripletrec.models.checkpoints import check_checkpoint, removing
-        from tripletrec.training.loop import train
+        from tripletrec.training.loop import train  # here, because answers do without
 
-        file = check_checkpoint(checkpoint)
+        file, removed_at_the_end = _open_checkpoint(checkpoint)
         plan = self._plan()
         patience = check_patience(self.early_stopping, self.validation_metric, validation)
         check_validate_every(self.validate_every)
@@ -173,7 +172,7 @@ class TrainedModel(NewUsers, Recommender):
         given = check_negatives(negatives, data)
         inputs = _Inputs(data, weights, given, held_out)
         plan, start, earlier = self._begin_or_resume(file, plan, inputs, **features)
-        with removing(file):
+        with removed_at_the_end:
             outcome = train(
                 start.training,
                 plan.n_epochs,
@@ -344,6 +343,18 @@ class TrainedModel(NewUsers, Recommender):
         _check_counts(self.item_counts_, self.n_items_)
         if self.temperature_ is not None:
             check_positive(self.temperature_, "temperature_")
+
+
+def _open_checkpoint(
+    checkpoint: Any,
+) -> tuple[CheckpointFile | None, AbstractContextManager[None]]:
+    """Return the file of a checkpoint, and the context that removes it at the end of a fit."""
+    if checkpoint is None:
+        return None, nullcontext()
+    from tripletrec.models.checkpoints import check_checkpoint  # here, because most fits have none
+
+    file = check_checkpoint(checkpoint)
+    return file, file.removing()
 
 
 def _check_array(name: str, array: Any, shape: tuple[int, ...], look_through: bool) -> None:
