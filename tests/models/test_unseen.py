@@ -334,3 +334,42 @@ def test_readers_find_all_of_the_attributes_or_none_changed(model):
     stop.set()
     reader.join()
     assert not wrong and model.n_items_ == N_ITEMS + 180
+
+
+def test_candidates_of_unseen_users():
+    model = fitted(own_factors=False)
+    users = {"kind": ["k0", "k1"]}
+    shared = ["sku-1", "sku-5", "sku-2"]
+    ids, _ = model.recommend_unseen(users, k=9, candidates=shared)
+    assert [sorted(each) for each in ids.tolist()] == [sorted(shared)] * 2
+    own = [["sku-3"], ["sku-4", "sku-8"]]
+    ids, scores = model.recommend_unseen(users, k=9, candidates=own)
+    assert ids[0].tolist() == ["sku-3", None] and sorted(ids[1].tolist()) == own[1]
+    assert scores[0, 1] == -np.inf
+    with pytest.raises(ValueError, match="one for each of the 2 users"):
+        model.recommend_unseen(users, candidates=[["sku-3"]])
+    with pytest.raises(ValueError, match="k must be an integer >= 1, got 0"):
+        model.recommend_unseen(users, k=0)
+
+
+def test_lists_belong_to_one_catalogue_while_items_come():
+    """A reader gets the catalogue from before or after, never numbers of one in the ids of another."""
+    model, users = fitted(own_factors=False), {"kind": ["k0", "k1"]}
+    wrong, stop = [], threading.Event()
+
+    def read():
+        while not stop.is_set():
+            try:
+                model.recommend_unseen(users, k=200)
+                model.recommend(k=200)
+            except Exception as error:
+                wrong.append(error)
+                return
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for n in range(30):
+        model.add_items(item_table(3, first=N_ITEMS + 3 * n), id="sku")
+    stop.set()
+    reader.join()
+    assert not wrong, wrong[0]

@@ -29,10 +29,9 @@ from tripletrec.models.history_input import (
 )
 from tripletrec.models.lists import (
     Lists,
-    best_items,
     check_output,
     frame_of,
-    padding,
+    ranked,
     read_candidates,
 )
 from tripletrec.models.recommending import Recommending
@@ -228,17 +227,10 @@ class NewUsers(Recommending):
         out = read_exclude(exclude, seen, space, items, owner="histories")
         scores_of = self._scores_of(self._encode_histories(read))
         width = min(k, chosen.width(items.n))
-        known = np.diff(read.items.indptr) > 0
+        cold = np.diff(read.items.indptr) == 0
 
         def rank(places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            found, scores = padding(len(places), width)
-            for score, which in ((scores_of, known[places]), (None, ~known[places])):
-                some = np.flatnonzero(which)
-                if len(some) and width:
-                    asked = places[some]
-                    best = best_items(score, asked, asked, width, out, chosen, self)
-                    found[some], scores[some] = best
-            return found, scores
+            return ranked(scores_of, places, places, cold[places], width, out, chosen, self)
 
         lists = Lists(
             np.arange(read.n), width, rank, read.user_ids, items.values,

@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Candidates",
     "Lists",
-    "best_items",
     "check_output",
     "frame_of",
-    "padding",
+    "ranked",
     "read_candidates",
     "write_lists",
 ]
@@ -91,7 +90,7 @@ def read_candidates(candidates: Any, items: Ids, n_asked: int) -> Candidates:
     return Candidates(None, tuple(distinct(each) for each in np.split(rows, bounds)))
 
 
-def best_items(
+def _best_items(
     score_users: ScoreUsers | None,
     rows: NDArray[np.int64],
     places: NDArray[np.int64],
@@ -134,6 +133,40 @@ def best_items(
     return _padded(*best, k)
 
 
+def ranked(
+    score_users: ScoreUsers,
+    rows: NDArray[np.int64],
+    places: NDArray[np.int64],
+    cold: NDArray[np.bool_],
+    width: int,
+    out: Exclusion,
+    chosen: Candidates,
+    model: Any,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return items and scores of shape (n, width) of some users of a fitted model, padded with -1 and -inf.
+
+    Parameters
+    ----------
+    score_users : callable
+        rows -> scores of all items.
+    rows, places : int64 arrays of shape (n,)
+        The users, -1 for an unknown one, whose list is empty; and which of those asked for they are.
+    cold : bool array of shape (n,)
+        Of whom nothing is known: they get the items that most users had in training.
+    width : int
+    out : Exclusion
+    chosen : Candidates
+    model : estimator
+    """
+    items, scores = _padding(len(rows), width)
+    for score, which in ((score_users, (rows >= 0) & ~cold), (None, cold)):
+        some = np.flatnonzero(which)
+        if len(some) and width:
+            best = _best_items(score, rows[some], places[some], width, out, chosen, model)
+            items[some], scores[some] = best
+    return items, scores
+
+
 def _most_popular(
     model: Any,
     rows: NDArray[np.int64],
@@ -144,7 +177,7 @@ def _most_popular(
     order, counts = model._popularity()
     if chosen.shared is not None:
         order = order[np.isin(order, chosen.shared)]
-    items, scores = padding(len(rows), k)
+    items, scores = _padding(len(rows), k)
     for n, row in enumerate(rows.tolist()):
         mine = order if chosen.own is None else order[np.isin(order, chosen.own[n])]
         if left_out is not None:
@@ -162,12 +195,12 @@ def _padded(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     if items.shape[1] == width:
         return items, scores
-    wide = padding(len(items), width)
+    wide = _padding(len(items), width)
     wide[0][:, : items.shape[1]], wide[1][:, : items.shape[1]] = items, scores
     return wide
 
 
-def padding(n: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _padding(n: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return items and scores of lists that are empty so far."""
     return np.full((n, width), -1, np.int64), np.full((n, width), -np.inf, np.float32)
 
@@ -389,7 +422,7 @@ def _parquet(path: Any, ending: str, lists: Lists) -> Iterator[_Append]:
     from pyarrow.parquet import ParquetWriter
 
     maker = _Arrow()
-    with ParquetWriter(path, _tidy(maker, lists, 0, *padding(0, lists.width)).schema) as writer:
+    with ParquetWriter(path, _tidy(maker, lists, 0, *_padding(0, lists.width)).schema) as writer:
         yield lambda *block: writer.write_table(_tidy(maker, lists, *block))
 
 
@@ -406,7 +439,7 @@ def _csv(path: Any, ending: str, lists: Lists) -> Iterator[_Append]:
             table = _tidy(maker, lists, *block)
             table.to_csv(packed, index=False, header=header, mode="wb", lineterminator="\n")
 
-        append(0, *padding(0, lists.width), header=True)
+        append(0, *_padding(0, lists.width), header=True)
         yield append
         if packed is not plain:
             packed.close()

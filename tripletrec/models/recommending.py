@@ -14,10 +14,9 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.models.fitted import Fitted, answer, present
 from tripletrec.models.lists import (
     Lists,
-    best_items,
     check_output,
     frame_of,
-    padding,
+    ranked,
     read_candidates,
     write_lists,
 )
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-    from tripletrec.ranking.scores import ScoreUsers
 
 __all__ = ["Recommending"]
 
@@ -324,14 +322,8 @@ class Recommending(Fitted):
 
         def rank(places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
             asked = rows[places]
-            items, scores = padding(len(asked), width)
             cold = self._cold(asked)
-            for score, which in ((score_users, (asked >= 0) & ~cold), (None, cold)):
-                some = np.flatnonzero(which)
-                if len(some) and width:
-                    best = best_items(score, asked[some], places[some], width, out, chosen, self)
-                    items[some], scores[some] = best
-            return items, scores
+            return ranked(score_users, asked, places, cold, width, out, chosen, self)
 
         verbose = bool(vars(self).get("verbose"))
         return Lists(
@@ -381,24 +373,3 @@ class Recommending(Fitted):
             return np.bincount(seen.indices, minlength=n_items)
 
         return self._once("item counts", (counts, seen, (n_items,)), count)
-
-    def _best_items(
-        self,
-        score_users: ScoreUsers,
-        rows: NDArray[np.int64],
-        k: Any,
-        seen: Interactions | None,
-        candidates: Any,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the numbers and the scores of the best items of some rows; see `recommend`."""
-        from tripletrec.ranking.top_k import top_k  # here, because a fit does without
-
-        return top_k(
-            score_users,
-            rows,
-            self.n_items_,
-            k,
-            exclude=seen,
-            candidates=read_candidates(candidates, self._items(), len(rows)).shared,
-            n_jobs=self.n_jobs,
-        )

@@ -12,19 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import vstack
 
+from tripletrec._checks import check_count
 from tripletrec._runtime.messages import shown
 from tripletrec.data.checks import check_shape
 from tripletrec.data.feature_tables import as_frame, ids_of_rows, is_table
 from tripletrec.data.features import encode
-from tripletrec.data.id_arrays import check_ids, id_array, plain
+from tripletrec.data.id_arrays import check_ids, plain
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 from tripletrec.models.estimator import check_is_fitted
-from tripletrec.models.fitted import present
+from tripletrec.models.fitted import answer, present
+from tripletrec.models.lists import ranked, read_candidates
 from tripletrec.models.towers import infer_all, unseen_input
 from tripletrec.models.trained_network import TrainedNetwork
 from tripletrec.neural.stack import Stack
+from tripletrec.ranking.exclusion import Exclusion
 from tripletrec.ranking.products import Products
 
 __all__ = ["Unseen"]
@@ -42,6 +45,7 @@ class Unseen(TrainedNetwork):
     ) -> Stack:
         raise NotImplementedError
 
+    @answer
     def encode_users(self, features: Any, *, id: Any = None) -> NDArray[np.float32]:
         """Return the vectors of users that training has not seen, from their features alone.
 
@@ -76,6 +80,7 @@ class Unseen(TrainedNetwork):
         """
         return self._encode("user", features, id)
 
+    @answer
     def encode_items(self, features: Any, *, id: Any = None) -> NDArray[np.float32]:
         """Return the vectors of items that training has not seen; see `encode_users`.
 
@@ -90,6 +95,7 @@ class Unseen(TrainedNetwork):
         """
         return self._encode("item", features, id)
 
+    @answer
     def recommend_unseen(
         self, user_features: Any, k: int = 10, *, id: Any = None, candidates: Any = None
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
@@ -102,13 +108,13 @@ class Unseen(TrainedNetwork):
         k : int, default 10
         id : str, default None
             As of `encode_users`.
-        candidates : sequence of item ids, default None
-            The only items to choose from; None: all.
+        candidates : None, sequence or set of item ids, or n of them, default None
+            The only items to choose from; None: all. A list of lists has one for each user.
 
         Returns
         -------
-        ids : array of shape (n, k)
-        scores : float32 array of shape (n, k)
+        ids : array of shape (n, width)
+        scores : float32 array of shape (n, width)
             As of `recommend`.
 
         Raises
@@ -127,9 +133,13 @@ class Unseen(TrainedNetwork):
         >>> model.recommend_unseen(pd.DataFrame({"country": ["y"]}), k=3)[0].shape
         (1, 3)
         """
-        vectors = self.encode_users(user_features, id=id)
+        k = check_count(k, "k", most=None)
+        vectors = self._encode("user", user_features, id)
         score_users = Products(vectors, self._panels(self._item_table(), "item"))
-        best = self._best_items(score_users, np.arange(len(vectors)), k, None, candidates)
+        users, nobody = np.arange(len(vectors)), np.zeros(len(vectors), bool)
+        chosen = read_candidates(candidates, self._items(), len(vectors))
+        width = min(k, chosen.width(self.n_items_))
+        best = ranked(score_users, users, users, nobody, width, Exclusion(), chosen, self)
         return present(*best, self.item_ids_, single=False)
 
     def add_items(self, features: Any, *, id: Any = None) -> Self:
@@ -206,12 +216,14 @@ class Unseen(TrainedNetwork):
             }
             seen: Interactions | None = vars(self).get("seen_")
             if seen is not None:
-                changed["seen_"] = _widened(seen, items)
+                rows = seen._rows._replace(shape=(seen.n_users, items.n))
+                changed["seen_"] = Interactions.of_rows(rows, seen._users, items)
             known = vars(self).get("_item_features")
             if known is not None:  # for `partial_fit`
                 more = encode(self.item_encoding_, features, "item_features")
                 changed["_item_features"] = vstack([known, more], "csr")
             self._become(changed)
+            self._know(items)
         return self
 
     def _enlarged(self, features: Any, n: int, id: Any) -> Ids:
@@ -229,15 +241,16 @@ class Unseen(TrainedNetwork):
             return Ids(None, n_all, "item")
         if new is None:
             raise ValueError(self._where_are_ids(features))
+        Ids(new, n, "item")  # raises if one is there twice
         known = self._items().find(new) >= 0
         if known.any():
             raise ValueError(
                 f"item_features must have new items only: {int(known.sum())} of {n} ids are known to the "
                 f"model, the first is {shown(plain(new[known.argmax()]))}"
             )
-        every = id_array([*_elements(self.item_ids_), *_elements(new)], "item_ids")
-        check_savable(every, "item_ids")
-        return Ids(every, n_all, "item")
+        items = self._items().with_more(new)
+        check_savable(items.values, "item_ids")
+        return items
 
     def _where_are_ids(self, features: Any) -> str:
         """Return the sentence that refuses new items without ids, and says where they may be."""
@@ -251,7 +264,6 @@ class Unseen(TrainedNetwork):
         )
 
     def _encode(self, word: str, features: Any, id: Any) -> NDArray[np.float32]:
-        check_is_fitted(self)
         encoding, widths = getattr(self, f"{word}_encoding_"), getattr(self, f"{word}_widths_")
         table, name = getattr(self, f"{word}_table_"), f"{word}_features"
         layer = unseen_input(encoding, features, table, name, widths[0])
@@ -264,13 +276,3 @@ class Unseen(TrainedNetwork):
 
 def _counts_from(ids: NDArray[Any], first: int) -> bool:
     return ids.dtype.kind in "iu" and bool((ids == np.arange(first, first + len(ids))).all())
-
-
-def _elements(ids: NDArray[Any]) -> list[Any]:
-    return list(ids) if ids.dtype.kind in "mM" else ids.tolist()
-
-
-def _widened(seen: Interactions, items: Ids) -> Interactions:
-    """Return the same interactions, by reference, in a space with more items."""
-    rows = seen._rows._replace(shape=(seen.n_users, items.n))
-    return seen._like(rows, seen._users, items)

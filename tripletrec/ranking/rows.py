@@ -30,7 +30,3 @@ class Rows(NamedTuple):
         """Return some rows."""
         taken: NDArray[Any] = self.table[rows]
         return taken if self.transform is None else self.transform(taken)
-
-    def is_same(self, other: Rows) -> bool:
-        """Tell whether these are rows of the very same table by the very same function."""
-        return self.table is other.table and self.transform is other.transform
