@@ -54,6 +54,17 @@ class SavedContract(Contract):
             assert_same(again.fit(pairs), fitted)
         assert len(list(tmp_path.iterdir())) == 2
 
+    def test_load_a_known_class(self, fitted, tmp_path):
+        path, own = tmp_path / "a.safetensors", type(fitted)
+        fitted.save(path)
+        other = tr.MLPMatcher if own is tr.MatrixFactorization else tr.MatrixFactorization
+        for mmap in (False, True):
+            assert_same(tr.load(path, mmap=mmap, kind=own), fitted)
+            with pytest.raises(ValueError, match=f"holds a {own.__name__}, not a {other.__name__}"):
+                tr.load(path, mmap=mmap, kind=other)
+        with pytest.raises(TypeError, match="kind must be a class, .* got 'TwoTower'"):
+            tr.load(path, kind="TwoTower")
+
     def test_load_by_a_memory_map(self, fitted, pairs, tmp_path):
         path = tmp_path / "a.safetensors"
         fitted.save(path)
@@ -295,7 +306,10 @@ class SavedContract(Contract):
             (lambda d, _: d["fitted"].update(n_users_={"json": 29}), r"\(29, "),
             (lambda d, _: d["fitted"].update(user_ids_={"tensor": "O"}), "which are no ids"),
             (
-                lambda d, _: d["fitted"].update(user_ids_={"objects": [1, 2]}),
+                lambda d, t: (
+                    d["fitted"].update(user_ids_={"ids": "numbers"}),
+                    t.update(user_ids_=np.arange(2)),
+                ),
                 "must have 30 ids, got 2",
             ),
         ]

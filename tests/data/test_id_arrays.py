@@ -12,7 +12,6 @@ import pytest
 
 from tripletrec import MatrixFactorization
 from tripletrec.data.id_arrays import (
-    ascii_array,
     check_ids,
     index_of,
     keys_of,
@@ -232,34 +231,3 @@ def test_durations_are_found_in_whatever_form():
 def test_other_ids_get_one_sentence(ids, error, message):
     with pytest.raises(error, match=message):
         index_of(check_ids(ids, "ids"), "ids")
-
-
-@pytest.mark.parametrize(
-    "texts",
-    [
-        [],
-        ["a"],
-        ["a", "bc", ""],
-        ["a", "bc", "def"],
-        ["ab", "cd"],
-        ["\0a", "b"],
-        ["a\0", "b"],
-        ["ü", "b"],
-        ["x" * 500, *"abc"],
-        ["x" * 2000, *map(str, range(600))],
-        [f"{n:036d}" for n in range(50)],
-    ],
-    ids=lambda texts: str(texts)[:30],
-)
-def test_texts_that_lie_one_after_the_other(texts):
-    """In one step where all are of ASCII, to what one after the other makes of them."""
-    encoded = [each.encode() for each in texts]
-    places = np.cumsum([0, *map(len, encoded)])
-    found = ascii_array(np.frombuffer(b"".join(encoded), np.uint8), places)
-    if found is not None:
-        expected = text_array(texts)
-        assert found.dtype == expected.dtype and found.tolist() == expected.tolist()
-    assert (found is None) == (
-        not all(texts) or any(not each.isascii() or each.endswith("\0") for each in texts)
-        or text_array(texts).dtype == object
-    ) or not texts  # fmt: skip

@@ -112,6 +112,11 @@ def test_a_class_of_a_known_name_is_not_that_class():
         ("dates", np.arange(2)),
         ("dates[ns]", ["a"]),
         ("dates[ns]", np.arange(4).reshape(2, 2)),
+        ("letters", ["a"]),
+        ("letters", np.zeros(3, np.uint32)),
+        ("letters", np.zeros((3, 0), np.uint32)),
+        ("letters", np.zeros((3, 1), np.int64)),
+        ("letters", np.array([[97], [0x110000]], np.uint32)),
         ("numbers", ["a"]),
         ("numbers", np.array(["a"])),
     ],
@@ -120,6 +125,14 @@ def test_a_class_of_a_known_name_is_not_that_class():
 def test_damaged_content(kind, content):
     with pytest.raises(ValueError, match="ids "):
         unpack_ids(kind, content)
+
+
+def test_letters_are_looked_at_where_they_lie():
+    ids = check_ids(["sku-1", "ü", "", "\U0001f600"], "ids")
+    kind, letters = pack_ids(ids)
+    assert kind == "letters" and letters.shape == (4, 5) and np.shares_memory(letters, ids)
+    letters.flags.writeable = False
+    assert np.shares_memory(unpack_ids(kind, letters), letters)
 
 
 def test_an_unknown_time_zone_leaves_the_instant():

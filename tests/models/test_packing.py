@@ -140,29 +140,14 @@ def test_samplers_of_a_file_that_are_none(fields):
 
 def test_ids_are_arrays_and_a_form():
     arrays = {}
-    assert pack_ids_of("ids", np.array(["a", "üb"]), arrays) == {"ids": "str"}
+    assert pack_ids_of("ids", np.array(["a", "üb"]), arrays) == {"ids": "letters"}
+    assert arrays["ids"].tolist() == [[97, 0], [252, 98]]
+    assert unpack_ids_of("ids", {"ids": "letters"}, arrays).tolist() == ["a", "üb"] and not arrays
+    assert pack_ids_of("ids", np.array(["a", "üb"], object), arrays) == {"ids": "str"}
     assert arrays["ids"].tobytes() == "aüb".encode() and arrays["ids.ends"].tolist() == [1, 4]
     found = unpack_ids_of("ids", {"ids": "str"}, arrays)
     assert found.tolist() == ["a", "üb"] and not arrays
     assert unpack_ids_of("ids", {"json": None}, {}) is None
-
-
-@pytest.mark.parametrize(
-    "form, arrays, ids",
-    [
-        ({"tensor": None}, {"ids": np.arange(2.0)}, [0.0, 1.0]),
-        ({"tensor": "<M8[D]"}, {"ids": np.arange(2)}, np.arange(2).astype("M8[D]").tolist()),
-        ({"tensor": "<m8[25s]"}, {"ids": np.arange(2)}, np.arange(2).astype("m8[25s]").tolist()),
-        (
-            {"text": None},
-            {"ids": np.frombuffer(b"ab", np.uint8), "ids.ends": np.array([1, 2])},
-            ["a", "b"],
-        ),
-        ({"objects": ["a", 1, 2.5]}, {}, ["a", 1, 2.5]),
-    ],
-)
-def test_ids_of_the_first_files(form, arrays, ids):
-    assert unpack_ids_of("ids", form, dict(arrays)).tolist() == ids
 
 
 @pytest.mark.parametrize("ends", [[], [1], [3, 2], [-1, 2], [1, 3], [2**63 - 1, -(2**63), 2]])

@@ -187,29 +187,6 @@ def test_files_of_other_programs(tmp_path):
         tr.load(tmp_path / "arrays.npz")
 
 
-def test_a_file_of_the_first_layout(data, tmp_path):
-    """Ids stood there in three other forms."""
-    path = tmp_path / "model"
-    words = [f"ü{n}" for n in range(12)]
-    days = np.arange(15).astype("M8[D]")
-    for users, items, forms in [
-        (words, days, ({"text": None}, {"tensor": "<M8[D]"})),
-        ([*words[1:], 7], np.arange(15) * 2, ({"objects": [*words[1:], 7]}, {"tensor": None})),
-        (None, None, ({"json": None}, {"json": None})),
-    ]:
-        pairs = tr.Interactions(data.tocsr(), user_ids=users, item_ids=items)
-        model = make().fit(pairs)
-        model.save(path)
-
-        def to_first_layout(description, tensors, forms=forms):
-            description["fitted"]["user_ids_"], description["fitted"]["item_ids_"] = forms
-            if "objects" in forms[0]:
-                del tensors["user_ids_"], tensors["user_ids_.ends"]
-
-        rewrite(path, to_first_layout)
-        assert_same(tr.load(path), model)
-
-
 class Full(io.RawIOBase):
     """A file on a full disk."""
 

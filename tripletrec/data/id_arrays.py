@@ -28,7 +28,6 @@ from tripletrec._runtime.messages import shown
 from tripletrec.data.columns import missing_position, to_array
 
 __all__ = [
-    "ascii_array",
     "check_ids",
     "check_types",
     "id_array",
@@ -115,31 +114,6 @@ def text_array(texts: list[str]) -> NDArray[Any]:
     if any(each.endswith("\0") for each in texts):
         return _objects(texts)
     return _fixed_or_not(lengths, lambda dtype: np.array(texts, dtype), lambda: texts)
-
-
-def ascii_array(content: NDArray[np.uint8], places: NDArray[np.int64]) -> NDArray[Any] | None:
-    """Return what `text_array` makes of texts one after the other; None if one is not plain ASCII.
-
-    Parameters
-    ----------
-    content : uint8 array
-    places : int64 array of shape (n + 1,)
-        Text t lies from ``places[t]`` to ``places[t + 1]``.
-    """
-    lengths = np.diff(places)
-    if (content >= 128).any() or not lengths.all() or (content[places[1:] - 1] == 0).any():
-        return None
-
-    def fixed(dtype: str) -> NDArray[Any]:
-        width = np.dtype(dtype).itemsize // 4
-        if (lengths == width).all():
-            return content.reshape(-1, width).astype(np.uint32).view(dtype)[:, 0]
-        letters = np.zeros((len(lengths), width), np.uint32)
-        letters[np.arange(width) < lengths[:, None]] = content
-        return letters.view(dtype)[:, 0]
-
-    array = _fixed_or_not(lengths, fixed, list)
-    return array if len(array) == len(lengths) else None
 
 
 def keys_of(array: NDArray[Any]) -> list[Any]:

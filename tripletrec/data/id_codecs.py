@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import date, datetime, tzinfo
 from typing import Any, NamedTuple
@@ -119,10 +120,11 @@ def pack_ids(ids: NDArray[Any]) -> tuple[str, list[str] | NDArray[Any]]:
     Returns
     -------
     kind : str
-        "numbers", "dates" or "durations" with a unit (such as "dates[ns]"), "mixed", or the type of all
-        elements, such as "str" or "UUID".
+        "numbers", "letters", "dates" or "durations" with a unit (such as "dates[ns]"), "mixed", or the type
+        of all elements, such as "str" or "UUID".
     content : ndarray of a number or bool type, or list of str
-        Strings may hold lone surrogates and NULs.
+        Letters are code points, uint32 of shape (n, width): a NumPy string array as it lies in memory, so
+        that it can be used where a file is mapped. Strings may hold lone surrogates and NULs.
     """
     if ids.dtype.kind in "biuf":
         return "numbers", np.ascontiguousarray(ids)
@@ -130,7 +132,7 @@ def pack_ids(ids: NDArray[Any]) -> tuple[str, list[str] | NDArray[Any]]:
         word = "dates" if ids.dtype.kind == "M" else "durations"
         return f"{word}{ids.dtype.str[3:]}", np.ascontiguousarray(ids).view(np.int64)
     if ids.dtype.kind == "U":
-        return "str", ids.tolist()
+        return "letters", np.ascontiguousarray(ids).view(np.uint32).reshape(len(ids), -1)
     check_savable(ids, "ids")
     elements = ids.tolist()
     names = [str(_codec_name(each)) for each in elements]
@@ -148,6 +150,8 @@ def unpack_ids(kind: str, content: Any) -> NDArray[Any]:
     ValueError
         If there is no such form, or the content is not in it.
     """
+    if kind == "letters":
+        return _unpack_letters(content)
     form, _, unit = kind.partition("[")
     if form in ("numbers", "dates", "durations"):
         return _unpack_numbers(form, unit, content)
@@ -164,6 +168,15 @@ def unpack_ids(kind: str, content: Any) -> NDArray[Any]:
     except (LookupError, ValueError, OverflowError, TypeError) as error:
         raise ValueError(f"ids of the form {shown(kind)} cannot be read: {shown(error)}") from None
     return id_array(np.fromiter(elements, dtype=object, count=len(elements)), "ids")
+
+
+def _unpack_letters(content: Any) -> NDArray[Any]:
+    letters = np.asarray(content)
+    if letters.dtype != np.uint32 or letters.ndim != 2 or not letters.shape[1]:
+        raise ValueError("ids of the form 'letters' must be rows of letters")
+    if letters.max(initial=0) > sys.maxunicode:  # of which NumPy could make no string
+        raise ValueError(f"ids of the form 'letters' have a letter {letters.max()}")
+    return np.ascontiguousarray(letters).view(f"U{letters.shape[1]}")[:, 0]
 
 
 def _unpack_numbers(form: str, unit: str, content: Any) -> NDArray[Any]:

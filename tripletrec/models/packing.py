@@ -6,13 +6,13 @@ A part, such as a loss, is
 - ``{"part": {...}}``: a built-in one with all its numbers;
 - ``{"own": "mine"}``: one of the user's own, of which only the name is kept: no code comes from a file.
 
-Ids are ``{"ids": form}``, with the numbers, or the bytes of all texts and where each one ends, as arrays.
+Ids are ``{"ids": form}``, with the numbers or letters, or the bytes of all texts and where each one ends, as
+arrays.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
-from tripletrec.data.id_arrays import ascii_array, id_array
 from tripletrec.data.id_codecs import pack_ids, unpack_ids
 from tripletrec.losses import LIST_LOSSES, LOSSES, ListLoss, Loss
 from tripletrec.optimizers import OPTIMIZERS, Optimizer
@@ -229,9 +228,9 @@ def unpack_ids_of(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> NDA
     """Return the ids that `pack_ids_of` was given; what is taken from `arrays` is removed there."""
     if value == {"json": None}:
         return None
-    form, content = _form_of(name, value)
-    if form == "objects":
-        return id_array(content, name)
+    key, form = _only_item(value)
+    if key != "ids" or not isinstance(form, str):
+        raise ValueError(f"{name} is {shown(value)}, which are no ids")
     if name not in arrays:
         raise ValueError(f"{name} is without its array")
     array = arrays.pop(name)
@@ -239,29 +238,9 @@ def unpack_ids_of(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> NDA
         return unpack_ids(form, array)
     ends = arrays.pop(name + ".ends")
     places = _places(name, array, ends)
-    if form == "str":
-        found = ascii_array(array, places)
-        if found is not None:
-            return found
     content, places = array.tobytes(), places.tolist()
     pieces = zip(places, places[1:], strict=False)
     return unpack_ids(form, [content[a:b].decode("utf-8", "surrogatepass") for a, b in pieces])
-
-
-def _form_of(name: str, value: Any) -> tuple[str, Any]:
-    """Return the form of ids for `unpack_ids`; of those that stand in the JSON, "objects" and themselves."""
-    form, content = _only_item(value)
-    if form == "ids" and isinstance(content, str):
-        return content, None
-    # As they were in the first files.
-    if form == "objects" and isinstance(content, list):
-        return form, content
-    if form in ("text", "tensor") and content is None:
-        return {"text": "str", "tensor": "numbers"}[form], None
-    date = re.fullmatch(r"[<>]?([mM])8(\[\w+\])", str(content))
-    if form != "tensor" or date is None:
-        raise ValueError(f"{name} is {shown(value)}, which are no ids")
-    return {"M": "dates", "m": "durations"}[date[1]] + date[2], None
 
 
 def _places(name: str, whole: NDArray[Any], ends: NDArray[Any]) -> NDArray[np.int64]:

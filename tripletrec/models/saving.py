@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 from os import PathLike
-from typing import IO, Any, Literal, overload
+from typing import IO, Any, Literal, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ from tripletrec.models.saved_seen import SEEN_ARRAYS, pack_seen, unpack_seen
 from tripletrec.models.saved_state import pack_state, take_state, unpack_state
 
 __all__ = ["load", "save"]
+
+Model = TypeVar("Model")
 
 _FORMAT = 1
 # The only classes that a file may name.
@@ -62,14 +64,32 @@ def save(
 
 
 @overload
-def load(path_or_file: str | PathLike[str] | IO[bytes], *, mmap: Literal[False] = False) -> Any: ...
+def load(
+    path_or_file: str | PathLike[str] | IO[bytes],
+    *,
+    mmap: Literal[False] = False,
+    kind: type[Model],
+) -> Model: ...
 
 
 @overload
-def load(path_or_file: str | PathLike[str], *, mmap: bool) -> Any: ...
+def load(path_or_file: str | PathLike[str], *, mmap: bool, kind: type[Model]) -> Model: ...
 
 
-def load(path_or_file: Any, *, mmap: bool = False) -> Any:
+@overload
+def load(
+    path_or_file: str | PathLike[str] | IO[bytes],
+    *,
+    mmap: Literal[False] = False,
+    kind: None = None,
+) -> Any: ...
+
+
+@overload
+def load(path_or_file: str | PathLike[str], *, mmap: bool, kind: None = None) -> Any: ...
+
+
+def load(path_or_file: Any, *, mmap: bool = False, kind: type[Any] | None = None) -> Any:
     """Read a model that was saved with ``model.save(path_or_file)``.
 
     Memory for three times what the file holds is needed at most. No file makes it run code, wait or take
@@ -86,6 +106,9 @@ def load(path_or_file: Any, *, mmap: bool = False) -> Any:
         no longer for a million items. Nor are they looked through for NaN, infinity and ids that are there
         twice. The file may be replaced meanwhile, as ``save`` does, but neither overwritten in place nor cut
         off.
+    kind : class, default None
+        What the model must be, such as ``MatrixFactorization``, which type checkers then know; None: whatever
+        was saved.
 
     Returns
     -------
@@ -100,9 +123,11 @@ def load(path_or_file: Any, *, mmap: bool = False) -> Any:
     OSError
         If there is no such file (``FileNotFoundError``), it cannot be read, or is not a regular one.
     TypeError
-        If it is neither a path nor an open file, or one that gives text; with `mmap`, if it is no path.
+        If it is neither a path nor an open file, or one that gives text; with `mmap`, if it is no path; if
+        `kind` is no class.
     ValueError
-        If the file is damaged, is not a model of this package, or is of a newer version.
+        If the file is damaged, is not a model of this package, of another class than `kind`, or of a newer
+        version.
 
     Examples
     --------
@@ -117,6 +142,10 @@ def load(path_or_file: Any, *, mmap: bool = False) -> Any:
     (3,)
     """
     name = displayed(path_or_file)
+    if not (kind is None or isinstance(kind, type)):
+        raise TypeError(
+            f"kind must be a class, such as MatrixFactorization, or None, got {shown(kind)}"
+        )
     try:
         arrays, texts = (_mapped if check_flag(mmap, "mmap") else _read)(path_or_file, name)
     except OSError as error:
@@ -133,6 +162,8 @@ def load(path_or_file: Any, *, mmap: bool = False) -> Any:
     ) as error:
         reason = error if isinstance(error, (ValueError, TypeError)) else repr(error)
         raise ValueError(f"{name} does not hold a model of this tripletrec: {reason}") from None
+    if kind is not None and not isinstance(model, kind):
+        raise ValueError(f"{name} holds a {type(model).__name__}, not a {kind.__name__}")
     if own_scorer:
         warn_user(
             f"scorer {own_scorer!r} is one of your own, of which a file holds only the name: set it with "
