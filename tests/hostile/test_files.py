@@ -27,7 +27,8 @@ ODD = (
     {"tensor": "O"}, {"tensor": "<M8[D]"}, {"ids": "dates[" + "9" * 50 + "D]"},
     {"ids": "str"}, {"ids": "dates[D]"}, {"ids": "dates[999999999Y]"}, {"ids": "mixed"}, {"ids": "letters"},
     {"ids": 1}, {"ids": "numbers"}, {"part": {}}, {"part": {"name": "hinge"}}, {"part": {"name": []}},
-    {"own": "mine"}, {"own": ""}, {"own": 3}, {"own": "a" * 1000}, {"tuple": [1]}, {"tuple": 1}, {"tuple": [{"tuple": []}]},
+    {"own": "mine"}, {"own": ""}, {"own": 3}, {"own": "a" * 1000}, {"tuple": [1]}, {"tuple": 1},
+    {"tuple": [{"tuple": []}]},
 )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """New users of a perceptron: their input rows are learnt, all else stays; factor models are in `training`.
 
-Each user is learnt alone, so that the products of matrices, whose order of additions depends on their size,
-are functions of that user's history.
+The first layer is split as in `pair_scores`: what it makes of the items is computed once, and of a user once
+for each pass. Each user is learnt alone, so that the products of matrices, whose order of additions depends
+on their size, are functions of that user's history.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.neural.negatives import Negatives, choose_candidates
 from tripletrec.neural.stack import Stack
+from tripletrec.ranking.products import Products
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.training.fold_in_triplet import PASSES, Passes
 from tripletrec.training.plan import NetworkPlan
@@ -42,7 +44,7 @@ class PerceptronFoldIn:
     plan : NetworkPlan
         Loss, sampler and L2 of users.
     perceptron : callable
-        Returns the trained perceptron, a new one at each call, without dropout.
+        Returns the trained perceptron, a new one at each call, without dropout; its first layer is dense.
     n_factors : int
         Of a user.
     factors : float32 array of shape (n_items, n_item_factors)
@@ -63,7 +65,11 @@ class PerceptronFoldIn:
         if isinstance(plan.loss, ListLoss):
             raise TypeError(f"loss {plan.loss.name!r} is not one of triplets")
         self._plan, self._perceptron, self._passes = plan, perceptron, passes
-        self._n_factors, self._factors, self._counts = n_factors, factors, counts
+        self._counts = counts
+        first = perceptron().dense[0]
+        self._users_of = np.ascontiguousarray(first.weights[:n_factors])
+        terms = Products(factors, first.weights[n_factors:].T, first.bias)
+        self._items = terms(np.arange(len(factors)))
         self._parameters = tuple(map(np.float32, plan.loss.parameters))
         self._slopes = _build_slopes(plan.loss._replace(name="", parameters=()))
         self._keys = np.random.SeedSequence(0).generate_state(passes.n, np.uint64)
@@ -78,7 +84,7 @@ class PerceptronFoldIn:
         n_jobs : int, default 1
         """
         n = len(histories.indptr) - 1
-        rows = np.zeros((n, self._n_factors), np.float32)
+        rows = np.zeros((n, len(self._users_of)), np.float32)
         if not n:
             return rows
         negatives = self._negatives(histories)
@@ -86,18 +92,18 @@ class PerceptronFoldIn:
         executor = executor_for(max(1, min(n_jobs, len(cuts))))
 
         def task(first: int, last: int) -> None:
-            trunk = self._perceptron()
+            rest = Stack(self._perceptron().layers[1:])
             for u in range(first, last):
                 own = histories.indices[histories.indptr[u] : histories.indptr[u + 1]]
                 if len(own):
-                    rows[u] = self._learn(u, own, negatives, trunk)
+                    rows[u] = self._learn(u, own, negatives, rest)
 
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"), executor.threads():
             executor.run(task, cuts)
         return rows
 
     def _negatives(self, histories: ItemsOfUsers) -> Negatives:
-        shape = len(histories.indptr) - 1, len(self._factors)
+        shape = len(histories.indptr) - 1, len(self._items)
         known = Interactions.__new__(Interactions)
         values = np.ones(len(histories.indices), np.float32)
         known._set(
@@ -108,25 +114,26 @@ class PerceptronFoldIn:
         return Negatives(self._plan.sampler, known, counts=self._counts)
 
     def _learn(
-        self, user: int, own: NDArray[np.int32], negatives: Negatives, trunk: Stack
+        self, user: int, own: NDArray[np.int32], negatives: Negatives, rest: Stack
     ) -> Float32:
         """Return the row of a user; random numbers depend on the pass and on places in the history."""
-        passes, n_factors = self._passes, self._n_factors
+        passes, weights = self._passes, self._users_of
         positives = np.tile(own, -(-passes.least // len(own)))
         positives = np.repeat(positives, self._plan.n_negatives)
-        n, row = len(positives), np.zeros(n_factors, np.float32)
-        state, users = np.full(n_factors, _STATE), np.full(n, user, np.int32)
-        x = np.empty((2 * n, n_factors + self._factors.shape[1]), np.float32)
-        x[:n, n_factors:] = self._factors[positives]
+        n, row = len(positives), np.zeros(len(weights), np.float32)
+        state, users = np.full(len(row), _STATE), np.full(n, user, np.int32)
+        of_positives, x = self._items[positives], np.empty((2 * n, weights.shape[1]), np.float32)
         l2 = np.float32(n * self._plan.l2.user)
         for number, key in enumerate(self._keys):
-            x[:, :n_factors] = row
-            drawn = self._draw(key, users, positives, negatives, trunk, x)
-            x[n:, n_factors:] = self._factors[np.maximum(drawn, 0)]
-            scores = trunk.run(x)[:, 0]
+            of_user = row @ weights
+            np.add(of_positives, of_user, out=x[:n])
+            drawn = self._draw(key, users, positives, negatives, rest, x[:n], of_user)
+            np.take(self._items, drawn, axis=0, out=x[n:], mode="clip")  # none is -1
+            x[n:] += of_user
+            scores = rest.run(x)[:, 0]
             gradient = np.zeros((2 * n, 1), np.float32)
             self._slopes(scores, drawn, self._parameters, gradient[:, 0])
-            slope = trunk.run_back(gradient)[:, :n_factors].sum(0) + l2 * row
+            slope = weights @ rest.run_back(gradient).sum(0) + l2 * row
             state += slope * slope
             rate = np.float32(passes.rate * (1.0 - (number + 0.5) / passes.n))
             row = row - rate * slope / np.sqrt(state)
@@ -134,7 +141,7 @@ class PerceptronFoldIn:
 
     def _draw(
         self, key: Any, users: NDArray[np.int32], positives: NDArray[np.int32], negatives: Negatives,
-        trunk: Stack, x: Float32,
+        rest: Stack, x: Float32, of_user: Float32,
     ) -> NDArray[np.int32]:  # fmt: skip
         """Return a negative for each positive; < 0: none."""
         sampler, n = self._plan.sampler, len(positives)
@@ -143,10 +150,10 @@ class PerceptronFoldIn:
         if sampler.choose is None:
             return drawn[:, 0]
         scores = np.empty((n, sampler.n_candidates + 1), np.float32)
-        scores[:, 0] = trunk.infer(x[:n])[:, 0]
+        scores[:, 0] = rest.infer(x)[:, 0]
         for c in range(sampler.n_candidates):
-            x[n:, self._n_factors :] = self._factors[np.maximum(drawn[:, c], 0)]
-            scores[:, 1 + c] = trunk.infer(x[n:])[:, 0]
+            of_candidates = self._items[np.maximum(drawn[:, c], 0)] + of_user
+            scores[:, 1 + c] = rest.infer(of_candidates)[:, 0]
         return choose_candidates(drawn, scores[:, 1:], scores[:, 0], sampler.choose)
 
 
