@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import CompilationError
@@ -392,17 +393,29 @@ class _BestEpoch:
     def __init__(self, metric: str, patience: int, earlier: Outcome | None) -> None:
         self._metric, self._patience = metric, patience
         self.outcome = earlier
+        # Copies of this run's: of the best epoch, and of one that is not the best any more.
+        self._copies: list[Any] = []
 
     def is_last(self, records: list[Record], factors: Any) -> bool:
         """Take the records so far and the factors; return whether to stop."""
         number, kept, quality = records[-1]["epoch"], self.outcome, records[-1].get(self._metric)
         if kept is None or (quality is not None and quality > self._quality(kept)):
-            copies = [each.copy() for each in factors]
-            factors = Factors(*copies) if isinstance(factors, Factors) else tuple(copies)
-            kept = Outcome(factors, records[:], number)
+            kept = Outcome(self._copied(factors), records[:], number)
         # In one assignment: Ctrl-C may come at any moment.
         self.outcome = kept._replace(history=records[:])
         return quality is not None and bool(number - kept.kept_epoch >= self._patience)
+
+    def _copied(self, factors: Any) -> Any:
+        # New memory for each copy would take several times as long as the copying.
+        if len(self._copies) < 2:
+            copies = [each.copy() for each in factors]
+            new = Factors(*copies) if isinstance(factors, Factors) else tuple(copies)
+        else:
+            new = self._copies.pop(0)
+            for copied, each in zip(new, factors, strict=True):
+                np.copyto(copied, each)
+        self._copies.append(new)
+        return new
 
     def _quality(self, kept: Outcome) -> float:
         """Return the metric of the kept epoch; minus infinity if it was not computed."""
