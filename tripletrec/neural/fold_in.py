@@ -1,26 +1,29 @@
 """New users of a perceptron: their input rows are learnt, all else stays; factor models are in `training`.
 
 The first layer is split as in `pair_scores`: what it makes of the items is computed once, and of a user once
-for each pass. Each user is learnt alone, so that the products of matrices, whose order of additions depends
-on their size, are functions of that user's history.
+for each pass. With one hidden layer, and negatives that are not chosen by their scores, one kernel runs all
+passes over a history. Each user is learnt alone, so that the products of matrices, whose order of additions
+depends on their size, are functions of that user's history.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.blas import one_blas_thread
-from tripletrec._runtime.jit import kernel
+from tripletrec._runtime.jit import kernel, part
 from tripletrec._runtime.threads import executor_for
 from tripletrec.data.csr import Rows
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
+from tripletrec.neural.layers import Dense, ReLU
 from tripletrec.neural.negatives import Negatives, choose_candidates
 from tripletrec.neural.stack import Stack
 from tripletrec.ranking.products import Products
@@ -34,6 +37,7 @@ Float32 = NDArray[np.float32]
 
 _STATE = np.float32(0.1)  # of Adagrad, at the start
 _USERS = 16  # of a task
+_LANES = 16
 
 
 class PerceptronFoldIn:
@@ -71,8 +75,19 @@ class PerceptronFoldIn:
         terms = Products(factors, first.weights[n_factors:].T, first.bias)
         self._items = terms(np.arange(len(factors)))
         self._parameters = tuple(map(np.float32, plan.loss.parameters))
-        self._slopes = _build_slopes(plan.loss._replace(name="", parameters=()))
         self._keys = np.random.SeedSequence(0).generate_state(passes.n, np.uint64)
+        rates = passes.rate * (1.0 - (np.arange(passes.n) + 0.5) / passes.n)
+        self._rates = rates.astype(np.float32)
+        loss = plan.loss._replace(name="", parameters=())
+        self._hidden = (
+            None
+            if plan.sampler.choose is not None
+            else _hidden_of(perceptron(), self._users_of, self._items)
+        )
+        if self._hidden is None:
+            self._slopes = _build_slopes(loss)
+        else:
+            self._learn_all = _build_passes(loss)
 
     def learn(self, histories: ItemsOfUsers, n_jobs: int = 1) -> Float32:
         """Return a row of factors for each history, float32 of shape (n_users, n_factors).
@@ -117,14 +132,35 @@ class PerceptronFoldIn:
         self, user: int, own: NDArray[np.int32], negatives: Negatives, rest: Stack
     ) -> Float32:
         """Return the row of a user; random numbers depend on the pass and on places in the history."""
-        passes, weights = self._passes, self._users_of
-        positives = np.tile(own, -(-passes.least // len(own)))
+        positives = np.tile(own, -(-self._passes.least // len(own)))
         positives = np.repeat(positives, self._plan.n_negatives)
-        n, row = len(positives), np.zeros(len(weights), np.float32)
-        state, users = np.full(len(row), _STATE), np.full(n, user, np.int32)
+        l2 = np.float32(len(positives) * self._plan.l2.user)
+        if self._hidden is not None:
+            return self._learn_at_once(self._hidden, user, positives, negatives, l2)
+        return self._learn_by_layers(user, positives, negatives, rest, l2)
+
+    def _learn_at_once(
+        self, hidden: Hidden, user: int, positives: NDArray[np.int32], negatives: Negatives,
+        l2: np.float32,
+    ) -> Float32:  # fmt: skip
+        (n_factors, width), n_passes = hidden.weights.shape, len(self._rates)
+        users = np.full(n_passes * len(positives), user, np.int32)
+        drawn = negatives.draw(self._keys[0], users, 1).reshape(n_passes, -1)
+        drawn[drawn == positives] = -1
+        row = np.zeros(n_factors, np.float32)
+        scratch = tuple(np.empty(n, np.float32) for n in (width, width, _LANES, n_factors))
+        self._learn_all(hidden, positives, drawn, self._parameters, l2, self._rates, scratch, row)
+        return row
+
+    def _learn_by_layers(
+        self, user: int, positives: NDArray[np.int32], negatives: Negatives, rest: Stack,
+        l2: np.float32,
+    ) -> Float32:  # fmt: skip
+        weights, n = self._users_of, len(positives)
+        row, users = np.zeros(len(weights), np.float32), np.full(n, user, np.int32)
+        state = np.full(len(row), _STATE)
         of_positives, x = self._items[positives], np.empty((2 * n, weights.shape[1]), np.float32)
-        l2 = np.float32(n * self._plan.l2.user)
-        for number, key in enumerate(self._keys):
+        for key, rate in zip(self._keys, self._rates, strict=True):
             of_user = row @ weights
             np.add(of_positives, of_user, out=x[:n])
             drawn = self._draw(key, users, positives, negatives, rest, x[:n], of_user)
@@ -135,7 +171,6 @@ class PerceptronFoldIn:
             self._slopes(scores, drawn, self._parameters, gradient[:, 0])
             slope = weights @ rest.run_back(gradient).sum(0) + l2 * row
             state += slope * slope
-            rate = np.float32(passes.rate * (1.0 - (number + 0.5) / passes.n))
             row = row - rate * slope / np.sqrt(state)
         return row
 
@@ -155,6 +190,90 @@ class PerceptronFoldIn:
             of_candidates = self._items[np.maximum(drawn[:, c], 0)] + of_user
             scores[:, 1 + c] = rest.infer(of_candidates)[:, 0]
         return choose_candidates(drawn, scores[:, 1:], scores[:, 0], sampler.choose)
+
+
+class Hidden(NamedTuple):
+    """A perceptron of one hidden layer as the kernel sees it; its width is a multiple of 16."""
+
+    items: Float32  # (n_items, width): what the first layer makes of the items, with its biases
+    weights: Float32  # (n_user_factors, width): of the users
+    last: Float32  # (width,)
+    bias: np.float32
+    final_relu: bool
+
+
+def _hidden_of(perceptron: Stack, weights: Float32, items: Float32) -> Hidden | None:
+    """Return a perceptron of one hidden layer, padded by units that are never above zero; None: another."""
+    kinds = [type(layer) for layer in perceptron.layers]
+    if kinds not in ([Dense, ReLU, Dense], [Dense, ReLU, Dense, ReLU]):
+        return None
+    last = perceptron.dense[1]
+    padding = -weights.shape[1] % _LANES
+    if padding:
+        items, weights = (np.pad(each, ((0, 0), (0, padding))) for each in (items, weights))
+    return Hidden(
+        read_only(items), read_only(weights), read_only(np.pad(last.weights[:, 0], (0, padding))),
+        last.bias[0], len(kinds) == 4,
+    )  # fmt: skip
+
+
+@part
+def _score(items, item, of_user, last, lanes):  # type: ignore[no-untyped-def]
+    """Return the score of an item but for the last bias; sixteen sums are added up in turn."""
+    for k in range(_LANES):
+        lanes[k] = np.float32(0.0)
+    for first in range(0, last.shape[0], _LANES):
+        for k in range(_LANES):
+            unit = items[item, first + k] + of_user[first + k]
+            lanes[k] += (unit if unit > np.float32(0.0) else np.float32(0.0)) * last[first + k]
+    total = np.float32(0.0)
+    for k in range(_LANES):
+        total += lanes[k]
+    return total
+
+
+@cache
+def _build_passes(loss: Loss) -> Callable[..., None]:
+    slope = loss.slope
+
+    @kernel
+    def passes(hidden, positives, negatives, parameters, l2, rates, scratch, row):  # type: ignore[no-untyped-def]
+        """Learn a row of factors by a step of Adagrad for each row of negatives."""
+        zero = np.float32(0.0)
+        n_factors, width = hidden.weights.shape
+        of_user, units, lanes, state = scratch
+        state[:] = _STATE
+        for number in range(rates.shape[0]):
+            of_user[:] = zero
+            units[:] = zero
+            for f in range(n_factors):
+                for k in range(width):
+                    of_user[k] += row[f] * hidden.weights[f, k]
+            for t in range(positives.shape[0]):
+                i, j = positives[t], negatives[number, t]
+                if j < 0:
+                    continue
+                x = _score(hidden.items, i, of_user, hidden.last, lanes) + hidden.bias
+                y = _score(hidden.items, j, of_user, hidden.last, lanes) + hidden.bias
+                is_up, is_down = (
+                    not hidden.final_relu or x > zero,
+                    not hidden.final_relu or y > zero,
+                )
+                g = np.float32(slope((x if is_up else zero) - (y if is_down else zero), parameters))
+                up, down = g if is_up else zero, g if is_down else zero
+                for k in range(width):
+                    units[k] += up if hidden.items[i, k] + of_user[k] > zero else zero
+                    units[k] -= down if hidden.items[j, k] + of_user[k] > zero else zero
+            for k in range(width):
+                units[k] *= hidden.last[k]
+            for f in range(n_factors):
+                total = l2 * row[f]
+                for k in range(width):
+                    total += hidden.weights[f, k] * units[k]
+                state[f] += total * total
+                row[f] -= rates[number] * total / np.sqrt(state[f])
+
+    return passes
 
 
 @cache
