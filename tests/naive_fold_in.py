@@ -4,7 +4,7 @@ import numpy as np
 
 
 def forward(x, layers, final_relu):
-    """Return the inputs of each layer and the score, and how near the nearest unit is to the bend of its ReLU."""
+    """Return the inputs of each layer and the score, and how near a unit is to the bend of its ReLU."""
     inputs, nearest = [x], np.inf
     for number, (weights, bias) in enumerate(layers):
         x = x @ weights + bias
