@@ -26,7 +26,7 @@ FLOORS = (
     "training ranking splits datasets",
     "neural evaluation",
     "models",
-    "reference",
+    "plots reference",
     "cli",
     "__main__",
 )

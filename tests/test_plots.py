@@ -1,0 +1,101 @@
+"""Pictures: what is drawn, on which axes, and what is refused."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+
+pyplot = pytest.importorskip("matplotlib.pyplot", reason="needs an optional library")
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays():
+    yield
+    pyplot.close("all")
+
+
+@pytest.fixture(scope="module")
+def parts():
+    data = tr.datasets.make_interactions(120, 60, 1500, random_state=0)
+    return tr.splits.train_test_split(data, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def model(parts):
+    train, test = parts
+    model = tr.MatrixFactorization(n_factors=4, n_epochs=4, early_stopping=9, validate_every=1)
+    return model.fit(train, validation=test)
+
+
+def test_a_line_for_each_fit(model, parts):
+    plain = tr.MatrixFactorization(n_factors=4, n_epochs=3).fit(parts[0])
+    ax = tr.plots.learning_curves({"one": model, "two": plain}, "loss")
+    lines = [line for line in ax.lines if not line.get_label().startswith("_")]
+    assert [line.get_label() for line in lines] == ["one", "two"]
+    for line, each in zip(lines, (model, plain), strict=True):
+        assert line.get_xdata().tolist() == [record["epoch"] for record in each.history_]
+        assert line.get_ydata().tolist() == [record["loss"] for record in each.history_]
+    assert tr.plots.learning_curves(model).get_ylabel() == "validation auc"
+    with pytest.raises(ValueError, match="metric must be in history_ of a model, got 'recall'"):
+        tr.plots.learning_curves(model, "recall")
+
+
+def test_items_of_the_lists_are_counted(model, parts):
+    ax = tr.plots.popularity(model, k=5)
+    ids, _ = model.recommend(np.flatnonzero(np.diff(parts[0].indptr)), k=5)
+    listed = np.bincount(ids[ids >= 0], minlength=60)
+    drawn = np.concatenate([line.get_ydata() for line in ax.lines[:2]])
+    assert sorted(drawn) == sorted(listed)
+    assert f"{(listed == 0).sum()} of 60 items are in no list" in ax.get_title(loc="left")
+    forgetful = tr.MatrixFactorization(n_factors=4, n_epochs=1).fit(parts[0])
+    forgetful.seen_ = None
+    with pytest.raises(ValueError, match="does not say what it was trained on"):
+        tr.plots.popularity(forgetful)
+
+
+def test_a_step_for_each_user(model, parts):
+    found = tr.evaluate(model, parts[1])
+    ax = tr.plots.per_user({"a": found, "b": found}, "ndcg@10")
+    values = ax.lines[0].get_xdata()
+    np.testing.assert_array_equal(values, np.sort(found.per_user["ndcg@10"].dropna()))
+    with pytest.raises(ValueError, match="metric must be one of 'auc', .*, got 'x'"):
+        tr.plots.per_user(found, "x")
+
+
+@pytest.mark.parametrize("n_factors", [1, 2, 4])
+def test_a_map_has_a_place_for_each_item(parts, n_factors):
+    model = tr.MatrixFactorization(n_factors=n_factors, n_epochs=2).fit(parts[0])
+    ax = tr.plots.item_map(model, n_labels=2, names=[f"n{item}" for item in range(60)])
+    places = ax.collections[0].get_offsets()
+    assert places.shape == (60, 2)
+    if n_factors == 2:  # turned, but no longer or shorter
+        rows = model.item_factors_ - model.item_factors_.mean(0)
+        np.testing.assert_allclose((places**2).sum(1), (rows**2).sum(1), rtol=1e-3, atol=1e-6)
+    most = np.argsort(-model.item_counts_, kind="stable")[:2]
+    assert [text.get_text() for text in ax.texts] == [f"n{item}" for item in most]
+    with pytest.raises(ValueError, match="names must be of the 60 items, got 1"):
+        tr.plots.item_map(model, names=["a"])
+
+
+def test_axes_that_are_given_are_drawn_on(model, parts):
+    _, ax = pyplot.subplots()
+    found = tr.evaluate(model, parts[1])
+    assert tr.plots.learning_curves(model, ax=ax) is ax
+    assert tr.plots.per_user(found, ax=ax) is ax
+    assert tr.plots.popularity(model, ax=ax) is ax
+    assert tr.plots.item_map(model, ax=ax) is ax
+    assert len(pyplot.get_fignums()) == 1
+
+
+def test_nothing_to_draw(model):
+    for draw in (tr.plots.learning_curves, tr.plots.per_user):
+        with pytest.raises(ValueError, match="must hold at least one"):
+            draw({})
+
+
+def test_without_matplotlib(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match="plots need matplotlib: pip install matplotlib"):
+        tr.plots.learning_curves(model)

@@ -1,0 +1,299 @@
+"""Pictures of models and of their numbers, by matplotlib, which is optional; pages of them are in `report`.
+
+Each function draws on axes, given or new, and returns them: ``axes.figure.savefig(path)`` writes them to a
+file. Text and lines take matplotlib's own colours, so that style sheets, dark ones too, work as usual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._checks import check_count
+from tripletrec._runtime.messages import shown
+from tripletrec.models.estimator import check_is_fitted
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["item_map", "learning_curves", "per_user", "popularity"]
+
+# Of Okabe and Ito, "Color Universal Design", 2008: colour-blind readers tell them apart, on white and black.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+
+
+def learning_curves(models: Any, metric: str | None = None, ax: Axes | None = None) -> Axes:
+    """Draw a number of each epoch's record, for one or several fits.
+
+    Parameters
+    ----------
+    models : fitted model or mapping of str to fitted model
+        One line for each; the epoch whose factors were kept is marked.
+    metric : str, default None
+        Entry of ``history_``, such as "loss" or "validation_auc"; epochs without it are passed over. None:
+        what the first model was validated by, else "loss".
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw on; None: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If no epoch has the metric.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
+    >>> model = tr.MatrixFactorization(n_epochs=5).fit(data)
+    >>> tr.plots.learning_curves(model).get_ylabel()
+    'loss'
+    """
+    named = _named(models)
+    histories = {name: list(model.history_) for name, model in named.items()}
+    if metric is None:
+        of_first = next(iter(histories.values()))
+        validated = [key for each in of_first for key in each if key.startswith("validation_")]
+        metric = validated[0] if validated else "loss"
+    ax = _axes(ax)
+    n_drawn = 0
+    for (name, history), color in zip(histories.items(), _colors(), strict=False):
+        points = [(each["epoch"], each[metric]) for each in history if metric in each]
+        if not points:
+            continue
+        n_drawn += 1
+        ax.plot(*zip(*points, strict=True), color=color, label=name, linewidth=2)
+        kept = [each for each in points if each[0] == named[name].best_epoch_]
+        if len(points) > 1 and kept and kept[0][0] != points[-1][0]:
+            ax.plot(*kept[0], color=color, marker="o", label="_kept")
+    if not n_drawn:
+        raise ValueError(f"metric must be in history_ of a model, got {shown(metric)}")
+    ax.set(xlabel="epoch", ylabel=metric.replace("validation_", "validation "))
+    ax.locator_params(axis="x", integer=True)
+    return _legend(ax, len(named) > 1)
+
+
+def popularity(model: Any, k: int = 10, ax: Axes | None = None) -> Axes:
+    """Draw how often each item is recommended against how popular it was in training.
+
+    A model that knows nothing but popularity fills its lists with the items on the right; one that knows
+    its users comes nearer to the line, on which items are recommended as often as they were taken.
+
+    Parameters
+    ----------
+    model : fitted model
+        Its training items are left out of the lists of their users.
+    k : int, default 10
+        Length of the lists.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw on; None: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If the model was loaded from a file that does not say what it was trained on.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
+    >>> model = tr.MatrixFactorization(n_epochs=5).fit(data)
+    >>> tr.plots.popularity(model).get_xlabel()
+    'users in training'
+    """
+    taken, listed = _taken_and_listed(model, check_count(k, "k"))
+    ax = _axes(ax)
+    never = listed == 0
+    ax.plot(taken[~never], listed[~never], ".", color=COLORS[0], alpha=0.5, markeredgewidth=0)
+    ax.set_xscale("symlog", linthresh=1)
+    ax.set_yscale("symlog", linthresh=1)
+    ax.plot(taken[never], listed[never], ".", color=COLORS[1], alpha=0.5, markeredgewidth=0)
+    # Of equal shares of all that is recommended and of all that was taken.
+    share = listed.sum() / max(1, taken.sum())
+    ends = np.array([1, max(2, int(taken.max(initial=1)))])
+    ax.plot(ends, ends * share, "--", color=COLORS[2], linewidth=1, label="equal shares")
+    ax.set(xlabel="users in training", ylabel=f"lists of {k} that hold the item")
+    ax.set_title(f"{int(never.sum()):,} of {len(never):,} items are in no list", loc="left")
+    ax.set_xlim(left=-0.2)
+    ax.set_ylim(bottom=-0.2)
+    return _legend(ax, True)
+
+
+def per_user(evaluations: Any, metric: str = "auc", ax: Axes | None = None) -> Axes:
+    """Draw how a metric is distributed over users: the share of users with at most so much of it.
+
+    Parameters
+    ----------
+    evaluations : Evaluation or mapping of str to Evaluation
+        What `tripletrec.evaluate` returned; one line for each.
+    metric : str, default "auc"
+        Column of ``per_user``.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw on; None: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If there is no such metric, or no user has it.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
+    >>> train, test = tr.splits.train_test_split(data, random_state=0)
+    >>> model = tr.MatrixFactorization(n_epochs=5).fit(train)
+    >>> tr.plots.per_user(tr.evaluate(model, test)).get_xlabel()
+    'auc'
+    """
+    named = dict(evaluations) if isinstance(evaluations, Mapping) else {"": evaluations}
+    if not named:
+        raise ValueError("evaluations must hold at least one evaluation, got none")
+    ax = _axes(ax)
+    for (name, each), color in zip(named.items(), _colors(), strict=False):
+        if metric not in each.per_user:
+            known = ", ".join(map(repr, each.per_user))
+            raise ValueError(f"metric must be one of {known}, got {shown(metric)}")
+        values = np.sort(each.per_user[metric].dropna().to_numpy())
+        if not len(values):
+            raise ValueError(f"no user has the metric {metric!r}")
+        shares = np.arange(1, len(values) + 1) / len(values)
+        ax.step(values, shares, where="post", color=color, linewidth=2, label=name)
+        ax.axvline(values.mean(), color=color, linestyle=":", label="_mean")
+    ax.set(xlabel=metric, ylabel="share of users with at most so much", ylim=(0, 1.02))
+    return _legend(ax, len(named) > 1)
+
+
+def item_map(model: Any, n_labels: int = 15, names: Any = None, ax: Axes | None = None) -> Axes:
+    """Draw the items on a map: the first two principal directions of their vectors.
+
+    Parameters
+    ----------
+    model : fitted model
+        One with vectors, see ``model.item_vectors``. Items of similar users lie near each other.
+    n_labels : int, default 15
+        So many of the most popular items have their name beside them.
+    names : sequence of str, default None
+        Name of each item; None: its id.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw on; None: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError
+        If the model has no vectors.
+    ValueError
+        If there are not as many names as items.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
+    >>> model = tr.MatrixFactorization(n_epochs=5).fit(data)
+    >>> len(tr.plots.item_map(model, n_labels=3).texts)
+    3
+    """
+    check_is_fitted(model)
+    vectors, counts = model.item_vectors(), _counts(model)
+    if model._has_biases:
+        vectors = vectors[:, :-1]
+    if names is None:
+        names = range(model.n_items_) if model.item_ids_ is None else model.item_ids_
+    if len(names) != len(vectors):
+        raise ValueError(f"names must be of the {len(vectors)} items, got {len(names)}")
+    places = _principal_directions(vectors)
+    ax = _axes(ax)
+    sizes = 4 + 60 * counts / max(1, counts.max(initial=1))
+    ax.scatter(places[:, 0], places[:, 1], s=sizes, color=COLORS[0], alpha=0.4, linewidths=0)
+    for item in np.argsort(-counts, kind="stable")[: check_count(n_labels, "n_labels", 0)]:
+        ax.annotate(
+            str(names[item]), places[item], xytext=(3, 3), textcoords="offset points", fontsize=8
+        )
+    ax.set(xlabel="first principal direction", ylabel="second", xticks=[], yticks=[])
+    return ax
+
+
+def _principal_directions(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the places of rows along the two directions in which they differ most."""
+    centred = vectors.astype(np.float64) - vectors.mean(0, dtype=np.float64)
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    places: NDArray[np.float64] = centred @ directions[:, : -(1 + min(2, vectors.shape[1])) : -1]
+    return np.pad(places, ((0, 0), (0, 2 - places.shape[1])))
+
+
+def _taken_and_listed(model: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many users took each item in training, and in how many lists it is."""
+    check_is_fitted(model)
+    if model.seen_ is None:
+        raise ValueError(
+            "the model is from a file that does not say what it was trained on: save it with seen=True"
+        )
+    n_items = model.n_items_
+    users = np.flatnonzero(np.diff(model.seen_.indptr))
+    users = users if model.user_ids_ is None else model.user_ids_[users]
+    ids, scores = model.recommend(users, k=k)
+    kept = np.isfinite(scores)
+    rows = model._items().rows(ids[kept])
+    return _counts(model), np.bincount(rows, minlength=n_items)
+
+
+def _counts(model: Any) -> NDArray[np.int64]:
+    """Return how many users took each item in training; 0 for items that were added."""
+    counts: NDArray[np.int64] = model.item_counts_
+    return np.pad(counts, (0, model.n_items_ - len(counts)))
+
+
+def _named(models: Any) -> dict[str, Any]:
+    named = dict(models) if isinstance(models, Mapping) else {"": models}
+    if not named:
+        raise ValueError("models must hold at least one model, got none")
+    for each in named.values():
+        check_is_fitted(each)
+    return named
+
+
+def _colors() -> tuple[str, ...]:
+    return COLORS * 100
+
+
+def _axes(ax: Any) -> Any:
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError("plots need matplotlib: pip install matplotlib") from error
+    _, ax = pyplot.subplots(layout="constrained")
+    ax.spines[["right", "top"]].set_visible(False)
+    return ax
+
+
+def _legend(ax: Any, shown: bool) -> Any:
+    if shown:
+        ax.legend(frameon=False)
+    return ax
