@@ -1,8 +1,8 @@
 """What exact evaluation and ranking cost: beside scikit-learn, and beside the bare BLAS product.
 
-Nothing is asserted about time. Read the ratios within a group. The last group is of a size at which another
-library's full AUC ("gauc") was reported to take 5,223 s after each epoch of 14 s (RUCAIBox/RecBole issue 2169).
-The report does not give the data, so take it for what people put up with, not for a measured comparison.
+Nothing is asserted about time. Read the ratios within a group. The last group is of the size of a usual
+cut of Amazon-Books: of another library it was reported that full AUC ("gauc") took 5,223 s after an epoch of
+14 s (RUCAIBox/RecBole issue 2169), on another machine and other data, so that the two are not to be divided.
 """
 
 import numpy as np

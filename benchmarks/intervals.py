@@ -3,8 +3,8 @@
 python benchmarks/intervals.py
 python benchmarks/intervals.py --users 20000 --resamples 9999 --repeats 3
 
-Medians of the repeats, in seconds; nothing is trained. The numbers of users are made up, with the spread that metrics
-have: mostly zero, some in steps, AUC nearly continuous and not defined for one user in a hundred.
+Medians of the repeats, in seconds; nothing is trained. The numbers of each user are made up, spread as
+metrics are: mostly zero, and AUC not defined for one user in a hundred.
 """
 
 from __future__ import annotations

@@ -211,7 +211,7 @@ def evaluate(
         of_test = np.bincount(test.indices, minlength=test.n_items), test.n_users
         return table_of_lists(ranked(), of_test if known is None else known, cutoffs)
 
-    return Evaluation(mean, per_user, groups, sampled, lists)
+    return Evaluation(mean, per_user, groups, sampled)._with_lists(lists)
 
 
 def mean_metric(

@@ -34,8 +34,8 @@ class Evaluation:
     per_user: pd.DataFrame
     by: pd.DataFrame | None = None
     sampled: int | None = None
-    _make_lists: Callable[[], pd.DataFrame] | None = field(default=None)
-    _kept: dict[str, pd.DataFrame] = field(default_factory=dict)
+    _make_lists: Callable[[], pd.DataFrame] | None = field(default=None, init=False)
+    _kept: dict[str, pd.DataFrame] = field(default_factory=dict, init=False)
 
     def __repr__(self) -> str:
         how = ""
@@ -132,8 +132,9 @@ class Evaluation:
         >>> import tripletrec as tr
         >>> data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
         >>> train, test = tr.splits.train_test_split(data, random_state=0)
-        >>> tr.evaluate(tr.Popularity().fit(train), test, k=5).lists.loc[5, "popularity_overlap"]
-        np.float64(1.0)
+        >>> lists = tr.evaluate(tr.Popularity().fit(train), test, k=5).lists
+        >>> float(lists.loc[5, "popularity_overlap"])
+        1.0
         """
         if "lists" not in self._kept:
             if self._make_lists is None:
@@ -143,6 +144,11 @@ class Evaluation:
                 )
             self._kept["lists"] = self._make_lists()
         return self._kept["lists"].copy()
+
+    def _with_lists(self, make: Callable[[], pd.DataFrame]) -> Evaluation:
+        """Say how the lists are made; for `evaluate`."""
+        vars(self)["_make_lists"] = make
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_make_lists": None}  # which holds the model
