@@ -28,24 +28,32 @@ if TYPE_CHECKING:
     )
     from tripletrec._runtime.jit import part
     from tripletrec.data.interactions import Interactions
-    from tripletrec.evaluation import Evaluation, evaluate, full_auc
+    from tripletrec.evaluation import Comparison, Evaluation, compare, evaluate, full_auc
+    from tripletrec.models.ease import EASE
     from tripletrec.models.factorization import MatrixFactorization
+    from tripletrec.models.metric_scorers import metric_scorer
     from tripletrec.models.mlp import MLPMatcher
+    from tripletrec.models.popularity import Popularity
     from tripletrec.models.saving import load
     from tripletrec.models.two_tower import TwoTower
 
 __all__ = [
+    "EASE",
+    "Comparison",
     "Evaluation",
     "Interactions",
     "MLPMatcher",
     "MatrixFactorization",
+    "Popularity",
     "TwoTower",
     "__version__",
+    "compare",
     "datasets",
     "evaluate",
     "full_auc",
     "load",
     "losses",
+    "metric_scorer",
     "optimizers",
     "part",
     "plots",
@@ -57,14 +65,19 @@ __all__ = [
 ]
 
 _HOME = {
+    "Comparison": "evaluation",
+    "EASE": "models.ease",
     "Evaluation": "evaluation",
     "Interactions": "data.interactions",
     "MLPMatcher": "models.mlp",
     "MatrixFactorization": "models.factorization",
+    "Popularity": "models.popularity",
     "TwoTower": "models.two_tower",
+    "compare": "evaluation",
     "evaluate": "evaluation",
     "full_auc": "evaluation",
     "load": "models.saving",
+    "metric_scorer": "models.metric_scorers",
     "part": "_runtime.jit",
 }
 
