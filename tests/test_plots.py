@@ -79,6 +79,12 @@ def test_a_map_has_a_place_for_each_item(parts, n_factors):
         tr.plots.item_map(model, names=["a"])
 
 
+def test_long_names_are_cut(parts):
+    model = tr.MatrixFactorization(n_factors=2, n_epochs=1).fit(parts[0])
+    ax = tr.plots.item_map(model, n_labels=1, names=["x" * 50] * 60)
+    assert ax.texts[0].get_text() == "x" * 19 + "…"
+
+
 def test_axes_that_are_given_are_drawn_on(model, parts):
     _, ax = pyplot.subplots()
     found = tr.evaluate(model, parts[1])
@@ -97,5 +103,5 @@ def test_nothing_to_draw(model):
 
 def test_without_matplotlib(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match="plots need matplotlib: pip install matplotlib"):
+    with pytest.raises(ImportError, match="plots need matplotlib: pip install 'tripletrec"):
         tr.plots.learning_curves(model)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tripletrec.models.popularity import Popularity
     from tripletrec.models.saving import load
     from tripletrec.models.two_tower import TwoTower
+    from tripletrec.report import write_report
 
 __all__ = [
     "EASE",
@@ -62,6 +63,7 @@ __all__ = [
     "sampling",
     "scorers",
     "splits",
+    "write_report",
 ]
 
 _HOME = {
@@ -79,6 +81,7 @@ _HOME = {
     "load": "models.saving",
     "metric_scorer": "models.metric_scorers",
     "part": "_runtime.jit",
+    "write_report": "report",
 }
 
 

@@ -19,10 +19,18 @@ from tripletrec.models.estimator import check_is_fitted
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["item_map", "learning_curves", "per_user", "popularity"]
+__all__ = [
+    "check_matplotlib",
+    "item_map",
+    "learning_curves",
+    "per_user",
+    "popularity",
+    "taken_and_listed",
+]
 
 # Of Okabe and Ito, "Color Universal Design", 2008: colour-blind readers tell them apart, on white and black.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_LONGEST = 20  # letters of a name on a map
 
 
 def learning_curves(models: Any, metric: str | None = None, ax: Axes | None = None) -> Axes:
@@ -115,7 +123,7 @@ def popularity(model: Any, k: int = 10, ax: Axes | None = None) -> Axes:
     >>> tr.plots.popularity(model).get_xlabel()
     'users in training'
     """
-    taken, listed = _taken_and_listed(model, check_count(k, "k"))
+    taken, listed = taken_and_listed(model, check_count(k, "k"))
     ax = _axes(ax)
     never = listed == 0
     ax.plot(taken[~never], listed[~never], ".", color=COLORS[0], alpha=0.5, markeredgewidth=0)
@@ -232,10 +240,18 @@ def item_map(model: Any, n_labels: int = 15, names: Any = None, ax: Axes | None 
     ax.scatter(places[:, 0], places[:, 1], s=sizes, color=COLORS[0], alpha=0.4, linewidths=0)
     for item in np.argsort(-counts, kind="stable")[: check_count(n_labels, "n_labels", 0)]:
         ax.annotate(
-            str(names[item]), places[item], xytext=(3, 3), textcoords="offset points", fontsize=8
+            _short(str(names[item])),
+            places[item],
+            xytext=(3, 3),
+            textcoords="offset points",
+            fontsize=8,
         )
     ax.set(xlabel="first principal direction", ylabel="second", xticks=[], yticks=[])
     return ax
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def _principal_directions(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -246,7 +262,7 @@ def _principal_directions(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.pad(places, ((0, 0), (0, 2 - places.shape[1])))
 
 
-def _taken_and_listed(model: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def taken_and_listed(model: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return how many users took each item in training, and in how many lists it is."""
     check_is_fitted(model)
     if model.seen_ is None:
@@ -281,13 +297,20 @@ def _colors() -> tuple[str, ...]:
     return COLORS * 100
 
 
+def check_matplotlib() -> None:
+    """Raise ImportError, with what to do, if matplotlib is not installed."""
+    try:
+        import matplotlib  # noqa: F401 - asked whether it is there
+    except ImportError as error:
+        raise ImportError("plots need matplotlib: pip install 'tripletrec[plot]'") from error
+
+
 def _axes(ax: Any) -> Any:
     if ax is not None:
         return ax
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install matplotlib") from error
+    check_matplotlib()
+    from matplotlib import pyplot
+
     _, ax = pyplot.subplots(layout="constrained")
     ax.spines[["right", "top"]].set_visible(False)
     return ax

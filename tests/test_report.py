@@ -1,0 +1,159 @@
+"""The page on models: what stands on it, that it needs nothing else, and what is refused."""
+
+import re
+import shutil
+import subprocess
+from collections import Counter
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+
+pytest.importorskip("matplotlib", reason="needs an optional library")
+
+VOID = {"meta", "path", "use", "image", "circle", "rect", "line"}
+
+
+class Page(HTMLParser):
+    """Checks that all that is opened is closed; collects ids, sources and text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.sources, self.tags, self.text = [], [], [], Counter(), ""
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags[tag] += 1
+        found = dict(attributes)
+        self.ids += [found["id"]] if "id" in found else []
+        self.sources += [found[name] for name in ("src", "href", "xlink:href") if name in found]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def parts():
+    events = tr.datasets.make_events(150, 60, 2500, random_state=0).events
+    data = tr.Interactions.from_frame(events, user="user_id", item="item_id", timestamp="time")
+    return tr.splits.train_test_split(data, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def models(parts):
+    train, test = parts
+    one = tr.MatrixFactorization(n_factors=4, n_epochs=3, early_stopping=5)
+    two = tr.MatrixFactorization(n_factors=4, n_epochs=2, loss="hinge")
+    return {"one & only": one.fit(train, validation=test), "two": two.fit(train)}
+
+
+@pytest.fixture(scope="module")
+def path(models, parts, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    names = {parts[0].item_ids[0]: "<b>Star & Co</b>"}
+    tr.write_report(path, models, parts[1], n_users=4, item_names=names, title="My <shop>")
+    return path
+
+
+def test_the_page_is_whole_and_needs_nothing_else(path):
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.tags["script"] == page.tags["link"] == 0 and "@import" not in text
+    assert all(each.startswith(("#", "data:")) for each in page.sources)
+    assert not re.findall(r"url\((?!#)", text)
+    assert max(Counter(page.ids).values()) == 1
+    used = {each[1:] for each in page.sources if each[0] == "#"} | set(
+        re.findall(r"url\(#(.*?)\)", text)
+    )
+    assert used <= set(page.ids)
+    # Two of all models, three of each but that popularity has no map and was not trained in epochs.
+    assert page.tags["svg"] == page.tags["figure"] == 2 + 1 + 3 + 2
+    assert "<title>My &lt;shop&gt;</title>" in text and "one & only" in page.text
+    assert "<b>" not in text
+
+
+def test_numbers_are_those_of_compare(path, models, parts):
+    page = Page(path.read_text(encoding="utf-8"))
+    popular = tr.Popularity().fit(parts[0])
+    table = tr.compare({"popularity": popular, **models}, parts[1]).table
+    for column in ("mean", "low", "high"):
+        for value in table[column]:
+            assert f"{value:.4f}" in page.text
+    for value in table["difference"].dropna():
+        assert f"{value:+.4f}" in page.text
+
+
+def test_users_with_what_they_get(path, models, parts):
+    page = Page(path.read_text(encoding="utf-8"))
+    users = re.findall(r"User ([-0-9a-f]{36})", page.text)
+    assert len(users) == len(set(users)) == 4
+    for user in users:
+        for model in models.values():
+            ids, _ = model.recommend(user, k=10)
+            assert all(each in page.text or each == parts[0].item_ids[0] for each in ids)
+
+
+def test_one_model_and_an_old_page(models, parts, tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text("old")
+    tr.write_report(path, models["two"], parts[1], n_users=0, k=3)
+    page = Page(path.read_text(encoding="utf-8"))
+    assert "MatrixFactorization" in page.text and "ndcg@3" in page.text and "0 users" in page.text
+    assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_what_is_refused_leaves_no_page(models, parts, tmp_path):
+    path = tmp_path / "page.html"
+    two = models["two"]
+    with pytest.raises(ValueError, match="models must hold at least one model"):
+        tr.write_report(path, {}, parts[1])
+    with pytest.raises(ValueError, match="n_users must be"):
+        tr.write_report(path, two, parts[1], n_users=-1)
+    with pytest.raises(ValueError, match="k must be"):
+        tr.write_report(path, two, parts[1], k=0)
+    two.save(tmp_path / "model", seen=False)
+    with pytest.raises(
+        ValueError, match="does not say what it was trained on: save it with seen=True"
+    ):
+        tr.write_report(path, tr.load(tmp_path / "model"), parts[1])
+    with pytest.raises(OSError, match="cannot write a report to"):
+        tr.write_report(tmp_path / "no such folder" / "page.html", two, parts[1], n_users=1)
+    assert not path.exists()
+
+
+def test_a_browser_shows_it(path, tmp_path):
+    browser = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    if browser is None:
+        pytest.skip("needs Chromium")
+    picture = tmp_path / "page.png"
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
+             "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
+             f"--user-data-dir={tmp_path / 'profile'}", "--window-size=400,900"]  # fmt: skip
+    subprocess.run(
+        [browser, *flags, f"--screenshot={picture}", path.as_uri()],
+        check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    from matplotlib.image import imread
+
+    pixels = imread(picture)
+    assert (
+        pixels.shape[:2] == (900, 400)
+        and np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0).shape[0] > 10
+    )

@@ -1,0 +1,405 @@
+"""One page on models and their numbers, of HTML without network and script; the pictures are in `plots`.
+
+The page is made of what the models and `compare` say; its pictures are SVG in the colours of the page, light
+or dark.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from html import escape
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tripletrec import plots
+from tripletrec._checks import check_count
+from tripletrec._runtime.files import displayed, with_sentence, writing
+from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.evaluation import compare
+from tripletrec.models.estimator import check_is_fitted
+from tripletrec.models.popularity import Popularity
+
+if TYPE_CHECKING:
+    from tripletrec.evaluation import Comparison
+
+__all__ = ["write_report"]
+
+_INK = "#010203"  # in the pictures; becomes the colour of the page's text
+_MOST_SHAPES = 1000  # of one kind in a picture; more become pixels
+_MOST_NEVER = 20  # items that are named among those that nobody gets
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c1c1c; --paper: #fff; --line: #d8d8d8; --faint: #666; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8e8e8; --paper: #16181b; --line: #3a3d42; --faint: #9aa0a6; }
+}
+* { box-sizing: border-box; }
+body { color: var(--ink); background: var(--paper); margin: 0 auto; max-width: 68rem; padding: 1.5rem;
+       font: 16px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.25rem; margin: 2.2rem 0 .6rem; }
+h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; } p { margin: .4rem 0; }
+.faint { color: var(--faint); }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid var(--line);
+         white-space: nowrap; vertical-align: top; }
+td.number, th.number { text-align: right; }
+.pictures { display: grid; gap: 1rem; }
+@media (min-width: 56rem) { .pictures { grid-template-columns: 1fr 1fr; } }
+figure { margin: 0; } figcaption { font-size: .9rem; color: var(--faint); }
+svg { width: 100%; height: auto; }
+.users { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 0 2rem; }
+.users ol { margin: .2rem 0 .8rem; padding-left: 1.6rem; overflow-wrap: anywhere; }
+.hit { font-weight: 700; }
+"""
+
+
+def write_report(
+    path: str | PathLike[str],
+    models: Any,
+    test: Any,
+    *,
+    k: int = 10,
+    n_users: int = 10,
+    item_names: Mapping[Any, str] | None = None,
+    title: str = "Recommendations",
+    random_state: Any = 0,
+) -> None:
+    """Write a page about one or several models: data, parameters, numbers, pictures, lists of some users.
+
+    Popularity, counted on what the first model was trained on, stands first in all comparisons.
+
+    Parameters
+    ----------
+    path : path-like
+        File of HTML to write; an old one is replaced once the new one is whole.
+    models : fitted model or mapping of str to fitted model
+        All of the same users and items.
+    test : Interactions, sparse matrix or array of shape (n_users, n_items)
+        What the models are measured by, see `tripletrec.evaluate`.
+    k : int, default 10
+        Length of the lists.
+    n_users : int, default 10
+        How many users are shown with their history and their lists, chosen at random among those in `test`.
+    item_names : mapping of item id to str, default None
+        What items are called on the page; None, or not in it: by their id.
+    title : str, default "Recommendations"
+    random_state : int, RandomState, Generator or None, default 0
+        Source of the choice of users and of what `tripletrec.compare` draws.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError, TypeError
+        If an argument is not allowed, or the first model does not know what it was trained on.
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
+    >>> train, test = tr.splits.train_test_split(data, random_state=0)
+    >>> model = tr.MatrixFactorization(n_epochs=5).fit(train)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = pathlib.Path(folder, "report.html")
+    ...     tr.write_report(page, {"mf": model}, test)
+    ...     "ndcg@10" in page.read_text(encoding="utf-8")
+    True
+    """
+    named = dict(models) if isinstance(models, Mapping) else {type(models).__name__: models}
+    if not named:
+        raise ValueError("models must hold at least one model, got none")
+    for each in named.values():
+        check_is_fitted(each)
+    k, n_users = check_count(k, "k"), check_count(n_users, "n_users", 0)
+    first = next(iter(named.values()))
+    seen = first.seen_
+    if seen is None:
+        raise ValueError(
+            "the first model is from a file that does not say what it was trained on: save it with seen=True"
+        )
+    plots.check_matplotlib()
+    test = as_interactions(test, "test", first._space())
+    popular = Popularity().fit(seen)
+    # A name of the user's own comes first in doubt.
+    every = {"popularity": popular, **named}
+    comparison = compare(every, test, k=k, random_state=random_state)
+    naming = _Naming(item_names)
+    users = _some_users(test, n_users, random_state)
+    sections = [
+        _numbers(comparison, k),
+        _pictures(every, comparison, k, naming),
+        _data(seen, test),
+        *(_card(name, each) for name, each in named.items()),
+        _lists_of(users, named, seen, test, k, naming),
+        _never(named, k, naming),
+    ]
+    page = (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{_STYLE}</style></head>\n"
+        f"<body><h1>{escape(title)}</h1>\n{''.join(sections)}</body></html>\n"
+    )
+    try:
+        with writing(path) as file:
+            file.write(page.encode("utf-8", "replace"))
+    except OSError as error:
+        raise with_sentence(error, f"cannot write a report to {displayed(path)}") from error
+
+
+class _Naming:
+    """What items are called."""
+
+    def __init__(self, names: Mapping[Any, str] | None) -> None:
+        self._names = {} if names is None else names
+
+    def __call__(self, item: Any) -> str:
+        plain = (
+            item.item() if isinstance(item, np.generic) and item.dtype.kind not in "mM" else item
+        )
+        return str(self._names.get(plain, plain))
+
+
+def _numbers(comparison: Comparison, k: int) -> str:
+    """Return the means with their intervals, the differences to popularity, and what the lists are like."""
+    level = f"{100 * comparison.level:g} %"
+    header = [
+        "model",
+        "metric",
+        "mean",
+        f"{level} interval",
+        "beside popularity",
+        f"{level} interval",
+        "p",
+    ]
+    rows = []
+    for (metric, name), row in comparison.table.iterrows():
+        cells = [name, metric, f"{row['mean']:.4f}", _between(row["low"], row["high"])]
+        if not np.isnan(row["difference"]):
+            low, high = row["difference_low"], row["difference_high"]
+            cells += [f"{row['difference']:+.4f}", _between(low, high), f"{row['p_corrected']:.2g}"]
+        rows.append(cells + [""] * (len(header) - len(cells)))
+    lists = [
+        (name, *(f"{value:.3f}" for value in each.lists.loc[k]))
+        for name, each in comparison.results.items()
+    ]
+    names = [
+        each.replace("_", " ") for each in next(iter(comparison.results.values())).lists.columns
+    ]
+    return (
+        "<h2>Numbers</h2>"
+        '<p class="faint">Means over users of the test part; what users had in training is left out. '
+        "Intervals are of a bootstrap over users, p-values of paired differences, corrected for the number "
+        f"of models.</p>{_table(header, rows, n_texts=2)}<h3>The lists of {k} items together</h3>"
+        f"{_table(['model', *names], lists)}"
+    )
+
+
+def _between(low: float, high: float) -> str:
+    return f"{low:.4f} … {high:.4f}"
+
+
+def _pictures(every: Mapping[str, Any], comparison: Comparison, k: int, naming: _Naming) -> str:
+    figures: list[tuple[str, Callable[..., Any]]] = [
+        ("Means and their intervals", comparison.plot),
+        ("How users fare", partial(plots.per_user, comparison.results, f"ndcg@{k}")),
+    ]
+    trained = {name: each for name, each in every.items() if len(getattr(each, "history_", ())) > 1}
+    if trained:
+        figures.append(("Training", partial(plots.learning_curves, trained)))
+    for name, each in every.items():
+        figures.append((f"Popularity and lists, {name}", partial(plots.popularity, each, k)))
+    for name, each in every.items():
+        if hasattr(each, "user_factors_"):
+            called = [naming(item) for item in _item_ids(each)]
+            figures.append(
+                (f"Map of the items, {name}", partial(plots.item_map, each, names=called))
+            )
+    drawn = [
+        f"<figure><figcaption>{escape(caption)}</figcaption>{_svg(draw, number)}</figure>"
+        for number, (caption, draw) in enumerate(figures)
+    ]
+    return f'<h2>Pictures</h2><div class="pictures">{"".join(drawn)}</div>'
+
+
+def _svg(draw: Callable[..., Any], number: int) -> str:
+    """Return a picture as SVG whose text has the colour of the page's."""
+    import io
+
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    colors = dict.fromkeys(
+        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK
+    )
+    with rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": str(number), "font.size": 10, **colors}
+    ):
+        figure = Figure(figsize=(6, 4.2), layout="constrained")
+        ax = figure.add_subplot()
+        ax.spines[["right", "top"]].set_visible(False)
+        draw(ax=ax)
+        # A shape for each of many items would make a page of many megabytes.
+        for many in ax.collections:
+            many.set_rasterized(np.size(many.get_offsets()) > 2 * _MOST_SHAPES)
+        for line in ax.lines:
+            line.set_rasterized(
+                line.get_marker() == "." and np.size(line.get_xdata()) > _MOST_SHAPES
+            )
+        for each in [*ax.collections, *ax.lines]:
+            if (
+                len(
+                    getattr(
+                        each,
+                        "get_offsets",
+                        each.get_xydata if hasattr(each, "get_xydata") else list,
+                    )()
+                )
+                > 2000
+            ):
+                each.set_rasterized(
+                    True
+                )  # a shape for each item would make a page of many megabytes
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, dpi=150, metadata={"Date": None})
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    # Several pictures in one page: each id once.
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>p{number}-", svg)
+    return re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", svg, count=1)
+
+
+def _data(seen: Interactions, test: Interactions) -> str:
+    parts = {"training": seen.describe(), "test": test.describe()}
+    names = list(parts["training"].index)
+    rows = [(name, *(_cell(each.get(name)) for each in parts.values())) for name in names]
+    return f"<h2>Data</h2>{_table(['', *parts], rows)}"
+
+
+def _card(name: str, model: Any) -> str:
+    """Return what a model is: its parameters, and what was learnt."""
+    defaults = type(model)().get_params()
+    rows = [
+        (key, _cell(value), "" if _cell(value) == _cell(defaults[key]) else _cell(defaults[key]))
+        for key, value in model.get_params().items()
+    ]
+    history = getattr(model, "history_", None)
+    learnt = f"{model.n_users_:,} users, {model.n_items_:,} items"
+    if history:
+        seconds = sum(each.get("seconds", 0.0) for each in history)
+        learnt += (
+            f", {len(history)} epochs in {seconds:.1f} s, the factors of epoch {model.best_epoch_}"
+        )
+    return (
+        f"<h2>{escape(name)}: {type(model).__name__}</h2><p>{escape(learnt)}</p>"
+        f"<details><summary>Parameters</summary>"
+        f"{_table(['parameter', 'value', 'default, where it is another'], rows, n_texts=3)}</details>"
+    )
+
+
+def _some_users(test: Interactions, n: int, random_state: Any) -> list[int]:
+    from tripletrec._checks import check_random_state
+
+    users = np.flatnonzero(np.diff(test.indptr))
+    rng = np.random.default_rng(check_random_state(random_state))
+    return sorted(rng.choice(users, min(n, len(users)), replace=False).tolist())
+
+
+def _lists_of(
+    users: list[int],
+    named: Mapping[str, Any],
+    seen: Interactions,
+    test: Interactions,
+    k: int,
+    naming: _Naming,
+) -> str:
+    """Return some users with what they had, what they took later and what they are recommended."""
+    blocks = []
+    for row in users:
+        user = row if test.user_ids is None else test.user_ids[row]
+        held_out = _items_of(test, row)
+        history = _items_of(seen, row)[:k]
+        columns: list[tuple[str, list[Any], list[Any]]] = [("had", history, [])]
+        for name, model in named.items():
+            ids, scores = model.recommend(user, k=k)
+            columns.append((name, list(ids[np.isfinite(scores)]), held_out))
+        lists = "".join(
+            f"<div><h3>{escape(head)}</h3><ol>{_entries(items, hits, naming)}</ol></div>"
+            for head, items, hits in columns
+        )
+        blocks.append(f'<h3>User {escape(str(user))}</h3><div class="users">{lists}</div>')
+    return (
+        f"<h2>{len(users)} users</h2>"
+        f'<p class="faint">At most {k} items that each one had in training, the latest first if there are '
+        "times, and the lists; items that the user took in the test part are bold.</p>"
+        f"{''.join(blocks)}"
+    )
+
+
+def _entries(items: Iterable[Any], hits: Iterable[Any], naming: _Naming) -> str:
+    found = set(hits)
+    return "".join(
+        f"<li{' class=hit' if item in found else ''}>{escape(naming(item))}</li>" for item in items
+    )
+
+
+def _items_of(data: Interactions, row: int) -> list[Any]:
+    """Return the items of a user, the latest first if there are times."""
+    own = slice(data.indptr[row], data.indptr[row + 1])
+    items = data.indices[own]
+    if data.timestamps is not None:
+        items = items[np.argsort(data.timestamps[own], kind="stable")[::-1]]
+    return list(items if data.item_ids is None else data.item_ids[items])
+
+
+def _never(named: Mapping[str, Any], k: int, naming: _Naming) -> str:
+    """Return the items that are in nobody's list, the most popular of them by name."""
+    sections = []
+    for name, model in named.items():
+        taken, listed = plots.taken_and_listed(model, k)
+        never = np.flatnonzero(listed == 0)
+        first = never[np.argsort(-taken[never], kind="stable")][:_MOST_NEVER]
+        ids = _item_ids(model)
+        rows = [(naming(ids[item]), f"{taken[item]:,}") for item in first]
+        sections.append(
+            f"<h3>{escape(name)}: {len(never):,} of {len(listed):,} items</h3>"
+            + (_table(["item", "users in training"], rows) if rows else "")
+        )
+    return (
+        f"<h2>Items that nobody gets</h2>"
+        f'<p class="faint">In no list of {k} of a user of the training data; {_MOST_NEVER} at most are '
+        f"named, the most popular first.</p>{''.join(sections)}"
+    )
+
+
+def _item_ids(model: Any) -> Any:
+    return np.arange(model.n_items_) if model.item_ids_ is None else model.item_ids_
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.4g}"
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
+
+
+def _table(header: Iterable[Any], rows: Iterable[Iterable[Any]], n_texts: int = 1) -> str:
+    """Return a table; all but the first columns hold numbers."""
+
+    def cells(row: Iterable[Any], tag: str) -> str:
+        return "".join(
+            f"<{tag}{'' if place < n_texts else ' class=number'}>{escape(str(cell))}</{tag}>"
+            for place, cell in enumerate(row)
+        )
+
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    head = f"<thead><tr>{cells(header, 'th')}</tr></thead>"
+    return f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>'
