@@ -26,7 +26,7 @@ FLOORS = (
     "training ranking splits datasets",
     "neural evaluation",
     "models",
-    "reference",
+    "reference tuning",
     "cli",
     "__main__",
 )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         sampling,
         scorers,
         splits,
+        tuning,
     )
     from tripletrec._runtime.jit import part
     from tripletrec.data.interactions import Interactions
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from tripletrec.models.mlp import MLPMatcher
     from tripletrec.models.saving import load
     from tripletrec.models.two_tower import TwoTower
+    from tripletrec.tuning.pruning import pruning_callback
+    from tripletrec.tuning.search import tune
 
 __all__ = [
     "Evaluation",
@@ -47,11 +50,14 @@ __all__ = [
     "losses",
     "optimizers",
     "part",
+    "pruning_callback",
     "rates",
     "reference",
     "sampling",
     "scorers",
     "splits",
+    "tune",
+    "tuning",
 ]
 
 _HOME = {
@@ -64,6 +70,8 @@ _HOME = {
     "full_auc": "evaluation",
     "load": "models.saving",
     "part": "_runtime.jit",
+    "pruning_callback": "tuning.pruning",
+    "tune": "tuning.search",
 }
 
 

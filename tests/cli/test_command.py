@@ -10,7 +10,7 @@ from tripletrec.cli import main
 from tripletrec.cli.command import build_parser
 
 COMMANDS = [
-    "describe", "split", "fit", "evaluate", "compare", "recommend", "similar", "info", "reproduce"
+    "describe", "split", "fit", "evaluate", "compare", "recommend", "similar", "info", "tune", "reproduce"
 ]  # fmt: skip
 
 

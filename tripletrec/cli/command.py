@@ -20,13 +20,14 @@ from tripletrec.cli import (
     reproduce,
     similar,
     split,
+    tune,
 )
 from tripletrec.cli.options import Parser, UsageError, say
 
 __all__ = ["build_parser", "main"]
 
 _COMMANDS = (
-    describe, split, fit, evaluate, compare, recommend, similar, info, reproduce
+    describe, split, fit, evaluate, compare, recommend, similar, info, tune, reproduce
 )  # fmt: skip
 
 _EXAMPLE = """\

@@ -9,7 +9,7 @@ from typing import Any
 
 from tripletrec.cli.options import UsageError, count
 
-__all__ = ["MODELS", "add_parameters", "make_model"]
+__all__ = ["MODELS", "add_parameters", "make_model", "setting"]
 
 # Where the model is that a word stands for; the word is typed after --model.
 MODELS = {
@@ -76,7 +76,7 @@ def make_model(options: argparse.Namespace) -> Any:
             _check_known(parameter, known, f"--{option.replace('_', '-')}", options.model)
             given[parameter] = value
     for text in options.set:
-        parameter, value = _setting(text)
+        parameter, value = setting(text, "--set")
         _check_known(parameter, known, "--set", options.model)
         given[parameter] = value
     try:
@@ -101,11 +101,11 @@ def _check_known(parameter: str, known: dict[str, Any], option: str, model: str)
         )
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def setting(text: str, option: str) -> tuple[str, Any]:
     """Return the name and the value of ``name=value``: a literal of Python, else a text."""
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
-        raise UsageError(f"--set must be NAME=VALUE, such as n_factors=128, got {text!r}")
+        raise UsageError(f"{option} must be NAME=VALUE, such as n_factors=128, got {text!r}")
     try:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
