@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ class Tuning:
     best_value: float
     trials: pd.DataFrame
     study: Any
-    _seed: int = field(default=0)
 
     @property
     def importance(self) -> pd.Series:
@@ -55,7 +54,7 @@ class Tuning:
         with quiet():
             try:
                 found = get_param_importances(
-                    self.study, evaluator=FanovaImportanceEvaluator(seed=self._seed % 2**32)
+                    self.study, evaluator=FanovaImportanceEvaluator(seed=0)
                 )
             except (ValueError, RuntimeError):
                 found = dict.fromkeys(self.best_params, math.nan)

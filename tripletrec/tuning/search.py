@@ -139,7 +139,7 @@ def tune(
     best = _best_of(study)
     params = job.parameters(best)
     tuned = _refitted(job.made(params), job, best, refit)
-    return Tuning(tuned, params, float(best.value), table_of(study), study, seed)
+    return Tuning(tuned, params, float(best.value), table_of(study), study)
 
 
 class _Job(NamedTuple):
