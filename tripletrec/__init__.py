@@ -29,18 +29,22 @@ if TYPE_CHECKING:
     from tripletrec._runtime.jit import part
     from tripletrec.data.interactions import Interactions
     from tripletrec.evaluation import Evaluation, evaluate, full_auc
+    from tripletrec.models.ease import EASE
     from tripletrec.models.factorization import MatrixFactorization
     from tripletrec.models.mlp import MLPMatcher
+    from tripletrec.models.popularity import Popularity
     from tripletrec.models.saving import load
     from tripletrec.models.two_tower import TwoTower
     from tripletrec.tuning.pruning import pruning_callback
     from tripletrec.tuning.search import tune
 
 __all__ = [
+    "EASE",
     "Evaluation",
     "Interactions",
     "MLPMatcher",
     "MatrixFactorization",
+    "Popularity",
     "TwoTower",
     "__version__",
     "datasets",
@@ -61,10 +65,12 @@ __all__ = [
 ]
 
 _HOME = {
+    "EASE": "models.ease",
     "Evaluation": "evaluation",
     "Interactions": "data.interactions",
     "MLPMatcher": "models.mlp",
     "MatrixFactorization": "models.factorization",
+    "Popularity": "models.popularity",
     "TwoTower": "models.two_tower",
     "evaluate": "evaluation",
     "full_auc": "evaluation",

@@ -47,9 +47,8 @@ class FitContract(Contract):
         assert model.n_features_in_ == model.n_items_ == pairs.n_items
         assert model.n_users_ == pairs.n_users
         assert model.user_ids_ is None and model.item_ids_ is None
-        assert [record["epoch"] for record in model.history_] == list(
-            range(1, len(model.history_) + 1)
-        )
+        epochs = [record["epoch"] for record in getattr(model, "history_", [])]
+        assert epochs == list(range(1, len(epochs) + 1))
 
     def test_same_bits_for_every_format_and_nothing_is_modified(self, fitted, pairs):
         dense = pairs.tocsr().toarray()
@@ -109,6 +108,8 @@ class FitContract(Contract):
         assert_same(second, first)
 
     def test_the_seed_decides(self, pairs):
+        if not self.is_random:
+            pytest.skip("draws nothing")
         assert_same(self.make(random_state=1).fit(pairs), self.make(random_state=1).fit(pairs))
         assert_same(
             self.make(random_state=np.int32(1)).fit(pairs), self.make(random_state=1).fit(pairs)
@@ -121,6 +122,8 @@ class FitContract(Contract):
 
     @pytest.mark.parametrize("kind", [np.random.default_rng, np.random.RandomState])
     def test_a_generator_advances(self, pairs, kind):
+        if not self.is_random:
+            pytest.skip("draws nothing")
         model = self.make(random_state=kind(4))
         first = digest(model.fit(pairs))
         assert digest(model.fit(pairs)) != first
@@ -190,7 +193,8 @@ class FitContract(Contract):
             warnings.filterwarnings("ignore", "the training loss has not moved")
             model.fit(pairs)
             model.recommend([0, 1], exclude=pairs)
-            model.similar_items(0)
+            if self.compares_rows:
+                model.similar_items(0)
             model.score(pairs, exclude=None)
         assert state() == before
 

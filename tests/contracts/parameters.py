@@ -29,44 +29,46 @@ class ParametersContract(Contract):
         assert vars(model).keys() == defaults.keys()
 
     def test_set_params(self):
-        model, other = self.make(), self.make(random_state=5)
-        assert model.set_params(random_state=5) is model
+        model, other = self.make(), self.make(**self.other)
+        assert model.set_params(**self.other) is model
         assert model.get_params() == other.get_params()
         with pytest.raises(ValueError, match="no_such_parameter"):
             model.set_params(no_such_parameter=1)
 
     def test_clone_is_unfitted_and_learns_the_same(self, pairs):
-        model = self.make(random_state=3).fit(pairs)
+        model = self.make(**self.other).fit(pairs)
         copy = clone(model)
         assert not [name for name in vars(copy) if name.endswith("_")]
         assert_same(copy.fit(pairs), model)
 
     def test_repr(self):
-        assert repr(self.make(random_state=12)).startswith(type(self.make()).__name__ + "(")
-        assert "random_state=12" in repr(self.make(random_state=12))
+        ((name, value),) = self.other.items()
+        assert repr(self.make(**self.other)).startswith(type(self.make()).__name__ + "(")
+        assert f"{name}={value!r}" in repr(self.make(**self.other))
         assert isinstance(self.make()._repr_html_(), str)
 
     def test_what_is_borrowed_from_scikit_learn(self, pairs):
-        model = self.make(random_state=12)
+        model = self.make(**self.other)
+        word = "sample_weight" if self.takes_sample_weight else "validation"
         assert get_tags(model).input_tags.sparse
         assert set(model._repr_mimebundle_()) >= {"text/plain"}
         assert model.get_metadata_routing() is not None
         with config_context(enable_metadata_routing=True):
-            assert model.set_fit_request(sample_weight=True) is model
+            assert model.set_fit_request(**{word: True}) is model
         request = model.get_metadata_routing().fit.requests
-        assert request["sample_weight"] is True and request["validation"] is None
+        assert request[word] is True and request.get("negatives") is None
         for copy in (clone(model), pickle.loads(pickle.dumps(model)), deepcopy(model)):
             assert type(copy) is type(model)
             assert copy.get_params() == model.get_params()
             assert copy.get_metadata_routing().fit.requests == request
-        assert_same(model.fit(pairs), self.make(random_state=12).fit(pairs))
+        assert_same(model.fit(pairs), self.make(**self.other).fit(pairs))
         with pytest.raises(AttributeError, match="no_such"):
             model.no_such  # noqa: B018
 
     def test_in_a_pipeline(self, pairs):
         matrix = pairs.tocsr()
-        line = make_pipeline(FunctionTransformer(accept_sparse=True), self.make(random_state=3))
-        assert_same(line.fit(matrix)[-1], self.make(random_state=3).fit(matrix))
+        line = make_pipeline(FunctionTransformer(accept_sparse=True), self.make(**self.other))
+        assert_same(line.fit(matrix)[-1], self.make(**self.other).fit(matrix))
         assert 0 <= line.score(matrix) <= 1
         check_is_fitted(line[-1])
         with pytest.raises(NotFittedError):
@@ -91,14 +93,14 @@ class ParametersContract(Contract):
 
     def test_grid_search(self):
         data = interactions(20, 30, 200)
-        search = GridSearchCV(
-            self.make(), {"random_state": [0, 1]}, cv=tr.splits.InteractionKFold(3, random_state=0)
-        )
+        ((name, value),) = self.other.items()
+        values = [getattr(self.make(), name), value]
+        cv = tr.splits.InteractionKFold(3, random_state=0)
+        search = GridSearchCV(self.make(), {name: values}, cv=cv)
         search.fit(data)
-        assert search.best_params_["random_state"] in (0, 1)
+        assert search.best_params_[name] in values
         assert search.best_estimator_.n_items_ == 30
-        first = self.make(random_state=0)
-        scores = cross_val_score(first, data, cv=tr.splits.InteractionKFold(3, random_state=0))
+        scores = cross_val_score(self.make(), data, cv=cv)
         np.testing.assert_array_equal(
             scores, [search.cv_results_[f"split{n}_test_score"][0] for n in range(3)]
         )

@@ -17,6 +17,10 @@ class Contract:
 
     takes_sample_weight = True
     takes_negatives = True
+    is_random = True
+    compares_rows = True
+    other = {"random_state": 5}  # a parameter that another model is learnt with
+    table = "user_factors_"  # a float32 array that is learnt
 
     def make(self, **overrides):
         """Return an unfitted estimator that fits in milliseconds."""

@@ -14,7 +14,7 @@ from tripletrec.data.ids import is_single
 if TYPE_CHECKING:
     from tripletrec.models.fitted import Fitted
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "check_pair", "explain"]
 
 
 class Explanation(NamedTuple):
@@ -52,10 +52,7 @@ class Explanation(NamedTuple):
 def explain(model: Fitted, user: Any, item: Any, k: Any) -> Explanation:
     """Explain the score of a user and an item; see ``MatrixFactorization.explain``."""
     k = check_count(k, "k", most=None)
-    for name, given in (("user", user), ("item", item)):
-        if not is_single(given):
-            raise ValueError(f"{name} must be one id, got {shown(given)}")
-    user_row, item_row = int(model._users().rows(user)[0]), int(model._items().rows(item)[0])
+    user_row, item_row = check_pair(model, user, item)
     own = _items_of(model, user_row)
     p, q, Q = (
         model._vectors(word, rows).astype(np.float64)
@@ -77,6 +74,14 @@ def explain(model: Fitted, user: Any, item: Any, k: Any) -> Explanation:
         bias=bias,
         score=float(p @ q + bias),
     )
+
+
+def check_pair(model: Fitted, user: Any, item: Any) -> tuple[int, int]:
+    """Return the rows of one user and one item."""
+    for name, given in (("user", user), ("item", item)):
+        if not is_single(given):
+            raise ValueError(f"{name} must be one id, got {shown(given)}")
+    return int(model._users().rows(user)[0]), int(model._items().rows(item)[0])
 
 
 def _items_of(model: Fitted, user: int) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from numbers import Integral, Real
 from typing import Any
 
@@ -63,6 +64,8 @@ def pack_parameter(name: str, value: Any) -> Any:
         return _pack_part(name, value)
     if name == "random_state" and isinstance(value, (np.random.Generator, np.random.RandomState)):
         return None
+    if isinstance(value, (timedelta, np.timedelta64)):
+        return _pack_period(value)
     return _plain(name, value)
 
 
@@ -71,9 +74,12 @@ def unpack_parameter(name: str, value: Any) -> Any:
     if name in _PARTS:
         return _unpack_part(name, value)
     if isinstance(value, dict):
-        if value.keys() != {"tuple"} or not isinstance(value["tuple"], list):
-            raise ValueError(f"{name} is {shown(value)}, which is no parameter")
-        return tuple(value["tuple"])
+        form, content = _only_item(value)
+        if form == "tuple" and isinstance(content, list):
+            return tuple(content)
+        if form == "timedelta" and isinstance(content, list) and set(map(type, content)) == {int}:
+            return timedelta(*content[:3])
+        raise ValueError(f"{name} is {shown(value)}, which is no parameter")
     return value
 
 
@@ -103,6 +109,13 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, tuple):
         return {"tuple": [_plain(name, each) for each in value]}
     raise TypeError(f"{name} must be a name, a number or several, got {shown(value)}")
+
+
+def _pack_period(value: timedelta | np.timedelta64) -> Any:
+    period: Any = np.timedelta64(value, "us").item()
+    if period is None:  # NaT
+        return None
+    return {"timedelta": [period.days, period.seconds, period.microseconds]}
 
 
 def _pack_part(slot: str, part: Any) -> Any:

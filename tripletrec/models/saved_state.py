@@ -28,7 +28,7 @@ class OptimizerState(NamedTuple):
     arrays: dict[str, NDArray[Any]]
 
 
-def pack_state(model: Any, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+def pack_state(model: Any, arrays: dict[str, NDArray[Any]]) -> dict[str, Any] | None:
     """Put what `partial_fit` goes on from into `arrays`; return what stands in the description.
 
     Raises
@@ -36,6 +36,8 @@ def pack_state(model: Any, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     ValueError
         If the model has no state.
     """
+    if not hasattr(model, "_learnt_parameters"):
+        return None  # what goes on learning from its data alone
     kept = vars(model).get("_optimizer_state")
     if kept is None:
         raise ValueError(
@@ -75,6 +77,8 @@ def unpack_state(value: Any, arrays: dict[str, NDArray[Any]], model: Any) -> Non
         If it is not as `pack_state` wrote it.
     """
     if value is not None:
+        if not hasattr(model, "_learnt_parameters"):
+            raise ValueError(f"state must be null for a {type(model).__name__}, got {shown(value)}")
         if not isinstance(value, dict) or value.keys() != {"optimizer", "features"}:
             raise ValueError(
                 f"state must be null or name an optimizer and features, got {shown(value)}"

@@ -40,6 +40,8 @@ _MODELS = {
     "MLPMatcher": "tripletrec.models.mlp",
     "MatrixFactorization": "tripletrec.models.factorization",
     "TwoTower": "tripletrec.models.two_tower",
+    "EASE": "tripletrec.models.ease",
+    "Popularity": "tripletrec.models.popularity",
 }
 _IDS = ("user_ids_", "item_ids_")
 

@@ -32,6 +32,7 @@ from tripletrec.models.fit_arguments import (
 )
 from tripletrec.models.folds import check_features, check_order, whole
 from tripletrec.models.histories import NewUsers
+from tripletrec.models.learnt import check_array, check_ids_and_counts, check_sizes
 from tripletrec.models.recommender import Recommender
 from tripletrec.models.saved_state import OptimizerState
 from tripletrec.models.validation import (
@@ -323,24 +324,11 @@ class TrainedModel(NewUsers, Recommender):
 
         Arrays are looked through for NaN, infinity and equal ids only if that is asked for.
         """
-        missing = [name for name in self._learnt_names() if name not in vars(self)]
-        if missing:
-            raise ValueError(f"the attribute {missing[0]} is missing")
-        check_count(self.n_users_, "n_users_")
-        check_count(self.n_items_, "n_items_")
-        if self.n_features_in_ != self.n_items_ or isinstance(self.n_features_in_, bool):
-            raise ValueError(
-                f"n_features_in_ must be n_items_, {self.n_items_}, got {shown(self.n_features_in_)}"
-            )
+        check_sizes(self)
         _check_history(self.history_, self.best_epoch_)
         for name, shape in self._shapes().items():
-            _check_array(name, getattr(self, name), shape, look_through)
-        _check_id_array("user_ids_", self.user_ids_, self.n_users_)
-        _check_id_array("item_ids_", self.item_ids_, self.n_items_)
-        if not look_through:
-            self._trust_ids()
-        self._users(), self._items()  # checks the ids
-        _check_counts(self.item_counts_, self.n_items_)
+            check_array(name, getattr(self, name), shape, look_through)
+        check_ids_and_counts(self, look_through)
         if self.temperature_ is not None:
             check_positive(self.temperature_, "temperature_")
 
@@ -355,32 +343,6 @@ def _open_checkpoint(
 
     file = check_checkpoint(checkpoint)
     return file, file.removing()
-
-
-def _check_array(name: str, array: Any, shape: tuple[int, ...], look_through: bool) -> None:
-    known = isinstance(array, np.ndarray)
-    if not known or array.shape != shape or array.dtype != np.float32:
-        found = f"{array.dtype} {array.shape}" if known else shown(array)
-        raise ValueError(f"{name} must be float32 of shape {shape}, got {found}")
-    if look_through and not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
-
-
-def _check_id_array(name: str, ids: Any, n: int) -> None:
-    if not (ids is None or isinstance(ids, np.ndarray)):
-        raise TypeError(f"{name} must be an array or None, got {shown(ids)}")
-    if ids is not None and len(ids) != n:
-        raise ValueError(f"{name} must have {n} ids, got {len(ids)}")
-
-
-def _check_counts(counts: Any, n_items: int) -> None:
-    known = isinstance(counts, np.ndarray)
-    if not known or counts.ndim != 1 or counts.dtype != np.int64 or (counts < 0).any():
-        raise ValueError(f"item_counts_ must be int64 numbers >= 0, got {shown(counts)}")
-    if len(counts) > n_items:  # fewer where items were added
-        raise ValueError(
-            f"item_counts_ must be of {n_items} items at most, got shape {counts.shape}"
-        )
 
 
 def width_of(table: Any, name: str) -> int:

@@ -1,0 +1,139 @@
+"""EASE: the contract, the closed form, what is alike, memory, files without histories."""
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+from contracts.baseline import BaselineContract
+from contracts.support import catalogue, interactions
+
+
+class TestContract(BaselineContract):
+    kind = tr.EASE
+    settings = {"l2": 5.0}
+    other = {"l2": 50.0}
+    cannot = {"l2": -1.0}
+    table = "item_weights_"
+
+    def test_a_model_that_knows_nothing_of_its_training_learns_nothing_of_it(self):
+        """See below: nor does it take new users."""
+
+    def test_saved_models_may_not_know_it(self):
+        """See below: they answer to histories alone."""
+
+    def test_users_without_history_score_nothing(self):
+        model = self.make().fit(np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1]]))
+        assert model.predict(1, [0, 1, 2]).tolist() == [0.0] * 3
+        assert model.recommend(1, k=1)[0].tolist() == [1]
+
+
+def weights(data, l2):
+    """B as the paper has it."""
+    X = (data.tocsr().toarray() > 0).astype(np.float64)
+    P = np.linalg.inv(X.T @ X + l2 * np.eye(X.shape[1]))
+    B = np.eye(X.shape[1]) - P / np.diag(P)
+    np.fill_diagonal(B, 0.0)
+    return X, P, B
+
+
+@pytest.mark.parametrize("size", [(30, 40, 300), (20, 700, 900), (5, 1, 2)], ids=str)
+def test_it_is_the_closed_form(size, rng):
+    """Also of more items than are computed at once."""
+    data = interactions(*size, seed=int(rng.integers(2**31)))
+    l2 = float(rng.uniform(0.5, 20))
+    model = tr.EASE(l2=l2).fit(data)
+    X, _, B = weights(data, l2)
+    np.testing.assert_allclose(model.item_weights_, B, rtol=1e-4, atol=1e-6)
+    assert model.item_weights_.dtype == np.float32 and not np.diag(model.item_weights_).any()
+    np.testing.assert_allclose(catalogue(model), X @ B, rtol=1e-4, atol=1e-5)
+
+
+def test_it_minimizes_what_it_says(rng):
+    data = interactions(25, 12, 90)
+    X, _, _ = weights(data, 3.0)
+    B = tr.EASE(l2=3.0).fit(data).item_weights_.astype(np.float64)
+
+    def loss(B):
+        return ((X - X @ B) ** 2).sum() + 3.0 * (B**2).sum()
+
+    for _ in range(20):
+        step = rng.normal(0, 0.01, B.shape)
+        np.fill_diagonal(step, 0.0)
+        assert loss(B + step) > loss(B)
+
+
+def test_values_have_no_effect():
+    data = interactions(25, 12, 90)
+    other = tr.Interactions(data.tocsr() * 3.5)
+    expected = tr.EASE().fit(data).item_weights_
+    np.testing.assert_array_equal(tr.EASE().fit(other).item_weights_, expected)
+
+
+def test_similar_items_are_partially_correlated():
+    data = interactions(30, 20, 200)
+    _, P, _ = weights(data, 4.0)
+    ids, found = tr.EASE(l2=4.0).fit(data).similar_items(range(20), k=19)
+    partial = -P / np.sqrt(np.outer(np.diag(P), np.diag(P)))
+    expected = np.take_along_axis(partial, ids, axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_similar_users_share_items():
+    data = interactions(30, 20, 200)
+    X = (data.tocsr().toarray() > 0) / np.sqrt(np.diff(data.indptr))[:, None]
+    ids, found = tr.EASE().fit(data).similar_users(range(30), k=29)
+    np.testing.assert_allclose(found, np.take_along_axis(X @ X.T, ids, axis=1), rtol=1e-5)
+
+
+def test_explanations_are_weights(pairs):
+    model = tr.EASE(l2=2.0).fit(pairs)
+    why = model.explain(3, 5, k=4)
+    np.testing.assert_array_equal(why.contributions, model.item_weights_[why.items, 5])
+    assert why.rest == why.bias == 0.0
+
+
+def test_memory_is_said_before_it_is_taken():
+    """2 million items would take 48,000 GB."""
+    data = tr.Interactions.from_arrays([0, 1], [0, 2_000_000])
+    model = tr.EASE()
+    for kind in (MemoryError, ValueError):
+        with pytest.raises(
+            kind,
+            match=r"EASE of 2,000,001 items needs 48,000.0 GB of memory, and .*: keep fewer",
+        ):
+            model.fit(data)
+    assert not hasattr(model, "n_users_")
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, np.nan, np.inf, "300", None, True])
+def test_wrong_l2(wrong, pairs):
+    with pytest.raises((ValueError, TypeError), match="l2 must be a finite number > 0, got"):
+        tr.EASE(l2=wrong).fit(pairs)
+
+
+def test_too_small_an_l2_is_told(pairs):
+    twins = np.repeat(pairs.tocsr().toarray(), 2, axis=1)
+    with pytest.raises(ValueError, match="l2 is too small for these 80 items .*, got 1e-30"):
+        tr.EASE(l2=1e-30).fit(twins)
+
+
+def test_without_what_was_seen_only_histories_are_answered(pairs, tmp_path):
+    model = tr.EASE(l2=5.0).fit(pairs)
+    model.save(tmp_path / "model", seen=False)
+    again = tr.load(tmp_path / "model")
+    ids, scores = again.recommend_history([3, 7], k=5)
+    np.testing.assert_array_equal(scores, model.recommend_history([3, 7], k=5)[1])
+    assert again.similar_items(3, k=2)[0].shape == (2,)
+    with pytest.warns(UserWarning, match="does not know what it was trained on"):
+        pytest.raises(ValueError, again.recommend, 3)
+    for call in (
+        lambda: again.recommend(3, exclude=None),
+        lambda: again.predict(3, 4),
+        lambda: again.similar_users(3),
+        lambda: again.add_users({"user": [30], "item": [3]}),
+        lambda: tr.full_auc(again, pairs, None),
+    ):
+        with pytest.raises(ValueError, match="does not know what its users have had.*: use recom"):
+            call()
+    with pytest.raises(ValueError, match="partial_fit of an EASE needs what was seen before"):
+        again.partial_fit(pairs)

@@ -1,0 +1,146 @@
+"""Popularity: the contract, window and half-life, what a list without taste cannot tell."""
+
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import tripletrec as tr
+from contracts.baseline import BaselineContract
+from contracts.support import assert_same
+
+
+class TestContract(BaselineContract):
+    kind = tr.Popularity
+    other = {"window": None}
+    cannot = {"decay": -1.0}
+    table = "item_popularity_"
+    compares_rows = False
+    learns_checkerboard = False
+
+    def test_repr(self):
+        assert repr(tr.Popularity(decay="7D")) == "Popularity(decay='7D')"
+
+    def test_save_replaces_an_older_file(self):
+        """Nothing but times makes another model: see below."""
+
+    def test_every_parameter_changes_something(self):
+        """See below."""
+
+    def test_load_runs_nothing_and_sets_nothing_strange(self, fitted, tmp_path):
+        self.other = {"window": 3}
+        super().test_load_runs_nothing_and_sets_nothing_strange(fitted, tmp_path)
+
+    def test_explanations_add_up(self, fitted):
+        why = fitted.explain(3, 4, k=3)
+        assert why.bias == why.score == fitted.predict(3, 4)[0] and set(why.contributions) == {0.0}
+
+
+def dated(days, items, users=None, unit="D"):
+    """Events on some days."""
+    users = np.arange(len(days)) if users is None else users
+    times = np.datetime64("2024-03-01") + np.array(days) * np.timedelta64(1, unit)
+    return tr.Interactions.from_frame(
+        {"user": users, "item": items, "time": times}, timestamp="time"
+    )
+
+
+def test_it_counts_users():
+    data = tr.Interactions.from_frame({"user": [1, 1, 2, 3, 3], "item": list("aabac")})
+    model = tr.Popularity().fit(data)
+    assert model.item_popularity_.tolist() == [2.0, 1.0, 1.0]
+    assert model.item_counts_.tolist() == [2, 1, 1]
+    ids, scores = model.recommend([1, 2], k=3, exclude=None)
+    assert ids.tolist() == [["a", "b", "c"]] * 2 and scores.tolist() == [[2.0, 1.0, 1.0]] * 2
+    assert model.recommend(1, k=3)[0].tolist() == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    "window",
+    ["14D", "2W", "336h", " 14 d", timedelta(14), np.timedelta64(2, "W"), pd.Timedelta("14D"), 14 * 86400,
+     14 * 86400.0, np.int32(14 * 86400), "14 days", "P14D"],
+    ids=str,
+)  # fmt: skip
+def test_a_window_is_so_long(window, tmp_path):
+    """Daily dates: of 14 days 14 dates, the last one among them."""
+    days = np.arange(30)
+    data = dated(days, days)
+    model = tr.Popularity(window=window).fit(data)
+    assert model.item_popularity_.tolist() == [0.0] * 16 + [1.0] * 14
+    assert model.item_counts_.tolist() == [1] * 30
+    # Numbers are taken for seconds.
+    numbers = tr.Interactions(data.tocsr(), timestamps=days * 86400)
+    assert_same(
+        tr.Popularity(window=window).fit(numbers), tr.Popularity(window=window).fit(
+            tr.Interactions(data.tocsr(), timestamps=data.timestamps))
+    )  # fmt: skip
+    model.save(tmp_path / "model")
+    again = tr.load(tmp_path / "model")
+    assert again.window == model.window and again.item_popularity_[16] == 1.0
+
+
+def test_a_half_life_halves():
+    data = dated([0, 10, 20, 30], ["a", "b", "a", "c"])
+    found = tr.Popularity(decay="10D").fit(data).item_popularity_
+    np.testing.assert_allclose(found, [1 / 8 + 1 / 2, 1 / 4, 1.0])
+    found = tr.Popularity(decay=864000, window=timedelta(30)).fit(data).item_popularity_
+    np.testing.assert_allclose(found, [1 / 2, 1 / 4, 1.0])  # the first event is 30 days old
+    assert tr.Popularity(decay=1e-3).fit(data).item_popularity_.tolist() == [0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["window", "decay"])
+@pytest.mark.parametrize(
+    "wrong",
+    [0, -1, "0D", "-3D", "soon", "", timedelta(-1), np.timedelta64("NaT"), np.nan, True, [14], {}],
+    ids=lambda each: type(each).__name__ + str(each)[:4],
+)
+def test_what_is_no_period(name, wrong):
+    model = tr.Popularity(**{name: wrong})
+    with pytest.raises((ValueError, TypeError), match=f"^{name} must be a period > 0") as caught:
+        model.fit(dated([0, 1], [0, 1]))
+    assert "\n" not in str(caught.value)
+    assert not hasattr(model, "n_users_")
+
+
+def test_periods_need_times(pairs):
+    for params in ({"window": "14D"}, {"decay": 3}):
+        (name,) = params
+        with pytest.raises(ValueError, match=f"{name} needs the times of the inter.*no timestamps"):
+            tr.Popularity(**params).fit(pairs)
+
+
+def test_partial_fit_moves_the_window(tmp_path):
+    old, new = dated([0, 1, 2], [0, 1, 2]), dated([3, 4], [0, 3], users=[7, 0])
+    model = tr.Popularity(window="2D").fit(old)
+    model.save(tmp_path / "model")
+    assert model.item_popularity_.tolist() == [0.0, 1.0, 1.0]
+    assert model.partial_fit(new).item_popularity_.tolist() == [1.0, 0.0, 0.0, 1.0]
+    loaded = tr.load(tmp_path / "model")
+    with pytest.raises(
+        ValueError, match="needs the times of earlier events, which a file does not"
+    ):
+        loaded.partial_fit(new)
+    assert loaded.set_params(window=None).partial_fit(new).item_popularity_.tolist() == [2, 1, 1, 1]
+
+
+def test_a_model_that_does_not_know_what_it_has_seen_adds_up_counts(pairs, tmp_path):
+    tr.Popularity().fit(pairs).save(tmp_path / "model", seen=False)
+    model = tr.load(tmp_path / "model").partial_fit(pairs)
+    counts = np.bincount(pairs.indices, minlength=40)
+    assert model.item_popularity_.tolist() == (2 * counts).tolist()
+
+
+def test_users_without_history_get_the_list_of_all():
+    data = dated([0, 0, 9], ["a", "a", "b"], users=[1, 2, 3])
+    more = tr.Interactions.from_frame({"user": [5], "item": ["a"]})
+    model = tr.Popularity(window="1D").fit(data).add_users(more)
+    assert model.recommend_history([], k=2)[0].tolist() == ["b", "a"]
+    assert model.recommend(5, k=1)[0].tolist() == ["b"]
+
+
+def test_nothing_is_alike(pairs):
+    model = tr.Popularity().fit(pairs)
+    for similar in (model.similar_items, model.similar_users):
+        with pytest.raises(TypeError, match="a Popularity has no similar .*: use another model"):
+            similar(0)

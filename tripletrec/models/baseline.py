@@ -1,0 +1,157 @@
+"""The base of models that are counted or solved for: `fit`, `partial_fit`, checks; formulas are elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from tripletrec.data.id_codecs import check_savable
+from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.data.union import Merger
+from tripletrec.models.folds import whole
+from tripletrec.models.histories import NewUsers
+from tripletrec.models.learnt import check_array, check_ids_and_counts, check_sizes
+from tripletrec.models.recommender import Recommender
+
+__all__ = ["Baseline"]
+
+
+class Baseline(NewUsers, Recommender):
+    """Base of `Popularity` and `EASE`.
+
+    A model checks its parameters (`_check_parameters`), says what it makes of interactions (`_learn`), and
+    what shape each of its float32 arrays has (`_shapes`); `_learnt` names its own fitted attributes.
+    """
+
+    _learnt: ClassVar[tuple[str, ...]] = ()
+
+    def fit(self, X: Any, y: None = None, *, validation: Any = None) -> Self:
+        """Learn from scratch.
+
+        Parameters
+        ----------
+        X : Interactions, sparse matrix or array of shape (n_users, n_items)
+            The positives: every value other than 0. The values themselves have no effect.
+        y : None
+            Not used; there for scikit-learn.
+        validation : as `X`, default None
+            Checked, but not used: there are no epochs to choose from. So all models are fitted alike.
+
+        Returns
+        -------
+        model
+            The model itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data is not allowed; a fitted model stays as it was.
+        """
+        self._check_parameters()
+        data = as_interactions(X, "X")
+        check_savable(data.user_ids, "user_ids")
+        check_savable(data.item_ids, "item_ids")
+        data.check_not_empty("X")
+        if validation is not None:
+            given = whole(validation, X, data.space, "validation")
+            as_interactions(given, "validation", data.space)
+        learnt = self._now()._take(data)
+        learnt._of_matrix = not isinstance(X, Interactions)
+        self._become(vars(learnt))
+        return self
+
+    def partial_fit(self, X: Any, y: None = None, n_epochs: int = 1) -> Self:
+        """Learn from new events, too: the model is then what a fit on all events would have made of it.
+
+        Users and items that the model does not know are appended. A model that is not fitted is fitted.
+
+        Parameters
+        ----------
+        X : Interactions, sparse matrix or array
+            The new positives, with ids of their own, in any order. Where the model has no ids, `X` has none
+            either and at least as many rows and columns: further ones are new. May be empty.
+        y : None
+            Not used; there for scikit-learn.
+        n_epochs : int, default 1
+            Not used: there are no epochs. So all models go on learning alike.
+
+        Returns
+        -------
+        model
+            The model itself; ``seen_`` holds all positives.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data is not allowed, ids are of another kind than those of the model, or
+            what is known of earlier events is not enough. The model stays as it was.
+        """
+        with self._writing():
+            if "n_users_" not in vars(self):
+                return self.fit(X)
+            self._check_parameters()
+            new, seen = as_interactions(X, "X"), vars(self).get("seen_")
+            self._check_continuable(seen, new)
+            merger = Merger(self._users(), self._items(), new)
+            check_savable(merger.users.values, "user_ids")
+            check_savable(merger.items.values, "item_ids")
+            data = merger.merge(seen, new).data
+            data.check_not_empty("X")
+            self._become(vars(self._now()._take(data, earlier=seen is None)))
+            self._know(merger.users, merger.items)
+        return self
+
+    def _check_parameters(self) -> None:
+        """Raise unless `fit` would take the parameters, as far as they can be checked without data."""
+        raise NotImplementedError
+
+    def _check_continuable(self, seen: Interactions | None, new: Interactions) -> None:
+        """Raise unless the model knows enough of earlier events to learn from new ones."""
+
+    def _learn(self, data: Interactions) -> None:
+        """Set the fitted attributes of `_learnt`; ``item_counts_`` is set already."""
+        raise NotImplementedError
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape that each float32 array of a fitted model must have."""
+        raise NotImplementedError
+
+    def _take(self, data: Interactions, earlier: bool = False) -> Self:
+        """Become the model that has learnt from these interactions.
+
+        With `earlier` ones, too, of which the model has the counts alone.
+        """
+        counts = np.bincount(data.indices, minlength=data.n_items).astype(np.int64, copy=False)
+        if earlier:
+            counts += self._item_counts_of(data.n_items)
+        self.n_users_, self.n_items_ = data.n_users, data.n_items
+        self.n_features_in_ = data.n_items
+        self.user_ids_, self.item_ids_ = data.user_ids, data.item_ids
+        self.item_counts_ = counts
+        self._learn(data)
+        self.seen_ = data
+        return self
+
+    def _item_counts_of(self, n_items: int) -> Any:
+        counts = np.zeros(n_items, np.int64)
+        counts[: len(self.item_counts_)] = self.item_counts_
+        return counts
+
+    @classmethod
+    def _learnt_names(cls) -> tuple[str, ...]:
+        """Return the names of all attributes that `fit` sets."""
+        return (
+            "n_users_", "n_items_", "n_features_in_", "user_ids_", "item_ids_", "item_counts_",
+            *cls._learnt,
+        )  # fmt: skip
+
+    def _check_learnt(self, look_through: bool = True) -> None:
+        """Raise ValueError or TypeError unless all attributes are as `fit` leaves them.
+
+        Arrays are looked through for NaN, infinity and equal ids only if that is asked for.
+        """
+        check_sizes(self)
+        for name, shape in self._shapes().items():
+            check_array(name, getattr(self, name), shape, look_through)
+        check_ids_and_counts(self, look_through)
