@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     )
     from tripletrec._runtime.jit import part
     from tripletrec.data.interactions import Interactions
-    from tripletrec.evaluation import Evaluation, evaluate, full_auc
+    from tripletrec.evaluation import Comparison, Evaluation, compare, evaluate, full_auc
     from tripletrec.models.ease import EASE
     from tripletrec.models.factorization import MatrixFactorization
+    from tripletrec.models.metric_scorers import metric_scorer
     from tripletrec.models.mlp import MLPMatcher
     from tripletrec.models.popularity import Popularity
     from tripletrec.models.saving import load
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EASE",
+    "Comparison",
     "Evaluation",
     "Interactions",
     "MLPMatcher",
@@ -47,11 +49,13 @@ __all__ = [
     "Popularity",
     "TwoTower",
     "__version__",
+    "compare",
     "datasets",
     "evaluate",
     "full_auc",
     "load",
     "losses",
+    "metric_scorer",
     "optimizers",
     "part",
     "pruning_callback",
@@ -65,6 +69,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Comparison": "evaluation",
     "EASE": "models.ease",
     "Evaluation": "evaluation",
     "Interactions": "data.interactions",
@@ -72,9 +77,11 @@ _HOME = {
     "MatrixFactorization": "models.factorization",
     "Popularity": "models.popularity",
     "TwoTower": "models.two_tower",
+    "compare": "evaluation",
     "evaluate": "evaluation",
     "full_auc": "evaluation",
     "load": "models.saving",
+    "metric_scorer": "models.metric_scorers",
     "part": "_runtime.jit",
     "pruning_callback": "tuning.pruning",
     "tune": "tuning.search",

@@ -10,7 +10,7 @@ import pytest
 
 import tripletrec as tr
 from tripletrec.data.ids import Ids
-from tripletrec.models.lists import Candidates, Lists, read_candidates
+from tripletrec.models.lists import Lists
 
 IDS = {
     "short texts": ["a", "b,\n\"c'", "ü\0x"],
@@ -87,17 +87,6 @@ def test_a_table_of_nobody_and_of_nothing():
     for options in ({"users": []}, {"candidates": []}):
         table = model.recommend(output="pandas", **options)
         assert len(table) == 0 and list(table.columns) == ["user", "item", "rank", "score"]
-
-
-def test_candidates():
-    items = Ids(["a", "b", "c"], 3, "item")
-    assert read_candidates(None, items, 2).width(3) == 3
-    assert read_candidates("c", items, 2).shared.tolist() == [2]
-    assert read_candidates(iter("cac"), items, 2).shared.tolist() == [0, 2]
-    own = read_candidates([["c", "a", "c"], []], items, 2)
-    assert [each.tolist() for each in own.own] == [[0, 2], []] and own.width(3) == 2
-    assert [each.tolist() for each in own.at(np.array([1])).own] == [[]]
-    assert Candidates().at(np.array([1])) == Candidates()
 
 
 def test_what_is_not_installed_is_said(monkeypatch, tmp_path):

@@ -32,9 +32,9 @@ from tripletrec.models.lists import (
     check_output,
     frame_of,
     ranked,
-    read_candidates,
 )
 from tripletrec.models.recommending import Recommending
+from tripletrec.ranking.candidates import read_candidates
 from tripletrec.ranking.exclusion import Pairs, names_seen, read_exclude
 from tripletrec.sampling.draw import ItemsOfUsers
 

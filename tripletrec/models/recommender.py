@@ -5,14 +5,31 @@ from __future__ import annotations
 from os import PathLike
 from typing import IO, Any
 
+from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import all_known, full_auc
 from tripletrec.models.comparing import Comparing
+from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fitted import answer
 from tripletrec.models.folds import check_fold, whole
 from tripletrec.models.recommending import Recommending
 from tripletrec.models.vectors import Vectors
 
-__all__ = ["Recommender"]
+__all__ = ["Recommender", "check_test"]
+
+
+def check_test(model: Recommender, X: Any, exclude: Any) -> tuple[Interactions, Any]:
+    """Return test positives as interactions, and what is left out: nothing for a training score.
+
+    Raises or warns where a splitter of scikit-learn has cut them wrongly.
+    """
+    check_is_fitted(model)
+    seen, space = vars(model).get("seen_"), model._space()
+    excluded = whole(exclude, X, space, "exclude")
+    # Of users without training data a model with features of users still knows those.
+    unseen, rows = model._has_user_features(), model._of_matrix
+    test = check_fold(seen, X, space, unseen=unseen, rows=rows)
+    by_seen = isinstance(excluded, str) and excluded == "seen"
+    return test, None if by_seen and all_known(test, seen) else excluded
 
 
 class Recommender(Recommending, Comparing, Vectors):
@@ -61,13 +78,7 @@ class Recommender(Recommending, Comparing, Vectors):
         >>> 0.5 < tr.MatrixFactorization(n_epochs=20).fit(data).score(data, exclude=None) <= 1
         True
         """
-        excluded = whole(exclude, X, self._space(), "exclude")
-        known = vars(self).get("seen_"), X, self._space()
-        # Of users without training data a model with features of users still knows those.
-        test = check_fold(*known, unseen=self._has_user_features(), rows=self._of_matrix)
-        by_seen = isinstance(excluded, str) and excluded == "seen"
-        if by_seen and all_known(test, vars(self).get("seen_")):
-            excluded = None
+        test, excluded = check_test(self, X, exclude)
         return full_auc(self, test, excluded, n_jobs=self.n_jobs)
 
     @answer

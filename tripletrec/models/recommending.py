@@ -17,9 +17,9 @@ from tripletrec.models.lists import (
     check_output,
     frame_of,
     ranked,
-    read_candidates,
     write_lists,
 )
+from tripletrec.ranking.candidates import read_candidates
 from tripletrec.ranking.exclusion import names_seen, read_exclude, seen_by
 
 if TYPE_CHECKING:

@@ -23,10 +23,11 @@ from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fitted import answer, present
-from tripletrec.models.lists import ranked, read_candidates
+from tripletrec.models.lists import ranked
 from tripletrec.models.towers import infer_all, unseen_input
 from tripletrec.models.trained_network import TrainedNetwork
 from tripletrec.neural.stack import Stack
+from tripletrec.ranking.candidates import read_candidates
 from tripletrec.ranking.exclusion import Exclusion
 from tripletrec.ranking.products import Products
 

@@ -17,7 +17,7 @@ from tripletrec._runtime.intrinsics import prefer_wide_vectors
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.ranking.scores import LIMITS, BatchLimits, ScoreUsers, map_batches, refuse_nan
 
-__all__ = ["MAX_SWEPT", "Positives", "absent_from", "count_outranking", "positives_without"]
+__all__ = ["MAX_SWEPT", "Positives", "absent_from", "count_outranking", "positives_of"]
 
 # With more positives than this, sorting a user's scores is cheaper than a sweep for each.
 MAX_SWEPT = 128
@@ -50,16 +50,13 @@ class Positives(NamedTuple):
         return self.out_items[self.out_bounds[user] : self.out_bounds[user + 1]]
 
 
-def positives_without(
+def positives_of(
     bounds: NDArray[np.int64],
     items: NDArray[np.int32],
     out_bounds: NDArray[np.int64],
     out_items: NDArray[np.int32],
 ) -> Positives:
-    """Return the positives in rows of `items` that are not in the same row of `out_items`."""
-    if len(out_items):
-        kept = absent_from(out_bounds, out_items, bounds, items)
-        bounds, items = np.concatenate(([0], np.cumsum(kept)))[bounds], items[kept]
+    """Return the positives in rows of `items`, none of which is in the same row of `out_items`."""
     users = np.flatnonzero(np.diff(bounds))
     bounds = np.append(bounds[users], bounds[-1])
     out_bounds, out_items = read_only(out_bounds), read_only(out_items)
@@ -101,7 +98,7 @@ def count_outranking(
     n_items : int
         Number of columns of the scores.
     positives : Positives
-        From `positives_without`.
+        From `positives_of`.
     n_jobs : int
         Number of threads, at least 1.
     limits : BatchLimits

@@ -59,20 +59,26 @@ class Ties(NamedTuple):
         greater, equal : int64 arrays of shape (n_positives,)
             From `count_outranking`.
         """
-        n_positives = np.diff(bounds)
-        first = np.minimum.reduceat(greater, bounds[:-1])
-        # Few positives come near the top; only those are put in order.
-        near = np.flatnonzero((greater < depth) | (greater == np.repeat(first, n_positives)))
-        user = np.repeat(np.arange(len(n_positives)), n_positives)[near]
-        above = greater[near]
-        order = np.lexsort((above, user))
-        user, above = user[order], above[order]
+        order, user = _near(bounds, greater, depth)
+        above = greater[order]
         # Of one user, the positives of one tie have equally many candidates above them.
         begins = np.append(True, (user[1:] != user[:-1]) | (above[1:] != above[:-1]))
         starts = np.flatnonzero(begins)
         before = starts - np.searchsorted(user, user[starts])
-        size = equal[near][order][starts] + 1
+        size = equal[order][starts] + 1
         return cls(user[starts], above[starts], size, np.diff(np.append(starts, len(user))), before)
+
+    def sums(
+        self,
+        bounds: NDArray[np.int64],
+        greater: NDArray[np.int64],
+        values: NDArray[np.float64],
+        depth: int,
+    ) -> NDArray[np.float64]:
+        """Return of numbers of the positives the sum over each tie; all else as `of` was given it."""
+        order, _ = _near(bounds, greater, depth)
+        starts = np.cumsum(self.positives) - self.positives
+        return np.add.reduceat(values[order], starts)
 
     def first(self) -> Self:
         """Return the first tie of each user."""
@@ -86,14 +92,18 @@ class Ties(NamedTuple):
         """Return the expected number of positives among the first `k`."""
         return self.positives * self.within(k) / self.size
 
-    def gains(self, k: int) -> NDArray[np.float64]:
-        """Return the expected sum of ``1 / log2(rank + 1)`` over the hits."""
+    def gains(self, k: int, worth: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Return the expected sum of ``1 / log2(rank + 1)`` over the hits, times what each is worth.
+
+        `worth` is the sum of that over the positives of each tie; None: each is worth 1.
+        """
         m = self.within(k)
-        values = m / np.log2(self.above + 2)
+        worth = self.positives.astype(np.float64) if worth is None else worth
+        values = m * worth / np.log2(self.above + 2)
         tied, ties, m = self._tied(m)
         if len(tied):
             sums = _sums(1 / np.log2(np.arange(2, (ties.above + m).max(initial=0) + 2)))
-            share = ties.positives / ties.size
+            share = worth[tied] / ties.size
             values[tied] = share * (sums[ties.above + m] - sums[ties.above])
         return values
 
@@ -145,6 +155,19 @@ class Ties(NamedTuple):
 
     def _take(self, which: NDArray[Any]) -> Self:
         return type(self)(*(each[which] for each in self))
+
+
+def _near(
+    bounds: NDArray[np.int64], greater: NDArray[np.int64], depth: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the positives near the top, best first for each user, and whose they are."""
+    n_positives = np.diff(bounds)
+    first = np.minimum.reduceat(greater, bounds[:-1])
+    # Few positives come near the top; only those are put in order.
+    near = np.flatnonzero((greater < depth) | (greater == np.repeat(first, n_positives)))
+    user = np.repeat(np.arange(len(n_positives)), n_positives)[near]
+    order = np.lexsort((greater[near], user))
+    return near[order], user[order]
 
 
 def _sums(values: NDArray[np.float64]) -> NDArray[np.float64]:

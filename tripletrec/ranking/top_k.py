@@ -31,7 +31,7 @@ from tripletrec.ranking.scores import (
 if TYPE_CHECKING:
     from tripletrec.data.interactions import Interactions
 
-__all__ = ["top_k"]
+__all__ = ["side_by_side", "top_k"]
 
 # Measured: shorter chunks cost more to start than they save in the ones that hold a better score.
 _CHUNK = 64
@@ -230,7 +230,7 @@ def _top_k_of_own(
             scores = score_users.own(users, mine, ends - ends[0])
         else:
             scores = check_scores(score_users(users), (len(users), n_items))
-            scores = _side_by_side(scores, mine, ends - ends[0])
+            scores = side_by_side(scores, mine, ends - ends[0])
         items, best = _empty_lists(len(users), k, scores.dtype)
         row = _select_own(
             read_only(scores), read_only(mine), read_only(ends - ends[0]), *out,
@@ -244,7 +244,7 @@ def _top_k_of_own(
     return _joined(lists, k)
 
 
-def _side_by_side(
+def side_by_side(
     scores: NDArray[Any], items: NDArray[np.int64], bounds: NDArray[np.int64]
 ) -> NDArray[Any]:
     """Return the scores of each row's own items, filled up with -inf; see `Products.own`."""

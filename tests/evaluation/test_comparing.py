@@ -1,0 +1,154 @@
+"""`compare`: what its table holds is what `evaluate` and SciPy say of the differences."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import tripletrec as tr
+from tripletrec.evaluation import compare, evaluate
+
+
+@pytest.fixture(scope="module")
+def parts(small):
+    return tr.splits.train_test_split(small, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def models(parts):
+    train, _ = parts
+    return {
+        "popular": tr.Popularity().fit(train),
+        "mf": tr.MatrixFactorization(n_factors=4, n_epochs=5).fit(train),
+        "ease": tr.EASE(l2=20.0).fit(train),
+    }
+
+
+@pytest.fixture(scope="module")
+def found(models, parts):
+    return compare(models, parts[1], k=(5, 10), random_state=3, n_resamples=400)
+
+
+def test_the_table_is_what_evaluate_and_scipy_say(found, models, parts):
+    results = {name: evaluate(each, parts[1], k=(5, 10)) for name, each in models.items()}
+    table = found.table
+    assert table.index.names == ["metric", "model"]
+    assert table.index.tolist() == [(m, n) for m in results["mf"].mean.index for n in models]
+    for metric in ("auc", "ndcg@10"):
+        part = table.loc[metric]
+        for name in models:
+            assert part.loc[name, "mean"] == results[name].mean[metric]
+            own = results[name].interval(0.95, n_resamples=400, random_state=3).loc[metric]
+            assert part.loc[name, ["low", "high"]].tolist() == own[["low", "high"]].tolist()
+            if name == "popular":
+                assert part.loc[name, "difference":"effect_size"].isna().all()
+                continue
+            d = (results[name].per_user - results["popular"].per_user)[metric]
+            assert part.loc[name, "difference"] == pytest.approx(d.mean(), rel=1e-9)
+            assert part.loc[name, "effect_size"] == pytest.approx(d.mean() / d.std(), rel=1e-9)
+            expected = stats.bootstrap(
+                (d,), np.mean, n_resamples=400, method="BCa", random_state=np.random.default_rng(3)
+            ).confidence_interval
+            assert part.loc[name, "difference_low"] == pytest.approx(expected.low, rel=1e-9)
+            assert part.loc[name, "difference_high"] == pytest.approx(expected.high, rel=1e-9)
+            assert part.loc[name, "n_users"] == d.notna().sum()
+            permuted = stats.permutation_test(
+                (d,), lambda d, axis: np.mean(d, axis=axis), permutation_type="samples",
+                n_resamples=9999, vectorized=True, random_state=1,
+            ).pvalue  # fmt: skip
+            assert part.loc[name, "p_value"] == pytest.approx(permuted, abs=0.03)
+
+
+def test_p_values_are_corrected_within_each_metric(found):
+    for _, part in found.table.groupby(level="metric"):
+        p = part["p_value"].dropna().to_numpy()
+        small, large = np.sort(p)
+        expected = np.minimum([2 * small, max(2 * small, large)], 1)
+        np.testing.assert_allclose(np.sort(part["p_corrected"].dropna()), expected)
+
+
+def test_a_model_beside_itself_does_not_differ(models, parts):
+    found = compare({"a": models["mf"], "b": models["mf"]}, parts[1]).table.xs("b", level="model")
+    assert (found["difference"] == 0).all() and (found["p_value"] == 1).all()
+    assert (found["difference_low"] == 0).all() and (found["effect_size"] == 0).all()
+
+
+def test_it_shows_itself(found):
+    assert repr(found).startswith("Comparison of mf, ease with popular: 95 % intervals\n")
+    html = found._repr_html_()
+    assert "<table" in html and "ndcg@10" in html and "Comparison of mf, ease with popular" in html
+    assert found.mean.loc["mf", "auc"] == found.results["mf"].mean["auc"]
+    assert found.mean.index.tolist() == ["popular", "mf", "ease"]
+
+
+def test_names_are_escaped(models, parts):
+    found = compare({"<b>": models["popular"], "x": models["mf"]}, parts[1])
+    assert "<b>" not in found._repr_html_()
+
+
+def test_plot(found):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    ax = found.plot()
+    assert [each.get_text() for each in ax.get_yticklabels()] == ["popular", "mf", "ease"]
+    assert "ndcg@5" in ax.get_xlabel()
+    assert found.plot("auc", ax=ax) is ax
+    plt.close("all")
+    with pytest.raises(ValueError, match="metric must be one of auc, mrr, .*, got 'ndcg@7'"):
+        found.plot("ndcg@7")
+
+
+def test_evaluations_and_other_models_may_be_compared(found, models, parts):
+    train, test = parts
+    results = {name: evaluate(each, test, k=(5, 10)) for name, each in models.items()}
+    again = compare(results, test, random_state=3, n_resamples=400)
+    pd.testing.assert_frame_equal(again.table, found.table)
+    factors = models["mf"].user_factors_, models["mf"].item_factors_, models["mf"].item_biases_
+    by_hand = compare({"popular": models["popular"], "factors": factors}, test, train, k=10)
+    np.testing.assert_allclose(
+        by_hand.mean.loc["factors"], found.mean.loc["mf", by_hand.mean.columns], rtol=1e-6
+    )
+    sampled = {name: evaluate(each, test, sampled=5) for name, each in models.items()}
+    assert "ranked against 5 sampled items each (biased)" in repr(compare(sampled, test))
+    with pytest.raises(ValueError, match="models must be evaluated alike"):
+        compare({"a": results["mf"], "b": sampled["mf"]}, test)
+
+
+def test_models_that_have_seen_different_data(models, parts):
+    train, test = parts
+    more = np.ones(len(test), bool)
+    more[: test.indptr[np.flatnonzero(np.diff(test.indptr))[0] + 1]] = False
+    other = tr.Popularity().fit(tr.Interactions(train.tocsr() + test[~more].tocsr()))
+    with pytest.warns(UserWarning) as caught:
+        table = compare({"a": models["popular"], "b": other}, test).table
+    assert any("differences are of the" in str(each.message) for each in caught)
+    assert table.loc[("auc", "b"), "n_users"] == table.loc[("auc", "a"), "n_users"] - 1
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "message"),
+    [
+        (["a"], TypeError, "models must be a dict of names and models, got"),
+        ({}, ValueError, "models must be two or more, got 0: evaluate does for one"),
+        ({"a": 1}, ValueError, "models must be two or more, got 1"),
+    ],
+)
+def test_what_cannot_be_compared(given, kind, message, parts):
+    with pytest.raises(kind, match=message):
+        compare(given, parts[1])
+
+
+def test_arguments_are_checked_before_anything_is_evaluated(models, parts):
+    def never(rows):
+        raise AssertionError
+
+    for wrong, message in (
+        ({"level": 95}, "level must be a number between 0 and 1"),
+        ({"n_resamples": 0}, "n_resamples must be an integer >= 1"),
+        ({"n_permutations": 0}, "n_permutations must be an integer >= 1"),
+        ({"random_state": -1}, "random_state must be from 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            compare({"a": never, "b": never}, parts[1], **wrong)

@@ -1,0 +1,290 @@
+"""`compare`: several models on the same test, each against the first; the statistics are in `resampling`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tripletrec._checks import check_count, check_random_state, check_share
+from tripletrec._runtime.messages import shown, warn_user
+from tripletrec.data.interactions import as_interactions
+from tripletrec.evaluation.measuring import evaluate
+from tripletrec.evaluation.metrics import Gains
+from tripletrec.evaluation.results import Evaluation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Comparison", "compare"]
+
+_NUMBERS = ["mean", "low", "high"]
+_OF_DIFFERENCES = [
+    "difference", "difference_low", "difference_high", "p_value", "p_corrected", "effect_size", "n_users",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """What `compare` returns.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        A row for each metric and model, with the columns
+
+        - ``mean``, ``low``, ``high``: the mean over the model's users, and its interval;
+        - ``difference``, ``difference_low``, ``difference_high``: the mean over users of the difference to
+          the first model, and its interval; NaN for the first;
+        - ``p_value``: of a sign-flip test over users of no difference; ``p_corrected``: by Holm's method, for
+          all models that are compared in this metric;
+        - ``effect_size``: the mean difference in standard deviations of the differences;
+        - ``n_users``: over how many users, those that both models are evaluated on.
+    results : dict of Evaluation
+        What `evaluate` returned of each model.
+    level : float
+        Of the intervals.
+    """
+
+    table: pd.DataFrame
+    results: dict[str, Evaluation]
+    level: float
+
+    @property
+    def mean(self) -> pd.DataFrame:
+        """The means alone: a row for each model, a column for each metric."""
+        import pandas as pd
+
+        return pd.DataFrame({name: each.mean for name, each in self.results.items()}).T
+
+    def __repr__(self) -> str:
+        return f"{self._headline()}\n{self.table.round(4).to_string()}"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        table: str = (
+            self.table.style.format(precision=4, na_rep="").to_html()
+            if _has_jinja()
+            else (self.table.round(4).to_html(na_rep=""))
+        )
+        return f"<p>{escape(self._headline())}</p>\n{table}"
+
+    def _headline(self) -> str:
+        names = list(self.results)
+        first = self.results[names[0]]
+        how = ""
+        if first.sampled is not None:
+            how = f", ranked against {first.sampled} sampled items each (biased)"
+        return (
+            f"Comparison of {', '.join(map(str, names[1:]))} with {names[0]}: "
+            f"{100 * self.level:g} % intervals{how}"
+        )
+
+    def plot(self, metric: str | None = None, ax: Any = None) -> Any:
+        """Draw the mean of a metric of each model, with its interval; needs matplotlib.
+
+        Parameters
+        ----------
+        metric : str, default None
+            Such as "ndcg@10"; None: the first of the NDCGs.
+        ax : matplotlib Axes, default None
+            Where to draw; None: a new figure.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If there is no such metric.
+        """
+        metrics = list(dict.fromkeys(self.table.index.get_level_values("metric")))
+        if metric is None:
+            metric = next(each for each in metrics if each.startswith("ndcg"))
+        if metric not in metrics:
+            raise ValueError(f"metric must be one of {', '.join(metrics)}, got {shown(metric)}")
+        if ax is None:
+            try:
+                import matplotlib.pyplot as plt
+            except ImportError:
+                raise ImportError(
+                    "plot needs matplotlib, which is not installed: pip install 'tripletrec[plot]'"
+                ) from None
+            _, ax = plt.subplots(figsize=(6, 0.8 + 0.4 * len(self.results)), layout="constrained")
+        part = self.table.loc[metric]
+        places = np.arange(len(part))[::-1]
+        errors = np.abs(part[["low", "high"]].to_numpy().T - part["mean"].to_numpy())
+        ax.errorbar(part["mean"], places, xerr=errors, fmt="o", capsize=3)
+        ax.axvline(part["mean"].iloc[0], linewidth=0.8, linestyle=":", color="gray")
+        ax.set_yticks(places, [str(each) for each in part.index])
+        ax.set_xlabel(f"{metric}, {100 * self.level:g} % intervals")
+        return ax
+
+
+def _has_jinja() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("jinja2") is not None  # which pandas styles tables with
+
+
+def compare(
+    models: Mapping[str, Any],
+    test: Any,
+    exclude: Any = "seen",
+    *,
+    k: int | ArrayLike = 10,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    n_permutations: int = 10_000,
+    candidates: Any = None,
+    gains: Gains = "binary",
+    random_state: Any = 0,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> Comparison:
+    """Evaluate several models on the same test, and tell how each differs from the first.
+
+    Put what is to be beaten first, such as `Popularity`. Each model is evaluated in one pass; everything else
+    is of the paired differences of the users that both models are evaluated on.
+
+    Parameters
+    ----------
+    models : dict of str -> model
+        Two or more, each as `evaluate` takes it; the first is what the others are compared with. Or of
+        `Evaluation`, of the same test and k.
+    test, exclude, k, candidates, gains, n_jobs, verbose
+        As of `evaluate`.
+    level : float, default 0.95
+        Of the bootstrap intervals (BCa, over users; see `Evaluation.interval`).
+    n_resamples : int, default 1000
+        How often users are drawn for the intervals.
+    n_permutations : int, default 10000
+        How often the signs of the differences are set at random for the p-values; all ways are tried where
+        they are not more. No p-value is smaller than ``1 / (n_permutations + 1)``.
+    random_state : int, RandomState, Generator or None, default 0
+        Source of both; the same number gives the same table.
+
+    Returns
+    -------
+    Comparison
+        ``.table``, ``.mean``, ``.results`` and ``.plot()``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are fewer than two models, or as `evaluate`.
+
+    Warns
+    -----
+    UserWarning
+        If models are evaluated on different users, because they have seen different data. As `evaluate`.
+
+    Notes
+    -----
+    The sign-flip test is exact if each user's difference is as likely as its negative where the models are
+    equally good. P-values are corrected within each metric (Holm, 1979): choose the metric that counts before
+    you look. With many users the smallest difference becomes significant, so look at the interval of the
+    difference, and at the effect size. All of it tells of the choice of users, not of seeds and splits.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
+    >>> train, test = tr.splits.train_test_split(data, random_state=0)
+    >>> models = {"popular": tr.Popularity().fit(train), "ease": tr.EASE(l2=50.0).fit(train)}
+    >>> found = tr.compare(models, test, k=10)
+    >>> found.mean.shape, found.table.loc["auc", "difference"].index.tolist()
+    ((2, 7), ['popular', 'ease'])
+    """
+    if not isinstance(models, Mapping):
+        raise TypeError(f"models must be a dict of names and models, got {shown(models)}")
+    if len(models) < 2:
+        raise ValueError(f"models must be two or more, got {len(models)}: evaluate does for one")
+    level = check_share(level, "level")
+    n_resamples = check_count(n_resamples, "n_resamples")
+    n_permutations = check_count(n_permutations, "n_permutations")
+    seed = check_random_state(random_state)
+    test = as_interactions(test, "test")
+    options = {
+        "k": k, "candidates": candidates, "gains": gains, "n_jobs": n_jobs, "verbose": verbose,
+    }  # fmt: skip
+    results = {
+        name: each if isinstance(each, Evaluation) else evaluate(each, test, exclude, **options)
+        for name, each in models.items()
+    }
+    _check_same_metrics(results)
+    table = _table(results, level, n_resamples, n_permutations, seed)
+    return Comparison(table, results, level)
+
+
+def _check_same_metrics(results: dict[str, Evaluation]) -> None:
+    first, *others = results.values()
+    for each in others:
+        if list(each.mean.index) != list(first.mean.index) or each.sampled != first.sampled:
+            raise ValueError(
+                "models must be evaluated alike, got evaluations with other metrics or another sample than "
+                "the first"
+            )
+
+
+def _table(
+    results: dict[str, Evaluation], level: float, n_resamples: int, n_permutations: int, seed: int
+) -> pd.DataFrame:
+    import pandas as pd
+
+    from tripletrec.evaluation.resampling import bootstrap, effect_sizes, holm, sign_flip_test
+
+    names = list(results)
+    first = results[names[0]].per_user
+    metrics = list(first.columns)
+    parts: dict[str, pd.DataFrame] = {}
+    p_values: list[NDArray[np.float64]] = []
+    for name in names:
+        found = results[name].interval(level, n_resamples=n_resamples, random_state=seed)
+        parts[name] = found.reindex(columns=[*_NUMBERS, *_OF_DIFFERENCES]).astype(float)
+        parts[name]["n_users"] = results[name].per_user.notna().sum()
+        if name == names[0]:
+            continue
+        d = _differences(results[name].per_user, first, (name, names[0]))
+        away = bootstrap(d, level, n_resamples, random_state=seed)
+        p_values.append(sign_flip_test(d, n_permutations, seed))
+        parts[name][_OF_DIFFERENCES] = np.column_stack(
+            [
+                *away,
+                p_values[-1],
+                np.empty(len(metrics)),
+                effect_sizes(d),
+                (~np.isnan(d)).sum(axis=0),
+            ]
+        )
+    corrected = holm(np.array(p_values))
+    for name, values in zip(names[1:], corrected, strict=True):
+        parts[name]["p_corrected"] = values
+    table = pd.concat(parts, names=["model", "metric"]).swaplevel()
+    order = pd.MultiIndex.from_product([metrics, names], names=["metric", "model"])
+    return table.loc[order].astype({"n_users": int})
+
+
+def _differences(
+    per_user: pd.DataFrame, first: pd.DataFrame, names: tuple[str, str]
+) -> NDArray[np.float64]:
+    """Return the differences of the users that both are evaluated on."""
+    if per_user.index.equals(first.index):
+        return per_user.to_numpy(dtype=float) - first.to_numpy(dtype=float)
+    common = first.index.intersection(per_user.index, sort=False)
+    if not len(common):
+        raise ValueError(
+            f"{names[0]} and {names[1]} must have users in common to be compared, got none"
+        )
+    warn_user(
+        f"{names[0]} is evaluated on {len(per_user)} users and {names[1]} on {len(first)}, for they have "
+        f"seen different data: differences are of the {len(common)} users of both"
+    )
+    return per_user.loc[common].to_numpy(dtype=float) - first.loc[common].to_numpy(dtype=float)

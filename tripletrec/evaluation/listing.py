@@ -1,0 +1,129 @@
+"""What is in all lists together: coverage, Gini, novelty, long tail, popularity; hits are in `metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec.data.interactions import Interactions
+from tripletrec.evaluation.standing import Ranked
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["gini", "head_of", "known_counts", "table_of_lists"]
+
+_HEAD = 0.8  # of all interactions are with the items of the short head
+
+
+def known_counts(
+    model: Any, exclude: Any, test: Interactions
+) -> tuple[NDArray[np.int64], int] | None:
+    """Return how many users each item is known to have, and how many users there are.
+
+    Of a fitted model in training; of others in `exclude`, if that is interactions. None: nothing is known.
+    """
+    seen = getattr(model, "seen_", None)
+    counts = getattr(model, "item_counts_", None)
+    if isinstance(counts, np.ndarray):
+        found = np.zeros(test.n_items, np.int64)
+        found[: len(counts)] = counts
+        return found, test.n_users
+    for each in (seen, *(exclude if isinstance(exclude, tuple) else (exclude,))):
+        if isinstance(each, Interactions):
+            return np.bincount(each.indices, minlength=test.n_items), test.n_users
+    return None
+
+
+def table_of_lists(
+    ranked: Ranked, known: tuple[NDArray[np.int64], int], cutoffs: tuple[int, ...]
+) -> pd.DataFrame:
+    """Return the numbers of `Evaluation.lists`: a row for each k."""
+    import pandas as pd
+
+    from tripletrec.ranking.products import Products
+    from tripletrec.ranking.top_k import top_k
+
+    counts, n_users = known
+    depth = min(max(cutoffs), ranked.n_items)
+    ones = np.ones((n_users, 1), np.float32)
+    popular = Products(ones, counts.astype(np.float32)[:, None])
+    out = ranked.out.of(ranked.users)
+    lists, hits = (
+        top_k(
+            score_users, ranked.users, ranked.n_items, depth,
+            exclude=out, candidates=ranked.candidates, n_jobs=ranked.n_jobs,
+        )[0]
+        for score_users in (ranked.score_users, popular)
+    )  # fmt: skip
+    catalogue = np.arange(ranked.n_items)
+    if ranked.candidates is not None:
+        own = isinstance(ranked.candidates, list)
+        catalogue = np.unique(np.concatenate(ranked.candidates) if own else ranked.candidates)
+    surprise = -np.log2(np.maximum(counts, 1) / max(n_users, 1))
+    head = head_of(counts)
+    rows = {k: _numbers(lists[:, :k], hits[:, :k], catalogue, surprise, head) for k in cutoffs}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("k")
+
+
+def _numbers(
+    lists: NDArray[np.int64],
+    popular: NDArray[np.int64],
+    catalogue: NDArray[np.int64],
+    surprise: NDArray[np.float64],
+    head: NDArray[np.bool_],
+) -> dict[str, float]:
+    filled = lists >= 0
+    lengths = filled.sum(axis=1)
+    some = lengths > 0
+    times = np.bincount(lists[filled], minlength=len(head))[catalogue]
+
+    def mean(values: Callable[[NDArray[np.int64]], NDArray[Any]]) -> float:
+        found = np.where(filled, values(np.maximum(lists, 0)), 0.0).sum(axis=1)
+        return float((found[some] / lengths[some]).mean()) if some.any() else float("nan")
+
+    return {
+        "coverage": float((times > 0).mean()) if len(times) else float("nan"),
+        "gini": gini(times),
+        "novelty": mean(lambda items: surprise[items]),
+        "long_tail": mean(lambda items: ~head[items]),
+        "popularity_overlap": mean(lambda items: _in_rows(items, popular, len(head))),
+    }
+
+
+def _in_rows(
+    items: NDArray[np.int64], others: NDArray[np.int64], n_items: int
+) -> NDArray[np.bool_]:
+    """Return of each item whether it is in the same row of the others, too."""
+    rows = np.arange(len(items))[:, None] * (n_items + 1)
+    return np.isin(items + rows, (others + rows)[others >= 0])
+
+
+def gini(times: NDArray[Any]) -> float:
+    """Return the Gini coefficient of numbers >= 0: 0 if all are equal, nearly 1 if one has all; NaN of none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tripletrec.evaluation.listing import gini
+    >>> gini(np.array([3, 3, 3])), gini(np.array([0, 0, 0, 8]))
+    (0.0, 0.75)
+    """
+    n, total = len(times), float(times.sum())
+    if not total:
+        return float("nan")
+    places = 2.0 * np.arange(1, n + 1) - n - 1
+    return float((places * np.sort(times)).sum() / (n * total))
+
+
+def head_of(counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return of each item whether it is in the short head: the fewest items with 80 % of all interactions."""
+    order = np.argsort(-counts, kind="stable")
+    sums = np.cumsum(counts[order])
+    n = int(np.searchsorted(sums, _HEAD * sums[-1])) + 1 if sums[-1] else 0
+    head = np.zeros(len(counts), bool)
+    head[order[:n]] = True
+    return head

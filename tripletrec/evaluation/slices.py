@@ -1,0 +1,136 @@
+"""Metrics of groups of users, or of positives by the group of their item; the metrics are in `metrics`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._runtime.messages import shown
+from tripletrec.data.interactions import Interactions
+from tripletrec.evaluation.metrics import mean_of, metrics_of
+from tripletrec.evaluation.standing import Standing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["metrics_by"]
+
+
+def metrics_by(
+    by: Any,
+    test: Interactions,
+    standing: Standing,
+    cutoffs: tuple[int, ...],
+    gains: NDArray[np.float64] | None,
+    of_all: dict[str, NDArray[np.float64]],
+) -> pd.DataFrame:
+    """Return the means of all metrics over the groups of users or items.
+
+    `of_all` are the metrics of each user, without groups; everything else is as in `evaluate`.
+    """
+    import pandas as pd
+
+    word, groups = _groups(by, test)
+    codes, names = pd.factorize(groups, sort=True)
+    rows = []
+    if word == "user":
+        for code in range(len(names)):
+            some = codes[standing.users] == code
+            rows.append((int(some.sum()), {name: each[some] for name, each in of_all.items()}))
+    else:
+        lost = _lost_to_negatives(standing)
+        for code in range(len(names)):
+            rows.append(_of_items(codes[standing.items] == code, standing, cutoffs, gains, lost))
+    table = [
+        {"n_users": n, **{name: mean_of(each) for name, each in metrics.items()}}
+        for n, metrics in rows
+    ]
+    index = pd.Index(names, name=getattr(groups, "name", None) or f"{word} group")
+    columns = ["n_users", *of_all]
+    return pd.DataFrame(table, index=index, columns=columns).loc[[n > 0 for n, _ in rows]]
+
+
+def _groups(by: Any, test: Interactions) -> tuple[str, pd.Series]:
+    """Return whether users or items are grouped, and the group of each; None or NaN: none."""
+    import pandas as pd
+
+    axes = {"user": (test.n_users, test.user_ids), "item": (test.n_items, test.item_ids)}
+    if isinstance(by, (dict, pd.Series)):
+        found = _of_series(pd.Series(by), axes)
+    else:
+        n = len(by) if np.ndim(by) == 1 else -1
+        found = {word: pd.Series(list(by)) for word, axis in axes.items() if axis[0] == n}
+    if len(found) == 2:
+        raise ValueError(
+            "by must say whether it groups users or items, for it could do both: give a Series whose index "
+            "is named 'user' or 'item'"
+        )
+    for word, groups in found.items():
+        return word, groups
+    raise ValueError(
+        f"by must be a Series over the user or item ids of test, or a group for each of its {test.n_users} "
+        f"users or {test.n_items} items in their order, got {shown(by)}"
+    )
+
+
+def _of_series(given: pd.Series, axes: dict[str, Any]) -> dict[str, pd.Series]:
+    """Return the groups of all users, of all items, or of both where the index may speak of both."""
+    aligned = {word: _aligned(given, *axis) for word, axis in axes.items()}
+    found = {word: each for word, each in aligned.items() if each is not None}
+    exact = [word for word, each in found.items() if len(given) == len(each)]
+    if given.index.name in found:
+        exact = [given.index.name]
+    return {exact[0]: found[exact[0]]} if len(exact) == 1 else found
+
+
+def _aligned(given: pd.Series, n: int, ids: NDArray[Any] | None) -> pd.Series | None:
+    """Return the group of each id; None if the index speaks of something else."""
+    places = given.index.get_indexer_for(np.arange(n) if ids is None else ids)
+    if len(places) != n or not (places >= 0).any():  # an id is there twice; none is there
+        return None
+    return given.take(np.maximum(places, 0)).reset_index(drop=True).where(places >= 0)
+
+
+def _lost_to_negatives(standing: Standing) -> NDArray[np.int64]:
+    """Return of each positive twice the number of negatives above it, plus that of negatives beside it."""
+    n_positives = np.diff(standing.bounds)
+    user = np.repeat(np.arange(len(n_positives)), n_positives)
+    order = np.lexsort((standing.greater, user))
+    greater, users = standing.greater[order], user[order]
+    begins = np.append(True, (users[1:] != users[:-1]) | (greater[1:] != greater[:-1]))
+    starts = np.flatnonzero(begins)
+    sizes = np.diff(np.append(starts, len(order)))
+    before = np.repeat(starts - standing.bounds[:-1][users[starts]], sizes)
+    lost = np.empty(len(order), np.int64)
+    lost[order] = 2 * (greater - before) + standing.equal[order] - (np.repeat(sizes, sizes) - 1)
+    return lost
+
+
+def _of_items(
+    some: NDArray[np.bool_],
+    standing: Standing,
+    cutoffs: tuple[int, ...],
+    gains: NDArray[np.float64] | None,
+    lost: NDArray[np.int64],
+) -> tuple[int, dict[str, NDArray[np.float64]]]:
+    """Return how many users have positives among some, and their metrics where only these are positives.
+
+    The rankings stay as they are. To AUC the other positives are no negatives.
+    """
+    bounds = np.concatenate(([0], np.cumsum(some)))[standing.bounds]
+    users = np.flatnonzero(np.diff(bounds))
+    if not len(users):
+        return 0, {}
+    bounds = np.append(bounds[users], bounds[-1])
+    part = Standing(
+        standing.users[users], standing.user_ids[users], bounds,
+        standing.items[some], standing.values[some], standing.n_negatives[users],
+        standing.greater[some], standing.equal[some],
+    )  # fmt: skip
+    metrics = metrics_of(part, cutoffs, None if gains is None else gains[some])
+    pairs = 2.0 * np.diff(bounds) * part.n_negatives
+    sums = np.add.reduceat(lost[some], bounds[:-1])
+    metrics["auc"] = 1 - np.divide(sums, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    return len(users), metrics

@@ -1,0 +1,192 @@
+"""Where the positives of each user stand among what is ranked; what follows from it is in `metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._checks import check_count, check_n_jobs
+from tripletrec._runtime.messages import warn_user
+from tripletrec._runtime.progress import Progress
+from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.data.space import Space, check_same_space
+from tripletrec.ranking.exclusion import Pairs, names_seen, read_exclude, seen_by
+
+if TYPE_CHECKING:
+    from tripletrec.ranking.scores import ScoreUsers
+
+__all__ = [
+    "Protocol",
+    "Ranked",
+    "Standing",
+    "all_known",
+    "drop_known",
+    "stand",
+    "warn_of_constant_scores",
+]
+
+
+class Protocol(NamedTuple):
+    """How a model is evaluated, as `evaluate` was told."""
+
+    exclude: Any = "seen"
+    candidates: Any = None
+    sampled: int | None = None
+    random_state: Any = 0
+    n_jobs: int | None = None
+    verbose: int = 0
+
+
+class Ranked(NamedTuple):
+    """What is ranked for whom: enough to make the lists of the evaluated users."""
+
+    score_users: ScoreUsers
+    n_items: int
+    users: NDArray[np.int64]
+    out: Pairs  # what each user leaves out, with a row for all users
+    candidates: NDArray[np.int64] | list[NDArray[np.int64]] | None
+    n_jobs: int
+
+
+class Standing(NamedTuple):
+    """Where the positives of the evaluated users stand, in the words of the package's docstring."""
+
+    users: NDArray[np.int64]  # row numbers
+    user_ids: NDArray[Any]
+    bounds: NDArray[np.int64]  # user number n has the positives bounds[n] : bounds[n + 1]
+    items: NDArray[np.int32]
+    values: NDArray[np.float32]
+    n_negatives: NDArray[np.int64]
+    greater: NDArray[np.int64]
+    equal: NDArray[np.int64]
+
+
+def stand(model: Any, test: Any, protocol: Protocol) -> tuple[Standing, Callable[[], Ranked]]:
+    """Rank the positives of all users; return where they stand, and what was ranked if it is asked for."""
+    # Here, because a fit without validation does without kernels of evaluation.
+    from tripletrec.evaluation.fields import field_of
+    from tripletrec.ranking.ranks import count_outranking
+    from tripletrec.ranking.scores import score_function
+
+    test = as_interactions(test, "test")
+    test.check_not_empty("test")
+    n_users, n_items = test.n_users, test.n_items
+    if hasattr(model, "_now") and not isinstance(model, type):
+        model = model._now()  # what other threads add meanwhile does not matter
+    score_users = score_function(model, n_users, n_items)
+    ids = getattr(model, "user_ids_", None), getattr(model, "item_ids_", None)
+    check_same_space(test.space, Space(n_users, n_items, *ids), "test", "the model")
+    out = _left_out(model, test, protocol.exclude)
+    field = field_of(score_users, test, out, protocol)
+    _check_some_left(field.kept, test, out, protocol)
+    positives = field.positives
+    n_jobs = check_n_jobs(protocol.n_jobs, work=10.0 * len(positives.items) * field.width)
+    bar = check_count(protocol.verbose, "verbose", 0) > 0
+    with Progress(len(positives.users), "evaluating", "user", shown=bar, delay=1.0) as progress:
+        counts = count_outranking(
+            field.score_users, field.width, positives, n_jobs, advance=progress.advance
+        )
+    users, bounds = positives.users, positives.bounds
+    standing = Standing(
+        users,
+        users if test.user_ids is None else test.user_ids[users],
+        bounds,
+        test.indices[field.kept],
+        test.values[field.kept],
+        field.n_ranked[users] - np.diff(bounds),
+        *counts,
+    )
+
+    def ranked() -> Ranked:
+        return Ranked(score_users, n_items, users, out, field.candidates_of(users), n_jobs)
+
+    return standing, ranked
+
+
+def _check_some_left(
+    kept: NDArray[np.bool_], test: Interactions, out: Pairs, protocol: Protocol
+) -> None:
+    """Raise if no positive can be ranked; warn of those that cannot."""
+    from tripletrec.ranking.ranks import absent_from
+
+    if kept.all():
+        return
+    by_seen = isinstance(protocol.exclude, str)
+    allowed = absent_from(out.indptr, out.indices, test.indptr, test.indices)
+    if not kept.any():
+        why = "exclude holds all positives of test"
+        if allowed.any():
+            why = "no positive of test is among the candidates"
+        elif by_seen:
+            why = (
+                "the model was trained on all positives of test, and what it has seen is left out: "
+                "exclude=None counts it"
+            )
+        raise ValueError(f"no user can be evaluated: {why}")
+    name = "what the model was trained on" if by_seen else "exclude"
+    _warn_of_lost(test, allowed, np.ones_like(kept), ("test", f"are in {name} too"))
+    _warn_of_lost(test, kept, allowed, ("test", "are not among the candidates"))
+
+
+def drop_known(test: Interactions, exclude: Interactions, names: tuple[str, str]) -> Interactions:
+    """Return `test` without the positives that are in `exclude` too; warn if there are any.
+
+    `names` are what a user calls the two.
+    """
+    from tripletrec.ranking.ranks import absent_from
+
+    kept = absent_from(exclude.indptr, exclude.indices, test.indptr, test.indices)
+    if kept.all():
+        return test
+    if not kept.any():
+        raise ValueError(f"no user can be evaluated: {names[1]} holds all positives of {names[0]}")
+    _warn_of_lost(test, kept, np.ones_like(kept), (names[0], f"are in {names[1]} too"))
+    return test[kept]
+
+
+def all_known(test: Interactions, seen: Interactions | None) -> bool:
+    """Tell whether there are positives in `test` and all of them are in `seen`, too."""
+    if seen is None or test.n_users != seen.n_users or not test.nnz:
+        return False
+    from tripletrec.ranking.ranks import absent_from
+
+    return not absent_from(seen.indptr, seen.indices, test.indptr, test.indices).any()
+
+
+def _warn_of_lost(
+    test: Interactions,
+    kept: NDArray[np.bool_],
+    before: NDArray[np.bool_],
+    words: tuple[str, str],
+) -> None:
+    """Say how many of the positives that there were `before` are not kept, and of how many users."""
+    n_lost = int(np.count_nonzero(before & ~kept))
+    if n_lost:
+        n_users = [len(np.unique(test.rows[each])) for each in (before, kept & before)]
+        warn_user(
+            f"{n_lost} of {np.count_nonzero(before)} positives in {words[0]} {words[1]} and are left out; "
+            f"{n_users[0] - n_users[1]} users have none left"
+        )
+
+
+def _left_out(model: Any, test: Interactions, exclude: Any) -> Pairs:
+    """Return the items that are left out of the ranking of each user."""
+    seen = seen_by(model) if names_seen(exclude) and hasattr(model, "_score_function") else None
+    if isinstance(seen, Interactions):
+        seen.check_still_inside("what the model was trained on")
+    out = read_exclude(exclude, seen, test.space, test._items, owner="test")
+    return out.of_all(test.n_users)
+
+
+def warn_of_constant_scores(standing: Standing) -> None:
+    """Warn if no user has candidates with different scores."""
+    firsts, n_positives = standing.bounds[:-1], np.diff(standing.bounds)
+    n_others = standing.n_negatives + n_positives - 1
+    if n_others.any() and (standing.equal[firsts] == n_others).all():
+        warn_user(
+            f"the scores are constant: each of the {len(firsts)} users evaluated has one score for all "
+            "candidates, and all metrics are those of chance"
+        )
