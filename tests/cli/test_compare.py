@@ -15,18 +15,20 @@ def other(shop):
 def test_models_stand_below_popularity(shop, other, table, as_json):
     arguments = ["compare", shop / "model.safetensors", other, "--test", shop / "parts/test.csv"]
     header, rows = table(*arguments, "--quiet")
-    assert header[:3] == ["model", "auc", "mrr"]
-    assert [row[0] for row in rows] == ["popularity", "model.safetensors", "other.model"]
+    assert header[:5] == ["metric", "model", "mean", "low", "high"] and "p_value" in header
+    assert [row[1] for row in rows[:3]] == ["popularity", "model.safetensors", "other.model"]
     told = as_json(*arguments)
     alone = as_json("evaluate", other, shop / "parts/test.csv")
-    assert told["other.model"] == alone["model"]
-    assert told["popularity"] == alone["popularity"]
+    assert told["mean"]["other.model"] == alone["model"]
+    assert told["mean"]["popularity"] == alone["popularity"]
+    assert len(told["table"]) == len(rows)
+    assert told["table"][0]["difference"] is None  # to itself
 
 
 def test_models_of_one_name_are_told_apart(shop, table):
     model = shop / "model.safetensors"
     rows = table("compare", model, model, "--test", shop / "parts/test.csv")[1]
-    assert [row[0] for row in rows] == ["popularity", f"{model}#1", f"{model}#2"]
+    assert [row[1] for row in rows[:3]] == ["popularity", f"{model}#1", f"{model}#2"]
 
 
 def test_models_of_other_items_are_refused(shop, failed, command, tmp_path):

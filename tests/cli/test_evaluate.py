@@ -23,7 +23,7 @@ def test_numbers_are_those_of_the_library_beside_popularity(shop, known, table, 
     mean = tr.evaluate(model, test, k=[3, 5]).mean
     arguments = ["evaluate", shop / "model.safetensors", shop / "parts/test.csv", "-k", "3", "5"]
     header, rows = table(*arguments)
-    assert header == ["metric", "model", "popularity"]
+    assert header == ["metric", "model", "low", "high", "popularity"]
     assert [row[0] for row in rows] == list(mean.index)
     told = as_json(*arguments)
     assert told["model"] == mean.to_dict()
@@ -31,6 +31,23 @@ def test_numbers_are_those_of_the_library_beside_popularity(shop, known, table, 
     popular = tr.evaluate(lambda rows: np.tile(counts, (len(rows), 1)), test, model.seen_, k=[3, 5])
     assert told["popularity"] == popular.mean.to_dict()
     assert told["users"] == len(popular.per_user)
+    assert all(low <= told["model"][name] <= high for name, (low, high) in told["interval"].items())
+
+
+def test_lists(shop, table, as_json):
+    arguments = ["evaluate", shop / "model.safetensors", shop / "parts/test.csv", "--lists"]
+    rows = table(*arguments)[1]
+    coverage = as_json(*arguments)["lists"]["10"]["coverage"]
+    assert dict(row[:2] for row in rows)["coverage@10"] == f"{coverage:.6g}"
+
+
+def test_users_who_were_added_since(shop, known, as_json, tmp_path):
+    model = tr.load(shop / "model.safetensors")
+    items = model.item_ids_[:3].tolist()
+    model.add_users(tr.Interactions.from_frame({"user": ["new"] * 3, "item": items}))
+    model.save(tmp_path / "m.safetensors")
+    alone = as_json("evaluate", shop / "model.safetensors", shop / "parts/test.csv")
+    assert as_json("evaluate", tmp_path / "m.safetensors", shop / "parts/test.csv") == alone
 
 
 def test_what_training_had_is_left_out_once_and_said(shop, command):

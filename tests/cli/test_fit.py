@@ -63,6 +63,17 @@ def test_features_of_numbers_that_are_texts(as_json, tmp_path):
     assert as_json("fit", tmp_path / "log.csv", *SMALL, *features, "-o", path)["items"] == 3
 
 
+@pytest.mark.parametrize("name", ["popularity", "ease"])
+def test_models_without_epochs(name, shop, as_json, command, tmp_path):
+    path = tmp_path / "m.safetensors"
+    validation = ["--validation", shop / "parts/valid.csv"]
+    told = as_json("fit", shop / "parts/train.csv", "--model", name, *validation, "-o", path)
+    assert told["model"].lower() == name and "epochs" not in told
+    measured = as_json("evaluate", path, shop / "parts/test.csv")
+    assert (measured["model"] == measured["popularity"]) == (name == "popularity")
+    assert command("recommend", path, "-k", "1")[0] == command("info", path)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -71,6 +82,8 @@ def test_features_of_numbers_that_are_texts(as_json, tmp_path):
         (["--model", "magic"], "invalid choice"),
         (["--loss", "magic"], "loss must be one of"),
         (["--epochs", "0"], "--epochs: must be an integer >= 1, got '0'"),
+        (["--model", "ease", "--epochs", "2"], "the model ease has no parameter 'n_epochs'"),
+        (["--model", "ease", "--weighted"], "--weighted: the model ease has no use for it"),
         (["--set", "magic=1"], "has no parameter 'magic'"),
         (["--set", "n_factors"], "--set must be NAME=VALUE"),
         (["--set", "learning_rate=-1"], "learning_rate must be"),

@@ -6,8 +6,8 @@ import argparse
 import os
 from typing import Any
 
-from tripletrec.cli.evaluate import add_metrics
-from tripletrec.cli.loading import load_model, popularity_of, read_test
+from tripletrec.cli.evaluate import add_metrics, popular_evaluation
+from tripletrec.cli.loading import load_model, read_test
 from tripletrec.cli.options import add_columns, add_command
 from tripletrec.cli.printing import print_json, print_rows
 
@@ -23,7 +23,8 @@ def add_parser(commands: Any) -> None:
         NAME,
         run,
         "measure several models on the same events",
-        "Measure models that learnt from the same users and items on the same test events.",
+        "Measure models that learnt from the same users and items on the same test events. Popularity comes "
+        "first: differences are those to it, with 95 % intervals and p-values of a test over users.",
         "tripletrec compare a.safetensors b.safetensors --test parts/test.parquet",
     )
     parser.add_argument(
@@ -37,7 +38,7 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Load, read, rank."""
     from tripletrec.data.space import check_same_space
-    from tripletrec.evaluation import evaluate
+    from tripletrec.evaluation import compare, evaluate
 
     models = {
         name: load_model(path, options)
@@ -52,18 +53,18 @@ def run(options: argparse.Namespace) -> None:
                 f"{name} must know the same users and items as {next(iter(models))}: fit both on one file"
             ) from None
     test = read_test(options, options.test, first)
-    shared: dict[str, Any] = {"k": options.k, "n_jobs": options.jobs}
-    exclude = None if options.with_seen else first.seen_
-    means = {"popularity": evaluate(popularity_of(first), test, exclude=exclude, **shared).mean}
+    results = {"popularity": popular_evaluation(options, first, test)}
     for name, model in models.items():
-        out = None if options.with_seen else "seen"
-        means[name] = evaluate(model, test, out, **shared, verbose=int(not options.quiet)).mean
+        results[name] = evaluate(
+            model, test, None if options.with_seen else "seen",
+            k=options.k, n_jobs=options.jobs, verbose=int(not options.quiet),
+        )  # fmt: skip
+    found = compare(results, test)
+    table = found.table.reset_index()
     if options.json:
-        print_json({name: mean.to_dict() for name, mean in means.items()})
-        return
-    metrics = list(means["popularity"].index)
-    rows = [(name, *(mean[each] for each in metrics)) for name, mean in means.items()]
-    print_rows(("model", *metrics), rows)
+        print_json({"mean": found.mean.T.to_dict(), "table": table.to_dict("records")})
+    else:
+        print_rows(list(table.columns), table.itertuples(index=False))
 
 
 def _names(paths: list[str]) -> list[str]:

@@ -95,6 +95,9 @@ def run(options: argparse.Namespace) -> None:
 def _extra(options: argparse.Namespace, data: Interactions) -> dict[str, Any]:
     """Return what `fit` is given beside the events."""
     given: dict[str, Any] = {}
+    if options.model in ("ease", "popularity") and (options.weighted or options.checkpoint):
+        option = "--weighted" if options.weighted else "--checkpoint"
+        raise UsageError(f"{option}: the model {options.model} has no use for it")
     if options.validation is not None:
         given["validation"] = read_events(options, options.validation, like=data)
     if options.weighted:

@@ -10,7 +10,7 @@ from tripletrec.cli.columns import like_model, read_events
 if TYPE_CHECKING:
     from tripletrec.data.interactions import Interactions
 
-__all__ = ["load_model", "popularity_of", "read_test"]
+__all__ = ["load_model", "popularity_of", "read_test", "seen_of", "show_progress"]
 
 
 def load_model(path: str, options: argparse.Namespace) -> Any:
@@ -18,9 +18,14 @@ def load_model(path: str, options: argparse.Namespace) -> Any:
     from tripletrec.models.saving import load
 
     model = load(path, mmap=True)
-    if "verbose" in model.get_params():
-        model.set_params(verbose=int(not options.quiet))
+    show_progress(model, not options.quiet)
     return model
+
+
+def show_progress(model: Any, shown: bool) -> None:
+    """Let a model show its progress or not, if it has any."""
+    if "verbose" in model.get_params():
+        model.set_params(verbose=int(shown))
 
 
 def read_test(options: argparse.Namespace, path: str, model: Any) -> Interactions:
@@ -31,11 +36,28 @@ def read_test(options: argparse.Namespace, path: str, model: Any) -> Interaction
     from tripletrec.evaluation import drop_known
 
     test = read_events(options, path, like=like_model(model))
-    if options.with_seen or model.seen_ is None:
+    seen = seen_of(model)
+    if options.with_seen or seen is None:
         return test
-    kept = drop_known(test, model.seen_, (path, "the training data"))
+    kept = drop_known(test, seen, (path, "the training data"))
     kept.n_dropped = test.n_dropped
     return kept
+
+
+def seen_of(model: Any) -> Interactions | None:
+    """Return what a model was trained on, as interactions of all its users and items; None: not known."""
+    from tripletrec.data.interactions import Interactions
+
+    seen = model.seen_
+    if seen is None or seen.space.shape == (model.n_users_, model.n_items_):
+        return seen
+    return Interactions.from_arrays(
+        seen.rows,
+        seen.indices,
+        shape=(model.n_users_, model.n_items_),
+        user_ids=model.user_ids_,
+        item_ids=model.item_ids_,
+    )
 
 
 def popularity_of(model: Any) -> tuple[Any, Any, Any]:

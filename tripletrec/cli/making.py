@@ -16,6 +16,8 @@ MODELS = {
     "mf": ("factorization", "MatrixFactorization"),
     "two-tower": ("two_tower", "TwoTower"),
     "mlp": ("mlp", "MLPMatcher"),
+    "ease": ("ease", "EASE"),
+    "popularity": ("popularity", "Popularity"),
 }
 _PARAMETERS = {
     "loss": "loss",
@@ -37,7 +39,7 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
         choices=tuple(MODELS),
         default="mf",
         help="mf: MatrixFactorization (default); two-tower: TwoTower, which learns from features too; "
-        "mlp: MLPMatcher",
+        "mlp: MLPMatcher; ease: EASE, --set l2=300; popularity: the same list for all",
     )
     group.add_argument("--preset", metavar="NAME", help="parameters that work well: bpr, softmax")
     group.add_argument("--loss", metavar="NAME", help="bpr, sigmoid, hinge, softmax, bsl, ccl ...")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tripletrec.cli.ids import read_ids, typed_ids
-from tripletrec.cli.loading import load_model
+from tripletrec.cli.loading import load_model, show_progress
 from tripletrec.cli.options import UsageError, add_command, add_cutoff, check_output, note
 from tripletrec.cli.printing import plain, print_json, print_rows
 
@@ -150,7 +150,7 @@ def _lists(asked: _Asked, k: int) -> Iterator[tuple[Any, list[Any], Any]]:
     import numpy as np
 
     model, users, choice = asked
-    model.set_params(verbose=0)  # the lists themselves show that it goes on
+    show_progress(model, False)  # the lists themselves show that it goes on
     if users is None:
         known = model.user_ids_
         users = np.arange(model.n_users_).tolist() if known is None else list(known.tolist())
