@@ -170,3 +170,11 @@ def test_without_optuna(small, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match=r"pip install 'tripletrec\[tune\]'"):
         tuned(small)
+
+
+def test_models_without_epochs(small):
+    found = tuned(small, 3, None, tr.EASE())
+    assert set(found.best_params) == {"l2"} and found.trials["epochs"].eq(0).all()
+    assert found.best_model.seen_.nnz == small.nnz
+    with pytest.raises(ValueError, match="Popularity has no parameter to be tuned: give a space"):
+        tuned(small, 1, None, tr.Popularity())
