@@ -314,6 +314,7 @@ import tripletrec as tr
 data = tr.datasets.make_interactions(20, 20, 50, random_state=0)
 model = tr.MatrixFactorization(n_factors=2, n_epochs=1).fit(data)
 model.predict(0, 1), model.get_params(), repr(model), tr.TwoTower, tr.MLPMatcher
+tr.Popularity().fit(data).recommend(3)
 print(*sys.modules)
 """
     assert not {"pandas", "sklearn", "scipy.stats", "matplotlib", "tqdm"} & set(run(code))

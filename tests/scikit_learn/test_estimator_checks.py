@@ -58,12 +58,22 @@ class TwoTower(_NoPredict, tr.TwoTower):
     """Likewise."""
 
 
+class Popularity(_NoPredict, tr.Popularity):
+    """Likewise."""
+
+
+class EASE(_NoPredict, tr.EASE):
+    """Likewise."""
+
+
 @pytest.mark.parametrize(
     "model",
     [
         MatrixFactorization(n_factors=2, n_epochs=2),
         MLPMatcher(n_epochs=2),
         TwoTower(n_factors=2, n_epochs=2),
+        Popularity(),
+        EASE(),
     ],
     ids=lambda model: type(model).__name__,
 )

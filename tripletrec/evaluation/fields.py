@@ -17,7 +17,7 @@ from tripletrec._runtime.arrays import read_only
 from tripletrec.data.checks import check_scores
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import check_same_space
-from tripletrec.evaluation.standing import Protocol
+from tripletrec.evaluation.protocol import Protocol
 from tripletrec.ranking.candidates import read_candidates
 from tripletrec.ranking.exclusion import Pairs
 from tripletrec.ranking.products import Products

@@ -19,9 +19,10 @@ from tripletrec.evaluation.metrics import (
     mean_of,
     metrics_of,
 )
+from tripletrec.evaluation.protocol import Protocol
 from tripletrec.evaluation.results import Evaluation
 from tripletrec.evaluation.slices import metrics_by
-from tripletrec.evaluation.standing import Protocol, stand, warn_of_constant_scores
+from tripletrec.evaluation.standing import stand, warn_of_constant_scores
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,13 +13,13 @@ from tripletrec._runtime.messages import warn_user
 from tripletrec._runtime.progress import Progress
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import Space, check_same_space
+from tripletrec.evaluation.protocol import Protocol
 from tripletrec.ranking.exclusion import Pairs, names_seen, read_exclude, seen_by
 
 if TYPE_CHECKING:
     from tripletrec.ranking.scores import ScoreUsers
 
 __all__ = [
-    "Protocol",
     "Ranked",
     "Standing",
     "all_known",
@@ -27,17 +27,6 @@ __all__ = [
     "stand",
     "warn_of_constant_scores",
 ]
-
-
-class Protocol(NamedTuple):
-    """How a model is evaluated, as `evaluate` was told."""
-
-    exclude: Any = "seen"
-    candidates: Any = None
-    sampled: int | None = None
-    random_state: Any = 0
-    n_jobs: int | None = None
-    verbose: int = 0
 
 
 class Ranked(NamedTuple):
