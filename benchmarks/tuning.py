@@ -2,8 +2,8 @@
 
     python benchmarks/tuning.py --trials 30
 
-The validation data are a tenth of the training data, at random; the best model is fitted again on all training
-data, and the test set is read once for each row that is printed. Needs Optuna.
+The validation data are a tenth of the training data, at random; the best model is fitted again on all
+training data, and the test set is read once for each row that is printed. Needs Optuna.
 """
 
 from __future__ import annotations

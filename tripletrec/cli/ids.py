@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from tripletrec.cli.columns import named_columns
+from tripletrec.cli.printing import plain
 
 __all__ = ["read_ids", "typed_ids"]
 
@@ -25,8 +26,8 @@ def typed_ids(texts: list[str], known: Any) -> list[Any]:
     if known.form == "texts":
         return list(texts)
     by_text = {}
-    if known.form is None:  # dates, UUIDs, floats, or of several types: by what is written of them
-        by_text = {str(each): each for each in known.values.tolist()}
+    if known.form is None:  # dates, UUIDs, floats, or of several types: as they are printed
+        by_text = {str(plain(each)): each for each in known.values.tolist()}
     return [by_text[each] if each in by_text else _number(each) for each in texts]
 
 
@@ -74,6 +75,7 @@ def _distinct(ids: list[Any]) -> list[Any]:
 
 def _number(text: str) -> Any:
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
         return text
+    return number if str(number) == text else text  # "007" is no number, as where files are read

@@ -7,12 +7,13 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from tripletrec._runtime.messages import shown
-from tripletrec.losses import ListLoss, check_loss
+from tripletrec.losses import ListLoss, check_loss, softmax
 from tripletrec.sampling import dynamic
 
 __all__ = ["Choice", "Space", "default_space", "read_space"]
 
 _FORMS = "(low, high), (low, high, 'log'), a list of choices or a distribution of Optuna"  # of a parameter
+_TEMPERATURES = (0.07, 0.1, 0.14, 0.2, 0.28)
 # By how much a value may be smaller or larger than the model's.
 _WIDTHS = {"learning_rate": 4.0, "n_epochs": 2.0, "user_l2": 10.0, "item_l2": 10.0}
 
@@ -30,7 +31,7 @@ def default_space(model: Any) -> dict[str, Any]:
     -------
     dict
         The learning rate, L2, the number of factors and of epochs; with losses of triplets the sampler;
-        with list-wise losses and networks the dropout. Of `EASE` its L2.
+        with list-wise losses and networks the dropout, with "softmax" its temperature. Of `EASE` its L2.
 
     Raises
     ------
@@ -64,8 +65,11 @@ def default_space(model: Any) -> dict[str, Any]:
 
 def _of_loss(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a space that depends on the kind of loss."""
-    listwise = isinstance(check_loss(given["loss"]), ListLoss)
+    loss = check_loss(given["loss"])
+    listwise = isinstance(loss, ListLoss)
     space: dict[str, Any] = {}
+    if loss.name == "softmax":  # whose best temperature depends on how dense the data are
+        space["loss"] = [given["loss"], *map(softmax, _TEMPERATURES)]
     if not listwise:
         space["sampler"] = ["unseen", "popularity", dynamic(4), dynamic(16), dynamic(64)]
     if "dropout" in given and (listwise or "hidden" in given):
