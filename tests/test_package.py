@@ -26,7 +26,7 @@ FLOORS = (
     "training ranking splits datasets",
     "neural evaluation",
     "models",
-    "plots reference",
+    "plots reference tuning",
     "report",
     "cli",
     "__main__",
@@ -148,13 +148,16 @@ def test_no_print_but_in_the_command_and_when_asked_for(trees):
         for where, node in nodes(trees, ast.Call)
         if isinstance(node.func, ast.Name) and node.func.id == "print"
     }
-    assert calls <= {"cli", "datasets.movielens"}  # the latter: verbose=True
+    others = {each for each in calls if each.split(".")[0] != "cli"}
+    assert others <= {"datasets.movielens"}  # verbose=True
 
 
 def test_no_global_state(trees):
     for where, node in nodes(trees, ast.Call):
         called = ast.unparse(node.func)
         assert called not in ("np.random.seed", "np.seterr", "random.seed"), where
+        if where.startswith("cli."):  # a process of its own
+            continue
         assert not called.startswith("warnings.") or called == "warnings.warn", where
 
 
@@ -358,8 +361,9 @@ def test_first_answer_is_light_and_that_of_the_kernels(scorer, tmp_path):
 
 
 def test_help_of_the_command_is_light():
-    code = "import sys, tripletrec.cli as c; c._parser(); print(*sys.modules)"
-    assert not {"numba", "pandas", "scipy", "sklearn", "matplotlib"} & set(run(code))
+    code = "import sys, tripletrec.cli.command as c; c.build_parser(); print(*sys.modules)"
+    heavy = {"numba", "numpy", "pandas", "scipy", "sklearn", "matplotlib", "tqdm"}
+    assert not heavy & set(run(code))
 
 
 def test_names_are_loaded_when_used():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         sampling,
         scorers,
         splits,
+        tuning,
     )
     from tripletrec._runtime.jit import part
     from tripletrec.data.interactions import Interactions
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from tripletrec.models.saving import load
     from tripletrec.models.two_tower import TwoTower
     from tripletrec.report import write_report
+    from tripletrec.tuning.pruning import pruning_callback
+    from tripletrec.tuning.search import tune
 
 __all__ = [
     "EASE",
@@ -58,11 +61,14 @@ __all__ = [
     "optimizers",
     "part",
     "plots",
+    "pruning_callback",
     "rates",
     "reference",
     "sampling",
     "scorers",
     "splits",
+    "tune",
+    "tuning",
     "write_report",
 ]
 
@@ -82,6 +88,8 @@ _HOME = {
     "metric_scorer": "models.metric_scorers",
     "part": "_runtime.jit",
     "write_report": "report",
+    "pruning_callback": "tuning.pruning",
+    "tune": "tuning.search",
 }
 
 

@@ -24,7 +24,7 @@ def read(path):
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
-        names, *rows = csv.reader(file)
+        names, *rows = csv.reader(file, delimiter="\t" if ".tsv" in path.suffixes else ",")
     return pd.DataFrame(rows, columns=names)
 
 
@@ -207,7 +207,7 @@ class ListsContract(Contract):
             ):
                 fitted.recommend(0, output=wrong)
 
-    @pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet"])
+    @pytest.mark.parametrize("ending", [".csv", ".tsv.gz", ".parquet"])
     @pytest.mark.parametrize("kind", ["number", "str"])
     def test_files(self, ending, kind, pairs, fitted, tmp_path):
         if ending == ".parquet":
@@ -221,15 +221,16 @@ class ListsContract(Contract):
         for name in ("user", "item", "rank"):
             assert found[name].astype(str).tolist() == table[name].astype(str).tolist()
         np.testing.assert_array_equal(found["score"].astype(np.float32), table["score"])
-        if ending == ".csv.gz":
-            assert gzip.decompress(path.read_bytes()).startswith(b"user,item,rank,score\n")
+        if ending == ".tsv.gz":
+            assert gzip.decompress(path.read_bytes()).startswith(b"user\titem\trank\tscore\n")
         assert model.recommend_to(path, [], k=3) == 0
         assert list(read(path).columns) == list(table.columns) and len(read(path)) == 0
         assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
     def test_files_that_cannot_be(self, fitted, tmp_path):
         with pytest.raises(
-            ValueError, match=r"path must end in .parquet, .csv, .csv.gz, got .*lists.txt"
+            ValueError,
+            match=r"path must end in .parquet, .csv, .tsv, .csv.gz, .tsv.gz, got .*lists.txt",
         ):
             fitted.recommend_to(tmp_path / "lists.txt")
         with pytest.raises(TypeError, match="path must end in"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tripletrec.data.columns import check_column
 from tripletrec.data.foreign import Dictionary
 from tripletrec.data.ids import Form
 
-__all__ = ["numbers_of", "read_delimited", "text_ids", "times_of"]
+__all__ = ["numbers_of", "read_delimited", "read_names", "text_ids", "times_of"]
 
 _ROWS = 1 << 20  # that are read at once
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -53,6 +54,12 @@ def read_delimited(
         else:
             columns[role] = times_of(each, f"timestamps of column {names[role]!r}")
     return columns
+
+
+def read_names(path: Path, format_: str) -> list[str]:
+    """Return the names of the columns of a file."""
+    with _sentences(path, {}):
+        return _header(path, _DELIMITERS[format_])
 
 
 def text_ids(codes: NDArray[np.integer], texts: NDArray[Any], form: Form) -> Dictionary:
@@ -136,7 +143,7 @@ def _together(
 def _chunks(path: Path, delimiter: str, names: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     import pandas as pd
 
-    try:
+    with _sentences(path, names):
         header = _header(path, delimiter)
         for name in names.values():
             check_column(name, header, table=repr(str(path)))
@@ -153,6 +160,15 @@ def _chunks(path: Path, delimiter: str, names: Mapping[str, Any]) -> Iterator[di
                 yield chunk | {
                     role: pd.factorize(chunk[role].to_numpy()) for role in ("user", "item")
                 }
+
+
+@contextmanager
+def _sentences(path: Path, names: Mapping[str, Any]) -> Iterator[None]:
+    """Say in one sentence which file cannot be read, and why."""
+    import pandas as pd
+
+    try:
+        yield
     except OSError as error:
         if error.errno is None:  # of gzip
             raise ValueError(f"cannot read {str(path)!r}: {said_by(error)}") from None

@@ -16,12 +16,18 @@ import numpy as np
 from tripletrec._runtime.files import with_sentence
 from tripletrec._runtime.messages import said_by
 from tripletrec.data.columns import check_column
-from tripletrec.data.delimited import numbers_of, read_delimited, text_ids, times_of
+from tripletrec.data.delimited import (
+    numbers_of,
+    read_delimited,
+    read_names,
+    text_ids,
+    times_of,
+)
 from tripletrec.data.foreign import dictionary_chunks, need_pyarrow
 from tripletrec.data.ids import Form
 from tripletrec.data.paths import Files
 
-__all__ = ["read_columns", "read_matrix"]
+__all__ = ["read_columns", "read_header", "read_matrix"]
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
@@ -42,6 +48,17 @@ def read_columns(
     if files.format == "parquet":
         return _read_parquet(files.paths, names, forms)
     return read_delimited(files.paths, files.format, names, forms)
+
+
+def read_header(files: Files) -> list[str]:
+    """Return the names of the columns of the first of some files, those that its folders tell too."""
+    path = files.paths[0]
+    if files.format != "parquet":
+        return read_names(path, files.format)
+    pa = need_pyarrow("a file of the format parquet")
+    with _sentences(path, pa):
+        names: list[str] = import_module("pyarrow.parquet").read_schema(path).names
+    return [*names, *(each for each in _told_by(path) if each not in names)]
 
 
 def read_matrix(paths: list[Path]) -> Any:

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _OUTPUTS = ("arrays", "pandas", "polars")
-_ENDINGS = (".parquet", ".csv", ".csv.gz")
+_ENDINGS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _MOST_LISTED = 1 << 19  # items in the lists of a block, where nobody says otherwise
 _SECONDS = 1.0  # before which no progress is shown
 
@@ -335,7 +335,7 @@ def write_lists(lists: Lists, path: str | os.PathLike[str]) -> int:
     Raises
     ------
     ValueError
-        If the name has another ending than .parquet, .csv and .csv.gz.
+        If the name has an ending that is not in `_ENDINGS`.
     ImportError
         If pyarrow is needed and not installed.
     OSError
@@ -346,7 +346,7 @@ def write_lists(lists: Lists, path: str | os.PathLike[str]) -> int:
     if ending is None:
         kind = ValueError if name else TypeError
         raise kind(f"path must end in {', '.join(_ENDINGS)}, got {shown(path)}")
-    write = _parquet if ending == ".parquet" else _csv
+    write = _parquet if ending == ".parquet" else _delimited
     n_rows = 0
     try:
         with replacing(path) as temporary, write(temporary, ending, lists) as append:
@@ -372,17 +372,20 @@ def _parquet(path: Any, ending: str, lists: Lists) -> Iterator[_Append]:
 
 
 @contextmanager
-def _csv(path: Any, ending: str, lists: Lists) -> Iterator[_Append]:
+def _delimited(path: Any, ending: str, lists: Lists) -> Iterator[_Append]:
     import gzip
 
     maker = _Pandas()
     with open(path, "wb") as plain:
         # Without a time, so that the same lists are the same bytes.
-        packed = gzip.GzipFile("", "wb", 6, plain, mtime=0) if ending == ".csv.gz" else plain
+        packed = gzip.GzipFile("", "wb", 6, plain, mtime=0) if ending.endswith(".gz") else plain
+        separator = "\t" if ending.startswith(".tsv") else ","
 
         def append(*block: Any, header: bool = False) -> None:
             table = _tidy(maker, lists, *block)
-            table.to_csv(packed, index=False, header=header, mode="wb", lineterminator="\n")
+            table.to_csv(
+                packed, sep=separator, index=False, header=header, mode="wb", lineterminator="\n"
+            )
 
         append(0, *_padding(0, lists.width), header=True)
         yield append

@@ -221,8 +221,9 @@ class Recommending(Fitted):
         Parameters
         ----------
         path : path-like
-            A file that ends in .parquet (which needs pyarrow), .csv or .csv.gz, with the columns "user",
-            "item", "rank" (from 1) and "score". A file of that name is replaced when the new one is complete.
+            A file that ends in .parquet (which needs pyarrow), .csv, .tsv, .csv.gz or .tsv.gz, with the
+            columns "user", "item", "rank" (from 1) and "score". A file of that name is replaced when the new
+            one is complete.
         users, k, exclude, candidates, batch_size, skip_unknown
             As of `recommend`.
 

@@ -1,7 +1,6 @@
-"""The command ``tripletrec``: what it prints, writes and refuses."""
+"""The command ``tripletrec reproduce``: what it prints, writes and refuses."""
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -34,37 +33,9 @@ def refused(capsys, *arguments):
     return printed.err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["reproduce", "--help"], ["--version"]])
-def test_help_and_version(arguments, capsys):
-    with pytest.raises(SystemExit) as exit:
-        main(arguments)
-    assert exit.value.code == 0
-    assert "tripletrec" in capsys.readouterr().out
-
-
-def test_version_is_the_packages(capsys):
-    with pytest.raises(SystemExit):
-        main(["--version"])
-    assert capsys.readouterr().out == f"tripletrec {tr.__version__}\n"
-
-
-def test_help_is_light():
-    code = """
-import sys
-from tripletrec.cli import main
-try:
-    main(["--help"])
-except SystemExit:
-    sys.exit("numba" in sys.modules)
-"""
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give a command: reproduce"),
-        (["train"], "invalid choice"),
         (["reproduce", "--seeds", "0"], "--seeds must be an integer >= 1, got 0"),
         (["reproduce", "--seeds", "x"], "--seeds"),
         (["reproduce", "--systems", "K1,K7"], "--systems must be among K1, K2,"),
@@ -112,6 +83,11 @@ def test_report_json_and_plot(capsys, fetch, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.json", "r.png"]
 
 
+def test_json_in_place_of_the_report(capsys, fetch):
+    assert main(["reproduce", "--systems", "K2", "--seeds", "1", "--quiet", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["systems"]) == ["K2"]
+
+
 def test_quiet(capsys, fetch):
     assert main(["reproduce", "--systems", "K2", "--seeds", "1", "--quiet"]) == 0
     assert capsys.readouterr().err == ""
@@ -136,13 +112,3 @@ def test_no_data_and_ctrl_c(error, code, message, capsys, monkeypatch):
     monkeypatch.setattr(tr.datasets, "fetch_movielens_100k", fail)
     assert main(["reproduce"]) == code
     assert capsys.readouterr().err == message
-
-
-def test_the_package_can_be_run():
-    done = subprocess.run(
-        [sys.executable, "-m", "tripletrec", "--version"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.startswith("tripletrec ")

@@ -1,0 +1,129 @@
+"""The command as a whole: from a table to lists, help, exit codes, and how it ends."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tripletrec as tr
+from tripletrec.cli import main
+from tripletrec.cli.command import build_parser
+
+COMMANDS = [
+    "describe", "split", "fit", "evaluate", "compare", "recommend", "similar", "info", "tune", "reproduce"
+]  # fmt: skip
+
+
+def test_from_a_table_to_lists(shop, tmp_path, command, monkeypatch):
+    """The five lines of the README, as they stand there."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    lines = readme.partition("## From the shell")[2].split("```")[1].splitlines()[1:]
+    assert [line.split()[1] for line in lines] == [
+        "describe", "split", "fit", "evaluate", "recommend"
+    ]  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "events.csv").write_bytes((shop / "events.csv").read_bytes())
+    for line in lines:
+        code, out, err = command(*shlex.split(line)[1:])
+        assert code == 0, err
+        assert "error" not in err
+        assert out or "recommend" in line
+    model = tr.load("model.safetensors")
+    lists = (tmp_path / "lists.csv").read_text().splitlines()
+    assert lists[0] == "user,item,rank,score"
+    assert len(lists) == 1 + len(model.recommend(k=20, output="pandas"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_an_example(name, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main([name, "--help"])
+    assert exit.value.code == 0
+    assert f"example:\n  tripletrec {name}" in capsys.readouterr().out
+
+
+def test_all_commands_are_in_the_help():
+    words = build_parser().format_help().split()
+    assert set(COMMANDS) <= set(words)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(["--version"])
+    assert exit.value.code == 0
+    assert capsys.readouterr().out == f"tripletrec {tr.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give a command: describe, split"),
+        (["train"], "invalid choice: 'train'"),
+        (["describe"], "required: events"),
+        (["describe", "x.csv", "--surprise"], "unrecognized arguments: --surprise"),
+    ],
+)
+def test_what_is_no_command(arguments, message, refused):
+    assert message in refused(*arguments)
+
+
+def test_errors_are_one_sentence_and_debug_shows_where(failed, tmp_path):
+    missing = tmp_path / "missing.csv"
+    assert "there is no file or folder" in failed("describe", missing)
+    with pytest.raises(FileNotFoundError):
+        main(["describe", str(missing), "--debug"])
+
+
+def test_ctrl_c(shop, command, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tr.MatrixFactorization, "fit", interrupted)
+    code, out, err = command(
+        "fit", shop / "parts/train.csv", "-o", shop / "other.safetensors", "--quiet"
+    )
+    assert (code, out, err) == (130, "", "tripletrec: interrupted\n")
+    assert not (shop / "other.safetensors").exists()
+
+
+class ClosedPipe:
+    def write(self, text):
+        raise BrokenPipeError
+
+    def flush(self):
+        raise BrokenPipeError
+
+    def fileno(self):
+        raise ValueError
+
+
+def test_a_broken_pipe_is_silent(shop, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", ClosedPipe())
+    assert main(["recommend", str(shop / "model.safetensors"), "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+LIGHT = """
+import sys
+from tripletrec.cli import main
+code = main(["info", sys.argv[1]])
+print(code, *sys.modules, file=sys.stderr)
+"""
+
+
+def test_info_is_light(shop):
+    """As a process of its own; what help imports is in test_package."""
+    process = [sys.executable, "-c", LIGHT, str(shop / "model.safetensors")]
+    done = subprocess.run(process, capture_output=True, encoding="utf-8", check=True)
+    code, *modules = done.stderr.split()
+    assert code == "0"
+    assert not {"numba", "pandas", "scipy", "sklearn", "tqdm", "matplotlib"} & set(modules)
+
+
+def test_the_package_can_be_run(shop):
+    process = [sys.executable, "-m", "tripletrec", "similar", shop / "model.safetensors", "nothing"]
+    done = subprocess.run(process, capture_output=True, encoding="utf-8")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("tripletrec: error: unknown item id 'nothing'")

@@ -1,0 +1,38 @@
+"""``tripletrec compare``."""
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def other(shop):
+    from tripletrec.cli import main
+
+    path = shop / "other.model"
+    assert not main(["fit", f"{shop}/parts/train.csv", "--epochs", "1", "-o", str(path), "--quiet"])
+    return path
+
+
+def test_models_stand_below_popularity(shop, other, table, as_json):
+    arguments = ["compare", shop / "model.safetensors", other, "--test", shop / "parts/test.csv"]
+    header, rows = table(*arguments, "--quiet")
+    assert header[:5] == ["metric", "model", "mean", "low", "high"] and "p_value" in header
+    assert [row[1] for row in rows[:3]] == ["popularity", "model.safetensors", "other.model"]
+    told = as_json(*arguments)
+    alone = as_json("evaluate", other, shop / "parts/test.csv")
+    assert told["mean"]["other.model"] == alone["model"]
+    assert told["mean"]["popularity"] == alone["popularity"]
+    assert len(told["table"]) == len(rows)
+    assert told["table"][0]["difference"] is None  # to itself
+
+
+def test_models_of_one_name_are_told_apart(shop, table):
+    model = shop / "model.safetensors"
+    rows = table("compare", model, model, "--test", shop / "parts/test.csv")[1]
+    assert [row[1] for row in rows[:3]] == ["popularity", f"{model}#1", f"{model}#2"]
+
+
+def test_models_of_other_items_are_refused(shop, failed, command, tmp_path):
+    path = tmp_path / "m.safetensors"
+    assert command("fit", shop / "parts/test.csv", "--epochs", "1", "-o", path)[0] == 0
+    arguments = ["compare", shop / "model.safetensors", path, "--test", shop / "parts/test.csv"]
+    assert "m.safetensors must know the same users and items as" in failed(*arguments)

@@ -1,0 +1,122 @@
+"""``tripletrec fit``."""
+
+import os
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+
+SMALL = ["--epochs", "2", "--factors", "4"]
+
+
+def test_the_model_is_that_of_the_library(shop, as_json, tmp_path):
+    path = tmp_path / "m.safetensors"
+    train = shop / "parts/train.csv"
+    told = as_json("fit", train, *SMALL, "--seed", "3", "--set", "learning_rate=0.05", "-o", path)
+    data = tr.Interactions.read(train, value="value", timestamp="time")
+    model = tr.MatrixFactorization(4, n_epochs=2, random_state=3, learning_rate=0.05).fit(data)
+    loaded = tr.load(path)
+    np.testing.assert_array_equal(loaded.item_factors_, model.item_factors_)
+    assert loaded.verbose == 0 and loaded.seen_.nnz == data.nnz
+    assert told["loss"] == model.history_[-1]["loss"]
+    assert (told["users"], told["epochs"]) == (data.n_users, 2)
+
+
+def test_validation_and_early_stopping(shop, as_json, tmp_path):
+    arguments = ["--validation", shop / "parts/valid.csv", "--early-stopping", "1"]
+    told = as_json(
+        "fit", shop / "parts/train.csv", *SMALL, *arguments, "--metric", "ndcg@10",
+        "--set", "validate_every=1", "-o", tmp_path / "m.safetensors",
+    )  # fmt: skip
+    assert 0 < told["validation_ndcg@10"] <= 1
+
+
+def test_progress_is_on_stderr_unless_quiet(shop, command, tmp_path):
+    arguments = ["fit", shop / "parts/train.csv", *SMALL, "-o", tmp_path / "m.safetensors"]
+    code, out, err = command(*arguments)
+    assert code == 0 and "2/2" in err and out.startswith("name\tvalue\n")
+    assert command(*arguments, "--quiet")[2] == ""
+
+
+def test_presets_losses_and_settings(shop, as_json, tmp_path):
+    path = tmp_path / "m.safetensors"
+    train = shop / "parts/train.csv"
+    as_json("fit", train, "--preset", "softmax", *SMALL, "--set", "n_negatives=all", "-o", path)
+    model = tr.load(path)
+    assert (model.loss, model.scorer, model.n_negatives) == ("softmax", "cosine", "all")
+
+
+def test_features(shop, as_json, tmp_path):
+    path = tmp_path / "m.safetensors"
+    features = ["--model", "two-tower", "--item-features", shop / "items.csv"]
+    told = as_json("fit", shop / "parts/train.csv", *SMALL, *features, "-o", path)
+    assert told["model"] == "TwoTower"
+    assert tr.load(path).item_encoding_["n_columns"] > 0
+
+
+def test_features_of_numbers_that_are_texts(as_json, tmp_path):
+    (tmp_path / "log.csv").write_text("user,item\na,007\nb,12\nb,007\na,3\n")
+    (tmp_path / "items.csv").write_text("item,kind\n007,x\n12,y\n3,x\n")
+    features = ["--model", "two-tower", "--item-features", tmp_path / "items.csv"]
+    path = tmp_path / "m.safetensors"
+    assert as_json("fit", tmp_path / "log.csv", *SMALL, *features, "-o", path)["items"] == 3
+
+
+@pytest.mark.parametrize("name", ["popularity", "ease"])
+def test_models_without_epochs(name, shop, as_json, command, tmp_path):
+    path = tmp_path / "m.safetensors"
+    validation = ["--validation", shop / "parts/valid.csv"]
+    told = as_json("fit", shop / "parts/train.csv", "--model", name, *validation, "-o", path)
+    assert told["model"].lower() == name and "epochs" not in told
+    measured = as_json("evaluate", path, shop / "parts/test.csv")
+    assert (measured["model"] == measured["popularity"]) == (name == "popularity")
+    assert command("recommend", path, "-k", "1")[0] == command("info", path)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "magic"], "preset must be one of"),
+        (["--model", "mlp", "--preset", "softmax"], "the model mlp has none"),
+        (["--model", "magic"], "invalid choice"),
+        (["--loss", "magic"], "loss must be one of"),
+        (["--epochs", "0"], "--epochs: must be an integer >= 1, got '0'"),
+        (["--model", "ease", "--epochs", "2"], "the model ease has no parameter 'n_epochs'"),
+        (["--model", "ease", "--weighted"], "--weighted: the model ease has no use for it"),
+        (["--set", "magic=1"], "has no parameter 'magic'"),
+        (["--set", "n_factors"], "--set must be NAME=VALUE"),
+        (["--set", "learning_rate=-1"], "learning_rate must be"),
+        (["--jobs", "0"], "n_jobs must be"),
+        (["--item-features", "x.csv"], "--item-features needs --model two-tower"),
+        (["--metric", "magic", "--early-stopping", "2"], "validation_metric must be"),
+    ],
+)
+def test_what_is_not_typed_as_it_must_be(arguments, message, shop, refused, tmp_path):
+    path = tmp_path / "m.safetensors"
+    assert message in refused("fit", shop / "parts/train.csv", *arguments, "-o", path, "--quiet")
+    assert not path.exists()
+
+
+def test_where_the_model_cannot_go(shop, failed, refused, tmp_path):
+    train = shop / "parts/train.csv"
+    assert "-o must be in a folder" in failed("fit", train, "-o", tmp_path / "none" / "m")
+    assert "-o must be a file" in failed("fit", train, "-o", tmp_path)
+    before = train.read_bytes()
+    assert "must not be a file that is read" in refused("fit", train, "-o", train)
+    assert train.read_bytes() == before
+    old = tmp_path / "old.safetensors"
+    old.write_text("old")
+    old.chmod(0o400)
+    if not os.access(old, os.W_OK):  # root may write it
+        assert "can be written" in failed("fit", train, "-o", old)
+        assert old.read_text() == "old"
+
+
+def test_an_old_model_stays_if_the_fit_fails(shop, failed, tmp_path):
+    path = tmp_path / "m.safetensors"
+    path.write_text("old")
+    assert "early_stopping needs" in failed(
+        "fit", shop / "parts/train.csv", "--early-stopping", "2", "-o", path
+    )
+    assert path.read_text() == "old"

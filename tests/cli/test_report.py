@@ -1,0 +1,38 @@
+"""``tripletrec report``."""
+
+import pytest
+
+pytest.importorskip("matplotlib", reason="needs an optional library")
+
+
+def test_a_page_with_names_of_items(shop, command, tmp_path):
+    page, items = tmp_path / "report.html", tmp_path / "names.csv"
+    ids = (shop / "items.csv").read_text().splitlines()
+    column = ids[0].split(",").index("item_id")
+    names = "".join(f"{line.split(',')[column]},Thing {n}\n" for n, line in enumerate(ids[1:]))
+    items.write_text(f"item_id,name\n{names}")
+    code, out, err = command(
+        "report", shop / "model.safetensors", "--test", shop / "parts/test.csv", "-k", 5, "-o", page,
+        "--items", items, "--title", "Our shop",
+    )  # fmt: skip
+    assert (code, out) == (0, "") and f"wrote {page}" in err
+    text = page.read_text(encoding="utf-8")
+    assert "<h1>Our shop</h1>" in text and "Thing 1" in text and "ndcg@5" in text
+    assert "model.safetensors: MatrixFactorization" in text
+
+
+def test_as_json(shop, as_json, tmp_path):
+    page = tmp_path / "report.html"
+    arguments = [shop / "model.safetensors", "--test", shop / "parts/test.csv", "-o", page]
+    assert as_json("report", *arguments) == {"models": ["model.safetensors"], "output": str(page)}
+
+
+def test_what_is_refused(shop, refused, failed, tmp_path):
+    model, test = shop / "model.safetensors", shop / "parts/test.csv"
+    assert "-o must not be a file that is read" in refused(
+        "report", model, "--test", test, "-o", model
+    )
+    page = tmp_path / "report.html"
+    arguments = ["report", model, "--test", test, "-o", page, "--items", shop / "items.csv"]
+    assert "no column of" in failed(*arguments, "--name", "nothing")
+    assert not page.exists()

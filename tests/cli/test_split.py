@@ -1,0 +1,95 @@
+"""``tripletrec split``."""
+
+import pandas as pd
+import pytest
+
+import tripletrec as tr
+
+COLUMNS = {"user": "user_id", "item": "item_id", "timestamp": "time"}
+
+
+def parts_of(folder, ending="csv"):
+    return {path.name.split(".")[0]: path for path in folder.glob(f"*.{ending}")}
+
+
+def test_parts_are_those_of_time_split(shop, as_json, tmp_path):
+    rows = as_json(
+        "split", shop / "events.csv", "--test", "14D", "--valid", "7D", "-o", tmp_path / "p"
+    )
+    events = pd.read_csv(shop / "events.csv", parse_dates=["time"])
+    split = tr.splits.time_split(events, "14D", "7D", **COLUMNS)
+    parts = parts_of(tmp_path / "p")
+    assert [row["part"] for row in rows] == ["train", "valid", "test"] and len(parts) == 3
+    for row, whole in zip(rows, split, strict=True):
+        frame = pd.read_csv(parts[row["part"]])
+        assert list(frame.columns) == ["user", "item", "value", "time"]
+        assert frame["user"].tolist() == whole.to_frame()["user"].tolist()
+        assert frame["item"].tolist() == whole.to_frame()["item"].tolist()
+        assert (row["interactions"], row["dropped"]) == (whole.nnz, whole.n_dropped)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "tsv.gz"])
+def test_formats(ending, shop, command, tmp_path):
+    if ending == "parquet":
+        pytest.importorskip("pyarrow")
+    folder = tmp_path / "p"
+    assert command("split", shop / "events.csv", "--format", ending, "-o", folder)[0] == 0
+    parts = parts_of(folder, ending)
+    train = tr.Interactions.read(parts["train"], value="value", timestamp="time")
+    assert len(parts) == 3 and train.timestamps.dtype.kind == "M"
+    again = tmp_path / "q"  # of the format of the input
+    assert command("split", parts["train"], "--valid", "none", "-o", again)[0] == 0
+    assert sorted(path.name for path in again.iterdir()) == [f"test.{ending}", f"train.{ending}"]
+
+
+def test_a_date_and_numbers(shop, as_json, tmp_path):
+    rows = as_json("split", shop / "events.csv", "--test", "2024-02-20", "-o", tmp_path)
+    times = pd.read_csv(tmp_path / "test.csv")["time"]
+    assert times.min() >= "2024-02-20" and len(rows) == 3
+    log = tmp_path / "log.csv"
+    log.write_text("user,item,time\n" + "".join(f"{n % 3},{n % 4},{n}\n" for n in range(24)))
+    as_json("split", log, "--test", "20", "--valid", "none", "-o", tmp_path / "p")
+    assert pd.read_csv(tmp_path / "p" / "test.csv")["time"].min() == 20
+
+
+@pytest.mark.parametrize("by", ["random", "last"])
+def test_other_ways(by, shop, as_json, tmp_path):
+    """No interaction is in two parts or lost."""
+    as_json("split", shop / "events.csv", "--by", by, "--test", "0.2", "-o", tmp_path)
+    parts = [pd.read_csv(tmp_path / f"{name}.csv") for name in ("train", "valid", "test")]
+    pairs = [pair for part in parts for pair in zip(part["user"], part["item"], strict=True)]
+    data = tr.Interactions.read(shop / "events.csv", **COLUMNS)
+    assert len(pairs) == len(set(pairs)) == data.nnz
+    if by == "last":
+        latest = data.to_frame().groupby("user")["timestamp"].max().astype(str)
+        assert set(parts[2]["time"]) <= set(latest)
+
+
+def test_low_values_are_left_out(tmp_path, as_json):
+    log = tmp_path / "log.csv"
+    rows = [f"{n % 5},{n % 7},{1 + n % 4},{n}\n" for n in range(40)]
+    log.write_text("user,item,rating,time\n" + "".join(rows))
+    told = as_json("split", log, "--min-value", "3", "-o", tmp_path / "p")
+    for row in told:
+        assert pd.read_csv(row["file"])["value"].min() >= 3
+    assert 0 < sum(row["interactions"] for row in told) <= 20
+
+
+def test_what_cannot_be_split(shop, refused, failed, tmp_path):
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("user,item\n1,2\n2,3\n")
+    assert "no column of times" in failed("split", pairs, "-o", tmp_path / "p")
+    assert "must be a share" in failed(
+        "split", shop / "events.csv", "--test", "soon", "-o", tmp_path
+    )
+    arguments = ["split", shop / "events.csv", "--by", "random", "-o", tmp_path]
+    assert "--test must be a share" in refused(*arguments, "--test", "14D")
+    assert "leave nothing" in refused(*arguments, "--test", "0.6", "--valid", "0.5")
+    assert not (tmp_path / "p").exists() and not (tmp_path / "test.csv").exists()
+
+
+def test_events_are_never_overwritten(shop, refused, tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_bytes((shop / "events.csv").read_bytes())
+    assert "is a file of events" in refused("split", path, "-o", tmp_path)
+    assert path.read_bytes() == (shop / "events.csv").read_bytes()

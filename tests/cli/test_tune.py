@@ -1,0 +1,37 @@
+"""``tripletrec tune``."""
+
+import pytest
+
+import tripletrec as tr
+
+SMALL = ["--epochs", "2", "--factors", "4", "--trials", "3"]
+
+
+def test_trials_and_the_best_model(shop, table, as_json, tmp_path):
+    pytest.importorskip("optuna")
+    path = tmp_path / "m.safetensors"
+    arguments = [
+        "tune", shop / "parts/train.csv", *SMALL, "--validation", shop / "parts/valid.csv",
+        "--space", "learning_rate=0.01:0.5:log", "--space", "n_factors=2,4", "-o", path,
+    ]  # fmt: skip
+    header, rows = table(*arguments)
+    assert header == ["number", "state", "value", "epochs", "seconds", "learning_rate", "n_factors"]
+    told = as_json(*arguments)
+    assert [str(each["n_factors"]) for each in told["trials"]] == [row[-1] for row in rows]
+    assert told["trials"][0]["n_factors"] == 4  # what was asked for comes first
+    assert tr.load(path).n_factors == told["best_params"]["n_factors"]
+    assert sum(told["importance"].values()) == pytest.approx(1)
+
+
+def test_what_is_refused(shop, refused, failed, tmp_path):
+    arguments = ["tune", shop / "parts/train.csv", *SMALL, "-o", tmp_path / "m.safetensors"]
+    assert "--metric must be one of" in refused(*arguments, "--metric", "magic")
+    assert "--space must be NAME=VALUE" in refused(*arguments, "--space", "n_factors")
+    pytest.importorskip("optuna")
+    assert "no parameter of MatrixFactorization" in failed(*arguments, "--space", "magic=1:2")
+
+
+def test_without_optuna_it_says_what_to_install(shop, failed, monkeypatch, tmp_path):
+    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    arguments = ["tune", shop / "parts/train.csv", *SMALL, "-o", tmp_path / "m.safetensors"]
+    assert "pip install 'tripletrec[tune]'" in failed(*arguments)

@@ -1,0 +1,38 @@
+"""`pruning_callback`, in a loop of one's own."""
+
+import pytest
+
+import tripletrec as tr
+
+optuna = pytest.importorskip("optuna")
+
+
+def model(n_epochs=4):
+    return tr.MatrixFactorization(4, n_epochs=n_epochs)
+
+
+def test_trials_report_twentieths_of_their_epochs(small):
+    train, valid = tr.splits.train_test_split(small, random_state=0)
+
+    def objective(trial):
+        mf = model(n_epochs=trial.suggest_int("n_epochs", 3, 6))
+        mf.fit(train, validation=valid, callbacks=tr.pruning_callback(trial))
+        return mf.history_[-1]["validation_auc"]
+
+    study = optuna.create_study(direction="maximize")
+    study.optimize(objective, n_trials=2)
+    n_epochs = study.trials[0].params["n_epochs"]
+    assert len(study.trials[0].intermediate_values) == n_epochs
+    assert max(study.trials[0].intermediate_values) == 20
+    with pytest.raises(ValueError, match="pruning_callback needs the argument validation"):
+        model().fit(train, callbacks=tr.pruning_callback(study.ask()))
+
+
+def test_poor_trials_are_pruned(small):
+    train, valid = tr.splits.train_test_split(small, random_state=0)
+    pruner = optuna.pruners.ThresholdPruner(lower=1.1)  # no AUC reaches it
+    trial = optuna.create_study(direction="maximize", pruner=pruner).ask()
+    untouched = model()
+    with pytest.raises(optuna.TrialPruned, match="after 1 epochs"):
+        untouched.fit(train, validation=valid, callbacks=tr.pruning_callback(trial))
+    assert not hasattr(untouched, "item_factors_")

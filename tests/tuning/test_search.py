@@ -1,0 +1,180 @@
+"""`tune`, on data that are learnt in milliseconds."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+
+optuna = pytest.importorskip("optuna")
+
+SPACE = {"n_factors": [2, 4], "learning_rate": (0.01, 1.0, "log"), "user_l2": (0.001, 0.1, "log")}
+
+
+def model(**parameters):
+    return tr.MatrixFactorization(**{"n_factors": 4, "n_epochs": 4, **parameters})
+
+
+def tuned(data, n_trials=6, space=SPACE, template=None, **options):
+    return tr.tune(template or model(), space, data, n_trials=n_trials, verbose=0, **options)
+
+
+@pytest.fixture(scope="module")
+def found(small):
+    return tuned(small, 11)
+
+
+def without_seconds(found):
+    return found.trials.drop(columns="seconds")
+
+
+def test_what_it_returns(small, found):
+    assert set(found.best_params) == set(SPACE)
+    complete = found.trials[found.trials["state"] == "complete"]
+    assert found.best_value == complete["value"].max()
+    assert set(found.trials["state"]) <= {"complete", "pruned"} and len(found.trials) == 11
+    assert found.importance.sum() == pytest.approx(1)
+    assert set(found.importance.index) == set(SPACE)
+    assert found.best_model.seen_.nnz == small.nnz  # fitted on all
+    assert "Tuning of 11 trials" in repr(found)
+
+
+def test_the_template_is_tried_first_and_not_changed(small, found):
+    template = model(learning_rate=0.1, user_l2=0.03)
+    before = template.get_params()
+    first = without_seconds(tuned(small, 1, template=template)).iloc[0]
+    assert (first["n_factors"], first["learning_rate"], first["user_l2"]) == (4, 0.1, 0.03)
+    assert template.get_params() == before and not hasattr(template, "user_factors_")
+
+
+def test_same_seed_same_trials(small, found):
+    again = tuned(small, 11)
+    assert without_seconds(again).equals(without_seconds(found))
+    np.testing.assert_array_equal(again.best_model.item_factors_, found.best_model.item_factors_)
+    other = tuned(small, 3, random_state=1)
+    assert not without_seconds(other).equals(without_seconds(found).head(3))
+
+
+def test_it_goes_on_as_if_it_had_not_been_interrupted(small, found, tmp_path):
+    storage = f"sqlite:///{tmp_path}/tuning.db"
+    assert len(tuned(small, 5, storage=storage).trials) == 5
+    again = tuned(small, 11, storage=storage)
+    assert without_seconds(again).equals(without_seconds(found))
+    assert tuned(small, 11, storage=storage).trials["seconds"].equals(again.trials["seconds"])
+    other = tuned(small, 2, storage=storage, metric="auc")  # another study
+    assert len(other.trials) == 2
+
+
+def test_poor_trials_are_cut_short(found):
+    pruned = found.trials[found.trials["state"] == "pruned"]
+    assert len(pruned) and (pruned["epochs"] < 4).all()
+    assert pruned["value"].isna().all()
+
+
+def test_the_value_is_what_evaluate_says(small):
+    train, valid = tr.splits.train_test_split(small, 0.2, random_state=1)
+    found = tuned(train, 3, validation=valid, metric="recall@5", refit="train")
+    assert found.best_value == tr.evaluate(found.best_model, valid, k=5).mean["recall@5"]
+    together = tuned(train, 3, validation=valid, metric="recall@5").best_model
+    assert together.seen_.nnz == small.nnz
+    same = type(together)(**together.get_params()).fit(small)
+    np.testing.assert_array_equal(together.item_factors_, same.item_factors_)
+    assert not hasattr(tuned(train, 1, validation=valid, refit=None).best_model, "item_factors_")
+
+
+def test_early_stopping(small):
+    template = model(n_epochs=20, early_stopping=2, learning_rate=0.5)
+    space = {"user_l2": (0.001, 0.1)}
+    found = tuned(small, 2, space, template, metric="auc")
+    best = found.study.best_trial.user_attrs["best_epoch"]
+    assert len(found.best_model.history_) == found.best_model.n_epochs == best
+    assert found.best_model.early_stopping is None
+    again = tuned(small, 2, space, template, metric="auc", refit="train")
+    assert again.best_model.best_epoch_ == best and again.best_model.early_stopping == 2
+
+
+def test_a_function_as_space(small):
+    def space(trial):
+        kind = trial.suggest_categorical("kind", ["small", "large"])
+        return {"n_factors": 2 if kind == "small" else trial.suggest_int("n", 3, 5)}
+
+    found = tuned(small, 4, space)
+    assert set(found.best_params) == {"n_factors"}
+    assert found.best_model.n_factors == found.best_params["n_factors"]
+    assert "n_factors" in found.trials
+
+
+def test_default_space_and_arguments_of_fit(small):
+    seen = []
+    template = model(n_epochs=1, loss="softmax", scorer="cosine")
+    callback = lambda model, record: seen.append(record["epoch"])  # noqa: E731
+    found = tr.tune(
+        template, None, small, n_trials=2, verbose=0, callbacks=callback, sample_weight="values"
+    )
+    assert "dropout" in found.best_params and seen
+
+
+def test_trials_that_diverge_are_pruned(small):
+    space = {"learning_rate": [0.1, 1e30]}
+    found = tuned(small, 6, space)
+    diverged = found.trials["learning_rate"] == 1e30
+    assert diverged.any() and (found.trials.loc[diverged, "state"] == "pruned").all()
+    with pytest.raises(ValueError, match="none of the 1 trials was completed"):
+        tuned(small, 1, {"learning_rate": [1e30]})
+
+
+def test_an_interruption_is_passed_on_and_told(small, tmp_path):
+    storage = f"sqlite:///{tmp_path}/tuning.db"
+
+    def stop(model, record):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tuned(small, 2, storage=storage, callbacks=stop)
+    states = tuned(small, 2, storage=storage).trials["state"].tolist()
+    assert states[0] == "failed" and states.count("complete") == 2
+
+
+def test_timeout(small):
+    assert len(tuned(small, 50, timeout=1e-9).trials) == 1
+
+
+def test_progress_is_on_stderr(small, capsys):
+    tr.tune(model(), SPACE, small, n_trials=1)
+    printed = capsys.readouterr()
+    assert printed.out == "" and "1/1" in printed.err and "Trial 0" not in printed.err
+    assert optuna.logging.get_verbosity() == optuna.logging.INFO
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metric": "magic"}, "metric must be one of"),
+        ({"n_trials": 0}, "n_trials must be"),
+        ({"timeout": -1}, "timeout must be"),
+        ({"validation": None}, "validation must be positives"),
+        ({"validation": 1.5}, "test_size|validation"),
+        ({"refit": "some"}, "refit must be"),
+        ({"random_state": -1}, "random_state must be"),
+        ({"space": {"magic": [1]}}, "no parameter of MatrixFactorization"),
+        ({"space": {"n_factors": [0]}}, "n_factors must be"),
+    ],
+)
+def test_bad_arguments(options, message, small):
+    with pytest.raises((ValueError, TypeError), match=message):
+        tuned(small, **{"n_trials": 1, **options})
+
+
+def test_without_optuna(small, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ImportError, match=r"pip install 'tripletrec\[tune\]'"):
+        tuned(small)
+
+
+def test_models_without_epochs(small):
+    found = tuned(small, 3, None, tr.EASE())
+    assert set(found.best_params) == {"l2"} and found.trials["epochs"].eq(0).all()
+    assert found.best_model.seen_.nnz == small.nnz
+    with pytest.raises(ValueError, match="Popularity has no parameter to be tuned: give a space"):
+        tuned(small, 1, None, tr.Popularity())

@@ -1,0 +1,74 @@
+"""Default spaces, and what a space may be."""
+
+import pytest
+
+import tripletrec as tr
+from tripletrec.tuning.spaces import default_space, read_space
+
+
+def test_default_spaces_lie_around_the_model():
+    softmax = tr.MatrixFactorization.preset("softmax")
+    for model in (tr.MatrixFactorization(), softmax, tr.TwoTower(), tr.MLPMatcher()):
+        space = default_space(model)
+        known = model.get_params()
+        assert set(space) <= set(known)
+        for name in ("learning_rate", "n_epochs", "user_l2", "item_l2"):
+            low, high, how = space[name]
+            assert low < known[name] < high and how == "log"
+    assert "sampler" in default_space(tr.MatrixFactorization())
+    assert "sampler" not in default_space(softmax) and "dropout" in default_space(softmax)
+
+
+def test_default_spaces_are_allowed():
+    pytest.importorskip("optuna")
+    for model in (tr.MatrixFactorization(), tr.TwoTower(), tr.MLPMatcher()):
+        for name, choice in read_space(default_space(model), model).items():
+            for drawn in getattr(choice.distribution, "choices", ()):
+                type(model)(**{name: choice.value(drawn)})._check_parameters()
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ((1, 8), "IntDistribution(high=8, log=False, low=1, step=1)"),
+        ((0.1, 1, "log"), "FloatDistribution(high=1.0, log=True, low=0.1, step=None)"),
+        (["a", None, 2], "CategoricalDistribution(choices=('a', None, 2))"),
+    ],
+)
+def test_forms(given, text):
+    pytest.importorskip("optuna")
+    assert repr(read_space({"n_factors": given}, tr.MatrixFactorization())["n_factors"][0]) == text
+
+
+def test_parts_have_names_that_do_not_change():
+    pytest.importorskip("optuna")
+    samplers = [tr.sampling.dynamic(2), tr.sampling.dynamic(4)]
+    adam = tr.optimizers.adam(beta1=0.5)
+    space = {"sampler": samplers, "optimizer": [adam, "sgd"]}
+    sampler, optimizer = read_space(space, tr.MatrixFactorization()).values()
+    assert len(set(sampler.distribution.choices)) == 2
+    assert "0x" not in str(optimizer.distribution)
+    for each in samplers:
+        assert sampler.value(sampler.drawn(each)) is each
+    assert optimizer.value(optimizer.drawn("sgd")) == "sgd"
+    with pytest.raises(LookupError):
+        sampler.drawn("popularity")
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({}, "space must be None, a function"),
+        ([1], "space must be None, a function"),
+        ({"magic": [1]}, "'magic', which is no parameter of MatrixFactorization"),
+        ({"n_factors": []}, r"space\['n_factors'\] must be \(low, high\)"),
+        ({"n_factors": (1, 2, 3)}, r"space\['n_factors'\] must be \(low, high\)"),
+        ({"n_factors": ("a", "b")}, r"space\['n_factors'\] must be \(low, high\)"),
+        ({"n_factors": (8, 2)}, "must have low <= high, got"),
+        ({"user_l2": (0.0, 1.0, "log")}, "must have 0 < low <= high with 'log'"),
+    ],
+)
+def test_what_is_no_space(space, message):
+    pytest.importorskip("optuna")
+    with pytest.raises((ValueError, TypeError), match=message):
+        read_space(space, tr.MatrixFactorization())

@@ -1,0 +1,153 @@
+"""Tables of events as people name them: which column is which, and interactions of them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tripletrec.cli.options import UsageError, note
+
+if TYPE_CHECKING:
+    from tripletrec.data.interactions import Interactions
+
+__all__ = ["guess", "like_model", "named_columns", "read_events"]
+
+# In the order of preference; without capitals and all that is no letter and no digit.
+_COMMON = {
+    "user": (
+        "user", "userid", "uid", "userkey", "customer", "customerid", "client", "clientid", "visitor",
+        "visitorid", "member", "memberid", "account", "accountid", "reviewerid", "listener", "reader",
+    ),
+    "item": (
+        "item", "itemid", "iid", "itemkey", "product", "productid", "sku", "movie", "movieid", "article",
+        "articleid", "track", "trackid", "song", "songid", "artist", "artistid", "book", "bookid", "isbn",
+        "asin", "parentasin", "business", "businessid", "content", "contentid", "video", "videoid",
+        "game", "gameid", "recipe", "recipeid",
+    ),
+    "value": ("value", "rating", "ratings", "stars", "score", "weight"),
+    "timestamp": (
+        "time", "timestamp", "ts", "datetime", "date", "eventtime", "eventtimestamp", "createdat",
+        "unixtime", "unixreviewtime", "day",
+    ),
+}  # fmt: skip
+_OPTIONS = {"user": "--user", "item": "--item", "value": "--value", "timestamp": "--time"}
+
+
+def guess(role: str, header: Sequence[str]) -> str | None:
+    """Return the column that by its name is of a role, or None.
+
+    Parameters
+    ----------
+    role : {"user", "item", "value", "timestamp"}
+    header : sequence of str
+        The names of all columns.
+
+    Raises
+    ------
+    ValueError
+        If several are it equally.
+    """
+    plain = {name: re.sub("[^a-z0-9]", "", str(name).lower()) for name in header}
+    for common in _COMMON[role]:
+        found = [name for name, each in plain.items() if each == common]
+        if len(found) > 1:
+            raise ValueError(
+                f"{' and '.join(map(repr, found))} could both be the column: give {_OPTIONS[role]}"
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def named_columns(
+    options: argparse.Namespace, path: str, roles: Sequence[str] = tuple(_COMMON)
+) -> dict[str, Any]:
+    """Return the names of the columns of a file by role, as far as there are such; say which were guessed.
+
+    A matrix has no columns: the answer is empty.
+    """
+    from tripletrec.data.paths import find_files
+    from tripletrec.data.reading import read_header
+
+    files = find_files(path)
+    asked = {role: getattr(options, _OPTIONS[role][2:], None) for role in roles}
+    if files.format == "npz":
+        if given := [_OPTIONS[role] for role, name in asked.items() if name is not None]:
+            raise UsageError(f"{given[0]}: {path!r} is a matrix, which has no columns")
+        return {}
+    header = read_header(files)
+    names = {role: _name_of(role, name, header, path) for role, name in asked.items()}
+    named = {role: name for role, name in names.items() if name is not None}
+    _say_guessed(options, path, {role: each for role, each in named.items() if not asked[role]})
+    return named
+
+
+def _say_guessed(options: argparse.Namespace, path: str, names: dict[str, str]) -> None:
+    """Say which columns were taken for what, unless they are named as `tripletrec split` names them."""
+    words = [f"{_OPTIONS[role]} {name}" for role, name in names.items()]
+    if any(_OPTIONS[role] != f"--{name}" for role, name in names.items()):
+        note(options, f"{path}: {' '.join(words)}")
+
+
+def _name_of(role: str, asked: str | None, header: Sequence[str], path: str) -> str | None:
+    """Return which column is of a role: the one asked for or, if none is, the one that looks like it."""
+    if asked is not None:
+        optional = role in ("value", "timestamp")
+        return None if asked == "none" and optional and asked not in header else asked
+    name = guess(role, header)
+    if name is None and role in ("user", "item"):
+        raise ValueError(
+            f"no column of {path!r} looks like that of the {role}s: give {_OPTIONS[role]}; "
+            f"there are {', '.join(map(repr, header))}"
+        )
+    return name
+
+
+def read_events(
+    options: argparse.Namespace, path: str, like: Interactions | None = None
+) -> Interactions:
+    """Return the interactions of a file, with `like` of its users and items; say what is left out."""
+    from tripletrec.data.interactions import Interactions
+
+    names = named_columns(options, path)
+    data = Interactions.read(
+        path,
+        **names,
+        duplicates=options.duplicates,
+        like=like,
+        unknown="raise" if like is None else "drop",
+    )
+    if options.min_value is not None:
+        data = _of_value(data, options.min_value, names, path)
+    if data.n_dropped:
+        note(
+            options,
+            f"{path}: {data.n_dropped} events are left out, for training had no such user or item",
+        )
+    return data
+
+
+def like_model(model: Any) -> Interactions:
+    """Return interactions of the users and items of a fitted model: none."""
+    from tripletrec.data.interactions import Interactions
+
+    return Interactions.from_arrays(
+        [],
+        [],
+        shape=(model.n_users_, model.n_items_),
+        user_ids=model.user_ids_,
+        item_ids=model.item_ids_,
+    )
+
+
+def _of_value(data: Interactions, least: float, names: dict[str, Any], path: str) -> Interactions:
+    if names and "value" not in names:
+        raise ValueError(
+            f"--min-value needs a column of values, which {path!r} lacks: give --value"
+        )
+    kept = data[data.values >= least]
+    kept.check_not_empty(f"what {path!r} has of values >= {least:g}")
+    kept.n_dropped = data.n_dropped
+    return kept

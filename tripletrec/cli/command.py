@@ -1,0 +1,130 @@
+"""The command's parser, and how a run ends: exit codes and errors in one sentence; commands are beside it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from tripletrec.cli import (
+    compare,
+    describe,
+    evaluate,
+    fit,
+    info,
+    recommend,
+    report,
+    reproduce,
+    similar,
+    split,
+    tune,
+)
+from tripletrec.cli.options import Parser, UsageError, say
+
+__all__ = ["build_parser", "main"]
+
+_COMMANDS = (
+    describe, split, fit, evaluate, compare, recommend, similar, report, info, tune, reproduce
+)  # fmt: skip
+
+_EXAMPLE = """\
+from a table of events to lists:
+  tripletrec describe events.csv
+  tripletrec split events.csv --test 14D -o parts/
+  tripletrec fit parts/train.csv --preset softmax -o model.safetensors
+  tripletrec evaluate model.safetensors parts/test.csv
+  tripletrec recommend model.safetensors -k 20 -o lists.csv
+
+Results go to standard output, all else to standard error. Exit codes: 0 success, 1 data, a model
+or a file is not as it must be, 2 the command is not typed as it must be, 130 Ctrl-C."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words after the command's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0 after success, 1 if data, a model or a file is not as it must be, 130 after Ctrl-C. Bad arguments
+        raise ``SystemExit`` with code 2, as in argparse.
+    """
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.error(f"give a command: {', '.join(each.NAME for each in _COMMANDS)}")
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            options.run(options)
+            sys.stdout.flush()
+    except UsageError as error:
+        options.parser.error(str(error))
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    except BrokenPipeError:  # whoever reads the lists has had enough of them
+        _close_output()
+    except Exception as error:
+        if options.debug:
+            raise
+        say(f"error: {_sentence(error)}")
+        return 1
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands, without importing what they compute with."""
+    parser = Parser(
+        prog="tripletrec",
+        description="Recommenders learnt from triplets.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tripletrec {_version()}")
+    commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
+    for each in _COMMANDS:
+        each.add_parser(commands)
+    return parser
+
+
+def _version() -> str:
+    try:
+        return version("tripletrec")
+    except PackageNotFoundError:  # run from a checkout
+        return "unknown"
+
+
+def _sentence(error: Exception) -> str:
+    """Return what an error says in one line; of one that nobody foresaw, the class too."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory{': ' + text if text else ''}"
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.strerror}: {os.fsdecode(error.filename)!r}"
+    if isinstance(error, (OSError, ValueError, TypeError, ImportError, FloatingPointError)):
+        return text
+    return f"{type(error).__name__}: {text} (--debug shows where)"
+
+
+def _warn(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Say a warning as an error is said; what is of interest to programmers only is left out."""
+    if issubclass(category, UserWarning):
+        say(f"warning: {' '.join(str(message).split())}")
+
+
+def _close_output() -> None:
+    """Let what is still to be written go nowhere, so that Python does not complain at its end."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+    except (OSError, ValueError):  # not a file of the system
+        pass

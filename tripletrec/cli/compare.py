@@ -1,0 +1,83 @@
+"""``tripletrec compare``: several models on the same test events, popularity first."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from tripletrec.cli.evaluate import add_metrics, popular_evaluation
+from tripletrec.cli.loading import load_model, read_test
+from tripletrec.cli.options import add_columns, add_command
+from tripletrec.cli.printing import print_json, print_rows
+
+__all__ = ["NAME", "add_parser", "load_models", "run"]
+
+NAME = "compare"
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        NAME,
+        run,
+        "measure several models on the same events",
+        "Measure models that learnt from the same users and items on the same test events. Popularity comes "
+        "first: differences are those to it, with 95 % intervals and p-values of a test over users.",
+        "tripletrec compare a.safetensors b.safetensors --test parts/test.parquet",
+    )
+    parser.add_argument(
+        "models", nargs="+", metavar="model", help="files that `tripletrec fit` wrote"
+    )
+    parser.add_argument("--test", required=True, metavar="FILE", help="events: a file or a pattern")
+    add_metrics(parser)
+    add_columns(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Load, read, rank."""
+    from tripletrec.evaluation import compare, evaluate
+
+    models = load_models(options)
+    first = next(iter(models.values()))
+    test = read_test(options, options.test, first)
+    results = {"popularity": popular_evaluation(options, first, test)}
+    for name, model in models.items():
+        results[name] = evaluate(
+            model, test, None if options.with_seen else "seen",
+            k=options.k, n_jobs=options.jobs, verbose=int(not options.quiet),
+        )  # fmt: skip
+    found = compare(results, test)
+    table = found.table.reset_index()
+    if options.json:
+        print_json({"mean": found.mean.T.to_dict(), "table": table.to_dict("records")})
+    else:
+        print_rows(list(table.columns), table.itertuples(index=False))
+
+
+def load_models(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the models of several files by name; raise unless all know the same users and items."""
+    from tripletrec.data.space import check_same_space
+
+    models = {
+        name: load_model(path, options)
+        for name, path in zip(_names(options.models), options.models, strict=True)
+    }
+    first = next(iter(models.values()))
+    for name, model in models.items():
+        try:
+            check_same_space(model._space(), first._space(), name, "the first model")
+        except ValueError:
+            raise ValueError(
+                f"{name} must know the same users and items as {next(iter(models))}: fit both on one file"
+            ) from None
+    return models
+
+
+def _names(paths: list[str]) -> list[str]:
+    """Return what tables call models: the names of their files or, where these are alike, the paths."""
+    names = [os.path.basename(path) for path in paths]
+    if len(set(names)) == len(names) and "popularity" not in names:
+        return names
+    return [path if paths.count(path) == 1 else f"{path}#{n}" for n, path in enumerate(paths, 1)]

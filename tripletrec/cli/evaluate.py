@@ -1,0 +1,103 @@
+"""``tripletrec evaluate``: how good a model's lists are, beside those of what is popular."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from tripletrec.cli.loading import load_model, popularity_of, read_test, seen_of
+from tripletrec.cli.options import add_columns, add_command, count
+from tripletrec.cli.printing import print_json, print_rows
+
+if TYPE_CHECKING:
+    from tripletrec.data.interactions import Interactions
+    from tripletrec.evaluation import Evaluation
+
+__all__ = ["NAME", "add_metrics", "add_parser", "popular_evaluation", "run"]
+
+NAME = "evaluate"
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        NAME,
+        run,
+        "measure a model on events that it has not learnt from",
+        "Rank all items for each user and measure where those of the test events stand. What users had in "
+        "training is left out. 95 % intervals are of a bootstrap over users. Popularity, which a model must "
+        "beat, stands beside it.",
+        "tripletrec evaluate model.safetensors parts/test.parquet -k 10 50",
+    )
+    parser.add_argument("model", help="a file that `tripletrec fit` wrote")
+    parser.add_argument("test", help="events: a file, a folder or a pattern")
+    parser.add_argument(
+        "--lists",
+        action="store_true",
+        help="also how many items are in the lists, how evenly, and how popular they are",
+    )
+    add_metrics(parser)
+    add_columns(parser)
+
+
+def add_metrics(parser: argparse.ArgumentParser) -> None:
+    """Add what is measured, and how."""
+    parser.add_argument(
+        "-k",
+        type=count,
+        nargs="+",
+        default=[10],
+        metavar="N",
+        help="lengths of lists (default: 10)",
+    )
+    parser.add_argument(
+        "--with-seen", action="store_true", help="do not leave out what users had in training"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="threads, which change no result (default: all that pay)",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Load, read, rank."""
+    from tripletrec.evaluation import evaluate
+
+    model = load_model(options.model, options)
+    test = read_test(options, options.test, model)
+    exclude = None if options.with_seen else "seen"
+    shared: dict[str, Any] = {"k": options.k, "n_jobs": options.jobs}
+    result = evaluate(model, test, exclude, **shared, verbose=int(not options.quiet))
+    popular = popular_evaluation(options, model, test).mean
+    interval = result.interval()
+    lists = result.lists.T.to_dict() if options.lists else {}
+    if options.json:
+        print_json(
+            {
+                "users": len(result.per_user),
+                "interactions": test.nnz,
+                "dropped": test.n_dropped,
+                "model": result.mean.to_dict(),
+                "interval": interval[["low", "high"]].T.to_dict("list"),
+                "popularity": popular.to_dict(),
+                **({"lists": lists} if lists else {}),
+            }
+        )
+        return
+    rows = [
+        (name, value, interval["low"][name], interval["high"][name], popular[name])
+        for name, value in result.mean.items()
+    ]
+    rows += [(f"{name}@{k}", value, "", "", "") for k in lists for name, value in lists[k].items()]
+    print_rows(("metric", "model", "low", "high", "popularity"), rows)
+
+
+def popular_evaluation(options: argparse.Namespace, model: Any, test: Interactions) -> Evaluation:
+    """Return how good it is to recommend what was popular in a model's training."""
+    from tripletrec.evaluation import evaluate
+
+    exclude = None if options.with_seen else seen_of(model)
+    return evaluate(popularity_of(model), test, exclude, k=options.k, n_jobs=options.jobs)

@@ -1,0 +1,147 @@
+"""The parser of all commands, arguments that mean the same everywhere, and notes to people."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+__all__ = [
+    "Parser",
+    "UsageError",
+    "add_columns",
+    "add_command",
+    "add_cutoff",
+    "check_output",
+    "count",
+    "note",
+    "say",
+]
+
+
+class UsageError(Exception):
+    """The command is not typed as it must be, which shows only when it runs."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports an error in one line, without the usage, and takes no abbreviations."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def error(self, message: str) -> NoReturn:  # noqa: D102
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+
+
+def add_command(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    help: str,
+    description: str,
+    example: str,
+    *,
+    json: bool = True,
+) -> argparse.ArgumentParser:
+    """Return the parser of a command, with the options that all have.
+
+    Parameters
+    ----------
+    commands : object
+        From ``add_subparsers``.
+    name : str
+    run : callable
+        Takes the options.
+    help, description, example : str
+        A line in the list of commands; what it does; what to type.
+    json : bool, default True
+        Whether ``--json`` is the flag of all commands; False: the command has its own.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help,
+        description=description,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if json:
+        parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes on stderr")
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def add_columns(parser: argparse.ArgumentParser, *, duplicates: bool = True) -> None:
+    """Add the names of the columns of tables of events."""
+    group = parser.add_argument_group(
+        "columns", "Names that are common need not be given; which are taken is said on stderr."
+    )
+    group.add_argument("--user", metavar="NAME", help="column of users")
+    group.add_argument("--item", metavar="NAME", help="column of items")
+    group.add_argument("--value", metavar="NAME", help="column of values >= 0, or 'none'")
+    group.add_argument("--time", metavar="NAME", help="column of times, or 'none'")
+    if duplicates:
+        group.add_argument(
+            "--duplicates",
+            choices=("sum", "max", "last", "first", "count"),
+            default="sum",
+            help="what stands for several events of a user with an item (default: sum)",
+        )
+        group.add_argument(
+            "--min-value",
+            type=float,
+            metavar="X",
+            help="leave out what has a lower value, such as ratings below 4",
+        )
+
+
+def add_cutoff(parser: argparse.ArgumentParser, default: int = 10) -> None:
+    """Add the length of lists."""
+    parser.add_argument(
+        "-k",
+        type=count,
+        default=default,
+        metavar="N",
+        help=f"length of a list (default: {default})",
+    )
+
+
+def count(text: str) -> int:
+    """Return a whole number >= 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer >= 1, got {text!r}")
+    return number
+
+
+def say(text: str) -> None:
+    """Write a line to standard error."""
+    if sys.stderr is not None:
+        print(f"tripletrec: {text}", file=sys.stderr)
+
+
+def note(options: argparse.Namespace, text: str) -> None:
+    """Write a line to standard error, unless that is to be quiet."""
+    if not options.quiet:
+        say(text)
+
+
+def check_output(path: str, inputs: Iterable[str | None], name: str = "-o") -> str:
+    """Return the path of a file to be written; raise if it is one that is read, or cannot be written.
+
+    What is there already is replaced when the new file is complete, as `cp` would.
+    """
+    from tripletrec._runtime.files import check_writable
+
+    for each in inputs:
+        if each is not None and os.path.exists(each) and os.path.exists(path):
+            if os.path.samefile(each, path):
+                raise UsageError(f"{name} must not be a file that is read, got {path!r}")
+    check_writable(path, name)
+    return path

@@ -1,0 +1,66 @@
+"""Tables between tabs that pipe well, and JSON; what is in them is for each command to say."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+__all__ = ["plain", "print_json", "print_numbers", "print_rows"]
+
+
+def print_rows(header: Sequence[str], rows: Iterable[Sequence[Any]], *, file: Any = None) -> None:
+    """Print a line with the names of columns and one for each row, between tabs, without padding."""
+    writer = csv.writer(file or sys.stdout, delimiter="\t", lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([_cell(each) for each in row])
+
+
+def print_numbers(numbers: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print names and values, one below the other or as a JSON object."""
+    if as_json:
+        print_json(numbers)
+    else:
+        print_rows(("name", "value"), numbers.items())
+
+
+def print_json(value: Any) -> None:
+    """Print as JSON, in one line; what JSON does not know as `plain` says."""
+    print(json.dumps(plain(value), ensure_ascii=False, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON has for a value: null for NaN and infinity, text for dates and UUIDs."""
+    if hasattr(value, "tolist") and not hasattr(value, "isoformat"):
+        value = _dates_as_text(value).tolist()
+    if isinstance(value, Mapping):
+        return {str(name): plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _dates_as_text(value: Any) -> Any:
+    """Return an array or a scalar of NumPy, dates as texts: as numbers they would not be known again."""
+    return value.astype(str) if value.dtype.kind in "mM" else value
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float) or getattr(getattr(value, "dtype", None), "kind", "") == "f":
+        return f"{float(value):.6g}"
+    value = plain(value)
+    return "" if value is None else json.dumps(value) if isinstance(value, (dict, list)) else value

@@ -1,0 +1,201 @@
+"""``tripletrec recommend``: lists for all users, some users, or someone with a history."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from tripletrec.cli.ids import read_ids, typed_ids
+from tripletrec.cli.loading import load_model, show_progress
+from tripletrec.cli.options import UsageError, add_command, add_cutoff, check_output, note
+from tripletrec.cli.printing import plain, print_json, print_rows
+
+__all__ = ["NAME", "add_parser", "run"]
+
+NAME = "recommend"
+_BLOCK = 4096  # users whose lists are made at once
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        NAME,
+        run,
+        "lists of items for users",
+        "Write the best items for all users, best first: to a file (.parquet, .csv, .csv.gz, .tsv or "
+        ".tsv.gz), or to standard output between tabs. What users had in training is left out.",
+        "tripletrec recommend model.safetensors -k 20 -o lists.parquet",
+    )
+    parser.add_argument("model", help="a file that `tripletrec fit` wrote")
+    add_cutoff(parser)
+    parser.add_argument(
+        "-o", "--output", default="-", metavar="FILE", help="default: standard output"
+    )
+    whom = parser.add_mutually_exclusive_group()
+    whom.add_argument(
+        "--users",
+        metavar="FILE",
+        help="only for these: an id in each line, or a table with a column of users; '-' is standard input",
+    )
+    whom.add_argument(
+        "--history",
+        metavar="A,B,C",
+        help="for one who is new, and had these items",
+    )
+    parser.add_argument(
+        "--candidates", metavar="FILE", help="the only items to choose from, as --users"
+    )
+    parser.add_argument("--exclude", metavar="FILE", help="items that nobody gets, as --users")
+    parser.add_argument(
+        "--with-seen", action="store_true", help="do not leave out what users had in training"
+    )
+    parser.add_argument("--user", metavar="NAME", help="the column of --users (default: guessed)")
+    parser.add_argument(
+        "--item", metavar="NAME", help="the column of --candidates and --exclude (default: guessed)"
+    )
+
+
+class _Asked(NamedTuple):
+    """What lists are made of; users None: all."""
+
+    model: Any
+    users: list[Any] | None
+    options: dict[str, Any]  # of `recommend`
+
+
+def run(options: argparse.Namespace) -> None:
+    """Load, rank, write."""
+    if options.output != "-":
+        check_output(
+            options.output,
+            (options.model, options.users, options.candidates, options.exclude),
+        )
+    model = load_model(options.model, options)
+    items = model._items()
+    choice: dict[str, Any] = {"exclude": None if options.with_seen else "seen"}
+    if options.exclude is not None:
+        out = _known(options, read_ids(options, options.exclude, "item", items), items, "--exclude")
+        choice["exclude"] = out if options.with_seen else ("seen", out)
+    if options.candidates is not None:
+        choice["candidates"] = _known(
+            options, read_ids(options, options.candidates, "item", items), items, "--candidates"
+        )
+    if options.history is not None:
+        _for_history(options, model, choice)
+        return
+    users = None
+    if options.users is not None:
+        asked = read_ids(options, options.users, "user", model._users())
+        users = _known(options, asked, model._users(), "--users")
+    _for_users(options, _Asked(model, users, choice))
+
+
+def _known(options: argparse.Namespace, ids: list[Any], known: Any, option: str) -> list[Any]:
+    """Return the ids that the model knows; say how many it does not."""
+    rows = known.find(ids)
+    kept = [each for each, row in zip(ids, rows.tolist(), strict=True) if row >= 0]
+    if not kept:
+        raise ValueError(
+            f"{option}: the model knows none of the {len(ids)} {known.word}s, the first is {ids[0]!r}"
+        )
+    if len(kept) < len(ids):
+        note(
+            options,
+            f"{option}: {len(ids) - len(kept)} of {len(ids)} {known.word}s are unknown to the model and "
+            "left out",
+        )
+    return kept
+
+
+def _for_history(options: argparse.Namespace, model: Any, choice: dict[str, Any]) -> None:
+    texts = [each for each in options.history.split(",") if each]
+    if not texts:
+        raise UsageError("--history must be ids of items between commas, got none")
+    history = _known(options, typed_ids(texts, model._items()), model._items(), "--history")
+    if options.output != "-":
+        table = model.recommend_history([history], options.k, output="pandas", **choice)
+        _write(options.output, table.drop(columns="user"))
+        _summary(options, 1, len(table))
+        return
+    ids, scores = model.recommend_history(history, options.k, **choice)
+    if options.json:
+        print_json({"history": history, "items": ids, "scores": scores})
+        return
+    rows = zip(ids.tolist(), range(1, len(ids) + 1), scores, strict=True)
+    print_rows(("item", "rank", "score"), rows)
+
+
+def _for_users(options: argparse.Namespace, asked: _Asked) -> None:
+    model, users, choice = asked
+    if options.output != "-":
+        n_rows = model.recommend_to(options.output, users, options.k, **choice)
+        _summary(options, model.n_users_ if users is None else len(users), n_rows)
+    elif options.json:
+        _print_lists(_lists(asked, options.k))
+    else:
+        rows = (
+            (user, item, rank, score)
+            for user, items, scores in _lists(asked, options.k)
+            for rank, (item, score) in enumerate(zip(items, scores, strict=True), 1)
+        )
+        print_rows(("user", "item", "rank", "score"), rows)
+
+
+def _lists(asked: _Asked, k: int) -> Iterator[tuple[Any, list[Any], Any]]:
+    """Yield each user, the items and the scores, a block of users at a time."""
+    import numpy as np
+
+    model, users, choice = asked
+    show_progress(model, False)  # the lists themselves show that it goes on
+    if users is None:
+        known = model.user_ids_
+        users = np.arange(model.n_users_).tolist() if known is None else list(known.tolist())
+    for first in range(0, len(users), _BLOCK):
+        block = users[first : first + _BLOCK]
+        ids, scores = model.recommend(block, k, **choice)
+        for user, items, values in zip(block, ids, scores, strict=True):
+            filled = values > -np.inf
+            yield user, items[filled].tolist(), values[filled]
+
+
+def _print_lists(lists: Iterator[tuple[Any, list[Any], Any]]) -> None:
+    """Print a JSON array of an object for each user, in a line each."""
+    before = "[\n"
+    for user, items, scores in lists:
+        each = plain({"user": user, "items": items, "scores": scores})
+        sys.stdout.write(before + json.dumps(each, ensure_ascii=False))
+        before = ",\n"
+    sys.stdout.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def _write(path: str, table: Any) -> None:
+    """Write a table to a file, as `recommend_to` does lists."""
+    from tripletrec._runtime.files import replacing
+
+    name = path.lower()
+    if name.endswith(".parquet"):
+        from tripletrec.data.foreign import need_pyarrow
+
+        need_pyarrow("a file that ends in .parquet")
+        with replacing(path) as temporary:
+            table.to_parquet(temporary, engine="pyarrow", index=False)
+    elif name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
+        packed = {"method": "gzip", "mtime": 0} if name.endswith(".gz") else None
+        separator = "\t" if ".tsv" in name[-7:] else ","
+        with replacing(path) as temporary:
+            table.to_csv(
+                temporary, sep=separator, index=False, lineterminator="\n", compression=packed
+            )
+    else:
+        raise UsageError(f"-o must end in .parquet, .csv, .csv.gz, .tsv or .tsv.gz, got {path!r}")
+
+
+def _summary(options: argparse.Namespace, n_users: int, n_rows: int) -> None:
+    if options.json:
+        print_json({"users": n_users, "rows": n_rows, "file": options.output})
+    else:
+        note(options, f"{n_rows} rows for {n_users} users are in {options.output}")

@@ -1,0 +1,74 @@
+"""``tripletrec report``: a page on models, their numbers and their lists."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from tripletrec.cli.attributes import read_attributes
+from tripletrec.cli.compare import load_models
+from tripletrec.cli.loading import read_test
+from tripletrec.cli.options import add_columns, add_command, add_cutoff, check_output, note
+from tripletrec.cli.printing import print_json
+
+__all__ = ["NAME", "add_parser", "run"]
+
+NAME = "report"
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        NAME,
+        run,
+        "a page on models, with pictures",
+        "Write a page of HTML, which needs no network: the data, the models, their numbers with intervals "
+        "beside popularity, pictures, lists of some users, items that nobody gets.",
+        "tripletrec report model.safetensors --test parts/test.parquet -o report.html",
+    )
+    parser.add_argument(
+        "models", nargs="+", metavar="model", help="files that `tripletrec fit` wrote"
+    )
+    parser.add_argument("--test", required=True, metavar="FILE", help="events: a file or a pattern")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="such as report.html")
+    parser.add_argument("--title", default="Recommendations", help="of the page")
+    parser.add_argument("--items", metavar="FILE", help="a table with the names of items")
+    parser.add_argument(
+        "--name", metavar="NAME", help="its column of names (default: the first but that of items)"
+    )
+    add_cutoff(parser)
+    add_columns(parser)
+    parser.set_defaults(with_seen=False)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Load, read, rank, draw."""
+    from tripletrec.plots import check_matplotlib
+    from tripletrec.report import write_report
+
+    check_matplotlib()
+    check_output(options.output, (*options.models, options.test, options.items))
+    models = load_models(options)
+    first = next(iter(models.values()))
+    test = read_test(options, options.test, first)
+    names = None if options.items is None else _names_of_items(options, first._items().form)
+    write_report(
+        options.output, models, test, k=options.k, item_names=names, title=options.title
+    )
+    if options.json:
+        print_json({"models": list(models), "output": options.output})
+    else:
+        note(options, f"wrote {options.output}")
+
+
+def _names_of_items(options: argparse.Namespace, form: Any) -> dict[Any, str]:
+    """Return what items are called, by their ids."""
+    table = read_attributes(options, options.items, "item", form)
+    known = list(table.columns)
+    column = known[0] if options.name is None and known else options.name
+    if column not in known:
+        raise ValueError(
+            f"no column of {options.items!r} is {column!r}: give --name; there are {', '.join(map(repr, known))}"
+        )
+    return dict(zip(table.index.tolist(), table[column].astype(str), strict=True))

@@ -1,0 +1,232 @@
+"""``tripletrec split``: parts to learn from, to choose by and to test on, each in a file of its own."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tripletrec.cli.columns import named_columns
+from tripletrec.cli.options import UsageError, add_columns, add_command, note
+from tripletrec.cli.printing import print_json, print_rows
+
+if TYPE_CHECKING:
+    from tripletrec.data.interactions import Interactions
+    from tripletrec.data.paths import Files
+
+__all__ = ["NAME", "add_parser", "run"]
+
+NAME = "split"
+_ENDINGS = ("csv", "tsv", "parquet", "csv.gz", "tsv.gz")
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        NAME,
+        run,
+        "cut a table of events into train, valid and test",
+        "Write train, valid and test to a folder, with the columns user, item, value and time, so that "
+        "no other command needs to be told which column is which. By time, users and items that the "
+        "training part lacks are left out of the others, and counted.",
+        "tripletrec split events.parquet --test 14D -o parts/",
+    )
+    parser.add_argument("events", help="a file (.parquet, .csv, .tsv, .npz), a folder or a pattern")
+    parser.add_argument(
+        "--test",
+        default="0.1",
+        metavar="SIZE",
+        help="a period before the end such as 14D, a date such as 2024-03-31, or a share of the events "
+        "(default: 0.1)",
+    )
+    parser.add_argument(
+        "--valid",
+        metavar="SIZE",
+        help="likewise, before the test part; 'none' for none (default: as --test, of a date 0.1)",
+    )
+    parser.add_argument(
+        "--by",
+        choices=("time", "random", "last"),
+        default="time",
+        help="time: the latest events; random: some of all; last: the last of each user, without a size "
+        "(default: time)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of --by random (default: 0)"
+    )
+    parser.add_argument(
+        "--format", choices=_ENDINGS, help="of the files (default: that of the events)"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FOLDER", help="made if it is not there"
+    )
+    add_columns(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Read, split and write."""
+    from tripletrec.data.paths import find_files
+    from tripletrec.data.reading import read_columns
+
+    test, valid = _size(options.test), _valid_size(options)
+    if options.by == "random":
+        _check_shares(test, valid)
+    files = find_files(options.events)
+    paths = _paths(options, files, with_valid=valid is not None)
+    names = named_columns(options, options.events)
+    if options.by != "random" and "timestamp" not in names:
+        raise ValueError(
+            f"{options.events!r} has no column of times to split by: give --time, or --by random"
+        )
+    if options.min_value is not None and "value" not in names:
+        raise ValueError(
+            f"--min-value needs a column of values, which {options.events!r} lacks: give --value"
+        )
+    if files.format == "npz":
+        columns = None
+    else:
+        columns = read_columns(files, names, {"user": None, "item": None})
+    parts = _split(options, columns, {role: role for role in names}, test, valid)
+    if options.min_value is not None:
+        for name, part in parts.items():
+            kept = part[part.values >= options.min_value]
+            kept.check_not_empty(f"what {name} has of values >= {options.min_value:g}")
+            kept.n_dropped, parts[name] = part.n_dropped, kept
+    _write(parts, paths)
+    _report(options, parts, paths)
+
+
+def _split(
+    options: argparse.Namespace, columns: Any, names: dict[str, Any], test: Any, valid: Any
+) -> dict[str, Interactions]:
+    """Return the parts by name."""
+    from tripletrec import splits
+    from tripletrec.data.interactions import Interactions
+
+    if options.by == "time":
+        cut = splits.time_split(columns, test, valid, **names, duplicates=options.duplicates)
+        parts = {"train": cut.train, "valid": cut.valid, "test": cut.test}
+        return {name: part for name, part in parts.items() if part is not None}
+    if columns is None:
+        whole = Interactions.read(options.events, duplicates=options.duplicates)
+    else:
+        whole = Interactions.from_frame(columns, **names, duplicates=options.duplicates)
+    if options.by == "last":
+        train, last = splits.leave_last_out(whole, 1)
+        if valid is None:
+            return {"train": train, "test": last}
+        train, before = splits.leave_last_out(train, 1)
+        return {"train": train, "valid": before, "test": last}
+    train, held_out = splits.train_test_split(whole, test, random_state=options.seed)
+    if valid is None:
+        return {"train": train, "test": held_out}
+    share = valid / (1.0 - test)
+    train, before = splits.train_test_split(train, share, random_state=options.seed + 1)
+    return {"train": train, "valid": before, "test": held_out}
+
+
+def _check_shares(test: Any, valid: Any) -> None:
+    """Raise unless the parts of a split at random are shares that leave something for training."""
+    for size, option in ((test, "--test"), (valid, "--valid")):
+        if size is not None and not (isinstance(size, float) and 0.0 < size < 1.0):
+            raise UsageError(
+                f"{option} must be a share between 0 and 1 with --by random, got {size!r}"
+            )
+    if valid is not None and test + valid >= 1.0:
+        raise UsageError(f"--test {test:g} and --valid {valid:g} leave nothing for training")
+
+
+def _paths(options: argparse.Namespace, files: Files, *, with_valid: bool) -> dict[str, Path]:
+    """Return where each part goes, which is never where events are read."""
+    ending = options.format or _ending(files.paths[0].name, files.format)
+    names = ("train", "valid", "test") if with_valid else ("train", "test")
+    paths = {name: Path(options.output, f"{name}.{ending}") for name in names}
+    for path in paths.values():
+        if path.exists() and any(path.samefile(each) for each in files.paths):
+            raise UsageError(f"-o: {str(path)!r} is a file of events: choose another folder")
+    return paths
+
+
+def _size(text: str) -> Any:
+    """Return a share or, where times are numbers, a time as a number; dates and periods stay texts."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _valid_size(options: argparse.Namespace) -> Any:
+    if options.valid is not None:
+        return None if options.valid == "none" else _size(options.valid)
+    test = _size(options.test)
+    is_date = isinstance(test, int) or isinstance(test, str) and test[:4].isdigit() and "-" in test
+    is_time = is_date or isinstance(test, float) and not 0.0 < test < 1.0
+    return 0.1 if is_time else test
+
+
+def _ending(name: str, format_: str) -> str:
+    if format_ == "npz":
+        return "csv"
+    return f"{format_}.gz" if name.lower().endswith(".gz") else format_
+
+
+def _write(parts: Mapping[str, Interactions], paths: Mapping[str, Path]) -> None:
+    """Write all parts, or none."""
+    from tripletrec._runtime.files import replacing
+
+    frames = {
+        name: part.to_frame().rename(columns={"timestamp": "time"}) for name, part in parts.items()
+    }
+    next(iter(paths.values())).parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        for name, frame in frames.items():
+            _write_frame(frame, stack.enter_context(replacing(paths[name])), paths[name].name)
+
+
+def _write_frame(frame: Any, path: Path, name: str) -> None:
+    if name.endswith("parquet"):
+        from tripletrec.data.foreign import need_pyarrow
+
+        pyarrow = need_pyarrow("a file of the format parquet")
+        try:
+            frame.to_parquet(path, engine="pyarrow", index=False)
+        except pyarrow.ArrowException as error:
+            raise ValueError(
+                f"ids must be of one type that Parquet has: choose --format csv ({error})"
+            ) from None
+        return
+    packed = {"method": "gzip", "mtime": 0} if name.endswith(".gz") else None
+    separator = "\t" if ".tsv" in name else ","
+    frame.to_csv(path, sep=separator, index=False, lineterminator="\n", compression=packed)
+
+
+def _report(
+    options: argparse.Namespace, parts: Mapping[str, Interactions], paths: Mapping[str, Path]
+) -> None:
+    header = ("part", "users", "items", "interactions", "dropped", "file")
+    rows = [
+        (
+            name,
+            int((part.indptr[1:] > part.indptr[:-1]).sum()),
+            len(set(part.indices.tolist())),
+            part.nnz,
+            part.n_dropped,
+            str(paths[name]),
+        )
+        for name, part in parts.items()
+    ]
+    for name, part in parts.items():
+        if part.n_dropped:
+            note(
+                options,
+                f"{name}: {part.n_dropped} events are left out, for training has no such user or item",
+            )
+    if options.json:
+        print_json([dict(zip(header, row, strict=True)) for row in rows])
+    else:
+        print_rows(header, rows)

@@ -1,0 +1,130 @@
+"""``tripletrec tune``: chooses a model's parameters on validation data and writes the best model."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from tripletrec.cli.columns import read_events
+from tripletrec.cli.making import add_parameters, make_model, setting
+from tripletrec.cli.options import UsageError, add_columns, add_command, check_output, count, note
+from tripletrec.cli.printing import print_json, print_rows
+
+__all__ = ["NAME", "add_parser", "run"]
+
+NAME = "tune"
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        NAME,
+        run,
+        "choose a model's parameters on validation data",
+        "Try parameters of a model, print a line for each trial, and write the best model, fitted again on "
+        "training and validation data. Needs Optuna: pip install 'tripletrec[tune]'.",
+        "tripletrec tune parts/train.parquet --validation parts/valid.parquet --preset softmax --trials 30 "
+        "-o model.safetensors",
+    )
+    parser.add_argument("train", help="a file (.parquet, .csv, .tsv, .npz), a folder or a pattern")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="where the model goes (.safetensors)"
+    )
+    parser.add_argument(
+        "--validation",
+        metavar="FILE",
+        help="events to measure on (default: a tenth of all, at random)",
+    )
+    parser.add_argument(
+        "--metric", default="ndcg@10", metavar="NAME", help="what is to be high (default: ndcg@10)"
+    )
+    parser.add_argument("--trials", type=count, default=50, metavar="N", help="default: 50")
+    parser.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="after which no trial begins"
+    )
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        help="keeps trials, so that the same command goes on with them: sqlite:///tuning.db",
+    )
+    parser.add_argument(
+        "--space",
+        action="append",
+        default=[],
+        metavar="NAME=RANGE",
+        help="what to try: learning_rate=0.01:0.5:log, or n_factors=32,64; may be given again "
+        "(default: what suits the model)",
+    )
+    parser.add_argument(
+        "--refit",
+        choices=("all", "train"),
+        default="all",
+        help="on what the best is fitted: all: validation data too (default), or train",
+    )
+    add_parameters(parser)
+    add_columns(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Read, try, write."""
+    from tripletrec.evaluation import check_metric
+    from tripletrec.tuning import tune
+
+    metric, options.metric = options.metric, None  # it is the search's, not the model's
+    try:
+        check_metric(metric, "--metric")
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    model, space = make_model(options), dict(map(_range, options.space)) or None
+    check_output(options.output, (options.train, options.validation))
+    data = read_events(options, options.train)
+    validation: Any = 0.1
+    if options.validation is not None:
+        validation = read_events(options, options.validation, like=data)
+    found = tune(
+        model,
+        space,
+        data,
+        validation=validation,
+        metric=metric,
+        n_trials=options.trials,
+        timeout=options.timeout,
+        storage=options.storage,
+        refit=options.refit,
+        random_state=options.seed or 0,
+        verbose=int(not options.quiet),
+    )
+    found.best_model.save(options.output)
+    trials = found.trials.reset_index()
+    if options.json:
+        print_json(
+            {
+                "best_value": found.best_value,
+                "best_params": {name: _named(each) for name, each in found.best_params.items()},
+                "importance": found.importance.to_dict(),
+                "trials": trials.astype(object).where(trials.notna(), None).to_dict("records"),
+                "file": options.output,
+            }
+        )
+        return
+    print_rows(list(trials.columns), trials.itertuples(index=False))
+    best = ", ".join(f"{name}={_named(each)}" for name, each in found.best_params.items())
+    note(options, f"the best of {len(trials)}: {metric} {found.best_value:.4f} with {best}")
+
+
+def _range(text: str) -> tuple[str, Any]:
+    """Return the name and the space of ``name=low:high[:log]`` or ``name=a,b,c``."""
+    name, value = setting(text, "--space")
+    parts = str(value).split(":") if isinstance(value, str) else []
+    if len(parts) in (2, 3) and parts[2:] in ([], ["log"]):
+        low, high = (setting(f"{name}={each}", "--space")[1] for each in parts[:2])
+        return name, (low, high, *parts[2:])
+    if isinstance(value, str):
+        return name, [setting(f"{name}={each}", "--space")[1] for each in value.split(",")]
+    return name, list(value) if isinstance(value, (tuple, list)) else [value]
+
+
+def _named(value: Any) -> Any:
+    simple = value is None or isinstance(value, (bool, int, float, str))
+    return value if simple else repr(value)

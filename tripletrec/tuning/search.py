@@ -1,0 +1,360 @@
+"""`tune`: trials of parameters on validation data, the poor ones cut short; spaces are in `spaces`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from tripletrec._checks import check_count, check_positive, check_random_state
+from tripletrec._runtime.messages import shown
+from tripletrec._runtime.progress import Progress
+from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.evaluation import check_metric, drop_known, mean_metric
+from tripletrec.splits import train_test_split
+from tripletrec.tuning.pruning import pruning_callback
+from tripletrec.tuning.result import Tuning, quiet, table_of
+from tripletrec.tuning.spaces import Space, default_space, read_space
+
+__all__ = ["tune"]
+
+
+def tune(
+    model: Any,
+    space: Any,
+    X: Any,
+    *,
+    validation: Any = 0.1,
+    metric: str = "ndcg@10",
+    n_trials: int = 50,
+    timeout: float | None = None,
+    storage: Any = None,
+    refit: Literal["all", "train"] | None = "all",
+    random_state: Any = 0,
+    verbose: int = 1,
+    **fit_params: Any,
+) -> Tuning:
+    """Choose a model's parameters by what they are worth on validation data, with Optuna.
+
+    Parameters are drawn by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), after ten
+    trials at random, of which the first has the parameters of `model` where the space has them. A trial ends
+    early if, at a twentieth of its epochs, the metric has been worse so far than that of half of the
+    earlier trials there.
+
+    Parameters
+    ----------
+    model : estimator
+        Not fitted, not changed; what the space does not have is as in this one.
+    space : None, dict or callable
+        None: `tripletrec.tuning.default_space`. A dict has for each parameter a range ``(low, high)`` of
+        whole numbers or floats, ``(low, high, "log")``, a list of choices (parts such as samplers, too), or a
+        distribution of Optuna. A function takes a trial of Optuna and returns a dict of parameters.
+    X : Interactions, sparse matrix or array of shape (n_users, n_items)
+        What is learnt from.
+    validation : as `X`, or a share, default 0.1
+        Positives to measure on. A share is cut from `X` at random; a cut by time, such as that of
+        `splits.time_split`, tells more.
+    metric : str, default "ndcg@10"
+        A column of `evaluate`; the higher, the better.
+    n_trials : int, default 50
+        How many in all, those found in `storage` included.
+    timeout : float, default None
+        Seconds after which no trial begins, but for the first.
+    storage : str or optuna storage, default None
+        Such as ``"sqlite:///tuning.db"``: trials are kept there, and the next call with the same arguments
+        goes on from them, with the trials that it would have had without the interruption. Other models,
+        spaces, data and seeds have studies of their own there. None: in memory.
+    refit : {"all", "train"} or None, default "all"
+        What the best model is fitted on in the end: "all": `X` and the validation data; where
+        `early_stopping` ended the best trial, with as many epochs as were best. "train": `X` alone, the
+        same bits as in its trial.
+    random_state : int, RandomState, Generator or None, default 0
+        Of the drawn parameters and the share. The same seed gives the same trials, at any `n_jobs`. The
+        model's own seed is a parameter of `model`.
+    verbose : int, default 1
+        1: a progress bar on standard error.
+    **fit_params
+        For `fit` of each trial, such as ``item_features=``.
+
+    Returns
+    -------
+    Tuning
+        ``.best_model``, ``.best_params``, ``.best_value``, ``.trials`` (a DataFrame) and ``.importance`` (a
+        Series).
+
+    Raises
+    ------
+    ImportError
+        If Optuna is not installed: ``pip install 'tripletrec[tune]'``.
+    ValueError, TypeError
+        If an argument is not as above, a trial's parameters are not allowed, or no trial was completed.
+
+    Warns
+    -----
+    UserWarning
+        If validation data are in `X`, too.
+
+    Notes
+    -----
+    The metric of a trial is computed on all validation data after its last epoch (with `early_stopping`, of
+    its best one). Trials whose training diverges are pruned. The best of many trials flatters: measure the
+    refitted model on test data that no trial has seen.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.make_interactions(60, 40, 500, random_state=3)
+    >>> model, space = tr.MatrixFactorization(n_epochs=3), {"n_factors": [4, 8]}
+    >>> found = tr.tune(model, space, data, n_trials=3, verbose=0)  # doctest: +SKIP
+    >>> found.best_model.recommend(7, k=3)[0].shape  # doctest: +SKIP
+    (3,)
+    """
+    optuna = _optuna()
+    check_metric(metric, "metric")
+    n_trials, seed = check_count(n_trials, "n_trials"), check_random_state(random_state)
+    if timeout is not None:
+        timeout = check_positive(timeout, "timeout")
+    if refit not in ("all", "train", None):
+        raise ValueError(f"refit must be 'all', 'train' or None, got {shown(refit)}")
+    if "validation" in fit_params or "callbacks" in fit_params and not _learns_in_epochs(model):
+        raise TypeError("validation and callbacks are not for a model without epochs")
+    if not callable(space):
+        space = read_space(default_space(model) if space is None else space, model)
+    data, held_out = _parts(X, validation, seed)
+    job = _Job(model, space, data, held_out, metric, fit_params)
+    with quiet():
+        study = optuna.create_study(
+            storage=storage,
+            study_name=None if storage is None else job.name(seed),
+            load_if_exists=True,
+            direction="maximize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2),
+        )
+        _search(study, job, n_trials, timeout, seed, bool(check_count(verbose, "verbose", 0)))
+    best = _best_of(study)
+    params = job.parameters(best)
+    tuned = _refitted(job.made(params), job, best, refit)
+    return Tuning(tuned, params, float(best.value), table_of(study), study)
+
+
+class _Job(NamedTuple):
+    """What all trials have in common."""
+
+    model: Any
+    space: Space | Callable[[Any], dict[str, Any]]
+    data: Interactions
+    held_out: Interactions
+    metric: str
+    fit_params: dict[str, Any]
+
+    def made(self, params: dict[str, Any]) -> Any:
+        """Return an unfitted model with some parameters in place of the template's."""
+        kind = type(self.model)
+        return kind(**{**self.model.get_params(), **params})
+
+    def drawn(self, study: Any) -> tuple[Any, dict[str, Any]]:
+        """Return a new trial and its parameters."""
+        if callable(self.space):
+            trial = study.ask()
+            params = dict(self.space(trial))
+            trial.set_user_attr("parameters", {name: shown(each) for name, each in params.items()})
+            return trial, params
+        trial = study.ask({name: each.distribution for name, each in self.space.items()})
+        return trial, self.parameters(trial)
+
+    def parameters(self, trial: Any) -> dict[str, Any]:
+        """Return the parameters of a trial."""
+        if not callable(self.space):
+            return {name: each.value(trial.params[name]) for name, each in self.space.items()}
+        from optuna.trial import FixedTrial
+
+        return dict(self.space(FixedTrial(trial.params, trial.number)))
+
+    def of_template(self) -> dict[str, Any]:
+        """Return what would have been drawn for the template's parameters, as far as the space has them."""
+        found = {}
+        if not callable(self.space):
+            for name, each in self.space.items():
+                try:
+                    found[name] = each.drawn(getattr(self.model, name))
+                except LookupError:
+                    continue
+        return found
+
+    def name(self, seed: int) -> str:
+        """Return a name that other models, spaces, data and seeds do not have."""
+        digest = hashlib.sha256(repr((self.metric, seed)).encode())
+        if callable(self.space):
+            digest.update(getattr(self.space, "__qualname__", "").encode())
+        else:
+            digest.update(repr([(n, e.distribution) for n, e in self.space.items()]).encode())
+        params = self.model.get_params()
+        plain = {name: getattr(each, "name", each) for name, each in params.items()}
+        digest.update(
+            repr([(n, e) for n, e in plain.items() if n not in ("n_jobs", "verbose")]).encode()
+        )
+        for part in (self.data, self.held_out):
+            digest.update(part.indptr.tobytes())
+            digest.update(part.indices.tobytes())
+        return f"{type(self.model).__name__} {self.metric} {digest.hexdigest()[:12]}"
+
+
+def _search(
+    study: Any, job: _Job, n_trials: int, timeout: float | None, seed: int, shows: bool
+) -> None:
+    """Run trials until there are enough of them, or time is over."""
+    import optuna
+
+    started = time.monotonic()
+    done = _n_done(study)
+    if not study.get_trials(deepcopy=False) and (template := job.of_template()):
+        study.enqueue_trial(template)
+    with Progress(n_trials, "tuning", "trial", shown=shows, done=min(done, n_trials)) as progress:
+        while done < n_trials:
+            number = len(study.get_trials(deepcopy=False))
+            if number == 1 and study.get_trials(deepcopy=False)[0].state.name == "WAITING":
+                number = 0
+            # Of its own for each trial, so that a search that goes on draws what it would have drawn.
+            own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+            study.sampler = optuna.samplers.TPESampler(seed=own)
+            _try(study, job)
+            done += 1
+            progress.advance(**_best_so_far(study, job.metric))
+            if timeout is not None and time.monotonic() - started >= timeout:
+                return
+
+
+def _try(study: Any, job: _Job) -> None:
+    """Run a trial and tell the study how it ended."""
+    from optuna import TrialPruned
+    from optuna.trial import TrialState
+
+    trial, params = job.drawn(study)
+    epochs = _Count()
+    try:
+        value = _value_of(job.made(params), job, trial, epochs)
+    except (TrialPruned, FloatingPointError):
+        trial.set_user_attr("epochs", epochs.n)
+        study.tell(trial, state=TrialState.PRUNED)
+    except BaseException:
+        study.tell(trial, state=TrialState.FAIL)
+        raise
+    else:
+        trial.set_user_attr("epochs", epochs.n)
+        study.tell(trial, value)
+
+
+class _Count:
+    """Counts the epochs of a fit."""
+
+    n = 0
+
+    def __call__(self, model: Any, record: dict[str, Any]) -> bool:
+        self.n = record["epoch"]
+        return False
+
+
+def _value_of(model: Any, job: _Job, trial: Any, epochs: _Count) -> float:
+    """Fit a model and return its metric on all validation data."""
+    if not _learns_in_epochs(model):
+        model.fit(job.data, **job.fit_params)
+    else:
+        model.set_params(validation_metric=job.metric, verbose=0)
+        given = job.fit_params.get("callbacks") or ()
+        more = [given] if callable(given) else list(given)
+        callbacks = [epochs, pruning_callback(trial), *more]
+        rest = {name: each for name, each in job.fit_params.items() if name != "callbacks"}
+        model.fit(job.data, validation=job.held_out, callbacks=callbacks, **rest)
+        trial.set_user_attr("best_epoch", int(model.best_epoch_))
+    value = mean_metric(model, job.held_out, job.data, job.metric, model.get_params().get("n_jobs"))
+    if math.isnan(value):
+        raise ValueError(
+            f"{job.metric} is undefined on the validation data: no user has a negative"
+        )
+    return value
+
+
+def _learns_in_epochs(model: Any) -> bool:
+    return "validation_metric" in model.get_params()
+
+
+def _parts(X: Any, validation: Any, seed: int) -> tuple[Interactions, Interactions]:
+    data = as_interactions(X, "X")
+    data.check_not_empty("X")
+    if isinstance(validation, (float, np.floating)) or isinstance(validation, Integral):
+        return train_test_split(data, float(validation), random_state=seed % 2**32)
+    if validation is None:
+        raise TypeError("validation must be positives to measure on, or a share of X, got None")
+    held_out = as_interactions(validation, "validation", data.space)
+    held_out.check_not_empty("validation")
+    return data, drop_known(held_out, data, ("validation", "X"))
+
+
+def _refitted(model: Any, job: _Job, best: Any, refit: str | None) -> Any:
+    """Return the best model, fitted on what `refit` says."""
+    if refit is None:
+        return model
+    fit_params = {name: each for name, each in job.fit_params.items() if name != "callbacks"}
+    if refit == "train":
+        if _learns_in_epochs(model) and model.early_stopping is not None:
+            metric = model.validation_metric
+            model.set_params(validation_metric=job.metric)
+            model.fit(job.data, validation=job.held_out, **fit_params)
+            return model.set_params(validation_metric=metric)
+        return model.fit(job.data, **fit_params)
+    if _learns_in_epochs(model) and model.early_stopping is not None:
+        model.set_params(early_stopping=None, n_epochs=best.user_attrs["best_epoch"])
+    return model.fit(_together(job.data, job.held_out), **fit_params)
+
+
+def _together(data: Interactions, more: Interactions) -> Interactions:
+    """Return the interactions of both, which have none in common."""
+    times = None
+    if data.timestamps is not None and more.timestamps is not None:
+        times = np.concatenate([data.timestamps, more.timestamps])
+    return Interactions._build(
+        np.concatenate([data.rows, more.rows]),
+        np.concatenate([data.indices, more.indices]),
+        np.concatenate([data.values, more.values]),
+        times,
+        data._users,
+        data._items,
+    )
+
+
+def _n_done(study: Any) -> int:
+    return sum(
+        each.state.name in ("COMPLETE", "PRUNED") for each in study.get_trials(deepcopy=False)
+    )
+
+
+def _best_so_far(study: Any, metric: str) -> dict[str, float]:
+    values = [
+        each.value for each in study.get_trials(deepcopy=False) if each.state.name == "COMPLETE"
+    ]
+    return {f"best {metric}": max(values)} if values else {}
+
+
+def _best_of(study: Any) -> Any:
+    finished = [each for each in study.get_trials() if each.state.name == "COMPLETE"]
+    if not finished:
+        raise ValueError(
+            f"none of the {len(study.get_trials())} trials was completed: training diverged in all, "
+            "so choose a space of lower learning rates"
+        )
+    return max(finished, key=lambda each: (each.value, -each.number))
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise ImportError(
+            "tune needs Optuna, which is not installed: pip install 'tripletrec[tune]'"
+        ) from None
+    return optuna

@@ -1,0 +1,175 @@
+"""What a parameter may be while models are tuned; trials of it are in `search`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+from tripletrec._runtime.messages import shown
+from tripletrec.losses import ListLoss, check_loss, softmax
+from tripletrec.sampling import dynamic
+
+__all__ = ["Choice", "Space", "default_space", "read_space"]
+
+_FORMS = "(low, high), (low, high, 'log'), a list of choices or a distribution of Optuna"  # of a parameter
+_TEMPERATURES = (0.07, 0.1, 0.14, 0.2, 0.28)
+# By how much a value may be smaller or larger than the model's.
+_WIDTHS = {"learning_rate": 4.0, "n_epochs": 2.0, "user_l2": 10.0, "item_l2": 10.0}
+
+
+def default_space(model: Any) -> dict[str, Any]:
+    """Return the space that `tune` searches if none is given.
+
+    Ranges lie around the values that the model has, so that a preset is refined and not left.
+
+    Parameters
+    ----------
+    model : estimator
+
+    Returns
+    -------
+    dict
+        The learning rate, L2, the number of factors and of epochs; with losses of triplets the sampler;
+        with list-wise losses and networks the dropout, with "softmax" its temperature. Of `EASE` its L2.
+
+    Raises
+    ------
+    ValueError
+        If the model has nothing to be tuned.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> default_space(tr.MatrixFactorization())["n_factors"]
+    [32, 64, 128]
+    """
+    given = model.get_params()
+    space: dict[str, Any] = {}
+    for name, width in _WIDTHS.items():
+        if given.get(name):
+            space[name] = _around(given[name], width)
+        elif name in given:
+            space[name] = (1e-4, 0.1, "log")
+    for name in ("n_factors", "n_user_factors", "n_item_factors"):
+        if name in given:
+            space[name] = [max(1, given[name] // 2), given[name], 2 * given[name]]
+    if "loss" in given:
+        space |= _of_loss(given)
+    elif "l2" in given:
+        space["l2"] = _around(given["l2"], 20.0)
+    if not space:
+        raise ValueError(f"{type(model).__name__} has no parameter to be tuned: give a space")
+    return space
+
+
+def _of_loss(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a space that depends on the kind of loss."""
+    loss = check_loss(given["loss"])
+    listwise = isinstance(loss, ListLoss)
+    space: dict[str, Any] = {}
+    if loss.name == "softmax":  # whose best temperature depends on how dense the data are
+        space["loss"] = [given["loss"], *map(softmax, _TEMPERATURES)]
+    if not listwise:
+        space["sampler"] = ["unseen", "popularity", dynamic(4), dynamic(16), dynamic(64)]
+    if "dropout" in given and (listwise or "hidden" in given):
+        space["dropout"] = (0.0, 0.5)
+    return space
+
+
+def _around(value: Any, factor: float) -> tuple[Any, Any, str]:
+    if isinstance(value, int):
+        return max(1, int(value / factor)), max(2, int(value * factor)), "log"
+    return float(f"{value / factor:.3g}"), float(f"{value * factor:.3g}"), "log"
+
+
+class Choice(NamedTuple):
+    """A parameter's distribution, and what its values stand for if they are names of other things."""
+
+    distribution: Any
+    meaning: Mapping[str, Any]
+
+    def value(self, drawn: Any) -> Any:
+        """Return the parameter that a drawn value stands for."""
+        return self.meaning.get(drawn, drawn) if isinstance(drawn, str) else drawn
+
+    def drawn(self, value: Any) -> Any:
+        """Return what would have been drawn for a parameter; raise LookupError if nothing would."""
+        for name, each in self.meaning.items():
+            if each is value or each == value:
+                return name
+        if not _contains(self.distribution, value):
+            raise LookupError
+        return value
+
+
+Space = dict[str, Choice]
+
+
+def read_space(space: Any, model: Any) -> Space:
+    """Return the distribution of each parameter of a space; raise if it is none of the model's."""
+    if not isinstance(space, Mapping) or not space:
+        raise TypeError(
+            f"space must be None, a function of a trial, or a dict from parameters to {_FORMS}, "
+            f"got {shown(space)}"
+        )
+    known = model.get_params()
+    for name in space:
+        if name not in known:
+            raise ValueError(
+                f"space has {shown(name)}, which is no parameter of {type(model).__name__}; there are "
+                f"{', '.join(known)}"
+            )
+    return {name: _choice(name, each) for name, each in space.items()}
+
+
+def _choice(name: str, given: Any) -> Choice:
+    from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+    if isinstance(given, BaseDistribution):
+        return Choice(given, {})
+    if isinstance(given, (list, range)) and len(given):
+        # Optuna's storages keep nothing but plain values: of others, a name.
+        labels = [
+            each if _is_plain(each) else f"{place}: {_label(each)}"
+            for place, each in enumerate(given)
+        ]
+        meaning = {str(label): each for label, each in zip(labels, given, strict=True)}
+        parts = {label: each for label, each in meaning.items() if not _is_plain(each)}
+        return Choice(CategoricalDistribution(labels), parts)
+    if isinstance(given, tuple) and len(given) in (2, 3) and given[2:] in ((), ("log",)):
+        return Choice(_range(name, *given[:2], log=len(given) == 3), {})
+    raise ValueError(f"space[{name!r}] must be {_FORMS}, got {shown(given)}")
+
+
+def _range(name: str, low: Any, high: Any, *, log: bool) -> Any:
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    for each in (low, high):
+        if isinstance(each, bool) or not isinstance(each, Real):
+            raise ValueError(f"space[{name!r}] must be {_FORMS}, got {shown((low, high))}")
+    if not low <= high or log and low <= 0:
+        what = "0 < low <= high with 'log'" if log else "low <= high"
+        raise ValueError(f"space[{name!r}] must have {what}, got {shown((low, high))}")
+    if isinstance(low, Integral) and isinstance(high, Integral):
+        return IntDistribution(int(low), int(high), log=log)
+    return FloatDistribution(float(low), float(high), log=log)
+
+
+def _contains(distribution: Any, value: Any) -> bool:
+    choices = getattr(distribution, "choices", None)
+    if choices is not None:
+        return any(each is value or type(each) is type(value) and each == value for each in choices)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return bool(distribution.low <= float(value) <= distribution.high)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _label(value: Any) -> str:
+    """Return a name of a part such as a sampler, without what changes from process to process."""
+    text, name = shown(value, 40), getattr(value, "name", None)
+    return name if isinstance(name, str) and " at 0x" in repr(value) else text
