@@ -6,6 +6,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any
 
+from tripletrec.cli.attributes import read_attributes
 from tripletrec.cli.columns import read_events
 from tripletrec.cli.making import add_parameters, make_model
 from tripletrec.cli.options import (

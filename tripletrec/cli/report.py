@@ -51,11 +51,9 @@ def run(options: argparse.Namespace) -> None:
     check_output(options.output, (*options.models, options.test, options.items))
     models = load_models(options)
     first = next(iter(models.values()))
-    test = read_test(options, options.test, first)
     names = None if options.items is None else _names_of_items(options, first._items().form)
-    write_report(
-        options.output, models, test, k=options.k, item_names=names, title=options.title
-    )
+    test = read_test(options, options.test, first)
+    write_report(options.output, models, test, k=options.k, item_names=names, title=options.title)
     if options.json:
         print_json({"models": list(models), "output": options.output})
     else:
@@ -69,6 +67,7 @@ def _names_of_items(options: argparse.Namespace, form: Any) -> dict[Any, str]:
     column = known[0] if options.name is None and known else options.name
     if column not in known:
         raise ValueError(
-            f"no column of {options.items!r} is {column!r}: give --name; there are {', '.join(map(repr, known))}"
+            f"no column of {options.items!r} is {column!r}: give --name, one of "
+            f"{', '.join(map(repr, known))}"
         )
     return dict(zip(table.index.tolist(), table[column].astype(str), strict=True))
