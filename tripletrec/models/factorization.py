@@ -19,7 +19,7 @@ from tripletrec._checks import (
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.factor_model import FactorModel
-from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
+from tripletrec.models.fit_arguments import check_dropout, check_history, check_n_negatives
 from tripletrec.models.names import LossName, OptimizerName, SamplerName, ScheduleName, ScorerName
 from tripletrec.models.trained import Start
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
@@ -114,6 +114,16 @@ class MatrixFactorization(FactorModel):
         like `dropout`.
     dropout : float, default 0.0
         Share of a user's factors that are set to zero while learning from that user, in [0, 1).
+    history : float, default 0.0
+        Share a of the history in a user, in [0, 1]; for list-wise losses only. A user is then not only a row
+        but also what it did: with the scorer "cosine" :math:`p_u = (1 - a) U_u / |U_u| + a h_u / |h_u|`,
+        scaled to length one, where :math:`h_u` is the mean of the rows :math:`V_i / |V_i|` of the user's
+        training items; with "dot" :math:`p_u = (1 - a) U_u + a h_u` and :math:`h_u` the mean of the
+        :math:`V_i`. All learn at once. Large data need about half the epochs, and users that training has
+        not seen are their :math:`h_u` (`recommend_history`, `add_users`), for which nothing has to be learnt.
+    history_dropout : float, default 0.5
+        Share of the items that are left out of a user's history each time the user is learnt from, in
+        [0, 1), so that no item is recommended because it is itself in the history; all remain positives.
     early_stopping : int or None, default None
         With `validation` data: stop after this many epochs without a better `validation_metric` and keep
         the factors of the best epoch. None: run all epochs and keep the last.
@@ -139,6 +149,7 @@ class MatrixFactorization(FactorModel):
     Attributes
     ----------
     user_factors_ : float32 array of shape (n_users, n_factors)
+        With `history` the mix :math:`p_u`, before it is scaled to length one.
     item_factors_ : float32 array of shape (n_items, n_factors)
     item_biases_ : float32 array of shape (n_items,)
         Zeros without `item_bias`. Item factors and biases are read-only once the model has answered, and user
@@ -174,6 +185,8 @@ class MatrixFactorization(FactorModel):
     .. [1] Rendle, Freudenthaler, Gantner, Schmidt-Thieme. "BPR: Bayesian personalized ranking from
        implicit feedback", UAI 2009.
     .. [2] Milogradskii et al. "Revisiting BPR", RecSys 2024: item biases and an L2 for each role.
+    .. [3] Kabbur, Ning, Karypis. "FISM: Factored item similarity models for top-N recommender systems",
+       KDD 2013; Mao et al. "SimpleX", CIKM 2021: users as means of what they did.
 
     Examples
     --------
@@ -210,6 +223,8 @@ class MatrixFactorization(FactorModel):
         schedule: ScheduleName | Schedule = "constant",
         batch_size: int | None = None,
         dropout: float = 0.0,
+        history: float = 0.0,
+        history_dropout: float = 0.5,
         early_stopping: int | None = None,
         validation_metric: str = "auc",
         validate_every: int | None = None,
@@ -235,6 +250,8 @@ class MatrixFactorization(FactorModel):
         self.schedule = schedule
         self.batch_size = batch_size
         self.dropout = dropout
+        self.history = history
+        self.history_dropout = history_dropout
         self.early_stopping = early_stopping
         self.validation_metric = validation_metric
         self.validate_every = validate_every
@@ -361,6 +378,8 @@ class MatrixFactorization(FactorModel):
             seed=seed,
             schedule=check_schedule(self.schedule),
             n_epochs=check_count(self.n_epochs, "n_epochs"),
+            history=check_history(self.history, loss),
+            history_dropout=check_dropout(self.history_dropout, "history_dropout"),
         )
 
     def _start(

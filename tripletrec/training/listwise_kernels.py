@@ -24,12 +24,14 @@ __all__ = [
     "Batch",
     "BatchKernels",
     "ItemStep",
+    "Pasts",
     "Pieces",
     "Positives",
     "Slots",
     "UserRows",
     "build_batch_kernels",
     "collect",
+    "records",
 ]
 
 Float32 = NDArray[np.float32]
@@ -83,6 +85,19 @@ class UserRows(NamedTuple):
     gradients: Float32
 
 
+class Pasts(NamedTuple):
+    """What users who are mixes of a row and their history are made of; empty arrays where they are not."""
+
+    shares: Float32  # of each positive in its user's history: one over their number, 0 if left out
+    own_shares: Float32  # (n_rows,): of the own row in the mix
+    history_shares: Float32  # (n_rows,)
+    own_units: Float32  # (n_rows, width), and so are the next and the gradients
+    history_units: Float32
+    own_inverse_norms: Float32
+    history_inverse_norms: Float32
+    gradients: Float32  # by the mean of the history's items
+
+
 class Batch(NamedTuple):
     """All that the kernels know and compute of a batch."""
 
@@ -90,12 +105,14 @@ class Batch(NamedTuple):
     slots: Slots
     pieces: Pieces
     rows: UserRows
+    pasts: Pasts
 
     @classmethod
     def allocate(
-        cls, n_rows: int, n_pairs: int, n_slots: int, n_candidates: int, piece_size: int, width: int
-    ) -> Batch:
-        """Return arrays for batches of at most these sizes."""
+        cls, n_rows: int, n_pairs: int, n_slots: int, n_candidates: int, piece_size: int, width: int,
+        *, mixed: bool = False,
+    ) -> Batch:  # fmt: skip
+        """Return arrays for batches of at most these sizes; `mixed`: users have a history."""
         n_pieces = -(-n_candidates // piece_size)
         positives = Positives(
             rows=np.zeros(n_pairs, np.int32),
@@ -130,7 +147,15 @@ class Batch(NamedTuple):
             inverse_norms=np.zeros(n_rows, np.float32),
             gradients=np.zeros((n_rows, width), np.float32),
         )
-        return cls(positives, slots, pieces, rows)
+        n_mixed = n_rows if mixed else 0
+        pasts = Pasts(
+            np.zeros(n_pairs if mixed else 0, np.float32),
+            *(np.zeros(n_mixed, np.float32) for _ in range(2)),
+            *(np.zeros((n_mixed, width), np.float32) for _ in range(2)),
+            *(np.zeros(n_mixed, np.float32) for _ in range(2)),
+            np.zeros((n_mixed, width), np.float32),
+        )
+        return cls(positives, slots, pieces, rows, pasts)
 
     @property
     def plain(self) -> tuple[tuple[Any, ...], ...]:
@@ -141,8 +166,14 @@ class Batch(NamedTuple):
 @part
 def records(batch):
     """Return the records of a batch, of which a kernel gets plain tuples."""
-    positives, slots, pieces, rows = batch
-    return Positives(*positives), Slots(*slots), Pieces(*pieces), UserRows(*rows)
+    positives, slots, pieces, rows, pasts = batch
+    return (
+        Positives(*positives),
+        Slots(*slots),
+        Pieces(*pieces),
+        UserRows(*rows),
+        Pasts(*pasts),
+    )
 
 
 class ItemStep(NamedTuple):
@@ -174,7 +205,7 @@ class BatchKernels(NamedTuple):
 def collect(users, known, weights, slot_of, n_slots, batch):
     """List the positives of a batch, give a slot to those without one; return the number of slots."""
     indptr, indices = known
-    positives, slots, _1, _2 = records(batch)
+    positives, slots, _1, _2, _3 = records(batch)
     n = 0
     for row in range(users.shape[0]):
         positives.bounds[row] = n
@@ -237,7 +268,7 @@ def _merge_pieces(r, n_pieces, pieces):
 
 
 def build_batch_kernels(
-    loss: ListLoss, optimizer: Optimizer, *, cosine: bool, width: int
+    loss: ListLoss, optimizer: Optimizer, *, cosine: bool, width: int, mixed: bool = False
 ) -> BatchKernels:
     """Return the kernels that learn from one batch.
 
@@ -252,9 +283,11 @@ def build_batch_kernels(
         Whether rows are scaled to length one first.
     width : int
         Factors of a row, padding included.
+    mixed : bool, default False
+        Whether users are mixes of a row and their history; `listwise_history` then has their kernels.
     """
     parts = loss.exponentiate, loss.reduce, optimizer.step, optimizer.update
-    return _build(*parts, cosine, width, len(optimizer.state))
+    return _build(*parts, cosine, width, len(optimizer.state), mixed)
 
 
 @cache
@@ -266,6 +299,7 @@ def _build(
     cosine: bool,
     width: int,
     n_state: int,
+    mixed: bool,
 ) -> BatchKernels:
     size, bias_size = width * (1 + n_state), 1 + n_state  # of a row in a flat table
 
@@ -299,7 +333,7 @@ def _build(
     @kernel
     def exponentiate(c, first, last, n_rows, masked, scale, parameters, batch):
         """Exponentiate the scores of piece c, whose slots are first ... last - 1, in all rows."""
-        positives, slots, pieces, _1 = records(batch)
+        positives, slots, pieces, _1, _2 = records(batch)
         biases, importance = slots.biases[first:last], slots.importance[first:last]
         if masked:
             for slot in range(first, last):
@@ -314,7 +348,7 @@ def _build(
     @kernel
     def reduce(n_rows, n_candidates, n_items, masked, scale, parameters, batch):
         """Compute losses, slopes of positives and gradients of users; return the sum of the losses."""
-        positives, slots, pieces, rows = records(batch)
+        positives, slots, pieces, rows, _1 = records(batch)
         piece_size = pieces.exponentials.shape[2]
         n_pieces = -(-n_candidates // piece_size)
         total = 0.0
@@ -354,7 +388,7 @@ def _build(
     @kernel
     def learn_users(users, table, step_counts, rate, l2, parameters, dropout, batch):
         """Update the users of a batch."""
-        positives, _1, _2, rows = records(batch)
+        positives, _1, _2, rows, _3 = records(batch)
         for r in range(users.shape[0]):
             u, gradient = users[r], rows.gradients[r]
             weight = np.float32(0.0)
@@ -377,7 +411,7 @@ def _build(
 
         The gradients of candidates hold what scores of candidates have of them.
         """
-        positives, slots, _1, rows = records(batch)
+        positives, slots, _1, rows, pasts = records(batch)
         step = ItemStep(*step)
         for slot in range(first, last):
             i = slots.items[slot]
@@ -394,6 +428,9 @@ def _build(
                 by_bias += slope
                 for k in range(width):
                     slots.gradients[slot, k] += slope * rows.units[r, k]
+                if mixed:
+                    for k in range(width):
+                        slots.gradients[slot, k] += pasts.shares[p] * pasts.gradients[r, k]
             if cosine:
                 normalize_row_backward(
                     slots.gradients[slot], slots.units[slot], slots.inverse_norms[slot]
