@@ -27,6 +27,14 @@ class TestListLoss(ContinuingContract):
         return tr.MatrixFactorization.preset("softmax", **settings)
 
 
+class TestUsersWithHistory(ContinuingContract):
+    takes_negatives = False
+
+    def make(self, **overrides):
+        settings = {"n_factors": 8, "n_epochs": 4, "history": 0.6, **overrides}
+        return tr.MatrixFactorization.preset("softmax", **settings)
+
+
 class TestTwoTower(ContinuingContract):
     def make(self, **overrides):
         settings = {"n_factors": 6, "user_layers": 5, "item_layers": 5, "n_epochs": 4}

@@ -113,7 +113,9 @@ class FactorModel(ContinuedModel):
         # A user without a row of its own is its history, whole.
         alone = np.allclose(row, total / length, rtol=0.0, atol=1e-5 * np.abs(row).max())
         share = 1.0 if alone else history
-        return np.full(len(Q), share / (length * (np.linalg.norm(row) if self._is_cosine() else 1.0)))
+        return np.full(
+            len(Q), share / (length * (np.linalg.norm(row) if self._is_cosine() else 1.0))
+        )
 
     @property
     def _has_biases(self) -> bool:

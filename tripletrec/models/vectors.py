@@ -143,9 +143,7 @@ class Vectors(Fitted):
         indexes.check_kind(kind)
         return indexes.build(kind, self.item_vectors(), path, n_neighbors, depth)
 
-    def _history_weights(
-        self, user: int, Q: NDArray[np.float64]
-    ) -> NDArray[np.float64] | None:
+    def _history_weights(self, user: int, Q: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """Return the weights of a user's items, vectors Q, in the user's vector; None: there are none."""
         return None
 

@@ -104,7 +104,7 @@ def own_rows(mixed: Float32, history: Float32, plan: FactorPlan) -> Float32:
 
 def lengths_of(rows: Float32) -> Float32:
     """Return the lengths of rows, of shape (n_rows, 1)."""
-    lengths: Float32 = np.sqrt(np.einsum("rk,rk->r", rows, rows))[:, None]
+    lengths: Float32 = np.linalg.norm(rows, axis=1, keepdims=True)
     return lengths
 
 
@@ -137,4 +137,5 @@ def begin_rows(
     typical = found[found > 0.0] if found.any() else others
     every = np.full((len(rows), 1), typical.mean(), np.float32)
     every[: len(found)][found > 0.0] = found[found > 0.0]
-    return normalize_rows(rows)[0] * every
+    units: Float32 = normalize_rows(rows)[0]
+    return units * every

@@ -40,13 +40,9 @@ from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.scorers import COSINE
 from tripletrec.training.candidates import Candidates
 from tripletrec.training.histories import LENGTHS, HistoryFoldIn, begin_rows, lengths_of, mix
+from tripletrec.training.listwise_batch import Batch
 from tripletrec.training.listwise_history import Mix, build_history_kernels
-from tripletrec.training.listwise_kernels import (
-    Batch,
-    ItemStep,
-    build_batch_kernels,
-    collect,
-)
+from tripletrec.training.listwise_kernels import ItemStep, build_batch_kernels, collect
 from tripletrec.training.plan import FactorPlan, Factors, Record
 from tripletrec.training.tables import FactorTables
 from tripletrec.training.triplet import count_items
@@ -85,7 +81,9 @@ class _Numbers(NamedTuple):
     mix: Mix
 
     @classmethod
-    def of(cls, plan: FactorPlan, temperature: float, own_dropout: float, dropout: float) -> _Numbers:
+    def of(
+        cls, plan: FactorPlan, temperature: float, own_dropout: float, dropout: float
+    ) -> _Numbers:
         real = np.float32
         with np.errstate(over="ignore"):  # see `run_epoch`
             return cls(
@@ -153,7 +151,9 @@ class ListwiseTraining:
         self.plan, self._loss = plan, _list_loss(plan)
         self.cancelled = False
         self._dropout, self._learns_items = dropout, learn_items
-        self._lengths: Float32 | None = None  # of the own rows; this and the next once all is released
+        self._lengths: Float32 | None = (
+            None  # of the own rows; this and the next once all is released
+        )
         self._users: Float32 | None = None  # mixed
         self.executor = executor_for(n_jobs)
         self._known = (read_only(interactions.indptr), read_only(interactions.indices))
@@ -168,11 +168,15 @@ class ListwiseTraining:
         self._numbers = _Numbers.of(plan, self._temperature, own_dropout, dropout)
         self.tables = self._start(counts, n_items) if tables is None else tables
         _check_tables(self.tables, plan, interactions)
-        form = {"cosine": plan.scorer == COSINE, "width": self.tables.width}
+        cosine, width = plan.scorer == COSINE, self.tables.width
         self._mixed = plan.history > 0.0
-        self._kernels = build_batch_kernels(self._loss, plan.optimizer, **form, mixed=self._mixed)
+        self._kernels = build_batch_kernels(
+            self._loss, plan.optimizer, cosine=cosine, width=width, mixed=self._mixed
+        )
         if self._mixed:
-            self._history_kernels = build_history_kernels(plan.optimizer, **form)
+            self._history_kernels = build_history_kernels(
+                plan.optimizer, cosine=cosine, width=width
+            )
         cumulative = plan.sampler.cumulative(count_items(interactions.indices, n_items))
         self.candidates = Candidates(n_items, n_negatives, cumulative)
         self.batch_size = max(1, min(batch_size, n_users))

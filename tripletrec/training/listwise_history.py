@@ -22,7 +22,7 @@ from tripletrec._runtime.counter_random import derive, uniform
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.optimizers import Optimizer
 from tripletrec.scorers import normalize_row, normalize_row_backward
-from tripletrec.training.listwise_kernels import records
+from tripletrec.training.listwise_batch import records
 
 __all__ = ["HistoryKernels", "Mix", "build_history_kernels"]
 
