@@ -6,6 +6,8 @@ length one: a cosine does not mind, and the own row can be told from it again.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -85,8 +87,7 @@ class HistoryFoldIn:
 def mix(own: Float32, history: Float32, plan: FactorPlan) -> Float32:
     """Return the mixed rows of users, from their own rows and those of their histories."""
     units = normalize_rows(own)[0] if plan.scorer == COSINE else own
-    a = np.float32(plan.history)
-    mixed: Float32 = (np.float32(1.0) - a) * units + a * history
+    mixed: NDArray[Any] = (1.0 - plan.history) * units + plan.history * history
     return mixed
 
 
@@ -97,8 +98,7 @@ def own_rows(mixed: Float32, history: Float32, plan: FactorPlan) -> Float32:
     """
     if plan.history == 1.0:
         return np.zeros_like(mixed)
-    a = np.float32(plan.history)
-    own: Float32 = (mixed - a * history) / (np.float32(1.0) - a)
+    own: NDArray[Any] = (mixed - plan.history * history) / (1.0 - plan.history)
     return normalize_rows(own)[0] if plan.scorer == COSINE else own
 
 
