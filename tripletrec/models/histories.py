@@ -206,9 +206,11 @@ class NewUsers(Recommending):
         negatives drawn as in training, and steps of Adagrad whose rate falls from 0.2 to 0. List-wise losses:
         8 steps down the gradient, against all items or, of more than 8,192, a fixed sample of so many; the
         lengths of the steps are those of Barzilai and Borwein. `MLPMatcher`: 20 steps of Adagrad, each after
-        a pass. With `history` (of `MatrixFactorization`) nothing is learnt: the user is the mean of its items,
-        as some of the users of each batch were in training. These numbers were found on users left out of the training data of MovieLens-100K and Gowalla;
+        a pass. These numbers were found on users left out of the training data of MovieLens-100K and Gowalla;
         ``benchmarks/fold_in.py`` compares with a full refit on other users.
+
+        With `history` (of `MatrixFactorization`) nothing is learnt: the user is the mean of its items, as some
+        users of each batch were in training.
 
         Examples
         --------
