@@ -69,7 +69,7 @@ class TestContract(
 
 class TestNewUsersOfListLosses(HistoriesContract):
     def make(self, **overrides):
-        settings = {"n_factors": 6, "n_epochs": 3}
+        settings = {"n_factors": 6, "n_epochs": 3, "history": 0.0}
         return tr.MatrixFactorization.preset("softmax", **{**settings, **overrides})
 
 
