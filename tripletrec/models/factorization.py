@@ -122,8 +122,8 @@ class MatrixFactorization(FactorModel):
         but also what it did: with the scorer "cosine" :math:`p_u = (1 - a) U_u / |U_u| + a h_u / |h_u|`,
         scaled to length one, where :math:`h_u` is the mean of the rows :math:`V_i / |V_i|` of the user's
         training items; with "dot" :math:`p_u = (1 - a) U_u + a h_u` and :math:`h_u` the mean of the
-        :math:`V_i`. All learn at once. Large data need about half the epochs, and users that training has
-        not seen are their :math:`h_u` (`recommend_history`, `add_users`), for which nothing has to be learnt.
+        :math:`V_i`. All learn at once. Large data need fewer epochs, and users that training has not
+        seen are their :math:`h_u` (`recommend_history`, `add_users`), for which nothing has to be learnt.
     history_dropout : float, default 0.5
         Share of the items that are left out of a user's history each time the user is learnt from, in
         [0, 1), so that no item is recommended because it is itself in the history; all remain positives.
