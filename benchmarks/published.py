@@ -58,7 +58,7 @@ GRIDS: dict[str, dict[str, dict[str, Any]]] = {
         "hardest of 32": {"sampler": sampling.dynamic(32)},
     },
 }
-EPOCHS = {"softmax": 60, "bsl": 30, "ccl": 30, "bpr": 40}
+EPOCHS = {"softmax": 40, "bsl": 30, "ccl": 30, "bpr": 40}
 METRICS = ("recall@20", "ndcg@20")
 
 

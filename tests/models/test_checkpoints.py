@@ -25,6 +25,7 @@ class TestFactorization(CheckpointContract):
         {"sampler": "dynamic"},
         {"loss": "softmax", "optimizer": "adam", "dropout": 0.2},
         {"loss": "ccl", "n_negatives": 20, "scorer": "cosine"},
+        {"loss": "softmax", "optimizer": "adam", "dropout": 0.2, "history": 0.6},
     )
 
     def make(self, **overrides):

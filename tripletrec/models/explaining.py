@@ -61,7 +61,9 @@ def explain(model: Fitted, user: Any, item: Any, k: Any) -> Explanation:
     p, q, bias = p[0], q[0], 0.0
     if model._has_biases:
         p, q, Q, bias = p[:-1], q[:-1], Q[:, :-1], float(q[-1])
-    weights = _weights(Q, p)
+    weights = model._history_weights(user_row, Q)
+    if weights is None:
+        weights = _weights(Q, p)
     contributions = weights * (Q @ q)
     order = np.argsort(-contributions, kind="stable")
     shown_first, others = order[:k], order[k:]

@@ -12,6 +12,7 @@ from tripletrec.models.histories import FoldIn
 from tripletrec.models.trained import width_of
 from tripletrec.ranking.products import Products
 from tripletrec.ranking.rows import Rows
+from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.scorers import COSINE, Scorer, check_scorer
 from tripletrec.training.plan import FactorPlan, Factors
 
@@ -38,6 +39,16 @@ class FactorModel(ContinuedModel):
     def _learnt_parameters(self) -> Factors:
         return Factors(self.user_factors_, self.item_factors_, self.item_biases_)
 
+    def _training_parameters(self) -> Factors:
+        plan, learnt = self._plan_with(0), self._learnt_parameters()
+        if plan.history == 0.0 or vars(self).get("seen_") is None:
+            return learnt
+        from tripletrec.training.histories import own_rows  # here, because most do without
+
+        seen = self.seen_
+        history = self._start_history_fold_in(plan).learn(ItemsOfUsers(seen.indptr, seen.indices))
+        return learnt._replace(user_factors=own_rows(self.user_factors_, history, plan))
+
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         n_factors = width_of(self.user_factors_, "user_factors_")
         return {
@@ -57,8 +68,15 @@ class FactorModel(ContinuedModel):
         from tripletrec.training.fold_in import start_fold_in  # here, because most do without
 
         plan, factors, biases, _, temperature = basis
+        if plan.history > 0.0:
+            return self._start_history_fold_in(plan)
         fold_in: FoldIn = start_fold_in(plan, factors, biases, self._item_counts(), temperature)
         return fold_in
+
+    def _start_history_fold_in(self, plan: FactorPlan) -> FoldIn:
+        from tripletrec.training.histories import HistoryFoldIn
+
+        return HistoryFoldIn(plan, self.item_factors_)
 
     def _scores_of(self, rows: NDArray[np.float32]) -> ScoreUsers:
         units = check_scorer(self.scorer).rows(rows)
@@ -83,6 +101,21 @@ class FactorModel(ContinuedModel):
         factors = getattr(self, f"{word}_factors_")[rows]
         last = self.item_biases_[rows] if word == "item" else np.ones(len(factors), np.float32)
         return np.column_stack((check_scorer(self.scorer).rows(factors), last))
+
+    def _history_weights(self, user: int, Q: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        history = self._plan_with(0).history
+        if history == 0.0 or not len(Q):
+            return None
+        row, total = self.user_factors_[user].astype(np.float64), Q.sum(axis=0)
+        length = np.linalg.norm(total) if self._is_cosine() else float(len(Q))
+        if length == 0.0:
+            return np.zeros(len(Q))
+        # A user without a row of its own is its history, whole.
+        alone = np.allclose(row, total / length, rtol=0.0, atol=1e-5 * np.abs(row).max())
+        share = 1.0 if alone else history
+        return np.full(
+            len(Q), share / (length * (np.linalg.norm(row) if self._is_cosine() else 1.0))
+        )
 
     @property
     def _has_biases(self) -> bool:

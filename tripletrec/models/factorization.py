@@ -19,7 +19,7 @@ from tripletrec._checks import (
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.factor_model import FactorModel
-from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
+from tripletrec.models.fit_arguments import check_dropout, check_history, check_n_negatives
 from tripletrec.models.names import LossName, OptimizerName, SamplerName, ScheduleName, ScorerName
 from tripletrec.models.trained import Start
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["MatrixFactorization"]
 
 # Chosen on validation data with 40,981 items, confirmed on data with 1,683. A user's row is updated once
-# in an epoch: with Adam's usual β₁ the gradients of ten epochs ago would still steer it.
+# in an epoch: with Adam's usual β₁ the gradients of ten epochs ago would still steer it. With this L2 of the
+# biases no multiple of them ranks better than they do: see benchmarks/history.py.
 _PRESETS: dict[str, dict[str, Any]] = {
     "bpr": {},
     "softmax": {
@@ -43,11 +44,13 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "scorer": "cosine",
         "optimizer": adam(beta1=0.5, beta2=0.99),
         "learning_rate": 0.01,
-        "n_epochs": 60,
+        "n_epochs": 40,
         "user_l2": 0.2,
         "item_l2": 0.2,
         "negative_l2": 0.0,
+        "bias_l2": 0.01,
         "init_scale": 0.01,
+        "history": 0.8,
         "schedule": "cosine",
     },
 }
@@ -114,6 +117,16 @@ class MatrixFactorization(FactorModel):
         like `dropout`.
     dropout : float, default 0.0
         Share of a user's factors that are set to zero while learning from that user, in [0, 1).
+    history : float, default 0.0
+        Share a of the history in a user, in [0, 1]; for list-wise losses only. A user is then not only a row
+        but also what it did: with the scorer "cosine" :math:`p_u = (1 - a) U_u / |U_u| + a h_u / |h_u|`,
+        scaled to length one, where :math:`h_u` is the mean of the rows :math:`V_i / |V_i|` of the user's
+        training items; with "dot" :math:`p_u = (1 - a) U_u + a h_u` and :math:`h_u` the mean of the
+        :math:`V_i`. All learn at once. Large data need fewer epochs, and users that training has not
+        seen are their :math:`h_u` (`recommend_history`, `add_users`), for which nothing has to be learnt.
+    history_dropout : float, default 0.5
+        Share of the items that are left out of a user's history each time the user is learnt from, in
+        [0, 1), so that no item is recommended because it is itself in the history; all remain positives.
     early_stopping : int or None, default None
         With `validation` data: stop after this many epochs without a better `validation_metric` and keep
         the factors of the best epoch. None: run all epochs and keep the last.
@@ -139,6 +152,7 @@ class MatrixFactorization(FactorModel):
     Attributes
     ----------
     user_factors_ : float32 array of shape (n_users, n_factors)
+        With `history` the mix :math:`p_u`, before it is scaled to length one.
     item_factors_ : float32 array of shape (n_items, n_factors)
     item_biases_ : float32 array of shape (n_items,)
         Zeros without `item_bias`. Item factors and biases are read-only once the model has answered, and user
@@ -174,6 +188,8 @@ class MatrixFactorization(FactorModel):
     .. [1] Rendle, Freudenthaler, Gantner, Schmidt-Thieme. "BPR: Bayesian personalized ranking from
        implicit feedback", UAI 2009.
     .. [2] Milogradskii et al. "Revisiting BPR", RecSys 2024: item biases and an L2 for each role.
+    .. [3] Kabbur, Ning, Karypis. "FISM: Factored item similarity models for top-N recommender systems",
+       KDD 2013; Mao et al. "SimpleX", CIKM 2021: users as means of what they did.
 
     Examples
     --------
@@ -210,6 +226,8 @@ class MatrixFactorization(FactorModel):
         schedule: ScheduleName | Schedule = "constant",
         batch_size: int | None = None,
         dropout: float = 0.0,
+        history: float = 0.0,
+        history_dropout: float = 0.5,
         early_stopping: int | None = None,
         validation_metric: str = "auc",
         validate_every: int | None = None,
@@ -235,6 +253,8 @@ class MatrixFactorization(FactorModel):
         self.schedule = schedule
         self.batch_size = batch_size
         self.dropout = dropout
+        self.history = history
+        self.history_dropout = history_dropout
         self.early_stopping = early_stopping
         self.validation_metric = validation_metric
         self.validate_every = validate_every
@@ -251,7 +271,8 @@ class MatrixFactorization(FactorModel):
         ----------
         name : {"bpr", "softmax"}
             "bpr": the defaults. "softmax": cosine scores and item biases, trained on the softmax over many
-            items with Adam and a learning rate that falls to zero; better at the top of the lists.
+            items with Adam and a learning rate that falls to zero, of users who are a mix with their
+            `history`; better at the top of the lists.
         **parameters
             Parameters of the constructor, in place of the preset's.
 
@@ -361,6 +382,8 @@ class MatrixFactorization(FactorModel):
             seed=seed,
             schedule=check_schedule(self.schedule),
             n_epochs=check_count(self.n_epochs, "n_epochs"),
+            history=check_history(self.history, loss),
+            history_dropout=check_dropout(self.history_dropout, "history_dropout"),
         )
 
     def _start(

@@ -82,6 +82,8 @@ class NewUsers(Recommending):
     def encode_histories(self, histories: Any, *, unknown: str = "raise") -> NDArray[np.float32]:
         """Return the rows of factors of users that training has not seen, learnt from their histories.
 
+        Of a `MatrixFactorization` with `history` they are means of the rows of their items.
+
         Parameters
         ----------
         histories, unknown
@@ -206,6 +208,9 @@ class NewUsers(Recommending):
         lengths of the steps are those of Barzilai and Borwein. `MLPMatcher`: 20 steps of Adagrad, each after
         a pass. These numbers were found on users left out of the training data of MovieLens-100K and Gowalla;
         ``benchmarks/fold_in.py`` compares with a full refit on other users.
+
+        With `history` (of `MatrixFactorization`) nothing is learnt: a user is the mean of its items, as
+        some users of each batch were in training.
 
         Examples
         --------

@@ -13,6 +13,7 @@ from tripletrec.data.checks import check_length, check_pointers, check_positions
 __all__ = ["OptimizerState", "pack_state", "take_state", "unpack_state"]
 
 _PREFIX = "optimizer."
+_LENGTHS = "lengths.0"  # see `tripletrec.training.histories`, which loading does without
 _FEATURES = ("user_features", "item_features")
 _PARTS = ("indptr", "indices", "data")  # of a CSR matrix, as SciPy calls them
 
@@ -21,7 +22,8 @@ class OptimizerState(NamedTuple):
     """The optimizer's state in brief, as trainings give it (``row_state``), and whose it is.
 
     Of parameter n of a model ``state.n`` has shape (n_rows, n_state, 1), of layers (1, n_state, n_weights),
-    and ``step_counts.n`` shape (n_rows, n_step_counts). Rows that were appended since have none.
+    and ``step_counts.n`` shape (n_rows, n_step_counts). Rows that were appended since have none. Of users
+    with a history ``lengths.0`` has the lengths of their own rows, shape (n_users, 1).
     """
 
     optimizer: str
@@ -107,6 +109,12 @@ def _optimizer_arrays(arrays: dict[str, NDArray[Any]], model: Any) -> dict[str, 
             _check_rows(name, array, each, n_axes=3 if kind == "state" else 2)
             lengths[kind].add(array.shape[1])
             found[name] = array
+    row_lengths = arrays.pop(_PREFIX + _LENGTHS, None)  # of users with a history only
+    if row_lengths is not None:
+        if row_lengths.shape[1:] != (1,) or (row_lengths < 0).any():
+            raise ValueError(f"{_LENGTHS} must be one number >= 0 for each row")
+        _check_rows(_LENGTHS, row_lengths, learnt[0], n_axes=2)
+        found[_LENGTHS] = row_lengths
     if any(len(each) != 1 for each in lengths.values()):
         raise ValueError("the optimizer's state must hold as many numbers for each parameter")
     return found

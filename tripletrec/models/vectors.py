@@ -143,6 +143,10 @@ class Vectors(Fitted):
         indexes.check_kind(kind)
         return indexes.build(kind, self.item_vectors(), path, n_neighbors, depth)
 
+    def _history_weights(self, user: int, Q: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Return the weights of a user's items, vectors Q, in the user's vector; None: there are none."""
+        return None
+
     @answer
     def explain(self, user: Any, item: Any, k: int = 5) -> Explanation:
         r"""Return which of a user's items speak for an item, with numbers that add up to the score.
@@ -156,6 +160,9 @@ class Vectors(Fitted):
         item j contributes :math:`w_j \, q_j^T q_i` to the score of item i; what no item of the user explains
         contributes :math:`r^T q_i`, and the item's bias the rest. :math:`\lambda` is the mean of
         :math:`|q_j|^2`.
+
+        With `history` (of `MatrixFactorization`) no regression is needed: the user is a mix in which all of
+        its items have the same :math:`w_j`, and r is what its own row adds.
 
         Parameters
         ----------

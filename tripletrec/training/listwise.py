@@ -14,6 +14,9 @@ The candidates are cut into pieces whose borders depend on the data alone. Two p
 pieces, on any number of threads: the first computes E and E V of each; the second, once the sums of the rows
 are known, the items' gradients and their update. One thread adds up what the pieces give, in their order. So
 the same seed gives the same bits at any `n_jobs`. There is never more than one batch of scores.
+
+With a `history` in the plan, a user's row is a mix of its own and the mean of its items' rows (see
+`listwise_history`): the gradient by it goes on to the rows of these items, all of which have slots.
 """
 
 from __future__ import annotations
@@ -28,19 +31,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.arrays import read_only
+from tripletrec._runtime.arrays import check_rows, read_only
 from tripletrec._runtime.blas import one_blas_thread
 from tripletrec._runtime.threads import executor_for
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
+from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.scorers import COSINE
 from tripletrec.training.candidates import Candidates
-from tripletrec.training.listwise_kernels import (
-    Batch,
-    ItemStep,
-    build_batch_kernels,
-    collect,
-)
+from tripletrec.training.histories import LENGTHS, HistoryFoldIn, begin_rows, lengths_of, mix
+from tripletrec.training.listwise_batch import Batch
+from tripletrec.training.listwise_history import Mix, build_history_kernels
+from tripletrec.training.listwise_kernels import ItemStep, build_batch_kernels, collect
 from tripletrec.training.plan import FactorPlan, Factors, Record
 from tripletrec.training.tables import FactorTables
 from tripletrec.training.triplet import count_items
@@ -76,15 +78,19 @@ class _Numbers(NamedTuple):
     user_l2: np.float32
     item_l2: tuple[np.float32, np.float32, np.float32]  # positive, negative, bias
     parameters: tuple[np.float32, ...]  # of the optimizer
+    mix: Mix
 
     @classmethod
-    def of(cls, plan: FactorPlan, temperature: float) -> _Numbers:
+    def of(
+        cls, plan: FactorPlan, temperature: float, own_dropout: float, dropout: float
+    ) -> _Numbers:
         real = np.float32
         with np.errstate(over="ignore"):  # see `run_epoch`
             return cls(
                 real(1.0 / temperature), real(temperature), real(plan.l2.user),
                 (real(plan.l2.positive), real(plan.l2.negative), real(plan.l2.bias)),
                 tuple(map(real, plan.optimizer.parameters)),
+                Mix(*map(real, (plan.history, plan.history_dropout, own_dropout, dropout))),
             )  # fmt: skip
 
 
@@ -112,6 +118,8 @@ class ListwiseTraining:
         on their number alone: those of an earlier training, continued with its next epoch, become what that
         training would have made of them. Their biases are in units of the temperature, so if the interactions
         are others, the loss should have a temperature of its own. None: tables drawn by the seed of the plan.
+    own_dropout : float, default 0.1
+        Share of the users who learn as their history alone, as new users will be; with a history only.
     learn_items : bool, default True
         False: items, biases and their optimizer state stay as they are; only users learn.
     sizes : PieceSizes, default PieceSizes()
@@ -136,12 +144,17 @@ class ListwiseTraining:
         n_jobs: int,
         *,
         tables: FactorTables | None = None,
+        own_dropout: float = 0.1,
         learn_items: bool = True,
         sizes: PieceSizes = _SIZES,
     ) -> None:
         self.plan, self._loss = plan, _list_loss(plan)
         self.cancelled = False
         self._dropout, self._learns_items = dropout, learn_items
+        self._lengths: Float32 | None = (
+            None  # of the own rows; this and the next once all is released
+        )
+        self._users: Float32 | None = None  # mixed
         self.executor = executor_for(n_jobs)
         self._known = (read_only(interactions.indptr), read_only(interactions.indices))
         self._weights = read_only(np.empty(0, np.float32) if weights is None else weights)
@@ -152,12 +165,18 @@ class ListwiseTraining:
         self._temperature = self._loss.temperature_for(
             plan.scorer == COSINE, n_items, interactions.nnz / max(1, n_users)
         )
-        self._numbers = _Numbers.of(plan, self._temperature)
+        self._numbers = _Numbers.of(plan, self._temperature, own_dropout, dropout)
         self.tables = self._start(counts, n_items) if tables is None else tables
         _check_tables(self.tables, plan, interactions)
+        cosine, width = plan.scorer == COSINE, self.tables.width
+        self._mixed = plan.history > 0.0
         self._kernels = build_batch_kernels(
-            self._loss, plan.optimizer, cosine=plan.scorer == COSINE, width=self.tables.width
+            self._loss, plan.optimizer, cosine=cosine, width=width, mixed=self._mixed
         )
+        if self._mixed:
+            self._history_kernels = build_history_kernels(
+                plan.optimizer, cosine=cosine, width=width
+            )
         cumulative = plan.sampler.cumulative(count_items(interactions.indices, n_items))
         self.candidates = Candidates(n_items, n_negatives, cumulative)
         self.batch_size = max(1, min(batch_size, n_users))
@@ -165,7 +184,7 @@ class ListwiseTraining:
         n_pairs = int(np.sort(counts)[-self.batch_size :].sum())
         self._batch = Batch.allocate(
             self.batch_size, n_pairs, min(n_items, self.candidates.most + n_pairs),
-            self.candidates.most, self.piece_size, self.tables.width,
+            self.candidates.most, self.piece_size, self.tables.width, mixed=self._mixed,
         )  # fmt: skip
         self._plain = self._batch.plain
 
@@ -185,8 +204,17 @@ class ListwiseTraining:
 
     @property
     def factors(self) -> Factors:
-        """The factors as they stand; the biases in units of the score."""
-        return self._in_units_of_score(self.tables.factors)
+        """The factors as they stand; the biases in units of the score, users mixed with their history."""
+        factors = self._in_units_of_score(self.tables.factors)
+        return factors._replace(user_factors=self._mix(factors)) if self._mixed else factors
+
+    def _mix(self, factors: Factors) -> Float32:
+        return mix(factors.user_factors, self._of_histories(factors.item_factors), self.plan)
+
+    def _of_histories(self, items: Float32) -> Float32:
+        return HistoryFoldIn(self.plan, items).learn(
+            ItemsOfUsers(*self._known), self.executor.n_jobs
+        )
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what the epochs to come depend on, see `tripletrec.training.loop.Trainable`."""
@@ -197,19 +225,42 @@ class ListwiseTraining:
         self.tables.restore(state)
 
     def row_state(self) -> dict[str, NDArray[Any]]:
-        """Return the optimizer's state in brief, see `FactorTables.row_state`; also after `release`."""
-        return self.tables.row_state()
+        """Return the optimizer's state in brief, see `FactorTables.row_state`; also after `release`.
+
+        Of users with a history also the lengths of their own rows, of which a mix tells nothing.
+        """
+        state = self.tables.row_state()
+        if self.plan.history == 0.0:
+            return state
+        if self._lengths is None:
+            return {**state, LENGTHS: lengths_of(self.tables.factors.user_factors)}
+        return {**state, LENGTHS: self._lengths}
 
     def take_up(self, learnt: Factors, row_state: Mapping[str, NDArray[Any]] | None) -> None:
-        """Begin with what another training has learnt, see `FactorTables.take_up`."""
-        biases = learnt.item_biases / np.float32(self._temperature)
-        self.tables.take_up(learnt._replace(item_biases=biases), row_state)
+        """Begin with what another training has learnt, see `FactorTables.take_up`.
+
+        With a history the users' rows are their own ones, see `own_rows`; new users begin as their history.
+        """
+        learnt = learnt._replace(item_biases=learnt.item_biases / np.float32(self._temperature))
+        if self._mixed:
+            check_rows(self.tables.factors, learnt)
+            items = self.tables.factors.item_factors.copy()
+            items[: len(learnt.item_factors)] = learnt.item_factors
+            lengths = None if row_state is None else row_state.get(LENGTHS)
+            history = self._of_histories(items)
+            users = begin_rows(learnt.user_factors, history, lengths, lengths_of(items), self.plan)
+            learnt = learnt._replace(user_factors=users)
+        self.tables.take_up(learnt, row_state)
 
     def release(self) -> Factors:
         """Return the factors as arrays of their own and drop all else: the training ends here."""
-        for name in vars(self).keys() - {"plan", "tables", "_temperature"}:
+        if "_known" in vars(self) and self._mixed:
+            self._lengths = lengths_of(self.tables.factors.user_factors)
+            self._users = self._mix(self.tables.factors)
+        for name in vars(self).keys() - {"plan", "tables", "_temperature", "_lengths", "_users"}:
             delattr(self, name)
-        return self._in_units_of_score(self.tables.release())
+        factors = self._in_units_of_score(self.tables.release())
+        return factors if self._users is None else factors._replace(user_factors=self._users)
 
     def _in_units_of_score(self, factors: Factors) -> Factors:
         return factors._replace(item_biases=factors.item_biases * np.float32(self._temperature))
@@ -266,7 +317,12 @@ class ListwiseTraining:
         self.candidates.forget(slots.items[:n_slots])
         if not self.candidates.are_all:
             self._take_items(n_slots)
-        kernels.take_users(users, table, self._dropout, keys[1], tuple(self._batch.rows))
+        if self._mixed:
+            self._history_kernels.take_users(
+                users, self._known[0], table, tuple(numbers.mix), keys[1], self._plain
+            )
+        else:
+            kernels.take_users(users, table, self._dropout, keys[1], tuple(self._batch.rows))
         self._run(partial(self._exponentiate, len(users)), n_candidates)
         total = kernels.reduce(
             len(users), n_candidates, len(tables.items), self.plan.sampler.verified, numbers.scale,
@@ -274,7 +330,8 @@ class ListwiseTraining:
         )  # fmt: skip
         if not math.isfinite(total):
             return math.nan
-        kernels.learn_users(
+        learn_users = self._history_kernels.learn_users if self._mixed else kernels.learn_users
+        learn_users(
             users, table, tables.user_step_counts, step_size, numbers.user_l2, numbers.parameters,
             self._dropout, self._plain,
         )  # fmt: skip
@@ -300,7 +357,7 @@ class ListwiseTraining:
 
     def _exponentiate(self, n_rows: int, c: int, first: int, last: int) -> None:
         """Compute the scores of piece c, exponentiate them, and sum up the items' rows by them."""
-        _, slots, pieces, rows = self._batch
+        _, slots, pieces, rows, _ = self._batch
         scores, units = pieces.exponentials[c, :n_rows, : last - first], slots.units[first:last]
         with np.errstate(over="ignore", invalid="ignore"):  # of this thread, see `run_epoch`
             np.matmul(rows.units[:n_rows], units.T, out=scores)
@@ -314,7 +371,7 @@ class ListwiseTraining:
         self, n_rows: int, n_candidates: int, step: ItemStep, c: int, first: int, last: int
     ) -> None:
         """Compute the gradients of slots first ... last - 1, those of piece c, and update their items."""
-        _, slots, pieces, rows = self._batch
+        _, slots, pieces, rows, _ = self._batch
         end = min(last, n_candidates)
         if first < end:
             exponentials = pieces.exponentials[c, :n_rows, : end - first]

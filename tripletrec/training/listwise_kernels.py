@@ -1,8 +1,6 @@
 """The compiled loops of list-wise training: all but the matrix products; `listwise` calls both in turn.
 
-A batch is some users, its *rows*, with all their positives, and the items that it touches, each in a *slot*:
-first the candidates, then those positives that are no candidates. The candidates are cut into *pieces* of
-equal width, whose scores are computed one after the other. Arrays that belong together form a record.
+The arrays that they work on are those of `listwise_batch`.
 """
 
 from __future__ import annotations
@@ -12,137 +10,20 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tripletrec._runtime.counter_random import uniform
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.optimizers import Optimizer
 from tripletrec.scorers import normalize_row, normalize_row_backward
+from tripletrec.training.listwise_batch import Slots, UserRows, records
 
 __all__ = [
-    "Batch",
     "BatchKernels",
     "ItemStep",
-    "Pieces",
-    "Positives",
-    "Slots",
-    "UserRows",
     "build_batch_kernels",
     "collect",
 ]
-
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
-Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
-
-
-class Positives(NamedTuple):
-    """The positives of a batch, row after row, with what is computed for each."""
-
-    rows: Int32
-    slots: Int32
-    weights: Float32
-    logits: Float64
-    hits: Float64  # its own share of its row's mass, see `ListLoss.reduce`
-    slopes: Float64  # derivative of the loss by the logit
-    bounds: Int64  # the positives of row r are bounds[r] ... bounds[r + 1] - 1
-    by_slot: Int32  # all positives, slot after slot
-    slot_bounds: Int64  # those of slot s are by_slot[x], slot_bounds[s] <= x < slot_bounds[s + 1]
-
-
-class Slots(NamedTuple):
-    """The items of a batch, with what is computed for each."""
-
-    items: Int32
-    units: Float32  # (n_slots, width): the factors, at length one with the scorer "cosine"
-    inverse_norms: Float32
-    biases: Float32
-    importance: Float32  # of candidates, see `tripletrec.losses.listwise`
-    gradients: Float32  # (n_slots, width)
-    bias_gradients: Float32
-
-
-class Pieces(NamedTuple):
-    """The candidates of a batch, piece by piece, with what is computed for each piece and row."""
-
-    exponentials: Float32  # (n_pieces, n_rows, piece_size): scores, see `ListLoss.exponentiate`
-    peaks: Float32  # (n_pieces, n_rows), and so are the next two
-    masses: Float32
-    coefficients: Float32  # by which exponentials must be multiplied to be the gradient
-    sums: Float32  # (n_pieces, n_rows, width): product of exponentials and units
-
-
-class UserRows(NamedTuple):
-    """The users of a batch, with what is computed for each: arrays of shape (n_rows, width) or (n_rows,)."""
-
-    masks: Float32  # 0 for factors that dropout leaves out
-    units: Float32  # the factors, at length one with the scorer "cosine"
-    inverse_norms: Float32
-    gradients: Float32
-
-
-class Batch(NamedTuple):
-    """All that the kernels know and compute of a batch."""
-
-    positives: Positives
-    slots: Slots
-    pieces: Pieces
-    rows: UserRows
-
-    @classmethod
-    def allocate(
-        cls, n_rows: int, n_pairs: int, n_slots: int, n_candidates: int, piece_size: int, width: int
-    ) -> Batch:
-        """Return arrays for batches of at most these sizes."""
-        n_pieces = -(-n_candidates // piece_size)
-        positives = Positives(
-            rows=np.zeros(n_pairs, np.int32),
-            slots=np.zeros(n_pairs, np.int32),
-            weights=np.zeros(n_pairs, np.float32),
-            logits=np.zeros(n_pairs),
-            hits=np.zeros(n_pairs),
-            slopes=np.zeros(n_pairs),
-            bounds=np.zeros(n_rows + 1, np.int64),
-            by_slot=np.zeros(n_pairs, np.int32),
-            slot_bounds=np.zeros(n_slots + 1, np.int64),
-        )
-        slots = Slots(
-            items=np.arange(n_slots, dtype=np.int32),
-            units=np.zeros((n_slots, width), np.float32),
-            inverse_norms=np.zeros(n_slots, np.float32),
-            biases=np.zeros(n_slots, np.float32),
-            importance=np.ones(n_slots, np.float32),
-            gradients=np.zeros((n_slots, width), np.float32),
-            bias_gradients=np.zeros(n_slots, np.float32),
-        )
-        pieces = Pieces(
-            exponentials=np.zeros((n_pieces, n_rows, piece_size), np.float32),
-            peaks=np.zeros((n_pieces, n_rows), np.float32),
-            masses=np.zeros((n_pieces, n_rows), np.float32),
-            coefficients=np.zeros((n_pieces, n_rows), np.float32),
-            sums=np.zeros((n_pieces, n_rows, width), np.float32),
-        )
-        rows = UserRows(
-            masks=np.ones((n_rows, width), np.float32),
-            units=np.zeros((n_rows, width), np.float32),
-            inverse_norms=np.zeros(n_rows, np.float32),
-            gradients=np.zeros((n_rows, width), np.float32),
-        )
-        return cls(positives, slots, pieces, rows)
-
-    @property
-    def plain(self) -> tuple[tuple[Any, ...], ...]:
-        """The records as plain tuples: kernels take them in half the time, and give them back their names."""
-        return tuple(map(tuple, self))
-
-
-@part
-def records(batch):
-    """Return the records of a batch, of which a kernel gets plain tuples."""
-    positives, slots, pieces, rows = batch
-    return Positives(*positives), Slots(*slots), Pieces(*pieces), UserRows(*rows)
 
 
 class ItemStep(NamedTuple):
@@ -174,7 +55,7 @@ class BatchKernels(NamedTuple):
 def collect(users, known, weights, slot_of, n_slots, batch):
     """List the positives of a batch, give a slot to those without one; return the number of slots."""
     indptr, indices = known
-    positives, slots, _1, _2 = records(batch)
+    positives, slots, _1, _2, _3 = records(batch)
     n = 0
     for row in range(users.shape[0]):
         positives.bounds[row] = n
@@ -237,7 +118,7 @@ def _merge_pieces(r, n_pieces, pieces):
 
 
 def build_batch_kernels(
-    loss: ListLoss, optimizer: Optimizer, *, cosine: bool, width: int
+    loss: ListLoss, optimizer: Optimizer, *, cosine: bool, width: int, mixed: bool = False
 ) -> BatchKernels:
     """Return the kernels that learn from one batch.
 
@@ -252,9 +133,11 @@ def build_batch_kernels(
         Whether rows are scaled to length one first.
     width : int
         Factors of a row, padding included.
+    mixed : bool, default False
+        Whether users are mixes of a row and their history; `listwise_history` then has their kernels.
     """
     parts = loss.exponentiate, loss.reduce, optimizer.step, optimizer.update
-    return _build(*parts, cosine, width, len(optimizer.state))
+    return _build(*parts, cosine, width, len(optimizer.state), mixed)
 
 
 @cache
@@ -266,6 +149,7 @@ def _build(
     cosine: bool,
     width: int,
     n_state: int,
+    mixed: bool,
 ) -> BatchKernels:
     size, bias_size = width * (1 + n_state), 1 + n_state  # of a row in a flat table
 
@@ -299,7 +183,7 @@ def _build(
     @kernel
     def exponentiate(c, first, last, n_rows, masked, scale, parameters, batch):
         """Exponentiate the scores of piece c, whose slots are first ... last - 1, in all rows."""
-        positives, slots, pieces, _1 = records(batch)
+        positives, slots, pieces, _1, _2 = records(batch)
         biases, importance = slots.biases[first:last], slots.importance[first:last]
         if masked:
             for slot in range(first, last):
@@ -314,7 +198,7 @@ def _build(
     @kernel
     def reduce(n_rows, n_candidates, n_items, masked, scale, parameters, batch):
         """Compute losses, slopes of positives and gradients of users; return the sum of the losses."""
-        positives, slots, pieces, rows = records(batch)
+        positives, slots, pieces, rows, _1 = records(batch)
         piece_size = pieces.exponentials.shape[2]
         n_pieces = -(-n_candidates // piece_size)
         total = 0.0
@@ -354,7 +238,7 @@ def _build(
     @kernel
     def learn_users(users, table, step_counts, rate, l2, parameters, dropout, batch):
         """Update the users of a batch."""
-        positives, _1, _2, rows = records(batch)
+        positives, _1, _2, rows, _3 = records(batch)
         for r in range(users.shape[0]):
             u, gradient = users[r], rows.gradients[r]
             weight = np.float32(0.0)
@@ -377,7 +261,7 @@ def _build(
 
         The gradients of candidates hold what scores of candidates have of them.
         """
-        positives, slots, _1, rows = records(batch)
+        positives, slots, _1, rows, pasts = records(batch)
         step = ItemStep(*step)
         for slot in range(first, last):
             i = slots.items[slot]
@@ -394,6 +278,9 @@ def _build(
                 by_bias += slope
                 for k in range(width):
                     slots.gradients[slot, k] += slope * rows.units[r, k]
+                if mixed:
+                    for k in range(width):
+                        slots.gradients[slot, k] += pasts.shares[p] * pasts.gradients[r, k]
             if cosine:
                 normalize_row_backward(
                     slots.gradients[slot], slots.units[slot], slots.inverse_norms[slot]

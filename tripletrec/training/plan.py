@@ -69,6 +69,8 @@ class FactorPlan(Plan):
     scorer: Scorer
     item_bias: bool
     init_scale: float
+    history: float = 0.0
+    history_dropout: float = 0.5
 
     def fields(self) -> list[Field]:
         """Return the parts and how they are called."""

@@ -1,0 +1,99 @@
+"""The preset "softmax" with and without users' histories, on validation cuts of training data only.
+
+Each configuration is fitted on training data without a validation part, which is then to be found. Recall@20
+and NDCG@20 are also given with the item biases multiplied by some factors after the training: where another
+one than 1 is best, training makes too much or too little of popularity.
+
+    python benchmarks/history.py --data movielens shop:2000,1000,60000 --history 0 0.5 0.7
+    python benchmarks/history.py --data FOLDER --history 0 0.7 --epochs 30 --set n_factors=128
+
+FOLDER holds `train.npz` and `valid.npz`, as for `benchmarks/published.py`; the test set is not read.
+``shop:U,I,E`` are E events of U users and I items from `tripletrec.datasets.make_events`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+import tripletrec as tr
+
+METRICS = ("recall@20", "ndcg@20")
+
+
+def read(name: str, n_users: int | None, seed: int) -> tuple[tr.Interactions, tr.Interactions]:
+    """Return what to fit on and what to find, both of training data."""
+    if name == "movielens":
+        data = tr.datasets.fetch_movielens_100k().train
+        return tr.splits.train_test_split(data, 0.2, random_state=seed)
+    if name.startswith("shop:"):
+        sizes = map(int, name.removeprefix("shop:").split(","))
+        events = tr.datasets.make_events(*sizes, random_state=seed).events
+        data = tr.Interactions.from_frame(events, user="user_id", item="item_id")
+        return tr.splits.train_test_split(data, 0.2, random_state=seed)
+    train, valid = (sp.csr_matrix(sp.load_npz(Path(name, f"{x}.npz"))) for x in ("train", "valid"))
+    train.data[:] = valid.data[:] = 1
+    train = train - train.multiply(valid)
+    train.eliminate_zeros()
+    if n_users is not None:
+        rows = np.sort(np.random.default_rng(seed).permutation(train.shape[0])[:n_users])
+        train, valid = train[rows], valid[rows]
+        items = np.flatnonzero(np.asarray(train.sum(0)).ravel())
+        train, valid = train[:, items], valid[:, items]
+    return tr.Interactions(train.tocsr()), tr.Interactions(valid.tocsr())
+
+
+def configurations(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Return the parameters of each fit beside those of the preset."""
+    given: dict[str, list[Any]] = {"history": options.history, "n_epochs": options.epochs or [None]}
+    for each in options.set:
+        name, _, values = each.partition("=")
+        given[name] = [ast.literal_eval(value) for value in values.split(",")]
+    for chosen in itertools.product(*given.values()):
+        yield {name: x for name, x in zip(given, chosen, strict=True) if x is not None}
+
+
+def numbers(model: Any, valid: tr.Interactions, train: tr.Interactions, factor: float) -> str:
+    """Return Recall@20 and NDCG@20 with the item biases multiplied by a factor."""
+    biases = model.item_biases_
+    model.item_biases_ = biases * np.float32(factor)
+    mean = tr.evaluate(model, valid, train, k=20).mean
+    model.item_biases_ = biases
+    return " ".join(f"{float(mean[metric]):.4f}" for metric in METRICS)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a line for each configuration on each data set."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--data", nargs="+", default=["movielens"])
+    parser.add_argument("--history", nargs="+", type=float, default=[0.0, 0.7])
+    parser.add_argument("--epochs", nargs="+", type=int, help="default: as the preset")
+    parser.add_argument("--set", nargs="*", default=[], help="name=value,value of other parameters")
+    parser.add_argument("--biases", nargs="*", type=float, default=[0.8, 0.9], help="factors")
+    parser.add_argument("--users", type=int, help="of a folder, a sample")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    for name in options.data:
+        train, valid = read(name, options.users, options.seed)
+        print(f"{name}: {train.n_users} users, {train.n_items} items, {train.nnz} to learn from")
+        for parameters in configurations(options):
+            started = time.process_time()
+            made = tr.MatrixFactorization.preset("softmax", random_state=options.seed, **parameters)
+            model = made.fit(train)
+            seconds = time.process_time() - started
+            line = [f"1: {numbers(model, valid, train, 1.0)}"]
+            line += [f"{x:g}: {numbers(model, valid, train, x)}" for x in options.biases]
+            shown = ", ".join(f"{key} {value:g}" for key, value in parameters.items())
+            print(f"  {shown} ({seconds:.0f} s of CPU)  biases × " + "  × ".join(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Mixed rows after training: the own rows told from them again, and with what a training goes on."""
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+from naive_history import mixed_user
+from training.fits import histories_of
+from tripletrec import scorers
+from tripletrec.training import histories
+
+
+def plan_of(scorer, history=0.7):
+    return tr.MatrixFactorization(loss="softmax", scorer=scorer, history=history)._plan()
+
+
+@pytest.mark.parametrize("scorer", scorers.SCORERS)
+def test_own_rows_are_told_from_mixed_ones(scorer, rng):
+    plan, items = plan_of(scorer), rng.normal(size=(30, 5)).astype(np.float32)
+    lists = [rng.choice(30, n, replace=False) for n in (1, 4, 9, 30)]
+    past = histories.HistoryFoldIn(plan, items).learn(histories_of(lists))
+    for row, each in zip(past, lists, strict=True):
+        expected = mixed_user(None, items[each].astype(float), 0.7, scorer == "cosine")
+        np.testing.assert_allclose(row, expected, atol=1e-6)
+    own = rng.normal(size=(4, 5)).astype(np.float32)
+    expected = scorers.check_scorer(scorer).rows(own)
+    found = histories.own_rows(histories.mix(own, past, plan), past, plan)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(histories.own_rows(past, past, plan), past, atol=1e-5)
+    alone = histories.own_rows(past, past, plan_of(scorer, 1.0))
+    assert alone.shape == past.shape and not alone.any()
+
+
+def test_training_goes_on_with_rows_of_the_lengths_they_had(rng):
+    plan, past = plan_of("cosine"), scorers.normalize_rows(rng.normal(size=(5, 3)))[0]
+    own = scorers.normalize_rows(rng.normal(size=(4, 3)))[0].astype(np.float32)
+    own[2] = 0  # nothing was known of this user
+    others = np.full((7, 1), 0.25, np.float32)
+    lengths = np.array([[0.5], [0.1], [0.0]], np.float32)  # the fourth was added later
+    rows = histories.begin_rows(own, past.astype(np.float32), lengths, others, plan)
+    found = histories.lengths_of(rows)[:, 0]
+    np.testing.assert_allclose(found, [0.5, 0.1, 0.3, 0.3, 0.3], rtol=1e-5)
+    directions = np.concatenate([own[:2], past[2:3], own[3:], past[4:]])
+    np.testing.assert_allclose(rows / found[:, None], directions, atol=1e-6)
+    unknown = histories.begin_rows(own, past.astype(np.float32), None, others, plan)
+    np.testing.assert_allclose(histories.lengths_of(unknown), 0.25, rtol=1e-5)
+    dot = histories.begin_rows(own, past.astype(np.float32), None, others, plan_of("dot"))
+    np.testing.assert_array_equal(dot[:2], own[:2])

@@ -1,0 +1,156 @@
+"""Users who are mixes of a row and their history: the naive twin, what is left out, threads, epochs."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+from contracts.support import interactions
+from naive_history import HistoryTwin, mixed_user
+from tripletrec import losses, scorers
+from tripletrec.training.listwise import ListwiseTraining, PieceSizes
+
+CASES = {
+    "softmax": losses.softmax(0.4),
+    "bsl": losses.bsl(0.3, 0.5),
+    "ccl": losses.ccl(-0.2, 3.0),
+}
+TABLES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
+
+
+def training_of(
+    data, weights=None, n_negatives=None, *, batch_size=3, dropout=0.0, n_jobs=1, tables=None, **params
+):  # fmt: skip
+    model = tr.MatrixFactorization(
+        **{
+            "n_factors": 3, "n_epochs": 2, "loss": "softmax", "optimizer": "adagrad",
+            "learning_rate": 0.01, "user_l2": 0.03, "item_l2": 0.02, "negative_l2": 0.01,
+            "bias_l2": 0.05, "init_scale": 0.5, "history": 0.6, **params,
+        }
+    )  # fmt: skip
+    return ListwiseTraining(
+        model._plan(), data, weights, n_negatives, batch_size, dropout, n_jobs,
+        tables=tables, sizes=PieceSizes(scores=8, least=4),
+    )  # fmt: skip
+
+
+def bits(training):
+    return {name: getattr(training.tables, name).tobytes() for name in TABLES}
+
+
+def twin_of(training, data, weights):
+    matrix = data.tocsr()
+    liked = [matrix[u].indices.tolist() for u in range(data.n_users)]
+    each = np.ones(data.nnz) if weights is None else weights.astype(np.float64)
+    U, V, b = training.tables.factors
+    return HistoryTwin(
+        training.plan.history, training.plan, (U, V, b[:, None]), liked,
+        [each[a:b] for a, b in itertools.pairwise(data.indptr)], True,
+    )  # fmt: skip
+
+
+def train_both(training, twin, n_epochs=2):
+    """Train both on the same batches, candidates and thinned histories; compare the loss of each batch."""
+    learn, draw, importance, n_alone = training.learn_from, training.candidates.draw, {}, 0
+
+    def note(key, items, weights):
+        n = draw(key, items, weights)
+        importance.clear()
+        importance.update(zip(items[:n].tolist(), weights[:n].tolist(), strict=True))
+        return n
+
+    def learn_from(users, keys, rate):
+        nonlocal n_alone
+        value = learn(users, keys, rate)
+        positives, slots, *_, pasts = training._batch
+        twin.kept, twin.alone = {}, set()
+        for r, u in enumerate(users.tolist()):
+            places = np.arange(positives.bounds[r], positives.bounds[r + 1])
+            left = places[pasts.shares[places] > 0]
+            twin.kept[u] = slots.items[positives.slots[left]].tolist()
+            if pasts.history_shares[r] == 1.0:
+                twin.alone.add(u)
+        n_alone += len(twin.alone)
+        expected = twin.learn_from(users.tolist(), importance)
+        assert value == pytest.approx(expected, rel=1e-4, abs=1e-4)
+        return value
+
+    training.learn_from, training.candidates.draw = learn_from, note
+    for number in range(1, n_epochs + 1):
+        training.run_epoch(number)
+    return n_alone
+
+
+@pytest.mark.parametrize("n_negatives", [None, 5], ids=["all", "some"])
+@pytest.mark.parametrize("scorer", scorers.SCORERS)
+@pytest.mark.parametrize("loss", CASES)
+def test_against_the_twin(loss, scorer, n_negatives, rng):
+    data = tr.Interactions(rng.random((7, 11)) < 0.3)
+    weights = rng.uniform(0.5, 2.0, data.nnz).astype(np.float32)
+    for share, history_dropout in ((0.6, 0.0), (0.8, 0.5)):
+        training = training_of(
+            data, weights, n_negatives, loss=CASES[loss], scorer=scorer,
+            history=share, history_dropout=history_dropout,
+        )  # fmt: skip
+        twin = twin_of(training, data, weights)
+        train_both(training, twin)
+        for mine, theirs in zip(training.tables.factors[:2], twin.factors()[:2], strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=2e-3, atol=2e-4)
+        np.testing.assert_allclose(
+            training.tables.factors[2], twin.factors()[2][:, 0], rtol=2e-3, atol=2e-4
+        )
+
+
+def test_histories_are_thinned_and_some_users_are_their_history_alone():
+    data = interactions(300, 90, 3000)
+    training = training_of(data, batch_size=300, history_dropout=0.3)
+    training.run_epoch(1)
+    first = training._batch.pasts.shares[: data.nnz].copy()
+    alone = np.mean(training._batch.pasts.history_shares == 1.0)
+    assert 0.64 < np.mean(first > 0) < 0.76 and 0.04 < alone < 0.18
+    training.run_epoch(2)
+    assert (training._batch.pasts.shares[: data.nnz] != first).any()
+
+
+@pytest.mark.parametrize("n_negatives", [None, 37], ids=["all", "some"])
+def test_same_bits_at_any_number_of_threads(n_negatives):
+    data = interactions(40, 90, 700)
+    found = []
+    for n_jobs in (1, 3):
+        training = training_of(data, None, n_negatives, batch_size=7, n_jobs=n_jobs, dropout=0.2)
+        with training.threads():
+            found.append(
+                ([training.run_epoch(n)["loss"] for n in (1, 2)], bits(training),
+                 training.factors.user_factors.tobytes())
+            )  # fmt: skip
+    assert found[0] == found[1]
+
+
+def test_an_epoch_depends_on_its_tables_and_number_alone():
+    data = interactions(12, 20, 60)
+    at_once, begun = (training_of(data, n_epochs=3, schedule="linear") for _ in range(2))
+    expected = [at_once.run_epoch(number)["loss"] for number in (1, 2, 3)]
+    found = [begun.run_epoch(1)["loss"]]
+    continued = training_of(data, tables=begun.tables, n_epochs=3, schedule="linear")
+    assert found + [continued.run_epoch(number)["loss"] for number in (2, 3)] == expected
+    assert bits(continued) == bits(at_once)
+
+
+@pytest.mark.parametrize("scorer", scorers.SCORERS)
+@pytest.mark.parametrize("history", [0.3, 1.0])
+def test_users_are_mixed_with_all_of_their_history_in_the_end(scorer, history):
+    matrix = interactions(12, 20, 60).tocsr().toarray()
+    matrix[4] = 0
+    training = training_of(tr.Interactions(matrix), scorer=scorer, history=history)
+    training.run_epoch(1)
+    U, V, _ = (array.astype(np.float64) for array in training.tables.factors)
+    found = training.factors.user_factors
+    assert not found[4].any()
+    for u in np.delete(np.arange(12), 4):
+        expected = mixed_user(U[u], V[np.flatnonzero(matrix[u])], history, scorer == "cosine")
+        row = found[u] / (np.linalg.norm(found[u]) if scorer == "cosine" else 1.0)
+        np.testing.assert_allclose(row, expected, atol=1e-6)
+    released = training.release()
+    np.testing.assert_array_equal(released.user_factors, found)
+    np.testing.assert_array_equal(training.release().user_factors, found)

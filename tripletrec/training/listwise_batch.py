@@ -1,0 +1,162 @@
+"""The arrays of a batch of list-wise training, as records; `listwise_kernels` computes what is in them.
+
+A batch is some users, its *rows*, with all their positives, and the items that it touches, each in a *slot*:
+first the candidates, then those positives that are no candidates. The candidates are cut into *pieces* of
+equal width, whose scores are computed one after the other. Arrays that belong together form a record.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._runtime.jit import part
+
+__all__ = ["Batch", "Pasts", "Pieces", "Positives", "Slots", "UserRows", "records"]
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+
+
+class Positives(NamedTuple):
+    """The positives of a batch, row after row, with what is computed for each."""
+
+    rows: Int32
+    slots: Int32
+    weights: Float32
+    logits: Float64
+    hits: Float64  # its own share of its row's mass, see `ListLoss.reduce`
+    slopes: Float64  # derivative of the loss by the logit
+    bounds: Int64  # the positives of row r are bounds[r] ... bounds[r + 1] - 1
+    by_slot: Int32  # all positives, slot after slot
+    slot_bounds: Int64  # those of slot s are by_slot[x], slot_bounds[s] <= x < slot_bounds[s + 1]
+
+
+class Slots(NamedTuple):
+    """The items of a batch, with what is computed for each."""
+
+    items: Int32
+    units: Float32  # (n_slots, width): the factors, at length one with the scorer "cosine"
+    inverse_norms: Float32
+    biases: Float32
+    importance: Float32  # of candidates, see `tripletrec.losses.listwise`
+    gradients: Float32  # (n_slots, width)
+    bias_gradients: Float32
+
+
+class Pieces(NamedTuple):
+    """The candidates of a batch, piece by piece, with what is computed for each piece and row."""
+
+    exponentials: Float32  # (n_pieces, n_rows, piece_size): scores, see `ListLoss.exponentiate`
+    peaks: Float32  # (n_pieces, n_rows), and so are the next two
+    masses: Float32
+    coefficients: Float32  # by which exponentials must be multiplied to be the gradient
+    sums: Float32  # (n_pieces, n_rows, width): product of exponentials and units
+
+
+class UserRows(NamedTuple):
+    """The users of a batch, with what is computed for each: arrays of shape (n_rows, width) or (n_rows,)."""
+
+    masks: Float32  # 0 for factors that dropout leaves out
+    units: Float32  # the factors, at length one with the scorer "cosine"
+    inverse_norms: Float32
+    gradients: Float32
+
+
+class Pasts(NamedTuple):
+    """What users who are mixes of a row and their history are made of; empty arrays where they are not."""
+
+    shares: Float32  # of each positive in its user's history: one over their number, 0 if left out
+    own_shares: Float32  # (n_rows,): of the own row in the mix
+    history_shares: Float32  # (n_rows,)
+    own_units: Float32  # (n_rows, width), and so are the next and the gradients
+    history_units: Float32
+    own_inverse_norms: Float32
+    history_inverse_norms: Float32
+    gradients: Float32  # by the mean of the history's items
+
+
+class Batch(NamedTuple):
+    """All that the kernels know and compute of a batch."""
+
+    positives: Positives
+    slots: Slots
+    pieces: Pieces
+    rows: UserRows
+    pasts: Pasts
+
+    @classmethod
+    def allocate(
+        cls, n_rows: int, n_pairs: int, n_slots: int, n_candidates: int, piece_size: int, width: int,
+        *, mixed: bool = False,
+    ) -> Batch:  # fmt: skip
+        """Return arrays for batches of at most these sizes; `mixed`: users have a history."""
+        n_pieces = -(-n_candidates // piece_size)
+        positives = Positives(
+            rows=np.zeros(n_pairs, np.int32),
+            slots=np.zeros(n_pairs, np.int32),
+            weights=np.zeros(n_pairs, np.float32),
+            logits=np.zeros(n_pairs),
+            hits=np.zeros(n_pairs),
+            slopes=np.zeros(n_pairs),
+            bounds=np.zeros(n_rows + 1, np.int64),
+            by_slot=np.zeros(n_pairs, np.int32),
+            slot_bounds=np.zeros(n_slots + 1, np.int64),
+        )
+        slots = Slots(
+            items=np.arange(n_slots, dtype=np.int32),
+            units=np.zeros((n_slots, width), np.float32),
+            inverse_norms=np.zeros(n_slots, np.float32),
+            biases=np.zeros(n_slots, np.float32),
+            importance=np.ones(n_slots, np.float32),
+            gradients=np.zeros((n_slots, width), np.float32),
+            bias_gradients=np.zeros(n_slots, np.float32),
+        )
+        pieces = Pieces(
+            exponentials=np.zeros((n_pieces, n_rows, piece_size), np.float32),
+            peaks=np.zeros((n_pieces, n_rows), np.float32),
+            masses=np.zeros((n_pieces, n_rows), np.float32),
+            coefficients=np.zeros((n_pieces, n_rows), np.float32),
+            sums=np.zeros((n_pieces, n_rows, width), np.float32),
+        )
+        rows = UserRows(
+            masks=np.ones((n_rows, width), np.float32),
+            units=np.zeros((n_rows, width), np.float32),
+            inverse_norms=np.zeros(n_rows, np.float32),
+            gradients=np.zeros((n_rows, width), np.float32),
+        )
+        if not mixed:
+            n_rows = n_pairs = 0
+        pasts = Pasts(
+            shares=np.zeros(n_pairs, np.float32),
+            own_shares=np.zeros(n_rows, np.float32),
+            history_shares=np.zeros(n_rows, np.float32),
+            own_units=np.zeros((n_rows, width), np.float32),
+            history_units=np.zeros((n_rows, width), np.float32),
+            own_inverse_norms=np.zeros(n_rows, np.float32),
+            history_inverse_norms=np.zeros(n_rows, np.float32),
+            gradients=np.zeros((n_rows, width), np.float32),
+        )
+        return cls(positives, slots, pieces, rows, pasts)
+
+    @property
+    def plain(self) -> tuple[tuple[Any, ...], ...]:
+        """The records as plain tuples: kernels take them in half the time, and give them back their names."""
+        return tuple(map(tuple, self))
+
+
+@part
+def records(batch):
+    """Return the records of a batch, of which a kernel gets plain tuples."""
+    positives, slots, pieces, rows, pasts = batch
+    return (
+        Positives(*positives),
+        Slots(*slots),
+        Pieces(*pieces),
+        UserRows(*rows),
+        Pasts(*pasts),
+    )
