@@ -45,7 +45,7 @@ class Visit:
         self.weights = np.array(self.weights)[order] if options.get("weights") is not None else None
 
     def note(self, first, last, bounds, triplets, n_negatives, group, users, items, *rest):
-        (pairs, negatives, weights), row_at = triplets, items[1]
+        (pairs, negatives, weights, _), row_at = triplets, items[1]
         m, bounds = max(1, self.training.loop.n_drawn // n_negatives), bounds - bounds[first]
         for s in range(first, last):
             for begin in range(bounds[s], bounds[s + 1], group):
