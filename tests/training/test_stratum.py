@@ -5,7 +5,7 @@ import pytest
 
 from contracts.support import interactions
 from training.fits import assert_same_tables, negatives_of, run, start, weights_of
-from tripletrec import optimizers, sampling
+from tripletrec import losses, optimizers, sampling
 from tripletrec.training.stratum import cut_out, learn_strata, make_workspace, put_back
 from tripletrec.training.triplet_records import N_TOTALS
 
@@ -15,6 +15,7 @@ CASES = {
     "popularity": {"sampler": "popularity"},
     "dynamic": {"sampler": sampling.dynamic(3), "n_negatives": 2, "scorer": "cosine"},
     "weights": {"weights": weights_of},
+    "k-os warp": {"loss": losses.k_os_warp(2, 3, 0.5, 4), "weights": weights_of},
     "given": {"given": negatives_of, "n_negatives": 2},
     "given, weights": {"given": negatives_of, "weights": weights_of},
 }

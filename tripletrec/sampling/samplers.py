@@ -208,7 +208,7 @@ def explicit(share: float = 0.5) -> Sampler:
     return Sampler("explicit", True, share=check_share(share, "share", closed=True))
 
 
-def graded(share: float = 0.3) -> Sampler:
+def graded(share: float = 0.05) -> Sampler:
     """Return the sampler that also compares a user's items with each other: eight plays with two plays.
 
     With probability `share` the negative of a positive is one of the same user's own items whose value, in
@@ -219,7 +219,7 @@ def graded(share: float = 0.3) -> Sampler:
 
     Parameters
     ----------
-    share : float, default 0.3
+    share : float, default 0.05
         From 0 to 1. A large one spends too little on the items that a user does not know, which
         recommendations are made of.
 

@@ -29,7 +29,8 @@ from tripletrec._runtime.jit import kernel, part
 from tripletrec.losses import Loss
 from tripletrec.optimizers import Optimizer
 from tripletrec.scorers import Scorer
-from tripletrec.training.hard_negatives import build_search, choose_negative
+from tripletrec.training.hard_negatives import choose_negative
+from tripletrec.training.search import build_search
 from tripletrec.training.triplet_records import (
     GROUP,
     HyperParameters,
