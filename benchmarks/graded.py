@@ -1,4 +1,4 @@
-"""Graded preferences on MovieLens-100K: does a model order a user's own items better, and at what price?
+"""Graded preferences on MovieLens-100K: how much better a user's own items are ordered, and at what price.
 
     python benchmarks/graded.py                          # on the test part of `ua`: two minutes
     python benchmarks/graded.py --validation --shares 0 0.05 0.1 0.2 0.3 0.5

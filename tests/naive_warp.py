@@ -16,7 +16,7 @@ def kth_best(scores, k):
 
 
 def search(positive_score, scores, margin, n_items):
-    """Place of the first score above the positive's less the margin, and its weight; None if there is none."""
+    """Place of the first score above the positive's less the margin, and its weight, or None."""
     for tries, score in enumerate(scores, 1):
         if positive_score - score < margin:
             return tries - 1, math.log(max(1, (n_items - 1) // tries))
@@ -28,8 +28,8 @@ def learn(
 ):
     """Visit ``(group, user, [(positive, weight), ...], [negative, ...])``; return U, V, b and four sums.
 
-    These are of the losses, of the right order of first tries, of weights, and of triplets that led to a step.
-    None where rounding may decide what is chosen.
+    These are of the losses, of the right order of first tries, of weights, and of triplets that led to a
+    step. None where rounding may decide what is chosen.
     """
     users = [Row(row, optimizer, learning_rate) for row in U]
     items = [Row(row, optimizer, learning_rate) for row in V]

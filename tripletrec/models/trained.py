@@ -210,6 +210,7 @@ class TrainedModel(NewUsers, Recommender):
         start = self._begin(plan, data, weights, given, **features)
         of = fingerprint(
             self, plan, X=data, sample_weight=weights, negatives=given, validation=held_out,
+            **({"values of X": data.values} if plan.sampler.by_value else {}),
             **getattr(start.training, "features", {}),
         )  # fmt: skip
         return plan, start, file.resume(start.training, of)
