@@ -11,8 +11,8 @@ from tripletrec import losses, optimizers, rates, sampling, scorers
 BUILT_IN = [
     make()
     for known in (
-        losses.LOSSES, losses.LIST_LOSSES, optimizers.OPTIMIZERS, scorers.SCORERS, sampling.SAMPLERS,
-        sampling.HARD_SAMPLERS, rates.SCHEDULES,
+        losses.LOSSES, losses.SEARCHING_LOSSES, losses.LIST_LOSSES, optimizers.OPTIMIZERS,
+        scorers.SCORERS, sampling.SAMPLERS, sampling.HARD_SAMPLERS, rates.SCHEDULES,
     )
     for make in known.values()
 ]  # fmt: skip

@@ -67,13 +67,65 @@ def test_hinge_margin(margin, x):
         (lambda: losses.hinge(math.inf), "margin must be a finite number > 0, got inf"),
         (
             lambda: losses.check_loss("brp"),
-            "loss must be one of 'bpr', 'sigmoid', 'hinge', 'softmax', 'bsl', 'ccl' or a Loss, got 'brp'",
+            "loss must be one of 'bpr', 'sigmoid', 'hinge', 'warp', 'k-os warp', 'softmax', 'bsl', 'ccl' "
+            "or a Loss, got 'brp'",
         ),
     ],
 )
 def test_wrong_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: losses.warp(0), ValueError, "margin must be a finite number > 0, got 0"),
+        (
+            lambda: losses.warp(max_sampled=0),
+            ValueError,
+            "max_sampled must be an integer >= 1, got 0",
+        ),
+        (
+            lambda: losses.warp(1.0, 1001),
+            ValueError,
+            "max_sampled must be an integer from 1 to 1000",
+        ),
+        (lambda: losses.k_os_warp(6, 5), ValueError, "k must be an integer from 1 to 5, got 6"),
+        (lambda: losses.k_os_warp(n=2.5), TypeError, "n must be an integer >= 1, got 2.5"),
+        (
+            lambda: losses.check_loss("warp"),
+            ValueError,
+            "loss 'warp' searches .* it is for MatrixFact",
+        ),
+        (
+            lambda: losses.check_loss(losses.warp()._replace(name="w", weigh=3), True),
+            TypeError,
+            "loss 'w': weigh must be a function .* got 3",
+        ),
+        (
+            lambda: losses.check_loss(losses.k_os_warp()._replace(name="w", k=11), True),
+            ValueError,
+            "loss 'w': k must be an integer from 1 to 10, got 11",
+        ),
+        (
+            lambda: losses.check_loss(losses.BPR._replace(name="b", max_sampled=3)),
+            ValueError,
+            "loss 'b': max_sampled must be an integer from 1 to 1, got 3",
+        ),
+    ],
+)
+def test_wrong_searches(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.mark.parametrize("name", losses.SEARCHING_LOSSES)
+def test_weights_are_logarithms_of_the_rank(name):
+    loss = losses.check_loss(name, search=True)
+    expected = [math.log(max(1, 25 // tries)) for tries in range(1, 11)]
+    np.testing.assert_allclose(loss.weights(26), expected)
+    assert loss.weights(1) == [0.0] * 10 and losses.BPR.weights(26) == []
 
 
 def test_wrong_types():

@@ -291,6 +291,54 @@ def test_samplers_that_models_refuse(small):
             kind(sampler=sampling.dynamic()._replace(n_candidates=0)).fit(small)
 
 
+@pytest.mark.parametrize("loss", ["warp", "k-os warp"])
+def test_losses_that_search_draw_for_themselves(loss, small):
+    others = ~small.tocsr().toarray().astype(bool)
+    for sampler in ("dynamic", sampling.semi_hard(4)):
+        with pytest.raises(
+            ValueError, match=f"loss '{loss}' searches among sampled items .* sampler"
+        ):
+            tr.MatrixFactorization(loss=loss, sampler=sampler).fit(small)
+    with pytest.raises(ValueError, match=f"loss '{loss}' searches .* it takes no given ones"):
+        tr.MatrixFactorization(loss=loss).fit(small, negatives=others)
+    for kind in (tr.MLPMatcher, tr.TwoTower):
+        with pytest.raises(
+            ValueError, match=f"loss '{loss}' searches for its negatives, which this"
+        ):
+            kind(loss=loss).fit(small)
+
+
+def test_where_values_are_not_compared(small):
+    others = ~small.tocsr().toarray().astype(bool)
+    for loss in ("softmax", "ccl", "warp"):
+        with pytest.raises(
+            ValueError, match=f"'graded' takes negatives .* own items, loss '{loss}'"
+        ):
+            tr.MatrixFactorization(loss=loss, sampler="graded").fit(small)
+    with pytest.raises(
+        ValueError, match="sampler 'graded' .* takes none from the argument negatives"
+    ):
+        tr.MatrixFactorization(sampler="graded").fit(small, negatives=others)
+    with pytest.raises(ValueError, match="must not have by_value and choose or by_features"):
+        sampler = sampling.dynamic()._replace(by_value=True)
+        tr.MatrixFactorization(sampler=sampler).fit(small)
+    for kind in (tr.MLPMatcher, tr.TwoTower):
+        with pytest.raises(
+            ValueError, match="sampler 'graded' compares values .* MatrixFactorization"
+        ):
+            kind(sampler="graded").fit(small)
+
+
+def test_without_grades_all_negatives_are_unseen(small):
+    """A warning, and the bits of a fit that does not ask for them."""
+    plain = tr.MatrixFactorization(4, n_epochs=1).fit(small)
+    with pytest.warns(
+        UserWarning, match="sampler 'graded' finds no user with two items of different"
+    ):
+        graded = tr.MatrixFactorization(4, n_epochs=1, sampler="graded").fit(small)
+    np.testing.assert_array_equal(graded.user_factors_, plain.user_factors_)
+
+
 @pytest.mark.parametrize("kind", [tr.MLPMatcher, tr.TwoTower, tr.MatrixFactorization])
 @pytest.mark.parametrize("sampler", ["dynamic", "semi_hard"])
 def test_candidates_and_given_negatives_do_not_mix(kind, sampler, small):

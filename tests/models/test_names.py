@@ -13,13 +13,19 @@ def test_they_are_the_names_of_the_parts():
     for alias, known in (
         (names.TripletLossName, losses.LOSSES),
         (names.LossName, {**losses.LOSSES, **losses.LIST_LOSSES}),
+        (
+            names.FactorLossName,
+            {**losses.LOSSES, **losses.LIST_LOSSES, **losses.SEARCHING_LOSSES},
+        ),
         (names.ScorerName, scorers.SCORERS),
         (names.OptimizerName, optimizers.OPTIMIZERS),
-        (names.FeatureSamplerName, {**sampling.SAMPLERS, **sampling.HARD_SAMPLERS}),
         (names.ScheduleName, rates.SCHEDULES),
     ):
         assert get_args(alias) == tuple(known)
-    assert set(get_args(names.FeatureSamplerName)) - set(get_args(names.SamplerName)) == {"nearest"}
+    everywhere = set(get_args(names.SamplerName))
+    assert everywhere | {"nearest", "graded"} == {*sampling.SAMPLERS, *sampling.HARD_SAMPLERS}
+    assert set(get_args(names.FeatureSamplerName)) == everywhere | {"nearest"}
+    assert set(get_args(names.FactorSamplerName)) == everywhere | {"graded"}
 
 
 @pytest.mark.parametrize("kind", [tr.MatrixFactorization, tr.TwoTower, tr.MLPMatcher])

@@ -27,6 +27,7 @@ def mine(x, parameters):
     "name, part",
     [
         *(("loss", make()) for make in (losses.LOSSES | losses.LIST_LOSSES).values()),
+        *(("loss", make()) for make in losses.SEARCHING_LOSSES.values()),
         *(("scorer", make()) for make in scorers.SCORERS.values()),
         *(("optimizer", make()) for make in optimizers.OPTIMIZERS.values()),
         *(("sampler", make()) for make in (sampling.SAMPLERS | sampling.HARD_SAMPLERS).values()),

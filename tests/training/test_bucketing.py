@@ -76,7 +76,7 @@ class Bucketed:
         if n_negatives:
             own = ItemsOfUsers(data.indptr, (data.indices + 1) % data.n_items)
             pool = Pool(self.items.order, None)
-            given = GivenNegatives(np.uint64(5), own, 0.5, pool, False, n_negatives)
+            given = GivenNegatives(np.uint64(5), own, None, 0.5, pool, False, n_negatives)
         n_strata = len(self.strata.item_block)
         sizes = np.zeros((self.strata.n_user_blocks, n_strata), np.int64)
         self.starts = np.zeros(n_strata + 1, np.int64)

@@ -5,8 +5,9 @@ import pytest
 
 from contracts.support import interactions
 from training.fits import assert_same_tables, negatives_of, run, start, weights_of
-from tripletrec import optimizers, sampling
+from tripletrec import losses, optimizers, sampling
 from tripletrec.training.stratum import cut_out, learn_strata, make_workspace, put_back
+from tripletrec.training.triplet_records import N_TOTALS
 
 CASES = {
     "unseen": {},
@@ -14,6 +15,7 @@ CASES = {
     "popularity": {"sampler": "popularity"},
     "dynamic": {"sampler": sampling.dynamic(3), "n_negatives": 2, "scorer": "cosine"},
     "weights": {"weights": weights_of},
+    "k-os warp": {"loss": losses.k_os_warp(2, 3, 0.5, 4), "weights": weights_of},
     "given": {"given": negatives_of, "n_negatives": 2},
     "given, weights": {"given": negatives_of, "weights": weights_of},
 }
@@ -29,7 +31,7 @@ def learn_apart(training, number, rng):
     """Run an epoch stratum by stratum, each in arrays of its own, those of a round in any order."""
     epoch, loop = training.epoch(number), training.loop
     weighted = len(epoch.contents.stored.weights) > 0
-    totals = np.zeros((len(epoch.contents.buckets.numbers), 4))
+    totals = np.zeros((len(epoch.contents.buckets.numbers), N_TOTALS))
     for runs in training.rounds:
         assert all(last - first == 1 for first, last in runs)  # else one depends on the one before
         apart = []
@@ -56,7 +58,7 @@ def test_strata_learnt_apart_are_the_epoch(case, optimizer, data, rng):
     assert len(whole.rounds) > 1 and len(whole.rounds[0]) > 1
     for number in (1, 2, 3):
         record = run(whole, [number])[0]
-        loss, right, mass, count = learn_apart(apart, number, rng)
+        loss, right, mass, count, _ = learn_apart(apart, number, rng)
         assert record["n_triplets"] == count
         assert record["loss"] == pytest.approx(loss / mass, rel=1e-12)
         assert record["train_auc"] == pytest.approx(right / mass, rel=1e-12)

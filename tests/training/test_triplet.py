@@ -45,7 +45,7 @@ class Visit:
         self.weights = np.array(self.weights)[order] if options.get("weights") is not None else None
 
     def note(self, first, last, bounds, triplets, n_negatives, group, users, items, *rest):
-        (pairs, negatives, weights), row_at = triplets, items[1]
+        (pairs, negatives, weights, _), row_at = triplets, items[1]
         m, bounds = max(1, self.training.loop.n_drawn // n_negatives), bounds - bounds[first]
         for s in range(first, last):
             for begin in range(bounds[s], bounds[s + 1], group):
@@ -93,6 +93,33 @@ def test_every_positive_is_visited_with_given_negatives(n_negatives, blocks):
     n, rate = has_given.sum(), drawn[has_given].mean()
     # Half of the draws, and the 2 % of the others that meet one; 6 standard deviations.
     assert abs(rate - 0.51) < 6 * 0.5 / np.sqrt(n) + 0.01
+
+
+@pytest.mark.parametrize("n_negatives", [1, 2])
+def test_graded_negatives_are_own_items_of_a_lower_value(n_negatives, blocks):
+    """The naive twin of what may be drawn; how often, and the same at any number of threads."""
+    values = np.random.default_rng(5).integers(1, 4, blocks.nnz).astype(np.float32)
+    data = tr.Interactions.from_arrays(
+        blocks.rows, blocks.indices, values, shape=blocks.space.shape
+    )
+    params = {"sampler": sampling.graded(0.5), "n_negatives": n_negatives, "random_state": 3}
+    one, four = (Visit(data, n_jobs=n_jobs, **params) for n_jobs in (1, 4))
+    np.testing.assert_array_equal(one.rows, four.rows)
+    assert one.training.strata.n_user_blocks > 1
+    assert one.pairs == pairs_of(data, n_negatives)
+    value = data.tocsr().toarray()
+    u, i, j = one.rows.T
+    own = value[u, j] > 0
+    assert (value[u, j] < value[u, i])[own].all()
+    has_lower = np.array(
+        [(value[a][value[a] > 0] < value[a, b]).any() for a, b in zip(u, i, strict=True)]
+    )
+    assert not own[~has_lower].any()
+    assert abs(own[has_lower].mean() - 0.5) < 6 * 0.5 / np.sqrt(has_lower.sum())
+    assert len({tuple(row) for row in one.rows[own].tolist()}) > 0.3 * own.sum()
+    learnt = [start(data, n_jobs=n_jobs, **params) for n_jobs in (1, 4)]
+    assert run(learnt[0]) == run(learnt[1])
+    assert_same_tables(*learnt)
 
 
 @pytest.mark.parametrize("given", [False, True])

@@ -14,6 +14,7 @@ from tripletrec.training.tables import FactorTables
 from tripletrec.training.triplet_kernel import build_epoch
 from tripletrec.training.triplet_records import (
     GROUP,
+    N_TOTALS,
     HyperParameters,
     ItemRows,
     Triplets,
@@ -93,7 +94,7 @@ def run(
     step_counts = np.zeros((len(row_at), len(optimizer.step_counts)), np.float32)
     biases[position], step_counts[position] = tables.biases, tables.item_step_counts
     placed = np.where(rows[:, 1:] < 0, -1, position[rows[:, 1:]]).astype(np.int32)
-    totals = np.zeros((2, 4))
+    totals = np.zeros((2, N_TOTALS))
     arguments = (
         0, 2, np.array([0, len(rows) // 3, len(rows)]),
         tuple(Triplets(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -38,7 +39,7 @@ def text_of(
                 given = {key: _rounded(each, digits) for key, each in arguments[name](part).items()}
                 if make(**given) == part:
                     inside = ", ".join(f"{key}={each!r}" for key, each in given.items())
-                    return f"{room}.{name}({inside})"
+                    return f"{room}.{re.sub('[ -]', '_', name)}({inside})"
     return f"<{type(part).__name__} {getattr(part, 'name', None)!r}>"
 
 

@@ -20,7 +20,13 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.factor_model import FactorModel
 from tripletrec.models.fit_arguments import check_dropout, check_history, check_n_negatives
-from tripletrec.models.names import LossName, OptimizerName, SamplerName, ScheduleName, ScorerName
+from tripletrec.models.names import (
+    FactorLossName,
+    FactorSamplerName,
+    OptimizerName,
+    ScheduleName,
+    ScorerName,
+)
 from tripletrec.models.trained import Start
 from tripletrec.optimizers import Optimizer, adam, check_optimizer
 from tripletrec.rates import Schedule, check_schedule
@@ -76,16 +82,19 @@ class MatrixFactorization(FactorModel):
     ----------
     n_factors : int, default 64
         Length of a row.
-    loss : {"bpr", "sigmoid", "hinge", "softmax", "bsl", "ccl"}, Loss or ListLoss, default "bpr"
+    loss : {"bpr", "sigmoid", "hinge", "warp", "k-os warp", "softmax", "bsl", "ccl"}, Loss or ListLoss, \
+            default "bpr"
         See `tripletrec.losses`, and `tripletrec.losses.listwise` for the last three;
-        ``losses.hinge(margin)`` sets the margin, ``losses.softmax(temperature)`` the temperature.
+        ``losses.hinge(margin)`` sets the margin, ``losses.softmax(temperature)`` the temperature,
+        ``losses.warp(max_sampled=...)`` how many items are tried until one violates the margin.
     scorer : {"dot", "cosine"} or Scorer, default "dot"
         See `tripletrec.scorers`.
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
         See `tripletrec.optimizers`, also for the parameters of each.
-    sampler : {"unseen", "uniform", "popularity", "explicit", "dynamic", "semi_hard"} or Sampler, \
-            default "unseen"
-        See `tripletrec.sampling`; ``sampling.popularity(alpha)``, ``sampling.explicit(share)``. The last
+    sampler : {"unseen", "uniform", "popularity", "explicit", "graded", "dynamic", "semi_hard"} or \
+            Sampler, default "unseen"
+        See `tripletrec.sampling`; ``sampling.popularity(alpha)``, ``sampling.explicit(share)``,
+        ``sampling.graded(share)``, which prefers a user's items of high value to those of low value. The last
         two choose each negative among several items by their scores, with losses of triplets only;
         ``sampling.dynamic(2)`` to ``dynamic(4)`` improve the top of the lists.
     learning_rate : float, default 0.1
@@ -160,7 +169,8 @@ class MatrixFactorization(FactorModel):
     history_ : list of dict
         ``pd.DataFrame(model.history_)`` is a table of it. For each epoch: "epoch" (from 1), "loss" (mean over
         the triplets, before each one's step), "train_auc" (share of the triplets whose positive scored
-        higher), "n_triplets", "n_skipped" (draws that found no negative), "seconds", and, if it was
+        higher), "n_triplets", "n_skipped" (draws that found no negative), "seconds", with "warp" and
+        "k-os warp" "n_violations" (triplets that led to a step, see `tripletrec.losses.warp`), and, if it was
         validated, "validation_<metric>". With a list-wise loss, "loss" is the mean over the positives, and
         "n_positives" replaces "train_auc", "n_triplets" and "n_skipped".
     best_epoch_ : int
@@ -210,10 +220,10 @@ class MatrixFactorization(FactorModel):
         self,
         n_factors: int = 64,
         *,
-        loss: LossName | Loss | ListLoss = "bpr",
+        loss: FactorLossName | Loss | ListLoss = "bpr",
         scorer: ScorerName | Scorer = "dot",
         optimizer: OptimizerName | Optimizer = "adagrad",
-        sampler: SamplerName | Sampler = "unseen",
+        sampler: FactorSamplerName | Sampler = "unseen",
         learning_rate: float = 0.1,
         n_epochs: int = 30,
         user_l2: float = 0.03,
@@ -314,7 +324,7 @@ class MatrixFactorization(FactorModel):
         ----------
         X : Interactions, sparse matrix or array of shape (n_users, n_items)
             The positives: every value other than 0. The values themselves matter only with
-            ``sample_weight="values"``.
+            ``sample_weight="values"`` and with ``sampler="graded"``.
         y : None
             Not used; there for scikit-learn.
         validation : as `X`, default None
@@ -359,7 +369,7 @@ class MatrixFactorization(FactorModel):
     def _plan_with(self, seed: int) -> FactorPlan:
         item_l2 = check_non_negative(self.item_l2, "item_l2")
         negative_l2 = item_l2 if self.negative_l2 is None else self.negative_l2
-        loss = check_loss(self.loss)
+        loss = check_loss(self.loss, search=True)
         check_dropout(self.dropout)
         if self.batch_size is not None:
             check_count(self.batch_size, "batch_size")
@@ -408,8 +418,7 @@ class MatrixFactorization(FactorModel):
             n_candidates = check_n_negatives(self.n_negatives, plan.loss, data.n_items)
             n_users = np.count_nonzero(np.diff(data.indptr))
             return 6.0 * plan.n_factors * n_users * (n_candidates or data.n_items)
-        n_candidates = plan.sampler.n_candidates if plan.sampler.choose is not None else 1
-        return (18.0 + 2.0 * n_candidates) * plan.n_factors * plan.n_negatives * data.nnz
+        return (18.0 + 2.0 * plan.n_candidates) * plan.n_factors * plan.n_negatives * data.nnz
 
     def _epoch_scores(self, plan: FactorPlan, data: Interactions) -> float:
         return self._work(plan, data) / plan.n_factors

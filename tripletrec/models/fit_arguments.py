@@ -87,6 +87,9 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions 
 
     If some are given but there is none, all negatives are sampled.
     """
+    if sampler.by_value:
+        _check_graded(loss, sampler, given)
+        return sampler
     if given is not None and not given.nnz:
         given, sampler = None, sampler if sampler.is_hard else sampler._replace(share=0.0)
     takes_given = given is not None or sampler.share > 0.0
@@ -103,8 +106,30 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions 
     return sampler if own_share else sampler._replace(share=_DEFAULT_SHARE)
 
 
+def _check_graded(loss: Loss | ListLoss, sampler: Sampler, given: Interactions | None) -> None:
+    if isinstance(loss, ListLoss) or loss.searches:
+        raise ValueError(
+            f"sampler {sampler.name!r} takes negatives from the user's own items, loss {loss.name!r} from "
+            "unseen ones only: use a loss such as 'bpr' or 'hinge'"
+        )
+    if sampler.is_hard:
+        raise ValueError(
+            f"sampler {sampler.name!r} must not have by_value and choose or by_features"
+        )
+    if given is not None and given.nnz:
+        raise ValueError(
+            f"sampler {sampler.name!r} takes negatives from the user's own items, so it takes none from the "
+            "argument negatives of fit: use sampler 'explicit' for these"
+        )
+
+
 def _check_given(loss: Loss | ListLoss, sampler: Sampler, takes_given: bool) -> None:
     if not isinstance(loss, ListLoss):
+        if loss.searches and (takes_given or sampler.is_hard):
+            raise ValueError(
+                f"loss {loss.name!r} searches among sampled items for its negatives: it takes no given ones, "
+                f"and no sampler that chooses, got sampler {sampler.name!r}"
+            )
         if sampler.choose is not None and takes_given:
             raise ValueError(
                 f"sampler {sampler.name!r} takes no given negatives, only sampled candidates"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 __all__ = [
+    "FactorLossName",
+    "FactorSamplerName",
     "FeatureSamplerName",
     "LossName",
     "OptimizerName",
@@ -16,10 +18,12 @@ __all__ = [
 
 TripletLossName: TypeAlias = Literal["bpr", "sigmoid", "hinge"]
 LossName: TypeAlias = Literal[TripletLossName, "softmax", "bsl", "ccl"]
+FactorLossName: TypeAlias = Literal[LossName, "warp", "k-os warp"]
 ScorerName: TypeAlias = Literal["dot", "cosine"]
 OptimizerName: TypeAlias = Literal["sgd", "adagrad", "adam"]
 SamplerName: TypeAlias = Literal[
     "uniform", "unseen", "popularity", "explicit", "dynamic", "semi_hard"
 ]
+FactorSamplerName: TypeAlias = Literal[SamplerName, "graded"]
 FeatureSamplerName: TypeAlias = Literal[SamplerName, "nearest"]
 ScheduleName: TypeAlias = Literal["constant", "linear", "cosine"]

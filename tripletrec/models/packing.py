@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 from tripletrec.data.id_codecs import pack_ids, unpack_ids
-from tripletrec.losses import LIST_LOSSES, LOSSES, ListLoss, Loss
+from tripletrec.losses import LIST_LOSSES, LOSSES, SEARCHING_LOSSES, ListLoss, Loss
 from tripletrec.optimizers import OPTIMIZERS, Optimizer
 from tripletrec.rates import SCHEDULES, Schedule
 from tripletrec.sampling import HARD_SAMPLERS, SAMPLERS, Sampler
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _PARTS: dict[str, tuple[tuple[type, ...], Mapping[str, Any]]] = {
-    "loss": ((Loss, ListLoss), {**LOSSES, **LIST_LOSSES}),
+    "loss": ((Loss, ListLoss), {**LOSSES, **SEARCHING_LOSSES, **LIST_LOSSES}),
     "scorer": ((Scorer,), SCORERS),
     "optimizer": ((Optimizer,), OPTIMIZERS),
     "sampler": ((Sampler,), SAMPLERS | HARD_SAMPLERS),
@@ -143,7 +143,8 @@ def _has_functions_of(part: Any, built_in: Any) -> bool:
 
 
 def _functions_of(part: Any) -> list[str]:
-    return [name for name in part._fields if name == "choose" or callable(getattr(part, name))]
+    optional = ("choose", "weigh")  # of which a part may have none
+    return [name for name in part._fields if name in optional or callable(getattr(part, name))]
 
 
 def _number(value: Any) -> Any:

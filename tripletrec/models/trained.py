@@ -43,7 +43,8 @@ from tripletrec.models.validation import (
     epochs_between,
     sample_users,
 )
-from tripletrec.sampling import Sampler
+from tripletrec.sampling import UNSEEN, Sampler
+from tripletrec.sampling.grades import has_grades
 from tripletrec.training.plan import Plan, Record
 
 if TYPE_CHECKING:
@@ -210,6 +211,7 @@ class TrainedModel(NewUsers, Recommender):
         start = self._begin(plan, data, weights, given, **features)
         of = fingerprint(
             self, plan, X=data, sample_weight=weights, negatives=given, validation=held_out,
+            **({"values of X": data.values} if plan.sampler.by_value else {}),
             **getattr(start.training, "features", {}),
         )  # fmt: skip
         return plan, start, file.resume(start.training, of)
@@ -247,6 +249,12 @@ class TrainedModel(NewUsers, Recommender):
     ) -> Start:
         """Start a training of the plan, unless its sampler and the given negatives do not go together."""
         sampler = check_sampling(plan.loss, plan.sampler, given)
+        if sampler.by_value and not has_grades(data.indptr, data.values):
+            warn_user(
+                f"sampler {sampler.name!r} finds no user with two items of different values, so all "
+                "negatives are unseen items: give the interactions values, as from_frame(..., value=...) does"
+            )
+            sampler = UNSEEN
         if given is not None and not given.nnz:
             given = (
                 None  # so that a day without dislikes gives the bits of a fit without the argument
@@ -270,7 +278,8 @@ class TrainedModel(NewUsers, Recommender):
     def _warn_if_nothing_was_to_be_learnt(
         self, sampler: Sampler, data: Interactions, given: Interactions | None
     ) -> None:
-        used = given if sampler.share > 0.0 else None
+        # Of graded positives those of lower value are negatives, whatever else the user likes.
+        used = data if sampler.by_value else given if sampler.share > 0.0 else None
         only_used = self._draws_only_used_items or sampler.alpha > 0.0
         if not has_negatives(data, used, only_used=only_used):
             some = "an item with a positive" if only_used else "an item"

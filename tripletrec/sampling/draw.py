@@ -23,9 +23,12 @@ __all__ = [
     "contains",
     "draw",
     "draw_again",
+    "draw_distinct",
+    "draw_from",
     "draw_given",
     "fill_filter",
     "filter_bits",
+    "is_among",
     "is_known",
     "propose",
     "search_cumulative",
@@ -225,6 +228,52 @@ def draw_given(stream, user, given, share, pool, verified, known):
     """Draw, with probability `share`, one of the user's given negatives, else from the pool."""
     indptr, indices = given
     n_given = indptr[user + 1] - indptr[user]
-    if n_given > 0 and uniform(stream, 0) < share:
-        return indices[indptr[user] + below(stream, 1, n_given)]
+    return draw_from(stream, user, indices, indptr[user], n_given, share, pool, verified, known)
+
+
+@part
+def draw_from(stream, user, items, first, n, share, pool, verified, known):
+    """Draw, with probability `share`, one of ``items[first:first + n]``, else from the pool."""
+    if n > 0 and uniform(stream, 0) < share:
+        return items[first + below(stream, 1, n)]
     return draw(derive(stream, 2), 0, user, pool, verified, known)
+
+
+@part
+def is_among(positions, n, position):
+    """Whether `position` is one of the first `n`."""
+    found = False
+    for c in range(n):
+        found |= positions[c] == position
+    return found
+
+
+@part
+def draw_distinct(stream, user, pool, first, last, verified, known, taken, n):
+    """Return a position that is none of the first `n` of `taken`; NONE_LEFT if there is no other.
+
+    It is drawn as by a verified draw, or one that is not, from what the others leave.
+    """
+    for attempt in range(_PROPOSALS):
+        position = propose(stream, attempt, first, last, pool.cumulative)
+        if _is_left(position, user, pool, verified, known, taken, n):
+            return position
+    target = np.inf
+    for _turn in range(2):  # as in _draw_rest
+        total = 0.0
+        for position in range(first, last):
+            if _is_left(position, user, pool, verified, known, taken, n):
+                total += _weight(position, pool.cumulative)
+                if total > target:
+                    return position
+        target = uniform(stream, _PROPOSALS) * total
+    return NONE_LEFT
+
+
+@part
+def _is_left(position, user, pool, verified, known, taken, n):
+    """Whether a position is none of the first `n` taken ones nor, if verified, that of a known item."""
+    bloom = BloomFilter(_NO_WORDS, np.uint64(0), 0)
+    return not is_among(taken, n, position) and not (
+        verified and is_known(user, position, pool, known, bloom)
+    )

@@ -13,6 +13,9 @@ popularity     item j with probability ∝ n_j^alpha, n_j    Mikolov et al., NIP
                its number of positives; verified
 explicit       with probability `share` one of the         Loni et al., RecSys 2016
                user's given negatives, else as unseen
+graded         with probability `share` one of the         Lerche, Jannach, ACM RecSys 2014
+               user's own items of a lower value than
+               the positive's, else as unseen
 dynamic        of m unseen items the one that the model    Rendle, Freudenthaler, WSDM 2014; Zhang
                scores highest                              et al., SIGIR 2013
 semi_hard      of m unseen items the highest scored below  Schroff et al., CVPR 2015, section 3.2
@@ -58,6 +61,7 @@ __all__ = [
     "Sampler",
     "dynamic",
     "explicit",
+    "graded",
     "nearest",
     "popularity",
     "semi_hard",
@@ -87,6 +91,8 @@ class Sampler(NamedTuple):
         taken so far, see `tripletrec.sampling.hard`. None: there are no candidates to choose from.
     by_features : bool, default False
         Whether the share of negatives comes from the items whose features are nearest to the positive's.
+    by_value : bool, default False
+        Whether the share of negatives comes from the user's own items of lower value than the positive's.
 
     Examples
     --------
@@ -102,6 +108,7 @@ class Sampler(NamedTuple):
     n_candidates: int = 1
     choose: Callable[..., Any] | None = None
     by_features: bool = False
+    by_value: bool = False
 
     def __repr__(self) -> str:
         return text_of(self, "sampling", SAMPLERS | HARD_SAMPLERS, _ARGUMENTS)
@@ -199,6 +206,59 @@ def explicit(share: float = 0.5) -> Sampler:
     1.0
     """
     return Sampler("explicit", True, share=check_share(share, "share", closed=True))
+
+
+def graded(share: float = 0.05) -> Sampler:
+    """Return the sampler that also compares a user's items with each other: eight plays with two plays.
+
+    With probability `share` the negative of a positive is one of the same user's own items whose value, in
+    the interactions that ``fit`` is given, is lower than that of the positive; each such item is as likely as
+    any other. Else, and where the user has no item of a lower value, it is drawn as by "unseen". So a model
+    learns both what users like and what they like better: of ratings from 1 to 5 the ones are still above the
+    items that a user never looked at, and below the fives.
+
+    Parameters
+    ----------
+    share : float, default 0.05
+        From 0 to 1. A large one spends too little on the items that a user does not know, which
+        recommendations are made of.
+
+    Returns
+    -------
+    Sampler
+
+    Raises
+    ------
+    ValueError
+        If `share` is not from 0 to 1.
+
+    Notes
+    -----
+    `MatrixFactorization`, defaults, all ratings of MovieLens-100K, split `ua` (``benchmarks/graded.py``,
+    three seeds): with a share of .05 the mean Kendall's τ of a user's test items rises from .161 to .196,
+    NDCG@10 of the ratings of 4 and 5 from .287 to .294, and NDCG@10 with the rating as gain stays (.289). If
+    an item rated 1 counts as a success like any other, NDCG@10 falls from .290 to .283.
+
+    Values order the items of one user and do nothing else: they are no weights (``sample_weight="values"``
+    makes them weights as well), and only which of two is larger counts.
+
+    For `MatrixFactorization` with a loss of triplets that does not search for its negatives.
+
+    References
+    ----------
+    .. [1] Lerche, Jannach. "Using graded implicit feedback for Bayesian personalized ranking", RecSys 2014.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tripletrec as tr
+    >>> plays = tr.Interactions(np.array([[8, 2, 0, 1], [0, 9, 1, 0], [3, 0, 0, 5]]))
+    >>> model = tr.MatrixFactorization(n_factors=8, sampler=tr.sampling.graded(0.5)).fit(plays)
+    >>> bool(model.predict([0], [0])[0] > model.predict([0], [1])[0])
+    True
+    """
+    share = check_share(share, "share", closed=True)
+    return Sampler("graded", True, share=share, by_value=True)
 
 
 def dynamic(n_candidates: int = 8) -> Sampler:
@@ -303,6 +363,7 @@ SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "unseen": lambda: UNSEEN,
     "popularity": popularity,
     "explicit": explicit,
+    "graded": graded,
 }
 
 HARD_SAMPLERS: dict[str, Callable[[], Sampler]] = {
@@ -314,6 +375,7 @@ HARD_SAMPLERS: dict[str, Callable[[], Sampler]] = {
 _ARGUMENTS: dict[str, Callable[[Sampler], dict[str, Any]]] = {
     "popularity": lambda sampler: {"alpha": sampler.alpha},
     "explicit": lambda sampler: {"share": sampler.share},
+    "graded": lambda sampler: {"share": sampler.share},
     "dynamic": lambda sampler: {"n_candidates": sampler.n_candidates},
     "semi_hard": lambda sampler: {"n_candidates": sampler.n_candidates},
     "nearest": lambda sampler: {"share": sampler.share},
@@ -349,6 +411,11 @@ def check_sampler(sampler: str | Sampler, features: bool = False) -> Sampler:
             f"sampler {chosen.name!r} compares features of items, which this model does not have: "
             "it is for TwoTower"
         )
+    if chosen.by_value and features:
+        raise ValueError(
+            f"sampler {chosen.name!r} compares values of interactions, which this model does not look at: "
+            "it is for MatrixFactorization"
+        )
     _check_parts(chosen)
     return chosen
 
@@ -356,7 +423,7 @@ def check_sampler(sampler: str | Sampler, features: bool = False) -> Sampler:
 @once
 def _check_parts(sampler: Sampler) -> None:
     owner = check_name(sampler.name, "sampler")
-    for name in ("verified", "by_features"):
+    for name in ("verified", "by_features", "by_value"):
         check_flag(getattr(sampler, name), f"{owner}: {name}")
     check_non_negative(sampler.alpha, f"{owner}: alpha")
     check_share(sampler.share, f"{owner}: share", closed=True)

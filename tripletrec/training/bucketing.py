@@ -20,9 +20,11 @@ from tripletrec.sampling.draw import (
     ItemsOfUsers,
     Pool,
     draw_again,
-    draw_given,
+    draw_distinct,
+    draw_from,
     fill_filter,
     filter_bits,
+    is_among,
     is_known,
     propose,
 )
@@ -38,6 +40,8 @@ __all__ = [
     "bucket",
     "deal",
     "draw_negatives",
+    "draw_others",
+    "make_distinct",
     "shuffle_strata",
 ]
 
@@ -74,14 +78,17 @@ class Positives(NamedTuple):
 
 
 class GivenNegatives(NamedTuple):
-    """How negatives are drawn where the user of the package gives some.
+    """How negatives are drawn where the user of the package gives some, or grades the positives.
 
     Parameters
     ----------
     key : uint64
         The stream of the draws.
     items : ItemsOfUsers
-        The given ones.
+        The given ones; of graded positives all, by rising value.
+    n_lower : int32 array of shape (n_positives,) or None
+        With how many of a user's items, from the first one on, a positive may be compared: those of lower
+        value. None: with all.
     share : float
         Probability of a given one, for users who have any.
     pool : Pool
@@ -92,6 +99,7 @@ class GivenNegatives(NamedTuple):
 
     key: Any
     items: ItemsOfUsers
+    n_lower: NDArray[np.int32] | None
     share: float
     pool: Pool
     verified: bool
@@ -231,7 +239,16 @@ def bucket(
 def _draw_given(e, c, user, given, known):
     """Draw negative `c` of positive `e`: the same in both passes, so that nothing has to be kept."""
     stream = derive(given.key, e * _index(given.n_negatives) + _index(c))
-    return draw_given(stream, user, given.items, given.share, given.pool, given.verified, known)
+    first = given.items.indptr[user]
+    n = _n_given(e, given.items.indptr[user + 1] - first, given.n_lower)
+    return draw_from(
+        stream, user, given.items.indices, first, n, given.share, given.pool, given.verified, known
+    )
+
+
+@part
+def _n_given(e, n, n_lower):
+    return n if n_lower is None else n_lower[e]
 
 
 @kernel(noalias=True)
@@ -329,6 +346,69 @@ def draw_negatives(
             drawn[d] = draw_again(
                 stream, d, own[d // n_negatives, 0], pool, begin, end, known, bloom, numbers
             )
+
+
+@kernel(noalias=True)
+def make_distinct(
+    first, last, key, buckets, known, pool, verified, n_negatives, n_alike, triplets
+):  # fmt: skip
+    """Draw again, of each triplet's negatives, those that are already among each run of `n_alike`.
+
+    They are what `draw_negatives`, with the same arguments, has drawn; NONE_LEFT is for where all are taken.
+    """
+    buckets, known, pool = Buckets(*buckets), ItemsOfUsers(*known), Pool(*pool)
+    triplets, bounds = Triplets(*triplets), buckets.bounds
+    for s in range(first, last):
+        begin, end = buckets.first_position[s], buckets.last_position[s]
+        stream = ~derive(key, buckets.numbers[s])
+        for t in range(bounds[s] - bounds[first], bounds[s + 1] - bounds[first]):
+            own = (t - (bounds[s] - bounds[first])) * n_negatives
+            for a in range(t * n_negatives, (t + 1) * n_negatives, n_alike):
+                run = triplets.negatives[a : a + n_alike]
+                for c in range(1, n_alike):
+                    if run[c - 1] < 0:
+                        run[c] = run[c - 1]
+                    elif is_among(run, c, run[c]):
+                        number = own + a - t * n_negatives + c
+                        run[c] = draw_distinct(
+                            derive(stream, number), triplets.pairs[t, 0], pool, begin, end, verified,
+                            known, run, c,
+                        )  # fmt: skip
+
+
+@kernel(noalias=True)
+def draw_others(
+    first, last, order_key, key, buckets, stored, item_bits, n_others, triplets, places
+):  # fmt: skip
+    """Draw, for each triplet, further ones of its user in its stratum, with replacement.
+
+    The triplets are what `shuffle_strata` has written by the stream `order_key`; `places` is scratch, twice
+    as long as a stratum.
+    """
+    buckets, stored, triplets = Buckets(*buckets), Stored(*stored), Triplets(*triplets)
+    bounds, item_bits = buckets.bounds, _index(item_bits)
+    for s in range(first, last):
+        n, to = bounds[s + 1] - bounds[s], bounds[s] - bounds[first]
+        order, stream = derive(order_key, buckets.numbers[s]), derive(key, buckets.numbers[s])
+        stored_at, shuffled_at = places[:n], places[n : 2 * n]
+        for t in range(n):
+            place = below(order, t, t + 1)
+            stored_at[t] = stored_at[place]
+            stored_at[place] = t
+        for t in range(n):
+            shuffled_at[stored_at[t]] = t
+        # As they are stored those of a user are next to each other.
+        codes, begin = stored.codes[bounds[s] : bounds[s + 1]], 0
+        while begin < n:
+            end, user = begin, _index(codes[begin]) >> item_bits
+            while end < n and _index(codes[end]) >> item_bits == user:
+                end += 1
+            for e in range(begin, end):
+                at = (to + shuffled_at[e]) * n_others
+                for c in range(n_others):
+                    other = begin + below(stream, e * n_others + c, end - begin)
+                    triplets.others[at + c] = to + shuffled_at[other]
+            begin = end
 
 
 @part

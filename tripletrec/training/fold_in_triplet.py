@@ -31,7 +31,14 @@ from tripletrec.training.stratum import (
     make_workspace,
 )
 from tripletrec.training.triplet_kernel import build_epoch
-from tripletrec.training.triplet_records import GROUP, HyperParameters, ItemRows, UserRows
+from tripletrec.training.triplet_records import (
+    GROUP,
+    N_TOTALS,
+    HyperParameters,
+    ItemRows,
+    UserRows,
+    search_of,
+)
 
 __all__ = ["PASSES", "Passes", "TripletFoldIn"]
 
@@ -103,14 +110,14 @@ class TripletFoldIn:
         self._passes, self._linear = passes, plan.scorer.linear
         n_items, n_factors = factors.shape
         sampler = plan.sampler
-        n_candidates = sampler.n_candidates if sampler.choose is not None else 1
+        n_candidates = plan.n_candidates
         kernel = build_epoch(
             plan.loss, plan.scorer, _OPTIMIZER, n_factors, sampler.choose, n_candidates,
             learn_items=False, bare_items=True,
         )  # fmt: skip
         self._loop = Loop(
             kernel, n_factors, GROUP, plan.n_negatives, plan.n_negatives * n_candidates,
-            sampler.verified,
+            sampler.verified, plan.loss.n_positives, plan.loss.searches,
         )  # fmt: skip
         # Items that may be drawn have the first positions.
         drawn = counts > 0 if only_used else np.ones(n_items, bool)
@@ -130,7 +137,8 @@ class TripletFoldIn:
             tuple(map(np.float32, each))
             for each in (plan.loss.parameters, _OPTIMIZER.parameters, plan.l2)
         )
-        self._hyper = HyperParameters(np.float32(0), L2(*l2), loss, optimizer, False)  # type: ignore[arg-type]
+        search = search_of(plan.loss, n_items)
+        self._hyper = HyperParameters(np.float32(0), L2(*l2), loss, optimizer, False, search)  # type: ignore[arg-type]
 
     @cached_property
     def _streams(self) -> list[Streams]:
@@ -181,7 +189,7 @@ class TripletFoldIn:
         limits = LIMITS._replace(at_once=int(bounds[-1]), filter_words=0)
         longest = int(np.diff(bounds).max(initial=0))
         workspace = make_workspace(self._loop, longest, weighted=False, limits=limits)
-        totals = np.zeros((n, 4))
+        totals = np.zeros((n, N_TOTALS))
         for number, streams in enumerate(self._streams):
             rate = np.float32(self._passes.rate * (1.0 - (number + 0.5) / self._passes.n))
             epoch = Epoch(contents, users, self._items, self._hyper._replace(rate=rate), streams)

@@ -7,7 +7,7 @@ import numpy as np
 from tripletrec._runtime.jit import part
 from tripletrec.sampling.draw import NONE_LEFT
 
-__all__ = ["choose_negative"]
+__all__ = ["choose_negative", "pair_score"]
 
 _index = np.uint64  # signed indices would be checked for "from the end"
 
@@ -21,21 +21,22 @@ def choose_negative(
     Items go by their positions. `users` and `items` are the rows of `triplet_kernel`, `score` is that of the
     scorer, and `sizes` the numbers in a row of a user, in one of an item and in a bias.
     """
-    limit = _score(user, positive, users, items, score, width, sizes)
+    limit = pair_score(user, positive, users, items, score, width, sizes)
     chosen, best = NONE_LEFT, limit
     for c in range(start, start + n_candidates):
         position = negatives[c]
         # An unverified sampler may have drawn the positive itself: nothing to learn from it.
         if position < 0 or position == positive:
             continue
-        s = _score(user, position, users, items, score, width, sizes)
+        s = pair_score(user, position, users, items, score, width, sizes)
         if chosen < 0 or choose(s, best, limit):
             chosen, best = position, s
     return chosen
 
 
 @part
-def _score(user, position, users, items, score, width, sizes):
+def pair_score(user, position, users, items, score, width, sizes):
+    """Return the score of a user and the item at a position; arguments as of `choose_negative`."""
     row_size, item_size, bias_size = sizes
     U, V = users.table, items.table
     u = _index(user) * _index(row_size)

@@ -56,6 +56,13 @@ class Plan:
         """Return the parts and how they are called."""
         return [*self.loss.fields(), *self.optimizer.fields(), *self.sampler.fields()]
 
+    @property
+    def n_candidates(self) -> int:
+        """Items that are drawn for one negative."""
+        if isinstance(self.loss, Loss) and self.loss.searches:
+            return self.loss.max_sampled
+        return self.sampler.n_candidates if self.sampler.choose is not None else 1
+
     def rate_at(self, epochs: float) -> float:
         """Return the learning rate after so many epochs, whole or not."""
         return self.learning_rate * self.schedule.factor(epochs / self.n_epochs)

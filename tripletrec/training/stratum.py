@@ -7,7 +7,7 @@ that the same function may learn it anywhere, and `put_back` writes what was lea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.jit import aligned
 from tripletrec.sampling.draw import ItemsOfUsers, Pool, RowNumbers
-from tripletrec.training.bucketing import Buckets, Stored, draw_negatives, shuffle_strata
+from tripletrec.training.bucketing import (
+    Buckets,
+    Stored,
+    draw_negatives,
+    draw_others,
+    make_distinct,
+    shuffle_strata,
+)
 from tripletrec.training.strata import LIMITS, Limits
 from tripletrec.training.triplet_records import (
     HyperParameters,
@@ -36,6 +43,7 @@ __all__ = [
     "cut_out",
     "learn_strata",
     "make_workspace",
+    "pieces",
     "put_back",
 ]
 
@@ -57,6 +65,10 @@ class Loop(NamedTuple):
         Items drawn for a stored triplet, candidates included; 0 where its negative is stored.
     verified : bool
         Whether known pairs are drawn again.
+    n_positives : int, default 1
+        Positives of the user that are compared for a stored triplet.
+    distinct : bool, default False
+        Whether the items that are drawn for one negative of a triplet are drawn without replacement.
     """
 
     kernel: Callable[..., None]
@@ -65,6 +77,8 @@ class Loop(NamedTuple):
     n_negatives: int
     n_drawn: int
     verified: bool
+    n_positives: int = 1
+    distinct: bool = False
 
 
 class Contents(NamedTuple):
@@ -96,7 +110,9 @@ class Streams(NamedTuple):
 
     users: Any  # how users are dealt into blocks
     items: Any
-    given: Any  # negatives that are drawn before triplets are bucketed
+    given: (
+        Any  # negatives that are drawn before triplets are bucketed, or positives that are compared
+    )
     drawn: Any  # negatives that are drawn after that
     order: Any  # of the triplets of a stratum
 
@@ -127,17 +143,29 @@ def make_workspace(
 
     Several of them may be learnt by one call if they have no more than ``limits.at_once`` together.
     """
-    n, n_each = max(longest, limits.at_once), max(1, loop.n_drawn)
+    n, n_each, n_others = max(longest, limits.at_once), max(1, loop.n_drawn), loop.n_positives - 1
     return Workspace(
         Triplets(
             np.empty((n, 2), np.int32),
             np.empty(n * n_each, np.int32),
             np.empty(n if weighted else 0, np.float32),
+            np.empty(n * n_others, np.int32),
         ),
-        np.empty(longest * n_each, np.int64),
+        np.empty(longest * (n_each if n_others == 0 else max(2, n_each)), np.int64),
         np.empty(min(1 << longest.bit_length(), limits.filter_words), np.uint64),
-        group_scratch(loop.width),
+        group_scratch(loop.width, loop.n_positives),
     )
+
+
+def pieces(
+    bounds: NDArray[np.int64], first: int, last: int, at_once: int
+) -> Iterator[tuple[int, int]]:
+    """Cut a run of strata into runs of up to `at_once` triplets, but at least one stratum."""
+    while first < last:
+        end = int(np.searchsorted(bounds, bounds[first] + at_once, side="right")) - 1
+        end = min(max(end, first + 1), last)
+        yield first, end
+        first = end
 
 
 def learn_strata(
@@ -150,8 +178,7 @@ def learn_strata(
 ) -> None:
     """Learn from strata first ... last - 1 of an epoch, one after the other.
 
-    Changes the rows of their users and items, and `totals`: of each stratum the sums of loss, of right order
-    and of weights, and the number of triplets.
+    Changes the rows of their users and items, and `totals`, see `triplet_records.N_TOTALS`.
     """
     contents, streams = epoch.contents, epoch.streams
     # Records go to kernels as plain tuples, and get their names back there: of a record Numba would look
@@ -166,6 +193,16 @@ def learn_strata(
             first, last, streams.drawn, buckets, tuple(contents.known), tuple(contents.pool),
             loop.verified, loop.n_drawn, triplets, workspace.filter_words, workspace.places,
             contents.numbers,
+        )  # fmt: skip
+    if loop.distinct:
+        make_distinct(
+            first, last, streams.drawn, buckets, tuple(contents.known), tuple(contents.pool),
+            loop.verified, loop.n_drawn, loop.n_drawn // loop.n_negatives, triplets,
+        )  # fmt: skip
+    if loop.n_positives > 1:
+        draw_others(
+            first, last, streams.order, streams.given, buckets, tuple(contents.stored),
+            contents.item_bits, loop.n_positives - 1, triplets, workspace.places,
         )  # fmt: skip
     loop.kernel(
         first, last, contents.buckets.bounds, triplets, loop.n_negatives, loop.group,

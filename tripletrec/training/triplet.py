@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from tripletrec._runtime.threads import Executor, executor_for
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss
 from tripletrec.sampling.draw import ItemsOfUsers, Pool
+from tripletrec.sampling.grades import by_rising_value
 from tripletrec.training.bucketing import (
     Buckets,
     GivenNegatives,
@@ -48,10 +49,18 @@ from tripletrec.training.stratum import (
     Workspace,
     learn_strata,
     make_workspace,
+    pieces,
 )
 from tripletrec.training.tables import FactorTables
 from tripletrec.training.triplet_kernel import build_epoch
-from tripletrec.training.triplet_records import GROUP, HyperParameters, ItemRows, UserRows
+from tripletrec.training.triplet_records import (
+    GROUP,
+    N_TOTALS,
+    HyperParameters,
+    ItemRows,
+    UserRows,
+    search_of,
+)
 
 __all__ = ["TripletTraining", "count_items"]
 
@@ -127,7 +136,9 @@ class TripletTraining:
         learn_items: bool = True,
         limits: Limits = LIMITS,
     ) -> None:
-        self.plan, self.limits = plan, limits
+        if isinstance(plan.loss, ListLoss):
+            raise TypeError(f"loss {plan.loss.name!r} is not one of triplets")
+        self.plan, self.limits, self._loss = plan, limits, plan.loss
         self.cancelled = False  # to be set from another thread
         self._local = threading.local()
         self._streams: dict[int, Streams] = {}
@@ -136,9 +147,11 @@ class TripletTraining:
             read_only(interactions.indices),
             read_only(np.empty(0, np.float32) if weights is None else weights),
         )
-        self._given = None
+        self._given = self._n_lower = None
         if given is not None:
             self._given = ItemsOfUsers(read_only(given.indptr), read_only(given.indices))
+        elif plan.sampler.by_value and plan.sampler.share > 0.0:
+            self._given, self._n_lower = by_rising_value(self._positives[:2], interactions.values)
         if tables is None:
             # While start values are drawn one thread works the strata out.
             tables = FactorTables.start(
@@ -168,12 +181,9 @@ class TripletTraining:
 
     def _build_loop(self, learn_items: bool) -> Loop:
         plan, sampler, tables = self.plan, self.plan.sampler, self.tables
-        if isinstance(plan.loss, ListLoss):
-            raise TypeError(f"loss {plan.loss.name!r} is not one of triplets")
-        # Candidates of a hard negative are drawn like further negatives, and from the same block.
-        n_candidates = sampler.n_candidates if sampler.choose is not None else 1
+        # Candidates of a negative are drawn like further negatives, and from the same block.
         kernel = build_epoch(
-            plan.loss, plan.scorer, plan.optimizer, tables.width, sampler.choose, n_candidates,
+            self._loss, plan.scorer, plan.optimizer, tables.width, sampler.choose, plan.n_candidates,
             prefetch_rows=tables.nbytes > self.limits.cache_bytes, learn_items=learn_items,
         )  # fmt: skip
         with np.errstate(over="ignore"):  # of a step beyond float32 the error of training tells
@@ -181,16 +191,25 @@ class TripletTraining:
                 tuple(map(np.float32, numbers))
                 for numbers in (plan.l2, plan.loss.parameters, plan.optimizer.parameters)
             )
-        self._hyper = HyperParameters(np.float32(0), L2(*l2), loss, optimizer, plan.item_bias)  # type: ignore[arg-type]
-        # With given negatives a triplet is stored for each negative, else for each positive.
-        n_each, n_drawn = plan.n_negatives, plan.n_negatives * n_candidates
-        if self._given is not None:
+        search = search_of(self._loss, len(tables.items))
+        self._hyper = HyperParameters(
+            np.float32(0), L2(*l2), loss, optimizer, plan.item_bias, search  # type: ignore[arg-type]
+        )  # fmt: skip
+        n_each, n_drawn = plan.n_negatives, plan.n_negatives * plan.n_candidates
+        if self._given is not None:  # a triplet is stored for each negative, else for each positive
             n_each, n_drawn = 1, 0
-        return Loop(kernel, tables.width, self._group, n_each, n_drawn, sampler.verified)
+        return Loop(
+            kernel, tables.width, self._group, n_each, n_drawn, sampler.verified,
+            self._loss.n_positives, self._loss.searches,
+        )  # fmt: skip
 
     def _make_strata(self, data: Interactions, tables: FactorTables) -> None:
         item_bytes = tables.items.nbytes // data.n_items
-        blocks = n_blocks(data.n_users, data.n_items, data.nnz, item_bytes, self.limits)
+        limits = self.limits
+        if self._loss.searches:  # of few data blocks cost it .002 of the AUC, other losses nothing
+            limits = limits._replace(least_triplets=max(limits.least_triplets, limits.least_run))
+        blocks = n_blocks(data.n_users, data.n_items, data.nnz, item_bytes, limits)
+        # Negatives that are given, or lower-valued positives, may be of any block.
         n_stored, given = data.nnz, self._given is not None
         if given:
             n_stored *= self.plan.n_negatives
@@ -269,13 +288,13 @@ class TripletTraining:
         Returns
         -------
         dict
-            epoch, loss, train_auc, n_triplets, n_skipped, seconds.
+            epoch, loss, train_auc, n_triplets, n_skipped, seconds; maybe n_violations.
         """
         started = time.perf_counter()
         epoch = self.epoch(number)
-        totals = np.zeros((len(epoch.contents.buckets.numbers), 4))
+        totals = np.zeros((len(epoch.contents.buckets.numbers), N_TOTALS))
         self.executor.run_rounds(partial(self._learn_run, epoch, totals), self.rounds)
-        loss, right, mass, count = totals.sum(0).tolist()
+        loss, right, mass, count, n_learnt = totals.sum(0).tolist()
         drawn = len(self._positives.indices) * self.plan.n_negatives
         return {
             "epoch": number,
@@ -283,13 +302,14 @@ class TripletTraining:
             "train_auc": right / mass if mass else 0.5,
             "n_triplets": int(count),
             "n_skipped": drawn - int(count),
+            **({"n_violations": int(n_learnt)} if self._loss.searches else {}),
             "seconds": time.perf_counter() - started,
         }
 
     def _learn_run(self, epoch: Epoch, totals: NDArray[np.float64], first: int, last: int) -> None:
         """Learn from a run of strata: the task of a thread."""
         workspace = self._workspace()
-        for a, b in _pieces(epoch.contents.buckets.bounds, first, last, self.limits.at_once):
+        for a, b in pieces(epoch.contents.buckets.bounds, first, last, self.limits.at_once):
             if self.cancelled:
                 raise KeyboardInterrupt
             learn_strata(a, b, self.loop, epoch, workspace, totals)
@@ -346,7 +366,7 @@ class TripletTraining:
         given = None
         if self._given is not None:
             given = GivenNegatives(
-                streams.given, self._given, sampler.share, pool, sampler.verified,
+                streams.given, self._given, self._n_lower, sampler.share, pool, sampler.verified,
                 self.plan.n_negatives,
             )  # fmt: skip
         starts = self._fill_buckets(users, items, given)
@@ -415,17 +435,6 @@ def _check_tables(tables: FactorTables, plan: FactorPlan, data: Interactions) ->
             "tables must be of the users, items, factors and numbers of optimizer state "
             f"{wanted}, got {found}"
         )
-
-
-def _pieces(
-    bounds: NDArray[np.int64], first: int, last: int, at_once: int
-) -> Iterator[tuple[int, int]]:
-    """Cut a run of strata into runs of up to `at_once` triplets, but at least one stratum."""
-    while first < last:
-        end = int(np.searchsorted(bounds, bounds[first] + at_once, side="right")) - 1
-        end = min(max(end, first + 1), last)
-        yield first, end
-        first = end
 
 
 def count_items(

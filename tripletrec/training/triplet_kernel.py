@@ -11,7 +11,9 @@ of weight w are those of its gradients
 
 .. math:: w L'(x) \nabla_r x + w \lambda_r r
 
-by each of its rows r: the user's, the positive's and the negative's, and the two biases.
+by each of its rows r: the user's, the positive's and the negative's, and the two biases. A loss that searches
+for its negatives multiplies L'(x), and not the L2, by a weight of its own; where it finds none, there is no
+step.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from tripletrec.losses import Loss
 from tripletrec.optimizers import Optimizer
 from tripletrec.scorers import Scorer
 from tripletrec.training.hard_negatives import choose_negative
+from tripletrec.training.search import build_search
 from tripletrec.training.triplet_records import (
     GROUP,
     HyperParameters,
@@ -60,6 +63,12 @@ class _Choice(NamedTuple):
     prefetch_rows: bool
     learn_items: bool
     bare_items: bool
+    searches: bool
+
+    @property
+    def sizes(self) -> tuple[Any, Any, Any]:
+        """Numbers in the row of a user, in that of an item, and in a bias."""
+        return self.row_size, self.item_size, self.bias_size
 
     @property
     def n_state(self) -> int:
@@ -106,7 +115,8 @@ def build_epoch(
     choose : callable or None, default None
         Which of the candidates is the negative, see `tripletrec.sampling.hard`; None: there is but one.
     n_candidates : int, default 1
-        Candidates for each negative, next to each other in the array of negatives.
+        Candidates for each negative, next to each other in the array of negatives. Of a loss that searches
+        the hyper-parameters say it.
     prefetch_rows : bool, default False
         Whether to ask for rows some triplets ahead: tables larger than the processor's cache gain by it.
     learn_items : bool, default True
@@ -125,13 +135,14 @@ def build_epoch(
     """
     if bare_items and learn_items:
         raise ValueError("items without optimizer state cannot be learnt")
-    loss, scorer = loss._replace(name="", parameters=()), scorer._replace(name="")
+    searches, scorer = loss.searches, scorer._replace(name="")
+    loss = Loss("", loss.value, loss.slope)
     zeros = (tuple(0.0 for _ in each) for each in (optimizer.state, optimizer.step_counts))
     optimizer = Optimizer("", optimizer.step, optimizer.update, *zeros)
     return _build_epoch(
         _Choice(
             loss, scorer, optimizer, width, choose, n_candidates, prefetch_rows, learn_items,
-            bare_items,
+            bare_items, searches,
         )
     )  # fmt: skip
 
@@ -143,12 +154,13 @@ def _build_epoch(choice: _Choice) -> Callable[..., None]:
         step_biases, step_rows = _build_bias_steps(choice), _build_row_steps(choice)
     else:
         step_biases, step_rows = _leave_biases, _build_user_steps(choice)
+    searches = choice.searches
 
     @kernel(noalias=True)
     def epoch(
         first, last, bounds, triplets, n_negatives, group, users, items, hyper, scratch, totals
     ):  # fmt: skip
-        """Learn from strata first ... last - 1; write loss, right order, weight, triplets to `totals`.
+        """Learn from strata first ... last - 1; write the sums of each to `totals`, see `N_TOTALS`.
 
         Records come as plain tuples: of a record Numba would look at the name of each field at each call.
         """
@@ -158,20 +170,24 @@ def _build_epoch(choice: _Choice) -> Callable[..., None]:
         origin = bounds[first]
         end_of_all = _index(bounds[last] - origin)
         for s in range(first, last):
-            sums, count = (0.0, 0.0, 0.0), 0
+            sums, n_learnt = (0.0, 0.0, 0.0, 0), 0
             end = _index(bounds[s + 1] - origin)
             for start in range(_index(bounds[s] - origin), end, _index(group)):
                 stop = min(start + _index(group), end)
                 for c in range(_index(n_negatives)):
-                    n = collect(
-                        start, stop, end_of_all, c, n_negatives, triplets, users, items, scratch
-                    )
+                    n, sums = collect(
+                        start, stop, end_of_all, c, n_negatives, triplets, users, items, hyper,
+                        scratch, sums,
+                    )  # fmt: skip
                     sums = find_slopes(n, sums, hyper.loss, scratch)
-                    count += int(n)
+                    n_learnt += int(n)
                     # Biases by themselves: a processor has few registers for places in memory.
                     step_biases(n, users, items, hyper, scratch)
                     step_rows(n, users, items, hyper, scratch)
-            totals[s, 0], totals[s, 1], totals[s, 2], totals[s, 3] = (*sums, count)
+            totals[s, 0], totals[s, 1], totals[s, 2], totals[s, 3] = sums
+            totals[s, 4] = n_learnt
+            if not searches:
+                totals[s, 3] = n_learnt
 
     return epoch
 
@@ -179,15 +195,21 @@ def _build_epoch(choice: _Choice) -> Callable[..., None]:
 def _build_collect(choice: _Choice) -> Callable[..., Any]:
     width, row_size = choice.width, choice.row_size
     item_size, bias_size = choice.item_size, choice.bias_size
-    sizes = row_size, item_size, bias_size
+    sizes = choice.sizes
     row_bytes, item_bytes = 4 * int(row_size), 4 * int(item_size)
     choose, n_candidates, prefetch_rows = choice.choose, choice.n_candidates, choice.prefetch_rows
     score, linear = choice.scorer.score, choice.scorer.linear
+    search = build_search(choice.loss.value, score, width, sizes) if choice.searches else None
 
     @part(fused=True)
-    def collect(start, stop, end_of_all, c, n_negatives, triplets, users, items, scratch):
-        """Note rows, products and weights of the triplets with their negative `c`; return how many."""
-        pairs, negatives, weights = triplets
+    def collect(
+        start, stop, end_of_all, c, n_negatives, triplets, users, items, hyper, scratch, sums
+    ):
+        """Note rows, products and weights of the triplets with their negative `c`; return how many.
+
+        Of a loss that searches order, weights and triplets are added to the sums here.
+        """
+        pairs, negatives, weights = triplets.pairs, triplets.negatives, triplets.weights
         U, V, b = users.table, items.table, items.biases
         rows, products = scratch.rows, scratch.products
         # So short a loop would be unrolled before it is vectorized, unless its length is unknown.
@@ -201,8 +223,13 @@ def _build_collect(choice: _Choice) -> Callable[..., Any]:
                 negative = max(0, negatives[place * _index(n_candidates)])
                 prefetch(V, items.row_at[_index(pairs[ahead, 1])], item_bytes)
                 prefetch(V, items.row_at[_index(negative)], item_bytes)
-            number = t * _index(n_negatives) + c
-            if choose is None:
+            number, place = t * _index(n_negatives) + c, t
+            if search is not None:
+                found, drawn, sums = search(
+                    n, t, number, triplets, users, items, hyper, scratch, sums
+                )
+                place = _index(found)
+            elif choose is None:
                 drawn = negatives[number]
             else:
                 drawn = choose_negative(
@@ -210,15 +237,15 @@ def _build_collect(choice: _Choice) -> Callable[..., Any]:
                     pairs[t, 1], users, items, score, width, sizes,
                 )  # fmt: skip
             # No negative: the user likes all there is. The positive itself (an unverified sampler
-            # may draw it): x is 0 whatever the parameters are.
-            if drawn < 0 or drawn == pairs[t, 1]:
+            # may draw it): x is 0 whatever the parameters are. No violation: there is nothing to learn.
+            if drawn < 0 or drawn == pairs[place, 1]:
                 continue
-            u, i, j = _index(pairs[t, 0]), _index(pairs[t, 1]), _index(drawn)
+            u, i, j = _index(pairs[t, 0]), _index(pairs[place, 1]), _index(drawn)
             rows[n], rows[_1 + n], rows[_2 + n] = u, i, j
             scratch.differences[n] = b[i * bias_size] - b[j * bias_size]
             i, j = _index(items.row_at[i]), _index(items.row_at[j])
             rows[_3 + n], rows[_4 + n] = i, j
-            scratch.weights[n] = weights[t] if weights.shape[0] > 0 else np.float32(1)
+            scratch.weights[n] = weights[place] if weights.shape[0] > 0 else np.float32(1)
             u, i, j = u * row_size, i * item_size, j * item_size
             ui = np.float32(0)
             if linear:
@@ -237,7 +264,7 @@ def _build_collect(choice: _Choice) -> Callable[..., Any]:
                 products[_3 + n], products[_4 + n] = ii, jj
             products[n] = ui
             n += _ONE
-        return n
+        return n, sums
 
     return collect
 
@@ -245,11 +272,12 @@ def _build_collect(choice: _Choice) -> Callable[..., Any]:
 def _build_slopes(choice: _Choice) -> Callable[..., Any]:
     value, slope, linear = choice.loss.value, choice.loss.slope, choice.scorer.linear
     score, coefficients = choice.scorer.score, choice.scorer.coefficients
+    searches = choice.searches
 
     @part(fused=True)
     def find_slopes(n, sums, parameters, scratch):
         """Find the slope of each triplet; return the sums with its loss, right order and weight added."""
-        loss, right, mass = sums
+        loss, right, mass, count = sums
         products, pq = scratch.products, scratch.coefficients
         for m in range(
             _index(scratch.weights.shape[0])
@@ -266,12 +294,16 @@ def _build_slopes(choice: _Choice) -> Callable[..., Any]:
                 pq[_4 + m], pq[_5 + m] = coefficients(ui, ii, uu)
                 pq[_6 + m], pq[_7 + m] = coefficients(uj, jj, uu)
             scratch.slopes[m] = weight * slope(x, parameters)
-            if m < n:
+            if searches:
+                scratch.slopes[m] *= scratch.rank_weights[m]
+                if m < n:
+                    loss += weight * scratch.rank_weights[m] * value(x, parameters)
+            elif m < n:
                 half = np.float32(1) if x > 0 else np.float32(0.5) if x == 0 else np.float32(0)
                 loss += weight * value(x, parameters)
                 right += weight * half
                 mass += weight
-        return loss, right, mass
+        return loss, right, mass, count
 
     return find_slopes
 
