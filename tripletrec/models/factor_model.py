@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec.losses import ListLoss, Loss, check_loss
+from tripletrec.models.companions import companions_of
 from tripletrec.models.continuing import ContinuedModel
 from tripletrec.models.histories import FoldIn
 from tripletrec.models.trained import width_of
@@ -24,12 +28,14 @@ __all__ = ["FactorModel"]
 class FactorModel(ContinuedModel):
     """Base of models whose score is that of a row of factors and another, plus the item's bias."""
 
-    scorer: str | Scorer
+    loss: str | Loss | ListLoss
+    scorer: str | Scorer | None
+    _companions: Mapping[str, Any]
     user_factors_: NDArray[np.float32]
     item_factors_: NDArray[np.float32]
     item_biases_: NDArray[np.float32]
 
-    def _plan_with(self, seed: int) -> FactorPlan:
+    def _plan_with(self, seed: int, chosen: Mapping[str, Any] = MappingProxyType({})) -> FactorPlan:
         raise NotImplementedError
 
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
@@ -46,11 +52,18 @@ class FactorModel(ContinuedModel):
             "item_biases_": (self.n_items_,),
         }
 
-    def _is_cosine(self) -> bool:
-        return check_scorer(self.scorer) == COSINE
+    def _is_cosine(self, plan: FactorPlan | None = None) -> bool:
+        return (self._scorer() if plan is None else plan.scorer) == COSINE
+
+    def _scorer(self) -> Scorer:
+        """Return the scorer: the user's, or that with which the factors were learnt."""
+        scorer = self._companions.get("scorer") if self.scorer is None else self.scorer
+        if scorer is None:  # the user has taken it away since
+            scorer = companions_of(check_loss(self.loss))["scorer"]
+        return check_scorer(scorer)
 
     def _fold_in_basis(self) -> tuple[Any, ...]:
-        plan = self._plan_with(0)
+        plan = self._plan_with(0, self._companions)
         return plan, self.item_factors_, self.item_biases_, self.item_counts_, self.temperature_
 
     def _start_fold_in(self, *basis: Any) -> FoldIn:
@@ -61,7 +74,7 @@ class FactorModel(ContinuedModel):
         return fold_in
 
     def _scores_of(self, rows: NDArray[np.float32]) -> ScoreUsers:
-        units = check_scorer(self.scorer).rows(rows)
+        units = self._scorer().rows(rows)
         return Products(units, self._panels(self._item_table(), "item"), self.item_biases_)
 
     def _with_rows(self, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -74,15 +87,15 @@ class FactorModel(ContinuedModel):
         return self._item_table().take(slice(None))
 
     def _user_table(self) -> Rows:
-        return Rows(self.user_factors_, check_scorer(self.scorer).rows)
+        return Rows(self.user_factors_, self._scorer().rows)
 
     def _item_table(self) -> Rows:
-        return Rows(self.item_factors_, check_scorer(self.scorer).rows)
+        return Rows(self.item_factors_, self._scorer().rows)
 
     def _vectors(self, word: str, rows: Any) -> NDArray[np.float32]:
         factors = getattr(self, f"{word}_factors_")[rows]
         last = self.item_biases_[rows] if word == "item" else np.ones(len(factors), np.float32)
-        return np.column_stack((check_scorer(self.scorer).rows(factors), last))
+        return np.column_stack((self._scorer().rows(factors), last))
 
     @property
     def _has_biases(self) -> bool:

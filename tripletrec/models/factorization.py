@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,13 +20,20 @@ from tripletrec._checks import (
 )
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
+from tripletrec.models.companions import (
+    COMPANION_NAMES,
+    check_companions,
+    companions_of,
+    sampler_for,
+)
+from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.factor_model import FactorModel
 from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
 from tripletrec.models.names import LossName, OptimizerName, SamplerName, ScheduleName, ScorerName
 from tripletrec.models.trained import Start
-from tripletrec.optimizers import Optimizer, adam, check_optimizer
+from tripletrec.optimizers import Optimizer, check_optimizer
 from tripletrec.rates import Schedule, check_schedule
-from tripletrec.sampling import Sampler
+from tripletrec.sampling import UNSEEN, Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, Scorer, check_scorer
 from tripletrec.training.plan import L2, FactorPlan
@@ -34,23 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MatrixFactorization"]
 
-# Chosen on validation data with 40,981 items, confirmed on data with 1,683. A user's row is updated once
-# in an epoch: with Adam's usual β₁ the gradients of ten epochs ago would still steer it.
-_PRESETS: dict[str, dict[str, Any]] = {
-    "bpr": {},
-    "softmax": {
-        "loss": "softmax",
-        "scorer": "cosine",
-        "optimizer": adam(beta1=0.5, beta2=0.99),
-        "learning_rate": 0.01,
-        "n_epochs": 60,
-        "user_l2": 0.2,
-        "item_l2": 0.2,
-        "negative_l2": 0.0,
-        "init_scale": 0.01,
-        "schedule": "cosine",
-    },
-}
+
+_PRESETS = ("bpr", "softmax")
 
 
 class MatrixFactorization(FactorModel):
@@ -76,26 +70,29 @@ class MatrixFactorization(FactorModel):
     loss : {"bpr", "sigmoid", "hinge", "softmax", "bsl", "ccl"}, Loss or ListLoss, default "bpr"
         See `tripletrec.losses`, and `tripletrec.losses.listwise` for the last three;
         ``losses.hinge(margin)`` sets the margin, ``losses.softmax(temperature)`` the temperature.
-    scorer : {"dot", "cosine"} or Scorer, default "dot"
-        See `tripletrec.scorers`.
-    optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
+    scorer : {"dot", "cosine"}, Scorer or None, default None
+        See `tripletrec.scorers`. Here and below None is what the loss is best trained with, see the notes;
+        after `fit`, ``companions_`` says what that was.
+    optimizer : {"adagrad", "adam", "sgd"}, Optimizer or None, default None
         See `tripletrec.optimizers`, also for the parameters of each.
-    sampler : {"unseen", "uniform", "popularity", "explicit", "dynamic", "semi_hard"} or Sampler, \
-            default "unseen"
+    sampler : {"unseen", "uniform", "popularity", "explicit", "dynamic", "semi_hard"}, Sampler or None, \
+            default None
         See `tripletrec.sampling`; ``sampling.popularity(alpha)``, ``sampling.explicit(share)``. The last
-        two choose each negative among several items by their scores, with losses of triplets only;
-        ``sampling.dynamic(2)`` to ``dynamic(4)`` improve the top of the lists.
-    learning_rate : float, default 0.1
+        two choose each negative among several items by their scores, with losses of triplets only.
+        None: with a loss of triplets ``sampling.dynamic(c)``, c being the number of users or items,
+        whichever are fewer, divided by SIZE and at most MOST; "unseen" where that is less than 2, where
+        `negatives` are given, and with a list-wise loss.
+    learning_rate : float or None, default None
         Step size.
-    n_epochs : int, default 30
+    n_epochs : int or None, default None
         Passes over the positives.
-    user_l2, item_l2 : float, default 0.03 and 0.01
+    user_l2, item_l2 : float or None, default None
         L2 of the rows of users and of positive items, applied for each triplet that contains them. With a
         list-wise loss: for each positive.
     negative_l2 : float or None, default None
-        L2 of the rows of negative items; None: as `item_l2`. With a list-wise loss: of the candidates, once
-        for each batch.
-    bias_l2 : float, default 0.0
+        L2 of the rows of negative items; with a loss of triplets None: as `item_l2`. With a list-wise loss:
+        of the candidates, once for each batch.
+    bias_l2 : float or None, default None
         L2 of the item biases.
     item_bias : bool, default True
         Whether each item has a learnt bias; without biases a model hardly learns popularity.
@@ -104,9 +101,9 @@ class MatrixFactorization(FactorModel):
         a batch share, at most as many as there are items, drawn by `sampler` ("unseen" and "uniform": without
         replacement, all items with the same probability; "unseen" leaves out each user's positives);
         "all": all items, the exact loss; None: all items, but at most 8,192.
-    init_scale : float, default 0.02
+    init_scale : float or None, default None
         Standard deviation of the normal distribution that the factors start from.
-    schedule : {"constant", "linear", "cosine"} or Schedule, default "constant"
+    schedule : {"constant", "linear", "cosine"}, Schedule or None, default None
         How the learning rate changes from the first epoch to the last; see `tripletrec.rates`, also for
         a warm-up, as in ``rates.cosine(warmup=0.1)``.
     batch_size : int or None, default None
@@ -188,26 +185,26 @@ class MatrixFactorization(FactorModel):
     3
     """
 
-    _learnt = ("user_factors_", "item_factors_", "item_biases_")
+    _learnt = ("user_factors_", "item_factors_", "item_biases_", "_companions")
 
     def __init__(
         self,
         n_factors: int = 64,
         *,
         loss: LossName | Loss | ListLoss = "bpr",
-        scorer: ScorerName | Scorer = "dot",
-        optimizer: OptimizerName | Optimizer = "adagrad",
-        sampler: SamplerName | Sampler = "unseen",
-        learning_rate: float = 0.1,
-        n_epochs: int = 30,
-        user_l2: float = 0.03,
-        item_l2: float = 0.01,
+        scorer: ScorerName | Scorer | None = None,
+        optimizer: OptimizerName | Optimizer | None = None,
+        sampler: SamplerName | Sampler | None = None,
+        learning_rate: float | None = None,
+        n_epochs: int | None = None,
+        user_l2: float | None = None,
+        item_l2: float | None = None,
         negative_l2: float | None = None,
-        bias_l2: float = 0.0,
+        bias_l2: float | None = None,
         item_bias: bool = True,
         n_negatives: int | Literal["all"] | None = None,
-        init_scale: float = 0.02,
-        schedule: ScheduleName | Schedule = "constant",
+        init_scale: float | None = None,
+        schedule: ScheduleName | Schedule | None = None,
         batch_size: int | None = None,
         dropout: float = 0.0,
         early_stopping: int | None = None,
@@ -274,7 +271,7 @@ class MatrixFactorization(FactorModel):
             raise ValueError(
                 f"preset must be one of {', '.join(map(repr, _PRESETS))}, got {name!r}"
             )
-        return cls(**{**_PRESETS[name], **parameters})
+        return cls(**{"loss": name, **parameters})
 
     def fit(
         self,
@@ -332,36 +329,77 @@ class MatrixFactorization(FactorModel):
         """
         return self._fit(X, validation, callbacks, sample_weight, negatives, checkpoint)
 
+    @property
+    def companions_(self) -> dict[str, Any]:
+        """What `fit` took for the parameters that are None, by name: the companions of the loss.
+
+        A model with ``**{**model.get_params(), **model.companions_}`` learns the same bits.
+
+        Examples
+        --------
+        >>> import tripletrec as tr
+        >>> data = tr.datasets.make_interactions(500, 600, 10_000, random_state=0)
+        >>> model = tr.MatrixFactorization(n_epochs=2).fit(data)
+        >>> model.companions_["sampler"], model.companions_["optimizer"]
+        (sampling.dynamic(n_candidates=2), 'adagrad')
+        """
+        check_is_fitted(self)
+        return dict(self._companions)
+
     def _plan(self) -> FactorPlan:
         return self._plan_with(check_random_state(self.random_state))
 
-    def _plan_with(self, seed: int) -> FactorPlan:
-        item_l2 = check_non_negative(self.item_l2, "item_l2")
-        negative_l2 = item_l2 if self.negative_l2 is None else self.negative_l2
+    def _plan_with(self, seed: int, chosen: Mapping[str, Any] = MappingProxyType({})) -> FactorPlan:
         loss = check_loss(self.loss)
         check_dropout(self.dropout)
         if self.batch_size is not None:
             check_count(self.batch_size, "batch_size")
+        of = self._settings(loss, chosen)
+        companions = {name: value for name, value in of.items() if getattr(self, name) is None}
         return FactorPlan(
             n_factors=check_count(self.n_factors, "n_factors"),
             loss=loss,
-            scorer=check_scorer(self.scorer),
-            optimizer=check_optimizer(self.optimizer),
-            sampler=check_sampler(self.sampler),
-            learning_rate=check_positive(self.learning_rate, "learning_rate"),
+            scorer=check_scorer(of["scorer"]),
+            optimizer=check_optimizer(of["optimizer"]),
+            sampler=UNSEEN if of["sampler"] is None else check_sampler(of["sampler"]),
+            learning_rate=check_positive(of["learning_rate"], "learning_rate"),
             l2=L2(
-                user=check_non_negative(self.user_l2, "user_l2"),
-                positive=item_l2,
-                negative=check_non_negative(negative_l2, "negative_l2"),
-                bias=check_non_negative(self.bias_l2, "bias_l2"),
+                user=check_non_negative(of["user_l2"], "user_l2"),
+                positive=check_non_negative(of["item_l2"], "item_l2"),
+                negative=check_non_negative(of["negative_l2"], "negative_l2"),
+                bias=check_non_negative(of["bias_l2"], "bias_l2"),
             ),
             item_bias=check_flag(self.item_bias, "item_bias"),
             n_negatives=check_n_negatives(self.n_negatives, loss),
-            init_scale=check_positive(self.init_scale, "init_scale"),
+            init_scale=check_positive(of["init_scale"], "init_scale"),
             seed=seed,
-            schedule=check_schedule(self.schedule),
-            n_epochs=check_count(self.n_epochs, "n_epochs"),
+            schedule=check_schedule(of["schedule"]),
+            n_epochs=check_count(of["n_epochs"], "n_epochs"),
+            companions=companions,
         )
+
+    def _check_learnt(self, look_through: bool = True) -> None:
+        super()._check_learnt(look_through)
+        check_companions(self._companions, type(self))
+
+    def _plan_again(self) -> FactorPlan:
+        return self._plan_with(check_random_state(self.random_state), self._companions)
+
+    def _settings(self, loss: Loss | ListLoss, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters that losses have companions for, none of them None but the sampler."""
+        own = {name: getattr(self, name) for name in COMPANION_NAMES}
+        own = {name: value for name, value in own.items() if value is not None}
+        settings = {**companions_of(loss), **chosen, **own}
+        if settings["negative_l2"] is None:
+            settings["negative_l2"] = settings["item_l2"]
+        return settings
+
+    def _plan_for(self, plan: Any, data: Interactions, given: Interactions | None) -> FactorPlan:
+        of_plan: FactorPlan = plan
+        if self.sampler is not None or companions_of(of_plan.loss)["sampler"] is not None:
+            return of_plan
+        sampler = sampler_for(data, given)
+        return replace(plan, sampler=sampler, companions={**plan.companions, "sampler": sampler})
 
     def _start(
         self,
@@ -377,7 +415,8 @@ class MatrixFactorization(FactorModel):
         from tripletrec.training.triplet import TripletTraining
 
         n_jobs = check_n_jobs(self.n_jobs, self._work(plan, data))
-        return Start(TripletTraining(plan, data, weights, given, n_jobs))
+        training = TripletTraining(plan, data, weights, given, n_jobs)
+        return Start(training, {"_companions": plan.companions})
 
     def _work(self, plan: FactorPlan, data: Interactions) -> float:
         """Return the multiply-adds of an epoch."""
@@ -416,4 +455,4 @@ class MatrixFactorization(FactorModel):
             plan, data, weights, n_negatives, batch_size,
             check_dropout(self.dropout), check_n_jobs(self.n_jobs, self._work(plan, data)),
         )  # fmt: skip
-        return Start(training)
+        return Start(training, {"_companions": plan.companions})

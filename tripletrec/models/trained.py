@@ -97,6 +97,10 @@ class TrainedModel(NewUsers, Recommender):
         """Check the parameters and return what the training depends on, data apart."""
         raise NotImplementedError
 
+    def _plan_for(self, plan: Any, data: Interactions, given: Interactions | None) -> Any:
+        """Return the plan with what was left open until the data are known."""
+        return plan
+
     def _start(
         self,
         plan: Any,
@@ -112,8 +116,8 @@ class TrainedModel(NewUsers, Recommender):
         """Return how many scores of the model take about as long as an epoch; never looked at closely."""
         raise NotImplementedError
 
-    def _is_cosine(self) -> bool:
-        """Return whether scores are cosines."""
+    def _is_cosine(self, plan: Any = None) -> bool:
+        """Return whether scores are cosines: those of the plan, else those of the fitted model."""
         raise NotImplementedError
 
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
@@ -208,8 +212,8 @@ class TrainedModel(NewUsers, Recommender):
         plan = file.read(plan, self.random_state)
         start = self._begin(plan, data, weights, given, **features)
         of = fingerprint(
-            self, plan, X=data, sample_weight=weights, negatives=given, validation=held_out,
-            **getattr(start.training, "features", {}),
+            self, self._plan_for(plan, data, given), X=data, sample_weight=weights, negatives=given,
+            validation=held_out, **getattr(start.training, "features", {}),
         )  # fmt: skip
         return plan, start, file.resume(start.training, of)
 
@@ -225,7 +229,7 @@ class TrainedModel(NewUsers, Recommender):
         data, held_out, validation = inputs.data, inputs.held_out, None
         if held_out is not None:
             most = check_validation_users(self.validation_users)
-            scores = self._epoch_scores(plan, data)
+            scores = self._epoch_scores(start.training.plan, data)
             sample = sample_users(held_out, most, scores, plan.seed)
             every = check_validate_every(self.validate_every)
             if every is None:  # rarer only where there are too many users to choose oneself
@@ -245,6 +249,7 @@ class TrainedModel(NewUsers, Recommender):
         **features: Any,
     ) -> Start:
         """Start a training of the plan, unless its sampler and the given negatives do not go together."""
+        plan = self._plan_for(plan, data, given)
         sampler = check_sampling(plan.loss, plan.sampler, given)
         if given is not None and not given.nnz:
             given = (
@@ -256,7 +261,8 @@ class TrainedModel(NewUsers, Recommender):
         temperature = None
         if isinstance(plan.loss, ListLoss):
             n_each = data.nnz / max(1, int(n_users))
-            temperature = plan.loss.temperature_for(self._is_cosine(), data.n_items, n_each)
+            cosine = self._is_cosine(plan)
+            temperature = plan.loss.temperature_for(cosine, data.n_items, n_each)
         from tripletrec.training.triplet import count_items  # here, because loading does without
 
         counts = count_items(data.indices, data.n_items)

@@ -1,0 +1,105 @@
+"""Companions of a loss: what `MatrixFactorization` takes where a parameter is None; nothing is trained here.
+
+To change a default, change its entry here, and nothing else: `COMPANIONS` has a row for each built-in loss.
+A loss of one's own is trained as "bpr" is, a list-wise one as "softmax". All numbers were chosen on cuts of
+training data: ``benchmarks/defaults.py`` shows what they are worth, docs/choosing.md how they were chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from tripletrec._runtime.messages import shown
+from tripletrec.data.interactions import Interactions
+from tripletrec.losses import ListLoss, Loss
+from tripletrec.optimizers import adam
+from tripletrec.sampling import UNSEEN, Sampler, dynamic
+
+__all__ = [
+    "COMPANIONS",
+    "COMPANION_NAMES",
+    "MOST_CANDIDATES",
+    "ROWS_PER_CANDIDATE",
+    "check_companions",
+    "companions_of",
+    "sampler_for",
+]
+
+_OF_TRIPLETS: dict[str, Any] = {
+    "scorer": "dot",
+    "optimizer": "adagrad",
+    "sampler": None,  # by the size of the data, see `sampler_for`
+    "learning_rate": 0.05,
+    "n_epochs": 30,
+    "user_l2": 0.03,
+    "item_l2": 0.01,
+    "negative_l2": None,  # as item_l2
+    "bias_l2": 0.0,
+    "init_scale": 0.02,
+    "schedule": "constant",
+}
+# Those of "softmax" were chosen with 40,981 items and confirmed with 1,683. A user's row is updated once in
+# an epoch: with Adam's usual β₁ the gradients of ten epochs ago would still steer it.
+_OF_LISTS: dict[str, Any] = {
+    "scorer": "cosine",
+    "optimizer": adam(beta1=0.5, beta2=0.99),
+    "sampler": "unseen",
+    "learning_rate": 0.01,
+    "n_epochs": 60,
+    "user_l2": 0.2,
+    "item_l2": 0.2,
+    "negative_l2": 0.0,
+    "bias_l2": 0.0,
+    "init_scale": 0.01,
+    "schedule": "cosine",
+}
+
+COMPANIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "bpr": _OF_TRIPLETS,
+        "sigmoid": _OF_TRIPLETS,
+        "hinge": _OF_TRIPLETS,
+        "softmax": _OF_LISTS,
+        "bsl": {**_OF_LISTS, "n_epochs": 30},
+        "ccl": {**_OF_LISTS, "n_epochs": 30},
+    }
+)
+COMPANION_NAMES = frozenset(_OF_TRIPLETS)
+
+ROWS_PER_CANDIDATE = 250  # users or items, whichever are fewer
+MOST_CANDIDATES = 32
+
+
+def companions_of(loss: Loss | ListLoss) -> Mapping[str, Any]:
+    """Return what a loss is trained with, by the names of parameters, where the user says nothing.
+
+    The sampler is None where it goes by the size of the data, the L2 of negatives where it is that of items.
+    """
+    others = "softmax" if isinstance(loss, ListLoss) else "bpr"
+    return COMPANIONS.get(loss.name, COMPANIONS[others])
+
+
+def sampler_for(data: Interactions, given: Interactions | None) -> Sampler:
+    """Return the sampler that a loss of triplets is trained with on such data.
+
+    It is ``dynamic(c)``, with one candidate for every 250 users or items, whichever are fewer: only where
+    many users tell many items apart do hard negatives teach more than easy ones. It is "unseen" where that
+    makes fewer than two, and where negatives are given.
+    """
+    if given is not None and given.nnz:
+        return UNSEEN
+    n_users = int(np.count_nonzero(np.diff(data.indptr)))
+    n_items = int(np.count_nonzero(np.bincount(data.indices)))
+    n_candidates = min(round(min(n_users, n_items) / ROWS_PER_CANDIDATE), MOST_CANDIDATES)
+    return dynamic(n_candidates) if n_candidates >= 2 else UNSEEN
+
+
+def check_companions(chosen: Any, make: Callable[..., Any]) -> None:
+    """Raise unless `companions_` of a model are names of such parameters, with values that `make` takes."""
+    if not isinstance(chosen, Mapping) or not COMPANION_NAMES.issuperset(chosen):
+        raise ValueError(f"companions_ must be chosen parameters by name, got {shown(chosen)}")
+    make(**chosen)._check_parameters()
