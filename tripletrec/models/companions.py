@@ -16,7 +16,7 @@ import numpy as np
 from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
-from tripletrec.optimizers import adam
+from tripletrec.optimizers import adam, check_optimizer
 from tripletrec.sampling import UNSEEN, Sampler, dynamic
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "ROWS_PER_CANDIDATE",
     "check_companions",
     "companions_of",
+    "resolve",
     "sampler_for",
 ]
 
@@ -33,9 +34,9 @@ _OF_TRIPLETS: dict[str, Any] = {
     "scorer": "dot",
     "optimizer": "adagrad",
     "sampler": None,  # by the size of the data, see `sampler_for`
-    "learning_rate": 0.05,
+    "learning_rate": {"adagrad": 0.05, "adam": 0.003, "sgd": 0.05},
     "n_epochs": 30,
-    "user_l2": 0.03,
+    "user_l2": 0.05,
     "item_l2": 0.01,
     "negative_l2": None,  # as item_l2
     "bias_l2": 0.0,
@@ -48,7 +49,7 @@ _OF_LISTS: dict[str, Any] = {
     "scorer": "cosine",
     "optimizer": adam(beta1=0.5, beta2=0.99),
     "sampler": "unseen",
-    "learning_rate": 0.01,
+    "learning_rate": {"adam": 0.01, "adagrad": 0.05, "sgd": 0.1},
     "n_epochs": 60,
     "user_l2": 0.2,
     "item_l2": 0.2,
@@ -61,7 +62,12 @@ _OF_LISTS: dict[str, Any] = {
 COMPANIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "bpr": _OF_TRIPLETS,
-        "sigmoid": _OF_TRIPLETS,
+        "sigmoid": {  # whose slopes are a quarter of the others' and less
+            **_OF_TRIPLETS,
+            "user_l2": 0.01,
+            "item_l2": 0.003,
+            "learning_rate": {"adagrad": 0.1, "adam": 0.003, "sgd": 0.2},
+        },
         "hinge": _OF_TRIPLETS,
         "softmax": _OF_LISTS,
         "bsl": {**_OF_LISTS, "n_epochs": 30},
@@ -71,16 +77,34 @@ COMPANIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 COMPANION_NAMES = frozenset(_OF_TRIPLETS)
 
 ROWS_PER_CANDIDATE = 250  # users or items, whichever are fewer
-MOST_CANDIDATES = 32
+MOST_CANDIDATES = 64
 
 
 def companions_of(loss: Loss | ListLoss) -> Mapping[str, Any]:
     """Return what a loss is trained with, by the names of parameters, where the user says nothing.
 
     The sampler is None where it goes by the size of the data, the L2 of negatives where it is that of items.
+    The learning rates are those of the optimizers; an optimizer of one's own has the first.
     """
     others = "softmax" if isinstance(loss, ListLoss) else "bpr"
-    return COMPANIONS.get(loss.name, COMPANIONS[others])
+    companions = COMPANIONS.get(loss.name, COMPANIONS[others])
+    # A loss that searches for its negatives does so among what the sampler draws.
+    return {**companions, "sampler": "unseen"} if getattr(loss, "searches", False) else companions
+
+
+def resolve(loss: Loss | ListLoss, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that are given, and companions in place of the others.
+
+    None is left only of the sampler, see `companions_of`.
+    """
+    found = {**companions_of(loss), **given}
+    if found["negative_l2"] is None:
+        found["negative_l2"] = found["item_l2"]
+    if "learning_rate" not in given:
+        rates = found["learning_rate"]
+        optimizer = check_optimizer(found["optimizer"])
+        found["learning_rate"] = rates.get(optimizer.name, next(iter(rates.values())))
+    return found
 
 
 def sampler_for(data: Interactions, given: Interactions | None) -> Sampler:

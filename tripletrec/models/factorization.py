@@ -1,42 +1,17 @@
-"""MatrixFactorization: parameters and plan; `fit` is in `trained`, scores and new users in `factor_model`."""
+"""MatrixFactorization: parameters and `fit`; plans are in `factor_plans`, scores in `factor_model`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tripletrec._checks import (
-    check_count,
-    check_flag,
-    check_n_jobs,
-    check_non_negative,
-    check_positive,
-    check_random_state,
-)
-from tripletrec.data.interactions import Interactions
-from tripletrec.losses import ListLoss, Loss, check_loss
-from tripletrec.models.companions import (
-    COMPANION_NAMES,
-    check_companions,
-    companions_of,
-    sampler_for,
-)
-from tripletrec.models.estimator import check_is_fitted
-from tripletrec.models.factor_model import FactorModel
-from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
+from tripletrec.losses import ListLoss, Loss
+from tripletrec.models.factor_plans import PlannedFactorModel
 from tripletrec.models.names import LossName, OptimizerName, SamplerName, ScheduleName, ScorerName
-from tripletrec.models.trained import Start
-from tripletrec.optimizers import Optimizer, check_optimizer
-from tripletrec.rates import Schedule, check_schedule
-from tripletrec.sampling import UNSEEN, Sampler
-from tripletrec.sampling.samplers import check_sampler
-from tripletrec.scorers import SCORERS, Scorer, check_scorer
-from tripletrec.training.plan import L2, FactorPlan
+from tripletrec.optimizers import Optimizer
+from tripletrec.rates import Schedule
+from tripletrec.sampling import Sampler
+from tripletrec.scorers import Scorer
 
 if TYPE_CHECKING:
     from tripletrec.models.checkpoints import CheckpointPath
@@ -47,7 +22,7 @@ __all__ = ["MatrixFactorization"]
 _PRESETS = ("bpr", "softmax")
 
 
-class MatrixFactorization(FactorModel):
+class MatrixFactorization(PlannedFactorModel):
     r"""Factor model learnt from triplets of user, positive item and negative item.
 
     The score of user u and item i is :math:`s_{ui} = U_u \cdot V_i + b_i` (``scorer="dot"``) or the cosine
@@ -59,7 +34,10 @@ class MatrixFactorization(FactorModel):
 
     A list-wise loss ("softmax", "bsl", "ccl") compares all positives of a user with many other items
     at once: an epoch visits the users in batches of `batch_size`, and the users of a batch share
-    `n_negatives` candidates. ``MatrixFactorization.preset("softmax")`` has parameters that suit it.
+    `n_negatives` candidates.
+
+    Each loss brings its own scorer, optimizer, sampler, step size, L2 and so on where they are None, see the
+    notes; docs/choosing.md says which loss is good for what.
 
     The same `random_state` gives the same bits at any `n_jobs`.
 
@@ -80,7 +58,7 @@ class MatrixFactorization(FactorModel):
         See `tripletrec.sampling`; ``sampling.popularity(alpha)``, ``sampling.explicit(share)``. The last
         two choose each negative among several items by their scores, with losses of triplets only.
         None: with a loss of triplets ``sampling.dynamic(c)``, c being the number of users or items,
-        whichever are fewer, divided by SIZE and at most MOST; "unseen" where that is less than 2, where
+        whichever are fewer, divided by 250, and at most 64; "unseen" where that is less than 2, where
         `negatives` are given, and with a list-wise loss.
     learning_rate : float or None, default None
         Step size.
@@ -150,6 +128,9 @@ class MatrixFactorization(FactorModel):
         The epoch whose factors were kept.
     item_counts_ : int64 array of shape (n_items,)
         How many positives each item had in training.
+    companions_ : dict
+        What was taken for the parameters that are None, by name; with
+        ``{**model.get_params(), **model.companions_}`` a model learns the same bits.
     temperature_ : float or None
         Of a list-wise loss; None for a loss of triplets.
     seen_ : Interactions
@@ -158,6 +139,29 @@ class MatrixFactorization(FactorModel):
         ``n_features_in_`` is the number of items.
     user_ids_, item_ids_ : array or None
         Ids of the training data; None where they are the row numbers.
+
+    Notes
+    -----
+    What None stands for. A loss of one's own is trained as "bpr" is, a list-wise one as "softmax".
+
+    ============= ========================== ========== ============================
+    parameter     "bpr", "hinge", own losses "sigmoid"  "softmax", "bsl", "ccl"
+    ============= ========================== ========== ============================
+    scorer        "dot"                      "dot"      "cosine"
+    optimizer     "adagrad"                  "adagrad"  adam(beta1=0.5, beta2=0.99)
+    learning_rate 0.05                       0.1        0.01
+    n_epochs      30                         30         60; "bsl" and "ccl" 30
+    user_l2       0.05                       0.01       0.2
+    item_l2       0.01                       0.003      0.2
+    negative_l2   as item_l2                 as item_l2 0.0
+    bias_l2       0.0                        0.0        0.0
+    init_scale    0.02                       0.02       0.01
+    schedule      "constant"                 "constant" "cosine"
+    ============= ========================== ========== ============================
+
+    Where the optimizer is given but no learning rate, it is that of the optimizer: with losses of triplets
+    0.003 for "adam", 0.05 for "adagrad" and "sgd" ("sigmoid": 0.1 and 0.2); with list-wise losses 0.01, 0.05
+    and 0.1.
 
     Raises
     ------
@@ -184,8 +188,6 @@ class MatrixFactorization(FactorModel):
     >>> len(ids)
     3
     """
-
-    _learnt = ("user_factors_", "item_factors_", "item_biases_", "_companions")
 
     def __init__(
         self,
@@ -247,10 +249,11 @@ class MatrixFactorization(FactorModel):
         Parameters
         ----------
         name : {"bpr", "softmax"}
+            The loss, which brings all else: ``preset("softmax")`` is ``MatrixFactorization(loss="softmax")``.
             "bpr": the defaults. "softmax": cosine scores and item biases, trained on the softmax over many
             items with Adam and a learning rate that falls to zero; better at the top of the lists.
         **parameters
-            Parameters of the constructor, in place of the preset's.
+            Parameters of the constructor.
 
         Returns
         -------
@@ -264,8 +267,8 @@ class MatrixFactorization(FactorModel):
         Examples
         --------
         >>> import tripletrec as tr
-        >>> tr.MatrixFactorization.preset("softmax", n_epochs=20).scorer
-        'cosine'
+        >>> tr.MatrixFactorization.preset("softmax", n_epochs=20)
+        MatrixFactorization(loss='softmax', n_epochs=20)
         """
         if name not in _PRESETS:
             raise ValueError(
@@ -328,131 +331,3 @@ class MatrixFactorization(FactorModel):
             early stopping the model then stays as it was.
         """
         return self._fit(X, validation, callbacks, sample_weight, negatives, checkpoint)
-
-    @property
-    def companions_(self) -> dict[str, Any]:
-        """What `fit` took for the parameters that are None, by name: the companions of the loss.
-
-        A model with ``**{**model.get_params(), **model.companions_}`` learns the same bits.
-
-        Examples
-        --------
-        >>> import tripletrec as tr
-        >>> data = tr.datasets.make_interactions(500, 600, 10_000, random_state=0)
-        >>> model = tr.MatrixFactorization(n_epochs=2).fit(data)
-        >>> model.companions_["sampler"], model.companions_["optimizer"]
-        (sampling.dynamic(n_candidates=2), 'adagrad')
-        """
-        check_is_fitted(self)
-        return dict(self._companions)
-
-    def _plan(self) -> FactorPlan:
-        return self._plan_with(check_random_state(self.random_state))
-
-    def _plan_with(self, seed: int, chosen: Mapping[str, Any] = MappingProxyType({})) -> FactorPlan:
-        loss = check_loss(self.loss)
-        check_dropout(self.dropout)
-        if self.batch_size is not None:
-            check_count(self.batch_size, "batch_size")
-        of = self._settings(loss, chosen)
-        companions = {name: value for name, value in of.items() if getattr(self, name) is None}
-        return FactorPlan(
-            n_factors=check_count(self.n_factors, "n_factors"),
-            loss=loss,
-            scorer=check_scorer(of["scorer"]),
-            optimizer=check_optimizer(of["optimizer"]),
-            sampler=UNSEEN if of["sampler"] is None else check_sampler(of["sampler"]),
-            learning_rate=check_positive(of["learning_rate"], "learning_rate"),
-            l2=L2(
-                user=check_non_negative(of["user_l2"], "user_l2"),
-                positive=check_non_negative(of["item_l2"], "item_l2"),
-                negative=check_non_negative(of["negative_l2"], "negative_l2"),
-                bias=check_non_negative(of["bias_l2"], "bias_l2"),
-            ),
-            item_bias=check_flag(self.item_bias, "item_bias"),
-            n_negatives=check_n_negatives(self.n_negatives, loss),
-            init_scale=check_positive(of["init_scale"], "init_scale"),
-            seed=seed,
-            schedule=check_schedule(of["schedule"]),
-            n_epochs=check_count(of["n_epochs"], "n_epochs"),
-            companions=companions,
-        )
-
-    def _check_learnt(self, look_through: bool = True) -> None:
-        super()._check_learnt(look_through)
-        check_companions(self._companions, type(self))
-
-    def _plan_again(self) -> FactorPlan:
-        return self._plan_with(check_random_state(self.random_state), self._companions)
-
-    def _settings(self, loss: Loss | ListLoss, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters that losses have companions for, none of them None but the sampler."""
-        own = {name: getattr(self, name) for name in COMPANION_NAMES}
-        own = {name: value for name, value in own.items() if value is not None}
-        settings = {**companions_of(loss), **chosen, **own}
-        if settings["negative_l2"] is None:
-            settings["negative_l2"] = settings["item_l2"]
-        return settings
-
-    def _plan_for(self, plan: Any, data: Interactions, given: Interactions | None) -> FactorPlan:
-        of_plan: FactorPlan = plan
-        if self.sampler is not None or companions_of(of_plan.loss)["sampler"] is not None:
-            return of_plan
-        sampler = sampler_for(data, given)
-        return replace(plan, sampler=sampler, companions={**plan.companions, "sampler": sampler})
-
-    def _start(
-        self,
-        plan: FactorPlan,
-        data: Interactions,
-        weights: NDArray[np.float32] | None,
-        given: Interactions | None,
-        **features: Any,
-    ) -> Start:
-        if isinstance(plan.loss, ListLoss):
-            return self._start_listwise(plan, plan.loss, data, weights)
-        # Here, because answers do without.
-        from tripletrec.training.triplet import TripletTraining
-
-        n_jobs = check_n_jobs(self.n_jobs, self._work(plan, data))
-        training = TripletTraining(plan, data, weights, given, n_jobs)
-        return Start(training, {"_companions": plan.companions})
-
-    def _work(self, plan: FactorPlan, data: Interactions) -> float:
-        """Return the multiply-adds of an epoch."""
-        if isinstance(plan.loss, ListLoss):
-            n_candidates = check_n_negatives(self.n_negatives, plan.loss, data.n_items)
-            n_users = np.count_nonzero(np.diff(data.indptr))
-            return 6.0 * plan.n_factors * n_users * (n_candidates or data.n_items)
-        n_candidates = plan.sampler.n_candidates if plan.sampler.choose is not None else 1
-        return (18.0 + 2.0 * n_candidates) * plan.n_factors * plan.n_negatives * data.nnz
-
-    def _epoch_scores(self, plan: FactorPlan, data: Interactions) -> float:
-        return self._work(plan, data) / plan.n_factors
-
-    def _start_listwise(
-        self,
-        plan: FactorPlan,
-        loss: ListLoss,
-        data: Interactions,
-        weights: NDArray[np.float32] | None,
-    ) -> Start:
-        # Here, because most fits do without it.
-        from tripletrec.training.listwise import ListwiseTraining
-
-        if plan.scorer not in [make() for make in SCORERS.values()]:
-            raise ValueError(
-                f"loss {loss.name!r} works with the scorers {', '.join(map(repr, SCORERS))}, "
-                f"got {plan.scorer.name!r}"
-            )
-        n_negatives = check_n_negatives(self.n_negatives, loss, data.n_items) or None
-        n_users = np.count_nonzero(np.diff(data.indptr))
-        # Items are updated once for each batch, so few users must make many batches.
-        batch_size = max(8, min(128, int(n_users) // 64))
-        if self.batch_size is not None:
-            batch_size = self.batch_size
-        training = ListwiseTraining(
-            plan, data, weights, n_negatives, batch_size,
-            check_dropout(self.dropout), check_n_jobs(self.n_jobs, self._work(plan, data)),
-        )  # fmt: skip
-        return Start(training, {"_companions": plan.companions})

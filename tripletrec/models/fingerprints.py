@@ -44,7 +44,7 @@ def fingerprint(
         Interactions and arrays by what the user calls them.
     """
     parameters, parts = {}, {}
-    for name, value in {**model.get_params(), **plan.companions}.items():
+    for name, value in model.get_params().items():
         if is_part(name):
             part = getattr(plan, name)
             parameters[name], parts[name] = repr(part), _digest_part(part)
