@@ -2,7 +2,7 @@
 
     python benchmarks/defaults.py                            # MovieLens-100K and synthetic shops: minutes
     python benchmarks/defaults.py --gowalla FOLDER           # and Gowalla, as `published.py` reads it
-    python benchmarks/defaults.py --data movielens tiny --models defaults easy
+    python benchmarks/defaults.py --data movielens tiny --models unseen "dynamic(2)" "dynamic(4)"
     python benchmarks/defaults.py --quick                    # two epochs on the smallest: to see that it runs
 
 Everything is learnt from and measured on cuts of training data; no test set is read. Held out are ten ratings
@@ -51,6 +51,10 @@ MODELS: dict[str, dict[str, Any]] = {
     "softmax": {"loss": "softmax"},
     "bsl": {"loss": "bsl"},
     "ccl": {"loss": "ccl"},
+}
+CANDIDATES: dict[str, dict[str, Any]] = {
+    "unseen": {"sampler": "unseen"},
+    **{f"dynamic({c})": {"sampler": tr.sampling.dynamic(c)} for c in (2, 4, 8, 16, 32, 64)},
 }
 
 
@@ -107,7 +111,11 @@ def row(name: str, several: list[Cut], options: argparse.Namespace) -> list[Any]
         if name == "popularity":
             model = popularity(train)
         else:
-            settings = {"random_state": seed, "n_jobs": options.n_jobs, **MODELS[name]}
+            settings = {
+                "random_state": seed,
+                "n_jobs": options.n_jobs,
+                **(MODELS | CANDIDATES)[name],
+            }
             if options.quick:
                 settings["n_epochs"] = 2
             model = tr.MatrixFactorization(**settings).fit(train)
@@ -125,7 +133,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", nargs="+", choices=["movielens", *SHOPS, "gowalla"])
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--models", nargs="+", choices=MODELS | CANDIDATES, default=list(MODELS))
     parser.add_argument("--gowalla", type=Path, help="the folder of published.py")
     parser.add_argument("--n-jobs", type=int)
     parser.add_argument("--quick", action="store_true")

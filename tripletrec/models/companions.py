@@ -49,7 +49,7 @@ _OF_LISTS: dict[str, Any] = {
     "scorer": "cosine",
     "optimizer": adam(beta1=0.5, beta2=0.99),
     "sampler": "unseen",
-    "learning_rate": {"adam": 0.01, "adagrad": 0.05, "sgd": 0.1},
+    "learning_rate": {"adam": 0.01, "adagrad": 0.05, "sgd": 0.01},
     "n_epochs": 60,
     "user_l2": 0.2,
     "item_l2": 0.2,

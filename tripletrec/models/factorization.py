@@ -161,7 +161,7 @@ class MatrixFactorization(PlannedFactorModel):
 
     Where the optimizer is given but no learning rate, it is that of the optimizer: with losses of triplets
     0.003 for "adam", 0.05 for "adagrad" and "sgd" ("sigmoid": 0.1 and 0.2); with list-wise losses 0.01, 0.05
-    and 0.1.
+    and 0.01.
 
     Raises
     ------
