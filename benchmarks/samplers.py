@@ -9,8 +9,8 @@ read. These are the figures in the notes of `tripletrec.sampling` and of `TwoTow
 
 samplers
     `MatrixFactorization` with bpr, L2 of .03 (users) and .01 (items), 30 epochs, a random tenth of the
-    positives held out. The table has the better of the learning rates .05 and .1, by the mean NDCG@10 on the same cuts
-    that it is measured on: compare rows, and take no value by itself.
+    positives held out. The table has the better of the learning rates .05 and .1, by the mean NDCG@10 on
+    the same cuts that it is measured on: compare rows, and take no value by itself.
 towers
     `TwoTower` on features and own factors, 10 epochs, ten ratings of each user held out as by
     `tune_movielens.py`, the empty item 0 left out.

@@ -10,6 +10,7 @@ from tripletrec import losses, sampling
 from tripletrec.models.companions import (
     COMPANION_NAMES,
     COMPANIONS,
+    LEAST_CANDIDATES,
     MOST_CANDIDATES,
     ROWS_PER_CANDIDATE,
     companions_of,
@@ -27,8 +28,8 @@ def make(**overrides):
 
 @pytest.fixture(scope="module")
 def wide():
-    """Data of as many users and items as two candidates ask for."""
-    n = 2 * ROWS_PER_CANDIDATE
+    """Data of as many users and items as the fewest candidates ask for."""
+    n = LEAST_CANDIDATES * ROWS_PER_CANDIDATE
     diagonal = np.arange(n)
     users, items = np.tile(diagonal, 3), np.concatenate([(diagonal + k) % n for k in (0, 1, 7)])
     return tr.Interactions.from_arrays(users, items, shape=(n, n))
@@ -89,11 +90,12 @@ def test_sampler_by_the_size_of_the_data():
         return tr.Interactions.from_arrays(users % n_users, users % n_items)
 
     per = ROWS_PER_CANDIDATE
-    assert sampler_for(diagonal(3 * per), None) == sampling.dynamic(3)
-    assert sampler_for(diagonal(per), None) == sampling.UNSEEN
+    least = LEAST_CANDIDATES
+    assert sampler_for(diagonal(5 * per), None) == sampling.dynamic(5)
+    assert sampler_for(diagonal((least - 1) * per), None) == sampling.UNSEEN
     assert sampler_for(column(5 * per, 3), None) == sampling.UNSEEN
     assert sampler_for(column(3, 5 * per), None) == sampling.UNSEEN
-    assert sampler_for(column(5 * per, 2 * per), None) == sampling.dynamic(2)
+    assert sampler_for(column(5 * per, least * per), None) == sampling.dynamic(LEAST_CANDIDATES)
     most = MOST_CANDIDATES
     assert sampler_for(diagonal(2 * most * per), None) == sampling.dynamic(most)
     # Users and items without positives count as absent.
@@ -101,7 +103,7 @@ def test_sampler_by_the_size_of_the_data():
 
 
 def test_given_negatives_and_weights(wide):
-    assert make().fit(wide).companions_["sampler"] == sampling.dynamic(2)
+    assert make().fit(wide).companions_["sampler"] == sampling.dynamic(LEAST_CANDIDATES)
     dislikes = tr.Interactions.from_arrays([0, 3], [5, 9], shape=(wide.n_users, wide.n_items))
     model = make().fit(wide, negatives=dislikes)
     assert model.companions_["sampler"] == sampling.UNSEEN
@@ -111,7 +113,9 @@ def test_given_negatives_and_weights(wide):
     assert_same(make().fit(wide, negatives=none), make().fit(wide))
     weights = np.arange(len(wide)) % 3
     weighted = make().fit(wide, sample_weight=weights)
-    assert_same(make(sampler=sampling.dynamic(2)).fit(wide, sample_weight=weights), weighted)
+    assert_same(
+        make(sampler=sampling.dynamic(LEAST_CANDIDATES)).fit(wide, sample_weight=weights), weighted
+    )
 
 
 def test_a_fitted_model_keeps_them(pairs, tmp_path):
@@ -136,7 +140,7 @@ def test_more_users_and_items_more_candidates(wide):
     model = make(n_factors=2, n_epochs=1).fit(few)
     assert model.companions_["sampler"] == sampling.UNSEEN
     model.partial_fit(wide)
-    assert model.companions_["sampler"] == sampling.dynamic(2)
+    assert model.companions_["sampler"] == sampling.dynamic(LEAST_CANDIDATES)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +184,7 @@ def planted(rng, n_users, n_items, n_each):
 @pytest.mark.parametrize("loss", ["bpr", "hinge", "sigmoid", "softmax"])
 @pytest.mark.parametrize(
     "shape",
-    [(60, 120, 8), (600, 80, 7), (80, 800, 25), (600, 700, 10)],
+    [(60, 120, 8), (600, 80, 7), (80, 800, 25), (800, 900, 10)],
     ids=lambda shape: "x".join(map(str, shape)),
 )
 def test_defaults_are_better_than_popularity(loss, shape, rng):

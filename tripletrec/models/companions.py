@@ -22,6 +22,7 @@ from tripletrec.sampling import UNSEEN, Sampler, dynamic
 __all__ = [
     "COMPANIONS",
     "COMPANION_NAMES",
+    "LEAST_CANDIDATES",
     "MOST_CANDIDATES",
     "ROWS_PER_CANDIDATE",
     "check_companions",
@@ -77,6 +78,7 @@ COMPANIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 COMPANION_NAMES = frozenset(_OF_TRIPLETS)
 
 ROWS_PER_CANDIDATE = 250  # users or items, whichever are fewer
+LEAST_CANDIDATES = 3  # with two, easy negatives did as well or better
 MOST_CANDIDATES = 64
 
 
@@ -112,14 +114,14 @@ def sampler_for(data: Interactions, given: Interactions | None) -> Sampler:
 
     It is ``dynamic(c)``, with one candidate for every 250 users or items, whichever are fewer: only where
     many users tell many items apart do hard negatives teach more than easy ones. It is "unseen" where that
-    makes fewer than two, and where negatives are given.
+    makes fewer than three, and where negatives are given.
     """
     if given is not None and given.nnz:
         return UNSEEN
     n_users = int(np.count_nonzero(np.diff(data.indptr)))
     n_items = int(np.count_nonzero(np.bincount(data.indices)))
     n_candidates = min(round(min(n_users, n_items) / ROWS_PER_CANDIDATE), MOST_CANDIDATES)
-    return dynamic(n_candidates) if n_candidates >= 2 else UNSEEN
+    return dynamic(n_candidates) if n_candidates >= LEAST_CANDIDATES else UNSEEN
 
 
 def check_companions(chosen: Any, make: Callable[..., Any]) -> None:

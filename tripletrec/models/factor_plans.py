@@ -60,10 +60,10 @@ class PlannedFactorModel(FactorModel):
         Examples
         --------
         >>> import tripletrec as tr
-        >>> data = tr.datasets.make_interactions(500, 600, 10_000, random_state=0)
+        >>> data = tr.datasets.make_interactions(800, 900, 10_000, random_state=0)
         >>> model = tr.MatrixFactorization(n_epochs=2).fit(data)
         >>> model.companions_["sampler"], model.companions_["optimizer"]
-        (sampling.dynamic(n_candidates=2), 'adagrad')
+        (sampling.dynamic(n_candidates=3), 'adagrad')
         """
         check_is_fitted(self)
         return dict(self._companions)

@@ -58,7 +58,7 @@ class MatrixFactorization(PlannedFactorModel):
         See `tripletrec.sampling`; ``sampling.popularity(alpha)``, ``sampling.explicit(share)``. The last
         two choose each negative among several items by their scores, with losses of triplets only.
         None: with a loss of triplets ``sampling.dynamic(c)``, c being the number of users or items,
-        whichever are fewer, divided by 250, and at most 64; "unseen" where that is less than 2, where
+        whichever are fewer, divided by 250, and at most 64; "unseen" where that is less than 3, where
         `negatives` are given, and with a list-wise loss.
     learning_rate : float or None, default None
         Step size.
