@@ -73,11 +73,6 @@ PLAIN = {
     "scorer": "dot", "optimizer": "adagrad", "sampler": "unseen", "learning_rate": 0.1, "user_l2": 0.03,
     "item_l2": 0.01, "init_scale": 0.02, "schedule": "constant",
 }  # fmt: skip
-PRESET = {
-    "loss": "softmax", "scorer": "cosine", "optimizer": tr.optimizers.adam(beta1=0.5, beta2=0.99),
-    "sampler": "unseen", "learning_rate": 0.01, "user_l2": 0.2, "item_l2": 0.2, "negative_l2": 0.0,
-    "init_scale": 0.01, "schedule": "cosine",
-}  # fmt: skip
 
 
 def ml100k(quick: bool, **options: Any) -> dict[str, Callable[[], Any]]:
@@ -106,7 +101,12 @@ def synthetic12m(quick: bool, folder: str, **options: Any) -> dict[str, Callable
 def softmax(quick: bool, gowalla: str, **options: Any) -> dict[str, Callable[[], Any]]:
     """Fits of Gowalla by the preset."""
     data, n_epochs = tr.Interactions(sp.load_npz(Path(gowalla) / "train.npz")), 1 if quick else 2
-    return fits(f"fit, Gowalla, softmax, {n_epochs} epochs", data, n_epochs=n_epochs, **PRESET)
+    preset = {
+        "loss": "softmax", "scorer": "cosine", "optimizer": tr.optimizers.adam(beta1=0.5, beta2=0.99),
+        "sampler": "unseen", "learning_rate": 0.01, "user_l2": 0.2, "item_l2": 0.2, "negative_l2": 0.0,
+        "init_scale": 0.01, "schedule": "cosine",
+    }  # fmt: skip
+    return fits(f"fit, Gowalla, softmax, {n_epochs} epochs", data, n_epochs=n_epochs, **preset)
 
 
 def k5(quick: bool, **options: Any) -> dict[str, Callable[[], Any]]:
