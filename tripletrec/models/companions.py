@@ -22,6 +22,7 @@ from tripletrec.sampling import UNSEEN, Sampler, dynamic
 __all__ = [
     "COMPANIONS",
     "COMPANION_NAMES",
+    "PARTS",
     "LEAST_CANDIDATES",
     "MOST_CANDIDATES",
     "ROWS_PER_CANDIDATE",
@@ -76,6 +77,7 @@ COMPANIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     }
 )
 COMPANION_NAMES = frozenset(_OF_TRIPLETS)
+PARTS = frozenset({"scorer", "optimizer", "sampler", "schedule"})
 
 ROWS_PER_CANDIDATE = 250  # users or items, whichever are fewer
 LEAST_CANDIDATES = 3  # with two, easy negatives did as well or better
@@ -126,6 +128,9 @@ def sampler_for(data: Interactions, given: Interactions | None) -> Sampler:
 
 def check_companions(chosen: Any, make: Callable[..., Any]) -> None:
     """Raise unless `companions_` of a model are names of such parameters, with values that `make` takes."""
-    if not isinstance(chosen, Mapping) or not COMPANION_NAMES.issuperset(chosen):
+    if not isinstance(chosen, Mapping) or COMPANION_NAMES != chosen.keys():
         raise ValueError(f"companions_ must be chosen parameters by name, got {shown(chosen)}")
+    for name, value in chosen.items():
+        if value is None and name != "sampler":
+            raise ValueError(f"{name} of companions_ must not be None")
     make(**chosen)._check_parameters()

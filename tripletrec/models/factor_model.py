@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec.losses import ListLoss, Loss, check_loss
-from tripletrec.models.companions import companions_of
 from tripletrec.models.continuing import ContinuedModel
 from tripletrec.models.histories import FoldIn
 from tripletrec.models.trained import width_of
@@ -28,7 +26,6 @@ __all__ = ["FactorModel"]
 class FactorModel(ContinuedModel):
     """Base of models whose score is that of a row of factors and another, plus the item's bias."""
 
-    loss: str | Loss | ListLoss
     scorer: str | Scorer | None
     _companions: Mapping[str, Any]
     user_factors_: NDArray[np.float32]
@@ -57,9 +54,7 @@ class FactorModel(ContinuedModel):
 
     def _scorer(self) -> Scorer:
         """Return the scorer: the user's, or that with which the factors were learnt."""
-        scorer = self._companions.get("scorer") if self.scorer is None else self.scorer
-        if scorer is None:  # the user has taken it away since
-            scorer = companions_of(check_loss(self.loss))["scorer"]
+        scorer = self._companions["scorer"] if self.scorer is None else self.scorer
         return check_scorer(scorer)
 
     def _fold_in_basis(self) -> tuple[Any, ...]:

@@ -22,12 +22,12 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.companions import (
     COMPANION_NAMES,
+    PARTS,
     check_companions,
     companions_of,
     resolve,
     sampler_for,
 )
-from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.factor_model import FactorModel
 from tripletrec.models.fit_arguments import check_dropout, check_n_negatives
 from tripletrec.models.trained import Start
@@ -65,8 +65,8 @@ class PlannedFactorModel(FactorModel):
         >>> model.companions_["sampler"], model.companions_["optimizer"]
         (sampling.dynamic(n_candidates=3), 'adagrad')
         """
-        check_is_fitted(self)
-        return dict(self._companions)
+        chosen = vars(self).get("_companions", {})  # not fitted: nothing was taken yet
+        return {name: value for name, value in chosen.items() if getattr(self, name) is None}
 
     def _plan(self) -> FactorPlan:
         return self._plan_with(check_random_state(self.random_state))
@@ -77,7 +77,13 @@ class PlannedFactorModel(FactorModel):
         if self.batch_size is not None:
             check_count(self.batch_size, "batch_size")
         of = self._settings(loss, chosen)
-        companions = {name: value for name, value in of.items() if getattr(self, name) is None}
+        # Complete, so that files are; in place of the user's own parts those of the loss.
+        companions = {
+            name: companions_of(loss)[name]
+            if name in PARTS and getattr(self, name) is not None
+            else value
+            for name, value in of.items()
+        }
         return FactorPlan(
             n_factors=check_count(self.n_factors, "n_factors"),
             loss=loss,
@@ -117,7 +123,8 @@ class PlannedFactorModel(FactorModel):
         if self.sampler is not None or companions_of(of_plan.loss)["sampler"] is not None:
             return of_plan
         sampler = sampler_for(data, given)
-        return replace(plan, sampler=sampler, companions={**plan.companions, "sampler": sampler})
+        named = sampler.name if sampler == UNSEEN else sampler
+        return replace(plan, sampler=sampler, companions={**plan.companions, "sampler": named})
 
     def _start(
         self,
