@@ -33,6 +33,17 @@ OPTIMIZERS = ("sgd", "adagrad", "adam")
 SAMPLERS = ("unseen", "uniform", "popularity", "dynamic", "semi_hard")
 LIST_LOSSES = ("softmax", "bsl", "ccl")
 TIMES = ("seconds",)  # in records: never the same twice
+# What a triplet fit was told by default before each loss brought its own companions.
+PLAIN = {
+    "scorer": "dot", "optimizer": "adagrad", "sampler": "unseen", "learning_rate": 0.1, "n_epochs": 30,
+    "user_l2": 0.03, "item_l2": 0.01, "negative_l2": 0.01, "bias_l2": 0.0, "init_scale": 0.02,
+    "schedule": "constant",
+}  # fmt: skip
+PRESET = {
+    "loss": "softmax", "scorer": "cosine", "optimizer": tr.optimizers.adam(beta1=0.5, beta2=0.99),
+    "sampler": "unseen", "learning_rate": 0.01, "user_l2": 0.2, "item_l2": 0.2, "negative_l2": 0.0,
+    "bias_l2": 0.0, "init_scale": 0.01, "schedule": "cosine",
+}  # fmt: skip
 MEASURED = ("auc_before", "auc", "loss", "test_loss")  # of a replica
 
 
@@ -126,7 +137,7 @@ def factor_cases(n_jobs: int) -> Iterator[Case]:
                 if name in options
             }
             settings = {name: each for name, each in options.items() if name not in names}
-            settings = {"n_factors": 12, "n_jobs": n_jobs, "n_epochs": n_epochs} | settings
+            settings = PLAIN | {"n_factors": 12, "n_jobs": n_jobs, "n_epochs": n_epochs} | settings
             return learnt(tr.MatrixFactorization(**settings).fit(train, **given))
 
         return run
@@ -176,7 +187,7 @@ def factor_cases(n_jobs: int) -> Iterator[Case]:
     )
 
     def preset() -> Any:
-        model = tr.MatrixFactorization.preset("softmax", n_epochs=2, n_jobs=n_jobs)
+        model = tr.MatrixFactorization(n_epochs=2, n_jobs=n_jobs, **PRESET)
         return learnt(model.fit(large()))
 
     yield "large, preset softmax", preset
@@ -184,14 +195,8 @@ def factor_cases(n_jobs: int) -> Iterator[Case]:
     def stopping(loss: str, metric: str) -> Callable[[], Any]:
         def run() -> Any:
             train, valid = parts()
-            model = tr.MatrixFactorization(
-                16,
-                loss=loss,
-                n_epochs=25,
-                early_stopping=2,
-                validation_metric=metric,
-                n_jobs=n_jobs,
-            )
+            stops = {"n_epochs": 25, "early_stopping": 2, "validation_metric": metric}
+            model = tr.MatrixFactorization(16, loss=loss, n_jobs=n_jobs, **{**PLAIN, **stops})
             return learnt(model.fit(train, validation=valid))
 
         return run
@@ -275,8 +280,9 @@ def answer_cases(n_jobs: int) -> Iterator[Case]:
     """What fitted models and foreign factors answer."""
     data = large()
     train, test = tr.splits.train_test_split(data, 0.2, random_state=9)
-    model = tr.MatrixFactorization(24, n_epochs=2, n_jobs=n_jobs).fit(train)
-    cosine = tr.MatrixFactorization(24, n_epochs=2, scorer="cosine", n_jobs=n_jobs).fit(train)
+    settings = PLAIN | {"n_factors": 24, "n_epochs": 2, "n_jobs": n_jobs}
+    model = tr.MatrixFactorization(**settings).fit(train)
+    cosine = tr.MatrixFactorization(**settings | {"scorer": "cosine"}).fit(train)
     mlp = tr.MLPMatcher(8, 8, (16,), n_epochs=1, n_jobs=n_jobs).fit(train)
     users = np.random.default_rng(10).permutation(data.n_users)[:1500]
     towers = tr.TwoTower(8, user_layers=(8,), item_layers=(8,), n_epochs=1, n_jobs=n_jobs)

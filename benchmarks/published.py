@@ -84,7 +84,8 @@ def make(name: str, label: str, options: argparse.Namespace) -> tr.MatrixFactori
         **GRIDS[name][label],
     }
     if name == "bpr":
-        of_bpr = {"user_l2": 0.01, "item_l2": 0.01, "schedule": "linear"}
+        l2 = {"user_l2": 0.01, "item_l2": 0.01}
+        of_bpr = {**l2, "learning_rate": 0.1, "schedule": "linear"}
         return tr.MatrixFactorization.preset("bpr", **of_bpr, **parameters)
     return tr.MatrixFactorization.preset("softmax", **parameters)
 

@@ -63,6 +63,7 @@ def try_once(
             a, b = tr.full_auc(model, held_out, exclude=None), tr.full_auc(model, held_out, hidden)
             rows.append({"auc_a": a, "auc_b": b, "n_epochs": record["epoch"], **parameters})
 
+    parameters = {"sampler": "unseen", **parameters}
     tr.MatrixFactorization(n_epochs=n_epochs, **parameters).fit(train, callbacks=measure)
     return rows
 

@@ -33,4 +33,4 @@ def test_signatures_name_them(kind):
     hints = get_type_hints(kind.__init__)
     for name in ("loss", "optimizer", "sampler", "schedule"):
         default = getattr(kind(), name)
-        assert default in get_args(get_args(hints[name])[0]), name
+        assert default in (None, *get_args(get_args(hints[name])[0])), name

@@ -211,7 +211,7 @@ def test_record(data):
 def test_each_parameter_changes_the_result(data):
     variants = [
         {}, {"n_negatives": 20}, {"n_negatives": 10}, {"batch_size": 7}, {"dropout": 0.3},
-        {"schedule": "cosine"}, {"schedule": "linear"}, {"schedule": rates.constant(0.5)},
+        {"schedule": "constant"}, {"schedule": "linear"}, {"schedule": rates.constant(0.5)},
         {"loss": losses.softmax(0.2)}, {"loss": "bsl"}, {"loss": losses.bsl(0.1, 0.5)},
         {"loss": "ccl"}, {"loss": losses.ccl(0.1)}, {"loss": losses.ccl(0.4, 5.0)},
         {"scorer": "dot"}, {"optimizer": "sgd"}, {"optimizer": optimizers.adam(beta1=0.5)},

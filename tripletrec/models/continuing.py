@@ -55,6 +55,10 @@ class ContinuedModel(TrainedModel):
         """Return what a training goes on from: what was learnt, in the form in which it is trained."""
         return self._learnt_parameters()
 
+    def _plan_again(self) -> Plan:
+        """Return the plan of a fitted model, which has not forgotten what it has chosen itself."""
+        return self._plan()
+
     def _known_features(self, news: News, **features: Any) -> dict[str, Any]:
         """Return the features of all users and items in the form that `_start` takes."""
         return features
@@ -236,7 +240,7 @@ class ContinuedModel(TrainedModel):
 
     def _late_plan(self, n_epochs: int) -> Plan:
         """Return the plan of later epochs, whose learning rate is constant."""
-        plan = self._plan()
+        plan = self._plan_again()
         rate = plan.rate_at(_LATE * plan.n_epochs)
         n_all = len(self.history_) + n_epochs
         return replace(plan, learning_rate=rate, schedule=constant(), n_epochs=n_all)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,12 +27,13 @@ __all__ = ["FactorModel"]
 class FactorModel(ContinuedModel):
     """Base of models whose score is that of a row of factors and another, plus the item's bias."""
 
-    scorer: str | Scorer
+    scorer: str | Scorer | None
+    _companions: Mapping[str, Any]
     user_factors_: NDArray[np.float32]
     item_factors_: NDArray[np.float32]
     item_biases_: NDArray[np.float32]
 
-    def _plan_with(self, seed: int) -> FactorPlan:
+    def _plan_with(self, seed: int, chosen: Mapping[str, Any] = MappingProxyType({})) -> FactorPlan:
         raise NotImplementedError
 
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
@@ -40,7 +43,7 @@ class FactorModel(ContinuedModel):
         return Factors(self.user_factors_, self.item_factors_, self.item_biases_)
 
     def _training_parameters(self) -> Factors:
-        plan, learnt = self._plan_with(0), self._learnt_parameters()
+        plan, learnt = self._plan_with(0, self._companions), self._learnt_parameters()
         if plan.history == 0.0 or vars(self).get("seen_") is None:
             return learnt
         from tripletrec.training.histories import own_rows  # here, because most do without
@@ -57,18 +60,23 @@ class FactorModel(ContinuedModel):
             "item_biases_": (self.n_items_,),
         }
 
-    def _is_cosine(self) -> bool:
-        return check_scorer(self.scorer) == COSINE
+    def _is_cosine(self, plan: FactorPlan | None = None) -> bool:
+        return (self._scorer() if plan is None else plan.scorer) == COSINE
+
+    def _scorer(self) -> Scorer:
+        """Return the scorer: the user's, or that with which the factors were learnt."""
+        scorer = self._companions["scorer"] if self.scorer is None else self.scorer
+        return check_scorer(scorer)
 
     def _fold_in_basis(self) -> tuple[Any, ...]:
-        plan = self._plan_with(0)
+        plan = self._plan_with(0, self._companions)
         return plan, self.item_factors_, self.item_biases_, self.item_counts_, self.temperature_
 
     def _start_fold_in(self, *basis: Any) -> FoldIn:
         from tripletrec.training.fold_in import start_fold_in  # here, because most do without
 
         plan, factors, biases, _, temperature = basis
-        if plan.history > 0.0:
+        if plan.history == 1.0:
             return self._start_history_fold_in(plan)
         fold_in: FoldIn = start_fold_in(plan, factors, biases, self._item_counts(), temperature)
         return fold_in
@@ -79,7 +87,7 @@ class FactorModel(ContinuedModel):
         return HistoryFoldIn(plan, self.item_factors_)
 
     def _scores_of(self, rows: NDArray[np.float32]) -> ScoreUsers:
-        units = check_scorer(self.scorer).rows(rows)
+        units = self._scorer().rows(rows)
         return Products(units, self._panels(self._item_table(), "item"), self.item_biases_)
 
     def _with_rows(self, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -92,18 +100,18 @@ class FactorModel(ContinuedModel):
         return self._item_table().take(slice(None))
 
     def _user_table(self) -> Rows:
-        return Rows(self.user_factors_, check_scorer(self.scorer).rows)
+        return Rows(self.user_factors_, self._scorer().rows)
 
     def _item_table(self) -> Rows:
-        return Rows(self.item_factors_, check_scorer(self.scorer).rows)
+        return Rows(self.item_factors_, self._scorer().rows)
 
     def _vectors(self, word: str, rows: Any) -> NDArray[np.float32]:
         factors = getattr(self, f"{word}_factors_")[rows]
         last = self.item_biases_[rows] if word == "item" else np.ones(len(factors), np.float32)
-        return np.column_stack((check_scorer(self.scorer).rows(factors), last))
+        return np.column_stack((self._scorer().rows(factors), last))
 
     def _history_weights(self, user: int, Q: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        history = self._plan_with(0).history
+        history = self._plan_with(0, self._companions).history
         if history == 0.0 or not len(Q):
             return None
         row, total = self.user_factors_[user].astype(np.float64), Q.sum(axis=0)

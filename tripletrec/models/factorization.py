@@ -1,25 +1,12 @@
-"""MatrixFactorization: parameters and plan; `fit` is in `trained`, scores and new users in `factor_model`."""
+"""MatrixFactorization: parameters and `fit`; plans are in `factor_plans`, scores in `factor_model`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tripletrec._checks import (
-    check_count,
-    check_flag,
-    check_n_jobs,
-    check_non_negative,
-    check_positive,
-    check_random_state,
-)
-from tripletrec.data.interactions import Interactions
-from tripletrec.losses import ListLoss, Loss, check_loss
-from tripletrec.models.factor_model import FactorModel
-from tripletrec.models.fit_arguments import check_dropout, check_history, check_n_negatives
+from tripletrec.losses import ListLoss, Loss
+from tripletrec.models.factor_plans import PlannedFactorModel
 from tripletrec.models.names import (
     FactorLossName,
     FactorSamplerName,
@@ -27,42 +14,21 @@ from tripletrec.models.names import (
     ScheduleName,
     ScorerName,
 )
-from tripletrec.models.trained import Start
-from tripletrec.optimizers import Optimizer, adam, check_optimizer
-from tripletrec.rates import Schedule, check_schedule
+from tripletrec.optimizers import Optimizer
+from tripletrec.rates import Schedule
 from tripletrec.sampling import Sampler
-from tripletrec.sampling.samplers import check_sampler
-from tripletrec.scorers import SCORERS, Scorer, check_scorer
-from tripletrec.training.plan import L2, FactorPlan
+from tripletrec.scorers import Scorer
 
 if TYPE_CHECKING:
     from tripletrec.models.checkpoints import CheckpointPath
 
 __all__ = ["MatrixFactorization"]
 
-# Chosen on validation data with 40,981 items, confirmed on data with 1,683. A user's row is updated once
-# in an epoch: with Adam's usual β₁ the gradients of ten epochs ago would still steer it. With this L2 of the
-# biases no multiple of them ranks better than they do: see benchmarks/history.py.
-_PRESETS: dict[str, dict[str, Any]] = {
-    "bpr": {},
-    "softmax": {
-        "loss": "softmax",
-        "scorer": "cosine",
-        "optimizer": adam(beta1=0.5, beta2=0.99),
-        "learning_rate": 0.01,
-        "n_epochs": 40,
-        "user_l2": 0.2,
-        "item_l2": 0.2,
-        "negative_l2": 0.0,
-        "bias_l2": 0.01,
-        "init_scale": 0.01,
-        "history": 0.8,
-        "schedule": "cosine",
-    },
-}
+
+_PRESETS = ("bpr", "softmax")
 
 
-class MatrixFactorization(FactorModel):
+class MatrixFactorization(PlannedFactorModel):
     r"""Factor model learnt from triplets of user, positive item and negative item.
 
     The score of user u and item i is :math:`s_{ui} = U_u \cdot V_i + b_i` (``scorer="dot"``) or the cosine
@@ -74,7 +40,10 @@ class MatrixFactorization(FactorModel):
 
     A list-wise loss ("softmax", "bsl", "ccl") compares all positives of a user with many other items
     at once: an epoch visits the users in batches of `batch_size`, and the users of a batch share
-    `n_negatives` candidates. ``MatrixFactorization.preset("softmax")`` has parameters that suit it.
+    `n_negatives` candidates.
+
+    Each loss brings its own scorer, optimizer, sampler, step size, L2 and so on where they are None, see the
+    notes; docs/choosing.md says which loss is good for what.
 
     The same `random_state` gives the same bits at any `n_jobs`.
 
@@ -87,27 +56,30 @@ class MatrixFactorization(FactorModel):
         See `tripletrec.losses`, and `tripletrec.losses.listwise` for the last three;
         ``losses.hinge(margin)`` sets the margin, ``losses.softmax(temperature)`` the temperature,
         ``losses.warp(max_sampled=...)`` how many items are tried until one violates the margin.
-    scorer : {"dot", "cosine"} or Scorer, default "dot"
-        See `tripletrec.scorers`.
-    optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
+    scorer : {"dot", "cosine"}, Scorer or None, default None
+        See `tripletrec.scorers`. Here and below None is what the loss is best trained with, see the notes;
+        after `fit`, ``companions_`` says what that was.
+    optimizer : {"adagrad", "adam", "sgd"}, Optimizer or None, default None
         See `tripletrec.optimizers`, also for the parameters of each.
-    sampler : {"unseen", "uniform", "popularity", "explicit", "graded", "dynamic", "semi_hard"} or \
-            Sampler, default "unseen"
+    sampler : {"unseen", "uniform", "popularity", "explicit", "graded", "dynamic", "semi_hard"}, \
+            Sampler or None, default None
         See `tripletrec.sampling`; ``sampling.popularity(alpha)``, ``sampling.explicit(share)``,
         ``sampling.graded(share)``, which prefers a user's items of high value to those of low value. The last
-        two choose each negative among several items by their scores, with losses of triplets only;
-        ``sampling.dynamic(2)`` to ``dynamic(4)`` improve the top of the lists.
-    learning_rate : float, default 0.1
+        two choose each negative among several items by their scores, with losses of triplets only.
+        None: with a loss of triplets ``sampling.dynamic(c)``, c being the number of users or items,
+        whichever are fewer, divided by 250, and at most 64; "unseen" where that is less than 3, where
+        `negatives` are given, with WARP, which searches by itself, and with a list-wise loss.
+    learning_rate : float or None, default None
         Step size.
-    n_epochs : int, default 30
+    n_epochs : int or None, default None
         Passes over the positives.
-    user_l2, item_l2 : float, default 0.03 and 0.01
+    user_l2, item_l2 : float or None, default None
         L2 of the rows of users and of positive items, applied for each triplet that contains them. With a
         list-wise loss: for each positive.
     negative_l2 : float or None, default None
-        L2 of the rows of negative items; None: as `item_l2`. With a list-wise loss: of the candidates, once
-        for each batch.
-    bias_l2 : float, default 0.0
+        L2 of the rows of negative items; with a loss of triplets None: as `item_l2`. With a list-wise loss:
+        of the candidates, once for each batch.
+    bias_l2 : float or None, default None
         L2 of the item biases.
     item_bias : bool, default True
         Whether each item has a learnt bias; without biases a model hardly learns popularity.
@@ -116,9 +88,9 @@ class MatrixFactorization(FactorModel):
         a batch share, at most as many as there are items, drawn by `sampler` ("unseen" and "uniform": without
         replacement, all items with the same probability; "unseen" leaves out each user's positives);
         "all": all items, the exact loss; None: all items, but at most 8,192.
-    init_scale : float, default 0.02
+    init_scale : float or None, default None
         Standard deviation of the normal distribution that the factors start from.
-    schedule : {"constant", "linear", "cosine"} or Schedule, default "constant"
+    schedule : {"constant", "linear", "cosine"}, Schedule or None, default None
         How the learning rate changes from the first epoch to the last; see `tripletrec.rates`, also for
         a warm-up, as in ``rates.cosine(warmup=0.1)``.
     batch_size : int or None, default None
@@ -126,13 +98,13 @@ class MatrixFactorization(FactorModel):
         like `dropout`.
     dropout : float, default 0.0
         Share of a user's factors that are set to zero while learning from that user, in [0, 1).
-    history : float, default 0.0
+    history : float or None, default None
         Share a of the history in a user, in [0, 1]; for list-wise losses only. A user is then not only a row
         but also what it did: with the scorer "cosine" :math:`p_u = (1 - a) U_u / |U_u| + a h_u / |h_u|`,
         scaled to length one, where :math:`h_u` is the mean of the rows :math:`V_i / |V_i|` of the user's
         training items; with "dot" :math:`p_u = (1 - a) U_u + a h_u` and :math:`h_u` the mean of the
         :math:`V_i`. All learn at once. Large data need fewer epochs, and users that training has not
-        seen are their :math:`h_u` (`recommend_history`, `add_users`), for which nothing has to be learnt.
+        seen are learnt in a few steps from their :math:`h_u` (`recommend_history`, `add_users`).
     history_dropout : float, default 0.5
         Share of the items that are left out of a user's history each time the user is learnt from, in
         [0, 1), so that no item is recommended because it is itself in the history; all remain positives.
@@ -177,6 +149,9 @@ class MatrixFactorization(FactorModel):
         The epoch whose factors were kept.
     item_counts_ : int64 array of shape (n_items,)
         How many positives each item had in training.
+    companions_ : dict
+        What was taken for the parameters that are None, by name; with
+        ``{**model.get_params(), **model.companions_}`` a model learns the same bits.
     temperature_ : float or None
         Of a list-wise loss; None for a loss of triplets.
     seen_ : Interactions
@@ -185,6 +160,30 @@ class MatrixFactorization(FactorModel):
         ``n_features_in_`` is the number of items.
     user_ids_, item_ids_ : array or None
         Ids of the training data; None where they are the row numbers.
+
+    Notes
+    -----
+    What None stands for. A loss of one's own is trained as "bpr" is, a list-wise one as "softmax".
+
+    ============= ========================== ========== =================== ============================
+    parameter     "bpr", "hinge", own losses "sigmoid"  "warp", "k-os warp" "softmax"; "bsl", "ccl"
+    ============= ========================== ========== =================== ============================
+    scorer        "dot"                      "dot"      "dot"               "cosine"
+    optimizer     "adagrad"                  "adagrad"  adagrad(1.0)        adam(beta1=0.5, beta2=0.99)
+    learning_rate 0.05                       0.1        0.05                0.01
+    n_epochs      30                         30         10                  40; 30
+    user_l2       0.05                       0.01       0.3                 0.2
+    item_l2       0.01                       0.003      0.3                 0.2
+    negative_l2   as item_l2                 as item_l2 as item_l2          0.0
+    bias_l2       0.0                        0.0        0.0                 0.01; 0.0
+    init_scale    0.02                       0.02       0.005               0.01
+    history       0.0                        0.0        0.0                 0.8; 0.0
+    schedule      "constant"                 "constant" "constant"          "cosine"
+    ============= ========================== ========== =================== ============================
+
+    Where the optimizer is given but no learning rate, it is that of the optimizer: with losses of triplets
+    0.003 for "adam", 0.05 for "adagrad" and "sgd" ("sigmoid": 0.1 and 0.2); with list-wise losses 0.01, 0.05
+    and 0.01.
 
     Raises
     ------
@@ -214,29 +213,27 @@ class MatrixFactorization(FactorModel):
     3
     """
 
-    _learnt = ("user_factors_", "item_factors_", "item_biases_")
-
     def __init__(
         self,
         n_factors: int = 64,
         *,
         loss: FactorLossName | Loss | ListLoss = "bpr",
-        scorer: ScorerName | Scorer = "dot",
-        optimizer: OptimizerName | Optimizer = "adagrad",
-        sampler: FactorSamplerName | Sampler = "unseen",
-        learning_rate: float = 0.1,
-        n_epochs: int = 30,
-        user_l2: float = 0.03,
-        item_l2: float = 0.01,
+        scorer: ScorerName | Scorer | None = None,
+        optimizer: OptimizerName | Optimizer | None = None,
+        sampler: FactorSamplerName | Sampler | None = None,
+        learning_rate: float | None = None,
+        n_epochs: int | None = None,
+        user_l2: float | None = None,
+        item_l2: float | None = None,
         negative_l2: float | None = None,
-        bias_l2: float = 0.0,
+        bias_l2: float | None = None,
         item_bias: bool = True,
         n_negatives: int | Literal["all"] | None = None,
-        init_scale: float = 0.02,
-        schedule: ScheduleName | Schedule = "constant",
+        init_scale: float | None = None,
+        schedule: ScheduleName | Schedule | None = None,
         batch_size: int | None = None,
         dropout: float = 0.0,
-        history: float = 0.0,
+        history: float | None = None,
         history_dropout: float = 0.5,
         early_stopping: int | None = None,
         validation_metric: str = "auc",
@@ -280,11 +277,12 @@ class MatrixFactorization(FactorModel):
         Parameters
         ----------
         name : {"bpr", "softmax"}
+            The loss, which brings all else: ``preset("softmax")`` is ``MatrixFactorization(loss="softmax")``.
             "bpr": the defaults. "softmax": cosine scores and item biases, trained on the softmax over many
             items with Adam and a learning rate that falls to zero, of users who are a mix with their
             `history`; better at the top of the lists.
         **parameters
-            Parameters of the constructor, in place of the preset's.
+            Parameters of the constructor.
 
         Returns
         -------
@@ -298,14 +296,14 @@ class MatrixFactorization(FactorModel):
         Examples
         --------
         >>> import tripletrec as tr
-        >>> tr.MatrixFactorization.preset("softmax", n_epochs=20).scorer
-        'cosine'
+        >>> tr.MatrixFactorization.preset("softmax", n_epochs=20)
+        MatrixFactorization(loss='softmax', n_epochs=20)
         """
         if name not in _PRESETS:
             raise ValueError(
                 f"preset must be one of {', '.join(map(repr, _PRESETS))}, got {name!r}"
             )
-        return cls(**{**_PRESETS[name], **parameters})
+        return cls(**{"loss": name, **parameters})
 
     def fit(
         self,
@@ -362,90 +360,3 @@ class MatrixFactorization(FactorModel):
             early stopping the model then stays as it was.
         """
         return self._fit(X, validation, callbacks, sample_weight, negatives, checkpoint)
-
-    def _plan(self) -> FactorPlan:
-        return self._plan_with(check_random_state(self.random_state))
-
-    def _plan_with(self, seed: int) -> FactorPlan:
-        item_l2 = check_non_negative(self.item_l2, "item_l2")
-        negative_l2 = item_l2 if self.negative_l2 is None else self.negative_l2
-        loss = check_loss(self.loss, search=True)
-        check_dropout(self.dropout)
-        if self.batch_size is not None:
-            check_count(self.batch_size, "batch_size")
-        return FactorPlan(
-            n_factors=check_count(self.n_factors, "n_factors"),
-            loss=loss,
-            scorer=check_scorer(self.scorer),
-            optimizer=check_optimizer(self.optimizer),
-            sampler=check_sampler(self.sampler),
-            learning_rate=check_positive(self.learning_rate, "learning_rate"),
-            l2=L2(
-                user=check_non_negative(self.user_l2, "user_l2"),
-                positive=item_l2,
-                negative=check_non_negative(negative_l2, "negative_l2"),
-                bias=check_non_negative(self.bias_l2, "bias_l2"),
-            ),
-            item_bias=check_flag(self.item_bias, "item_bias"),
-            n_negatives=check_n_negatives(self.n_negatives, loss),
-            init_scale=check_positive(self.init_scale, "init_scale"),
-            seed=seed,
-            schedule=check_schedule(self.schedule),
-            n_epochs=check_count(self.n_epochs, "n_epochs"),
-            history=check_history(self.history, loss),
-            history_dropout=check_dropout(self.history_dropout, "history_dropout"),
-        )
-
-    def _start(
-        self,
-        plan: FactorPlan,
-        data: Interactions,
-        weights: NDArray[np.float32] | None,
-        given: Interactions | None,
-        **features: Any,
-    ) -> Start:
-        if isinstance(plan.loss, ListLoss):
-            return self._start_listwise(plan, plan.loss, data, weights)
-        # Here, because answers do without.
-        from tripletrec.training.triplet import TripletTraining
-
-        n_jobs = check_n_jobs(self.n_jobs, self._work(plan, data))
-        return Start(TripletTraining(plan, data, weights, given, n_jobs))
-
-    def _work(self, plan: FactorPlan, data: Interactions) -> float:
-        """Return the multiply-adds of an epoch."""
-        if isinstance(plan.loss, ListLoss):
-            n_candidates = check_n_negatives(self.n_negatives, plan.loss, data.n_items)
-            n_users = np.count_nonzero(np.diff(data.indptr))
-            return 6.0 * plan.n_factors * n_users * (n_candidates or data.n_items)
-        return (18.0 + 2.0 * plan.n_candidates) * plan.n_factors * plan.n_negatives * data.nnz
-
-    def _epoch_scores(self, plan: FactorPlan, data: Interactions) -> float:
-        return self._work(plan, data) / plan.n_factors
-
-    def _start_listwise(
-        self,
-        plan: FactorPlan,
-        loss: ListLoss,
-        data: Interactions,
-        weights: NDArray[np.float32] | None,
-    ) -> Start:
-        # Here, because most fits do without it.
-        from tripletrec.training.listwise import ListwiseTraining
-
-        if plan.scorer not in [make() for make in SCORERS.values()]:
-            raise ValueError(
-                f"loss {loss.name!r} works with the scorers {', '.join(map(repr, SCORERS))}, "
-                f"got {plan.scorer.name!r}"
-            )
-        n_negatives = check_n_negatives(self.n_negatives, loss, data.n_items) or None
-        n_users = np.count_nonzero(np.diff(data.indptr))
-        # Items are updated once for each batch, so few users must make many batches.
-        batch_size = max(8, min(128, int(n_users) // 64))
-        if self.batch_size is not None:
-            batch_size = self.batch_size
-        training = ListwiseTraining(
-            plan, data, weights, n_negatives, batch_size,
-            check_dropout(self.dropout), check_n_jobs(self.n_jobs, self._work(plan, data)),
-        )  # fmt: skip
-        return Start(training)

@@ -314,7 +314,7 @@ class MLPMatcher(TrainedNetwork):
     def _learnt_parameters(self) -> tuple[NDArray[np.float32], ...]:
         return self.user_factors_, self.item_factors_, self.weights_[None]
 
-    def _is_cosine(self) -> bool:
+    def _is_cosine(self, plan: Any = None) -> bool:
         return False
 
     def _fold_in_basis(self) -> tuple[Any, ...]:

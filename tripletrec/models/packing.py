@@ -59,7 +59,7 @@ def pack_parameter(name: str, value: Any) -> Any:
     ValueError
         If it is a part of the user's own that would be something else when it is read again.
     """
-    if name in _PARTS:
+    if name in _PARTS and not _is_left_to_the_loss(name, value):
         return _pack_part(name, value)
     if name == "random_state" and isinstance(value, (np.random.Generator, np.random.RandomState)):
         return None
@@ -70,7 +70,7 @@ def pack_parameter(name: str, value: Any) -> Any:
 
 def unpack_parameter(name: str, value: Any) -> Any:
     """Return the parameter that `pack_parameter` was given; of a part of one's own its name."""
-    if name in _PARTS:
+    if name in _PARTS and not _is_left_to_the_loss(name, value):
         return _unpack_part(name, value)
     if isinstance(value, dict):
         form, content = _only_item(value)
@@ -90,6 +90,10 @@ def is_own(value: Any) -> bool:
 def is_part(name: str) -> bool:
     """Tell whether a parameter is a part, such as a loss."""
     return name in _PARTS
+
+
+def _is_left_to_the_loss(name: str, value: Any) -> bool:
+    return value is None and name != "loss"
 
 
 def _plain(name: str, value: Any) -> Any:

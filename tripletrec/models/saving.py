@@ -248,6 +248,8 @@ def _pack(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     if isinstance(value, np.ndarray):
         arrays[name] = value
         return {"tensor": None}
+    if name == "_companions":
+        return {"json": {each: pack_parameter(each, value[each]) for each in value}}
     if name != "history_":
         return {"json": value}
     records, lost = pack_notes(value)
@@ -310,7 +312,10 @@ def _unpack(name: str, value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     if name in _IDS:
         return unpack_ids_of(name, value, arrays)
     if isinstance(value, dict) and value.keys() == {"json"}:
-        return value["json"]
+        content = value["json"]
+        if name == "_companions" and isinstance(content, dict):
+            return {each: unpack_parameter(each, content[each]) for each in content}
+        return content
     if value != {"tensor": None} or name not in arrays:
         raise ValueError(f"{name} is {shown(value)}, without a value")
     return arrays.pop(name)
@@ -337,8 +342,8 @@ def _check_alone(kind: Any, name: str, packed: Any) -> Any:
     for beside in ({}, {"loss": "softmax"}):  # with a loss of lists more is allowed
         try:
             value = unpack_parameter(name, packed)
-            if not is_part(name):
-                kind(**{name: value, **beside})._check_parameters()
+            if value is None or not is_part(name):
+                kind(**{**beside, name: value})._check_parameters()
             return value
         except (ValueError, TypeError) as error:
             errors.append(error)

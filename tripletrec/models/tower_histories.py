@@ -60,7 +60,7 @@ class TowerHistories(TrainedNetwork):
     def _stack(self, widths: Any, rng: Any, seed: int = 0) -> Stack:
         raise NotImplementedError
 
-    def _is_cosine(self) -> bool:
+    def _is_cosine(self, plan: Any = None) -> bool:
         return check_flag(self.normalize, "normalize")
 
     def _fold_in_basis(self) -> tuple[Any, ...]:

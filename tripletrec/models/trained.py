@@ -99,6 +99,10 @@ class TrainedModel(NewUsers, Recommender):
         """Check the parameters and return what the training depends on, data apart."""
         raise NotImplementedError
 
+    def _plan_for(self, plan: Any, data: Interactions, given: Interactions | None) -> Any:
+        """Return the plan with what was left open until the data are known."""
+        return plan
+
     def _start(
         self,
         plan: Any,
@@ -114,8 +118,8 @@ class TrainedModel(NewUsers, Recommender):
         """Return how many scores of the model take about as long as an epoch; never looked at closely."""
         raise NotImplementedError
 
-    def _is_cosine(self) -> bool:
-        """Return whether scores are cosines."""
+    def _is_cosine(self, plan: Any = None) -> bool:
+        """Return whether scores are cosines: those of the plan, else those of the fitted model."""
         raise NotImplementedError
 
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
@@ -210,7 +214,8 @@ class TrainedModel(NewUsers, Recommender):
         plan = file.read(plan, self.random_state)
         start = self._begin(plan, data, weights, given, **features)
         of = fingerprint(
-            self, plan, X=data, sample_weight=weights, negatives=given, validation=held_out,
+            self, self._plan_for(plan, data, given), X=data, sample_weight=weights, negatives=given,
+            validation=held_out,
             **({"values of X": data.values} if plan.sampler.by_value else {}),
             **getattr(start.training, "features", {}),
         )  # fmt: skip
@@ -228,7 +233,7 @@ class TrainedModel(NewUsers, Recommender):
         data, held_out, validation = inputs.data, inputs.held_out, None
         if held_out is not None:
             most = check_validation_users(self.validation_users)
-            scores = self._epoch_scores(plan, data)
+            scores = self._epoch_scores(start.training.plan, data)
             sample = sample_users(held_out, most, scores, plan.seed)
             every = check_validate_every(self.validate_every)
             if every is None:  # rarer only where there are too many users to choose oneself
@@ -248,6 +253,7 @@ class TrainedModel(NewUsers, Recommender):
         **features: Any,
     ) -> Start:
         """Start a training of the plan, unless its sampler and the given negatives do not go together."""
+        plan = self._plan_for(plan, data, given)
         sampler = check_sampling(plan.loss, plan.sampler, given)
         if sampler.by_value and not has_grades(data.indptr, data.values):
             warn_user(
@@ -265,7 +271,8 @@ class TrainedModel(NewUsers, Recommender):
         temperature = None
         if isinstance(plan.loss, ListLoss):
             n_each = data.nnz / max(1, int(n_users))
-            temperature = plan.loss.temperature_for(self._is_cosine(), data.n_items, n_each)
+            cosine = self._is_cosine(plan)
+            temperature = plan.loss.temperature_for(cosine, data.n_items, n_each)
         from tripletrec.training.triplet import count_items  # here, because loading does without
 
         counts = count_items(data.indices, data.n_items)

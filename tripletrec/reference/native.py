@@ -31,7 +31,7 @@ class Native(NamedTuple):
     protocol : {"AUC-A", "AUC-B"}
         How its AUC is measured.
     parameters : mapping
-        Arguments of `MatrixFactorization`; all others are its defaults.
+        Arguments of `MatrixFactorization`.
     n_epochs : int
         Passes over the positives.
     goal : float
@@ -45,15 +45,27 @@ class Native(NamedTuple):
     goal: float
 
 
-_COSINE = {"n_factors": 64, "scorer": "cosine", "loss": "hinge", "user_l2": 0.0, "item_l2": 0.0}
-_BEST = {"n_factors": 192, "learning_rate": 0.03, "user_l2": 0.04, "negative_l2": 0.005}
+# Spelled out: the defaults of `MatrixFactorization` may change, these may not.
+_PLAIN = {
+    "loss": "bpr", "scorer": "dot", "optimizer": "adagrad", "sampler": "unseen", "learning_rate": 0.1,
+    "user_l2": 0.03, "item_l2": 0.01, "bias_l2": 0.0, "init_scale": 0.02, "schedule": "constant",
+}  # fmt: skip
+_COSINE = {
+    **_PLAIN,
+    "n_factors": 64,
+    "scorer": "cosine",
+    "loss": "hinge",
+    "user_l2": 0.0,
+    "item_l2": 0.0,
+}
+_BEST = {**_PLAIN, "n_factors": 192, "learning_rate": 0.03, "user_l2": 0.04, "negative_l2": 0.005}
 
 NATIVE = MappingProxyType(
     {
         "K1": Native(
             "K1's model with -log sigmoid: dot, 100 factors",
             "AUC-A",
-            {"n_factors": 100},
+            {**_PLAIN, "n_factors": 100},
             10,
             0.9154,
         ),
@@ -61,6 +73,7 @@ NATIVE = MappingProxyType(
             "K1's model with its 1 - sigmoid: dot, 100 factors",
             "AUC-A",
             {
+                **_PLAIN,
                 "n_factors": 100,
                 "loss": "sigmoid",
                 "learning_rate": 0.2,

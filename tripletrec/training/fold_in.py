@@ -44,6 +44,11 @@ def start_fold_in(
     if not isinstance(plan.loss, ListLoss):
         return TripletFoldIn(plan, factors, biases, counts, only_used=only_used)
     # Here, because most models do without it.
-    from tripletrec.training.fold_in_listwise import ListwiseFoldIn
+    from tripletrec.training.fold_in_listwise import Descent, ListwiseFoldIn
 
-    return ListwiseFoldIn(plan, factors, biases, temperature or 1.0, counts, only_used=only_used)
+    # From the mean of the history, which is most of such a user, the way is short.
+    descent = Descent(n_steps=4) if plan.history > 0.0 else Descent()
+
+    return ListwiseFoldIn(
+        plan, factors, biases, temperature or 1.0, counts, only_used=only_used, descent=descent
+    )

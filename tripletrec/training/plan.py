@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,7 +41,10 @@ class L2(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What every fit depends on; see the estimators for the meaning of each field."""
+    """What every fit depends on; see the estimators for the meaning of each field.
+
+    `companions` are the parameters that the user has left to the loss, by name, as they were chosen.
+    """
 
     loss: Loss | ListLoss
     optimizer: Optimizer
@@ -51,6 +55,7 @@ class Plan:
     seed: int
     schedule: Schedule = constant()
     n_epochs: int = 1
+    companions: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def fields(self) -> list[Field]:
         """Return the parts and how they are called."""

@@ -1,0 +1,210 @@
+"""Companions of losses: what is taken where nothing was given, that it is kept, and that it learns."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+import tripletrec as tr
+from contracts.support import assert_same, catalogue, change_at, rewrite
+from tripletrec import losses, sampling
+from tripletrec.models.companions import (
+    COMPANION_NAMES,
+    COMPANIONS,
+    LEAST_CANDIDATES,
+    MOST_CANDIDATES,
+    ROWS_PER_CANDIDATE,
+    companions_of,
+    sampler_for,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
+
+ALL = {**losses.LOSSES, **losses.LIST_LOSSES}
+
+
+def make(**overrides):
+    return tr.MatrixFactorization(**{"n_factors": 6, "n_epochs": 2, **overrides})
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """Data of as many users and items as the fewest candidates ask for."""
+    n = LEAST_CANDIDATES * ROWS_PER_CANDIDATE
+    diagonal = np.arange(n)
+    users, items = np.tile(diagonal, 3), np.concatenate([(diagonal + k) % n for k in (0, 1, 7)])
+    return tr.Interactions.from_arrays(users, items, shape=(n, n))
+
+
+def test_every_loss_has_a_row_of_all_names():
+    assert COMPANIONS.keys() >= ALL.keys()
+    assert all(row.keys() == COMPANION_NAMES for row in COMPANIONS.values())
+    defaults = tr.MatrixFactorization().get_params()
+    assert all(defaults[name] is None for name in COMPANION_NAMES)
+
+
+@pytest.mark.parametrize("loss", ALL)
+def test_spelled_out_they_give_the_same_bits(loss, wide):
+    model = make(loss=loss).fit(wide)
+    assert model.companions_.keys() == COMPANION_NAMES - {"n_epochs"}
+    assert None not in model.companions_.values()
+    spelled_out = make(loss=loss, **model.companions_)
+    assert_same(spelled_out.fit(wide), model)
+    assert spelled_out.companions_ == {}
+    copy = clone(model)
+    assert copy.get_params() == make(loss=loss).get_params()
+    assert copy.companions_ == {}
+
+
+def test_a_loss_of_ones_own_is_trained_as_a_built_in_one():
+    mine = losses.BPR._replace(name="mine")
+    assert companions_of(mine) == COMPANIONS["bpr"]
+    assert companions_of(losses.softmax(0.3)._replace(name="mine")) == COMPANIONS["softmax"]
+    assert companions_of(losses.hinge(0.3)) == COMPANIONS["hinge"]
+
+
+def test_what_is_given_wins(pairs):
+    model = make(loss="softmax", scorer="dot", learning_rate=0.3, user_l2=0).fit(pairs)
+    assert not {"scorer", "learning_rate", "user_l2"} & model.companions_.keys()
+    assert model.companions_["item_l2"] == COMPANIONS["softmax"]["item_l2"]
+    np.testing.assert_allclose(
+        catalogue(model),
+        model.user_factors_ @ model.item_factors_.T + model.item_biases_,
+        rtol=1e-5,
+    )
+    assert make(item_l2=0.7).fit(pairs).companions_["negative_l2"] == 0.7
+
+
+@pytest.mark.parametrize("name", ["bpr", "softmax"])
+def test_a_preset_is_its_loss(name):
+    preset = tr.MatrixFactorization.preset(name, n_factors=5)
+    assert preset.get_params() == tr.MatrixFactorization(5, loss=name).get_params()
+
+
+def test_sampler_by_the_size_of_the_data():
+    def diagonal(n, n_users=None, n_items=None):
+        shape = (n_users or n, n_items or n)
+        return tr.Interactions.from_arrays(np.arange(n), np.arange(n), shape=shape)
+
+    def column(n_users, n_items):
+        users = np.arange(max(n_users, n_items))
+        return tr.Interactions.from_arrays(users % n_users, users % n_items)
+
+    per = ROWS_PER_CANDIDATE
+    least = LEAST_CANDIDATES
+    assert sampler_for(diagonal(5 * per), None) == sampling.dynamic(5)
+    assert sampler_for(diagonal((least - 1) * per), None) == sampling.UNSEEN
+    assert sampler_for(column(5 * per, 3), None) == sampling.UNSEEN
+    assert sampler_for(column(3, 5 * per), None) == sampling.UNSEEN
+    assert sampler_for(column(5 * per, least * per), None) == sampling.dynamic(LEAST_CANDIDATES)
+    most = MOST_CANDIDATES
+    assert sampler_for(diagonal(2 * most * per), None) == sampling.dynamic(most)
+    # Users and items without positives count as absent.
+    assert sampler_for(diagonal(per, 9 * per, 9 * per), None) == sampling.UNSEEN
+
+
+def test_given_negatives_and_weights(wide):
+    assert make().fit(wide).companions_["sampler"] == sampling.dynamic(LEAST_CANDIDATES)
+    dislikes = tr.Interactions.from_arrays([0, 3], [5, 9], shape=(wide.n_users, wide.n_items))
+    model = make().fit(wide, negatives=dislikes)
+    assert model.companions_["sampler"] == "unseen"
+    assert_same(make(sampler="unseen").fit(wide, negatives=dislikes), model)
+    assert_same(make(sampler="explicit").fit(wide, negatives=dislikes), model)
+    none = tr.Interactions.empty(like=wide)
+    assert_same(make().fit(wide, negatives=none), make().fit(wide))
+    weights = np.arange(len(wide)) % 3
+    weighted = make().fit(wide, sample_weight=weights)
+    assert_same(
+        make(sampler=sampling.dynamic(LEAST_CANDIDATES)).fit(wide, sample_weight=weights), weighted
+    )
+
+
+def test_a_fitted_model_keeps_them(pairs, tmp_path):
+    model = make(loss="softmax").fit(pairs)
+    before = catalogue(model)
+    assert before.max() - model.item_biases_.max() <= 1.0  # cosines
+    model.set_params(loss="bpr")
+    np.testing.assert_array_equal(catalogue(model), before)
+    model.save(tmp_path / "model")
+    loaded = tr.load(tmp_path / "model")
+    assert loaded.companions_ == model.companions_
+    assert loaded.get_params() == model.get_params() and loaded.scorer is None
+    np.testing.assert_array_equal(catalogue(loaded), before)
+    again = model.partial_fit(tr.Interactions.empty(like=pairs))
+    assert again.companions_["scorer"] == "cosine"
+    assert model.fit(pairs).companions_["scorer"] == "dot"
+
+
+def test_more_users_and_items_more_candidates(wide):
+    n = ROWS_PER_CANDIDATE
+    few = tr.Interactions.from_arrays(np.arange(n), np.arange(n))
+    model = make(n_factors=2, n_epochs=1).fit(few)
+    assert model.companions_["sampler"] == "unseen"
+    model.partial_fit(wide)
+    assert model.companions_["sampler"] == sampling.dynamic(LEAST_CANDIDATES)
+
+
+@pytest.mark.parametrize(
+    ("route", "value"),
+    [
+        ([], 3),
+        ([], {"n_jobs": 2}),
+        (["scorer"], "delete"),
+        (["n_epochs"], None),
+        (["scorer"], "of mine"),
+        (["learning_rate"], -1),
+        (["sampler"], {"own": "mine"}),
+        (["optimizer"], 5),
+    ],
+    ids=str,
+)
+def test_a_file_that_was_tampered_with(route, value, pairs, tmp_path):
+    make().fit(pairs).save(tmp_path / "model")
+
+    def change(description, arrays):
+        change_at(description, ["fitted", "_companions", "json", *route], value)
+
+    rewrite(tmp_path / "model", change)
+    with pytest.raises(ValueError, match="does not hold a model of this tripletrec: "):
+        tr.load(tmp_path / "model")
+
+
+# -------------------------------------------------------------------- what the defaults learn
+
+
+def planted(rng, n_users, n_items, n_each):
+    """Users who like items of their own group, popular and less popular ones."""
+    n_groups = 4
+    popularity = 1.0 / (1.0 + np.arange(n_items) // n_groups)
+    rows = []
+    for user in range(n_users):
+        weights = popularity * np.where(np.arange(n_items) % n_groups == user % n_groups, 1.0, 0.03)
+        rows.append(rng.choice(n_items, n_each, replace=False, p=weights / weights.sum()))
+    users = np.repeat(np.arange(n_users), n_each)
+    return tr.Interactions.from_arrays(users, np.concatenate(rows), shape=(n_users, n_items))
+
+
+@pytest.mark.parametrize("loss", ["bpr", "hinge", "sigmoid", "softmax"])
+@pytest.mark.parametrize(
+    "shape",
+    [(60, 120, 8), (600, 80, 7), (80, 800, 25), (800, 900, 10)],
+    ids=lambda shape: "x".join(map(str, shape)),
+)
+def test_defaults_are_better_than_popularity(loss, shape, rng):
+    data = planted(rng, *shape)
+    train, test = tr.splits.train_test_split(data, 0.25, random_state=int(rng.integers(1000)))
+    model = tr.MatrixFactorization(16, loss=loss).fit(train)
+    counts = np.bincount(train.indices, minlength=train.n_items).astype(float)
+    popular = (np.ones((train.n_users, 1)), counts[:, None])
+    of_model, of_popular = (tr.evaluate(each, test, train, k=10).mean for each in (model, popular))
+    assert of_model["ndcg@10"] > 1.2 * of_popular["ndcg@10"]
+    assert of_model["auc"] > of_popular["auc"]
+
+
+@pytest.mark.parametrize("loss", ALL)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 1), (1, 2), (40, 2), (3, 50)], ids=str)
+def test_the_smallest_data(loss, shape, rng):
+    some = rng.random(shape) < 0.5
+    some[0, 0] = True
+    model = tr.MatrixFactorization(4, loss=loss, n_epochs=3).fit(some.astype(float))
+    assert np.isfinite(catalogue(model)).all()
+    assert model.recommend(0, k=2, exclude=None)[0].shape == (min(2, shape[1]),)

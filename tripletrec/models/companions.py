@@ -1,0 +1,155 @@
+"""Companions of a loss: what `MatrixFactorization` takes where a parameter is None; nothing is trained here.
+
+To change a default, change its entry here, and nothing else: `COMPANIONS` has a row for each built-in loss.
+A loss of one's own is trained as "bpr" is, a list-wise one as "softmax". All numbers were chosen on cuts of
+training data: ``benchmarks/defaults.py`` shows what they are worth, docs/choosing.md how they were chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from tripletrec._runtime.messages import shown
+from tripletrec.data.interactions import Interactions
+from tripletrec.losses import ListLoss, Loss
+from tripletrec.optimizers import adagrad, adam, check_optimizer
+from tripletrec.sampling import UNSEEN, Sampler, dynamic
+
+__all__ = [
+    "COMPANIONS",
+    "COMPANION_NAMES",
+    "PARTS",
+    "LEAST_CANDIDATES",
+    "MOST_CANDIDATES",
+    "ROWS_PER_CANDIDATE",
+    "check_companions",
+    "companions_of",
+    "resolve",
+    "sampler_for",
+]
+
+_OF_TRIPLETS: dict[str, Any] = {
+    "scorer": "dot",
+    "optimizer": "adagrad",
+    "sampler": None,  # by the size of the data, see `sampler_for`
+    "learning_rate": {"adagrad": 0.05, "adam": 0.003, "sgd": 0.05},
+    "n_epochs": 30,
+    "user_l2": 0.05,
+    "item_l2": 0.01,
+    "negative_l2": None,  # as item_l2
+    "bias_l2": 0.0,
+    "init_scale": 0.02,
+    "history": 0.0,
+    "schedule": "constant",
+}
+# They learn fast, from the items that are ranked too high, and then the popular ones too well.
+_OF_SEARCHES: dict[str, Any] = {
+    **_OF_TRIPLETS,
+    "optimizer": adagrad(1.0),
+    "sampler": "unseen",
+    "n_epochs": 10,
+    "user_l2": 0.3,
+    "item_l2": 0.3,
+    "init_scale": 0.005,
+}
+# Those of "softmax" were chosen with 40,981 items and confirmed with 1,683. A user's row is updated once in
+# an epoch: with Adam's usual β₁ the gradients of ten epochs ago would still steer it. With this L2 of the
+# biases no multiple of them ranks better than they do: see benchmarks/history.py.
+_OF_LISTS: dict[str, Any] = {
+    "scorer": "cosine",
+    "optimizer": adam(beta1=0.5, beta2=0.99),
+    "sampler": "unseen",
+    "learning_rate": {"adam": 0.01, "adagrad": 0.05, "sgd": 0.01},
+    "n_epochs": 40,
+    "user_l2": 0.2,
+    "item_l2": 0.2,
+    "negative_l2": 0.0,
+    "bias_l2": 0.01,
+    "init_scale": 0.01,
+    "history": 0.8,
+    "schedule": "cosine",
+}
+
+COMPANIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "bpr": _OF_TRIPLETS,
+        "sigmoid": {  # whose slopes are a quarter of the others' and less
+            **_OF_TRIPLETS,
+            "user_l2": 0.01,
+            "item_l2": 0.003,
+            "learning_rate": {"adagrad": 0.1, "adam": 0.003, "sgd": 0.2},
+        },
+        "hinge": _OF_TRIPLETS,
+        "warp": _OF_SEARCHES,
+        "k-os warp": _OF_SEARCHES,
+        "softmax": _OF_LISTS,
+        "bsl": {**_OF_LISTS, "n_epochs": 30, "bias_l2": 0.0, "history": 0.0},
+        "ccl": {**_OF_LISTS, "n_epochs": 30, "bias_l2": 0.0, "history": 0.0},
+    }
+)
+COMPANION_NAMES = frozenset(_OF_TRIPLETS)
+PARTS = frozenset({"scorer", "optimizer", "sampler", "schedule"})
+
+ROWS_PER_CANDIDATE = 250  # users or items, whichever are fewer
+LEAST_CANDIDATES = 3  # with two, easy negatives did as well or better
+MOST_CANDIDATES = 64
+
+
+def companions_of(loss: Loss | ListLoss) -> Mapping[str, Any]:
+    """Return what a loss is trained with, by the names of parameters, where the user says nothing.
+
+    The sampler is None where it goes by the size of the data, the L2 of negatives where it is that of items.
+    The learning rates are those of the optimizers; an optimizer of one's own has the first.
+    """
+    others = "softmax" if isinstance(loss, ListLoss) else "bpr"
+    companions = COMPANIONS.get(loss.name, COMPANIONS[others])
+    # A loss that searches for its negatives does so among what the sampler draws.
+    return (
+        {**companions, "sampler": "unseen"}
+        if isinstance(loss, Loss) and loss.searches
+        else companions
+    )
+
+
+def resolve(loss: Loss | ListLoss, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that are given, and companions in place of the others.
+
+    None is left only of the sampler, see `companions_of`.
+    """
+    found = {**companions_of(loss), **given}
+    if found["negative_l2"] is None:
+        found["negative_l2"] = found["item_l2"]
+    if "learning_rate" not in given:
+        rates = found["learning_rate"]
+        optimizer = check_optimizer(found["optimizer"])
+        found["learning_rate"] = rates.get(optimizer.name, next(iter(rates.values())))
+    return found
+
+
+def sampler_for(data: Interactions, given: Interactions | None) -> Sampler:
+    """Return the sampler that a loss of triplets is trained with on such data.
+
+    It is ``dynamic(c)``, with one candidate for every 250 users or items, whichever are fewer: only where
+    many users tell many items apart do hard negatives teach more than easy ones. It is "unseen" where that
+    makes fewer than three, and where negatives are given.
+    """
+    if given is not None and given.nnz:
+        return UNSEEN
+    n_users = int(np.count_nonzero(np.diff(data.indptr)))
+    n_items = int(np.count_nonzero(np.bincount(data.indices)))
+    n_candidates = min(round(min(n_users, n_items) / ROWS_PER_CANDIDATE), MOST_CANDIDATES)
+    return dynamic(n_candidates) if n_candidates >= LEAST_CANDIDATES else UNSEEN
+
+
+def check_companions(chosen: Any, make: Callable[..., Any]) -> None:
+    """Raise unless `companions_` of a model are names of such parameters, with values that `make` takes."""
+    if not isinstance(chosen, Mapping) or COMPANION_NAMES != chosen.keys():
+        raise ValueError(f"companions_ must be chosen parameters by name, got {shown(chosen)}")
+    for name, value in chosen.items():
+        if value is None and name != "sampler":
+            raise ValueError(f"{name} of companions_ must not be None")
+    make(**chosen)._check_parameters()

@@ -1,0 +1,185 @@
+"""How parameters of a factor model make a plan, and a training of it; what is learnt is in `factor_model`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._checks import (
+    check_count,
+    check_flag,
+    check_n_jobs,
+    check_non_negative,
+    check_positive,
+    check_random_state,
+)
+from tripletrec.data.interactions import Interactions
+from tripletrec.losses import ListLoss, Loss, check_loss
+from tripletrec.models.companions import (
+    COMPANION_NAMES,
+    PARTS,
+    check_companions,
+    companions_of,
+    resolve,
+    sampler_for,
+)
+from tripletrec.models.factor_model import FactorModel
+from tripletrec.models.fit_arguments import check_dropout, check_history, check_n_negatives
+from tripletrec.models.trained import Start
+from tripletrec.optimizers import check_optimizer
+from tripletrec.rates import check_schedule
+from tripletrec.sampling import UNSEEN
+from tripletrec.sampling.samplers import check_sampler
+from tripletrec.scorers import SCORERS, check_scorer
+from tripletrec.training.plan import L2, FactorPlan
+
+__all__ = ["PlannedFactorModel"]
+
+
+class PlannedFactorModel(FactorModel):
+    """Base of `MatrixFactorization`: all but its constructor and `fit`."""
+
+    _learnt = ("user_factors_", "item_factors_", "item_biases_", "_companions")
+    n_factors: int
+    item_bias: bool
+    n_negatives: int | Literal["all"] | None
+    batch_size: int | None
+    dropout: float
+    history_dropout: float
+
+    @property
+    def companions_(self) -> dict[str, Any]:
+        """What `fit` took for the parameters that are None, by name: the companions of the loss.
+
+        A model with ``**{**model.get_params(), **model.companions_}`` learns the same bits.
+
+        Examples
+        --------
+        >>> import tripletrec as tr
+        >>> data = tr.datasets.make_interactions(800, 900, 10_000, random_state=0)
+        >>> model = tr.MatrixFactorization(n_epochs=2).fit(data)
+        >>> model.companions_["sampler"], model.companions_["optimizer"]
+        (sampling.dynamic(n_candidates=3), 'adagrad')
+        """
+        chosen = vars(self).get("_companions", {})  # not fitted: nothing was taken yet
+        return {name: value for name, value in chosen.items() if getattr(self, name) is None}
+
+    def _plan(self) -> FactorPlan:
+        return self._plan_with(check_random_state(self.random_state))
+
+    def _plan_with(self, seed: int, chosen: Mapping[str, Any] = MappingProxyType({})) -> FactorPlan:
+        loss = check_loss(self.loss, search=True)
+        check_dropout(self.dropout)
+        if self.batch_size is not None:
+            check_count(self.batch_size, "batch_size")
+        of = self._settings(loss, chosen)
+        # Complete, so that files are; in place of the user's own parts those of the loss.
+        companions = {
+            name: companions_of(loss)[name]
+            if name in PARTS and getattr(self, name) is not None
+            else value
+            for name, value in of.items()
+        }
+        return FactorPlan(
+            n_factors=check_count(self.n_factors, "n_factors"),
+            loss=loss,
+            scorer=check_scorer(of["scorer"]),
+            optimizer=check_optimizer(of["optimizer"]),
+            sampler=UNSEEN if of["sampler"] is None else check_sampler(of["sampler"]),
+            learning_rate=check_positive(of["learning_rate"], "learning_rate"),
+            l2=L2(
+                user=check_non_negative(of["user_l2"], "user_l2"),
+                positive=check_non_negative(of["item_l2"], "item_l2"),
+                negative=check_non_negative(of["negative_l2"], "negative_l2"),
+                bias=check_non_negative(of["bias_l2"], "bias_l2"),
+            ),
+            item_bias=check_flag(self.item_bias, "item_bias"),
+            n_negatives=check_n_negatives(self.n_negatives, loss),
+            init_scale=check_positive(of["init_scale"], "init_scale"),
+            seed=seed,
+            schedule=check_schedule(of["schedule"]),
+            n_epochs=check_count(of["n_epochs"], "n_epochs"),
+            history=check_history(of["history"], loss),
+            history_dropout=check_dropout(self.history_dropout, "history_dropout"),
+            companions=companions,
+        )
+
+    def _check_learnt(self, look_through: bool = True) -> None:
+        super()._check_learnt(look_through)
+        check_companions(self._companions, type(self))
+
+    def _plan_again(self) -> FactorPlan:
+        return self._plan_with(check_random_state(self.random_state), self._companions)
+
+    def _settings(self, loss: Loss | ListLoss, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters that losses have companions for, none of them None but the sampler."""
+        own = {name: getattr(self, name) for name in COMPANION_NAMES}
+        return resolve(loss, {**chosen, **{k: v for k, v in own.items() if v is not None}})
+
+    def _plan_for(self, plan: Any, data: Interactions, given: Interactions | None) -> FactorPlan:
+        of_plan: FactorPlan = plan
+        if self.sampler is not None or companions_of(of_plan.loss)["sampler"] is not None:
+            return of_plan
+        sampler = sampler_for(data, given)
+        named = sampler.name if sampler == UNSEEN else sampler
+        return replace(plan, sampler=sampler, companions={**plan.companions, "sampler": named})
+
+    def _start(
+        self,
+        plan: FactorPlan,
+        data: Interactions,
+        weights: NDArray[np.float32] | None,
+        given: Interactions | None,
+        **features: Any,
+    ) -> Start:
+        if isinstance(plan.loss, ListLoss):
+            return self._start_listwise(plan, plan.loss, data, weights)
+        # Here, because answers do without.
+        from tripletrec.training.triplet import TripletTraining
+
+        n_jobs = check_n_jobs(self.n_jobs, self._work(plan, data))
+        training = TripletTraining(plan, data, weights, given, n_jobs)
+        return Start(training, {"_companions": plan.companions})
+
+    def _work(self, plan: FactorPlan, data: Interactions) -> float:
+        """Return the multiply-adds of an epoch."""
+        if isinstance(plan.loss, ListLoss):
+            n_candidates = check_n_negatives(self.n_negatives, plan.loss, data.n_items)
+            n_users = np.count_nonzero(np.diff(data.indptr))
+            return 6.0 * plan.n_factors * n_users * (n_candidates or data.n_items)
+        return (18.0 + 2.0 * plan.n_candidates) * plan.n_factors * plan.n_negatives * data.nnz
+
+    def _epoch_scores(self, plan: FactorPlan, data: Interactions) -> float:
+        return self._work(plan, data) / plan.n_factors
+
+    def _start_listwise(
+        self,
+        plan: FactorPlan,
+        loss: ListLoss,
+        data: Interactions,
+        weights: NDArray[np.float32] | None,
+    ) -> Start:
+        # Here, because most fits do without it.
+        from tripletrec.training.listwise import ListwiseTraining
+
+        if plan.scorer not in [make() for make in SCORERS.values()]:
+            raise ValueError(
+                f"loss {loss.name!r} works with the scorers {', '.join(map(repr, SCORERS))}, "
+                f"got {plan.scorer.name!r}"
+            )
+        n_negatives = check_n_negatives(self.n_negatives, loss, data.n_items) or None
+        n_users = np.count_nonzero(np.diff(data.indptr))
+        # Items are updated once for each batch, so few users must make many batches.
+        batch_size = max(8, min(128, int(n_users) // 64))
+        if self.batch_size is not None:
+            batch_size = self.batch_size
+        training = ListwiseTraining(
+            plan, data, weights, n_negatives, batch_size,
+            check_dropout(self.dropout), check_n_jobs(self.n_jobs, self._work(plan, data)),
+        )  # fmt: skip
+        return Start(training, {"_companions": plan.companions})
