@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, vstack
 
 from tripletrec.data.features import align, encode
 from tripletrec.data.interactions import Interactions
 from tripletrec.models.continuing import News
 from tripletrec.models.towers import Columns, Encoded
 from tripletrec.models.trained_network import TrainedNetwork
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 __all__ = ["ContinuedTowers", "features_of"]
 
@@ -135,6 +137,8 @@ def _encode_all(
     news : News
     word : {"user", "item"}
     """
+    from scipy.sparse import csr_matrix, vstack  # here, because answers do without
+
     name, merger, X = f"{word}_features", news.merger, news.X
     every, rows = (
         (merger.users, merger.user_rows) if word == "user" else (merger.items, merger.item_rows)

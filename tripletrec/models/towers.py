@@ -6,11 +6,10 @@ Parameters and fitted attributes are in `two_tower`, layers, networks and traini
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, hstack
 
 from tripletrec._checks import check_count, check_flag
 from tripletrec._runtime.messages import shown
@@ -28,6 +27,9 @@ from tripletrec.neural.networks import Towers
 from tripletrec.neural.stack import Stack
 from tripletrec.neural.triplet import NetworkTripletTraining
 from tripletrec.training.plan import NetworkPlan
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 __all__ = [
     "LEARNT",
@@ -100,6 +102,8 @@ def learn_columns(
         Whether there are own factors.
     combine : {"sum", "concatenation"}
     """
+    from scipy.sparse import csr_matrix, hstack  # here, because answers do without
+
     name = f"{word}_features"
     if features is None and not own:
         raise ValueError(f"own_factors=False needs features: fit(X, {name}=...)")
@@ -198,6 +202,8 @@ def unseen_input(
     width : int
         Of the tower's first layer, which tells whether factors are summed or concatenated.
     """
+    from scipy.sparse import csr_matrix, hstack
+
     if not encoding["n_columns"]:
         raise ValueError(f"the model was fitted without {name}")
     matrix = encode(encoding, features, name)
@@ -217,6 +223,8 @@ def nobody(encoding: dict[str, Any], table: NDArray[np.float32], width: int) -> 
     encoding, table, width
         As of `unseen_input`.
     """
+    from scipy.sparse import csr_matrix
+
     constant = encoding["n_columns"]
     row = csr_matrix(([np.float32(1.0)], ([0], [constant])), shape=(1, len(table)))
     combine = "sum" if width == table.shape[1] else "concatenation"

@@ -354,7 +354,7 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         if self.activation not in _ACTIVATIONS:
             known = ", ".join(map(repr, _ACTIVATIONS))
             raise ValueError(f"activation must be one of {known}, got {shown(self.activation)}")
-        seeds = split_seed(seed, len(widths))
+        seeds = split_seed(seed, len(widths)) if rng is not None else ()
         layers = self._dense_layers(widths, _ACTIVATIONS[self.activation], rng, seeds)
         if check_flag(self.normalize, "normalize"):
             layers.append(Normalize())

@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import vstack
 
 from tripletrec._checks import check_count
 from tripletrec._runtime.messages import shown
@@ -220,6 +219,8 @@ class Unseen(TrainedNetwork):
                 changed["seen_"] = Interactions.of_rows(rows, seen._users, items)
             known = vars(self).get("_item_features")
             if known is not None:  # for `partial_fit`
+                from scipy.sparse import vstack
+
                 more = encode(self.item_encoding_, features, "item_features")
                 changed["_item_features"] = vstack([known, more], "csr")
             self._become(changed)
