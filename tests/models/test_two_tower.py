@@ -58,6 +58,17 @@ class TestNewUsersOfDirections(HistoriesContract):
         return tr.TwoTower(**{"n_factors": 4, "n_epochs": 2, **settings, **overrides})
 
 
+class TestContractWithHistory(FitContract, HistoriesContract, SavedContract):
+    """Users are mixed with the mean of what they did."""
+
+    takes_negatives = False
+    learns_checkerboard = False
+
+    def make(self, **overrides):
+        settings = {"loss": "softmax", "batch_size": 32, "history": 0.5, "item_layers": (4,)}
+        return make(**{**settings, "n_factors": 4, "history_dropout": 0.3, **overrides})
+
+
 class TestContractOfListLosses(FitContract):
     takes_negatives = False
     learns_checkerboard = False
@@ -265,7 +276,9 @@ def batches():
         {"loss": losses.softmax(0.5)},
         {"sampler": "popularity"},
         {"sampler": "uniform"},
-        {"normalize": True},
+        {"normalize": False},
+        {"history": 0.9},
+        {"history_dropout": 0.9},
         {"user_l2": 0.3},
         {"item_l2": 0.3},
         {"schedule": rates.cosine(warmup=0.1)},

@@ -23,6 +23,7 @@ from tripletrec.sampling import Sampler
 __all__ = [
     "check_callbacks",
     "check_dropout",
+    "check_history",
     "check_n_negatives",
     "check_negatives",
     "check_patience",
@@ -199,13 +200,27 @@ def check_patience(early_stopping: Any, metric: Any, validation: Any) -> int | N
     return check_count(early_stopping, "early_stopping")
 
 
-def check_dropout(dropout: Any) -> float:
-    """Return `dropout` as a float in [0, 1)."""
+def check_dropout(dropout: Any, name: str = "dropout") -> float:
+    """Return a dropout as a float in [0, 1)."""
     allowed = "a number from 0 to 1 (1 excluded)"
-    rate = check_real(dropout, "dropout", allowed)
+    rate = check_real(dropout, name, allowed)
     if not 0.0 <= rate < 1.0:
-        raise ValueError(f"dropout must be {allowed}, got {shown(dropout)}")
+        raise ValueError(f"{name} must be {allowed}, got {shown(dropout)}")
     return rate
+
+
+def check_history(history: Any, loss: Loss | ListLoss) -> float:
+    """Return the share of the history in a user, a float in [0, 1]; only list-wise losses have one."""
+    allowed = "a number from 0 to 1"
+    share = check_real(history, "history", allowed)
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(f"history must be {allowed}, got {shown(history)}")
+    if share > 0.0 and not isinstance(loss, ListLoss):
+        raise ValueError(
+            "history must be 0 with a loss of triplets, for only list-wise losses ('softmax', 'bsl', 'ccl') "
+            f"learn users who are a mix with their history, got {shown(history)} with loss {loss.name!r}"
+        )
+    return share
 
 
 def check_widths(widths: Any, name: str) -> tuple[int, ...]:

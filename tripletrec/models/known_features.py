@@ -13,6 +13,7 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.models.continuing import News
 from tripletrec.models.towers import Columns, Encoded
 from tripletrec.models.trained_network import TrainedNetwork
+from tripletrec.neural.history import Mix
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -100,7 +101,15 @@ class ContinuedTowers(TrainedNetwork):
             self.item_weights_[None],
         )
 
+    def _mix(self) -> Mix:
+        raise NotImplementedError
+
     def _known_features(self, news: News, **features: Any) -> dict[str, Any]:
+        if self._mix().share > 0.0 and vars(self).get("seen_") is None:
+            raise ValueError(
+                "partial_fit needs what users with a history did before, which is not in the file that the "
+                "model is from: save models with seen=True"
+            )
         return {
             f"{word}_features": _encode_all(
                 vars(self).get(f"_{word}_features"),

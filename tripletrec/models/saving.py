@@ -304,8 +304,8 @@ def _check_alone(kind: Any, name: str, packed: Any) -> Any:
     for beside in ({}, {"loss": "softmax"}):  # with a loss of lists more is allowed
         try:
             value = unpack_parameter(name, packed)
-            if not is_part(name):
-                kind(**{name: value, **beside})._check_parameters()
+            if value is None or not is_part(name):
+                kind(**{**beside, name: value})._check_parameters()
             return value
         except (ValueError, TypeError) as error:
             errors.append(error)
