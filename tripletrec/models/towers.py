@@ -60,7 +60,7 @@ BY_LOSS: dict[str, tuple[Any, Any]] = {
     "history": (0.0, 0.5),
     "optimizer": ("adagrad", "adagrad"),
     "learning_rate": (0.1, 0.02),
-    "n_epochs": (20, 5),
+    "n_epochs": (20, 4),
     "batch_size": (64, 512),
     "user_l2": (0.02, 0.0),
     "item_l2": (0.01, 0.0),

@@ -93,7 +93,7 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         an interaction.
     learning_rate : float or None, default 0.1 or 0.02, by loss
         Step size.
-    n_epochs : int or None, default 20 or 5, by loss
+    n_epochs : int or None, default 20 or 4, by loss
         Passes over the positives.
     batch_size : int or None, default 64 or 512, by loss
         Triplets per step; with a list-wise loss, positives per step.
