@@ -32,6 +32,11 @@ SCORERS = ("dot", "cosine")
 OPTIMIZERS = ("sgd", "adagrad", "adam")
 SAMPLERS = ("unseen", "uniform", "popularity", "dynamic", "semi_hard")
 LIST_LOSSES = ("softmax", "bsl", "ccl")
+# What list-wise losses would choose for towers, where nothing is given.
+SPELLED = {
+    "learning_rate": 0.02, "batch_size": 64, "user_l2": 0.02, "item_l2": 0.01, "init_scale": 0.05,
+    "optimizer": "adagrad", "schedule": "constant", "history": 0.0,
+}  # fmt: skip
 TIMES = ("seconds",)  # in records: never the same twice
 # What a triplet fit was told by default before each loss brought its own companions.
 PLAIN = {
@@ -251,7 +256,7 @@ def neural_cases(n_jobs: int) -> Iterator[Case]:
             *(["features"] if options else []),
             *(["alone"] * ("own_factors" in options)),
         ]
-        slow = {"learning_rate": 0.02, "normalize": True} if loss in LIST_LOSSES else {}
+        slow = {**SPELLED, "normalize": True} if loss in LIST_LOSSES else {}
         yield f"towers {' '.join(words)}", fit(tr.TwoTower, loss=loss, **slow, **options)
     for optimizer in OPTIMIZERS:
         yield (
@@ -266,13 +271,13 @@ def neural_cases(n_jobs: int) -> Iterator[Case]:
         combine="concatenation", **both,
     )  # fmt: skip
     yield "towers softmax, layers, drawn, weights", fit(
-        tr.TwoTower, loss="softmax", user_layers=(16,), item_layers=(16,), normalize=True,
-        n_negatives=30, batch_size=256, learning_rate=0.02, sample_weight=True,
+        tr.TwoTower, loss="softmax", user_layers=(16,), item_layers=(16,), n_negatives=30,
+        **{**SPELLED, "batch_size": 256}, normalize=True, sample_weight=True,
         activation="linear", **both,
     )  # fmt: skip
     yield "towers softmax, popularity, early stopping", fit(
         tr.TwoTower, loss="softmax", sampler="popularity", n_negatives=30, validation=True,
-        early_stopping=1, n_epochs=6, learning_rate=0.02, normalize=True,
+        early_stopping=1, n_epochs=6, **SPELLED, normalize=True,
     )  # fmt: skip
 
 

@@ -343,11 +343,16 @@ print(light)
 
 
 @pytest.mark.skipif(not is_fused(), reason="where kernels round twice, they are used at once")
-@pytest.mark.parametrize("scorer", ["dot", "cosine"])
-def test_first_answer_is_light_and_that_of_the_kernels(scorer, tmp_path):
+@pytest.mark.parametrize("kind", ["dot", "cosine", "towers"])
+def test_first_answer_is_light_and_that_of_the_kernels(kind, tmp_path):
     """Neither to load a model nor to answer once needs what takes longer to import than to answer."""
     data = tripletrec.datasets.make_interactions(30, 20, 200, random_state=0)
-    model = tripletrec.MatrixFactorization(n_factors=9, n_epochs=1, scorer=scorer).fit(data)
+    if kind == "towers":
+        features = {"kind": ["a", "b"] * 10, "price": list(range(20))}
+        model = tripletrec.TwoTower(n_factors=9, item_layers=(9,), n_epochs=1, loss="softmax")
+        model.fit(data, item_features=features)
+    else:
+        model = tripletrec.MatrixFactorization(n_factors=9, n_epochs=1, scorer=kind).fit(data)
     model.save(tmp_path / "model")
     process = [sys.executable, "-c", LIGHT, str(tmp_path / "model")]
     lines = subprocess.run(

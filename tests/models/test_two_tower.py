@@ -1,5 +1,7 @@
 """TwoTower: the contract, features, unseen users and items, what it learns."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,6 +58,17 @@ class TestNewUsersOfDirections(HistoriesContract):
             "combine": "concatenation",
         }
         return tr.TwoTower(**{"n_factors": 4, "n_epochs": 2, **settings, **overrides})
+
+
+class TestContractWithHistory(FitContract, HistoriesContract, SavedContract):
+    """Users are mixed with the mean of what they did."""
+
+    takes_negatives = False
+    learns_checkerboard = False
+
+    def make(self, **overrides):
+        settings = {"loss": "softmax", "batch_size": 32, "history": 0.5, "item_layers": (4,)}
+        return make(**{**settings, "n_factors": 4, "history_dropout": 0.3, **overrides})
 
 
 class TestContractOfListLosses(FitContract):
@@ -265,7 +278,9 @@ def batches():
         {"loss": losses.softmax(0.5)},
         {"sampler": "popularity"},
         {"sampler": "uniform"},
-        {"normalize": True},
+        {"normalize": False},
+        {"history": 0.9},
+        {"history_dropout": 0.9},
         {"user_l2": 0.3},
         {"item_l2": 0.3},
         {"schedule": rates.cosine(warmup=0.1)},
@@ -302,3 +317,67 @@ def test_list_wise_fits_take_no_given_negatives(batches):
     others = ~batches.tocsr().toarray().astype(bool)
     with pytest.raises(ValueError, match="loss 'softmax' takes no given negatives"):
         make_listwise().fit(batches, negatives=others)
+
+
+@pytest.fixture(scope="module")
+def mixed(batches):
+    """A model whose users are partly their history, with features of users."""
+    users = {"country": ["x", "y"] * 100}
+    return make_listwise(history=0.6).fit(batches, user_features=users)
+
+
+def test_a_list_wise_loss_brings_its_settings(batches):
+    given = {
+        "normalize": True, "history": 0.5, "optimizer": "adagrad", "learning_rate": 0.02,
+        "n_epochs": 4, "batch_size": 512, "user_l2": 0.0, "item_l2": 0.0, "init_scale": 0.1,
+        "schedule": "constant",
+    }  # fmt: skip
+    model = tr.TwoTower(8, loss="softmax")
+    assert all(model.get_params()[name] is None for name in given)
+    spelled = tr.TwoTower(8, loss="softmax", **given).fit(batches)
+    np.testing.assert_array_equal(model.fit(batches).user_factors_, spelled.user_factors_)
+    assert all(model.get_params()[name] is None for name in given)
+
+
+def test_users_never_seen_are_mixed_with_their_histories(mixed, batches):
+    """Nothing is learnt: without features the vector is that of nobody, with them that of the features."""
+    history = batches.indices[: batches.indptr[1]].tolist()
+    mean = mixed.item_factors_[history].astype(float).mean(axis=0)
+    unit = mean / np.linalg.norm(mean)
+    features = {"country": ["y"]}
+    alone = mixed.encode_users(features)[0]
+    z = 0.4 * alone + 0.6 * unit
+    found = mixed.encode_users(features, histories=[history])[0]
+    np.testing.assert_allclose(found, z / np.linalg.norm(z), rtol=1e-4, atol=1e-5)
+    ids, _ = mixed.recommend_unseen(features, k=90, histories=[history])
+    assert not set(ids[0].tolist()) & set(history)
+    learnt = mixed.encode_histories([history, []])
+    assert learnt[0] @ unit > alone @ unit - 1e-6 and abs(np.linalg.norm(learnt[0]) - 1) < 1e-5
+
+
+def test_histories_of_users_never_seen_must_fit(mixed, batches):
+    with pytest.raises(ValueError, match="one for each of the 2 rows of user_features, got 1"):
+        mixed.encode_users({"country": ["x", "y"]}, histories=[[1, 2]])
+    plain = make_listwise(history=0.0).fit(batches, user_features={"country": ["x", "y"] * 100})
+    with pytest.raises(ValueError, match="histories must be None, .* fitted without history"):
+        plain.encode_users({"country": ["x"]}, histories=[[1, 2]])
+
+
+def test_losses_of_triplets_have_no_history(batches):
+    with pytest.raises(ValueError, match="history must be 0 with a loss of triplets.* got 0.5"):
+        make(history=0.5).fit(batches)
+
+
+def test_partial_fit_needs_what_users_did_before(mixed, batches, tmp_path):
+    mixed.save(tmp_path / "model", seen=False, state=True)
+    with pytest.raises(ValueError, match="needs what users with a history did before"):
+        tr.load(tmp_path / "model").partial_fit(batches)
+
+
+def test_partial_fit_goes_on_with_all_that_users_did(mixed, batches):
+    model = copy.deepcopy(mixed).partial_fit(
+        tr.Interactions.from_arrays([0], [7], shape=(200, 100))
+    )
+    assert len(model.history_) == len(mixed.history_) + 1
+    cosines = (model.user_factors_ * mixed.user_factors_).sum(axis=1)
+    assert np.median(cosines) > 0.9

@@ -174,7 +174,13 @@ def test_known_positives_are_no_negatives(sampler, rng):
 
 
 def make(**overrides):
-    settings = {"n_factors": 8, "n_epochs": 4, "loss": "softmax", "batch_size": 64}
+    settings = {
+        "n_factors": 8,
+        "n_epochs": 4,
+        "loss": "softmax",
+        "batch_size": 64,
+        "init_scale": 0.05,
+    }
     return tr.TwoTower(**{**settings, **overrides})
 
 
@@ -196,7 +202,7 @@ def test_it_learns(data, loss, settings):
 
 def test_temperature_where_none_is_given(data):
     for settings, temperature in (
-        ({}, 1.0),
+        ({"normalize": False}, 1.0),
         ({"normalize": True}, 1.0 / math.log(100 / math.sqrt(3000 / 200))),
     ):
         expected = make(loss=listwise.softmax(temperature), **settings).fit(data)

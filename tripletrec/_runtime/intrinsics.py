@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tripletrec._runtime.blas import limit_newly_loaded
+
 __all__ = [
     "TILE_BYTES",
     "TILE_ROWS",
@@ -50,7 +52,9 @@ def prefetch(table: Any, row: int, n_bytes: int) -> None:
 @cache
 def blas_product(dtype: Any) -> int:
     """Return the address of SciPy's ``sgemm`` or ``dgemm``, for `multiply`; `dtype`: float32 or float64."""
-    from scipy.linalg import cython_blas  # here, because factor models do without
+    from scipy.linalg import cython_blas  # here, because factor models and answers do without
+
+    limit_newly_loaded()  # SciPy brings a BLAS of its own, perhaps while other models are trained
 
     capsule = cython_blas.__pyx_capi__[
         {"float32": "sgemm", "float64": "dgemm"}[np.dtype(dtype).name]

@@ -26,11 +26,10 @@ into words where rows share some, and any other column is refused. A matrix is t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csr_matrix, issparse
 
 from tripletrec._checks import check_count
 from tripletrec._runtime.messages import shown
@@ -45,6 +44,9 @@ from tripletrec.data.feature_kinds import (
 )
 from tripletrec.data.feature_tables import aligned_frame, as_frame, id_keyword, is_table
 from tripletrec.data.sparse import compressed_rows, entries_of, shape_of
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 __all__ = [
     "align",
@@ -108,6 +110,8 @@ def learn_encoding(features: Any, rows: NDArray[np.integer], name: str) -> Encod
     name : str
         What error messages call the features.
     """
+    from scipy.sparse import issparse  # here and below, because answers do without
+
     if issparse(features):
         return {"kind": "matrix", "n_columns": int(features.shape[1])}
     columns = [
@@ -151,6 +155,8 @@ def encode(encoding: Encoding, features: Any, name: str) -> csr_matrix:
         row, column, value = encode_column(frame[spec["name"]], spec, name)
         entries.append((row, column + start, value))
         start += n_columns_of(spec)
+    from scipy.sparse import coo_matrix
+
     rows, columns, values = (np.concatenate(each) for each in zip(*entries, strict=True))
     shape = (len(frame), encoding["n_columns"])
     return coo_matrix((values, (rows, columns)), shape).tocsr().astype(np.float32)
@@ -207,6 +213,8 @@ def groups_of(encoding: Encoding) -> NDArray[np.int64]:
 
 def as_feature_matrix(features: Any, name: str) -> csr_matrix:
     """Return features as a finite float32 CSR matrix."""
+    from scipy.sparse import csr_matrix
+
     arrays, shape = _arrays_of(features, name)
     values = arrays[0]
     if values.dtype.kind not in "biuf":
@@ -220,6 +228,8 @@ def as_feature_matrix(features: Any, name: str) -> csr_matrix:
 
 def _arrays_of(features: Any, name: str) -> tuple[tuple[Any, ...], tuple[int, int]]:
     """Return what SciPy makes a CSR matrix of, the values first, all of it checked; and the shape."""
+    from scipy.sparse import issparse
+
     if not issparse(features):
         array = as_array(features, name)
         if array.ndim != 2:

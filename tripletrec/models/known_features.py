@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, vstack
 
 from tripletrec.data.features import align, encode
 from tripletrec.data.interactions import Interactions
 from tripletrec.models.continuing import News
 from tripletrec.models.towers import Columns, Encoded
 from tripletrec.models.trained_network import TrainedNetwork
+from tripletrec.neural.history import Mix
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 __all__ = ["ContinuedTowers", "features_of"]
 
@@ -98,7 +101,15 @@ class ContinuedTowers(TrainedNetwork):
             self.item_weights_[None],
         )
 
+    def _mix(self) -> Mix:
+        raise NotImplementedError
+
     def _known_features(self, news: News, **features: Any) -> dict[str, Any]:
+        if self._mix().share > 0.0 and vars(self).get("seen_") is None:
+            raise ValueError(
+                "partial_fit needs what users with a history did before, which is not in the file that the "
+                "model is from: save models with seen=True"
+            )
         return {
             f"{word}_features": _encode_all(
                 vars(self).get(f"_{word}_features"),
@@ -135,6 +146,8 @@ def _encode_all(
     news : News
     word : {"user", "item"}
     """
+    from scipy.sparse import csr_matrix, vstack  # here, because answers do without
+
     name, merger, X = f"{word}_features", news.merger, news.X
     every, rows = (
         (merger.users, merger.user_rows) if word == "user" else (merger.items, merger.item_rows)

@@ -46,6 +46,7 @@ _PARTS: dict[str, tuple[tuple[type, ...], Mapping[str, Any]]] = {
     "sampler": ((Sampler,), SAMPLERS | HARD_SAMPLERS),
     "schedule": ((Schedule,), SCHEDULES),
 }
+_CHOOSES = "loss"  # what parts that are None go by
 _LONGEST_NAME = 100
 
 
@@ -123,6 +124,8 @@ def _pack_period(value: timedelta | np.timedelta64) -> Any:
 
 def _pack_part(slot: str, part: Any) -> Any:
     kinds, known = _PARTS[slot]
+    if part is None and slot != _CHOOSES:
+        return None
     if isinstance(part, str):
         return str(part) if part in known else {"own": _checked_name(slot, part)}
     if not isinstance(part, kinds):
@@ -162,6 +165,8 @@ def _number(value: Any) -> Any:
 
 def _unpack_part(slot: str, value: Any) -> Any:
     _, known = _PARTS[slot]
+    if value is None and slot != _CHOOSES:
+        return None
     if isinstance(value, str):
         if value not in known:
             raise ValueError(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_flag
 from tripletrec.models.histories import FoldIn
 from tripletrec.models.towers import infer_all, nobody
 from tripletrec.models.trained_network import TrainedNetwork
+from tripletrec.neural.history import Mix, mix
 from tripletrec.neural.stack import Stack
 from tripletrec.ranking.products import Products
 from tripletrec.ranking.scores import ScoreUsers
@@ -47,10 +47,23 @@ class _VectorFoldIn:
         return rows
 
 
+class _MixFoldIn(NamedTuple):
+    """Mixes nobody with histories, as users are mixed with theirs: there is nothing to learn."""
+
+    nobody: NDArray[np.float32]
+    factors: NDArray[np.float32]  # of items
+    how: Mix
+
+    def learn(self, histories: ItemsOfUsers, n_jobs: int = 1) -> NDArray[np.float32]:
+        """Return a vector for each history; for an empty one that of nobody."""
+        vectors = np.tile(self.nobody, (len(histories.indptr) - 1, 1))
+        return np.asarray(mix(vectors, self.factors, histories, self.how))
+
+
 class TowerHistories(TrainedNetwork):
     """What `TwoTower` says of users that training has never seen and of whom no features are known."""
 
-    normalize: bool
+    normalize: bool | None
     item_table_: NDArray[np.float32]
     user_table_: NDArray[np.float32]
     user_weights_: NDArray[np.float32]
@@ -60,8 +73,8 @@ class TowerHistories(TrainedNetwork):
     def _stack(self, widths: Any, rng: Any, seed: int = 0) -> Stack:
         raise NotImplementedError
 
-    def _is_cosine(self, plan: Any = None) -> bool:
-        return check_flag(self.normalize, "normalize")
+    def _mix(self) -> Mix:
+        raise NotImplementedError
 
     def _fold_in_basis(self) -> tuple[Any, ...]:
         network = self._plan_with(0)
@@ -80,15 +93,17 @@ class TowerHistories(TrainedNetwork):
             init_scale=1.0,
         )
         return (
-            plan, self.item_factors_, self.item_counts_, self.temperature_, self.user_table_,
-            self.user_weights_,
+            plan, self.item_factors_, self.item_counts_, self.temperature_, self._mix(),
+            self.user_table_, self.user_weights_,
         )  # fmt: skip
 
     def _start_fold_in(self, *basis: Any) -> FoldIn:
         from tripletrec.training.fold_in import start_fold_in  # here, because most do without
 
-        plan, factors, _, temperature, *_ = basis
+        plan, factors, _, temperature, how, *_ = basis
         own, biases = self._vector_of_nobody(), np.zeros(len(factors), np.float32)
+        if how.share > 0.0:
+            return _MixFoldIn(own, factors, how)
         if not self._is_cosine():
             biases = np.einsum("nk,k->n", factors, own)
         fold_in = start_fold_in(
@@ -114,7 +129,7 @@ class TowerHistories(TrainedNetwork):
             own = np.zeros((len(rows), table.shape[1]), np.float32)
             # Where a user's vector is a sum, the user's own part of it is known.
             if len(self.user_widths_) == 1 == self.user_widths_[0] // table.shape[1]:
-                if not self._is_cosine():
+                if not self._is_cosine() and not self._mix().share:
                     own = rows - self._vector_of_nobody()
             grown["user_table_"] = np.concatenate([table, own])
         return grown

@@ -6,11 +6,10 @@ Parameters and fitted attributes are in `two_tower`, layers, networks and traini
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, hstack
 
 from tripletrec._checks import check_count, check_flag
 from tripletrec._runtime.messages import shown
@@ -22,6 +21,7 @@ from tripletrec.models.trained import width_of
 from tripletrec.models.trained_network import count_weights
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.fit import NetworkTraining
+from tripletrec.neural.history import Mix
 from tripletrec.neural.listwise import ListwiseTowers, NetworkListwiseTraining
 from tripletrec.neural.nearest import nearest_negatives
 from tripletrec.neural.networks import Towers
@@ -29,7 +29,11 @@ from tripletrec.neural.stack import Stack
 from tripletrec.neural.triplet import NetworkTripletTraining
 from tripletrec.training.plan import NetworkPlan
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
 __all__ = [
+    "BY_LOSS",
     "LEARNT",
     "Columns",
     "Encoded",
@@ -49,6 +53,20 @@ LEARNT = tuple(
     for name in ("factors", "table", "weights", "widths", "encoding")
     for word in ("user", "item")
 )
+# What parameters are that are None: with losses of triplets, and with list-wise ones. Those of list-wise
+# losses were chosen on validation data, see the notes of `TwoTower`.
+BY_LOSS: dict[str, tuple[Any, Any]] = {
+    "normalize": (False, True),
+    "history": (0.0, 0.5),
+    "optimizer": ("adagrad", "adagrad"),
+    "learning_rate": (0.1, 0.02),
+    "n_epochs": (20, 4),
+    "batch_size": (64, 512),
+    "user_l2": (0.02, 0.0),
+    "item_l2": (0.01, 0.0),
+    "init_scale": (0.05, 0.1),
+    "schedule": ("constant", "constant"),
+}
 _COMBINATIONS = ("sum", "concatenation")
 _ROWS = 1 << 13  # through a tower at once
 _NOTHING: dict[str, Any] = {"kind": "matrix", "n_columns": 0}
@@ -100,6 +118,8 @@ def learn_columns(
         Whether there are own factors.
     combine : {"sum", "concatenation"}
     """
+    from scipy.sparse import csr_matrix, hstack  # here, because answers do without
+
     name = f"{word}_features"
     if features is None and not own:
         raise ValueError(f"own_factors=False needs features: fit(X, {name}=...)")
@@ -134,11 +154,11 @@ def start_training(
     given: Interactions | None,
     users: Tower,
     items: Tower,
-    normalize: bool,
+    mix: Mix,
 ) -> NetworkTraining:
     """Return a training of two towers, by triplets or by lists as the loss of the plan says."""
     if isinstance(plan.loss, ListLoss):
-        return _start_listwise(plan, plan.loss, data, weights, users, items, normalize)
+        return _start_listwise(plan, plan.loss, data, weights, users, items, mix)
     network = Towers(users.layer, items.layer, users.stack, items.stack, plan.loss, mean=False)
     nearest = None
     if plan.sampler.by_features:
@@ -156,12 +176,20 @@ def _start_listwise(
     weights: NDArray[np.float32] | None,
     users: Tower,
     items: Tower,
-    normalize: bool,
+    mix: Mix,
 ) -> NetworkListwiseTraining:
     n_each = data.nnz / len(np.unique(data.rows))
-    temperature = loss.temperature_for(normalize, data.n_items, n_each)
+    temperature = loss.temperature_for(mix.units, data.n_items, n_each)
     network = ListwiseTowers(
-        users.layer, items.layer, users.stack, items.stack, loss, temperature, data, plan.sampler
+        users.layer,
+        items.layer,
+        users.stack,
+        items.stack,
+        loss,
+        temperature,
+        data,
+        plan.sampler,
+        mix,
     )
     n_items = len(network.candidates.items)
     if plan.n_negatives > n_items:
@@ -198,6 +226,8 @@ def unseen_input(
     width : int
         Of the tower's first layer, which tells whether factors are summed or concatenated.
     """
+    from scipy.sparse import csr_matrix, hstack
+
     if not encoding["n_columns"]:
         raise ValueError(f"the model was fitted without {name}")
     matrix = encode(encoding, features, name)
@@ -217,6 +247,8 @@ def nobody(encoding: dict[str, Any], table: NDArray[np.float32], width: int) -> 
     encoding, table, width
         As of `unseen_input`.
     """
+    from scipy.sparse import csr_matrix
+
     constant = encoding["n_columns"]
     row = csr_matrix(([np.float32(1.0)], ([0], [constant])), shape=(1, len(table)))
     combine = "sum" if width == table.shape[1] else "concatenation"
@@ -286,9 +318,12 @@ def infer_all(layer: FeatureEmbedding, stack: Stack) -> NDArray[np.float32]:
 def _fitted_arrays(network: Towers) -> tuple[NDArray[Any], ...]:
     """Return vectors, factors of columns and weights of layers, each of users, then of items."""
     users, items = network.users, network.items
+    of_users, of_items = infer_all(users, network.user_tower), infer_all(items, network.item_tower)
+    if isinstance(network, ListwiseTowers) and network.histories is not None:
+        of_users = network.histories.mix_all(of_users, of_items)
     return (
-        infer_all(users, network.user_tower),
-        infer_all(items, network.item_tower),
+        of_users,
+        of_items,
         users.table,
         items.table,
         network.user_tower.flat[0],

@@ -36,40 +36,45 @@ class TrainedNetwork(ContinuedModel):
     """Base of the models that train a network in batches."""
 
     loss: LossName | Loss | ListLoss
-    optimizer: OptimizerName | Optimizer
+    optimizer: OptimizerName | Optimizer | None
     sampler: FeatureSamplerName | Sampler
-    schedule: ScheduleName | Schedule
-    learning_rate: float
-    n_epochs: int
-    batch_size: int
+    schedule: ScheduleName | Schedule | None
+    learning_rate: float | None
+    n_epochs: int | None
+    batch_size: int | None
     n_negatives: int | None
-    user_l2: float
-    item_l2: float
+    user_l2: float | None
+    item_l2: float | None
     l2: float
     dropout: float
-    init_scale: float
+    init_scale: float | None
     random_state: Any
     user_factors_: NDArray[np.float32]
     item_factors_: NDArray[np.float32]
+
+    def _chosen(self, name: str) -> Any:
+        """Return a parameter; where it is None by loss, what it is with this one."""
+        return getattr(self, name)
 
     def _plan(self) -> NetworkPlan:
         return self._plan_with(check_random_state(self.random_state))
 
     def _plan_with(self, seed: int) -> NetworkPlan:
         loss = check_loss(self.loss)
-        item_l2 = check_non_negative(self.item_l2, "item_l2")
+        chosen = self._chosen
+        item_l2 = check_non_negative(chosen("item_l2"), "item_l2")
         return NetworkPlan(
             loss=loss,
-            optimizer=check_optimizer(self.optimizer),
+            optimizer=check_optimizer(chosen("optimizer")),
             sampler=check_sampler(self.sampler, features=True),
-            learning_rate=check_positive(self.learning_rate, "learning_rate"),
-            batch_size=check_count(self.batch_size, "batch_size"),
+            learning_rate=check_positive(chosen("learning_rate"), "learning_rate"),
+            batch_size=check_count(chosen("batch_size"), "batch_size"),
             n_negatives=self._n_negatives(loss),
             layer_l2=check_non_negative(self.l2, "l2"),
-            l2=L2(check_non_negative(self.user_l2, "user_l2"), item_l2, item_l2),
+            l2=L2(check_non_negative(chosen("user_l2"), "user_l2"), item_l2, item_l2),
             seed=seed,
-            schedule=check_schedule(self.schedule),
-            n_epochs=check_count(self.n_epochs, "n_epochs"),
+            schedule=check_schedule(chosen("schedule")),
+            n_epochs=check_count(chosen("n_epochs"), "n_epochs"),
         )
 
     def _epoch_scores(self, plan: NetworkPlan, data: Interactions) -> float:
@@ -78,7 +83,7 @@ class TrainedNetwork(ContinuedModel):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_dropout(self.dropout)
-        check_positive(self.init_scale, "init_scale")
+        check_positive(self._chosen("init_scale"), "init_scale")
 
     def _n_negatives(self, loss: Loss | ListLoss) -> int:
         return check_count(self.n_negatives, "n_negatives")
@@ -111,7 +116,7 @@ class TrainedNetwork(ContinuedModel):
     def _start_factors(
         self, rng: np.random.Generator, n_rows: int, width: int
     ) -> NDArray[np.float32]:
-        limit = check_positive(self.init_scale, "init_scale")
+        limit = check_positive(self._chosen("init_scale"), "init_scale")
         return rng.uniform(-limit, limit, (n_rows, width)).astype(np.float32)
 
     def _user_rows(self) -> NDArray[np.float32]:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_count, check_flag
 from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
-from tripletrec.losses import ListLoss, Loss
-from tripletrec.models.fit_arguments import check_widths
+from tripletrec.losses import ListLoss, Loss, check_loss
+from tripletrec.models.fit_arguments import check_dropout, check_history, check_widths
 from tripletrec.models.known_features import ContinuedTowers, features_of
 from tripletrec.models.names import FeatureSamplerName, LossName, OptimizerName, ScheduleName
 from tripletrec.models.tower_histories import TowerHistories
 from tripletrec.models.towers import (
+    BY_LOSS,
     LEARNT,
     Tower,
     check_towers,
@@ -28,6 +29,7 @@ from tripletrec.models.trained import Start
 from tripletrec.models.trained_network import split_seed
 from tripletrec.models.unseen import Unseen
 from tripletrec.neural.features import FeatureEmbedding
+from tripletrec.neural.history import Mix
 from tripletrec.neural.layers import Normalize, ReLU
 from tripletrec.neural.stack import Stack
 from tripletrec.optimizers import Optimizer
@@ -49,7 +51,12 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
 
     The score of user u and item i is :math:`s_{ui} = f(x_u) \cdot g(y_i)`. The input of a tower consists of
     the factors of the features that a user or an item has, and of factors of its own; dense layers
-    follow. Users and items that training has not seen are scored by their features alone.
+    follow. Users and items that training has not seen are scored by their features alone, users also by what
+    they have done since (`recommend_history`, and `histories` of `recommend_unseen`).
+
+    A list-wise loss, such as ``TwoTower(loss="softmax")``, is the better choice where there are no dislikes.
+    Parameters that are None are chosen by the loss: the first default is that of the losses of triplets, the
+    second that of list-wise ones.
 
     Parameters
     ----------
@@ -65,33 +72,41 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         concatenated (all columns of numbers count as one).
     activation : {"relu", "linear"}, default "relu"
         Activation between dense layers; there is none after the last.
-    normalize : bool, default False
+    normalize : bool or None, default False or True, by loss
         Whether the vectors have length 1, so that scores are cosines.
     dropout : float, default 0.0
         Share of the inputs of every dense layer that are set to zero while training, in [0, 1).
+    history : float or None, default 0 or 0.5, by loss
+        Share a of the history in a user, in [0, 1]; for list-wise losses only. A user is then the mix
+        :math:`(1 - a)` times what the user tower gives plus :math:`a` times the mean of the vectors of the
+        user's training items (with `normalize` both are scaled to length 1, and so is the mix). Users whom
+        training has not seen are mixed with what they have done, for which nothing has to be learnt.
+    history_dropout : float, default 0.0
+        Share of the items that are left out of a user's history each time the user is learnt from, in
+        [0, 1). Those that the user is to be learnt from are always left out.
     loss : {"bpr", "sigmoid", "hinge", "softmax", "bsl", "ccl"}, Loss or ListLoss, default "bpr"
         See `tripletrec.losses`, and `tripletrec.losses.listwise` for the last three.
-    optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
+    optimizer : {"adagrad", "adam", "sgd"} or Optimizer or None, default "adagrad"
         See `tripletrec.optimizers`. A step updates only the factors that occur in its batch.
     sampler : str or Sampler, default "unseen"
         Any of `tripletrec.sampling`, hard ones included. Negatives are drawn from the items that have
         an interaction.
-    learning_rate : float, default 0.1
+    learning_rate : float or None, default 0.1 or 0.02, by loss
         Step size.
-    n_epochs : int, default 20
+    n_epochs : int or None, default 20 or 4, by loss
         Passes over the positives.
-    batch_size : int, default 64
+    batch_size : int or None, default 64 or 512, by loss
         Triplets per step; with a list-wise loss, positives per step.
     n_negatives : int or None, default None
         Negatives for each positive and epoch; None: 1. With a list-wise loss: items drawn for each batch
         in addition to its own, at most as many as have a positive; None: 0.
-    user_l2, item_l2 : float, default 0.02 and 0.01
+    user_l2, item_l2 : float or None, default 0.02 and 0.01, or 0 both, by loss
         L2 of the factors, for each triplet that contains them; with a list-wise loss, for each positive.
     l2 : float, default 0.0
         L2 of the weights of the dense layers, at every step.
-    init_scale : float, default 0.05
+    init_scale : float or None, default 0.05 or 0.1, by loss
         Factors start uniformly from -init_scale to init_scale.
-    schedule : {"constant", "linear", "cosine"} or Schedule, default "constant"
+    schedule : {"constant", "linear", "cosine"} or Schedule or None, default "constant"
         How the learning rate changes from the first step to the last; see `tripletrec.rates`.
     early_stopping : int or None, default None
         With `validation` data: stop after this many epochs without a better `validation_metric` and keep
@@ -110,7 +125,7 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
     Attributes
     ----------
     user_factors_, item_factors_ : float32 arrays of shape (n_users, n_outputs), (n_items, n_outputs)
-        Outputs of the towers.
+        Outputs of the towers; those of users mixed with their `history`.
     user_table_, item_table_ : float32 arrays of shape (n_columns, n_factors)
         Factors of the columns of the encoded features, of a constant and, last, own factors.
     user_weights_, item_weights_ : float32 arrays of shape (n_weights,)
@@ -136,14 +151,12 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
     Notes
     -----
     With a list-wise loss the items of a batch are candidates for all of its users, corrected for how often
-    each occurs in a batch, see `tripletrec.neural.listwise`. It works best with `normalize`, little L2 and
-    small steps; large batches are faster::
+    each occurs in a batch, see `tripletrec.neural.listwise` and, of histories, `tripletrec.neural.history`.
 
-        TwoTower(loss="softmax", normalize=True, batch_size=512, learning_rate=0.02, user_l2=0, item_l2=0)
-
-    On validation data cut from the training part of MovieLens-100K (features and own factors, 10 epochs, mean
-    of three cuts) it reaches NDCG@10 .190 and AUC .923; with 512 further items drawn for each batch .180 and
-    .918. "bpr" reaches .159 and .911 with the defaults, .175 and .912 with four negatives.
+    On validation data cut from the training part of MovieLens-100K (features and own factors, mean of
+    three cuts) "softmax" reaches NDCG@10 .195 and AUC .927 in its four epochs; without history .189 and
+    .923 in ten. "bpr" reaches .159 and .911 in ten epochs, .175 and .912 with four negatives. For items
+    that training has not seen, ``benchmarks/cold_items.py`` has content baselines beside it.
 
     References
     ----------
@@ -177,20 +190,22 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         own_factors: bool = True,
         combine: Literal["sum", "concatenation"] = "sum",
         activation: Literal["relu", "linear"] = "relu",
-        normalize: bool = False,
+        normalize: bool | None = None,
         dropout: float = 0.0,
+        history: float | None = None,
+        history_dropout: float = 0.0,
         loss: LossName | Loss | ListLoss = "bpr",
-        optimizer: OptimizerName | Optimizer = "adagrad",
+        optimizer: OptimizerName | Optimizer | None = None,
         sampler: FeatureSamplerName | Sampler = "unseen",
-        learning_rate: float = 0.1,
-        n_epochs: int = 20,
-        batch_size: int = 64,
+        learning_rate: float | None = None,
+        n_epochs: int | None = None,
+        batch_size: int | None = None,
         n_negatives: int | None = None,
-        user_l2: float = 0.02,
-        item_l2: float = 0.01,
+        user_l2: float | None = None,
+        item_l2: float | None = None,
         l2: float = 0.0,
-        init_scale: float = 0.05,
-        schedule: ScheduleName | Schedule = "constant",
+        init_scale: float | None = None,
+        schedule: ScheduleName | Schedule | None = None,
         early_stopping: int | None = None,
         validation_metric: str = "auc",
         validate_every: int | None = None,
@@ -207,6 +222,8 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         self.activation = activation
         self.normalize = normalize
         self.dropout = dropout
+        self.history = history
+        self.history_dropout = history_dropout
         self.loss = loss
         self.optimizer = optimizer
         self.sampler = sampler
@@ -295,6 +312,22 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
             user_id=user_id, item_id=item_id,
         )  # fmt: skip
 
+    def _chosen(self, name: str) -> Any:
+        value = getattr(self, name)
+        if value is None and name in BY_LOSS:
+            return BY_LOSS[name][isinstance(check_loss(self.loss), ListLoss)]
+        return value
+
+    def _is_cosine(self, plan: Any = None) -> bool:
+        return check_flag(self._chosen("normalize"), "normalize")
+
+    def _mix(self) -> Mix:
+        return Mix(
+            check_history(self._chosen("history"), check_loss(self.loss)),
+            check_dropout(self.history_dropout, "history_dropout"),
+            self._is_cosine(),
+        )
+
     def _n_negatives(self, loss: Loss | ListLoss) -> int:
         least = 0 if isinstance(loss, ListLoss) else 1
         n = self.n_negatives
@@ -325,7 +358,7 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
             attributes[f"{word}_widths_"] = tower.widths
             # What `partial_fit` has to know again.
             attributes[f"_{word}_features"] = features_of(tower.columns)
-        training = start_training(plan, data, weights, given, users, items, self.normalize)
+        training = start_training(plan, data, weights, given, users, items, self._mix())
         return Start(training, attributes)
 
     def _start_tower(
@@ -354,14 +387,15 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         if self.activation not in _ACTIVATIONS:
             known = ", ".join(map(repr, _ACTIVATIONS))
             raise ValueError(f"activation must be one of {known}, got {shown(self.activation)}")
-        seeds = split_seed(seed, len(widths))
+        seeds = split_seed(seed, len(widths)) if rng is not None else ()
         layers = self._dense_layers(widths, _ACTIVATIONS[self.activation], rng, seeds)
-        if check_flag(self.normalize, "normalize"):
+        if self._is_cosine():
             layers.append(Normalize())
         return Stack(layers)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
+        self._mix()
         check_towers(self.get_params())
         self._stack([1], None)
 

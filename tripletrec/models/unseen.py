@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import vstack
 
 from tripletrec._checks import check_count
 from tripletrec._runtime.messages import shown
@@ -21,15 +20,19 @@ from tripletrec.data.id_arrays import check_ids, plain
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
+from tripletrec.data.space import Space
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fitted import answer, present
+from tripletrec.models.history_input import Histories, read_histories
 from tripletrec.models.lists import ranked
 from tripletrec.models.towers import infer_all, unseen_input
 from tripletrec.models.trained_network import TrainedNetwork
+from tripletrec.neural.history import Mix, mix
 from tripletrec.neural.stack import Stack
 from tripletrec.ranking.candidates import read_candidates
-from tripletrec.ranking.exclusion import Exclusion
+from tripletrec.ranking.exclusion import Exclusion, Pairs, read_exclude
 from tripletrec.ranking.products import Products
+from tripletrec.sampling.draw import ItemsOfUsers
 
 __all__ = ["Unseen"]
 
@@ -41,13 +44,18 @@ class Unseen(TrainedNetwork):
     item_table_: NDArray[np.float32]
     item_encoding_: dict[str, Any]
 
+    def _mix(self) -> Mix:
+        raise NotImplementedError
+
     def _stack(
         self, widths: Sequence[int], rng: np.random.Generator | None, seed: int = 0
     ) -> Stack:
         raise NotImplementedError
 
     @answer
-    def encode_users(self, features: Any, *, id: Any = None) -> NDArray[np.float32]:
+    def encode_users(
+        self, features: Any, *, id: Any = None, histories: Any = None
+    ) -> NDArray[np.float32]:
         """Return the vectors of users that training has not seen, from their features alone.
 
         Parameters
@@ -57,6 +65,9 @@ class Unseen(TrainedNetwork):
         id : str, default None
             A column of ids, as `fit` was given. Nothing is looked up in it, for the vectors are in the order
             of the rows; it is only checked to be there.
+        histories : as of `recommend_history`, default None
+            What they have done, one history for each row, for a model with `history`: they are then mixed
+            as users of the training data are. None: they have done nothing.
 
         Returns
         -------
@@ -79,7 +90,7 @@ class Unseen(TrainedNetwork):
         >>> model.encode_users({"country": ["y", "unheard of"]}).shape
         (2, 64)
         """
-        return self._encode("user", features, id)
+        return self._encode_users(features, id, self._read_histories(histories))
 
     @answer
     def encode_items(self, features: Any, *, id: Any = None) -> NDArray[np.float32]:
@@ -98,7 +109,13 @@ class Unseen(TrainedNetwork):
 
     @answer
     def recommend_unseen(
-        self, user_features: Any, k: int = 10, *, id: Any = None, candidates: Any = None
+        self,
+        user_features: Any,
+        k: int = 10,
+        *,
+        id: Any = None,
+        candidates: Any = None,
+        histories: Any = None,
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the best items for users that training has not seen.
 
@@ -111,6 +128,8 @@ class Unseen(TrainedNetwork):
             As of `encode_users`.
         candidates : None, sequence or set of item ids, or n of them, default None
             The only items to choose from; None: all. A list of lists has one for each user.
+        histories : as of `recommend_history`, default None
+            As of `encode_users`. Their items are left out of the lists.
 
         Returns
         -------
@@ -135,12 +154,17 @@ class Unseen(TrainedNetwork):
         (1, 3)
         """
         k = check_count(k, "k", most=None)
-        vectors = self._encode("user", user_features, id)
+        read = self._read_histories(histories)
+        vectors = self._encode_users(user_features, id, read)
         score_users = Products(vectors, self._panels(self._item_table(), "item"))
         users, nobody = np.arange(len(vectors)), np.zeros(len(vectors), bool)
         chosen = read_candidates(candidates, self._items(), len(vectors))
         width = min(k, chosen.width(self.n_items_))
-        best = ranked(score_users, users, users, nobody, width, Exclusion(), chosen, self)
+        out = Exclusion()
+        if read is not None:
+            space = Space(read.n, self.n_items_, None, self.item_ids_)
+            out = read_exclude("seen", Pairs(*read.items), space, self._items(), owner="histories")
+        best = ranked(score_users, users, users, nobody, width, out, chosen, self)
         return present(*best, self.item_ids_, single=False)
 
     def add_items(self, features: Any, *, id: Any = None) -> Self:
@@ -221,6 +245,8 @@ class Unseen(TrainedNetwork):
                 changed["seen_"] = Interactions.of_rows(rows, seen._users, items)
             known = vars(self).get("_item_features")
             if known is not None:  # for `partial_fit`
+                from scipy.sparse import vstack
+
                 more = encode(self.item_encoding_, features, "item_features")
                 changed["_item_features"] = vstack([known, more], "csr")
             self._become(changed)
@@ -263,6 +289,31 @@ class Unseen(TrainedNetwork):
         return (
             f"{said}{others[0]!r}" if len(others) == 1 else f"{said}'...', the name of their column"
         )
+
+    def _read_histories(self, histories: Any) -> Histories | None:
+        if histories is None:
+            return None
+        if not self._mix().share:
+            raise ValueError(
+                "histories must be None, for the model was fitted without history: its users are not mixed "
+                f"with what they did, got {shown(histories)}"
+            )
+        return read_histories(histories, self._items())
+
+    def _encode_users(
+        self, features: Any, id: Any, histories: Histories | None
+    ) -> NDArray[np.float32]:
+        """Return the vectors of users who have these features and have done this."""
+        vectors, how = self._encode("user", features, id), self._mix()
+        if histories is None:
+            nothing = ItemsOfUsers(np.zeros(len(vectors) + 1, np.int64), np.empty(0, np.int32))
+            return mix(vectors, self.item_factors_, nothing, how) if how.share else vectors
+        if histories.n != len(vectors):
+            raise ValueError(
+                f"histories must be one for each of the {len(vectors)} rows of user_features, got "
+                f"{histories.n}"
+            )
+        return mix(vectors, self.item_factors_, histories.items, how)
 
     def _encode(self, word: str, features: Any, id: Any) -> NDArray[np.float32]:
         encoding, widths = getattr(self, f"{word}_encoding_"), getattr(self, f"{word}_widths_")

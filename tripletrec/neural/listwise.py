@@ -45,6 +45,7 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.neural.features import FeatureEmbedding, FeatureTable
 from tripletrec.neural.fit import NetworkTraining
+from tripletrec.neural.history import BatchHistories, Histories, Mix
 from tripletrec.neural.networks import Array, Towers
 from tripletrec.neural.stack import Stack
 from tripletrec.sampling import Sampler
@@ -53,6 +54,8 @@ from tripletrec.training.plan import L2, NetworkPlan, Record
 __all__ = ["CandidateSampler", "ListwiseTowers", "NetworkListwiseTraining"]
 
 _ZERO = np.float32(0.0)
+_NO_KEY = np.uint64(0)
+_NO_MIX = Mix()
 # Smaller gradients are rounded to zero: products with subnormal numbers are slow.
 _LEAST_GRADIENT = np.float32(1e-30)
 
@@ -221,10 +224,14 @@ class ListwiseTowers(Towers):
     sampler : tripletrec.sampling.Sampler
         If it is verified, a user's candidates are the items that the user is not known to like; if not,
         the items that are not the user's positives in this batch.
+    mix : Mix, default none
+        How users are mixed with their histories.
 
     Attributes
     ----------
     candidates : CandidateSampler
+    histories : Histories or None
+        None: users are what the user tower gives.
     touched : list
         The rows of each of `parameters` that the last step touched; None: all.
     """
@@ -239,8 +246,10 @@ class ListwiseTowers(Towers):
         temperature: float,
         positives: Interactions,
         sampler: Sampler,
+        mix: Mix = _NO_MIX,
     ) -> None:
         super().__init__(users, items, user_tower, item_tower, None)
+        self.histories = Histories(positives, mix) if mix.share > 0.0 else None
         self.candidates = CandidateSampler(positives, sampler)
         self._temperature, self._masked = temperature, sampler.verified
         # Losses that differ in numbers alone share a kernel.
@@ -258,6 +267,7 @@ class ListwiseTowers(Towers):
         weights: Array | None,
         l2: L2,
         totals: NDArray[np.float64],
+        key: np.uint64 = _NO_KEY,
     ) -> None:
         """Add the gradient of a batch's loss, the sum over its pairs.
 
@@ -273,6 +283,8 @@ class ListwiseTowers(Towers):
             not used.
         totals : float64 array of shape (2,)
             The loss and the weight of the pairs are added.
+        key : numpy.uint64, default 0
+            Stream of random numbers, by which histories are thinned.
         """
         order = np.argsort(users, kind="stable")
         rows, n_positives = np.unique(users, return_counts=True)
@@ -289,15 +301,38 @@ class ListwiseTowers(Towers):
         importance = self.candidates.importance_weights(
             items, n_occurrences, len(users), len(drawn)
         )
-        a, v = self._run(rows, items)
-        gradient = self._differentiate_scores(pairs, items, importance, a, v, totals)
-        self._run_back(rows, items, (gradient @ v, gradient.T @ a), L2())
+        history = self._histories_of(pairs, items, key)
+        everything = items if history is None else np.concatenate([items, history.further])
+        a, v = self._run(rows, everything)
+        p, v_gradient = a, np.zeros_like(v)
+        if history is not None:
+            p = history.mix(a, v)
+        candidates = v[: len(items)]
+        gradient = self._differentiate_scores(pairs, items, importance, p, candidates, totals)
+        np.matmul(gradient.T, p, out=v_gradient[: len(items)])
+        a_gradient = gradient @ candidates
+        if history is not None:
+            a_gradient = history.unmix(a_gradient, v_gradient)
+        self._run_back(rows, everything, (a_gradient, v_gradient), L2())
         if l2.user or l2.positive:
             counts = n_positives, np.bincount(pairs.slots, minlength=len(items))
             _add_l2_gradients(
                 (rows, items), tuple(each.astype(np.float32) for each in counts), self._tables,
                 (np.float32(l2.user), np.float32(l2.positive)),
             )  # fmt: skip
+
+    def _histories_of(
+        self, pairs: _Positives, items: NDArray[np.int32], key: np.uint64
+    ) -> BatchHistories | None:
+        """Return the histories of a batch's users, thinned; None: users have none."""
+        if self.histories is None:
+            return None
+        self._slot_of[items] = np.arange(len(items))
+        history = self.histories.of_batch(
+            key, pairs.users, pairs.bounds, items[pairs.slots], self._slot_of, len(items)
+        )
+        self._slot_of[items] = -1
+        return history
 
     def _differentiate_scores(
         self,
@@ -377,9 +412,10 @@ class NetworkListwiseTraining(NetworkTraining):
         for batch in self._batches(number, len(order)):
             pairs = order[batch]
             drawn = network.candidates.draw(random, plan.n_negatives)
+            key = _NO_KEY if network.histories is None else random.integers(2**64, dtype=np.uint64)
             weights = None if self._weights is None else self._weights[pairs]
             network.step_on_batch(
-                self._users[pairs], self._items[pairs], drawn, weights, plan.l2, totals
+                self._users[pairs], self._items[pairs], drawn, weights, plan.l2, totals, key
             )
             if not math.isfinite(totals[0]):
                 break

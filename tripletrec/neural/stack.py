@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401 - whose products the kernels call
 
-from tripletrec._runtime.blas import limit_newly_loaded, one_blas_thread
+from tripletrec._runtime.blas import one_blas_thread
 from tripletrec._runtime.intrinsics import blas_product
 from tripletrec.neural.layers import Array, Dense, Dropout, Layer, Normalize, ReLU, Softmax
 from tripletrec.neural.stack_kernels import (
@@ -29,8 +28,6 @@ from tripletrec.neural.stack_kernels import (
 )
 
 __all__ = ["Stack"]
-
-limit_newly_loaded()  # SciPy brings a BLAS of its own, perhaps while other models are trained
 
 
 class Stack(Layer):
@@ -90,7 +87,6 @@ class Stack(Layer):
             (s, g.dropout) for s, g in enumerate(self._groups) if g.dropout is not None
         ]
         self._keys = np.zeros(len(self._groups), np.uint32)
-        self._product = blas_product(dtype)
         self._n_rows = self._n_inputs = self._capacity = 0
 
     def run(self, x: Array) -> Array:
@@ -178,6 +174,7 @@ class Stack(Layer):
         drops = [(0, 1.0) if d is None else (d.threshold, d.scale) for *_, d in self._groups]
         widest, real = max(n_inputs, *(step.n_outputs for step in steps)), self.flat.dtype
         self._capacity, self._n_inputs, self._last = n_rows, n_inputs, steps[-1]
+        self._product = blas_product(real)  # here, because answers do without
         self._x_gradient = np.empty(n_rows * n_inputs, real)
         self._arrays = StackArrays(
             program=np.array(steps, np.int64),

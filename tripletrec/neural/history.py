@@ -1,0 +1,271 @@
+r"""Users who are partly their history, the mean of the vectors of what they did; towers are in `networks`.
+
+With :math:`a_u` what the user tower gives, :math:`v_i` what the item tower gives, :math:`H_u` the items of
+the user's training data and :math:`\alpha` the share of the history, the vector of a user is
+
+.. math:: p_u = (1 - \alpha)\, a_u + \alpha\, h_u, \qquad h_u = \frac{1}{|H_u|} \sum_{i \in H_u} v_i,
+
+or, where vectors have length 1,
+
+.. math:: p_u = \frac{z_u}{|z_u|}, \qquad z_u = (1 - \alpha)\, a_u + \alpha\, \frac{h_u}{|h_u|}.
+
+While training, the positives of a user in the batch are left out of :math:`H_u`, for they are to be found
+without themselves, and of the others each with the probability `dropout`. The gradient by :math:`h_u` goes
+back to all items of :math:`H_u` that are left, and through the item tower to their features.
+
+References
+----------
+.. [1] Kabbur, Ning, Karypis. "FISM: Factored item similarity models for top-N recommender systems", KDD 2013.
+.. [2] Mao et al. "SimpleX: A simple and strong baseline for collaborative filtering", CIKM 2021.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._runtime.arrays import read_only
+from tripletrec._runtime.counter_random import derive, uniform
+from tripletrec._runtime.jit import kernel, part
+from tripletrec.data.interactions import Interactions
+from tripletrec.sampling.draw import ItemsOfUsers
+from tripletrec.scorers import inverse_norm, through_norm
+
+__all__ = ["BatchHistories", "Histories", "Mix", "mix"]
+
+Float32 = NDArray[np.float32]
+
+
+class Mix(NamedTuple):
+    """How a user is mixed with the history."""
+
+    share: float = 0.0  # α
+    dropout: float = 0.0
+    units: bool = False  # whether vectors have length 1
+
+
+@kernel
+def _keep(key, rows, bounds, positives, known, dropout, kept, ends):  # type: ignore[no-untyped-def]
+    """List what stays in the histories of the users `rows`, those of rows[r] up to ``ends[r + 1]``.
+
+    The positives of rows[r] in the batch, ``positives[bounds[r]:bounds[r + 1]]``, do not.
+    """
+    n_kept = 0
+    for r in range(rows.shape[0]):
+        user = rows[r]
+        stream = derive(key, user)
+        for e in range(known.indptr[user], known.indptr[user + 1]):
+            item = known.indices[e]
+            stays = uniform(stream, item) >= dropout
+            for p in range(bounds[r], bounds[r + 1]):
+                stays = stays and positives[p] != item
+            if stays:
+                kept[n_kept] = item
+                n_kept += 1
+        ends[r + 1] = n_kept
+
+
+@kernel
+def _number(kept, slot_of, n_slots, slots, further):  # type: ignore[no-untyped-def]
+    """Write the slot of each item that is kept; list those that get a new one, and return their number."""
+    n_further = 0
+    for e in range(kept.shape[0]):
+        if slot_of[kept[e]] < 0:
+            slot_of[kept[e]] = n_slots + n_further
+            further[n_further] = kept[e]
+            n_further += 1
+        slots[e] = slot_of[kept[e]]
+    return n_further
+
+
+@part
+def _unit(rows, r):  # type: ignore[no-untyped-def]
+    """Scale row r to length 1 and return the factor; 0 for a row without direction."""
+    square = rows.dtype.type(0)
+    for k in range(rows.shape[1]):
+        square += rows[r, k] * rows[r, k]
+    scale = rows.dtype.type(inverse_norm(square))
+    for k in range(rows.shape[1]):
+        rows[r, k] *= scale
+    return scale
+
+
+@kernel
+def _mix(a, v, ends, slots, share, units, h, p, scales):  # type: ignore[no-untyped-def]
+    """Write the means `h` of ``v[slots]``, the mixes `p` and the factors by which both were scaled."""
+    one = a.dtype.type(1)
+    for r in range(a.shape[0]):
+        first, last = ends[r], ends[r + 1]
+        for k in range(a.shape[1]):
+            h[r, k] = 0
+        for e in range(first, last):
+            slot = slots[e]
+            for k in range(a.shape[1]):
+                h[r, k] += v[slot, k]
+        weight = a.dtype.type(one / max(1, last - first))
+        for k in range(a.shape[1]):
+            h[r, k] *= weight
+        scales[r, 0] = scales[r, 1] = one
+        if units:
+            scales[r, 0] = _unit(h, r)
+        for k in range(a.shape[1]):
+            p[r, k] = (one - share) * a[r, k] + share * h[r, k]
+        if units:
+            scales[r, 1] = _unit(p, r)
+
+
+@part
+def _through_unit(gradient, unit, r, scale):  # type: ignore[no-untyped-def]
+    """Turn the gradient by row r, which was scaled to length 1, into that before, in place."""
+    along = gradient.dtype.type(0)
+    for k in range(gradient.shape[1]):
+        along += gradient[r, k] * unit[r, k]
+    for k in range(gradient.shape[1]):
+        gradient[r, k] = through_norm(gradient[r, k], unit[r, k], along, scale)
+
+
+@kernel
+def _unmix(g, ends, slots, share, units, h, p, scales, a_gradient, v_gradient):  # type: ignore[no-untyped-def]
+    """Write dL/da and add to dL/dv, given dL/dp in `g`, which is overwritten."""
+    one = g.dtype.type(1)
+    for r in range(g.shape[0]):
+        if units:
+            _through_unit(g, p, r, scales[r, 1])
+        for k in range(g.shape[1]):
+            a_gradient[r, k] = (one - share) * g[r, k]
+            g[r, k] *= share
+        if units:
+            _through_unit(g, h, r, scales[r, 0])
+        first, last = ends[r], ends[r + 1]
+        weight = g.dtype.type(one / max(1, last - first))
+        for e in range(first, last):
+            slot = slots[e]
+            for k in range(g.shape[1]):
+                v_gradient[slot, k] += weight * g[r, k]
+
+
+def mix(a: Any, v: Any, histories: ItemsOfUsers, how: Mix) -> Any:
+    """Return the vectors of users.
+
+    Parameters
+    ----------
+    a : float array of shape (n_users, n_outputs)
+        What the user tower gives.
+    v : float array of shape (n_items, n_outputs)
+        What the item tower gives.
+    histories : ItemsOfUsers
+    how : Mix
+
+    Returns
+    -------
+    array of shape (n_users, n_outputs)
+        The rows of `a`, scaled by 1 - share, where a history is empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a, v = np.array([[2.0, 0.0]]), np.array([[0.0, 4.0], [0.0, 8.0]])
+    >>> mix(a, v, ItemsOfUsers(np.array([0, 2]), np.array([0, 1])), Mix(share=0.5))
+    array([[1., 3.]])
+    """
+    return _mixed(a, v, histories, how)[0]
+
+
+def _mixed(a: Any, v: Any, histories: ItemsOfUsers, how: Mix) -> tuple[Any, Any, Any]:
+    """Return vectors of users, means of their histories, and the factors by which both were scaled."""
+    h, p, scales = np.empty_like(a), np.empty_like(a), np.empty((len(a), 2), a.dtype)
+    ends, slots = read_only(histories.indptr), read_only(histories.indices)
+    _mix(a, read_only(v), ends, slots, a.dtype.type(how.share), how.units, h, p, scales)
+    return p, h, scales
+
+
+class BatchHistories:
+    """The histories of the users of one batch, and how the gradient goes back to what they consist of.
+
+    Attributes
+    ----------
+    further : int32 array
+        The items that are in a history and not in the batch, each once; they have the slots behind its own.
+    """
+
+    def __init__(self, kept: ItemsOfUsers, further: NDArray[np.int32], how: Mix) -> None:
+        self.further = further
+        self._kept, self._how = kept, how  # slots for items
+
+    def mix(self, a: Float32, v: Float32) -> Float32:
+        """Return the vectors of the users, from what both towers give."""
+        self._p, self._h, self._scales = _mixed(a, v, self._kept, self._how)
+        return self._p
+
+    def unmix(self, gradient: Float32, v_gradient: Float32) -> Float32:
+        """Return the gradient by what the user tower gave, and add that by what the item tower gave.
+
+        Parameters
+        ----------
+        gradient : float array of shape (n_users, n_outputs)
+            By what `mix` returned; overwritten.
+        v_gradient : float array of shape (n, n_outputs)
+            Of all slots.
+        """
+        a_gradient = np.empty_like(gradient)
+        _unmix(
+            gradient, *self._kept, gradient.dtype.type(self._how.share), self._how.units,
+            self._h, self._p, self._scales, a_gradient, v_gradient,
+        )  # fmt: skip
+        return a_gradient
+
+
+class Histories:
+    """What all users did, to be drawn from batch by batch.
+
+    Parameters
+    ----------
+    positives : Interactions
+    how : Mix
+    """
+
+    def __init__(self, positives: Interactions, how: Mix) -> None:
+        self.how = how
+        self._known = ItemsOfUsers(read_only(positives.indptr), read_only(positives.indices))
+
+    def of_batch(
+        self,
+        key: np.uint64,
+        rows: NDArray[np.int32],
+        bounds: NDArray[np.int64],
+        positives: NDArray[np.int32],
+        slot_of: NDArray[np.int32],
+        n_slots: int,
+    ) -> BatchHistories:
+        """Draw the histories of the users of a batch.
+
+        Parameters
+        ----------
+        key : numpy.uint64
+            Stream of random numbers of the batch.
+        rows : int32 array
+            The users, each once.
+        bounds : int64 array
+            Their positives in the batch are ``positives[bounds[r]:bounds[r + 1]]``.
+        positives : int32 array
+        slot_of : int32 array of shape (n_items,)
+            The slot of each item of the batch, from 0; -1 if it is not in the batch. Left as it was.
+        n_slots : int
+            Items of the batch.
+        """
+        indptr = self._known.indptr
+        most = int((indptr[rows + 1] - indptr[rows]).sum())
+        kept, ends = np.empty(most, np.int32), np.zeros(len(rows) + 1, np.int64)
+        _keep(key, rows, bounds, positives, self._known, self.how.dropout, kept, ends)
+        kept = kept[: ends[-1]]
+        slots, further = np.empty_like(kept), np.empty_like(kept)
+        further = further[: _number(kept, slot_of, n_slots, slots, further)]
+        slot_of[further] = -1
+        return BatchHistories(ItemsOfUsers(ends, slots), further, self.how)
+
+    def mix_all(self, a: Float32, v: Float32) -> Float32:
+        """Return the vectors of all users, with all that they did."""
+        vectors: Float32 = _mixed(a, v, self._known, self.how)[0]
+        return vectors
