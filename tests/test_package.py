@@ -34,7 +34,9 @@ FLOORS = (
 FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.split()}
 
 # Tests of the package as a whole and of its pages.
-OF_NO_MODULE = {"test_package.py", "test_docs.py", "test_examples.py", "test_readme.py"}
+OF_NO_MODULE = {
+    "test_package.py", "test_docs.py", "test_examples.py", "test_pages.py", "test_readme.py",
+}  # fmt: skip
 OF_THE_WHOLE = {"hostile", "scikit_learn"}  # folders
 
 

@@ -1,7 +1,6 @@
 """The README tells the truth: its Python blocks run in order and print what stands below them.
 
-A block after the comment ``<!-- not run -->`` is left alone. If the next fenced block after a Python block
-is a ``text`` block, it is exactly what the Python block prints. All pages name files that exist.
+How blocks are read is in `pages`. All pages name files that exist.
 """
 
 import os
@@ -9,33 +8,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-import tripletrec as tr
+from pages import FENCE, blocks_of, expected
 
 PROJECT = Path(__file__).parent.parent
 README = PROJECT / "README.md"
-PAGES = [README, PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
-NOT_RUN = "<!-- not run -->"
+PAGES = [README, PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 MARK = "\x1e"  # between the outputs of blocks
-
-
-class Block(NamedTuple):
-    line: int  # of the opening fence, from 1
-    language: str
-    content: str
-    runs: bool
-
-
-def blocks_of(text):
-    found = []
-    for match in FENCE.finditer(text):
-        runs = match[1] == "python" and not text[: match.start()].rstrip().endswith(NOT_RUN)
-        found.append(Block(text.count("\n", 0, match.start()) + 1, match[1], match[2], runs))
-    return found
 
 
 def script_of(blocks):
@@ -46,14 +27,6 @@ def script_of(blocks):
             lines += [""] * (block.line - 1 - len(lines))
             lines += [f"print({MARK!r}, end='')", *block.content.splitlines()]
     return "\n".join(lines) + "\n"
-
-
-def expected(blocks):
-    """For each block that runs: its first line, and what it must print or None."""
-    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
-        if block.runs:
-            shown = following is not None and following.language == "text"
-            yield block.line, following.content if shown else None
 
 
 def check(text, folder):
@@ -69,22 +42,19 @@ def check(text, folder):
     )
     assert process.returncode == 0, process.stderr
     printed = process.stdout.split(MARK)[1:]
-    for (line, wanted), got in zip(expected(blocks), printed, strict=True):
-        assert wanted is None or got.split("\n") == wanted.split("\n"), f"README.md, line {line}"
+    for (block, wanted), got in zip(expected(blocks), printed, strict=True):
+        assert wanted is None or got.split("\n") == wanted.split("\n"), (
+            f"README.md, line {block.line}"
+        )
 
 
 def test_readme(tmp_path):
     text = README.read_text("utf-8")
     assert any(block.runs for block in blocks_of(text))
-    if "fetch_movielens_100k" in script_of(blocks_of(text)):
-        try:
-            tr.datasets.fetch_movielens_100k()
-        except OSError as error:
-            pytest.skip(f"no source of MovieLens-100K can be reached from here: {error}")
     check(text, tmp_path)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
 def test_files_that_a_page_names_exist(page):
     """Those in backticks, from the project's folder, the package's or the room's; and linked ones."""
     text = FENCE.sub("", page.read_text("utf-8"))
