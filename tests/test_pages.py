@@ -43,11 +43,7 @@ def is_there(needs):
     what = needs.removeprefix("needs=")
     if what == "shell":
         return hasattr(importlib.import_module("tripletrec.cli"), "__path__")
-    if what == "usearch":
-        return importlib.util.find_spec(what) is not None
-    if what in ("interval", "lists"):
-        return hasattr(tr.Evaluation, what)
-    return what == "" or hasattr(tr, what) or what in inspect.signature(tr.evaluate).parameters
+    return what == "" or importlib.util.find_spec(what) is not None
 
 
 def run(block, names, page):
