@@ -1,13 +1,14 @@
 """Reads the fenced blocks of a page, and knows what each Python block must print.
 
 A block after the comment ``<!-- not run -->`` is left alone. If the next fenced block after a block that runs
-is a ``text`` block, it is exactly what that block prints.
+is a ``text`` block, it is exactly what that block prints; if it is a ``text like`` block, apart from numbers,
+which follow the machine and the defaults, and from white space.
 """
 
 import re
 from typing import NamedTuple
 
-__all__ = ["FENCE", "Block", "blocks_of", "expected"]
+__all__ = ["FENCE", "Block", "blocks_of", "check_printed", "expected"]
 
 FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- not run -->"
@@ -16,7 +17,7 @@ NOT_RUN = "<!-- not run -->"
 class Block(NamedTuple):
     line: int  # of the opening fence, from 1
     language: str
-    needs: str  # what stands behind the language
+    info: str  # what stands behind the language
     content: str
     runs: bool
 
@@ -31,8 +32,21 @@ def blocks_of(text, languages=("python",)):
 
 
 def expected(blocks):
-    """For each block that runs: itself, and what it must print or None."""
+    """For each block that runs: itself, and the text block that it must print or None."""
     for block, following in zip(blocks, [*blocks[1:], None], strict=True):
         if block.runs:
             shown = following is not None and following.language == "text"
-            yield block, following.content if shown else None
+            yield block, following if shown else None
+
+
+def check_printed(got, wanted, where):
+    if wanted is None:
+        return
+    if wanted.info == "like":
+        assert without_numbers(got) == without_numbers(wanted.content), where
+    else:
+        assert got.split("\n") == wanted.content.split("\n"), where
+
+
+def without_numbers(text):
+    return re.sub(r"-?\b\d+(\.\d+)?(e-\d+)?\b", "#", text).split()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pages import FENCE, blocks_of, expected
+from pages import FENCE, blocks_of, check_printed, expected
 
 PROJECT = Path(__file__).parent.parent
 README = PROJECT / "README.md"
@@ -43,9 +43,7 @@ def check(text, folder):
     assert process.returncode == 0, process.stderr
     printed = process.stdout.split(MARK)[1:]
     for (block, wanted), got in zip(expected(blocks), printed, strict=True):
-        assert wanted is None or got.split("\n") == wanted.split("\n"), (
-            f"README.md, line {block.line}"
-        )
+        check_printed(got, wanted, f"README.md, line {block.line}")
 
 
 def test_readme(tmp_path):

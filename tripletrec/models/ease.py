@@ -24,7 +24,7 @@ _BLOCK = 512  # items whose numbers are computed at once
 
 
 class EASE(Baseline):
-    r"""Embarrassingly shallow autoencoder: a linear model of items by items, in closed form [1]_.
+    r"""Embarrassingly shallow autoencoder: a linear model of items by items, in closed form.
 
     A user's score of item i is the sum of the weights :math:`B_{ji}` of the items j that the user has. Of all
     B with a diagonal of zeros it is the one that minimizes
