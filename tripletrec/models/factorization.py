@@ -51,8 +51,8 @@ class MatrixFactorization(PlannedFactorModel):
     ----------
     n_factors : int, default 64
         Length of a row.
-    loss : {"bpr", "sigmoid", "hinge", "warp", "k-os warp", "softmax", "bsl", "ccl"}, Loss or ListLoss, \
-            default "bpr"
+    loss : str, Loss or ListLoss, default "bpr"
+        "bpr", "sigmoid", "hinge", "warp", "k-os warp", "softmax", "bsl" or "ccl".
         See `tripletrec.losses`, and `tripletrec.losses.listwise` for the last three;
         ``losses.hinge(margin)`` sets the margin, ``losses.softmax(temperature)`` the temperature,
         ``losses.warp(max_sampled=...)`` how many items are tried until one violates the margin.
@@ -61,8 +61,8 @@ class MatrixFactorization(PlannedFactorModel):
         after `fit`, ``companions_`` says what that was.
     optimizer : {"adagrad", "adam", "sgd"}, Optimizer or None, default None
         See `tripletrec.optimizers`, also for the parameters of each.
-    sampler : {"unseen", "uniform", "popularity", "explicit", "graded", "dynamic", "semi_hard"}, \
-            Sampler or None, default None
+    sampler : str, Sampler or None, default None
+        "unseen", "uniform", "popularity", "explicit", "graded", "dynamic" or "semi_hard".
         See `tripletrec.sampling`; ``sampling.popularity(alpha)``, ``sampling.explicit(share)``,
         ``sampling.graded(share)``, which prefers a user's items of high value to those of low value. The last
         two choose each negative among several items by their scores, with losses of triplets only.
