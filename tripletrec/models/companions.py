@@ -152,4 +152,5 @@ def check_companions(chosen: Any, make: Callable[..., Any]) -> None:
     for name, value in chosen.items():
         if value is None and name != "sampler":
             raise ValueError(f"{name} of companions_ must not be None")
-    make(**chosen)._check_parameters()
+    loss = "softmax" if chosen["history"] else "bpr"  # only list-wise losses have histories
+    make(loss=loss, **chosen)._check_parameters()
