@@ -71,22 +71,28 @@ def learning_curves(models: Any, metric: str | None = None, ax: Axes | None = No
         of_first = next(iter(histories.values()))
         validated = [key for each in of_first for key in each if key.startswith("validation_")]
         metric = validated[0] if validated else "loss"
-    ax = _axes(ax)
-    n_drawn = 0
-    for (name, history), color in zip(histories.items(), _colors(), strict=False):
-        points = [(each["epoch"], each[metric]) for each in history if metric in each]
-        if not points:
-            continue
-        n_drawn += 1
-        ax.plot(*zip(*points, strict=True), color=color, label=name, linewidth=2)
-        kept = [each for each in points if each[0] == named[name].best_epoch_]
-        if len(points) > 1 and kept and kept[0][0] != points[-1][0]:
-            ax.plot(*kept[0], color=color, marker="o", label="_kept")
-    if not n_drawn:
+    points = {
+        name: [(each["epoch"], each[metric]) for each in history if metric in each]
+        for name, history in histories.items()
+    }
+    if not any(points.values()):
         raise ValueError(f"metric must be in history_ of a model, got {shown(metric)}")
+    ax = _axes(ax)
+    for (name, course), color in zip(points.items(), _colors(), strict=False):
+        _curve(ax, name, course, named[name].best_epoch_, color)
     ax.set(xlabel="epoch", ylabel=metric.replace("validation_", "validation "))
     ax.locator_params(axis="x", integer=True)
     return _legend(ax, len(named) > 1)
+
+
+def _curve(ax: Any, name: str, points: list[tuple[int, float]], kept: int, color: str) -> None:
+    """Draw a line, and a dot at the epoch that was kept if that was not the last one."""
+    if not points:
+        return
+    ax.plot(*zip(*points, strict=True), color=color, label=name, linewidth=2)
+    if kept != points[-1][0]:
+        at = [each for each in points if each[0] == kept]
+        ax.plot(*zip(*at, strict=True), color=color, marker="o", label="_kept")
 
 
 def popularity(model: Any, k: int = 10, ax: Axes | None = None) -> Axes:
@@ -263,7 +269,33 @@ def _principal_directions(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def taken_and_listed(model: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return how many users took each item in training, and in how many lists it is."""
+    """Return how many users took each item in training, and in how many lists it is.
+
+    Parameters
+    ----------
+    model : fitted model
+        Its training items are left out of the lists of their users.
+    k : int
+        Length of the lists.
+
+    Returns
+    -------
+    taken, listed : int64 arrays of shape (n_items,)
+
+    Raises
+    ------
+    ValueError
+        If the model was loaded from a file that does not say what it was trained on.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
+    >>> model = tr.MatrixFactorization(n_epochs=5).fit(data)
+    >>> taken, listed = taken_and_listed(model, k=5)
+    >>> int(taken.sum()), int(listed.sum())
+    (3000, 995)
+    """
     check_is_fitted(model)
     if model.seen_ is None:
         raise ValueError(
@@ -298,7 +330,12 @@ def _colors() -> tuple[str, ...]:
 
 
 def check_matplotlib() -> None:
-    """Raise ImportError, with what to do, if matplotlib is not installed."""
+    """Raise ImportError, with what to do, if matplotlib is not installed.
+
+    Examples
+    --------
+    >>> check_matplotlib()
+    """
     try:
         import matplotlib  # noqa: F401 - asked whether it is there
     except ImportError as error:

@@ -131,7 +131,13 @@ class BaselineContract(
             (lambda d, _: d["fitted"].update(note_={"json": 1}), "that no model has: 'note_'"),
             (lambda d, _: d["fitted"].pop("item_counts_"), "it lacks the attribute item_counts_"),
             (lambda d, _: d["fitted"].update(n_items_={"json": 39}), "n_features_in_ must be"),
-            (lambda d, _: d["fitted"].update(user_ids_={"objects": [1, 2]}), "must have 30 ids"),
+            (
+                lambda d, t: (
+                    d["fitted"].update(user_ids_={"ids": "numbers"}),
+                    t.update(user_ids_=np.arange(2)),
+                ),
+                "must have 30 ids",
+            ),
             (lambda d, _: d.update(state={"optimizer": "adam", "features": []}), "state"),
         ):
             fitted.save(path)

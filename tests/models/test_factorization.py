@@ -215,7 +215,7 @@ WRONG_VALUES = [
     ("loss", "brp", "loss must be one of 'bpr', 'sigmoid', 'hinge',? .*or a Loss, got 'brp'"),
     ("scorer", "DOT", "scorer must be one of 'dot', 'cosine' or a Scorer, got 'DOT'"),
     ("optimizer", "", "optimizer must be one of 'sgd', 'adagrad', 'adam' or a Optimizer, got ''"),
-    ("sampler", "all", "sampler must be one of 'uniform', .* 'explicit', 'dynamic', 'semi_hard'"),
+    ("sampler", "all", "sampler must be one of 'uniform', .* 'graded', 'dynamic', 'semi_hard'"),
     ("sampler", "nearest", "sampler 'nearest' compares features of items, which this model does not"),
     ("sampler", "explicit", "takes negatives from the argument negatives of fit, which is missing"),
     ("validation_metric", "f1", "validation_metric must be one of auc, mrr, precision@k"),

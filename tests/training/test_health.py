@@ -47,7 +47,7 @@ def fit(model, data):
 def test_once_and_with_causes():
     (message,) = warned(records_of([0.5, 0.49999, 0.49998, 0.49997]))
     assert "has not moved for an epoch: 0.49998, then 0.49997 at the end" in message
-    for cause in ("softmax", "ReLU", "look alike", "learning_rate 0.1"):
+    for cause in ("softmax", "ReLU", "look alike", "learning_rate 0.05"):
         assert cause in message
 
 
@@ -152,7 +152,7 @@ def test_limits_of_factors():
 
 def test_a_loss_far_above_that_of_equal_scores_is_told():
     (message,) = warned([{"loss": 80.0}], loss="bpr") + warned([{"loss": 120.0}], loss="bpr")
-    assert "ended at 120, that of equal scores is 0.693: try a learning_rate below 0.1" in message
+    assert "ended at 120, that of equal scores is 0.693: try a learning_rate below 0.05" in message
     assert warned([{"loss": 9e4}], loss=losses.hinge(1e3)) == []
 
 

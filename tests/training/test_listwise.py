@@ -19,7 +19,7 @@ def make(**overrides):
     return tr.MatrixFactorization(
         **{
             "n_factors": 3, "n_epochs": 2, "loss": "softmax", "scorer": "cosine",
-            "optimizer": "adam", "learning_rate": 0.01, **overrides,
+            "optimizer": "adam", "learning_rate": 0.01, "history": 0.0, **overrides,
         }
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ def training_of(
         **{
             "n_factors": 3, "n_epochs": 2, "loss": "softmax", "optimizer": "adagrad",
             "learning_rate": 0.01, "user_l2": 0.03, "item_l2": 0.02, "negative_l2": 0.01,
-            "bias_l2": 0.05, "init_scale": 0.5, "history": 0.6, **params,
+            "bias_l2": 0.05, "init_scale": 0.5, "schedule": "constant", "history": 0.6, **params,
         }
     )  # fmt: skip
     return ListwiseTraining(

@@ -23,7 +23,7 @@ def pair(data, weights=None, n_negatives=None, *, learn_items=True, **params):
         **{
             "n_factors": 3, "n_epochs": 2, "optimizer": "adam", "learning_rate": 0.01,
             "user_l2": 0.03, "item_l2": 0.02, "negative_l2": 0.01, "bias_l2": 0.05, "init_scale": 0.5,
-            **params,
+            "schedule": "constant", "history": 0.0, **params,
         }
     )  # fmt: skip
     training = ListwiseTraining(

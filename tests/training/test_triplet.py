@@ -346,7 +346,8 @@ def test_prefetching_changes_the_speed_only(sampler, blocks):
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
 def test_every_combination_is_the_same_at_any_number_of_threads(names, blocks):
     loss, scorer, optimizer = names
-    for sampler, n_negatives in zip(sampling.SAMPLERS, (1, 2, 3, 2), strict=True):
+    samplers = [each for each in sampling.SAMPLERS if each != "graded"]  # which needs values
+    for sampler, n_negatives in zip(samplers, (1, 2, 3, 2), strict=True):
         trainings = [
             start(
                 blocks, loss=loss, scorer=scorer, optimizer=optimizer, sampler=sampler, n_jobs=n_jobs,

@@ -10,7 +10,7 @@ def test_default_spaces_lie_around_the_model():
     softmax = tr.MatrixFactorization.preset("softmax")
     for model in (tr.MatrixFactorization(), softmax, tr.TwoTower(), tr.MLPMatcher()):
         space = default_space(model)
-        known = model.get_params()
+        known = model._settled_params()
         assert set(space) <= set(known)
         for name in ("learning_rate", "n_epochs", "user_l2", "item_l2"):
             low, high, how = space[name]

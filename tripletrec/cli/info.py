@@ -48,7 +48,8 @@ def run(options: argparse.Namespace) -> None:
         numbers |= {
             name: value for name, value in best.items() if name.startswith(("loss", "validation_"))
         }
-    parameters = {name: _told(each) for name, each in model.get_params().items()}
+    taken = getattr(model, "companions_", {})  # for those that are None
+    parameters = {name: _told(each) for name, each in (model._settled_params() | taken).items()}
     if options.json:
         print_json({**numbers, "parameters": parameters})
         return

@@ -119,7 +119,12 @@ class Loss(NamedTuple):
         return self.weigh is not None
 
     def weights(self, n_items: int) -> list[float]:
-        """Return the weights after 1, 2, … `max_sampled` tries among so many items.
+        """Return the weights after 1, 2, … `max_sampled` tries.
+
+        Parameters
+        ----------
+        n_items : int
+            Among so many items.
 
         Raises
         ------

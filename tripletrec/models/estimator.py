@@ -55,6 +55,10 @@ class Estimator:
         """
         return {name: getattr(self, name) for name in self._get_param_names()}
 
+    def _settled_params(self) -> dict[str, Any]:
+        """Return the parameters, each with what it stands for if it is None by loss."""
+        return self.get_params()
+
     def set_params(self, **params: Any) -> Self:
         """Set parameters of the constructor; they are checked in `fit`.
 

@@ -65,8 +65,10 @@ class FactorModel(ContinuedModel):
 
     def _scorer(self) -> Scorer:
         """Return the scorer: the user's, or that with which the factors were learnt."""
-        scorer = self._companions["scorer"] if self.scorer is None else self.scorer
-        return check_scorer(scorer)
+        if self.scorer is not None:
+            return check_scorer(self.scorer)
+        fitted = vars(self).get("_companions")  # none where the factors were set by hand
+        return check_scorer((self._settled_params() if fitted is None else fitted)["scorer"])
 
     def _fold_in_basis(self) -> tuple[Any, ...]:
         plan = self._plan_with(0, self._companions)
@@ -79,7 +81,11 @@ class FactorModel(ContinuedModel):
         if plan.history == 1.0:
             return self._start_history_fold_in(plan)
         fold_in: FoldIn = start_fold_in(plan, factors, biases, self._item_counts(), temperature)
-        return fold_in
+        if plan.history == 0.0:
+            return fold_in
+        from tripletrec.training.histories import MixedFoldIn
+
+        return MixedFoldIn(plan, fold_in, factors)
 
     def _start_history_fold_in(self, plan: FactorPlan) -> FoldIn:
         from tripletrec.training.histories import HistoryFoldIn
@@ -118,11 +124,8 @@ class FactorModel(ContinuedModel):
         length = np.linalg.norm(total) if self._is_cosine() else float(len(Q))
         if length == 0.0:
             return np.zeros(len(Q))
-        # A user without a row of its own is its history, whole.
-        alone = np.allclose(row, total / length, rtol=0.0, atol=1e-5 * np.abs(row).max())
-        share = 1.0 if alone else history
         return np.full(
-            len(Q), share / (length * (np.linalg.norm(row) if self._is_cosine() else 1.0))
+            len(Q), history / (length * (np.linalg.norm(row) if self._is_cosine() else 1.0))
         )
 
     @property

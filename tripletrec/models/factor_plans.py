@@ -69,6 +69,10 @@ class PlannedFactorModel(FactorModel):
         chosen = vars(self).get("_companions", {})  # not fitted: nothing was taken yet
         return {name: value for name, value in chosen.items() if getattr(self, name) is None}
 
+    def _settled_params(self) -> dict[str, Any]:
+        settings = self._settings(check_loss(self.loss, search=True), {})
+        return {**self.get_params(), **settings}
+
     def _plan(self) -> FactorPlan:
         return self._plan_with(check_random_state(self.random_state))
 
@@ -119,6 +123,8 @@ class PlannedFactorModel(FactorModel):
     def _settings(self, loss: Loss | ListLoss, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters that losses have companions for, none of them None but the sampler."""
         own = {name: getattr(self, name) for name in COMPANION_NAMES}
+        if not isinstance(loss, ListLoss) and chosen:  # another loss than in `fit`, which has none
+            chosen = {**chosen, "history": 0.0}
         return resolve(loss, {**chosen, **{k: v for k, v in own.items() if v is not None}})
 
     def _plan_for(self, plan: Any, data: Interactions, given: Interactions | None) -> FactorPlan:

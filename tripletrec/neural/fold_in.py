@@ -232,6 +232,25 @@ def _score(items, item, of_user, last, lanes):  # type: ignore[no-untyped-def]
     return total
 
 
+@part
+def _add_units(items, item, of_user, slope, units):  # type: ignore[no-untyped-def]
+    """Add the gradient by the hidden units of an item that are above zero."""
+    for k in range(units.shape[0]):
+        above = items[item, k] + of_user[k] > np.float32(0.0)
+        units[k] += slope if above else np.float32(0.0)
+
+
+@part
+def _step(weights, units, l2, rate, state, row):  # type: ignore[no-untyped-def]
+    """Take a step of Adagrad."""
+    for f in range(row.shape[0]):
+        total = l2 * row[f]
+        for k in range(units.shape[0]):
+            total += weights[f, k] * units[k]
+        state[f] += total * total
+        row[f] -= rate * total / np.sqrt(state[f])
+
+
 @cache
 def _build_passes(loss: Loss) -> Callable[..., None]:
     slope = loss.slope
@@ -260,18 +279,11 @@ def _build_passes(loss: Loss) -> Callable[..., None]:
                     not hidden.final_relu or y > zero,
                 )
                 g = np.float32(slope((x if is_up else zero) - (y if is_down else zero), parameters))
-                up, down = g if is_up else zero, g if is_down else zero
-                for k in range(width):
-                    units[k] += up if hidden.items[i, k] + of_user[k] > zero else zero
-                    units[k] -= down if hidden.items[j, k] + of_user[k] > zero else zero
+                _add_units(hidden.items, i, of_user, g if is_up else zero, units)
+                _add_units(hidden.items, j, of_user, -g if is_down else zero, units)
             for k in range(width):
                 units[k] *= hidden.last[k]
-            for f in range(n_factors):
-                total = l2 * row[f]
-                for k in range(width):
-                    total += hidden.weights[f, k] * units[k]
-                state[f] += total * total
-                row[f] -= rates[number] * total / np.sqrt(state[f])
+            _step(hidden.weights, units, l2, rates[number], state, row)
 
     return passes
 

@@ -18,7 +18,16 @@ from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.scorers import COSINE, normalize_rows
 from tripletrec.training.plan import FactorPlan
 
-__all__ = ["LENGTHS", "HistoryFoldIn", "begin_rows", "lengths_of", "mix", "own_rows"]
+__all__ = [
+    "LENGTHS",
+    "HistoryFoldIn",
+    "MixedFoldIn",
+    "begin_rows",
+    "lengths_of",
+    "mix",
+    "nearest_mix",
+    "own_rows",
+]
 
 LENGTHS = "lengths.0"
 """Name of the lengths of users' own rows in the optimizer's state in brief: they say how far a step turns."""
@@ -54,7 +63,7 @@ class HistoryFoldIn:
     --------
     >>> import numpy as np, tripletrec as tr
     >>> from tripletrec.sampling.draw import ItemsOfUsers
-    >>> plan = tr.MatrixFactorization(loss="softmax", history=0.5)._plan()
+    >>> plan = tr.MatrixFactorization(loss="softmax", scorer="dot", history=0.5)._plan()
     >>> items = np.array([[1, 0], [0, 1], [1, 1]], np.float32)
     >>> one = ItemsOfUsers(np.array([0, 2]), np.array([0, 2], np.int32))
     >>> HistoryFoldIn(plan, items).learn(one)
@@ -82,6 +91,47 @@ class HistoryFoldIn:
         with executor.threads():
             executor.run(task, [(first,) for first in cuts])
         return normalize_rows(rows)[0] if self._cosine else rows
+
+
+class MixedFoldIn:
+    """Learns rows of new users that are mixes with their histories, as those of training are.
+
+    Parameters
+    ----------
+    plan : FactorPlan
+        Of the model, with a `history` below 1.
+    fold_in : ListwiseFoldIn
+        Learns rows of any form.
+    factors : float32 array of shape (n_items, n_factors)
+    """
+
+    def __init__(self, plan: FactorPlan, fold_in: Any, factors: Float32) -> None:
+        self._plan, self._fold_in = plan, fold_in
+        self._history = HistoryFoldIn(plan, factors)
+
+    def learn(self, histories: ItemsOfUsers, n_jobs: int = 1) -> Float32:
+        """Return a row for each history, float32 of shape (n_users, n_factors); zeros for an empty one."""
+        rows = self._fold_in.learn(histories, n_jobs)
+        return nearest_mix(rows, self._history.learn(histories, n_jobs), self._plan)
+
+
+def nearest_mix(rows: Float32, history: Float32, plan: FactorPlan) -> Float32:
+    """Return the mixes nearest to rows, which may be of any length with the scorer "cosine".
+
+    With a share a of the history ĥ, own rows of length 1 - a reach the directions r for which an s exists
+    with ``|s r - a ĥ| = 1 - a``; of others, the nearest point of the line is scaled to that length.
+    """
+    if plan.scorer != COSINE:
+        return rows
+    a, units = plan.history, normalize_rows(rows)[0]
+    along = a * np.sum(units * history, axis=1, keepdims=True)
+    beyond = (
+        np.square(along) + (1.0 - a) ** 2 - a**2 * np.sum(np.square(history), axis=1, keepdims=True)
+    )
+    own = (along + np.sqrt(np.maximum(beyond, 0.0))) * units - a * history
+    mixed: Float32 = mix(own.astype(np.float32), history, plan)
+    mixed[~rows.any(axis=1)] = 0.0
+    return mixed
 
 
 def mix(own: Float32, history: Float32, plan: FactorPlan) -> Float32:

@@ -177,11 +177,11 @@ class _Job(NamedTuple):
 
     def of_template(self) -> dict[str, Any]:
         """Return what would have been drawn for the template's parameters, as far as the space has them."""
-        found = {}
+        found, settled = {}, self.model._settled_params()
         if not callable(self.space):
             for name, each in self.space.items():
                 try:
-                    found[name] = each.drawn(getattr(self.model, name))
+                    found[name] = each.drawn(settled[name])
                 except LookupError:
                     continue
         return found

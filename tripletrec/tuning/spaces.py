@@ -31,7 +31,8 @@ def default_space(model: Any) -> dict[str, Any]:
     -------
     dict
         The learning rate, L2, the number of factors and of epochs; with losses of triplets the sampler;
-        with list-wise losses and networks the dropout, with "softmax" its temperature. Of `EASE` its L2.
+        with list-wise losses and networks the dropout and the share of the history, with "softmax" its
+        temperature. Of `EASE` its L2.
 
     Raises
     ------
@@ -44,7 +45,7 @@ def default_space(model: Any) -> dict[str, Any]:
     >>> default_space(tr.MatrixFactorization())["n_factors"]
     [32, 64, 128]
     """
-    given = model.get_params()
+    given = model._settled_params()
     space: dict[str, Any] = {}
     for name, width in _WIDTHS.items():
         if given.get(name):
@@ -71,7 +72,11 @@ def _of_loss(given: Mapping[str, Any]) -> dict[str, Any]:
     if loss.name == "softmax":  # whose best temperature depends on how dense the data are
         space["loss"] = [given["loss"], *map(softmax, _TEMPERATURES)]
     if not listwise:
-        space["sampler"] = ["unseen", "popularity", dynamic(4), dynamic(16), dynamic(64)]
+        space["sampler"] = [given["sampler"], "popularity", dynamic(4), dynamic(16), dynamic(64)]
+        if given["sampler"] != "unseen":
+            space["sampler"].append("unseen")
+    if listwise and "history" in given:
+        space["history"] = sorted({0.0, 0.5, 0.8, given["history"]})
     if "dropout" in given and (listwise or "hidden" in given):
         space["dropout"] = (0.0, 0.5)
     return space
