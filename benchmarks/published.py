@@ -57,8 +57,12 @@ GRIDS: dict[str, dict[str, dict[str, Any]]] = {
         "hardest of 64": {"sampler": sampling.dynamic(64)},
         "hardest of 32": {"sampler": sampling.dynamic(32)},
     },
+    "defaults": {"no argument": {}},
+    "softmax, 128 factors": {"the preset": {"n_factors": 128}},
 }
-EPOCHS = {"softmax": 40, "bsl": 30, "ccl": 30, "bpr": 40}
+EPOCHS = {
+    "softmax": 40, "bsl": 30, "ccl": 30, "bpr": 40, "defaults": 30, "softmax, 128 factors": 40,
+}  # fmt: skip
 METRICS = ("recall@20", "ndcg@20")
 
 
@@ -87,6 +91,8 @@ def make(name: str, label: str, options: argparse.Namespace) -> tr.MatrixFactori
         l2 = {"user_l2": 0.01, "item_l2": 0.01}
         of_bpr = {**l2, "learning_rate": 0.1, "schedule": "linear"}
         return tr.MatrixFactorization.preset("bpr", **of_bpr, **parameters)
+    if name == "defaults":
+        return tr.MatrixFactorization(**parameters)
     return tr.MatrixFactorization.preset("softmax", **parameters)
 
 

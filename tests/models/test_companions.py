@@ -14,6 +14,7 @@ from tripletrec.models.companions import (
     MOST_CANDIDATES,
     ROWS_PER_CANDIDATE,
     companions_of,
+    epochs_for,
     sampler_for,
 )
 
@@ -100,6 +101,29 @@ def test_sampler_by_the_size_of_the_data():
     assert sampler_for(diagonal(2 * most * per), None) == sampling.dynamic(most)
     # Users and items without positives count as absent.
     assert sampler_for(diagonal(per, 9 * per, 9 * per), None) == sampling.UNSEEN
+
+
+@pytest.mark.parametrize(
+    ("n_users", "n_items", "n", "expected"),
+    [(100, 100, 900, 20), (300, 1000, 900, 20), (1000, 2000, 3000, 28), (4000, 4000, 12_000, 40)],
+)
+def test_dense_data_are_learnt_in_fewer_epochs(n_users, n_items, n, expected):
+    """Users and items without positives count as absent."""
+    k = np.arange(n)
+    data = tr.Interactions.from_arrays(
+        k % n_users, (k + k // n_users) % n_items, shape=(n_users + 9, n_items + 50)
+    )
+    found = epochs_for(data)
+    n_users, n_items = (len(set(each.tolist())) for each in (data.rows, data.indices))
+    assert found == round(min(40, max(20, 20 * (0.003 * n_users * n_items / data.nnz) ** 0.5)))
+    assert abs(found - expected) <= 1
+
+
+def test_fits_go_by_the_density(pairs):
+    model = make(loss="softmax", n_factors=2, n_epochs=None).fit(pairs)
+    assert model.companions_["n_epochs"] == len(model.history_) == epochs_for(pairs) == 20
+    given = make(loss="softmax", n_factors=2, n_epochs=3).fit(pairs)
+    assert len(given.history_) == 3 and "n_epochs" not in given.companions_
 
 
 def test_given_negatives_and_weights(wide):

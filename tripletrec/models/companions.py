@@ -22,12 +22,15 @@ from tripletrec.sampling import UNSEEN, Sampler, dynamic
 __all__ = [
     "COMPANIONS",
     "COMPANION_NAMES",
-    "PARTS",
     "LEAST_CANDIDATES",
+    "LEAST_EPOCHS",
     "MOST_CANDIDATES",
+    "MOST_EPOCHS",
+    "PARTS",
     "ROWS_PER_CANDIDATE",
     "check_companions",
     "companions_of",
+    "epochs_for",
     "resolve",
     "sampler_for",
 ]
@@ -64,7 +67,7 @@ _OF_LISTS: dict[str, Any] = {
     "optimizer": adam(beta1=0.5, beta2=0.99),
     "sampler": "unseen",
     "learning_rate": {"adam": 0.01, "adagrad": 0.05, "sgd": 0.01},
-    "n_epochs": 40,
+    "n_epochs": None,  # by the density of the data, see `epochs_for`
     "user_l2": 0.2,
     "item_l2": 0.2,
     "negative_l2": 0.0,
@@ -97,12 +100,14 @@ PARTS = frozenset({"scorer", "optimizer", "sampler", "schedule"})
 ROWS_PER_CANDIDATE = 250  # users or items, whichever are fewer
 LEAST_CANDIDATES = 3  # with two, easy negatives did as well or better
 MOST_CANDIDATES = 64
+LEAST_EPOCHS, MOST_EPOCHS = 20, 40
 
 
 def companions_of(loss: Loss | ListLoss) -> Mapping[str, Any]:
     """Return what a loss is trained with, by the names of parameters, where the user says nothing.
 
-    The sampler is None where it goes by the size of the data, the L2 of negatives where it is that of items.
+    The sampler and the number of epochs are None where they go by the size of the data, the L2 of negatives
+    where it is that of items.
     The learning rates are those of the optimizers; an optimizer of one's own has the first.
     """
     others = "softmax" if isinstance(loss, ListLoss) else "bpr"
@@ -118,7 +123,7 @@ def companions_of(loss: Loss | ListLoss) -> Mapping[str, Any]:
 def resolve(loss: Loss | ListLoss, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that are given, and companions in place of the others.
 
-    None is left only of the sampler, see `companions_of`.
+    None is left only of what goes by the data: the sampler and the epochs, see `companions_of`.
     """
     found = {**companions_of(loss), **given}
     if found["negative_l2"] is None:
@@ -139,10 +144,25 @@ def sampler_for(data: Interactions, given: Interactions | None) -> Sampler:
     """
     if given is not None and given.nnz:
         return UNSEEN
-    n_users = int(np.count_nonzero(np.diff(data.indptr)))
-    n_items = int(np.count_nonzero(np.bincount(data.indices)))
-    n_candidates = min(round(min(n_users, n_items) / ROWS_PER_CANDIDATE), MOST_CANDIDATES)
+    n_candidates = min(round(min(_sizes(data)) / ROWS_PER_CANDIDATE), MOST_CANDIDATES)
     return dynamic(n_candidates) if n_candidates >= LEAST_CANDIDATES else UNSEEN
+
+
+def epochs_for(data: Interactions) -> int:
+    """Return for how many epochs "softmax" is trained on such data.
+
+    Dense data are learnt sooner, and then too well: 20 epochs where 3 of 1,000 pairs are positives, or more;
+    40 where a quarter of that are, or less.
+    """
+    n_users, n_items = _sizes(data)
+    density = data.nnz / (n_users * n_items)
+    return round(min(MOST_EPOCHS, max(LEAST_EPOCHS, LEAST_EPOCHS * (0.003 / density) ** 0.5)))
+
+
+def _sizes(data: Interactions) -> tuple[int, int]:
+    """Return how many users and items have a positive."""
+    n_users = int(np.count_nonzero(np.diff(data.indptr)))
+    return n_users, int(np.count_nonzero(np.bincount(data.indices)))
 
 
 def check_companions(chosen: Any, make: Callable[..., Any]) -> None:

@@ -22,9 +22,11 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.companions import (
     COMPANION_NAMES,
+    MOST_EPOCHS,
     PARTS,
     check_companions,
     companions_of,
+    epochs_for,
     resolve,
     sampler_for,
 )
@@ -71,6 +73,8 @@ class PlannedFactorModel(FactorModel):
 
     def _settled_params(self) -> dict[str, Any]:
         settings = self._settings(check_loss(self.loss, search=True), {})
+        if settings["n_epochs"] is None:
+            settings["n_epochs"] = MOST_EPOCHS
         return {**self.get_params(), **settings}
 
     def _plan(self) -> FactorPlan:
@@ -107,7 +111,9 @@ class PlannedFactorModel(FactorModel):
             init_scale=check_positive(of["init_scale"], "init_scale"),
             seed=seed,
             schedule=check_schedule(of["schedule"]),
-            n_epochs=check_count(of["n_epochs"], "n_epochs"),
+            n_epochs=MOST_EPOCHS
+            if of["n_epochs"] is None
+            else check_count(of["n_epochs"], "n_epochs"),
             history=check_history(of["history"], loss),
             history_dropout=check_dropout(self.history_dropout, "history_dropout"),
             companions=companions,
@@ -121,19 +127,24 @@ class PlannedFactorModel(FactorModel):
         return self._plan_with(check_random_state(self.random_state), self._companions)
 
     def _settings(self, loss: Loss | ListLoss, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters that losses have companions for, none of them None but the sampler."""
+        """Return the parameters that losses have companions for; None is what goes by the data."""
         own = {name: getattr(self, name) for name in COMPANION_NAMES}
         if not isinstance(loss, ListLoss) and chosen:  # another loss than in `fit`, which has none
             chosen = {**chosen, "history": 0.0}
         return resolve(loss, {**chosen, **{k: v for k, v in own.items() if v is not None}})
 
     def _plan_for(self, plan: Any, data: Interactions, given: Interactions | None) -> FactorPlan:
-        of_plan: FactorPlan = plan
-        if self.sampler is not None or companions_of(of_plan.loss)["sampler"] is not None:
-            return of_plan
-        sampler = sampler_for(data, given)
-        named = sampler.name if sampler == UNSEEN else sampler
-        return replace(plan, sampler=sampler, companions={**plan.companions, "sampler": named})
+        found: FactorPlan = plan
+        of = companions_of(found.loss)
+        if self.n_epochs is None and of["n_epochs"] is None:
+            n = epochs_for(data)
+            found = replace(found, n_epochs=n, companions={**found.companions, "n_epochs": n})
+        if self.sampler is None and of["sampler"] is None:
+            sampler = sampler_for(data, given)
+            named = sampler.name if sampler == UNSEEN else sampler
+            companions = {**found.companions, "sampler": named}
+            found = replace(found, sampler=sampler, companions=companions)
+        return found
 
     def _start(
         self,

@@ -177,6 +177,7 @@ class TrainedModel(NewUsers, Recommender):
             held_out = drop_known(held_out, data, ("validation", "X"))
         given = check_negatives(negatives, data)
         inputs = _Inputs(data, weights, given, held_out)
+        plan = self._plan_for(plan, data, given)
         plan, start, earlier = self._begin_or_resume(file, plan, inputs, **features)
         with removed_at_the_end:
             outcome = train(
@@ -214,7 +215,7 @@ class TrainedModel(NewUsers, Recommender):
         plan = file.read(plan, self.random_state)
         start = self._begin(plan, data, weights, given, **features)
         of = fingerprint(
-            self, self._plan_for(plan, data, given), X=data, sample_weight=weights, negatives=given,
+            self, plan, X=data, sample_weight=weights, negatives=given,
             validation=held_out,
             **({"values of X": data.values} if plan.sampler.by_value else {}),
             **getattr(start.training, "features", {}),
