@@ -46,11 +46,12 @@ class VectorsContract(Contract):
     @pytest.mark.parametrize("kind", KINDS)
     def test_an_index_finds_the_lists(self, fitted, kind, tmp_path):
         pytest.importorskip(LIBRARIES[kind], reason="needs an optional library")
-        exact, _ = fitted.recommend(np.arange(30), k=5, exclude=None)
+        _, exact = fitted.recommend(np.arange(30), k=5, exclude=None)
         index = fitted.to_index(kind, tmp_path / "items.index")
         found = neighbours(index, kind, fitted.user_vectors(np.arange(30)), 5)
-        shared = [len(set(a) & set(b)) for a, b in zip(exact.tolist(), found.tolist(), strict=True)]
-        assert np.mean(shared) / 5 >= 0.95
+        # By their scores: of items with the same one, any will do.
+        scores = np.take_along_axis(catalogue(fitted), np.asarray(found).astype(np.int64), axis=1)
+        assert (scores >= exact[:, -1:] - 1e-5).mean() >= 0.95
         assert [each.name for each in tmp_path.iterdir()] == ["items.index"]
         assert (tmp_path / "items.index").stat().st_size > 0
 
