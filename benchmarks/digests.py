@@ -42,12 +42,12 @@ TIMES = ("seconds",)  # in records: never the same twice
 PLAIN = {
     "scorer": "dot", "optimizer": "adagrad", "sampler": "unseen", "learning_rate": 0.1, "n_epochs": 30,
     "user_l2": 0.03, "item_l2": 0.01, "negative_l2": 0.01, "bias_l2": 0.0, "init_scale": 0.02,
-    "schedule": "constant",
+    "schedule": "constant", "history": 0.0,
 }  # fmt: skip
 PRESET = {
     "loss": "softmax", "scorer": "cosine", "optimizer": tr.optimizers.adam(beta1=0.5, beta2=0.99),
     "sampler": "unseen", "learning_rate": 0.01, "user_l2": 0.2, "item_l2": 0.2, "negative_l2": 0.0,
-    "bias_l2": 0.0, "init_scale": 0.01, "schedule": "cosine",
+    "bias_l2": 0.0, "init_scale": 0.01, "schedule": "cosine", "history": 0.0,
 }  # fmt: skip
 MEASURED = ("auc_before", "auc", "loss", "test_loss")  # of a replica
 
