@@ -73,7 +73,8 @@ def test_blocks_of_a_page_run(page, tmp_path, monkeypatch):
 
 
 FOR_THE_PACKAGE = {
-    "check_matplotlib",
+    "item_ids",
+    "popularity_of",
     "taken_and_listed",
 }  # public in their room, of no use elsewhere
 

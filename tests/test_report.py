@@ -117,6 +117,25 @@ def test_one_model_and_an_old_page(models, parts, tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
 
 
+@pytest.mark.parametrize("make", [tr.MLPMatcher, tr.TwoTower, tr.EASE, tr.Popularity])
+def test_models_of_every_class(make, parts, tmp_path):
+    model = make(n_epochs=1) if make in (tr.MLPMatcher, tr.TwoTower) else make()
+    tr.write_report(tmp_path / "page.html", model.fit(parts[0]), parts[1], n_users=1, k=3)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert Page(text).tags["svg"] == 4 + (make is tr.TwoTower)
+    assert text.count("Map of the items") == (make is tr.TwoTower)
+
+
+def test_many_items_are_drawn_as_pixels(tmp_path):
+    data = tr.datasets.make_interactions(50, 1500, 3000, random_state=0)
+    train, test = tr.splits.train_test_split(data, random_state=0)
+    model = tr.MatrixFactorization(n_factors=2, n_epochs=1).fit(train)
+    tr.write_report(tmp_path / "page.html", model, test, n_users=0)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    # The map, and of both models the items that nobody gets.
+    assert text.count("data:image/png") == 3 and len(text) < 500_000
+
+
 def test_what_is_refused_leaves_no_page(models, parts, tmp_path):
     path = tmp_path / "page.html"
     two = models["two"]

@@ -144,3 +144,11 @@ def check_cutoffs(k: Any) -> tuple[int, ...]:
     if not given:
         raise ValueError("k must hold at least one integer >= 1, got none")
     return tuple(check_count(each, "k") for each in given)
+
+
+def check_matplotlib() -> None:
+    """Raise ImportError, with what to do, if matplotlib is not installed."""
+    try:
+        import matplotlib  # noqa: F401 - asked whether it is there
+    except ImportError as error:
+        raise ImportError("plots need matplotlib: pip install 'tripletrec[plot]'") from error

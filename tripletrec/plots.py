@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count
+from tripletrec._checks import check_count, check_matplotlib
 from tripletrec._runtime.messages import shown
 from tripletrec.models.estimator import check_is_fitted
 
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "check_matplotlib",
+    "item_ids",
     "item_map",
     "learning_curves",
     "per_user",
     "popularity",
+    "popularity_of",
     "taken_and_listed",
 ]
 
@@ -65,7 +66,7 @@ def learning_curves(models: Any, metric: str | None = None, ax: Axes | None = No
     >>> tr.plots.learning_curves(model).get_ylabel()
     'loss'
     """
-    named = _named(models)
+    named = _fitted(models)
     histories = {name: list(model.history_) for name, model in named.items()}
     if metric is None:
         of_first = next(iter(histories.values()))
@@ -129,7 +130,33 @@ def popularity(model: Any, k: int = 10, ax: Axes | None = None) -> Axes:
     >>> tr.plots.popularity(model).get_xlabel()
     'users in training'
     """
-    taken, listed = taken_and_listed(model, check_count(k, "k"))
+    return popularity_of(*taken_and_listed(model, check_count(k, "k")), k, ax)
+
+
+def popularity_of(
+    taken: NDArray[np.int64], listed: NDArray[np.int64], k: int, ax: Axes | None = None
+) -> Axes:
+    """Draw what `popularity` does, for counts that are there already.
+
+    Parameters
+    ----------
+    taken, listed : int64 arrays of shape (n_items,)
+        From `taken_and_listed`.
+    k : int
+        Length of the lists.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw on; None: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> popularity_of(np.array([3, 1]), np.array([2, 0]), k=1).get_title(loc="left")
+    '1 of 2 items are in no list'
+    """
     ax = _axes(ax)
     never = listed == 0
     ax.plot(taken[~never], listed[~never], ".", color=COLORS[0], alpha=0.5, markeredgewidth=0)
@@ -179,9 +206,7 @@ def per_user(evaluations: Any, metric: str = "auc", ax: Axes | None = None) -> A
     >>> tr.plots.per_user(tr.evaluate(model, test)).get_xlabel()
     'auc'
     """
-    named = dict(evaluations) if isinstance(evaluations, Mapping) else {"": evaluations}
-    if not named:
-        raise ValueError("evaluations must hold at least one evaluation, got none")
+    named = _named(evaluations, "evaluations")
     ax = _axes(ax)
     for (name, each), color in zip(named.items(), _colors(), strict=False):
         if metric not in each.per_user:
@@ -237,7 +262,7 @@ def item_map(model: Any, n_labels: int = 15, names: Any = None, ax: Axes | None 
     if model._has_biases:
         vectors = vectors[:, :-1]
     if names is None:
-        names = range(model.n_items_) if model.item_ids_ is None else model.item_ids_
+        names = item_ids(model)
     if len(names) != len(vectors):
         raise ValueError(f"names must be of the {len(vectors)} items, got {len(names)}")
     places = _principal_directions(vectors)
@@ -310,16 +335,43 @@ def taken_and_listed(model: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.
     return _counts(model), np.bincount(rows, minlength=n_items)
 
 
+def item_ids(model: Any) -> NDArray[Any]:
+    """Return the ids of a model's items, in the order of their rows.
+
+    Parameters
+    ----------
+    model : fitted model
+
+    Returns
+    -------
+    array of shape (n_items,)
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.make_interactions(20, 10, 50, random_state=0)
+    >>> item_ids(tr.Popularity().fit(data)).tolist()
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    """
+    ids: NDArray[Any] | None = model.item_ids_
+    return np.arange(model.n_items_) if ids is None else ids
+
+
 def _counts(model: Any) -> NDArray[np.int64]:
     """Return how many users took each item in training; 0 for items that were added."""
     counts: NDArray[np.int64] = model.item_counts_
     return np.pad(counts, (0, model.n_items_ - len(counts)))
 
 
-def _named(models: Any) -> dict[str, Any]:
-    named = dict(models) if isinstance(models, Mapping) else {"": models}
+def _named(given: Any, word: str) -> dict[str, Any]:
+    named = dict(given) if isinstance(given, Mapping) else {"": given}
     if not named:
-        raise ValueError("models must hold at least one model, got none")
+        raise ValueError(f"{word} must hold at least one {word.removesuffix('s')}, got none")
+    return named
+
+
+def _fitted(models: Any) -> dict[str, Any]:
+    named = _named(models, "models")
     for each in named.values():
         check_is_fitted(each)
     return named
@@ -327,19 +379,6 @@ def _named(models: Any) -> dict[str, Any]:
 
 def _colors() -> tuple[str, ...]:
     return COLORS * 100
-
-
-def check_matplotlib() -> None:
-    """Raise ImportError, with what to do, if matplotlib is not installed.
-
-    Examples
-    --------
-    >>> check_matplotlib()
-    """
-    try:
-        import matplotlib  # noqa: F401 - asked whether it is there
-    except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'tripletrec[plot]'") from error
 
 
 def _axes(ax: Any) -> Any:

@@ -6,17 +6,19 @@ or dark.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from html import escape
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tripletrec import plots
-from tripletrec._checks import check_count
+from tripletrec._checks import check_count, check_matplotlib, check_random_state
 from tripletrec._runtime.files import displayed, with_sentence, writing
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import compare
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["write_report"]
 
+# Of each model how many users took each item, and in how many lists it is.
+_Counts: TypeAlias = Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
 _INK = "#010203"  # in the pictures; becomes the colour of the page's text
 _MOST_SHAPES = 1000  # of one kind in a picture; more become pixels
 _MOST_NEVER = 20  # items that are named among those that nobody gets
@@ -125,7 +129,7 @@ def write_report(
         raise ValueError(
             "the first model is from a file that does not say what it was trained on: save it with seen=True"
         )
-    plots.check_matplotlib()
+    check_matplotlib()
     test = as_interactions(test, "test", first._space())
     popular = Popularity().fit(seen)
     # A name of the user's own comes first in doubt.
@@ -133,13 +137,14 @@ def write_report(
     comparison = compare(every, test, k=k, random_state=random_state)
     naming = _Naming(item_names)
     users = _some_users(test, n_users, random_state)
+    counts = {name: plots.taken_and_listed(each, k) for name, each in every.items()}
     sections = [
         _numbers(comparison, k),
-        _pictures(every, comparison, k, naming),
+        _pictures(every, comparison, counts, k, naming),
         _data(seen, test),
         *(_card(name, each) for name, each in named.items()),
         _lists_of(users, named, seen, test, k, naming),
-        _never(named, k, naming),
+        _never(named, counts, k, naming),
     ]
     page = (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
@@ -206,7 +211,9 @@ def _between(low: float, high: float) -> str:
     return f"{low:.4f} … {high:.4f}"
 
 
-def _pictures(every: Mapping[str, Any], comparison: Comparison, k: int, naming: _Naming) -> str:
+def _pictures(
+    every: Mapping[str, Any], comparison: Comparison, counts: _Counts, k: int, naming: _Naming
+) -> str:
     figures: list[tuple[str, Callable[..., Any]]] = [
         ("Means and their intervals", comparison.plot),
         ("How users fare", partial(plots.per_user, comparison.results, f"ndcg@{k}")),
@@ -214,11 +221,12 @@ def _pictures(every: Mapping[str, Any], comparison: Comparison, k: int, naming: 
     trained = {name: each for name, each in every.items() if len(getattr(each, "history_", ())) > 1}
     if trained:
         figures.append(("Training", partial(plots.learning_curves, trained)))
+    for name, of_items in counts.items():
+        draw = partial(plots.popularity_of, *of_items, k)
+        figures.append((f"Popularity and lists, {name}", draw))
     for name, each in every.items():
-        figures.append((f"Popularity and lists, {name}", partial(plots.popularity, each, k)))
-    for name, each in every.items():
-        if hasattr(each, "user_factors_"):
-            called = [naming(item) for item in _item_ids(each)]
+        if hasattr(each, "item_factors_") and _has_vectors(each):
+            called = [naming(item) for item in plots.item_ids(each)]
             figures.append(
                 (f"Map of the items, {name}", partial(plots.item_map, each, names=called))
             )
@@ -229,10 +237,17 @@ def _pictures(every: Mapping[str, Any], comparison: Comparison, k: int, naming: 
     return f'<h2>Pictures</h2><div class="pictures">{"".join(drawn)}</div>'
 
 
+def _has_vectors(model: Any) -> bool:
+    """Return whether there are vectors of items, which a network that scores pairs has none of."""
+    try:
+        model.item_vectors(plots.item_ids(model)[:1])
+    except TypeError:
+        return False
+    return True
+
+
 def _svg(draw: Callable[..., Any], number: int) -> str:
     """Return a picture as SVG whose text has the colour of the page's."""
-    import io
-
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -253,20 +268,6 @@ def _svg(draw: Callable[..., Any], number: int) -> str:
             line.set_rasterized(
                 line.get_marker() == "." and np.size(line.get_xdata()) > _MOST_SHAPES
             )
-        for each in [*ax.collections, *ax.lines]:
-            if (
-                len(
-                    getattr(
-                        each,
-                        "get_offsets",
-                        each.get_xydata if hasattr(each, "get_xydata") else list,
-                    )()
-                )
-                > 2000
-            ):
-                each.set_rasterized(
-                    True
-                )  # a shape for each item would make a page of many megabytes
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, dpi=150, metadata={"Date": None})
     svg = file.getvalue()
@@ -305,8 +306,6 @@ def _card(name: str, model: Any) -> str:
 
 
 def _some_users(test: Interactions, n: int, random_state: Any) -> list[int]:
-    from tripletrec._checks import check_random_state
-
     users = np.flatnonzero(np.diff(test.indptr))
     rng = np.random.default_rng(check_random_state(random_state))
     return sorted(rng.choice(users, min(n, len(users)), replace=False).tolist())
@@ -359,14 +358,14 @@ def _items_of(data: Interactions, row: int) -> list[Any]:
     return list(items if data.item_ids is None else data.item_ids[items])
 
 
-def _never(named: Mapping[str, Any], k: int, naming: _Naming) -> str:
+def _never(named: Mapping[str, Any], counts: _Counts, k: int, naming: _Naming) -> str:
     """Return the items that are in nobody's list, the most popular of them by name."""
     sections = []
     for name, model in named.items():
-        taken, listed = plots.taken_and_listed(model, k)
+        taken, listed = counts[name]
         never = np.flatnonzero(listed == 0)
         first = never[np.argsort(-taken[never], kind="stable")][:_MOST_NEVER]
-        ids = _item_ids(model)
+        ids = plots.item_ids(model)
         rows = [(naming(ids[item]), f"{taken[item]:,}") for item in first]
         sections.append(
             f"<h3>{escape(name)}: {len(never):,} of {len(listed):,} items</h3>"
@@ -377,10 +376,6 @@ def _never(named: Mapping[str, Any], k: int, naming: _Naming) -> str:
         f'<p class="faint">In no list of {k} of a user of the training data; {_MOST_NEVER} at most are '
         f"named, the most popular first.</p>{''.join(sections)}"
     )
-
-
-def _item_ids(model: Any) -> Any:
-    return np.arange(model.n_items_) if model.item_ids_ is None else model.item_ids_
 
 
 def _cell(value: Any) -> str:

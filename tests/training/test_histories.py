@@ -31,6 +31,27 @@ def test_own_rows_are_told_from_mixed_ones(scorer, rng):
     assert alone.shape == past.shape and not alone.any()
 
 
+def test_the_nearest_mix_of_a_row(rng):
+    plan = plan_of("cosine")
+    past, own = (scorers.normalize_rows(rng.normal(size=(9, 5)))[0] for _ in range(2))
+    mixed = histories.mix(own.astype(np.float32), past.astype(np.float32), plan)
+    lengths = rng.uniform(0.1, 9.0, (9, 1)).astype(np.float32)
+    found = histories.nearest_mix(lengths * mixed, past.astype(np.float32), plan)
+    # The same directions, by own rows of length one; they may be others where two lead there.
+    np.testing.assert_allclose(
+        scorers.normalize_rows(found)[0], scorers.normalize_rows(mixed)[0], atol=2e-3
+    )
+    for rows in (
+        found,
+        histories.nearest_mix(own.astype(np.float32), past.astype(np.float32), plan),
+    ):
+        own_part = (rows - 0.7 * past) / 0.3
+        np.testing.assert_allclose(np.linalg.norm(own_part, axis=1), 1.0, atol=1e-4)
+    nothing = np.zeros((9, 5), np.float32)
+    assert not histories.nearest_mix(nothing, nothing, plan).any()
+    assert histories.nearest_mix(mixed, past, plan_of("dot")) is mixed
+
+
 def test_training_goes_on_with_rows_of_the_lengths_they_had(rng):
     plan, past = plan_of("cosine"), scorers.normalize_rows(rng.normal(size=(5, 3)))[0]
     own = scorers.normalize_rows(rng.normal(size=(4, 3)))[0].astype(np.float32)

@@ -44,7 +44,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Load, read, rank, draw."""
-    from tripletrec.plots import check_matplotlib
+    from tripletrec._checks import check_matplotlib
     from tripletrec.report import write_report
 
     check_matplotlib()

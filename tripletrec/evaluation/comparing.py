@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tripletrec._checks import check_count, check_random_state, check_share
+from tripletrec._checks import check_count, check_matplotlib, check_random_state, check_share
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.interactions import as_interactions
 from tripletrec.evaluation.measuring import evaluate
@@ -111,12 +111,9 @@ class Comparison:
         if metric not in metrics:
             raise ValueError(f"metric must be one of {', '.join(metrics)}, got {shown(metric)}")
         if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError:
-                raise ImportError(
-                    "plot needs matplotlib, which is not installed: pip install 'tripletrec[plot]'"
-                ) from None
+            check_matplotlib()
+            import matplotlib.pyplot as plt
+
             _, ax = plt.subplots(figsize=(6, 0.8 + 0.4 * len(self.results)), layout="constrained")
         part = self.table.loc[metric]
         places = np.arange(len(part))[::-1]

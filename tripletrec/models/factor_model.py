@@ -28,7 +28,7 @@ class FactorModel(ContinuedModel):
     """Base of models whose score is that of a row of factors and another, plus the item's bias."""
 
     scorer: str | Scorer | None
-    _companions: Mapping[str, Any]
+    _companions: Mapping[str, Any] = MappingProxyType({})  # none where factors were set by hand
     user_factors_: NDArray[np.float32]
     item_factors_: NDArray[np.float32]
     item_biases_: NDArray[np.float32]
@@ -67,8 +67,7 @@ class FactorModel(ContinuedModel):
         """Return the scorer: the user's, or that with which the factors were learnt."""
         if self.scorer is not None:
             return check_scorer(self.scorer)
-        fitted = vars(self).get("_companions")  # none where the factors were set by hand
-        return check_scorer((self._settled_params() if fitted is None else fitted)["scorer"])
+        return check_scorer((self._companions or self._settled_params())["scorer"])
 
     def _fold_in_basis(self) -> tuple[Any, ...]:
         plan = self._plan_with(0, self._companions)

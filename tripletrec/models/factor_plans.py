@@ -68,8 +68,8 @@ class PlannedFactorModel(FactorModel):
         >>> model.companions_["sampler"], model.companions_["optimizer"]
         (sampling.dynamic(n_candidates=3), 'adagrad')
         """
-        chosen = vars(self).get("_companions", {})  # not fitted: nothing was taken yet
-        return {name: value for name, value in chosen.items() if getattr(self, name) is None}
+        taken = self._companions.items()
+        return {name: value for name, value in taken if getattr(self, name) is None}
 
     def _settled_params(self) -> dict[str, Any]:
         settings = self._settings(check_loss(self.loss, search=True), {})
