@@ -71,7 +71,9 @@ class Bucketed:
             np.zeros(n_stored if n_negatives else 0, np.int32),
             np.zeros(n_stored, np.float32),
         )
-        positives = Positives(data.indptr, data.indices, np.arange(data.nnz, dtype=np.float32))
+        positives = Positives(
+            data.indptr, data.indices, np.arange(data.nnz, dtype=np.float32), data.indptr[:-1]
+        )
         given = None
         if n_negatives:
             own = ItemsOfUsers(data.indptr, (data.indices + 1) % data.n_items)

@@ -1,8 +1,8 @@
 """The kernels that prepare an epoch: blocks, buckets, order, negatives; learning is in `triplet_kernel`.
 
-Once for each partition the interactions are *bucketed* by their strata, in two passes: the first counts what
-is in each bucket, the second places it there. In every epoch the triplets of a stratum are shuffled and their
-negatives drawn, just before they are learnt.
+Once for each deal of the items the interactions are *bucketed* by their strata, in two passes: the first
+counts what is in each bucket, the second places it there. In every epoch the triplets of a stratum are
+shuffled and their negatives drawn, just before they are learnt.
 """
 
 from __future__ import annotations
@@ -70,11 +70,22 @@ class Partition(NamedTuple):
 
 
 class Positives(NamedTuple):
-    """The training positives by user, and their weights: an empty array where all weigh 1."""
+    """The training positives by user.
+
+    Parameters
+    ----------
+    indptr, indices : int64 array of shape (n_users + 1,), int32 array of shape (n,)
+    weights : float32 array of shape (n,) or (0,)
+        Empty where all weigh 1.
+    numbers : int64 array of shape (n_users,)
+        Number, among the positives of all users, of the first one of each user: where these are all the users
+        there are it is where the user's begin.
+    """
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     weights: NDArray[np.float32]
+    numbers: NDArray[np.int64]
 
 
 class GivenNegatives(NamedTuple):
@@ -200,10 +211,10 @@ def bucket(
 ):
     """Count the triplets of user blocks first ... last - 1 into `sizes`; `place` them from `starts`.
 
-    `users` and `items` are partitions, `given` the `GivenNegatives` or None, `stratum` the table of
-    `Strata`, and `code_bits` the (place_bits, item_bits) of `Codes`.
+    The blocks are those of the partition `users`, and `stratum`, the table of `Strata`, has their rows only.
+    `items` is a partition, `given` the `GivenNegatives` or None, `code_bits` the first two fields of `Codes`.
     """
-    indptr, indices, weights = positives
+    indptr, indices, weights, numbers = positives
     place_bits, item_bits = _index(code_bits[0]), _index(code_bits[1])
     rest = (_index(1) << item_bits) - _index(1)
     for p in range(first, last):
@@ -215,7 +226,9 @@ def bucket(
                 for c in range(1 if given is None else given.n_negatives):
                     j = i
                     if given is not None:
-                        drawn = _draw_given(e, c, u, given, ItemsOfUsers(indptr, indices))
+                        number = e + _index(numbers[u] - indptr[u])
+                        known = ItemsOfUsers(indptr, indices)
+                        drawn = _draw_given(e, number, c, u, given, known)
                         if drawn < 0:
                             continue
                         j = _index(drawn)
@@ -236,9 +249,9 @@ def bucket(
 
 
 @part
-def _draw_given(e, c, user, given, known):
+def _draw_given(e, number, c, user, given, known):
     """Draw negative `c` of positive `e`: the same in both passes, so that nothing has to be kept."""
-    stream = derive(given.key, e * _index(given.n_negatives) + _index(c))
+    stream = derive(given.key, number * _index(given.n_negatives) + _index(c))
     first = given.items.indptr[user]
     n = _n_given(e, given.items.indptr[user + 1] - first, given.n_lower)
     return draw_from(

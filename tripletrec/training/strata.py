@@ -1,6 +1,6 @@
 r"""Strata: which triplets are learnt together, and which strata at the same time; nothing here is compiled.
 
-Users and items are dealt at random into blocks, afresh in every other epoch. A *stratum* holds the
+Users are dealt at random into blocks once in a fit, items afresh in every other epoch. A *stratum* holds the
 triplets of one user block and one item block (or one pair of item blocks); a *round* is a set of
 strata, or of runs of strata, that share no user and no item. They may therefore run in any order, or at the
 same time, without locks and with the same bits. After DSGD (Gemulla et al., KDD 2011, section 3) and
@@ -9,14 +9,15 @@ FPSGD (Chin et al., ACM TIST 2015, section 4).
 There are two forms:
 
 *Drawn negatives.* The negatives of a stratum come from its own item block. Item blocks are as many as
-it takes for the rows of one to fit a cache, user blocks at most 16: so a stratum of large data has many
-triplets for each row of its item block, which is read from memory once. No more than 16 threads
-have work then. With P user blocks and P groups of item blocks, P a power of two, lane p of round r is the
-strata of user block p with the item blocks of group p XOR r, one after the other: the rows of its users stay
-in the cache. For any power of two m, lanes 0 … m - 1 of rounds 0 … m - 1 need only groups 0 … m - 1, and
-every other m lanes m groups of their own: m lanes of m rounds make one lane of one longer round. Strata are
-numbered so that the longer lanes are runs of strata, too. Small data is run in few long rounds, because
-threads wait for each other at the end of each round.
+it takes for the rows of one to fit a cache, user blocks at most `most_lanes`, which is 16 up to some
+10⁷ interactions: so a stratum of large data has many triplets for each row of its item block, which is
+read from memory once, and no more threads than that have work. With P user blocks and P groups of item
+blocks, P a power of two, lane p of round r is the strata of user block p with the item blocks of group
+p XOR r, one after the other: the rows of its users stay in the cache. For any power of two m, lanes
+0 … m - 1 of rounds 0 … m - 1 need only groups 0 … m - 1, and every other m lanes m groups of their own:
+m lanes of m rounds make one lane of one longer round. Strata are numbered so that the longer lanes are
+runs of strata, too: a *tile*, see `Strata.tiles`. Small data is run in few long rounds, because threads
+wait for each other at the end of each round.
 
 *Given negatives* may lie in any item block, so a stratum is a user block and an unordered pair
 of item blocks. A round-robin tournament of the B item blocks meets every pair once in B - 1 turns of
@@ -40,15 +41,18 @@ __all__ = [
     "Codes",
     "Limits",
     "Strata",
+    "Tile",
     "codes_of",
     "drawn_strata",
     "given_strata",
     "group_size",
+    "most_lanes",
     "n_blocks",
     "place_bits",
 ]
 
-_MOST_LANES = 16  # user blocks
+_LANES = (16, 256)  # the fewest user blocks of large data, and the most
+_LANE_TRIPLETS = 2**14  # that a lane of a round shall have
 _MOST_BLOCKS = 2**15 - 2**4  # their numbers are int16
 
 
@@ -86,6 +90,15 @@ class Limits(NamedTuple):
 
 
 LIMITS = Limits()
+
+
+class Tile(NamedTuple):
+    """A run of strata, first ... last - 1, of one part of the users and of some item blocks, ascending."""
+
+    part: int
+    item_blocks: NDArray[np.int64]
+    first: int
+    last: int
 
 
 class Strata(NamedTuple):
@@ -165,6 +178,65 @@ class Strata(NamedTuple):
                 starts, size = starts[:1, :1], len(self.item_block)
         return np.stack([starts, starts + size], axis=-1)
 
+    def tiles(self, n_parts: int) -> list[list[Tile]]:
+        """Return the rounds of an epoch that is shared out to parts of the users.
+
+        The user blocks are cut into parts, 0 … n_parts - 1, of as many blocks each. Who has a part needs but
+        one tile's items at a time. Tiles of a round share no user and no item, and part a has one in each:
+        with drawn negatives that with item part a XOR k in round k, a run of `within`; with pairs of item
+        blocks a stratum.
+
+        Parameters
+        ----------
+        n_parts : int
+            A power of two, at most the number of user blocks; where strata have pairs of item blocks that
+            number itself.
+
+        Raises
+        ------
+        ValueError
+            If it is not.
+
+        Examples
+        --------
+        >>> from tripletrec.training.strata import drawn_strata
+        >>> for tiles in drawn_strata(8).tiles(2):
+        ...     print([(t.part, t.item_blocks.tolist(), t.first, t.last) for t in tiles])
+        [(0, [0, 1, 2, 3], 0, 16), (1, [4, 5, 6, 7], 16, 32)]
+        [(0, [4, 5, 6, 7], 32, 48), (1, [0, 1, 2, 3], 48, 64)]
+        """
+        if n_parts == self.n_user_blocks and not self.nested:
+            return [
+                [Tile(int(self.user_block[s]), self.item_blocks_of(s), s, s + 1) for s in lanes]
+                for lanes in self.starts.tolist()
+            ]
+        within = self.within(n_parts)
+        step, n_items, size = within.n_user_blocks, within.n_item_blocks, len(within.item_block)
+        return [
+            [
+                Tile(a, (a ^ k) * n_items + np.arange(n_items), first, first + size)
+                for a, first in enumerate(lanes)
+            ]
+            for k, lanes in enumerate(self.starts[::step, ::step].tolist())
+        ]
+
+    def within(self, n_parts: int) -> Strata:
+        """Return the strata within a tile of `tiles`, numbered from 0."""
+        if n_parts == self.n_user_blocks and not self.nested:
+            return drawn_strata(1)
+        fits = n_parts & (n_parts - 1) == 0 and 1 <= n_parts <= self.n_user_blocks
+        if not (self.nested and fits):
+            raise ValueError(
+                f"these strata of {self.n_user_blocks} user blocks cannot be cut into {n_parts} parts"
+            )
+        n_users, n_items = self.n_user_blocks // n_parts, self.n_item_blocks // n_parts
+        end = n_users * n_items
+        return self._replace(
+            n_user_blocks=n_users, n_item_blocks=n_items, starts=self.starts[:n_users, :n_users],
+            stratum=self.stratum[:n_users, :n_items], user_block=self.user_block[:end],
+            item_block=self.item_block[:end],
+        )  # fmt: skip
+
 
 def n_blocks(
     n_users: int, n_items: int, n_interactions: int, item_bytes: int, limits: Limits = LIMITS
@@ -185,12 +257,30 @@ def n_blocks(
         1 for the smallest data, 8 for 100,000 interactions, more where the item rows outgrow a
         cache of nominal size.
     """
-    wanted = max(8, math.ceil(n_items * item_bytes / limits.block_bytes))
-    if wanted > 8:
-        wanted = math.ceil(wanted / _MOST_LANES) * _MOST_LANES
+    wanted, n_lanes = (
+        math.ceil(n_items * item_bytes / limits.block_bytes),
+        most_lanes(n_interactions),
+    )
+    if wanted > 8 or n_lanes > _LANES[0]:
+        wanted = math.ceil(wanted / n_lanes) * n_lanes
+    wanted = max(8, wanted)
     by_rows = min(n_users // 4, n_items // limits.least_items)
     by_triplets = math.isqrt(n_interactions // limits.least_triplets)
     return max(1, min(wanted, by_rows, by_triplets, _MOST_BLOCKS))
+
+
+def most_lanes(n_interactions: int) -> int:
+    """Return the most user blocks, which are lanes of a round, for so many interactions: a power of two.
+
+    Examples
+    --------
+    >>> from tripletrec.training.strata import most_lanes
+    >>> [most_lanes(10**n) for n in range(4, 11)]
+    [16, 16, 16, 16, 64, 128, 256]
+    """
+    few, many = _LANES
+    wanted = math.isqrt(n_interactions // _LANE_TRIPLETS)
+    return max(few, min(many, 1 << wanted.bit_length() - 1 if wanted else 1))
 
 
 def group_size(
@@ -281,20 +371,21 @@ def codes_of(strata: Strata, n_users: int, n_items: int, limits: Limits = LIMITS
     return Codes(own_bits, item_bits, np.uint32 if narrow else np.uint64)
 
 
-def drawn_strata(n_blocks: int) -> Strata:
+def drawn_strata(n_blocks: int, most_lanes: int = _LANES[0]) -> Strata:
     """Return the strata for negatives drawn from the positive's own item block.
 
     Parameters
     ----------
     n_blocks : int
-        Item blocks, >= 1; rounded down to a multiple of the user blocks, which are a power of two, at most
-        16.
+        Item blocks, >= 1; rounded down to a multiple of the user blocks, which are a power of two.
+    most_lanes : int, default 16
+        The most user blocks, see `most_lanes`.
 
     Returns
     -------
     Strata
     """
-    n_bits = min(n_blocks, _MOST_LANES).bit_length() - 1
+    n_bits = min(n_blocks, most_lanes).bit_length() - 1
     n_lanes = 1 << n_bits
     lane = n_blocks // n_lanes
     # The number of a lane interleaves the bits of its round and its own (Morton 1966), so that the

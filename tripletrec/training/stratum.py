@@ -1,8 +1,7 @@
 """Learning strata: shuffle, draw, learn; which strata there are and who runs them is in `strata`, `triplet`.
 
-A stratum is a pure function of its rows, its interactions and its streams of random numbers. `learn_strata`
-runs strata of whole tables. `cut_out` copies what one stratum needs into arrays that hold nothing else, so
-that the same function may learn it anywhere, and `put_back` writes what was learnt into the tables.
+A stratum is a pure function of its rows, its interactions and its streams of random numbers: `learn_strata`
+learns those of whole tables, and those of arrays that hold only what a part of the users needs, see `parts`.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.arrays import read_only
-from tripletrec._runtime.jit import aligned
 from tripletrec.sampling.draw import ItemsOfUsers, Pool, RowNumbers
 from tripletrec.training.bucketing import (
     Buckets,
@@ -40,11 +37,9 @@ __all__ = [
     "Loop",
     "Streams",
     "Workspace",
-    "cut_out",
     "learn_strata",
     "make_workspace",
     "pieces",
-    "put_back",
 ]
 
 
@@ -208,105 +203,3 @@ def learn_strata(
         first, last, contents.buckets.bounds, triplets, loop.n_negatives, loop.group,
         tuple(epoch.users), tuple(epoch.items), tuple(epoch.hyper), tuple(workspace.scratch), totals,
     )  # fmt: skip
-
-
-def cut_out(s: int, epoch: Epoch, positions: NDArray[np.integer]) -> Epoch:
-    """Return stratum `s` by itself: copies of its rows and interactions, and nothing of the others.
-
-    Parameters
-    ----------
-    s : int
-    epoch : Epoch
-        That of all strata.
-    positions : int array
-        Positions of the items of the stratum, ascending.
-
-    Returns
-    -------
-    Epoch
-        Its only stratum is number 0. Its user rows are those of the user block, in the order of the block;
-        its items have the positions 0, 1, 2, …
-    """
-    buckets, stored, item_bits, _, pool, _ = epoch.contents
-    a, b = buckets.bounds[s : s + 2]
-    users, n_items = _users_of(s, buckets), len(positions)
-    places, own = np.divmod(stored.codes[a:b].astype(np.int64), 1 << item_bits)
-    own = np.searchsorted(positions, own + buckets.first_position[s])
-    cumulative = pool.cumulative
-    if cumulative is not None:
-        cumulative = cumulative[positions[0] : positions[-1] + 2].copy()
-    contents = Contents(
-        Buckets(
-            buckets.numbers[s : s + 1].copy(),
-            np.array([0, b - a]),
-            np.zeros(1, np.int32),
-            np.arange(len(users), dtype=np.int32),
-            np.array([0, len(users)]),
-            np.zeros(1, np.int64),
-            np.array([n_items]),
-        ),
-        Stored(
-            (places << item_bits | own).astype(stored.codes.dtype),
-            np.searchsorted(positions, stored.negatives[a:b]).astype(np.int32),
-            stored.weights[a:b].copy(),
-        ),
-        item_bits,
-        _items_of_users(places, own, len(users)),
-        Pool(np.arange(n_items, dtype=np.int32), cumulative),
-        RowNumbers(users.copy(), int(positions[0])),
-    )
-    return epoch._replace(contents=contents, **_copied_rows(epoch, users, positions))
-
-
-def put_back(s: int, epoch: Epoch, positions: NDArray[np.integer], own: Epoch) -> None:
-    """Write the rows of `own`, which `cut_out` has returned, into those of the epoch."""
-    users = _users_of(s, epoch.contents.buckets)
-    rows = epoch.items.row_at[positions]
-    for whole, places, part in (
-        (epoch.users.table, users, own.users.table),
-        (epoch.items.table, rows, own.items.table),
-        (epoch.items.biases, positions, own.items.biases),
-    ):
-        whole.reshape(-1, part.size // len(places))[places] = part.reshape(len(places), -1)
-    epoch.users.step_counts[users] = own.users.step_counts
-    epoch.items.step_counts[positions] = own.items.step_counts
-
-
-def _users_of(s: int, buckets: Buckets) -> NDArray[np.int32]:
-    block = buckets.user_block[s]
-    return buckets.users[buckets.user_bounds[block] : buckets.user_bounds[block + 1]]
-
-
-def _items_of_users(
-    users: NDArray[np.int64], items: NDArray[np.int64], n_users: int
-) -> ItemsOfUsers:
-    indptr = np.zeros(n_users + 1, np.int64)
-    np.cumsum(np.bincount(users, minlength=n_users), out=indptr[1:])
-    indices = items[np.lexsort((items, users))].astype(np.int32)
-    return ItemsOfUsers(read_only(indptr), read_only(indices))
-
-
-def _copied_rows(
-    epoch: Epoch, users: NDArray[np.int32], positions: NDArray[np.integer]
-) -> dict[str, Any]:
-    """Return copies of the rows of some users and of the items at some positions."""
-    n_users, n_positions = len(epoch.users.step_counts), len(epoch.items.step_counts)
-    row_size = epoch.users.table.size // n_users
-    items = epoch.items
-
-    def copied(flat: NDArray[np.float32], size: int, rows: NDArray[Any]) -> NDArray[np.float32]:
-        copy: NDArray[np.float32] = aligned(size * len(rows))
-        copy[:] = flat.reshape(-1, size)[rows].reshape(-1)
-        return copy
-
-    return {
-        "users": UserRows(
-            copied(epoch.users.table, row_size, users), epoch.users.step_counts[users]
-        ),
-        "items": ItemRows(
-            copied(items.table, row_size, items.row_at[positions]),
-            np.arange(len(positions), dtype=np.int32),
-            copied(items.biases, items.biases.size // n_positions, positions),
-            items.step_counts[positions],
-        ),
-    }

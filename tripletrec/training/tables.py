@@ -21,7 +21,7 @@ from tripletrec._runtime.threads import executor_for
 from tripletrec.optimizers import Optimizer
 from tripletrec.training.plan import Factors
 
-__all__ = ["FactorTables"]
+__all__ = ["FactorTables", "row_width"]
 
 _LINE = 16  # float32 in a cache line
 _CHUNK = 2**12  # rows whose start values are one stream of random numbers
@@ -101,7 +101,7 @@ class FactorTables:
 
     @classmethod
     def _at_zero(cls, n_users: int, n_items: int, n_factors: int, optimizer: Optimizer) -> Self:
-        width = -(-n_factors // _LINE) * _LINE
+        width = row_width(n_factors)
         step_counts = np.array(optimizer.step_counts, np.float32)
         return cls(
             _table(n_users, width, optimizer),
@@ -257,6 +257,11 @@ class FactorTables:
         executor = executor_for(n_jobs if len(chunks) > len(tables) else 1)
         with executor.threads():
             executor.run(lambda task: task(), [(task,) for task in tasks])
+
+
+def row_width(n_factors: int) -> int:
+    """Return the float32 of a row of so many factors, padding included."""
+    return -(-n_factors // _LINE) * _LINE
 
 
 def _table(n_rows: int, width: int, optimizer: Optimizer) -> Float32:

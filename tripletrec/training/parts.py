@@ -1,0 +1,217 @@
+"""Parts of the users: what is known of them, and their share of an epoch; it is learnt in `stratum`.
+
+A part has the users of a run of user blocks, which stay together for a whole fit. The fit in memory has one
+part with all users; from disk, or on a cluster, one part after the other, or each on its worker, learns the
+tiles of `Strata.tiles`: the same strata with the same random numbers, and so the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._runtime.arrays import read_only
+from tripletrec._runtime.threads import Executor, SerialExecutor
+from tripletrec.sampling.draw import ItemsOfUsers, RowNumbers
+from tripletrec.training.bucketing import (
+    GivenNegatives,
+    Partition,
+    Positives,
+    Stored,
+    bucket,
+)
+from tripletrec.training.schedule import ItemDeal, Schedule
+from tripletrec.training.stratum import Contents, Epoch
+from tripletrec.training.triplet_records import ItemRows, UserRows
+
+__all__ = [
+    "UserPart",
+    "bucket_part",
+    "cut_part",
+    "empty_stored",
+    "epoch_of_part",
+    "part_users",
+    "whole_part",
+]
+
+
+class UserPart(NamedTuple):
+    """What is known of the users of a run of blocks.
+
+    Parameters
+    ----------
+    block : int
+        Number of the first block.
+    users : Partition
+        Their rows in the arrays of the part, block by block.
+    positives : Positives
+    given : ItemsOfUsers or None
+        Their given negatives, or all positives by rising value; see `GivenNegatives`.
+    n_lower : int32 array of shape (n_positives,) or None
+    numbers : RowNumbers or None
+        Their rows in all of the data. None: the same.
+    """
+
+    block: int
+    users: Partition
+    positives: Positives
+    given: ItemsOfUsers | None
+    n_lower: NDArray[np.int32] | None
+    numbers: RowNumbers | None
+
+
+def whole_part(
+    users: Partition,
+    positives: Positives,
+    given: ItemsOfUsers | None = None,
+    n_lower: NDArray[np.int32] | None = None,
+) -> UserPart:
+    """Return the part that has all users."""
+    return UserPart(0, users, positives, given, n_lower, None)
+
+
+def cut_part(whole: UserPart, part: int, n_parts: int) -> UserPart:
+    """Return one of `n_parts` parts of all users: copies, which hold nothing of the others.
+
+    Its users are numbered from 0, as they follow one another in the blocks.
+    """
+    n_blocks = (len(whole.users.bounds) - 1) // n_parts
+    bounds = whole.users.bounds[part * n_blocks : (part + 1) * n_blocks + 1]
+    own = whole.users.order[bounds[0] : bounds[-1]]
+    indptr, indices, weights, numbers = whole.positives
+    own_indptr, places = _picked(indptr, own)
+    given = None
+    if whole.given is not None:
+        given_indptr, given_places = _picked(whole.given.indptr, own)
+        given = ItemsOfUsers(given_indptr, read_only(whole.given.indices[given_places]))
+    return UserPart(
+        part * n_blocks,
+        part_users(bounds - bounds[0]),
+        Positives(
+            own_indptr,
+            read_only(indices[places]),
+            read_only(weights[places] if len(weights) else weights),
+            read_only(numbers[own]),
+        ),
+        given,
+        None if whole.n_lower is None else whole.n_lower[places],
+        RowNumbers(own.copy(), 0),
+    )
+
+
+def part_users(bounds: NDArray[np.int64]) -> Partition:
+    """Return the users of a part, numbered as they follow one another, whose blocks begin at `bounds`."""
+    order = np.arange(bounds[-1], dtype=np.int32)
+    block_of = np.repeat(np.arange(len(bounds) - 1, dtype=np.int16), np.diff(bounds))
+    return Partition(order, bounds, block_of, order)
+
+
+def empty_stored(schedule: Schedule, part: UserPart) -> Stored:
+    """Return place for the triplets of a part."""
+    n, given = len(part.positives.indices), part.given is not None
+    if given:
+        n *= schedule.plan.n_negatives
+    return Stored(
+        np.empty(n, schedule.codes.dtype),
+        np.empty(n if given else 0, np.int32),
+        np.empty(n if len(part.positives.weights) else 0, np.float32),
+    )
+
+
+def bucket_part(
+    schedule: Schedule,
+    deal: ItemDeal,
+    part: UserPart,
+    stored: Stored,
+    executor: Executor | None = None,
+    tasks: Sequence[tuple[int, int]] | None = None,
+) -> NDArray[np.int64]:
+    """Write the triplets of a part to `stored`, stratum by stratum; return where the strata begin.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    deal : ItemDeal
+    part : UserPart
+    stored : Stored
+    executor : Executor, optional
+        Runs the tasks. Default: one after the other.
+    tasks : sequence of (int, int), optional
+        Runs of the part's user blocks, each the task of a thread. Default: one with all.
+
+    Returns
+    -------
+    int64 array of shape (n_strata + 1,)
+        Of the strata of all parts; there is nothing in those of others.
+    """
+    strata, sampler, n_blocks = schedule.strata, schedule.plan.sampler, len(part.users.bounds) - 1
+    executor, tasks = executor or SerialExecutor(), tasks or [(0, n_blocks)]
+    given = None
+    if part.given is not None:
+        given = GivenNegatives(
+            schedule.streams(deal.number).given, part.given, part.n_lower, sampler.share, deal.pool,
+            sampler.verified, schedule.plan.n_negatives,
+        )  # fmt: skip
+    table = strata.stratum[part.block : part.block + n_blocks]
+    # A row for each user block: threads that write to one cache line wait for each other.
+    sizes = np.zeros((n_blocks, len(strata.item_block)), np.int64)
+    starts = np.zeros(len(strata.item_block) + 1, np.int64)
+
+    def task(place: bool, first: int, last: int) -> None:
+        bucket(
+            first, last, part.users, deal.items, part.positives, given, table, schedule.codes[:2],
+            place, starts, sizes, stored,
+        )  # fmt: skip
+
+    executor.run(partial(task, False), tasks)
+    np.cumsum(sizes.sum(0), out=starts[1:])
+    sizes[:] = 0
+    executor.run(partial(task, True), tasks)
+    return starts
+
+
+def epoch_of_part(
+    schedule: Schedule,
+    number: int,
+    deal: ItemDeal,
+    part: UserPart,
+    strata: tuple[int, NDArray[np.int64]],
+    stored: Stored,
+    rows: tuple[UserRows, ItemRows],
+) -> Epoch:
+    """Return all that a run of strata of a part depends on; its strata are numbered from 0.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    number : int
+        Of the epoch.
+    deal : ItemDeal
+        That of the epoch's partition.
+    part : UserPart
+    strata : (int, int64 array of shape (n + 1,))
+        Number of the first one, and where the triplets of each begin in `stored`.
+    stored : Stored
+    rows : (UserRows, ItemRows)
+        What is learnt: of the part's users, and by position of items, of which those of other item blocks
+        are not looked at.
+    """
+    known: Any = ItemsOfUsers(*part.positives[:2])
+    contents = Contents(
+        schedule.buckets(*strata, deal, part.users, part.block), stored, schedule.codes.item_bits, known,
+        deal.pool, part.numbers,
+    )  # fmt: skip
+    return Epoch(contents, *rows, schedule.hyper(number), schedule.streams(number))
+
+
+def _picked(
+    indptr: NDArray[np.int64], rows: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the index of some rows of a CSR matrix, and where their entries are in it."""
+    lengths = np.diff(indptr)[rows]
+    own = np.concatenate([[0], np.cumsum(lengths)])
+    return read_only(own), np.arange(own[-1]) + np.repeat(indptr[rows] - own[:-1], lengths)
