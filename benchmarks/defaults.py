@@ -3,6 +3,7 @@
     python benchmarks/defaults.py                            # MovieLens-100K and synthetic shops: minutes
     python benchmarks/defaults.py --gowalla FOLDER           # and Gowalla, as `published.py` reads it
     python benchmarks/defaults.py --data movielens tiny --models unseen "dynamic(2)" "dynamic(4)"
+    python benchmarks/defaults.py --data large --models defaults      # 12 million positives: not among the others
     python benchmarks/defaults.py --quick                    # two epochs on the smallest: to see that it runs
 
 Everything is learnt from and measured on cuts of training data; no test set is read. Held out are ten ratings
@@ -78,6 +79,14 @@ def gowalla_cut(folder: Path, seed: int) -> Cut:
     return train, held_out, train
 
 
+def large_cut(seed: int) -> Cut:
+    """Return a cut of large synthetic data, of which a few users are looked at."""
+    data = tr.datasets.make_interactions(300_000, 500_000, 12_000_000, random_state=seed)
+    train, held_out = tr.splits.train_test_split(data, 0.1, random_state=seed)
+    users = np.random.default_rng(seed).permutation(data.n_users)[:2_000]
+    return train, held_out[np.isin(held_out.rows, users)], train
+
+
 def cuts(options: argparse.Namespace) -> Iterator[tuple[str, int, Callable[[int], Cut]]]:
     """Yield the name of each data set, the number of its cuts, and what cuts it."""
     if options.quick:
@@ -88,6 +97,8 @@ def cuts(options: argparse.Namespace) -> Iterator[tuple[str, int, Callable[[int]
     for name, (*shape, n_cuts) in SHOPS.items():
         if not options.data or name in options.data:
             yield name, n_cuts, partial(shop_cut, tuple(shape))
+    if options.data and "large" in options.data:
+        yield "large", 1, large_cut
     if options.gowalla:
         yield "gowalla", 1, partial(gowalla_cut, options.gowalla)
 
@@ -132,7 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", nargs="+", choices=["movielens", *SHOPS, "gowalla"])
+    parser.add_argument("--data", nargs="+", choices=["movielens", *SHOPS, "large", "gowalla"])
     parser.add_argument("--models", nargs="+", choices=MODELS | CANDIDATES, default=list(MODELS))
     parser.add_argument("--gowalla", type=Path, help="the folder of published.py")
     parser.add_argument("--n-jobs", type=int)
