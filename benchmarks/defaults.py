@@ -3,7 +3,7 @@
     python benchmarks/defaults.py                            # MovieLens-100K and synthetic shops: minutes
     python benchmarks/defaults.py --gowalla FOLDER           # and Gowalla, as `published.py` reads it
     python benchmarks/defaults.py --data movielens tiny --models unseen "dynamic(2)" "dynamic(4)"
-    python benchmarks/defaults.py --data large --models defaults      # 12 million positives: not among the others
+    python benchmarks/defaults.py --data large --models defaults   # 12 million positives; not run else
     python benchmarks/defaults.py --quick                    # two epochs on the smallest: to see that it runs
 
 Everything is learnt from and measured on cuts of training data; no test set is read. Held out are ten ratings
