@@ -68,7 +68,7 @@ def _runs(pid: int, start: str) -> bool:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what is temporary beside `target` if its process has ended or nobody has touched it for a day."""
+    """Remove what is temporary beside `target` if its process ended or nobody has touched it for a day."""
     prefix = _prefix(target)
     try:
         with os.scandir(target.parent) as entries:

@@ -1,4 +1,4 @@
-"""Columns of files of parquet, whole or piece by piece; other files are in `reading`, finding them in `paths`."""
+"""Columns of files of parquet, whole or piece by piece; files of other formats are in `reading`."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def _damaged(path: Path, error: Exception) -> ValueError:
 def _of_folders(
     headers: list[_Header], n_rows: list[int], role: str, name: str, forms: Mapping[str, Form]
 ) -> Any:
-    """Return a column that the names of folders tell, such as "day=2024-01-31", in some rows for each file."""
+    """Return a column that folders tell, such as "day=2024-01-31", with some rows for each file."""
     import pandas as pd
 
     pieces = [unquote(each.folders[name]) for each in headers]

@@ -1,4 +1,4 @@
-"""Files of events as tables, and files of matrices; finding them is in `paths`, each format in its own file."""
+"""Files of events as tables, and files of matrices; finding them is in `paths`, events in two more files."""
 
 from __future__ import annotations
 

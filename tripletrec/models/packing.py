@@ -16,7 +16,6 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 from tripletrec.losses import LIST_LOSSES, LOSSES, SEARCHING_LOSSES, ListLoss, Loss
