@@ -1,0 +1,154 @@
+"""Events brought to blocks of users by many workers are what one machine reads, whatever the pieces are."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import tripletrec as tr
+from tripletrec.cluster.pieces import pieces_of
+from tripletrec.cluster.shuffle import deal_out, shuffle
+from tripletrec.training.bucketing import deal
+
+pytest.importorskip("pyarrow", reason="reads parquet")
+pytest.importorskip("fsspec", reason="reads what is behind a URL")
+
+NAMES = {"user": "user", "item": "item"}
+
+
+class Here:
+    """An engine that does all at once, in this process."""
+
+    n_workers = 2
+
+    def submit(self, function, *arguments):
+        return function(*arguments)
+
+    def gather(self, results):
+        return list(results)
+
+    def spread(self, value):
+        return value
+
+
+def frame_of(rng, n, text=False, values=False):
+    frame = pd.DataFrame({"user": rng.integers(5, 60, n), "item": rng.integers(0, 30, n)})
+    if text:
+        frame["user"] = "u" + frame["user"].astype(str)
+    if values:
+        frame["value"] = rng.integers(0, 4, n).astype(np.float64)
+    return frame
+
+
+def write(frame, folder, n_files):
+    folder.mkdir()
+    for number, part in enumerate(np.array_split(np.arange(len(frame)), n_files)):
+        frame.iloc[part].to_parquet(folder / f"{number}.parquet", row_group_size=40)
+    return folder
+
+
+def blocks_of(source, names, n_blocks=4, **options):
+    """Shuffle a source, and return what was found and the rows of each block."""
+    found = shuffle(pieces_of(source, names), names, Here(), **options)
+    ranking = np.argsort(-found.user_counts, kind="stable").astype(np.int32)
+    users = deal(ranking, n_blocks, np.uint64(3))
+    return found, users, deal_out(found, users, Here(), lambda block, rows: (block, rows))
+
+
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("n_files", [1, 5])
+def test_blocks_hold_what_is_read_in_memory(text, n_files, rng, tmp_path):
+    frame = frame_of(rng, 500, text, values=True)
+    names = {**NAMES, "value": "value"}
+    source = write(frame, tmp_path / "events", n_files)
+    data = tr.Interactions.read(source, user="user", item="item", value="value")
+    found, users, blocks = blocks_of(source, names)
+    np.testing.assert_array_equal(found.users.values, data.user_ids)
+    np.testing.assert_array_equal(found.items.values, data.item_ids)
+    np.testing.assert_array_equal(found.user_counts, np.diff(data.indptr))
+    np.testing.assert_array_equal(
+        found.item_counts, np.bincount(data.indices, minlength=data.n_items)
+    )
+    assert found.n_merged == data.n_merged
+    for block, rows in blocks:
+        own = np.flatnonzero(users.block_of == block)
+        np.testing.assert_array_equal(rows.users, own)
+        for place, user in enumerate(own):
+            mine = slice(*rows.indptr[place : place + 2])
+            theirs = slice(*data.indptr[user : user + 2])
+            np.testing.assert_array_equal(rows.indices[mine], data.indices[theirs])
+            np.testing.assert_array_equal(rows.values[mine], data.values[theirs])
+
+
+def test_neither_files_nor_their_order_matter(rng, tmp_path):
+    frame = frame_of(rng, 400)
+    shuffled = frame.sample(frac=1, random_state=1)
+    results = [
+        blocks_of(write(each, tmp_path / name, n_files), NAMES)[2]
+        for name, each, n_files in (("a", frame, 1), ("b", shuffled, 7))
+    ]
+    for (_, one), (_, other) in zip(*results, strict=True):
+        for mine, theirs in zip(one, other, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("duplicates", ["max", "last", "first", "count"])
+def test_duplicates_are_merged_as_in_memory(duplicates, rng, tmp_path):
+    frame = frame_of(rng, 300, values=True)
+    frame["time"] = rng.permutation(len(frame))
+    names = {**NAMES, "value": "value", "timestamp": "time"}
+    source = write(frame, tmp_path / "events", 3)
+    data = tr.Interactions.read(
+        source, user="user", item="item", value="value", timestamp="time", duplicates=duplicates
+    )
+    _, users, blocks = blocks_of(source, names, duplicates=duplicates)
+    values = np.zeros(data.space.shape, np.float32)
+    for _, rows in blocks:
+        values[np.repeat(rows.users, np.diff(rows.indptr)), rows.indices] = rows.values
+    np.testing.assert_array_equal(values, data.tocsr().toarray())
+
+
+def test_a_dask_frame_is_a_source(rng, tmp_path):
+    dask_frames = pytest.importorskip("dask.dataframe", reason="it is Dask's")
+    frame = frame_of(rng, 300, text=True)
+    partitions = dask_frames.from_pandas(frame, npartitions=4)
+    pieces = [each.compute() for each in pieces_of(partitions, NAMES)]
+    found = shuffle(pieces, NAMES, Here())
+    data = tr.Interactions.from_frame(frame, user="user", item="item")
+    np.testing.assert_array_equal(found.users.values, data.user_ids)
+    np.testing.assert_array_equal(found.user_counts, np.diff(data.indptr))
+
+
+def test_what_cannot_be_read_is_refused(rng, tmp_path):
+    source = write(frame_of(rng, 100), tmp_path / "events", 2)
+    with pytest.raises(ValueError, match="'shop'"):
+        pieces_of(source, {"user": "shop", "item": "item"})
+    with pytest.raises(
+        TypeError, match="source must be a path or URL of parquet, a Dask DataFrame"
+    ):
+        pieces_of(3, NAMES)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="has no file of the format"):
+        pieces_of(tmp_path / "empty", NAMES)
+    with pytest.raises(FileNotFoundError, match="has no file of the format .parquet"):
+        pieces_of(f"file://{tmp_path}/empty", NAMES)
+    frame_of(rng, 50, text=True).to_parquet(source / "9.parquet")
+    with pytest.raises(TypeError, match="column 'user' must be of one type in all files, got"):
+        pieces_of(source, NAMES)
+    (source / "9.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(ValueError, match=r"9.parquet' is damaged, or no parquet file"):
+        pieces_of(source, NAMES)
+    none = write(frame_of(rng, 0), tmp_path / "none", 1)
+    with pytest.raises(ValueError, match="source has no rows"):
+        shuffle(pieces_of(none, NAMES), NAMES, Here())
+
+
+def test_partitions_of_several_types_are_refused(rng):
+    pieces = [frame_of(rng, 50), frame_of(rng, 50, text=True)]
+    with pytest.raises(TypeError, match="column 'user' must be of one type in all of source, got"):
+        shuffle(pieces, NAMES, Here())
+
+
+def test_a_url_is_a_source(rng, tmp_path):
+    source = write(frame_of(rng, 100), tmp_path / "events", 3)
+    assert len(pieces_of(f"file://{source}", NAMES)) == len(pieces_of(source, NAMES))
+    assert len(pieces_of(f"file://{source}/1.parquet", NAMES)) == 1

@@ -1,0 +1,1 @@
+"""Training on a cluster; on one machine it is in `training`."""

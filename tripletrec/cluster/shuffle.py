@@ -1,0 +1,280 @@
+"""Events of a source, brought once to blocks of users, in files; what a source is, is in `pieces`.
+
+The workers read the source twice, as `Interactions.read(memory_map=)` does: first each piece says which
+users and items it has, then its events are laid down by ranges of users. Whoever has a range brings it to
+canonical rows. Then it is known how many interactions each user and item has, and so who is dealt into which
+block: ranges are cut into blocks, and blocks are written. Numbers of users and items, duplicates and zeros
+are those of `Interactions.from_frame`, however many pieces or workers there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec.cluster.pieces import read_piece
+from tripletrec.data.checks import check_shape, check_values
+from tripletrec.data.csr import Rows, assemble
+from tripletrec.data.frames import distinct_ids, values_and_times
+from tripletrec.data.id_arrays import id_array
+from tripletrec.data.ids import Ids
+from tripletrec.data.merging import Duplicates
+from tripletrec.data.numbering import Collected, Numbers
+from tripletrec.training.bucketing import Partition
+
+__all__ = ["BlockRows", "Shuffled", "deal_out", "shuffle"]
+
+Names = Mapping[str, Any]
+
+
+class Engine(Protocol):
+    """What runs the tasks of a shuffle; `tripletrec.cluster.dask_engine` is one."""
+
+    n_workers: int
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run ``function(*arguments)`` on some worker; return what stands for its result."""
+
+    def gather(self, results: Sequence[Any]) -> list[Any]:
+        """Return results themselves; raise what one of them raised."""
+
+    def spread(self, value: Any) -> Any:
+        """Send a value to all workers; return what stands for it."""
+
+
+class Events(NamedTuple):
+    """Events of a range of users, in the order of their piece."""
+
+    users: NDArray[np.int32]
+    items: NDArray[np.int32]
+    values: NDArray[Any] | None
+    timestamps: NDArray[Any] | None
+
+
+class BlockRows(NamedTuple):
+    """Canonical rows of some users: by rising row number, all of one block in the end.
+
+    Parameters
+    ----------
+    users : int32 array of shape (n,)
+        Their numbers in all of the data.
+    indptr : int64 array of shape (n + 1,)
+    indices : int32 array
+    values : float32 array
+    """
+
+    users: NDArray[np.int32]
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: NDArray[np.float32]
+
+
+class Shuffled(NamedTuple):
+    """What a shuffle found, and the ranges of users that workers hold.
+
+    Parameters
+    ----------
+    users, items : Ids
+    user_counts, item_counts : int64 array of shape (n_users,), (n_items,)
+        Interactions of each.
+    bounds : int64 array of shape (n_ranges + 1,)
+        Where the ranges of users begin.
+    ranges : list
+        What stands for the `Rows` of each.
+    n_merged : int
+    """
+
+    users: Ids
+    items: Ids
+    user_counts: NDArray[np.int64]
+    item_counts: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+    ranges: list[Any]
+    n_merged: int
+
+
+def shuffle(
+    pieces: Sequence[Any], names: Names, engine: Engine, duplicates: Duplicates = "sum"
+) -> Shuffled:
+    """Bring all events to canonical rows, by ranges of users.
+
+    Parameters
+    ----------
+    pieces : sequence
+        From `pieces_of`.
+    names : dict
+        The names of the columns "user" and "item" and, if there are such, "value" and "timestamp".
+    engine : Engine
+    duplicates : str, default "sum"
+        See `Interactions.from_frame`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Interactions.from_frame`.
+    """
+    if duplicates == "count":
+        names = {role: name for role, name in names.items() if role != "value"}
+    users, items, n_events = _collect(engine.gather(
+        [engine.submit(_distinct, piece, names, duplicates) for piece in pieces]
+    ), names)  # fmt: skip
+    check_shape(users.n, items.n, "shape")
+    n_ranges = min(users.n, 4 * engine.n_workers)
+    bounds = np.linspace(0, users.n, n_ranges + 1).astype(np.int64)
+    numbers = engine.spread((Numbers(users, names["user"]), Numbers(items, names["item"])))
+    laid = [engine.submit(_lay_down, each, names, numbers, bounds, duplicates) for each in pieces]
+    ranges, infos = [], []
+    for r in range(n_ranges):
+        own = [engine.submit(_pick, each, r) for each in laid]
+        size = int(bounds[r + 1] - bounds[r]), items.n
+        ranges.append(engine.submit(_assemble, size, int(bounds[r]), duplicates, *own))
+        infos.append(engine.submit(_counts, ranges[-1]))
+    counts = engine.gather(infos)
+    return Shuffled(
+        users, items, np.concatenate([each[0] for each in counts]), sum(each[1] for each in counts),
+        bounds, ranges, sum(each[2] for each in counts),
+    )  # fmt: skip
+
+
+def deal_out(
+    shuffled: Shuffled, users: Partition, engine: Engine, write: Callable[[int, BlockRows], Any]
+) -> list[Any]:
+    """Bring the ranges of users to their blocks, and have each written.
+
+    Parameters
+    ----------
+    shuffled : Shuffled
+    users : Partition
+        How all users are dealt.
+    engine : Engine
+    write : callable
+        ``write(block, rows)``, called on a worker.
+
+    Returns
+    -------
+    list
+        What `write` returned for each block.
+    """
+    n_blocks, bounds = len(users.bounds) - 1, shuffled.bounds
+    cut = [
+        engine.submit(_cut, rows, first, users.block_of[first:last], n_blocks)
+        for rows, first, last in zip(
+            shuffled.ranges, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True
+        )
+    ]
+    written = []
+    for block in range(n_blocks):
+        own = [engine.submit(_pick, each, block) for each in cut]
+        written.append(engine.submit(_write_block, write, block, *own))
+    return engine.gather(written)
+
+
+def _collect(found: list[Any], names: Names) -> tuple[Ids, Ids, int]:
+    """Return the ids of all pieces, sorted, and the number of events."""
+    n_events = sum(n for _, n in found)
+    if not n_events:
+        raise ValueError("source has no rows: at least one interaction is needed")
+    ids = []
+    for side, role in enumerate(("user", "item")):
+        arrays = [each[side] for each, n in found if n]
+        kinds = {each.dtype.kind.replace("O", "U").replace("u", "i") for each in arrays}
+        if len(kinds) > 1:
+            types = sorted({str(each.dtype) for each in arrays})
+            raise TypeError(
+                f"column {names[role]!r} must be of one type in all of source, got {' and '.join(types)}"
+            )
+        collected = Collected(names[role], role)
+        for each in arrays:
+            collected.add(each)
+        ids.append(collected.sorted()[0])
+    return ids[0], ids[1], n_events
+
+
+def _distinct(piece: Any, names: Names, duplicates: Duplicates) -> tuple[list[NDArray[Any]], int]:
+    """Return the users and the items of a piece, each once, and its number of rows; check all it holds."""
+    columns = read_piece(piece, names)
+    values_and_times(columns, names, duplicates)
+    ids = []
+    for role in ("user", "item"):
+        label = f"column {names[role]!r}"
+        ids.append(id_array(distinct_ids(columns[role], label)[1], label))
+    return ids, len(columns["user"])
+
+
+def _lay_down(
+    piece: Any,
+    names: Names,
+    numbers: tuple[Numbers, Numbers],
+    bounds: NDArray[np.int64],
+    duplicates: Duplicates,
+) -> list[Events]:
+    """Return the events of a piece by ranges of users."""
+    columns = read_piece(piece, names)
+    users, items = (
+        each.rows(columns[role]) for each, role in zip(numbers, ("user", "item"), strict=True)
+    )
+    if (users < 0).any() or (items < 0).any():
+        raise ValueError("source was changed while it was read: fit again")
+    values, times = values_and_times(columns, names, duplicates)
+    if values is not None:
+        check_values(values, "values", lambda entry: (int(users[entry]), int(items[entry])))
+    range_of = np.searchsorted(bounds, users, side="right") - 1
+    order = np.argsort(range_of, kind="stable")
+    ends = np.searchsorted(range_of[order], np.arange(len(bounds) - 1), side="right")
+    return [
+        Events(
+            users[own], items[own], None if values is None else values[own],
+            None if times is None else times[own],
+        )
+        for own in np.split(order, ends[:-1])
+    ]  # fmt: skip
+
+
+def _pick(several: Sequence[Any], number: int) -> Any:
+    return several[number]
+
+
+def _assemble(shape: tuple[int, int], first: int, duplicates: Duplicates, *events: Events) -> Rows:
+    """Return the canonical rows of a range of users, from its events in the order of the pieces."""
+    users = np.concatenate([each.users for each in events]) - np.int32(first)
+    items = np.concatenate([each.items for each in events])
+    values, times = np.ones(len(users), np.float32), None
+    if events[0].values is not None:
+        values = np.concatenate([np.asarray(each.values) for each in events])
+    if events[0].timestamps is not None:
+        times = np.concatenate([np.asarray(each.timestamps) for each in events])
+    return assemble(shape, users, items, values, times, duplicates, first)
+
+
+def _counts(rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Return the interactions of each user of a range, of each item in it, and how many were merged."""
+    return np.diff(rows.indptr), np.bincount(rows.indices, minlength=rows.shape[1]), rows.n_merged
+
+
+def _cut(rows: Rows, first: int, block_of: NDArray[np.int16], n_blocks: int) -> list[BlockRows]:
+    """Return the rows of a range by the blocks of its users."""
+    cut = []
+    for block in range(n_blocks):
+        own = np.flatnonzero(block_of == block)
+        lengths = np.diff(rows.indptr)[own]
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        places = np.arange(indptr[-1]) + np.repeat(rows.indptr[own] - indptr[:-1], lengths)
+        users = (own + first).astype(np.int32)
+        cut.append(BlockRows(users, indptr, rows.indices[places], rows.values[places]))
+    return cut
+
+
+def _write_block(write: Callable[[int, BlockRows], Any], block: int, *parts: BlockRows) -> Any:
+    """Put the rows of a block together, range by range, and have them written."""
+    ends = np.cumsum([0, *(each.indptr[-1] for each in parts)])
+    indptr = [each.indptr[1:] + end for each, end in zip(parts, ends[:-1], strict=True)]
+    rows = BlockRows(
+        np.concatenate([each.users for each in parts]),
+        np.concatenate([np.zeros(1, np.int64), *indptr]),
+        np.concatenate([each.indices for each in parts]),
+        np.concatenate([each.values for each in parts]),
+    )
+    return write(block, rows)
