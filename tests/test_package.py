@@ -26,7 +26,7 @@ FLOORS = (
     "training ranking splits datasets",
     "neural evaluation",
     "models",
-    "plots reference tuning",
+    "cluster plots reference tuning",
     "report",
     "cli",
     "__main__",

@@ -5,29 +5,18 @@ import pandas as pd
 import pytest
 
 import tripletrec as tr
+from cluster.here import Here
+from tripletrec.cluster.events import EventsSource
+from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.pieces import pieces_of
 from tripletrec.cluster.shuffle import deal_out, shuffle
+from tripletrec.cluster.sources import InteractionsSource
 from tripletrec.training.bucketing import deal
 
 pytest.importorskip("pyarrow", reason="reads parquet")
 pytest.importorskip("fsspec", reason="reads what is behind a URL")
 
 NAMES = {"user": "user", "item": "item"}
-
-
-class Here:
-    """An engine that does all at once, in this process."""
-
-    n_workers = 2
-
-    def submit(self, function, *arguments):
-        return function(*arguments)
-
-    def gather(self, results):
-        return list(results)
-
-    def spread(self, value):
-        return value
 
 
 def frame_of(rng, n, text=False, values=False):
@@ -152,3 +141,38 @@ def test_a_url_is_a_source(rng, tmp_path):
     source = write(frame_of(rng, 100), tmp_path / "events", 3)
     assert len(pieces_of(f"file://{source}", NAMES)) == len(pieces_of(source, NAMES))
     assert len(pieces_of(f"file://{source}/1.parquet", NAMES)) == 1
+
+
+@pytest.mark.parametrize("how", ["plain", "weighted", "graded"])
+def test_blocks_are_written_as_those_of_interactions(how, rng, tmp_path):
+    names = {**NAMES, "value": "value"}
+    source = write(frame_of(rng, 400, values=True), tmp_path / "events", 3)
+    data = tr.Interactions.read(source, user="user", item="item", value="value")
+    weighted, graded = how == "weighted", how == "graded"
+    folders = [Folder(tmp_path / name) for name in ("one", "other")]
+    sources = [
+        EventsSource(source, names, Here(), weighted=weighted),
+        InteractionsSource(data, data.values if weighted else None),
+    ]
+    for folder, each in zip(folders, sources, strict=True):
+        counts = each.count()[0].counts
+        users = deal(np.argsort(-counts, kind="stable").astype(np.int32), 4, np.uint64(3))
+        for first, last in zip(users.bounds[:-1], users.bounds[1:], strict=True):
+            users.order[first:last].sort()
+        assert each.has_grades and not each.has_given
+        each.write_blocks(folder, users, graded=graded)
+    assert folders[0].names("blocks") == folders[1].names("blocks")
+    for name in folders[0].names("blocks"):
+        mine, theirs = (each.read_arrays(f"blocks/{name}") for each in folders)
+        mine.pop("values")
+        assert mine.keys() == theirs.keys()
+        for key, array in mine.items():
+            np.testing.assert_array_equal(array, theirs[key], err_msg=key)
+
+
+def test_entries_tell_sources_apart(rng, tmp_path):
+    frame = frame_of(rng, 300)
+    a, b = (write(frame[: 300 - n], tmp_path / f"{n}", 2) for n in (0, 40))
+    entries = [EventsSource(each, NAMES, Here()).entries() for each in (a, b, a)]
+    assert entries[0] == entries[2] != entries[1]
+    assert EventsSource(a, NAMES, Here(), duplicates="max").entries() != entries[0]

@@ -23,6 +23,7 @@ from tripletrec.data.id_arrays import id_array
 from tripletrec.data.ids import Ids
 from tripletrec.data.merging import Duplicates
 from tripletrec.data.numbering import Collected, Numbers
+from tripletrec.sampling.grades import has_grades
 from tripletrec.training.bucketing import Partition
 
 __all__ = ["BlockRows", "Shuffled", "deal_out", "shuffle"]
@@ -85,6 +86,8 @@ class Shuffled(NamedTuple):
     ranges : list
         What stands for the `Rows` of each.
     n_merged : int
+    has_grades : bool
+        Whether there is a user with interactions of different values.
     """
 
     users: Ids
@@ -94,6 +97,7 @@ class Shuffled(NamedTuple):
     bounds: NDArray[np.int64]
     ranges: list[Any]
     n_merged: int
+    has_grades: bool
 
 
 def shuffle(
@@ -135,12 +139,16 @@ def shuffle(
     counts = engine.gather(infos)
     return Shuffled(
         users, items, np.concatenate([each[0] for each in counts]), sum(each[1] for each in counts),
-        bounds, ranges, sum(each[2] for each in counts),
+        bounds, ranges, sum(each[2] for each in counts), any(each[3] for each in counts),
     )  # fmt: skip
 
 
 def deal_out(
-    shuffled: Shuffled, users: Partition, engine: Engine, write: Callable[[int, BlockRows], Any]
+    shuffled: Shuffled,
+    users: Partition,
+    engine: Engine,
+    write: Callable[..., Any],
+    *shared: Any,
 ) -> list[Any]:
     """Bring the ranges of users to their blocks, and have each written.
 
@@ -151,7 +159,9 @@ def deal_out(
         How all users are dealt.
     engine : Engine
     write : callable
-        ``write(block, rows)``, called on a worker.
+        ``write(block, rows, *shared)``, called on a worker.
+    *shared
+        What `Engine.spread` returned, or small things.
 
     Returns
     -------
@@ -168,7 +178,7 @@ def deal_out(
     written = []
     for block in range(n_blocks):
         own = [engine.submit(_pick, each, block) for each in cut]
-        written.append(engine.submit(_write_block, write, block, *own))
+        written.append(engine.submit(_write_block, write, block, len(shared), *shared, *own))
     return engine.gather(written)
 
 
@@ -249,9 +259,11 @@ def _assemble(shape: tuple[int, int], first: int, duplicates: Duplicates, *event
     return assemble(shape, users, items, values, times, duplicates, first)
 
 
-def _counts(rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Return the interactions of each user of a range, of each item in it, and how many were merged."""
-    return np.diff(rows.indptr), np.bincount(rows.indices, minlength=rows.shape[1]), rows.n_merged
+def _counts(rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64], int, bool]:
+    """Return the interactions of each user and each item of a range, merged ones, grades."""
+    items = np.bincount(rows.indices, minlength=rows.shape[1])
+    graded = has_grades(rows.indptr, rows.values)
+    return np.diff(rows.indptr), items, rows.n_merged, graded
 
 
 def _cut(rows: Rows, first: int, block_of: NDArray[np.int16], n_blocks: int) -> list[BlockRows]:
@@ -267,8 +279,11 @@ def _cut(rows: Rows, first: int, block_of: NDArray[np.int16], n_blocks: int) -> 
     return cut
 
 
-def _write_block(write: Callable[[int, BlockRows], Any], block: int, *parts: BlockRows) -> Any:
+def _write_block(
+    write: Callable[..., Any], block: int, n_shared: int, *shared_and_parts: Any
+) -> Any:
     """Put the rows of a block together, range by range, and have them written."""
+    shared, parts = shared_and_parts[:n_shared], shared_and_parts[n_shared:]
     ends = np.cumsum([0, *(each.indptr[-1] for each in parts)])
     indptr = [each.indptr[1:] + end for each, end in zip(parts, ends[:-1], strict=True)]
     rows = BlockRows(
@@ -277,4 +292,4 @@ def _write_block(write: Callable[[int, BlockRows], Any], block: int, *parts: Blo
         np.concatenate([each.indices for each in parts]),
         np.concatenate([each.values for each in parts]),
     )
-    return write(block, rows)
+    return write(block, rows, *shared)

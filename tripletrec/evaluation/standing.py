@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tripletrec.ranking.scores import ScoreUsers
 
 __all__ = [
+    "NoUsersError",
     "Ranked",
     "Standing",
     "all_known",
@@ -38,6 +39,10 @@ class Ranked(NamedTuple):
     out: Pairs  # what each user leaves out, with a row for all users
     candidates: NDArray[np.int64] | list[NDArray[np.int64]] | None
     n_jobs: int
+
+
+class NoUsersError(ValueError):
+    """No user has a positive that is ranked."""
 
 
 class Standing(NamedTuple):
@@ -114,7 +119,7 @@ def _check_some_left(
                 "the model was trained on all positives of test, and what it has seen is left out: "
                 "exclude=None counts it"
             )
-        raise ValueError(f"no user can be evaluated: {why}")
+        raise NoUsersError(f"no user can be evaluated: {why}")
     name = "what the model was trained on" if by_seen else "exclude"
     _warn_of_lost(test, allowed, np.ones_like(kept), ("test", f"are in {name} too"))
     _warn_of_lost(test, kept, allowed, ("test", "are not among the candidates"))
@@ -131,7 +136,9 @@ def drop_known(test: Interactions, exclude: Interactions, names: tuple[str, str]
     if kept.all():
         return test
     if not kept.any():
-        raise ValueError(f"no user can be evaluated: {names[1]} holds all positives of {names[0]}")
+        raise NoUsersError(
+            f"no user can be evaluated: {names[1]} holds all positives of {names[0]}"
+        )
     _warn_of_lost(test, kept, np.ones_like(kept), (names[0], f"are in {names[1]} too"))
     return test[kept]
 
