@@ -109,7 +109,7 @@ def homes(parts: int, workers: int) -> list[int]:
 def carried(size: Size, workers: int, parts: int, model: Model = SGD) -> tuple[float, float]:
     """Return the bytes that all workers send in an epoch for its tiles, and for a deal of the items.
 
-    Part a has items a XOR k in round k. Who had them in the round before sends them, unless it has both parts.
+    Part a has items a XOR k in round k. Who had them before sends them, unless it has both parts.
     """
     home, n_moves = homes(parts, workers), 0
     for turn in range(1, parts):
