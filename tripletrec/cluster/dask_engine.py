@@ -48,8 +48,8 @@ class DaskEngine:
         while not (found := self._threads()):
             if time.monotonic() > until:
                 raise RuntimeError(
-                    f"client must have workers, got none within {self._patience:g} s: start some, or scale the "
-                    "cluster up"
+                    f"client must have workers, got none within {self._patience:g} s: start some, or scale "
+                    "the cluster up"
                 )
             time.sleep(self._poll)
         return found
@@ -163,7 +163,11 @@ def check_client(client: Any) -> Any:
     if not isinstance(client, Client):
         raise TypeError(f"client must be a distributed.Client, got {shown(client)}")
     if client.asynchronous:
-        raise ValueError("client must not be asynchronous: make it with Client(..., asynchronous=False)")
+        raise ValueError(
+            "client must not be asynchronous: make it with Client(..., asynchronous=False)"
+        )
     if client.status != "running":
-        raise ValueError(f"client must be connected to a scheduler, got one that is {client.status}")
+        raise ValueError(
+            f"client must be connected to a scheduler, got one that is {client.status}"
+        )
     return client

@@ -116,8 +116,8 @@ class Driver:
                 n_losses = 1 if committed.number > before else n_losses + 1
                 if n_losses > _MOST_LOSSES:
                     raise RuntimeError(
-                        f"epoch {committed.number + 1} was begun {n_losses} times, and each time a worker was "
-                        f"lost ({error}); the epochs before it are in checkpoint {self._job.folder}"
+                        f"epoch {committed.number + 1} was begun {n_losses} times, and each time a worker "
+                        f"was lost ({error}); the epochs before it are in checkpoint {self._job.folder}"
                     ) from error
             finally:
                 self._items = {}
@@ -138,7 +138,9 @@ class Driver:
         self._engine.open(sorted(set(self._home.values())))
         self._engine.gather(
             [
-                self._submit(each, tasks.prepare, self._job, [a for a in self._home if self._home[a] == each])
+                self._submit(
+                    each, tasks.prepare, self._job, [a for a in self._home if self._home[a] == each]
+                )
                 for each in sorted(set(self._home.values()))
             ]
         )

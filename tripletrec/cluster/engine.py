@@ -15,7 +15,7 @@ class Engine(Protocol):
     """Workers with memory of their own, and tasks that run where they are told to."""
 
     def workers(self) -> dict[str, int]:
-        """Return the threads of each worker that there is, by its name; it waits a while for the first one."""
+        """Return the threads of each worker there is, by its name; it waits a while for the first one."""
 
     def open(self, workers: Sequence[str]) -> None:
         """Give these workers memory for the fit, as far as they have none."""
@@ -66,8 +66,8 @@ class SerialEngine:
     Attributes
     ----------
     carried : dict of int
-        Bytes of results that went from one worker to another, by name of the function that took them; a worker
-        fetches a result once.
+        Bytes of results that went from one worker to another, by name of the function that took them; each task
+        fetches what it needs once.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The groups of items that travel between parts of the users, and which tile needs which; nothing is learnt."""
+"""The groups of items that travel between workers, and which tile needs which; nothing is learnt here."""
 
 from __future__ import annotations
 

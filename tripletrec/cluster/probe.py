@@ -6,7 +6,7 @@ import hashlib
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -130,8 +130,3 @@ def _digest(plan: FactorPlan, has_given: bool, is_weighted: bool) -> str:
     for _, each in sorted(training.state().items()):
         digest.update(np.ascontiguousarray(each).tobytes())
     return digest.hexdigest()
-
-
-def of_json(value: Any) -> Report | None:
-    """Return the report that stands in a checkpoint."""
-    return None if value is None else Report(**value)

@@ -6,6 +6,7 @@ to task; the others, and what it returns, may travel between workers. No functio
 
 from __future__ import annotations
 
+import platform
 import threading
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from tripletrec.cluster.start_rows import start_items, start_users
 from tripletrec.cluster.store import (
     ItemGroup,
     read_items,
+    read_meta,
     read_part,
     read_user_rows,
     write_items,
@@ -96,7 +98,10 @@ class _Part:
         self.starts = np.zeros(1, np.int64)
         self.deal = 0  # number of the deal of items that its triplets are stored by
         self.totals: list[NDArray[np.float64]] = []  # of the tiles of the epoch under way
-        self.at = epoch, None  # whole epochs and, of the one under way, the tiles that were begun
+        self.at: tuple[int, int | None] = (
+            epoch,
+            None,
+        )  # whole epochs and, of the one under way, the tiles that were begun
         self.attempt = ""
 
 
@@ -152,7 +157,18 @@ class _Fit:
 
 
 def prepare(memory: Memory, job: Job, parts: list[int]) -> None:
-    """Get ready for a fit: what there is of it is kept, but for other parts of the users than these."""
+    """Get ready for a fit: what there is of it is kept, but for other parts of the users than these.
+
+    Raises
+    ------
+    ValueError
+        If the folder is not the one that the client has written to.
+    """
+    if read_meta(job.folder) is None:
+        raise ValueError(
+            f"checkpoint must be a folder that the client and all workers see, got {job.folder}, in which a "
+            f"worker on {platform.node()!r} finds nothing"
+        )
     fit = memory.get(_KEY)
     if fit is None or fit.job.n_parts != job.n_parts:
         memory[_KEY] = fit = _Fit(job)
@@ -199,9 +215,7 @@ def _load_part(job: Job, number: int, epoch: int) -> _Part:
         blocks = [
             read_user_rows(job.folder, epoch, block) for block in range(first, first + n_blocks)
         ]
-        table, step_counts = (
-            np.concatenate([each[k] for each in blocks]) for k in range(2)
-        )
+        table, step_counts = (np.concatenate([each[k] for each in blocks]) for k in range(2))
     return _Part(known, UserRows(_aligned(table), step_counts), epoch, schedule)
 
 
@@ -221,7 +235,7 @@ def cut_items(memory: Memory, epoch: int, group: int, items: Groups, old: int) -
     """Return, of the items of group `old`, those that are in a group in the deal of an epoch."""
     own, found = _fit(memory), items[old]
     chosen = own.grouping.group_of(found.rows, own.deal(epoch)) == group
-    return {group: ItemGroup(*(each[chosen] for each in found))}
+    return {group: _some(found, chosen)}
 
 
 def join_items(memory: Memory, epoch: int, group: int, *cut: Groups) -> Groups:
@@ -229,7 +243,7 @@ def join_items(memory: Memory, epoch: int, group: int, *cut: Groups) -> Groups:
     own = _fit(memory)
     joined = [np.concatenate(each) for each in zip(*(one[group] for one in cut), strict=True)]
     order = np.argsort(own.deal(epoch).items.position_of[joined[0]])
-    return {group: ItemGroup(*(each[order] for each in joined))}
+    return {group: _some(ItemGroup._make(joined), order)}
 
 
 def learn_tile(
@@ -279,16 +293,19 @@ def learn_tile(
     learnt = ItemGroup(rows, table, bias_at[positions], counts_at[positions])
     ends = np.cumsum([len(each.rows) for each in found])
     return {
-        group: ItemGroup(*(each[end - len(one.rows) : end] for each in learnt))
-        for group, one, end in zip(groups, found, ends, strict=True)
+        group: _some(learnt, slice(end - len(one.rows), end))
+        for group, one, end in zip(groups, found, ends.tolist(), strict=True)
     }
+
+
+def _some(items: ItemGroup, chosen: Any) -> ItemGroup:
+    """Return some of the items of a group."""
+    return ItemGroup._make(each[chosen] for each in items)
 
 
 def _joined(found: list[ItemGroup]) -> tuple[NDArray[Any], ...]:
     """Return groups one after the other, as copies: what a worker was given it must not change."""
-    rows, _, biases, step_counts = (
-        np.concatenate(each) for each in zip(*found, strict=True)
-    )
+    rows, _, biases, step_counts = (np.concatenate(each) for each in zip(*found, strict=True))
     shape = (len(rows), *found[0].table.shape[1:])
     table = aligned(int(np.prod(shape))).reshape(shape)
     end = 0
@@ -301,7 +318,7 @@ def _joined(found: list[ItemGroup]) -> tuple[NDArray[Any], ...]:
 def end_part(
     memory: Memory, attempt: str, number: int, epoch: int, saved: bool, after: Any
 ) -> Ended:
-    """End an epoch of a part, whose last tile has returned `after`; write its users' rows if they are saved."""
+    """End an epoch of a part, whose last tile has returned `after`; write its rows if they are `saved`."""
     own = _fit(memory)
     part = own.part(number, attempt)
     with own.lock:
