@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tripletrec import (
+        cluster,
         datasets,
         losses,
         optimizers,
@@ -51,6 +52,7 @@ __all__ = [
     "Popularity",
     "TwoTower",
     "__version__",
+    "cluster",
     "compare",
     "datasets",
     "evaluate",

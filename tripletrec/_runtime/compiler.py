@@ -6,12 +6,14 @@ Only this module, `digests`, `kernel_cache` and `overloads` import Numba.
 from __future__ import annotations
 
 import gc
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 from numba import njit
 from numba.core.compiler import Compiler
 from numba.core.errors import ForceLiteralArg
+from numba.core.registry import cpu_target
 from numba.core.targetconfig import ConfigStack
 from numba.extending import overload as numba_overload
 
@@ -20,12 +22,18 @@ from tripletrec._runtime.digests import note_compiled, reached_parts
 from tripletrec._runtime.kernel_cache import enable_cache
 from tripletrec._runtime.marks import CompilationError, waiting
 
-__all__ = ["FAST_MATH", "compile_kernel", "register_waiting"]
+__all__ = ["FAST_MATH", "compile_kernel", "processor_name", "register_waiting"]
 
 # All fast-math licences but "no NaN" and "no infinity": under those two LLVM deletes the check for finite
 # numbers that tells a user that training has diverged.
 FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 _registered: set[int] = set()  # ids of parts that Numba knows; it keeps them alive
+
+
+def processor_name() -> str:
+    """Return what machine code is made for: system and processor, as Numba names them, and its features."""
+    system, name, features = cpu_target.target_context.codegen().magic_tuple()
+    return f"{name} ({system}, features {hashlib.sha256(features.encode()).hexdigest()[:8]})"
 
 
 def register_waiting() -> None:

@@ -1,8 +1,10 @@
 """Fits on a cluster of machines: the bits of `fit`, whoever learns them; models are in `models`.
 
-The engine is Dask (``pip install 'tripletrec[cluster]'``); what it runs is engine-neutral.
+The engine is Dask (``pip install 'tripletrec[cluster]'``); what it runs knows no engine.
 """
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from tripletrec.cluster.fitting import fit
+
+__all__ = ["fit"]

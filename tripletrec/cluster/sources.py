@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,30 @@ from tripletrec.training.bucketing import Partition, Positives
 from tripletrec.training.parts import cut_part, whole_part
 from tripletrec.training.triplet import count_items
 
-__all__ = ["InteractionsSource", "Source"]
+__all__ = ["Facts", "InteractionsSource", "Source"]
+
+
+class Facts(NamedTuple):
+    """What is known of all positives.
+
+    Parameters
+    ----------
+    n_given : int or None
+        Given negatives; None where the argument was not given.
+    is_weighted : bool
+        Whether positives have weights.
+    has_grades : bool
+        Whether there is a user with positives of different values.
+    """
+
+    n_given: int | None
+    is_weighted: bool
+    has_grades: bool
+
+    @property
+    def nnz(self) -> int:
+        """Given negatives, as `settle_sampler` counts them."""
+        return self.n_given or 0
 
 
 class Source(Protocol):
@@ -29,13 +52,8 @@ class Source(Protocol):
     def count(self) -> tuple[Axis, Axis]:
         """Return the users and the items, numbered as `Interactions` would."""
 
-    @property
-    def has_given(self) -> bool:
-        """Whether there are given negatives. After `count`."""
-
-    @property
-    def has_grades(self) -> bool:
-        """Whether there is a user with positives of different values. After `count`."""
+    def facts(self) -> Facts:
+        """Return what is known of all of them. After `count`."""
 
     def write_blocks(self, folder: Folder, users: Partition, *, graded: bool) -> None:
         """Write all blocks (`write_block`). After `count`.
@@ -70,8 +88,6 @@ class InteractionsSource:
         weights: NDArray[np.float32] | None = None,
         given: Interactions | None = None,
     ) -> None:
-        if given is not None and not given.nnz:
-            given = None
         self._data, self._weights, self._given = data, weights, given
 
     def entries(self) -> dict[str, Any]:
@@ -79,7 +95,7 @@ class InteractionsSource:
         data = self._data
         return {
             "source": data, "sample_weight": self._weights, "negatives": self._given,
-            "values of source": data.values,
+            "values of the source": data.values,
         }  # fmt: skip
 
     def count(self) -> tuple[Axis, Axis]:
@@ -88,22 +104,21 @@ class InteractionsSource:
         items = count_items(data.indices, data.n_items)
         return Axis(data.user_ids, np.diff(data.indptr)), Axis(data.item_ids, items)
 
-    @property
-    def has_given(self) -> bool:
-        """Whether there are given negatives."""
-        return self._given is not None
-
-    @property
-    def has_grades(self) -> bool:
-        """Whether there is a user with positives of different values."""
-        return has_grades(self._data.indptr, self._data.values)
+    def facts(self) -> Facts:
+        """Return what is known of all of them."""
+        data, given = self._data, self._given
+        return Facts(
+            None if given is None else given.nnz,
+            self._weights is not None,
+            has_grades(data.indptr, data.values),
+        )
 
     def write_blocks(self, folder: Folder, users: Partition, *, graded: bool) -> None:
         """Write all blocks, see `Source.write_blocks`."""
         data, given, n_lower = self._data, None, None
         weights = np.empty(0, np.float32) if self._weights is None else self._weights
         indptr, indices = read_only(data.indptr), read_only(data.indices)
-        if self._given is not None:
+        if self._given is not None and self._given.nnz:
             given = ItemsOfUsers(self._given.indptr, self._given.indices)
         elif graded:
             given, n_lower = by_rising_value((indptr, indices), data.values)

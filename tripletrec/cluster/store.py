@@ -31,7 +31,7 @@ from tripletrec.training.parts import UserPart, part_users
 __all__ = [
     "Axis",
     "Committed",
-    "ItemFile",
+    "ItemGroup",
     "clear",
     "commit_epoch",
     "last_epoch",
@@ -69,7 +69,7 @@ class Axis(NamedTuple):
     counts: NDArray[np.int64]
 
 
-class ItemFile(NamedTuple):
+class ItemGroup(NamedTuple):
     """Rows of some of the items.
 
     Parameters
@@ -245,14 +245,14 @@ def read_user_rows(folder: Folder, epoch: int, block: int) -> tuple[Float32, Flo
     return arrays["table"], arrays["step_counts"]
 
 
-def write_items(folder: Folder, epoch: int, number: int, items: ItemFile) -> None:
+def write_items(folder: Folder, epoch: int, number: int, items: ItemGroup) -> None:
     """Write one of an epoch's files of items."""
     folder.write_arrays(f"{_epoch(epoch)}/items-{number:05}.safetensors", items._asdict())
 
 
-def read_items(folder: Folder, epoch: int, number: int) -> ItemFile:
+def read_items(folder: Folder, epoch: int, number: int) -> ItemGroup:
     """Return what `write_items` was given."""
-    return ItemFile(**folder.read_arrays(f"{_epoch(epoch)}/items-{number:05}.safetensors"))
+    return ItemGroup(**folder.read_arrays(f"{_epoch(epoch)}/items-{number:05}.safetensors"))
 
 
 def commit_epoch(folder: Folder, committed: Committed) -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "epochs_for",
     "resolve",
     "sampler_for",
+    "sampler_for_sizes",
 ]
 
 _OF_TRIPLETS: dict[str, Any] = {
@@ -142,9 +143,14 @@ def sampler_for(data: Interactions, given: Interactions | None) -> Sampler:
     many users tell many items apart do hard negatives teach more than easy ones. It is "unseen" where that
     makes fewer than three, and where negatives are given.
     """
-    if given is not None and given.nnz:
+    return sampler_for_sizes(*_sizes(data), has_given=given is not None and given.nnz > 0)
+
+
+def sampler_for_sizes(n_users: int, n_items: int, *, has_given: bool) -> Sampler:
+    """Return what `sampler_for` does for so many users and items that have a positive."""
+    if has_given:
         return UNSEEN
-    n_candidates = min(round(min(_sizes(data)) / ROWS_PER_CANDIDATE), MOST_CANDIDATES)
+    n_candidates = min(round(min(n_users, n_items) / ROWS_PER_CANDIDATE), MOST_CANDIDATES)
     return dynamic(n_candidates) if n_candidates >= LEAST_CANDIDATES else UNSEEN
 
 

@@ -29,13 +29,14 @@ from tripletrec.models.companions import (
     epochs_for,
     resolve,
     sampler_for,
+    sampler_for_sizes,
 )
 from tripletrec.models.factor_model import FactorModel
 from tripletrec.models.fit_arguments import check_dropout, check_history, check_n_negatives
 from tripletrec.models.trained import Start
 from tripletrec.optimizers import check_optimizer
 from tripletrec.rates import check_schedule
-from tripletrec.sampling import UNSEEN
+from tripletrec.sampling import UNSEEN, Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, check_scorer
 from tripletrec.training.plan import L2, FactorPlan
@@ -139,12 +140,34 @@ class PlannedFactorModel(FactorModel):
         if self.n_epochs is None and of["n_epochs"] is None:
             n = epochs_for(data)
             found = replace(found, n_epochs=n, companions={**found.companions, "n_epochs": n})
-        if self.sampler is None and of["sampler"] is None:
-            sampler = sampler_for(data, given)
-            named = sampler.name if sampler == UNSEEN else sampler
-            companions = {**found.companions, "sampler": named}
-            found = replace(found, sampler=sampler, companions=companions)
+        if self._leaves_sampler_open(found):
+            found = self._with_sampler(found, sampler_for(data, given))
         return found
+
+    def _plan_for_sizes(
+        self, plan: FactorPlan, sizes: tuple[int, int], has_given: bool
+    ) -> FactorPlan:
+        """Return what `_plan_for` does, with a loss of triplets.
+
+        Parameters
+        ----------
+        plan : FactorPlan
+        sizes : (int, int)
+            Users and items that have a positive.
+        has_given : bool
+            Whether there are given negatives.
+        """
+        if self._leaves_sampler_open(plan):
+            return self._with_sampler(plan, sampler_for_sizes(*sizes, has_given=has_given))
+        return plan
+
+    def _leaves_sampler_open(self, plan: FactorPlan) -> bool:
+        return self.sampler is None and companions_of(plan.loss)["sampler"] is None
+
+    def _with_sampler(self, plan: FactorPlan, sampler: Sampler) -> FactorPlan:
+        named = sampler.name if sampler == UNSEEN else sampler
+        companions = {**plan.companions, "sampler": named}
+        return replace(plan, sampler=sampler, companions=companions)
 
     def _start(
         self,

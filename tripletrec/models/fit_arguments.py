@@ -7,20 +7,22 @@ the checked value in the form that a training computes with.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_real
-from tripletrec._runtime.messages import shown
+from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.checks import as_array
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import check_metric
 from tripletrec.losses import ListLoss, Loss
-from tripletrec.sampling import Sampler
+from tripletrec.sampling import UNSEEN, Sampler
+from tripletrec.training.plan import Plan
 
 __all__ = [
+    "Counted",
     "check_callbacks",
     "check_dropout",
     "check_history",
@@ -31,6 +33,7 @@ __all__ = [
     "check_sampling",
     "check_widths",
     "has_negatives",
+    "settle_sampler",
 ]
 
 _DEFAULT_SHARE = 0.5
@@ -82,7 +85,35 @@ def check_negatives(negatives: Any, data: Interactions) -> Interactions | None:
     return given
 
 
-def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions | None) -> Sampler:
+class Counted(Protocol):
+    """What is asked of given negatives before any is looked at: how many there are."""
+
+    @property
+    def nnz(self) -> int:
+        """Their number."""
+
+
+def settle_sampler(plan: Plan, given: Counted | None, has_grades: Callable[[], bool]) -> Sampler:
+    """Return the sampler that a plan is trained with; raise if it and the given negatives do not go together.
+
+    Parameters
+    ----------
+    plan : Plan
+    given : Counted or None
+    has_grades : callable
+        Tells whether there is a user with positives of different values.
+    """
+    sampler = check_sampling(plan.loss, plan.sampler, given)
+    if sampler.by_value and not has_grades():
+        warn_user(
+            f"sampler {sampler.name!r} finds no user with two items of different values, so all "
+            "negatives are unseen items: give the interactions values, as from_frame(..., value=...) does"
+        )
+        return UNSEEN
+    return sampler
+
+
+def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Counted | None) -> Sampler:
     """Return the sampler with its share of given negatives; raise if the three do not go together.
 
     If some are given but there is none, all negatives are sampled.
@@ -106,7 +137,7 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Interactions 
     return sampler if own_share else sampler._replace(share=_DEFAULT_SHARE)
 
 
-def _check_graded(loss: Loss | ListLoss, sampler: Sampler, given: Interactions | None) -> None:
+def _check_graded(loss: Loss | ListLoss, sampler: Sampler, given: Counted | None) -> None:
     if isinstance(loss, ListLoss) or loss.searches:
         raise ValueError(
             f"sampler {sampler.name!r} takes negatives from the user's own items, loss {loss.name!r} from "

@@ -27,8 +27,8 @@ from tripletrec.models.fit_arguments import (
     check_negatives,
     check_patience,
     check_sample_weight,
-    check_sampling,
     has_negatives,
+    settle_sampler,
 )
 from tripletrec.models.folds import check_features, check_order, whole
 from tripletrec.models.histories import NewUsers
@@ -43,7 +43,7 @@ from tripletrec.models.validation import (
     epochs_between,
     sample_users,
 )
-from tripletrec.sampling import UNSEEN, Sampler
+from tripletrec.sampling import Sampler
 from tripletrec.sampling.grades import has_grades
 from tripletrec.training.plan import Plan, Record
 
@@ -255,13 +255,7 @@ class TrainedModel(NewUsers, Recommender):
     ) -> Start:
         """Start a training of the plan, unless its sampler and the given negatives do not go together."""
         plan = self._plan_for(plan, data, given)
-        sampler = check_sampling(plan.loss, plan.sampler, given)
-        if sampler.by_value and not has_grades(data.indptr, data.values):
-            warn_user(
-                f"sampler {sampler.name!r} finds no user with two items of different values, so all "
-                "negatives are unseen items: give the interactions values, as from_frame(..., value=...) does"
-            )
-            sampler = UNSEEN
+        sampler = settle_sampler(plan, given, lambda: has_grades(data.indptr, data.values))
         if given is not None and not given.nnz:
             given = (
                 None  # so that a day without dislikes gives the bits of a fit without the argument

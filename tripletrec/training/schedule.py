@@ -76,6 +76,7 @@ class Schedule:
     Attributes
     ----------
     shape : (n_users, n_items)
+    n_positives : int
     strata : Strata
     codes : Codes
     group : int
@@ -100,10 +101,11 @@ class Schedule:
             raise TypeError(f"loss {plan.loss.name!r} is not one of triplets")
         self.plan, self.limits, self._loss, self._given = plan, limits, plan.loss, given
         self.shape = n_users, n_items = len(user_counts), len(item_counts)
+        self.n_positives = int(item_counts.sum())
         self._hyper, self._streams = self._make_hyper(), dict[int, Streams]()
         self._item_counts = item_counts
         self._item_ranking = _ranking(item_counts)
-        self.strata = self._make_strata(int(item_counts.sum()))
+        self.strata = self._make_strata(self.n_positives)
         self.codes = codes_of(self.strata, n_users, n_items, limits)
         weights = plan.sampler.weights(item_counts)
         self.group = group_size(self.strata, user_counts, item_counts, weights, GROUP)

@@ -1,0 +1,268 @@
+"""Who learns what, where and when: the epochs of a fit on workers; what a task does is in `worker`."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec.cluster import worker as tasks
+from tripletrec.cluster.engine import Engine
+from tripletrec.cluster.grouping import Grouping, n_parts_for
+from tripletrec.cluster.probe import Report, check_alike, probe
+from tripletrec.cluster.store import Committed, commit_epoch
+from tripletrec.cluster.worker import Ended, Job, LostError
+from tripletrec.losses import Loss
+from tripletrec.training.health import Limits
+from tripletrec.training.plan import Record
+from tripletrec.training.schedule import record_of
+from tripletrec.training.triplet_records import N_TOTALS
+
+__all__ = ["Driver", "ProbeOf"]
+
+_MOST_LOSSES = 5  # of workers in one epoch
+
+
+class ProbeOf:
+    """Asks workers that have not been asked yet whether they give the same bits.
+
+    Parameters
+    ----------
+    engine : Engine
+    arguments : tuple
+        Of `probe`, but the memory.
+    known : Report or None
+        What those said with whom the fit began.
+    """
+
+    def __init__(self, engine: Engine, arguments: tuple[Any, ...], known: Report | None) -> None:
+        self._engine, self._arguments, self.report = engine, arguments, known
+        self._asked: set[str] = set()
+
+    def check(self, workers: Iterable[str]) -> Report:
+        """Return what all say; raise ValueError unless it is the same, see `check_alike`."""
+        new = [each for each in workers if each not in self._asked]
+        found = self._engine.gather(
+            [self._engine.submit(each, probe, *self._arguments) for each in new]
+        )
+        if new:
+            self.report = check_alike(dict(zip(new, found, strict=True)), self.report)
+        self._asked.update(new)
+        if self.report is None:
+            raise ValueError("there are no workers to ask")
+        return self.report
+
+
+class Driver:
+    """Runs the epochs of a fit, and begins one again, with the workers that are left, when one is lost.
+
+    Parameters
+    ----------
+    engine : Engine
+    job : Job
+        Its number of parts is not looked at.
+    probing : ProbeOf
+    every : int
+        Epochs from one that is written to the folder, and from then on counts, to the next.
+    """
+
+    def __init__(self, engine: Engine, job: Job, probing: ProbeOf, every: int) -> None:
+        self._engine, self._job, self._probing, self._every = engine, job, probing, every
+        self._limits = Limits(job.schedule.plan)
+        self._grouping = Grouping.of(job.schedule.strata, 1)
+        self._home: dict[int, str] = {}  # worker of each part
+        self._attempt = ""
+        # Of the items as they stand: whose result has each group, where, and of which deal they are.
+        self._items: dict[int, tuple[Any, str]] = {}
+        self._dealt: tuple[int, int] = 0, 0
+        self.largest: float | None = None  # factor, when they were looked at last
+
+    def run(self, committed: Committed, report: Callable[[Record], None]) -> Committed:
+        """Run the epochs that are left; return the last one.
+
+        Parameters
+        ----------
+        committed : Committed
+            The last epoch that counts.
+        report : callable
+            Called with the record of each epoch that has ended.
+
+        Raises
+        ------
+        FloatingPointError
+            If training diverges.
+        RuntimeError
+            If workers are lost in one epoch again and again.
+        """
+        n_epochs, n_losses = self._job.schedule.plan.n_epochs, 0
+        while committed.number < n_epochs:
+            before = committed.number
+            try:
+                self._place()
+                self._recall(committed)
+                history = list(committed.history)
+                for number in range(before + 1, n_epochs + 1):
+                    saved = number == n_epochs or (number - committed.number) == self._every
+                    history.append(self._run_epoch(number, saved))
+                    report(history[-1])
+                    if saved:
+                        committed = Committed(number, list(history), self._grouping.n_groups)
+                        commit_epoch(self._job.folder, committed)
+            except LostError as error:
+                n_losses = 1 if committed.number > before else n_losses + 1
+                if n_losses > _MOST_LOSSES:
+                    raise RuntimeError(
+                        f"epoch {committed.number + 1} was begun {n_losses} times, and each time a worker "
+                        f"was lost ({error}); the epochs before it are in checkpoint {self._job.folder}"
+                    ) from error
+            finally:
+                self._items = {}
+        return committed
+
+    def _place(self) -> None:
+        """Give each part of the users its worker: that which has it, as long as it is there."""
+        workers = self._engine.workers()
+        self._probing.check(workers)
+        if not self._home:
+            strata = self._job.schedule.strata
+            n_parts = n_parts_for(strata, sum(workers.values()))
+            self._job = self._job._replace(n_parts=n_parts)
+            self._grouping = Grouping.of(strata, n_parts)
+            self._rounds = strata.tiles(n_parts)
+        self._home = _placed(self._job.n_parts, workers, self._home)
+        self._attempt = secrets.token_hex(8)
+        self._engine.open(sorted(set(self._home.values())))
+        self._engine.gather(
+            [
+                self._submit(
+                    each, tasks.prepare, self._job, [a for a in self._home if self._home[a] == each]
+                )
+                for each in sorted(set(self._home.values()))
+            ]
+        )
+
+    def _recall(self, committed: Committed) -> None:
+        """Let the items be those of the folder, or the start values."""
+        first_home = self._first_homes()
+        n_files = committed.n_item_files
+        if not committed.number:
+            self._dealt = 1, self._grouping.n_groups
+            self._items = {
+                group: (self._submit(home, tasks.draw_items, group), home)
+                for group, home in first_home.items()
+            }
+            return
+        number = self._job.schedule.first_of_partition(committed.number)
+        self._dealt = number, n_files
+        homes = [first_home[k * len(first_home) // n_files] for k in range(n_files)]
+        self._items = {
+            k: (self._submit(home, tasks.load_items, committed.number, k), home)
+            for k, home in enumerate(homes)
+        }
+
+    def _run_epoch(self, number: int, saved: bool) -> Record:
+        """Run an epoch; return its record."""
+        started, attempt, submit = time.perf_counter(), self._attempt, self._submit
+        homes, schedule = self._home, self._job.schedule
+        after = {
+            part: submit(home, tasks.begin_part, attempt, part, number)
+            for part, home in homes.items()
+        }
+        self._regroup(number)
+        for turn, tiles in enumerate(self._rounds):
+            learnt = {}
+            for tile in tiles:
+                part, home = tile.part, homes[tile.part]
+                groups = self._grouping.groups_of(tile)
+                sources = {id(self._items[g][0]): self._items[g][0] for g in groups}
+                result = submit(
+                    home, tasks.learn_tile, attempt, (number, turn, part), after[part],
+                    *sources.values(),
+                )  # fmt: skip
+                after[part] = result
+                learnt.update(dict.fromkeys(groups, (result, home)))
+            self._items = learnt
+        ended = [
+            submit(home, tasks.end_part, attempt, part, number, saved, after[part])
+            for part, home in homes.items()
+        ]
+        written = [
+            submit(home, tasks.save_items, number, group, result)
+            for group, (result, home) in (self._items.items() if saved else ())
+        ]
+        del after
+        results = self._engine.gather(ended + written)
+        totals = self._totals(results[: len(ended)])
+        plan = schedule.plan
+        n_drawn = schedule.n_positives * plan.n_negatives
+        searches = isinstance(plan.loss, Loss) and plan.loss.searches
+        record = record_of(number, totals, n_drawn, searches, time.perf_counter() - started)
+        self._check(record, results[: len(ended)], results[len(ended) :])
+        return record
+
+    def _regroup(self, number: int) -> None:
+        """Put the items into the groups of an epoch's deal, each piece from where it is to where it goes."""
+        dealt = self._job.schedule.first_of_partition(number), self._grouping.n_groups
+        if self._dealt == dealt:
+            return
+        old, self._items = self._items, {}
+        for group, home in self._first_homes().items():
+            cut = [
+                self._submit(at, tasks.cut_items, number, group, items, k)
+                for k, (items, at) in old.items()
+            ]
+            self._items[group] = self._submit(home, tasks.join_items, number, group, *cut), home
+        self._dealt = dealt
+
+    def _first_homes(self) -> dict[int, str]:
+        """Return for each group of items the worker that learns it first in an epoch."""
+        found = {
+            group: self._home[tile.part]
+            for tile in self._rounds[0]
+            for group in self._grouping.groups_of(tile)
+        }
+        return dict(sorted(found.items()))
+
+    def _totals(self, ended: list[Ended]) -> NDArray[np.float64]:
+        """Return the totals of all strata by their numbers, whoever has learnt them."""
+        totals = np.zeros((len(self._job.schedule.strata.item_block), N_TOTALS))
+        filled = [0] * self._job.n_parts
+        for tiles in self._rounds:
+            for part, _, first, last in tiles:
+                begin = filled[part]
+                filled[part] += last - first
+                totals[first:last] = ended[part].totals[begin : filled[part]]
+        return totals
+
+    def _check(self, record: Record, ended: list[Ended], largest: list[float]) -> None:
+        """Raise FloatingPointError if training has diverged."""
+        found: list[NDArray[Any]] = []
+        if largest:
+            found = [np.array([*largest, *(each.largest for each in ended)])]
+        if largest or self._limits.is_beyond(record["loss"]):
+            self.largest = self._limits.check(record["epoch"], record["loss"], found)
+
+    def _submit(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        return self._engine.submit(worker, function, *arguments)
+
+
+def _placed(n_parts: int, workers: dict[str, int], before: dict[int, str]) -> dict[int, str]:
+    """Return the worker of each part.
+
+    A worker has parts by its threads; those next to each other, between which no items travel in every
+    other round. Parts whose worker is lost go to those that have the fewest for their threads.
+    """
+    names = sorted(workers)
+    if not before:
+        seats = [name for name in names for _ in range(workers[name])]
+        return {part: seats[part * len(seats) // n_parts] for part in range(n_parts)}
+    home = {part: name for part, name in before.items() if name in workers}
+    for part in range(n_parts):
+        if part not in home:
+            loads = {name: sum(each == name for each in home.values()) for name in names}
+            home[part] = min(names, key=lambda name: (loads[name] / workers[name], name))
+    return dict(sorted(home.items()))

@@ -1,0 +1,130 @@
+"""What the driver asks of an engine, and one that runs all in this process; that of Dask is `dask_engine`."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from tripletrec.cluster.worker import LostError
+
+__all__ = ["Engine", "SerialEngine"]
+
+
+class Engine(Protocol):
+    """Workers with memory of their own, and tasks that run where they are told to."""
+
+    def workers(self) -> dict[str, int]:
+        """Return the threads of each worker there is, by its name; it waits a while for the first one."""
+
+    def open(self, workers: Sequence[str]) -> None:
+        """Give these workers memory for the fit, as far as they have none."""
+
+    def submit(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Have ``function(memory, *arguments)`` called by a worker; return what stands for the result.
+
+        Among the arguments may be results of tasks, which go from worker to worker.
+        """
+
+    def gather(self, results: Sequence[Any]) -> list[Any]:
+        """Return results when all are there.
+
+        Raises
+        ------
+        LostError
+            If a worker that was opened is lost.
+        """
+
+    def close(self) -> None:
+        """Let the workers drop what they have of the fit, and tasks that have not begun."""
+
+
+class _Result:
+    """What a task has returned, and where; as bytes, so that whoever gets it gets a copy."""
+
+    def __init__(self, worker: str, value: Any) -> None:
+        self.worker, self._bytes = worker, pickle.dumps(value, 5)
+        self.size = len(self._bytes)
+
+    def value(self) -> Any:
+        """Return a copy of the result."""
+        return pickle.loads(self._bytes)
+
+
+class SerialEngine:
+    """Workers that are dicts in this process; each task is run when it is submitted.
+
+    For tests and simulations: it counts what a network would carry.
+
+    Parameters
+    ----------
+    n_workers, n_threads : int
+    before : callable, default None
+        ``before(engine, worker, function, arguments)`` is called before each task; it may `lose` workers, or
+        raise.
+
+    Attributes
+    ----------
+    carried : dict of int
+        Bytes of results that went from one worker to another, by name of the function that took them; each task
+        fetches what it needs once.
+    """
+
+    def __init__(
+        self,
+        n_workers: int,
+        n_threads: int = 1,
+        before: Callable[[SerialEngine, str, Callable[..., Any], tuple[Any, ...]], None]
+        | None = None,
+    ) -> None:
+        self._threads = {f"worker {n}": n_threads for n in range(n_workers)}
+        self._memory: dict[str, dict[str, Any]] = {}
+        self._before, self._opened = before, set[str]()
+        self.carried: dict[str, int] = {}
+
+    def workers(self) -> dict[str, int]:
+        """Return the threads of each worker."""
+        return dict(self._threads)
+
+    def open(self, workers: Sequence[str]) -> None:
+        """Give workers memory, as far as they have none."""
+        self._opened = set(workers)
+        for worker in workers:
+            self._memory.setdefault(worker, {})
+
+    def lose(self, worker: str) -> None:
+        """Let a worker end with all that it has, as by ``kill -9``."""
+        del self._threads[worker]
+        self._memory.pop(worker, None)
+
+    def submit(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call the function at once; what it raises is raised when the result is gathered."""
+        if self._before is not None:
+            self._before(self, worker, function, arguments)
+        needed = [each for each in arguments if isinstance(each, _Result)]
+        broken = next((each for each in arguments if isinstance(each, Exception)), None)
+        lost = {worker, *(each.worker for each in needed)} - self._threads.keys()
+        if broken is not None or lost:
+            return broken or LostError(f"{', '.join(sorted(lost))} is lost")
+        name = function.__name__
+        sizes = {id(each): each.size for each in needed if each.worker != worker}
+        self.carried[name] = self.carried.get(name, 0) + sum(sizes.values())
+        values = [each.value() if isinstance(each, _Result) else each for each in arguments]
+        try:
+            return _Result(worker, function(self._memory.get(worker, {}), *values))
+        except Exception as error:
+            return error
+
+    def gather(self, results: Sequence[Any]) -> list[Any]:
+        """Return results, or raise what the first task that failed has raised."""
+        lost = self._opened - self._threads.keys()
+        if lost:
+            raise LostError(f"{', '.join(sorted(lost))} is lost")
+        for each in results:
+            if isinstance(each, Exception):
+                raise each
+        return [each.value() for each in results]
+
+    def close(self) -> None:
+        """Drop what the workers have of the fit."""
+        self._memory.clear()

@@ -1,0 +1,363 @@
+"""What a worker of a cluster keeps of a fit, and what it does: pure functions of it; who asks is `driver`.
+
+Each function is a task: its first argument is the worker's memory for this fit, a dict that stays from task
+to task; the others, and what it returns, may travel between workers. No function knows the engine.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+from collections.abc import MutableMapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._runtime.jit import aligned
+from tripletrec.cluster.folders import Folder
+from tripletrec.cluster.grouping import Grouping
+from tripletrec.cluster.start_rows import start_items, start_users
+from tripletrec.cluster.store import (
+    ItemGroup,
+    read_items,
+    read_meta,
+    read_part,
+    read_user_rows,
+    write_items,
+    write_user_rows,
+)
+from tripletrec.training.parts import UserPart, bucket_part, empty_stored, epoch_of_part
+from tripletrec.training.schedule import ItemDeal, Schedule
+from tripletrec.training.stratum import Workspace, learn_strata, make_workspace, pieces
+from tripletrec.training.tables import row_width
+from tripletrec.training.triplet_records import N_TOTALS, ItemRows, UserRows
+
+__all__ = [
+    "Ended",
+    "Job",
+    "LostError",
+    "begin_part",
+    "cut_items",
+    "draw_items",
+    "end_part",
+    "join_items",
+    "learn_tile",
+    "load_items",
+    "prepare",
+    "save_items",
+]
+
+_KEY = "fit"
+
+Memory = MutableMapping[str, Any]
+Groups = dict[int, ItemGroup]
+"""Groups of items by number, as they travel."""
+
+
+class LostError(RuntimeError):
+    """A worker has not got, or not any more, what a task goes on from."""
+
+
+class Job(NamedTuple):
+    """What all workers of a fit know.
+
+    Parameters
+    ----------
+    folder : Folder
+    schedule : Schedule
+    n_parts : int
+    """
+
+    folder: Folder
+    schedule: Schedule
+    n_parts: int
+
+
+class Ended(NamedTuple):
+    """What a part says at the end of an epoch.
+
+    Parameters
+    ----------
+    totals : float64 array of shape (n_strata, N_TOTALS)
+        Of its strata, tile by tile.
+    largest : float
+        The largest factor of its users, as an absolute value; 0 if they were not looked at.
+    """
+
+    totals: NDArray[np.float64]
+    largest: float
+
+
+class _Part:
+    """A part of the users: what is known of them, and what has been learnt of them so far."""
+
+    def __init__(self, known: UserPart, rows: UserRows, epoch: int, schedule: Schedule) -> None:
+        self.known, self.rows = known, rows
+        self.stored = empty_stored(schedule, known)
+        self.starts = np.zeros(1, np.int64)
+        self.deal = 0  # number of the deal of items that its triplets are stored by
+        self.totals: list[NDArray[np.float64]] = []  # of the tiles of the epoch under way
+        self.at: tuple[int, int | None] = (
+            epoch,
+            None,
+        )  # whole epochs and, of the one under way, the tiles that were begun
+        self.attempt = ""
+
+
+class _Fit:
+    """What one worker keeps of one fit."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, schedule = job, job.schedule
+        self.grouping = Grouping.of(schedule.strata, job.n_parts)
+        self.rounds = schedule.strata.tiles(job.n_parts)
+        self.parts: dict[int, _Part] = {}
+        self.lock = threading.RLock()
+        n_rows, plan = sum(schedule.shape), schedule.plan
+        n_bytes = 4 * n_rows * (1 + len(plan.optimizer.state)) * row_width(plan.n_factors)
+        self.loop = schedule.build_loop(prefetch_rows=n_bytes > schedule.limits.cache_bytes)
+        self._deal: ItemDeal | None = None
+        self._local = threading.local()
+
+    def deal(self, epoch: int) -> ItemDeal:
+        """Return the deal of the items in an epoch."""
+        number = self.job.schedule.first_of_partition(epoch)
+        with self.lock:
+            if self._deal is None or self._deal.number != number:
+                self._deal = self.job.schedule.deal_items(number)
+            return self._deal
+
+    def part(self, number: int, attempt: str) -> _Part:
+        """Return a part; raise LostError if it is not here, or someone else goes on with it."""
+        part = self.parts.get(number)
+        if part is None or part.attempt != attempt:
+            raise LostError(f"part {number} of the users is not here")
+        return part
+
+    def workspace(self, longest: int, weighted: bool) -> Workspace:
+        """Return what this thread works on, for strata of up to `longest` triplets."""
+        kept: tuple[int, Workspace] | None = getattr(self._local, "workspace", None)
+        if kept is None or kept[0] < longest:
+            limits = self.job.schedule.limits
+            made = make_workspace(self.loop, longest, weighted=weighted, limits=limits)
+            kept = self._local.workspace = longest, made
+        return kept[1]
+
+    def by_position(self, n_positions: int, items: ItemGroup) -> tuple[NDArray[Any], ...]:
+        """Return this thread's arrays by position: rows, biases and step counts of items."""
+        kept: tuple[NDArray[Any], ...] | None = getattr(self._local, "by_position", None)
+        if kept is None:
+            kept = self._local.by_position = (
+                np.zeros(n_positions, np.int32),
+                np.zeros((n_positions, items.biases.shape[1]), np.float32),
+                np.zeros((n_positions, items.step_counts.shape[1]), np.float32),
+            )
+        return kept
+
+
+def prepare(memory: Memory, job: Job, parts: list[int]) -> None:
+    """Get ready for a fit: what there is of it is kept, but for other parts of the users than these.
+
+    Raises
+    ------
+    ValueError
+        If the folder is not the one that the client has written to.
+    """
+    if read_meta(job.folder) is None:
+        raise ValueError(
+            f"checkpoint must be a folder that the client and all workers see, got {job.folder}, in which a "
+            f"worker on {platform.node()!r} finds nothing"
+        )
+    fit = memory.get(_KEY)
+    if fit is None or fit.job.n_parts != job.n_parts:
+        memory[_KEY] = fit = _Fit(job)
+    with fit.lock:
+        for number in fit.parts.keys() - set(parts):
+            del fit.parts[number]
+
+
+def begin_part(memory: Memory, attempt: str, number: int, epoch: int) -> None:
+    """Bring a part to where the epoch begins: as it is here, else from the folder, else by start values.
+
+    Parameters
+    ----------
+    attempt : str
+        From now on tasks of other attempts are refused.
+    number : int
+        Of the part.
+    epoch : int
+    """
+    own = _fit(memory)
+    schedule = own.job.schedule
+    with own.lock:
+        part = own.parts.get(number)
+        if part is not None and part.at == (epoch - 1, None):
+            part.attempt = attempt
+        else:
+            part = own.parts[number] = _load_part(own.job, number, epoch - 1)
+            part.attempt = attempt
+    deal = own.deal(epoch)
+    if part.deal != deal.number:
+        part.starts = bucket_part(schedule, deal, part.known, part.stored)
+        part.deal = deal.number
+    part.totals = []
+
+
+def _load_part(job: Job, number: int, epoch: int) -> _Part:
+    """Return a part as it is in the folder after an epoch, or at the start."""
+    schedule, n_blocks = job.schedule, job.schedule.strata.n_user_blocks // job.n_parts
+    first = number * n_blocks
+    known = read_part(job.folder, first, first + n_blocks)
+    if epoch == 0:
+        table, step_counts = start_users(schedule.plan, known)
+    else:
+        blocks = [
+            read_user_rows(job.folder, epoch, block) for block in range(first, first + n_blocks)
+        ]
+        table, step_counts = (np.concatenate([each[k] for each in blocks]) for k in range(2))
+    return _Part(known, UserRows(_aligned(table), step_counts), epoch, schedule)
+
+
+def draw_items(memory: Memory, group: int) -> Groups:
+    """Return the items of a group in the first epoch's deal, by their start values."""
+    own = _fit(memory)
+    rows = own.grouping.rows_of(group, own.job.schedule, own.deal(1))
+    return {group: ItemGroup(rows, *start_items(own.job.schedule.plan, rows))}
+
+
+def load_items(memory: Memory, epoch: int, number: int) -> Groups:
+    """Return the items of a file of the folder, under its number."""
+    return {number: read_items(_fit(memory).job.folder, epoch, number)}
+
+
+def cut_items(memory: Memory, epoch: int, group: int, items: Groups, old: int) -> Groups:
+    """Return, of the items of group `old`, those that are in a group in the deal of an epoch."""
+    own, found = _fit(memory), items[old]
+    chosen = own.grouping.group_of(found.rows, own.deal(epoch)) == group
+    return {group: _some(found, chosen)}
+
+
+def join_items(memory: Memory, epoch: int, group: int, *cut: Groups) -> Groups:
+    """Return the items of a group, in the order of their positions, of pieces that `cut_items` has made."""
+    own = _fit(memory)
+    joined = [np.concatenate(each) for each in zip(*(one[group] for one in cut), strict=True)]
+    order = np.argsort(own.deal(epoch).items.position_of[joined[0]])
+    return {group: _some(ItemGroup._make(joined), order)}
+
+
+def learn_tile(
+    memory: Memory,
+    attempt: str,
+    place: tuple[int, int, int],
+    after: Any,
+    *sources: Groups,
+) -> Groups:
+    """Learn a tile; return its items as they are then.
+
+    Parameters
+    ----------
+    place : (epoch, round, part)
+    after : object
+        What the part's tile of the round before has returned; it must have been learnt.
+    *sources : dict
+        Have the groups of items that the tile needs, and maybe others.
+    """
+    epoch, turn, number = place
+    own = _fit(memory)
+    part, tile = own.part(number, attempt), own.rounds[turn][number]
+    with own.lock:
+        if part.attempt != attempt or part.at != (epoch - 1, turn - 1 if turn else None):
+            raise LostError(f"part {number} of the users is not where tile {turn} begins")
+        part.at = epoch - 1, turn
+    schedule, deal = own.job.schedule, own.deal(epoch)
+    groups = own.grouping.groups_of(tile)
+    found = [next(each[group] for each in sources if group in each) for group in groups]
+    rows, table, biases, step_counts = _joined(found)
+    positions = deal.items.position_of[rows]
+    by_position = own.by_position(len(deal.row_at), found[0])
+    values = np.arange(len(rows), dtype=np.int32), biases, step_counts
+    for to, each in zip(by_position, values, strict=True):
+        to[positions] = each
+    row_at, bias_at, counts_at = by_position
+    items = ItemRows(table.reshape(-1), row_at, bias_at.reshape(-1), counts_at)
+    bounds = part.starts[tile.first : tile.last + 1]
+    learning = epoch_of_part(
+        schedule, epoch, deal, part.known, (tile.first, bounds), part.stored, (part.rows, items)
+    )
+    totals = np.zeros((tile.last - tile.first, N_TOTALS))
+    workspace = own.workspace(int(np.diff(bounds).max()), len(part.stored.weights) > 0)
+    for first, last in pieces(bounds, 0, len(totals), schedule.limits.at_once):
+        learn_strata(first, last, own.loop, learning, workspace, totals)
+    part.totals.append(totals)
+    learnt = ItemGroup(rows, table, bias_at[positions], counts_at[positions])
+    ends = np.cumsum([len(each.rows) for each in found])
+    return {
+        group: _some(learnt, slice(end - len(one.rows), end))
+        for group, one, end in zip(groups, found, ends.tolist(), strict=True)
+    }
+
+
+def _some(items: ItemGroup, chosen: Any) -> ItemGroup:
+    """Return some of the items of a group."""
+    return ItemGroup._make(each[chosen] for each in items)
+
+
+def _joined(found: list[ItemGroup]) -> tuple[NDArray[Any], ...]:
+    """Return groups one after the other, as copies: what a worker was given it must not change."""
+    rows, _, biases, step_counts = (np.concatenate(each) for each in zip(*found, strict=True))
+    shape = (len(rows), *found[0].table.shape[1:])
+    table = aligned(int(np.prod(shape))).reshape(shape)
+    end = 0
+    for each in found:
+        begin, end = end, end + len(each.rows)
+        table[begin:end] = each.table
+    return rows, table, biases, step_counts
+
+
+def end_part(
+    memory: Memory, attempt: str, number: int, epoch: int, saved: bool, after: Any
+) -> Ended:
+    """End an epoch of a part, whose last tile has returned `after`; write its rows if they are `saved`."""
+    own = _fit(memory)
+    part = own.part(number, attempt)
+    with own.lock:
+        if part.at != (epoch - 1, len(own.rounds) - 1):
+            raise LostError(f"part {number} of the users is not where epoch {epoch} ends")
+        part.at = epoch, None
+    totals = np.concatenate(part.totals)
+    if not saved:
+        return Ended(totals, 0.0)
+    plan, bounds = own.job.schedule.plan, part.known.users.bounds
+    table = part.rows.table.reshape(bounds[-1], 1 + len(plan.optimizer.state), -1)
+    for block, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        rows = table[first:last], part.rows.step_counts[first:last]
+        write_user_rows(own.job.folder, epoch, part.known.block + block, *rows)
+    return Ended(totals, _largest(table[:, 0]))
+
+
+def save_items(memory: Memory, epoch: int, group: int, items: Groups) -> float:
+    """Write the items of a group to the folder; return the largest factor or bias, as an absolute value."""
+    found = items[group]
+    write_items(_fit(memory).job.folder, epoch, group, found)
+    return _largest(found.table[:, 0], found.biases[:, 0])
+
+
+def _largest(*arrays: NDArray[Any]) -> float:
+    """Return the largest absolute value; NaN if there is one."""
+    ends = [end for each in arrays if each.size for end in (each.max(), -each.min())]
+    return float(np.max(ends)) if ends else 0.0
+
+
+def _fit(memory: Memory) -> _Fit:
+    fit: _Fit | None = memory.get(_KEY)
+    if fit is None:
+        raise LostError("nothing of the fit is here")
+    return fit
+
+
+def _aligned(table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a table as a flat array on whole cache lines."""
+    flat: NDArray[np.float32] = aligned(table.size)
+    flat[:] = table.reshape(-1)
+    return flat
