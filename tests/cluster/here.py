@@ -1,8 +1,8 @@
-"""An engine that does all at once, in this process."""
+"""Tasks that are done at once, in this process."""
 
 
 class Here:
-    """See `tripletrec.cluster.shuffle.Engine`."""
+    """See `tripletrec.cluster.shuffle.Tasks`."""
 
     n_workers = 2
 
@@ -11,6 +11,9 @@ class Here:
 
     def gather(self, results):
         return list(results)
+
+    def started(self, pieces):
+        return [each.compute() if hasattr(each, "compute") else each for each in pieces]
 
     def spread(self, value):
         return value

@@ -36,11 +36,12 @@ def test_lists_are_those_of_one_machine(users, model, tmp_path):
 
 @pytest.mark.parametrize("exclude", ["seen", None, [3, 5]])
 def test_metrics_are_those_of_one_machine(exclude, model, parts):
-    found = evaluate_by(Here(), model, parts[1], exclude, 7, tr.evaluate, {"k": (3, 5)})
+    found = evaluate_by(Here(), model, parts[1], exclude, 7, {"k": (3, 5)})
     expected = tr.evaluate(model, parts[1], exclude, k=(3, 5))
     pd.testing.assert_frame_equal(found.per_user, expected.per_user, check_exact=True)
     pd.testing.assert_series_equal(found.mean, expected.mean, check_exact=True)
     assert found.interval().equals(expected.interval())
+    pd.testing.assert_frame_equal(found.lists, expected.lists)
 
 
 def test_users_without_a_positive_that_is_ranked_are_left_out(model, parts):
@@ -48,12 +49,12 @@ def test_users_without_a_positive_that_is_ranked_are_left_out(model, parts):
     some = train[np.isin(train.rows, range(10))]
     mixed = tr.Interactions(some.tocsr() + test.tocsr(), user_ids=train.user_ids)
     with pytest.warns(UserWarning, match="are left out"):
-        found = evaluate_by(Here(), model, mixed, "seen", 5, tr.evaluate, {})
+        found = evaluate_by(Here(), model, mixed, "seen", 5, {})
     with pytest.warns(UserWarning, match="are left out"):
         expected = tr.evaluate(model, mixed)
     pd.testing.assert_frame_equal(found.per_user, expected.per_user, check_exact=True)
     with pytest.raises(ValueError, match="no user can be evaluated"):
-        evaluate_by(Here(), model, some, "seen", 5, tr.evaluate, {})
+        evaluate_by(Here(), model, some, "seen", 5, {})
 
 
 def test_what_cannot_be_answered_is_refused(model, parts, tmp_path):

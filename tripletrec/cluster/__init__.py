@@ -5,6 +5,7 @@ The engine is Dask (``pip install 'tripletrec[cluster]'``); what it runs knows n
 
 from __future__ import annotations
 
+from tripletrec.cluster.answers import evaluate, recommend
 from tripletrec.cluster.fitting import fit
 
-__all__ = ["fit"]
+__all__ = ["evaluate", "fit", "recommend"]

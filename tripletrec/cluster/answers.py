@@ -3,34 +3,119 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tripletrec._checks import check_count
 from tripletrec._runtime.messages import shown
-from tripletrec.cluster.shuffle import Engine
+from tripletrec.cluster.dask_engine import DaskTasks, check_client
+from tripletrec.cluster.shuffle import Tasks
 from tripletrec.data.interactions import Interactions, as_interactions
-from tripletrec.evaluation import Evaluation
-from tripletrec.evaluation.metrics import mean_of
+from tripletrec.evaluation import Evaluation, measuring
+from tripletrec.evaluation.metrics import Gains, mean_of
 from tripletrec.evaluation.standing import NoUsersError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["evaluate_by", "recommend_by"]
+__all__ = ["evaluate", "evaluate_by", "recommend", "recommend_by"]
+
+
+def recommend(
+    model: Any,
+    users: Any = None,
+    k: int = 10,
+    *,
+    client: Any,
+    out: str | os.PathLike[str],
+    exclude: Any = "seen",
+    candidates: Any = None,
+    batch_size: int = 20_000,
+    skip_unknown: bool = False,
+) -> int:
+    """Have the workers of a Dask cluster write each user's best items: the lists of ``model.recommend_to``.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted; it is sent to all workers.
+    users : sequence of ids or None, default None
+        None: all.
+    k, exclude, skip_unknown
+        As of ``model.recommend_to``.
+    client : distributed.Client
+    out : path-like
+        A new or empty folder that all workers see. It gets files of parquet, ``part-00000.parquet``, …, each
+        with the users of a batch, in their order: read as one table they are that of `recommend_to`.
+    candidates : sequence or set of item ids, default None
+        The only items that are recommended; None: all.
+    batch_size : int, default 20,000
+        Users of a file.
+
+    Returns
+    -------
+    int
+        How many rows were written: one for each item of each user.
+
+    Raises
+    ------
+    TypeError, ValueError, ImportError
+        As of ``model.recommend_to``, and if there is no client or something in the folder.
+    """
+    options = {"exclude": exclude, "candidates": candidates, "skip_unknown": skip_unknown}
+    tasks = DaskTasks(check_client(client))
+    return recommend_by(tasks, model, users, k, out, batch_size, options)
+
+
+def evaluate(
+    model: Any,
+    test: Any,
+    exclude: Any = "seen",
+    *,
+    client: Any,
+    k: int | ArrayLike = 10,
+    candidates: Any = None,
+    gains: Gains = "binary",
+    batch_size: int = 20_000,
+) -> Evaluation:
+    """Have the workers of a Dask cluster rank: what `tripletrec.evaluate` returns, to the last bit.
+
+    Parameters
+    ----------
+    model, test, exclude, k, gains
+        As of `tripletrec.evaluate`; the model is sent to all workers.
+    client : distributed.Client
+    candidates : sequence or set of item ids, default None
+        The only items that are ranked; None: all.
+    batch_size : int, default 20,000
+        Users that are sent to a worker at a time.
+
+    Returns
+    -------
+    Evaluation
+        Its ``lists``, if they are asked for, are made on this machine.
+
+    Raises
+    ------
+    TypeError, ValueError, ImportError
+        As of `tripletrec.evaluate`, and if there is no client.
+    """
+    options = {"k": k, "candidates": candidates, "gains": gains}
+    tasks = DaskTasks(check_client(client))
+    return evaluate_by(tasks, model, test, exclude, batch_size, options)
 
 
 def recommend_by(
-    engine: Engine, model: Any, users: Any, k: int, out: Any, batch: int, options: dict[str, Any]
+    tasks: Tasks, model: Any, users: Any, k: int, out: Any, batch: int, options: dict[str, Any]
 ) -> int:
     """Have workers write the lists of all users to a folder, a file for each batch; return how many rows.
 
     Parameters
     ----------
-    engine : Engine
+    tasks : Tasks
     model : estimator
         Fitted.
     users : sequence of ids or None
@@ -49,48 +134,46 @@ def recommend_by(
     if users is None:
         asked = np.arange(model.n_users_) if model.user_ids_ is None else model.user_ids_
     folder = _new_folder(out)
-    shared = engine.spread(model)
-    tasks = []
+    shared = tasks.spread(model)
+    pending = []
     for number, first in enumerate(range(0, len(asked), batch)):
         path = str(folder / f"part-{number:05}.parquet")
         own = asked[first : first + batch]
-        tasks.append(engine.submit(_recommend, shared, path, own, k, options))
-    return sum(engine.gather(tasks))
+        pending.append(tasks.submit(_recommend, shared, path, own, k, options))
+    return sum(tasks.gather(pending))
 
 
 def evaluate_by(
-    engine: Engine,
+    tasks: Tasks,
     model: Any,
     test: Any,
     exclude: Any,
     batch: int,
-    evaluate: Callable[..., Evaluation],
     options: dict[str, Any],
 ) -> Evaluation:
     """Have workers evaluate a model, a batch of users each; what comes of it is what `evaluate` gives.
 
     Parameters
     ----------
-    engine : Engine
+    tasks : Tasks
     model, exclude, options
         See `tripletrec.evaluate`.
     test : Interactions, sparse matrix or array
     batch : int
         Users of a task.
-    evaluate : callable
-        `tripletrec.evaluate`.
     """
     check_count(batch, "batch_size")
     data = as_interactions(test, "test")
     data.check_not_empty("test")
     users = np.flatnonzero(np.diff(data.indptr))
-    shared, left_out = engine.spread(model), engine.spread(exclude)
-    tasks = []
+    shared, left_out = tasks.spread(model), tasks.spread(exclude)
+    pending = []
     for first in range(0, len(users), batch):
         own = users[first : first + batch]
         part = data[slice(int(data.indptr[own[0]]), int(data.indptr[own[-1] + 1]))]
-        tasks.append(engine.submit(_evaluate, evaluate, shared, part, left_out, options))
-    return _together([each for each in engine.gather(tasks) if each is not None])
+        pending.append(tasks.submit(_evaluate, shared, part, left_out, options))
+    found = _together([each for each in tasks.gather(pending) if each is not None])
+    return found._with_lists(lambda: measuring.evaluate(model, data, exclude, **options).lists)
 
 
 def _recommend(model: Any, path: str, users: Any, k: int, options: dict[str, Any]) -> int:
@@ -99,7 +182,6 @@ def _recommend(model: Any, path: str, users: Any, k: int, options: dict[str, Any
 
 
 def _evaluate(
-    evaluate: Callable[..., Evaluation],
     model: Any,
     test: Interactions,
     exclude: Any,
@@ -107,7 +189,7 @@ def _evaluate(
 ) -> pd.DataFrame | None:
     """Return the metrics of each user; None if no user has a positive that is not excluded."""
     try:
-        return evaluate(model, test, exclude, **options).per_user
+        return measuring.evaluate(model, test, exclude, **options).per_user
     except NoUsersError:
         return None
 

@@ -11,7 +11,7 @@ from typing import Any
 from tripletrec._runtime.messages import said_by, shown
 from tripletrec.cluster.worker import LostError
 
-__all__ = ["DaskEngine", "check_client"]
+__all__ = ["DaskEngine", "DaskTasks", "check_client"]
 
 # Of this process, which may be several workers': by fit and worker. A fit's is dropped with its `_Lease`.
 _MEMORY: dict[tuple[str, str], dict[str, Any]] = {}
@@ -116,6 +116,37 @@ class DaskEngine:
                 "and call fit again with the same checkpoint to go on from the last epoch in it"
             ) from error
         return {str(name): int(n) for name, n in found.items()}
+
+
+class DaskTasks:
+    """Tasks on any workers, which Dask repeats if a worker is lost; see `shuffle.Tasks`.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.n_workers = max(1, len(DaskEngine(client).workers()))
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Return a future."""
+        key = f"{function.__name__}-{secrets.token_hex(16)}"
+        return self._client.submit(function, *arguments, key=key, pure=False)
+
+    def gather(self, results: Sequence[Any]) -> list[Any]:
+        """Return results, or raise what a task has raised."""
+        found: list[Any] = self._client.gather(list(results))
+        return found
+
+    def started(self, pieces: list[Any]) -> list[Any]:
+        """Return pieces of a source, those of a Dask DataFrame as futures."""
+        return [self._client.compute(each) if hasattr(each, "compute") else each for each in pieces]
+
+    def spread(self, value: Any) -> Any:
+        """Return a future of a value that is on all workers."""
+        return self._client.scatter([value], broadcast=True, hash=False)[0]
 
 
 class _Lease:

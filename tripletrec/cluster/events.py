@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -12,8 +13,11 @@ import numpy as np
 from tripletrec._runtime.arrays import read_only
 from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.pieces import FilePiece, pieces_of
-from tripletrec.cluster.shuffle import BlockRows, Engine, Shuffled, deal_out, shuffle
-from tripletrec.cluster.store import Axis, write_block
+from tripletrec.cluster.shuffle import BlockRows, Shuffled, Tasks, deal_out, shuffle
+from tripletrec.cluster.sources import Facts
+from tripletrec.cluster.store import Axis, read_part, read_values, write_block
+from tripletrec.data.csr import Rows
+from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 from tripletrec.data.merging import Duplicates
 from tripletrec.sampling.draw import RowNumbers
@@ -21,7 +25,7 @@ from tripletrec.sampling.grades import by_rising_value
 from tripletrec.training.bucketing import Partition, Positives
 from tripletrec.training.parts import UserPart, part_users
 
-__all__ = ["EventsSource"]
+__all__ = ["EventsSource", "read_seen"]
 
 
 class EventsSource:
@@ -32,69 +36,80 @@ class EventsSource:
     source : path-like, URL or Dask DataFrame
     names : dict
         The names of the columns "user" and "item" and, if there are such, "value" and "timestamp".
-    engine : Engine
+    tasks : Tasks
     duplicates : str, default "sum"
         See `Interactions.from_frame`.
     weighted : bool, default False
         Whether the values are the weights of the positives.
     """
 
-    has_given = False
-
     def __init__(
         self,
         source: Any,
         names: Mapping[str, Any],
-        engine: Engine,
+        tasks: Tasks,
         *,
         duplicates: Duplicates = "sum",
         weighted: bool = False,
     ) -> None:
-        self._pieces, self._names, self._engine = pieces_of(source, names), names, engine
+        self._names, self._tasks = names, tasks
+        self._pieces = tasks.started(pieces_of(source, names))
         self._duplicates, self._weighted = duplicates, weighted
         self._found: Shuffled | None = None
 
     def entries(self) -> dict[str, Any]:
         """Return what tells one source from another; of files, whose order does not matter, their sizes."""
         files = {each.path for each in self._pieces if isinstance(each, FilePiece)}
-        sizes = sorted(os.path.getsize(path) if os.path.exists(path) else -1 for path in files)
-        return {
-            "source": [
-                sorted(map(list, self._names.items())),
-                sizes,
-                self._duplicates,
-                self._weighted,
-            ]
-        }
+        sizes = sorted(os.path.getsize(path) for path in files if os.path.exists(path))
+        about = [sorted(self._names.items()), sizes, self._duplicates, self._weighted]
+        return {"source": np.frombuffer(json.dumps(about).encode(), np.uint8)}
 
     def count(self) -> tuple[Axis, Axis]:
         """Return the users and the items: the first reading, and that which brings events to ranges."""
         found = self._shuffled()
-        return Axis(found.users.values, found.user_counts), Axis(
-            found.items.values, found.item_counts
-        )
+        users = Axis(found.users.values, found.user_counts)
+        return users, Axis(found.items.values, found.item_counts)
 
-    @property
-    def has_grades(self) -> bool:
-        """Whether there is a user with positives of different values."""
-        return self._shuffled().has_grades
+    def facts(self) -> Facts:
+        """Return what is known of all of them."""
+        return Facts(None, self._weighted, self._shuffled().has_grades)
 
     def write_blocks(self, folder: Folder, users: Partition, *, graded: bool) -> None:
         """Write all blocks, see `Source.write_blocks`."""
         found = self._shuffled()
-        numbers = self._engine.spread(np.cumsum(found.user_counts) - found.user_counts)
+        numbers = self._tasks.spread(np.cumsum(found.user_counts) - found.user_counts)
         task = partial(_write, folder, weighted=self._weighted, graded=graded)
-        deal_out(found, users, self._engine, task, numbers)
+        deal_out(found, users, self._tasks, task, numbers)
         self._found = None  # the workers need not keep it
 
     def seen(self) -> Interactions | None:
-        """Return None: the positives are on the workers, and in the folder."""
+        """Return None: the positives are in the folder, see `read_seen`."""
         return None
 
     def _shuffled(self) -> Shuffled:
         if self._found is None:
-            self._found = shuffle(self._pieces, self._names, self._engine, self._duplicates)
+            self._found = shuffle(self._pieces, self._names, self._tasks, self._duplicates)
         return self._found
+
+
+def read_seen(folder: Folder, users: Axis, items: Axis, n_blocks: int) -> Interactions:
+    """Return all positives that are in the blocks of a folder, as interactions in memory."""
+    shape = len(users.counts), len(items.counts)
+    indptr = np.concatenate([[0], np.cumsum(users.counts)])
+    indices = np.empty(indptr[-1], np.int32)
+    values = np.ones(indptr[-1], np.float32)
+    for block in range(n_blocks):
+        part, found = read_part(folder, block, block + 1), read_values(folder, block)
+        own, own_indptr = part.positives.numbers, part.positives.indptr
+        places = np.arange(own_indptr[-1]) + np.repeat(own - own_indptr[:-1], np.diff(own_indptr))
+        indices[places] = part.positives.indices
+        if found is not None:
+            values[places] = found
+    axes = (
+        Ids(None, len(axis.counts), word) if axis.ids is None else Ids.of_sorted(axis.ids, word)
+        for axis, word in ((users, "user"), (items, "item"))
+    )
+    return Interactions.of_rows(Rows(shape, indptr, indices, values, None), *axes)
 
 
 def _write(

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_count, check_flag
 from tripletrec._runtime.messages import shown
 from tripletrec._runtime.progress import Progress
-from tripletrec.cluster.dask_engine import DaskEngine, check_client
+from tripletrec.cluster.dask_engine import DaskEngine, DaskTasks, check_client
 from tripletrec.cluster.driver import Driver, ProbeOf
 from tripletrec.cluster.engine import Engine
+from tripletrec.cluster.events import EventsSource, read_seen
 from tripletrec.cluster.folders import Folder
+from tripletrec.cluster.pieces import is_table
 from tripletrec.cluster.probe import Report
 from tripletrec.cluster.sharded import ShardedFactors
 from tripletrec.cluster.sources import Facts, InteractionsSource, Source
@@ -36,6 +38,7 @@ from tripletrec.cluster.store import (
 from tripletrec.cluster.worker import Job
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.data.merging import Duplicates, check_duplicates
 from tripletrec.losses import ListLoss
 from tripletrec.models.factorization import MatrixFactorization
 from tripletrec.models.fingerprints import difference, fingerprint
@@ -59,6 +62,9 @@ def fit(
     client: Any,
     user: str = "user",
     item: str = "item",
+    value: str | None = None,
+    timestamp: str | None = None,
+    duplicates: Duplicates = "sum",
     checkpoint: str | os.PathLike[str],
     sample_weight: Any = None,
     negatives: Any = None,
@@ -76,19 +82,23 @@ def fit(
     ----------
     model : MatrixFactorization
         With a loss of triplets. Its `n_jobs` has no effect: a worker learns with as many threads as it has.
-    source : Interactions, sparse matrix or array of shape (n_users, n_items)
-        The positives.
+    source : path-like, URL, Dask DataFrame, Interactions, sparse matrix or array of shape (n_users, n_items)
+        The positives. Files of parquet, which all workers must see, or a Dask DataFrame with a row for each
+        event are read by the workers and brought to blocks of users once; users, items and what becomes of
+        duplicates are as of ``Interactions.read``, in whatever files, order and number of partitions.
     client : distributed.Client
         Its workers must run the same versions, and make machine code for the same processor; set
         ``NUMBA_CPU_NAME`` in their environment where their processors differ.
-    user, item : str, default "user", "item"
-        Columns of a table; not looked at where the source has none.
+    user, item, value, timestamp : str
+        Columns of a table of events; not looked at where the source has none.
+    duplicates : {"sum", "max", "last", "first", "count"}, default "sum"
+        What becomes of several events of a user and an item, see ``Interactions.from_frame``.
     checkpoint : path-like
         A new or empty folder that the client and all workers can write to, or one that a fit of the same
         model and data has left: a path, or a URL that fsspec knows, such as ``"s3://bucket/folder"``. What the fit
         has written is removed when it has ended well, if `collect`, or diverged.
     sample_weight, negatives
-        As of ``model.fit``.
+        As of ``model.fit``; for events "values" or None, and None.
     every : int, default 1
         Epochs from one that is kept in the folder to the next.
     collect : bool, default True
@@ -131,9 +141,19 @@ def fit(
     plan = _check_model(model)
     every, collect = check_count(every, "every"), check_flag(collect, "collect")
     folder = Folder(checkpoint)
-    engine = DaskEngine(check_client(client))
-    data = _source_of(source, sample_weight, negatives)
-    return fit_with(engine, model, plan, data, folder, every=every, collect=collect)
+    client = check_client(client)
+    data: Source
+    if is_table(source):
+        names = {"user": user, "item": item, "value": value, "timestamp": timestamp}
+        names = {role: name for role, name in names.items() if name is not None}
+        weighted = _check_of_events(sample_weight, negatives, value)
+        duplicates = check_duplicates(duplicates)
+        data = EventsSource(
+            source, names, DaskTasks(client), duplicates=duplicates, weighted=weighted
+        )
+    else:
+        data = _source_of(source, sample_weight, negatives)
+    return fit_with(DaskEngine(client), model, plan, data, folder, every=every, collect=collect)
 
 
 def fit_with(
@@ -176,7 +196,10 @@ def fit_with(
     if driver.largest is not None:
         warn_at_the_end(work.plan, epoch.history, driver.largest)
     learnt = _learnt(work, folder, epoch, collect)
-    _become(model, work, learnt, epoch, source.seen())
+    seen = source.seen()
+    if seen is None and collect:
+        seen = read_seen(folder, work.users, work.items, len(work.dealt.bounds) - 1)
+    _become(model, work, learnt, epoch, seen)
     if collect:
         clear(folder)
     return model
@@ -222,6 +245,20 @@ def _check_model(model: Any) -> FactorPlan:
         )
     check_count(model.verbose, "verbose", 0)
     return plan
+
+
+def _check_of_events(sample_weight: Any, negatives: Any, value: str | None) -> bool:
+    """Return whether events are weighted by their values; raise if they are to be by something else."""
+    if negatives is not None:
+        raise ValueError("negatives must be None for events: give source as Interactions")
+    if sample_weight is None:
+        return False
+    if not isinstance(sample_weight, str) or sample_weight != "values" or value is None:
+        raise ValueError(
+            'sample_weight must be None for events or, with a column of values, "values", '
+            f"got {shown(sample_weight)}"
+        )
+    return True
 
 
 def _source_of(source: Any, sample_weight: Any, negatives: Any) -> Source:

@@ -7,6 +7,7 @@ equal time are merged by position.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from tripletrec.data.columns import check_column
 from tripletrec.data.frames import checked_columns, columns_of
 from tripletrec.data.paths import find_files
 
-__all__ = ["FilePiece", "pieces_of", "read_piece"]
+__all__ = ["FilePiece", "is_table", "pieces_of", "read_piece"]
 
 _ROWS = 1 << 22  # of a piece of a file, about
 
@@ -26,6 +27,15 @@ class FilePiece(NamedTuple):
 
     path: str
     groups: tuple[int, ...]
+
+
+def is_table(source: Any) -> bool:
+    """Tell whether a source is one that `pieces_of` takes."""
+    return isinstance(source, (str, os.PathLike)) or _is_dask(source)
+
+
+def _is_dask(source: Any) -> bool:
+    return hasattr(source, "to_delayed") and hasattr(source, "npartitions")
 
 
 def pieces_of(source: Any, names: Mapping[str, Any]) -> list[Any]:
@@ -42,12 +52,12 @@ def pieces_of(source: Any, names: Mapping[str, Any]) -> list[Any]:
     FileNotFoundError, OSError, TypeError, ValueError
         If there is no parquet, a column is missing, or files differ in the type of a column.
     """
-    if hasattr(source, "to_delayed") and hasattr(source, "npartitions"):
+    if _is_dask(source):
         for name in names.values():
             check_column(name, list(source.columns), table="source")
         parts: list[Any] = source.to_delayed(optimize_graph=True)
         return parts
-    if not isinstance(source, str) and not hasattr(source, "__fspath__"):
+    if not is_table(source):
         raise TypeError(
             "source must be a path or URL of parquet, a Dask DataFrame or Interactions, "
             f"got {shown(source)}"

@@ -31,8 +31,8 @@ __all__ = ["BlockRows", "Shuffled", "deal_out", "shuffle"]
 Names = Mapping[str, Any]
 
 
-class Engine(Protocol):
-    """What runs the tasks of a shuffle; `tripletrec.cluster.dask_engine` is one."""
+class Tasks(Protocol):
+    """What runs tasks on any workers; `tripletrec.cluster.dask_engine.DaskTasks` is one."""
 
     n_workers: int
 
@@ -41,6 +41,9 @@ class Engine(Protocol):
 
     def gather(self, results: Sequence[Any]) -> list[Any]:
         """Return results themselves; raise what one of them raised."""
+
+    def started(self, pieces: list[Any]) -> list[Any]:
+        """Return pieces of a source as arguments of tasks."""
 
     def spread(self, value: Any) -> Any:
         """Send a value to all workers; return what stands for it."""
@@ -101,7 +104,7 @@ class Shuffled(NamedTuple):
 
 
 def shuffle(
-    pieces: Sequence[Any], names: Names, engine: Engine, duplicates: Duplicates = "sum"
+    pieces: Sequence[Any], names: Names, tasks: Tasks, duplicates: Duplicates = "sum"
 ) -> Shuffled:
     """Bring all events to canonical rows, by ranges of users.
 
@@ -111,7 +114,7 @@ def shuffle(
         From `pieces_of`.
     names : dict
         The names of the columns "user" and "item" and, if there are such, "value" and "timestamp".
-    engine : Engine
+    tasks : Tasks
     duplicates : str, default "sum"
         See `Interactions.from_frame`.
 
@@ -122,21 +125,21 @@ def shuffle(
     """
     if duplicates == "count":
         names = {role: name for role, name in names.items() if role != "value"}
-    users, items, n_events = _collect(engine.gather(
-        [engine.submit(_distinct, piece, names, duplicates) for piece in pieces]
+    users, items, n_events = _collect(tasks.gather(
+        [tasks.submit(_distinct, piece, names, duplicates) for piece in pieces]
     ), names)  # fmt: skip
     check_shape(users.n, items.n, "shape")
-    n_ranges = min(users.n, 4 * engine.n_workers)
+    n_ranges = min(users.n, 4 * tasks.n_workers)
     bounds = np.linspace(0, users.n, n_ranges + 1).astype(np.int64)
-    numbers = engine.spread((Numbers(users, names["user"]), Numbers(items, names["item"])))
-    laid = [engine.submit(_lay_down, each, names, numbers, bounds, duplicates) for each in pieces]
+    numbers = tasks.spread((Numbers(users, names["user"]), Numbers(items, names["item"])))
+    laid = [tasks.submit(_lay_down, each, names, numbers, bounds, duplicates) for each in pieces]
     ranges, infos = [], []
     for r in range(n_ranges):
-        own = [engine.submit(_pick, each, r) for each in laid]
+        own = [tasks.submit(_pick, each, r) for each in laid]
         size = int(bounds[r + 1] - bounds[r]), items.n
-        ranges.append(engine.submit(_assemble, size, int(bounds[r]), duplicates, *own))
-        infos.append(engine.submit(_counts, ranges[-1]))
-    counts = engine.gather(infos)
+        ranges.append(tasks.submit(_assemble, size, int(bounds[r]), duplicates, *own))
+        infos.append(tasks.submit(_counts, ranges[-1]))
+    counts = tasks.gather(infos)
     return Shuffled(
         users, items, np.concatenate([each[0] for each in counts]), sum(each[1] for each in counts),
         bounds, ranges, sum(each[2] for each in counts), any(each[3] for each in counts),
@@ -146,7 +149,7 @@ def shuffle(
 def deal_out(
     shuffled: Shuffled,
     users: Partition,
-    engine: Engine,
+    tasks: Tasks,
     write: Callable[..., Any],
     *shared: Any,
 ) -> list[Any]:
@@ -157,11 +160,11 @@ def deal_out(
     shuffled : Shuffled
     users : Partition
         How all users are dealt.
-    engine : Engine
+    tasks : Tasks
     write : callable
         ``write(block, rows, *shared)``, called on a worker.
     *shared
-        What `Engine.spread` returned, or small things.
+        What `Tasks.spread` returned, or small things.
 
     Returns
     -------
@@ -170,16 +173,16 @@ def deal_out(
     """
     n_blocks, bounds = len(users.bounds) - 1, shuffled.bounds
     cut = [
-        engine.submit(_cut, rows, first, users.block_of[first:last], n_blocks)
+        tasks.submit(_cut, rows, first, users.block_of[first:last], n_blocks)
         for rows, first, last in zip(
             shuffled.ranges, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True
         )
     ]
     written = []
     for block in range(n_blocks):
-        own = [engine.submit(_pick, each, block) for each in cut]
-        written.append(engine.submit(_write_block, write, block, len(shared), *shared, *own))
-    return engine.gather(written)
+        own = [tasks.submit(_pick, each, block) for each in cut]
+        written.append(tasks.submit(_write_block, write, block, len(shared), *shared, *own))
+    return tasks.gather(written)
 
 
 def _collect(found: list[Any], names: Names) -> tuple[Ids, Ids, int]:
