@@ -36,6 +36,8 @@ class Native(NamedTuple):
         Passes over the positives.
     goal : float
         AUC that it should reach.
+    sample_weight : {"users", None}, default None
+        As of `MatrixFactorization.fit`.
     """
 
     title: str
@@ -43,6 +45,7 @@ class Native(NamedTuple):
     parameters: Mapping[str, Any]
     n_epochs: int
     goal: float
+    sample_weight: str | None = None
 
 
 # Spelled out: the defaults of `MatrixFactorization` may change, these may not.
@@ -147,7 +150,7 @@ def train_native(
 
     model = MatrixFactorization(
         n_epochs=native.n_epochs, random_state=random_state, n_jobs=n_jobs, **native.parameters
-    ).fit(data.train, callbacks=measure)
+    ).fit(data.train, callbacks=measure, sample_weight=native.sample_weight)
     return {"auc": aucs, "seconds": [record["seconds"] for record in model.history_]}
 
 
