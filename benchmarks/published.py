@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import scipy.sparse as sp
 
 import tripletrec as tr
@@ -127,6 +128,21 @@ def read(folder: Path) -> tuple[tr.Interactions, tr.Interactions, tr.Interaction
     return first, valid, whole, test
 
 
+def popularity(folder: Path) -> str:
+    """Return what share the 100 items with most training positives have of each part.
+
+    Where a part is a random cut of the data, it is that of the part that is learnt from.
+    """
+    fit, valid, whole, test = (each.tocsr() for each in read(folder))
+    shares = []
+    for known, parts in ((fit, (fit, valid)), (whole, (whole, test))):
+        first = np.argsort(-known.getnnz(axis=0), kind="stable")[:100]
+        shares += [each[:, first].nnz / each.nnz for each in parts]
+    return "share of the 100 most popular items: fit {:.4f}, valid {:.4f}; whole {:.4f}, test {:.4f}".format(
+        *shares
+    )
+
+
 def make(name: str, label: str, options: argparse.Namespace) -> tr.MatrixFactorization:
     """Return the model that a row of the table is about, in one of the configurations of its grid."""
     parameters = {
@@ -205,7 +221,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--patience", type=int, default=10, help="epochs without a better one")
     parser.add_argument("--untuned", action="store_true", help="the preset alone, no grid")
     parser.add_argument("--n-jobs", type=int)
+    parser.add_argument("--popularity", action="store_true", help="of the parts; nothing is fitted")
     options = parser.parse_args(arguments)
+    if options.popularity:
+        print(popularity(options.data))
+        return
     rows = [run(name, options) for name in options.model]
     shape = sp.load_npz(options.data / "train.npz").shape
     known = [(name, *numbers, "") for name, numbers in PUBLISHED.get(shape, {}).items()]
