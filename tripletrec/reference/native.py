@@ -67,6 +67,7 @@ _BEST = {
     "n_factors": 192,
     "learning_rate": 0.03,
     "user_l2": 0.04,
+    "item_l2": 0.005,
     "negative_l2": 0.005,
     "n_negatives": 2,
     "init_scale": 0.01,
