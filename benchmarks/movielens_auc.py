@@ -1,4 +1,4 @@
-"""The presets on MovieLens-100K, untuned: the rows that `tripletrec reproduce` leaves out for their time.
+"""Presets on MovieLens-100K, rows that `tripletrec reproduce` leaves out for their time; one is tuned.
 
 python benchmarks/movielens_auc.py --models softmax bsl --seeds 3
 """
@@ -17,6 +17,10 @@ from tripletrec.reference.replica import known_and_first_item
 MODELS: dict[str, Callable[[int], tr.MatrixFactorization]] = {
     "bpr": lambda seed: tr.MatrixFactorization.preset("bpr", random_state=seed),
     "softmax": lambda seed: tr.MatrixFactorization.preset("softmax", random_state=seed),
+    # Chosen on three validation cuts of 20 %, by NDCG@20: .2788, where the preset has .2751.
+    "softmax, 128 factors": lambda seed: tr.MatrixFactorization.preset(
+        "softmax", n_factors=128, n_epochs=12, random_state=seed
+    ),
     "bsl": lambda seed: tr.MatrixFactorization.preset(
         "softmax", loss=losses.bsl(), random_state=seed
     ),

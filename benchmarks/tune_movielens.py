@@ -4,7 +4,7 @@ Random search: ten random training ratings of each user are held out (as the tes
 models are fitted on the rest, and every tenth epoch AUC-A and AUC-B are measured on the held-out
 positives. The test set is never read. The best rows are what `tripletrec.reference.BEST` holds.
 
-    python benchmarks/tune_movielens.py --trials 40
+    python benchmarks/tune_movielens.py --trials 40 --sample-weight users
 """
 
 from __future__ import annotations
@@ -52,7 +52,11 @@ def without_padding(train: tr.Interactions) -> tr.Interactions:
 
 
 def try_once(
-    parameters: dict[str, Any], train: tr.Interactions, held_out: tr.Interactions, n_epochs: int
+    parameters: dict[str, Any],
+    train: tr.Interactions,
+    held_out: tr.Interactions,
+    n_epochs: int,
+    sample_weight: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return AUC-A and AUC-B of one configuration, every tenth epoch."""
     rows: list[dict[str, Any]] = []
@@ -64,7 +68,9 @@ def try_once(
             rows.append({"auc_a": a, "auc_b": b, "n_epochs": record["epoch"], **parameters})
 
     parameters = {"sampler": "unseen", **parameters}
-    tr.MatrixFactorization(n_epochs=n_epochs, **parameters).fit(train, callbacks=measure)
+    tr.MatrixFactorization(n_epochs=n_epochs, **parameters).fit(
+        train, callbacks=measure, sample_weight=sample_weight
+    )
     return rows
 
 
@@ -74,13 +80,14 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sample-weight", choices=["users"], help="default: all weigh 1")
     options = parser.parse_args()
     random = np.random.default_rng(options.seed)
     train, held_out = validation_cut(options.seed)
     rows: list[dict[str, Any]] = []
     for _ in range(options.trials):
         parameters = {name: random.choice(values).item() for name, values in SPACE.items()}
-        rows += try_once(parameters, train, held_out, options.epochs)
+        rows += try_once(parameters, train, held_out, options.epochs, options.sample_weight)
     for metric in ("auc_a", "auc_b"):
         print(f"best by {metric}:")
         for row in sorted(rows, key=lambda each: -each[metric])[:8]:

@@ -47,6 +47,14 @@ def test_parts_are_disjoint(published, tmp_path, valid_in_train):
     assert (whole.values == 1).all()
 
 
+def test_popularity_of_the_parts(published, tmp_path, capsys):
+    write(tmp_path, valid_in_train=True)
+    published.main(["--data", str(tmp_path), "--popularity"])
+    # With 30 items the 100 most popular ones are all items.
+    said = "fit 1.0000, valid 1.0000; whole 1.0000, test 1.0000"
+    assert said in capsys.readouterr().out
+
+
 def test_every_configuration_is_one_that_a_model_takes(published):
     options = argparse.Namespace(epochs=None, n_jobs=1)
     for name, grid in published.GRIDS.items():

@@ -164,6 +164,8 @@ class ContinuingContract(Contract):
         half = copy.copy(of_today).partial_fit(new, sample_weight=some)
         assert_same(half, copy.copy(of_today).partial_fit(new[some > 0]))
         copy.copy(of_today).partial_fit(new, sample_weight="values")
+        of_users = copy.copy(of_today).partial_fit(new, sample_weight="users")
+        assert not np.array_equal(plain.item_factors_, of_users.item_factors_)
 
     def test_negatives(self, of_today, rng):
         if not self.takes_negatives:

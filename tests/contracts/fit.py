@@ -21,6 +21,7 @@ from contracts.support import (
     negatives_of,
     with_ids,
 )
+from tripletrec.models.fit_arguments import check_sample_weight
 
 # Users, items, interactions: one pair of one user; no negative at all; one block; several blocks.
 SIZES = [(1, 2, 1), (1, 1, 1), (3, 2, 4), (2, 300, 40), (60, 40, 500), (40, 300, 2500)]
@@ -224,6 +225,11 @@ class FitContract(Contract):
         ):
             assert_same(self.make().fit(pairs, sample_weight=given), expected)
         assert_same(self.make().fit(matrix, sample_weight="values"), expected)
+        of_users = check_sample_weight("users", pairs)
+        assert_same(
+            self.make().fit(pairs, sample_weight="users"),
+            self.make().fit(pairs, sample_weight=of_users),
+        )
 
     def test_ids_must_agree_with_those_of_the_data(self, pairs):
         data, other = with_ids("str", pairs), with_ids("int", pairs)

@@ -16,6 +16,7 @@ from tripletrec.models.fit_arguments import (
     check_dropout,
     check_n_negatives,
     check_patience,
+    check_sample_weight,
     check_sampling,
     check_widths,
     has_negatives,
@@ -155,7 +156,7 @@ def test_wrong_sample_weights(refused, pairs):
     refuse("sample_weight must not be all zero", 1e-300 * ones)
     refuse("sample_weight must hold numbers, got dtype complex128", 1j * ones, TypeError)
     refuse("sample_weight must hold numbers, got dtype <U1", ["1"] * 300, TypeError)
-    refuse("sample_weight must be 'values' or numbers, got 'value'", "value")
+    refuse("sample_weight must be 'values', 'users' or numbers, got 'value'", "value")
     refuse("sample_weight must hold finite values >= 0", -pairs.tocsr())
 
 
@@ -229,6 +230,16 @@ def test_share_of_given_negatives(pairs):
             check_sampling(losses.softmax(), sampler, negatives)
     with pytest.raises(ValueError, match="sampler 'dynamic', which chooses among them"):
         check_sampling(losses.softmax(), sampling.dynamic(), None)
+
+
+def test_weights_by_users():
+    rows, columns = [0, 0, 0, 0, 2], [0, 1, 3, 4, 2]  # user 1 has none
+    data = tr.Interactions.from_arrays(rows, columns, values=[7, 1, 1, 1, 9], shape=(3, 5))
+    weights = check_sample_weight("users", data)
+    # One half and one, times five sixths or ten sixths: a mean of 1.
+    np.testing.assert_allclose(weights, [5 / 6, 5 / 6, 5 / 6, 5 / 6, 10 / 6], rtol=1e-6)
+    assert weights.dtype == np.float32
+    assert len(check_sample_weight("users", tr.Interactions(np.zeros((2, 3))))) == 0
 
 
 def test_callbacks():

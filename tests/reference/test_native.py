@@ -15,7 +15,8 @@ def curve(tiny_movielens):
 @pytest.mark.parametrize("key", NATIVE)
 def test_every_configuration_is_one_that_the_model_takes(key, tiny_movielens):
     parameters = dict(NATIVE[key].parameters)
-    model = tr.MatrixFactorization(n_epochs=1, **parameters).fit(tiny_movielens.train)
+    model = tr.MatrixFactorization(n_epochs=1, **parameters)
+    model.fit(tiny_movielens.train, sample_weight=NATIVE[key].sample_weight)
     assert parameters.items() <= model.get_params().items()
     assert NATIVE[key].protocol in ("AUC-A", "AUC-B")
 

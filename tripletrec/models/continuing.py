@@ -95,8 +95,9 @@ class ContinuedModel(TrainedModel):
             More of them teach more of new users and items, and move the others further.
         callbacks : callable or sequence of callables, default None
             As of `fit`.
-        sample_weight : array of shape (nnz,), sparse matrix or "values", default None
-            Weight of each positive of `X`, as of `fit`. Those of before weigh 1, with "values" their values.
+        sample_weight : array of shape (nnz,), sparse matrix, "values" or "users", default None
+            Weight of each positive of `X`, as of `fit`. Those of before weigh 1, with "values" their values,
+            with "users" what all of their user's positives do.
         negatives : as `X`, of the same users and items as `X`, default None
             Known negatives, as of `fit`. Those that earlier fits were given are not kept.
 
@@ -185,7 +186,8 @@ class ContinuedModel(TrainedModel):
         data = merged.data
         data.check_not_empty("X")
         if isinstance(sample_weight, str):
-            weights = _weigh(merged, data.values[merged.places], data.values)
+            of_all = check_sample_weight(sample_weight, data)
+            weights = _weigh(merged, None if of_all is None else of_all[merged.places], of_all)
         else:
             weights = _weigh(merged, weight_of_new, None)
         if negatives is not None:

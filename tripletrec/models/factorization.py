@@ -333,9 +333,11 @@ class MatrixFactorization(PlannedFactorModel):
         callbacks : callable or sequence of callables, default None
             Each is called as ``callback(model, record)`` after every epoch, with the model as fitted so far
             (valid during the call only) and the epoch's entry of ``history_``; returning True ends training.
-        sample_weight : array of shape (nnz,), sparse matrix or "values", default None
+        sample_weight : array of shape (nnz,), sparse matrix, "values" or "users", default None
             Weight of each positive, >= 0: an array in the order of ``Interactions(X)`` (row by row,
             items ascending), a matrix of the shape of `X`, or "values" for the values of `X` itself.
+            "users": :math:`n_u^{-1/2}` for each of the :math:`n_u` positives of a user, scaled to a mean
+            of 1, so that those with many do not decide everything: measures are means over users, too.
             A positive of weight 0 counts as absent. None: all weigh 1.
         negatives : as `X`, default None
             Known negatives, such as dislikes. For users who have some, the sampler's `share` of the

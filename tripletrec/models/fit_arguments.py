@@ -200,11 +200,11 @@ def check_sample_weight(sample_weight: Any, data: Interactions) -> NDArray[np.fl
     if sample_weight is None:
         return None
     if isinstance(sample_weight, str):
-        if sample_weight != "values":
+        if sample_weight not in _NAMED_WEIGHTS:
             raise ValueError(
-                f"sample_weight must be 'values' or numbers, got {shown(sample_weight)}"
+                f"sample_weight must be 'values', 'users' or numbers, got {shown(sample_weight)}"
             )
-        return data.values
+        return _NAMED_WEIGHTS[sample_weight](data)
     if hasattr(sample_weight, "tocsr") or isinstance(sample_weight, Interactions):
         values = _weights_of_matrix(sample_weight, data)
     else:
@@ -227,6 +227,20 @@ def check_sample_weight(sample_weight: Any, data: Interactions) -> NDArray[np.fl
     if not weights.any():
         raise ValueError("sample_weight must not be all zero")
     return weights
+
+
+def _weights_of_users(data: Interactions) -> NDArray[np.float32]:
+    """Return for each positive one over the root of its user's number of them, scaled to a mean of 1."""
+    roots = np.sqrt(np.diff(data.indptr))
+    scale = data.nnz / max(1.0, float(roots.sum()))
+    weights = np.divide(scale, roots, out=np.zeros_like(roots), where=roots > 0)
+    return np.repeat(weights, np.diff(data.indptr)).astype(np.float32)
+
+
+_NAMED_WEIGHTS: dict[str, Callable[[Interactions], NDArray[np.float32]]] = {
+    "values": lambda data: data.values,
+    "users": _weights_of_users,
+}
 
 
 def _weights_of_matrix(sample_weight: Any, data: Interactions) -> NDArray[Any]:

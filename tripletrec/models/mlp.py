@@ -226,7 +226,7 @@ class MLPMatcher(TrainedNetwork):
         callbacks : callable or sequence of callables, default None
             Each is called as ``callback(model, record)`` after every epoch; returning True ends
             training. See `MatrixFactorization.fit`.
-        sample_weight : array of shape (nnz,), sparse matrix or "values", default None
+        sample_weight : array of shape (nnz,), sparse matrix, "values" or "users", default None
             Weight of each positive, >= 0; see `MatrixFactorization.fit`.
         negatives : as `X`, default None
             Known negatives, such as dislikes; see `MatrixFactorization.fit`.
