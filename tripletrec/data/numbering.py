@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec.data.foreign import Dictionary
 from tripletrec.data.frames import distinct_ids, sorted_ids
 from tripletrec.data.id_arrays import id_array
 from tripletrec.data.ids import Ids
@@ -85,7 +86,9 @@ class Known:
     def rows(self, column: Any) -> NDArray[np.int32]:
         """Return the row of each id of a piece, -1 where it is unknown."""
         codes, found = distinct_ids(column, self._label)
-        return self._find(id_array(found, self._label)).astype(np.int32)[codes]
+        if not isinstance(column, Dictionary):  # of which the elements are ids already, texts
+            found = id_array(found, self._label)
+        return self._find(found).astype(np.int32)[codes]
 
     def _find(self, found: NDArray[Any]) -> NDArray[np.integer]:
         return self._ids.find(found)
