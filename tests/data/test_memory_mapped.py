@@ -114,13 +114,34 @@ def test_other_arguments_are_refused(mapped):
         {"user": "uid"},
         {"timestamp": "t"},
         {"value": "v"},
-        {"like": mapped},
         {"memory_map": folder},
         {"duplicates": "last"},
     ):
         (name,) = options
         with pytest.raises(ValueError, match=f"is a memory map, .*: give no {name}, got"):
             Interactions.read(folder, **options)
+
+
+def test_like_must_be_the_same(mapped, data):
+    assert len(Interactions.read(mapped.memory_map, like=data)) == len(data)
+    with pytest.raises(
+        ValueError, match="the memory map '.*' must have the 2 users and 2 items of"
+    ):
+        Interactions.read(mapped.memory_map, like=Interactions(np.eye(2)))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits are those of POSIX")
+def test_a_full_disk(tmp_path, data):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    try:
+        with pytest.raises(OSError, match="cannot write the memory map '.*map': File too large"):
+            data.to_memory_map(tmp_path / "map")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not any(tmp_path.iterdir())
 
 
 def damages(folder):
@@ -184,6 +205,7 @@ def test_what_else_lies_there_stays(tmp_path, mapped, data):
     folder = tmp_path / "map"
     shutil.copytree(mapped.memory_map, folder)
     (folder / "notes.txt").write_text("mine")
+    assert len(Interactions.read(folder)) == len(data)
     with pytest.raises(ValueError, match="folder must be a new or an empty folder, got .*map'"):
         data.to_memory_map(folder)
     assert (folder / "notes.txt").read_text() == "mine"

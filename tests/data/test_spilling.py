@@ -20,7 +20,8 @@ def test_all_come_back_by_users_in_their_order(tmp_path, rng, types):
         for some in np.array_split(np.arange(n), rng.integers(1, 6)):
             given = (None if each is None else each[some] for each in (users, items, *extra))
             spill.add(*given)
-        assert spill.is_full and path.stat().st_size % max(n, 1) == 0
+        spill.check_full()
+        assert path.stat().st_size % max(n, 1) == 0
         runs = list(spill.runs())
         assert path.stat().st_size == 0
     assert [each.first for each in runs] == [0, *(each.last for each in runs[:-1])]
@@ -41,6 +42,7 @@ def test_more_or_less_than_was_said(tmp_path):
     one = np.zeros(1, np.int32)
     with Spill(tmp_path / "a", np.array([1, 1]), None, None, 1) as spill:
         spill.add(one, one, None, None)
-        assert not spill.is_full
+        with pytest.raises(ValueError, match="a user has fewer interactions than were counted"):
+            spill.check_full()
         with pytest.raises(ValueError, match="a user has more interactions than were counted"):
             spill.add(one, one, None, None)

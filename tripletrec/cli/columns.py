@@ -66,16 +66,18 @@ def named_columns(
 ) -> dict[str, Any]:
     """Return the names of the columns of a file by role, as far as there are such; say which were guessed.
 
-    A matrix has no columns: the answer is empty.
+    A matrix or a memory map has no columns: the answer is empty.
     """
+    from tripletrec.data.memory_mapped import is_memory_map
     from tripletrec.data.paths import find_files
     from tripletrec.data.reading import read_header
 
-    files = find_files(path)
+    what = "a memory map" if is_memory_map(path) else "a matrix"
+    files = None if is_memory_map(path) else find_files(path)
     asked = {role: getattr(options, _OPTIONS[role][2:], None) for role in roles}
-    if files.format == "npz":
+    if files is None or files.format == "npz":
         if given := [_OPTIONS[role] for role, name in asked.items() if name is not None]:
-            raise UsageError(f"{given[0]}: {path!r} is a matrix, which has no columns")
+            raise UsageError(f"{given[0]}: {path!r} is {what}, which has no columns")
         return {}
     header = read_header(files)
     names = {role: _name_of(role, name, header, path) for role, name in asked.items()}

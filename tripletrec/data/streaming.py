@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +28,7 @@ from tripletrec.data.frames import (
     values_and_times,
 )
 from tripletrec.data.ids import Form, Ids
-from tripletrec.data.memory_mapped import MapWriter, is_memory_map
+from tripletrec.data.memory_mapped import MapWriter, is_only_memory_map, writing_map
 from tripletrec.data.merging import Duplicates
 from tripletrec.data.numbering import Collected, Known, Numbers
 from tripletrec.data.parquet import ParquetPieces
@@ -92,7 +91,7 @@ def stream_to_memory_map(
         )
     if duplicates == "count":
         names = {role: name for role, name in names.items() if role != "value"}
-    with replacing_folder(folder, "memory_map", is_memory_map) as place:
+    with replacing_folder(folder, "memory_map", is_only_memory_map) as place:
         pieces = ParquetPieces(files.paths, names, _forms(known), sizes.piece)
         check_any_rows(pieces.n_rows, known or (None, None), repr(source))
         n_bytes = pieces.n_rows * record_type(None, None).itemsize
@@ -103,34 +102,29 @@ def stream_to_memory_map(
             warn_user(all_are_unknown(pieces.n_rows, repr(source)))
         check_disk(place, _bytes_of(counted, sizes), f"memory_map={str(folder)!r}")
         about = {"path": source, **names, "duplicates": duplicates}
-        _write(place, pieces, names, counted, duplicates, sizes, about)
+        with MapWriter(place) as writer:
+            path, types = place / "interactions.spill", (counted.value_type, counted.time_type)
+            with Spill(path, counted.counts, *types, sizes.run) as spill:
+                for interactions in _numbered(pieces, names, counted, duplicates):
+                    with writing_map(folder), _as_counted():
+                        spill.add(*interactions)
+                with writing_map(folder):
+                    _write_runs(writer, spill, counted.item_ids.n, duplicates)
+            with writing_map(folder):
+                path.unlink()
+                writer.finish(counted.user_ids, counted.item_ids, counted.n_dropped, about)
 
 
-def _write(
-    place: Path,
-    pieces: ParquetPieces,
-    names: Mapping[str, Any],
-    counted: _Counted,
-    duplicates: Duplicates,
-    sizes: Sizes,
-    about: dict[str, Any],
-) -> None:
-    """Do the second pass."""
-    n_items, path = counted.item_ids.n, place / "interactions.spill"
-    with MapWriter(place) as writer:
-        types = counted.value_type, counted.time_type
-        with Spill(path, counted.counts, *types, sizes.run) as spill:
-            _lay_down(spill, pieces, names, counted, duplicates)
-            for run in spill.runs():
-                values = np.ones(len(run.users), np.float32) if run.values is None else run.values
-                writer.append(
-                    assemble(
-                        (run.last - run.first, n_items), run.users - np.int32(run.first), run.items,
-                        values, run.timestamps, duplicates, run.first,
-                    )
-                )  # fmt: skip
-        path.unlink()
-        writer.finish(counted.user_ids, counted.item_ids, counted.n_dropped, about)
+def _write_runs(writer: MapWriter, spill: Spill, n_items: int, duplicates: Duplicates) -> None:
+    """Bring the interactions of each run of users to canonical rows, and write them."""
+    with _as_counted():
+        spill.check_full()
+    for run in spill.runs():
+        values = np.ones(len(run.users), np.float32) if run.values is None else run.values
+        shape, users = (run.last - run.first, n_items), run.users - np.int32(run.first)
+        writer.append(
+            assemble(shape, users, run.items, values, run.timestamps, duplicates, run.first)
+        )
 
 
 def _count(
@@ -228,15 +222,10 @@ class _Asked:
         return _Counted(*self._numbers, *self._known, self._counts, self._n_dropped)
 
 
-def _lay_down(
-    spill: Spill,
-    pieces: ParquetPieces,
-    names: Mapping[str, Any],
-    counted: _Counted,
-    duplicates: Duplicates,
-) -> None:
-    """Lay down the interactions of all pieces that stay; raise if they are not those that were counted."""
-    n_dropped = 0
+def _numbered(
+    pieces: ParquetPieces, names: Mapping[str, Any], counted: _Counted, duplicates: Duplicates
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the users, items, values and times of the rows of each piece that stay."""
     for piece in pieces:
         columns = checked_columns(piece, names)
         users = counted.users.rows(columns["user"])
@@ -244,25 +233,24 @@ def _lay_down(
         values, times = values_and_times(columns, names, duplicates)
         kept = (users >= 0) & (items >= 0)
         if not kept.all():
-            n_dropped += int((~kept).sum())
             users, items = users[kept], items[kept]
             values, times = (None if each is None else each[kept] for each in (values, times))
         if values is not None:
             _check_values(values, users, items)
-        try:
-            spill.add(users, items, values, times)
-        except ValueError:
-            raise _changed() from None
-    if n_dropped != counted.n_dropped or not spill.is_full:
-        raise _changed()
+        yield users, items, values, times
 
 
 def _check_values(values: NDArray[Any], users: NDArray[np.int32], items: NDArray[np.int32]) -> None:
     check_values(values, "values", lambda entry: (int(users[entry]), int(items[entry])))
 
 
-def _changed() -> ValueError:
-    return ValueError("the files were changed while they were read: read them again")
+@contextmanager
+def _as_counted() -> Iterator[None]:
+    """Say why there may be more or fewer interactions than were counted."""
+    try:
+        yield
+    except ValueError:
+        raise ValueError("the files were changed while they were read: read them again") from None
 
 
 def _forms(known: tuple[Ids, Ids] | None) -> dict[str, Form]:
