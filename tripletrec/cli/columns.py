@@ -11,6 +11,7 @@ from tripletrec.cli.options import UsageError, note
 
 if TYPE_CHECKING:
     from tripletrec.data.interactions import Interactions
+    from tripletrec.data.paths import Files
 
 __all__ = ["guess", "like_model", "named_columns", "read_events"]
 
@@ -66,22 +67,32 @@ def named_columns(
 ) -> dict[str, Any]:
     """Return the names of the columns of a file by role, as far as there are such; say which were guessed.
 
-    A matrix has no columns: the answer is empty.
+    A matrix or a memory map has no columns: the answer is empty.
     """
-    from tripletrec.data.paths import find_files
     from tripletrec.data.reading import read_header
 
-    files = find_files(path)
+    files = _with_columns(path)
     asked = {role: getattr(options, _OPTIONS[role][2:], None) for role in roles}
-    if files.format == "npz":
+    if isinstance(files, str):
         if given := [_OPTIONS[role] for role, name in asked.items() if name is not None]:
-            raise UsageError(f"{given[0]}: {path!r} is a matrix, which has no columns")
+            raise UsageError(f"{given[0]}: {path!r} is {files}, which has no columns")
         return {}
     header = read_header(files)
     names = {role: _name_of(role, name, header, path) for role, name in asked.items()}
     named = {role: name for role, name in names.items() if name is not None}
     _say_guessed(options, path, {role: each for role, each in named.items() if not asked[role]})
     return named
+
+
+def _with_columns(path: str) -> Files | str:
+    """Return the files of a path, or what it is instead of files that have columns."""
+    from tripletrec.data.memory_mapped import is_memory_map
+    from tripletrec.data.paths import find_files
+
+    if is_memory_map(path):
+        return "a memory map"
+    files = find_files(path)
+    return "a matrix" if files.format == "npz" else files
 
 
 def _say_guessed(options: argparse.Namespace, path: str, names: dict[str, str]) -> None:

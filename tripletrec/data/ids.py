@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import repeat
 from numbers import Integral, Number
 from typing import Any, Literal, TypeAlias
 
@@ -162,7 +163,7 @@ class Ids:
             return np.append(np.flatnonzero(self.values == asked[0]), -1)[:1]
         keys = _keys(asked, kind)
         try:
-            rows = np.fromiter((self._row_of.get(each, -1) for each in keys), np.int64, len(keys))
+            rows = np.fromiter(map(self._row_of.get, keys, repeat(-1)), np.int64, len(keys))
         except TypeError as error:
             raise TypeError(f"{self.word} ids must be hashable: {error}") from None
         if asked.dtype.kind in "mM" and kind not in "mM":

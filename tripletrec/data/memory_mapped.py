@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.files import with_sentence
 from tripletrec._runtime.folders import check_disk, replacing_folder
 from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.tensors import parse_json
@@ -38,8 +40,10 @@ __all__ = [
     "MappedInteractions",
     "check_outside",
     "is_memory_map",
+    "is_only_memory_map",
     "open_memory_map",
     "write_memory_map",
+    "writing_map",
 ]
 
 _FORMAT = 1
@@ -61,13 +65,31 @@ class MappedInteractions(NamedTuple):
 
 
 def is_memory_map(path: Any) -> bool:
-    """Tell whether a path is a folder of memory-mapped interactions and, hidden files apart, nothing else."""
-    try:
-        names = os.listdir(path)
-    except (OSError, TypeError, ValueError):
-        return False
+    """Tell whether a path is a folder of memory-mapped interactions, damaged or not."""
+    return isinstance(path, (str, os.PathLike)) and _ABOUT in _names_in(path)
+
+
+def is_only_memory_map(path: Any) -> bool:
+    """Tell whether there is nothing else in a folder, hidden files apart: so it may be replaced."""
     own = {_ABOUT, *(f"{each}.npy" for each in _ARRAYS)}
-    return _ABOUT in names and all(each in own or each.startswith(".") for each in names)
+    others = (each for each in _names_in(path) if each not in own and not each.startswith("."))
+    return is_memory_map(path) and not any(others)
+
+
+def _names_in(path: str | os.PathLike[str]) -> list[str]:
+    try:
+        return os.listdir(path)
+    except (OSError, ValueError):  # no folder; no path at all
+        return []
+
+
+@contextmanager
+def writing_map(folder: Any) -> Iterator[None]:
+    """Say in one sentence which memory map cannot be written, and why."""
+    try:
+        yield
+    except OSError as error:
+        raise with_sentence(error, f"cannot write the memory map {str(folder)!r}") from None
 
 
 def check_outside(folder: Any, path: Any) -> None:
@@ -95,9 +117,9 @@ def write_memory_map(folder: Any, rows: Rows, users: Ids, items: Ids, n_dropped:
             items.values,
         )
     )
-    with replacing_folder(folder, "folder", is_memory_map) as place:
+    with replacing_folder(folder, "folder", is_only_memory_map) as place:
         check_disk(place, n_bytes, f"folder={str(folder)!r}")
-        with MapWriter(place) as writer:
+        with writing_map(folder), MapWriter(place) as writer:
             writer.append(rows)
             writer.finish(users, items, n_dropped, {})
 
@@ -149,8 +171,8 @@ class MapWriter:
         """Write the ids and what the folder says of itself."""
         arrays: dict[str, NDArray[Any]] = {}
         ids = {
-            f"{each.word}_ids": pack_ids_of(f"{each.word}_ids", each.values, arrays)
-            for each in (users, items)
+            name: pack_ids_of(name, each.values, arrays)
+            for name, each in (("user_ids", users), ("item_ids", items))
         }
         for name, array in arrays.items():
             self._array(name, array.dtype, array.shape[1:]).append(array)
@@ -251,7 +273,7 @@ def _check_about(about: Any) -> dict[str, Any]:
 def _map(path: Path, size: Any) -> NDArray[Any]:
     found = path.stat().st_size
     if found != size:
-        raise ValueError(f"{path.name} has {found:,} bytes, and had {shown(size)}")
+        raise ValueError(f"{path.name} has {found} bytes, and had {shown(size)}")
     array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 

@@ -103,10 +103,10 @@ class Spill:
             self._file.write(content[ends[run] - counts[run] : ends[run]].data)
         self._n_filled += counts
 
-    @property
-    def is_full(self) -> bool:
-        """Whether all are there that were said to come."""
-        return bool((self._n_filled == self._sizes).all())
+    def check_full(self) -> None:
+        """Raise ValueError unless all are there that were said to come."""
+        if (self._n_filled < self._sizes).any():
+            raise ValueError("a user has fewer interactions than were counted")
 
     def runs(self) -> Iterator[Run]:
         """Take up all interactions, by users; what has been taken up is no longer in the file."""

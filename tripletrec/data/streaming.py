@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,12 +28,13 @@ from tripletrec.data.frames import (
     values_and_times,
 )
 from tripletrec.data.ids import Form, Ids
-from tripletrec.data.memory_mapped import MapWriter, is_memory_map
+from tripletrec.data.memory_mapped import MapWriter, is_only_memory_map, writing_map
 from tripletrec.data.merging import Duplicates
 from tripletrec.data.numbering import Collected, Known, Numbers
 from tripletrec.data.parquet import ParquetPieces
 from tripletrec.data.paths import Files
 from tripletrec.data.spilling import Spill, record_type
+from tripletrec.data.times import check_timestamps
 
 __all__ = ["Sizes", "stream_to_memory_map"]
 
@@ -91,7 +91,7 @@ def stream_to_memory_map(
         )
     if duplicates == "count":
         names = {role: name for role, name in names.items() if role != "value"}
-    with replacing_folder(folder, "memory_map", is_memory_map) as place:
+    with replacing_folder(folder, "memory_map", is_only_memory_map) as place:
         pieces = ParquetPieces(files.paths, names, _forms(known), sizes.piece)
         check_any_rows(pieces.n_rows, known or (None, None), repr(source))
         n_bytes = pieces.n_rows * record_type(None, None).itemsize
@@ -102,34 +102,29 @@ def stream_to_memory_map(
             warn_user(all_are_unknown(pieces.n_rows, repr(source)))
         check_disk(place, _bytes_of(counted, sizes), f"memory_map={str(folder)!r}")
         about = {"path": source, **names, "duplicates": duplicates}
-        _write(place, pieces, names, counted, duplicates, sizes, about)
+        with MapWriter(place) as writer:
+            path, types = place / "interactions.spill", (counted.value_type, counted.time_type)
+            with Spill(path, counted.counts, *types, sizes.run) as spill:
+                for interactions in _numbered(pieces, names, counted, duplicates):
+                    with writing_map(folder), _as_counted():
+                        spill.add(*interactions)
+                with writing_map(folder):
+                    _write_runs(writer, spill, counted.item_ids.n, duplicates)
+            with writing_map(folder):
+                path.unlink()
+                writer.finish(counted.user_ids, counted.item_ids, counted.n_dropped, about)
 
 
-def _write(
-    place: Path,
-    pieces: ParquetPieces,
-    names: Mapping[str, Any],
-    counted: _Counted,
-    duplicates: Duplicates,
-    sizes: Sizes,
-    about: dict[str, Any],
-) -> None:
-    """Do the second pass."""
-    n_items, path = counted.item_ids.n, place / "interactions.spill"
-    with MapWriter(place) as writer:
-        types = counted.value_type, counted.time_type
-        with Spill(path, counted.counts, *types, sizes.run) as spill:
-            _lay_down(spill, pieces, names, counted, duplicates)
-            for run in spill.runs():
-                values = np.ones(len(run.users), np.float32) if run.values is None else run.values
-                writer.append(
-                    assemble(
-                        (run.last - run.first, n_items), run.users - np.int32(run.first), run.items,
-                        values, run.timestamps, duplicates, run.first,
-                    )
-                )  # fmt: skip
-        path.unlink()
-        writer.finish(counted.user_ids, counted.item_ids, counted.n_dropped, about)
+def _write_runs(writer: MapWriter, spill: Spill, n_items: int, duplicates: Duplicates) -> None:
+    """Bring the interactions of each run of users to canonical rows, and write them."""
+    with _as_counted():
+        spill.check_full()
+    for run in spill.runs():
+        values = np.ones(len(run.users), np.float32) if run.values is None else run.values
+        shape, users = (run.last - run.first, n_items), run.users - np.int32(run.first)
+        writer.append(
+            assemble(shape, users, run.items, values, run.timestamps, duplicates, run.first)
+        )
 
 
 def _count(
@@ -141,35 +136,51 @@ def _count(
 ) -> _Counted:
     """Do the first pass."""
     count: _Found | _Asked = _Found(names) if known is None else _Asked(names, known)
-    types: dict[str, set[np.dtype[Any]]] = {"value": set(), "timestamp": set()}
-    start = 0
+    value_types, time_types, start = _Types(), _Types(), 0
     for piece in pieces:
         with _positions_from(start):
             columns = checked_columns(piece, names)
-            count.add(columns)
-            found = values_and_times(columns, names, duplicates)
-        for kinds, array in zip(types.values(), found, strict=True):
-            if array is not None and len(array):
-                kinds.add(array.dtype)
-        start += len(columns["user"])
-    value_type, time_type = (np.result_type(*each) if each else None for each in types.values())
-    if time_type is None and "timestamp" in names:  # of no rows
-        time_type = None if found[1] is None else found[1].dtype
+            kept = count.add(columns)
+            values, times = values_and_times(columns, names, duplicates)
+            if times is not None:  # whole numbers if those that stay are
+                times = check_timestamps(times[kept], int(kept.sum()), "timestamps")
+        value_types.add(values)
+        time_types.add(times)
+        start += len(kept)
     counted = count.done(unknown)
     check_shape(counted.user_ids.n, counted.item_ids.n, "shape")
-    return counted._replace(value_type=value_type, time_type=time_type)
+    if not pieces.n_rows:
+        return counted._replace(time_type=time_types.common())
+    return counted._replace(value_type=value_types.common(), time_type=time_types.common())
+
+
+class _Types:
+    """Of which type a column is of which the pieces may be of several; without rows, the last of them."""
+
+    def __init__(self) -> None:
+        self._found: set[np.dtype[Any]] = set()
+        self._last: np.dtype[Any] | None = None
+
+    def add(self, array: NDArray[Any] | None) -> None:
+        if array is not None:
+            self._last = array.dtype
+            self._found |= {array.dtype} if len(array) else set()
+
+    def common(self) -> np.dtype[Any] | None:
+        return np.result_type(*self._found) if self._found else self._last
 
 
 class _Found:
-    """Counts the rows of each user where users and items are those of the table."""
+    """Counts the rows of each user where users and items are those of the table; `add` tells which stay."""
 
     def __init__(self, names: Mapping[str, Any]) -> None:
         self._names = names
         self._ids = [Collected(names[role], role) for role in ("user", "item")]
 
-    def add(self, columns: Mapping[str, Any]) -> None:
+    def add(self, columns: Mapping[str, Any]) -> NDArray[np.bool_]:
         for role, each in zip(("user", "item"), self._ids, strict=True):
             each.add(columns[role])
+        return np.ones(len(columns["user"]), np.bool_)
 
     def done(self, unknown: str) -> _Counted:
         (users, counts), (items, _) = (each.sorted() for each in self._ids)
@@ -188,7 +199,7 @@ class _Asked:
         self._first: list[Any] = [None, None]
         self._n_dropped = 0
 
-    def add(self, columns: Mapping[str, Any]) -> None:
+    def add(self, columns: Mapping[str, Any]) -> NDArray[np.bool_]:
         pairs = zip(self._numbers, ("user", "item"), strict=True)
         rows = [numbers.rows(columns[role]) for numbers, role in pairs]
         for side, role in enumerate(("user", "item")):
@@ -197,9 +208,10 @@ class _Asked:
                 position = int(rows[side].argmin())
                 self._first[side] = id_at(columns[role], position, self._names[role])
             self._n_unknown[side] += n_unknown
-        users = rows[0][(rows[0] >= 0) & (rows[1] >= 0)]
-        self._n_dropped += len(rows[0]) - len(users)
-        self._counts += np.bincount(users, minlength=len(self._counts))
+        kept: NDArray[np.bool_] = (rows[0] >= 0) & (rows[1] >= 0)
+        self._n_dropped += int((~kept).sum())
+        self._counts += np.bincount(rows[0][kept], minlength=len(self._counts))
+        return kept
 
     def done(self, unknown: str) -> _Counted:
         for side, role in enumerate(("user", "item")):
@@ -210,15 +222,10 @@ class _Asked:
         return _Counted(*self._numbers, *self._known, self._counts, self._n_dropped)
 
 
-def _lay_down(
-    spill: Spill,
-    pieces: ParquetPieces,
-    names: Mapping[str, Any],
-    counted: _Counted,
-    duplicates: Duplicates,
-) -> None:
-    """Lay down the interactions of all pieces that stay; raise if they are not those that were counted."""
-    n_dropped = 0
+def _numbered(
+    pieces: ParquetPieces, names: Mapping[str, Any], counted: _Counted, duplicates: Duplicates
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the users, items, values and times of the rows of each piece that stay."""
     for piece in pieces:
         columns = checked_columns(piece, names)
         users = counted.users.rows(columns["user"])
@@ -226,25 +233,24 @@ def _lay_down(
         values, times = values_and_times(columns, names, duplicates)
         kept = (users >= 0) & (items >= 0)
         if not kept.all():
-            n_dropped += int((~kept).sum())
             users, items = users[kept], items[kept]
             values, times = (None if each is None else each[kept] for each in (values, times))
         if values is not None:
             _check_values(values, users, items)
-        try:
-            spill.add(users, items, values, times)
-        except ValueError:
-            raise _changed() from None
-    if n_dropped != counted.n_dropped or not spill.is_full:
-        raise _changed()
+        yield users, items, values, times
 
 
 def _check_values(values: NDArray[Any], users: NDArray[np.int32], items: NDArray[np.int32]) -> None:
     check_values(values, "values", lambda entry: (int(users[entry]), int(items[entry])))
 
 
-def _changed() -> ValueError:
-    return ValueError("the files were changed while they were read: read them again")
+@contextmanager
+def _as_counted() -> Iterator[None]:
+    """Say why there may be more or fewer interactions than were counted."""
+    try:
+        yield
+    except ValueError:
+        raise ValueError("the files were changed while they were read: read them again") from None
 
 
 def _forms(known: tuple[Ids, Ids] | None) -> dict[str, Form]:

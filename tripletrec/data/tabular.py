@@ -18,6 +18,7 @@ from tripletrec.data.memory_mapped import (
     write_memory_map,
 )
 from tripletrec.data.merging import Duplicates, check_duplicates
+from tripletrec.data.space import Space, check_same_space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,6 @@ class Tabular(CompressedRows):
     """What interactions and tables become of each other; a subclass has `_build`."""
 
     n_dropped: int = 0
-    _folder: Path | None = None
     _users: Ids
     _items: Ids
 
@@ -163,7 +163,8 @@ class Tabular(CompressedRows):
         ``.npz``                     the matrix that `scipy.sparse.save_npz` wrote; it has no columns and
                                      no ids
         a folder                     that `memory_map` or `to_memory_map` wrote: opened in milliseconds,
-                                     however large; no other argument is given then
+                                     however large; of all other arguments only `like` may be given then,
+                                     whose users and items it must have
         ============================ ====================================================================
 
         Parameters
@@ -225,8 +226,8 @@ class Tabular(CompressedRows):
         users, items = known = cls._known(like) or (None, None)
         names = _named(user, item, value, timestamp)
         if is_memory_map(path):
-            given = {**names, "like": like, "memory_map": memory_map, "duplicates": duplicates}
-            return cls._open(path, given)
+            given = {**names, "memory_map": memory_map, "duplicates": duplicates}
+            return cls._open(path, given, like)
         if memory_map is not None:
             from tripletrec.data.streaming import stream_to_memory_map
 
@@ -294,11 +295,6 @@ class Tabular(CompressedRows):
         write_memory_map(folder, self._rows, self._users, self._items, self.n_dropped)
         return self._open(folder)
 
-    @property
-    def memory_map(self) -> Path | None:
-        """The folder in whose files the interactions are, see `read`; None: they are in memory."""
-        return self._folder
-
     @overload
     def to_frame(self, output: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
 
@@ -348,7 +344,7 @@ class Tabular(CompressedRows):
         return table_of(columns, output)
 
     @classmethod
-    def _open(cls, folder: Any, given: Mapping[str, Any] | None = None) -> Self:
+    def _open(cls, folder: Any, given: Mapping[str, Any] | None = None, like: Any = None) -> Self:
         """Open a memory map; raise if arguments are given that could have no effect."""
         usual = {"user": "user", "item": "item", "duplicates": "sum"}
         for name, value in (given or {}).items():
@@ -362,6 +358,8 @@ class Tabular(CompressedRows):
         new._keep(found.rows)
         new._users, new._items, new.n_dropped = found.users, found.items, found.n_dropped
         new._folder = Path(os.path.abspath(folder))
+        if like is not None:
+            check_same_space(_space(new), _space(like), f"the memory map {str(folder)!r}", "like")
         return new
 
     @classmethod
@@ -396,6 +394,10 @@ class Tabular(CompressedRows):
     @classmethod
     def _build(cls, *arrays: Any) -> Self:
         raise NotImplementedError
+
+
+def _space(data: Tabular) -> Space:
+    return Space(data.n_users, data.n_items, data._users.values, data._items.values)
 
 
 def _named(user: Any, item: Any, value: Any, timestamp: Any) -> dict[str, Any]:
