@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec._checks import check_count, check_matplotlib, check_random_state, check_share
-from tripletrec._runtime.messages import shown, warn_user
+from tripletrec._runtime.messages import Said, shown, warn_of_all, warn_user, warnings_of
 from tripletrec.data.interactions import as_interactions
 from tripletrec.evaluation.measuring import evaluate
 from tripletrec.evaluation.metrics import Gains
@@ -181,7 +181,8 @@ def compare(
     Warns
     -----
     UserWarning
-        If models are evaluated on different users, because they have seen different data. As `evaluate`.
+        If models are evaluated on different users, because they have seen different data. As `evaluate`, but
+        once for all models that it is true of, with their names.
 
     Notes
     -----
@@ -212,10 +213,13 @@ def compare(
     options = {
         "k": k, "candidates": candidates, "gains": gains, "n_jobs": n_jobs, "verbose": verbose,
     }  # fmt: skip
-    results = {
-        name: each if isinstance(each, Evaluation) else evaluate(each, test, exclude, **options)
-        for name, each in models.items()
-    }
+    results: dict[str, Evaluation] = {}
+    said: Said = {}
+    for name, each in models.items():
+        with warnings_of(str(name), said):
+            is_there = isinstance(each, Evaluation)
+            results[name] = each if is_there else evaluate(each, test, exclude, **options)
+    warn_of_all(said)
     _check_same_metrics(results)
     table = _table(results, level, n_resamples, n_permutations, seed)
     return Comparison(table, results, level)
