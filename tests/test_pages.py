@@ -72,11 +72,7 @@ def test_blocks_of_a_page_run(page, tmp_path, monkeypatch):
             check_printed(got, wanted, f"{page}, line {block.line}")
 
 
-FOR_THE_PACKAGE = {
-    "item_ids",
-    "popularity_of",
-    "taken_and_listed",
-}  # public in their room, of no use elsewhere
+FOR_THE_PACKAGE = {"popularity_of"}  # public in its room, of no use elsewhere
 
 
 def listed():
