@@ -106,12 +106,14 @@ def test_compared_models(model, parts):
 def test_the_reference_figure():
     known = {"published": {1: 0.8}, "protocol": "AUC-A", "verdict": "as published"}
     curves = {"auc": [0.7, 0.8], "auc_by_seed": [[0.7, 0.8], [0.71, 0.79]]}
-    figure = tr.plots.reference({"seeds": 2, "systems": {"K1": {**known, **curves}, "K6": {}}})
+    figure = tr.plots.reference_figure(
+        {"seeds": 2, "systems": {"K1": {**known, **curves}, "K6": {}}}
+    )
     panel, *others = figure.axes
     assert panel.get_title(loc="left") == "K1" and others == []
     assert panel.lines[0].get_ydata().tolist() == curves["auc"]
     with pytest.raises(ValueError, match="result must hold at least one trained system"):
-        tr.plots.reference({"seeds": 1, "systems": {}})
+        tr.plots.reference_figure({"seeds": 1, "systems": {}})
 
 
 def test_nothing_to_draw(model):

@@ -1,8 +1,8 @@
 """Pictures of models and of their numbers, by matplotlib, which is optional; pages of them are in `report`.
 
 Each function draws on axes, given or new, and returns them: ``axes.figure.savefig(path)`` writes them to a
-file; `reference` has several panels, and returns a figure of its own. Text and lines take matplotlib's own
-colours, so that style sheets, dark ones too, work as usual.
+file; `reference_figure` has several panels, and returns a figure of its own. Text and lines take
+matplotlib's own colours, so that style sheets, dark ones too, work as usual.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
     "per_user",
     "popularity",
     "popularity_of",
-    "reference",
+    "reference_figure",
 ]
 
 # Of Okabe and Ito, "Color Universal Design", 2008: colour-blind readers tell them apart, on white and black.
@@ -264,7 +264,7 @@ def per_user(evaluations: Any, metric: str = "auc", ax: Axes | None = None) -> A
     return _legend(ax, len(named) > 1)
 
 
-def reference(result: Any) -> Figure:
+def reference_figure(result: Any) -> Figure:
     """Draw the published AUC of the reference systems against ours, with a panel for each.
 
     Parameters
@@ -288,7 +288,7 @@ def reference(result: Any) -> Figure:
     >>> import tripletrec as tr
     >>> data = tr.datasets.fetch_movielens_100k()  # doctest: +SKIP
     >>> result = tr.reference.reproduce(data, seeds=1, systems=["K1"])  # doctest: +SKIP
-    >>> tr.plots.reference(result).savefig("curves.svg")  # doctest: +SKIP
+    >>> tr.plots.reference_figure(result).savefig("curves.svg")  # doctest: +SKIP
     """
     from tripletrec.reference.plots import draw_reference
 

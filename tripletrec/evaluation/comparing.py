@@ -115,12 +115,14 @@ class Comparison:
             import matplotlib.pyplot as plt
 
             _, ax = plt.subplots(figsize=(6, 0.8 + 0.4 * len(self.results)), layout="constrained")
+            ax.spines[["right", "top"]].set_visible(False)
         part = self.table.loc[metric]
         places = np.arange(len(part))[::-1]
         errors = np.abs(part[["low", "high"]].to_numpy().T - part["mean"].to_numpy())
         ax.errorbar(part["mean"], places, xerr=errors, fmt="o", capsize=3)
         ax.axvline(part["mean"].iloc[0], linewidth=0.8, linestyle=":", color="gray")
         ax.set_yticks(places, [str(each) for each in part.index])
+        ax.set_ylim(-0.6, len(part) - 0.4)
         ax.set_xlabel(f"{metric}, {100 * self.level:g} % intervals")
         return ax
 

@@ -190,9 +190,9 @@ def _caption(system: dict[str, Any]) -> str:
 def _legend(figure: Any, axis: Any, seeds: int) -> None:
     from matplotlib.patches import Patch
 
-    handles = [
-        *axis.get_legend_handles_labels()[0],
-        Patch(color=_OURS, alpha=0.2, linewidth=0),
-    ]
-    labels = [f"ours, mean of {seeds} seed{'s' * (seeds > 1)}", "published", "range over seeds"]
+    handles = list(axis.get_legend_handles_labels()[0])
+    labels = ["ours, one seed" if seeds == 1 else f"ours, mean of {seeds} seeds", "published"]
+    if seeds > 1:
+        handles.append(Patch(color=_OURS, alpha=0.2, linewidth=0))
+        labels.append("range over seeds")
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
