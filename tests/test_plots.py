@@ -95,6 +95,27 @@ def test_axes_that_are_given_are_drawn_on(model, parts):
     assert len(pyplot.get_fignums()) == 1
 
 
+def test_compared_models(model, parts):
+    models = {"popular": tr.Popularity().fit(parts[0]), "mf": model}
+    compared = tr.compare(models, parts[1], k=5, n_permutations=100)
+    ax = tr.plots.comparison(compared, "recall@5")
+    assert [each.get_text() for each in ax.get_yticklabels()] == ["popular", "mf"]
+    assert ax.lines[0].get_xdata().tolist() == compared.mean["recall@5"].tolist()
+
+
+def test_the_reference_figure():
+    known = {"published": {1: 0.8}, "protocol": "AUC-A", "verdict": "as published"}
+    curves = {"auc": [0.7, 0.8], "auc_by_seed": [[0.7, 0.8], [0.71, 0.79]]}
+    figure = tr.plots.reference_figure(
+        {"seeds": 2, "systems": {"K1": {**known, **curves}, "K6": {}}}
+    )
+    panel, *others = figure.axes
+    assert panel.get_title(loc="left") == "K1" and others == []
+    assert panel.lines[0].get_ydata().tolist() == curves["auc"]
+    with pytest.raises(ValueError, match="result must hold at least one trained system"):
+        tr.plots.reference_figure({"seeds": 1, "systems": {}})
+
+
 def test_nothing_to_draw(model):
     for draw in (tr.plots.learning_curves, tr.plots.per_user):
         with pytest.raises(ValueError, match="must hold at least one"):

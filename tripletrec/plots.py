@@ -1,7 +1,8 @@
 """Pictures of models and of their numbers, by matplotlib, which is optional; pages of them are in `report`.
 
 Each function draws on axes, given or new, and returns them: ``axes.figure.savefig(path)`` writes them to a
-file. Text and lines take matplotlib's own colours, so that style sheets, dark ones too, work as usual.
+file; `reference_figure` has several panels, and returns a figure of its own. Text and lines take
+matplotlib's own colours, so that style sheets, dark ones too, work as usual.
 """
 
 from __future__ import annotations
@@ -15,18 +16,22 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_count, check_matplotlib
 from tripletrec._runtime.messages import shown
 from tripletrec.models.estimator import check_is_fitted
+from tripletrec.models.listed import item_counts, item_ids, taken_and_listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from tripletrec.evaluation import Comparison
 
 __all__ = [
-    "item_ids",
+    "comparison",
     "item_map",
     "learning_curves",
     "per_user",
     "popularity",
     "popularity_of",
-    "taken_and_listed",
+    "reference_figure",
 ]
 
 # Of Okabe and Ito, "Color Universal Design", 2008: colour-blind readers tell them apart, on white and black.
@@ -94,6 +99,43 @@ def _curve(ax: Any, name: str, points: list[tuple[int, float]], kept: int, color
     if kept != points[-1][0]:
         at = [each for each in points if each[0] == kept]
         ax.plot(*zip(*at, strict=True), color=color, marker="o", label="_kept")
+
+
+def comparison(compared: Comparison, metric: str | None = None, ax: Axes | None = None) -> Axes:
+    """Draw the mean of a metric of each model that was compared, with its interval.
+
+    Parameters
+    ----------
+    compared : Comparison
+        What `tripletrec.compare` returned.
+    metric : str, default None
+        Such as "ndcg@10"; None: the first of the NDCGs.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw on; None: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If there is no such metric.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
+    >>> train, test = tr.splits.train_test_split(data, random_state=0)
+    >>> models = {"popular": tr.Popularity().fit(train), "ease": tr.EASE(l2=50.0).fit(train)}
+    >>> compared = tr.compare(models, test, n_permutations=100)
+    >>> tr.plots.comparison(compared).get_xlabel()
+    'ndcg@10, 95 % intervals'
+    """
+    axes: Axes = compared.plot(metric, ax)
+    return axes
 
 
 def popularity(model: Any, k: int = 10, ax: Axes | None = None) -> Axes:
@@ -222,6 +264,37 @@ def per_user(evaluations: Any, metric: str = "auc", ax: Axes | None = None) -> A
     return _legend(ax, len(named) > 1)
 
 
+def reference_figure(result: Any) -> Figure:
+    """Draw the published AUC of the reference systems against ours, with a panel for each.
+
+    Parameters
+    ----------
+    result : dict
+        What `tripletrec.reference.reproduce` returned.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If `result` holds no trained system.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.fetch_movielens_100k()  # doctest: +SKIP
+    >>> result = tr.reference.reproduce(data, seeds=1, systems=["K1"])  # doctest: +SKIP
+    >>> tr.plots.reference_figure(result).savefig("curves.svg")  # doctest: +SKIP
+    """
+    from tripletrec.reference.plots import draw_reference
+
+    return draw_reference(result)
+
+
 def item_map(model: Any, n_labels: int = 15, names: Any = None, ax: Axes | None = None) -> Axes:
     """Draw the items on a map: the first two principal directions of their vectors.
 
@@ -258,7 +331,7 @@ def item_map(model: Any, n_labels: int = 15, names: Any = None, ax: Axes | None 
     3
     """
     check_is_fitted(model)
-    vectors, counts = model.item_vectors(), _counts(model)
+    vectors, counts = model.item_vectors(), item_counts(model)
     if model._has_biases:
         vectors = vectors[:, :-1]
     if names is None:
@@ -291,76 +364,6 @@ def _principal_directions(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     _, directions = np.linalg.eigh(centred.T @ centred)
     places: NDArray[np.float64] = centred @ directions[:, : -(1 + min(2, vectors.shape[1])) : -1]
     return np.pad(places, ((0, 0), (0, 2 - places.shape[1])))
-
-
-def taken_and_listed(model: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return how many users took each item in training, and in how many lists it is.
-
-    Parameters
-    ----------
-    model : fitted model
-        Its training items are left out of the lists of their users.
-    k : int
-        Length of the lists.
-
-    Returns
-    -------
-    taken, listed : int64 arrays of shape (n_items,)
-
-    Raises
-    ------
-    ValueError
-        If the model was loaded from a file that does not say what it was trained on.
-
-    Examples
-    --------
-    >>> import tripletrec as tr
-    >>> data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
-    >>> model = tr.MatrixFactorization(n_epochs=5).fit(data)
-    >>> taken, listed = taken_and_listed(model, k=5)
-    >>> int(taken.sum()), int(listed.sum())
-    (3000, 995)
-    """
-    check_is_fitted(model)
-    if model.seen_ is None:
-        raise ValueError(
-            "the model is from a file that does not say what it was trained on: save it with seen=True"
-        )
-    n_items = model.n_items_
-    users = np.flatnonzero(np.diff(model.seen_.indptr))
-    users = users if model.user_ids_ is None else model.user_ids_[users]
-    ids, scores = model.recommend(users, k=k)
-    kept = np.isfinite(scores)
-    rows = model._items().rows(ids[kept])
-    return _counts(model), np.bincount(rows, minlength=n_items)
-
-
-def item_ids(model: Any) -> NDArray[Any]:
-    """Return the ids of a model's items, in the order of their rows.
-
-    Parameters
-    ----------
-    model : fitted model
-
-    Returns
-    -------
-    array of shape (n_items,)
-
-    Examples
-    --------
-    >>> import tripletrec as tr
-    >>> data = tr.datasets.make_interactions(20, 10, 50, random_state=0)
-    >>> item_ids(tr.Popularity().fit(data)).tolist()
-    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
-    """
-    ids: NDArray[Any] | None = model.item_ids_
-    return np.arange(model.n_items_) if ids is None else ids
-
-
-def _counts(model: Any) -> NDArray[np.int64]:
-    """Return how many users took each item in training; 0 for items that were added."""
-    counts: NDArray[np.int64] = model.item_counts_
-    return np.pad(counts, (0, model.n_items_ - len(counts)))
 
 
 def _named(given: Any, word: str) -> dict[str, Any]:

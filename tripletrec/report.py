@@ -23,6 +23,7 @@ from tripletrec._runtime.files import displayed, with_sentence, writing
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import compare
 from tripletrec.models.estimator import check_is_fitted
+from tripletrec.models.listed import item_ids, taken_and_listed
 from tripletrec.models.popularity import Popularity
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def write_report(
     comparison = compare(every, test, k=k, random_state=random_state)
     naming = _Naming(item_names)
     users = _some_users(test, n_users, random_state)
-    counts = {name: plots.taken_and_listed(each, k) for name, each in every.items()}
+    counts = {name: taken_and_listed(each, k) for name, each in every.items()}
     sections = [
         _numbers(comparison, k),
         _pictures(every, comparison, counts, k, naming),
@@ -226,7 +227,7 @@ def _pictures(
         figures.append((f"Popularity and lists, {name}", draw))
     for name, each in every.items():
         if hasattr(each, "item_factors_") and _has_vectors(each):
-            called = [naming(item) for item in plots.item_ids(each)]
+            called = [naming(item) for item in item_ids(each)]
             figures.append(
                 (f"Map of the items, {name}", partial(plots.item_map, each, names=called))
             )
@@ -240,7 +241,7 @@ def _pictures(
 def _has_vectors(model: Any) -> bool:
     """Return whether there are vectors of items, which a network that scores pairs has none of."""
     try:
-        model.item_vectors(plots.item_ids(model)[:1])
+        model.item_vectors(item_ids(model)[:1])
     except TypeError:
         return False
     return True
@@ -365,7 +366,7 @@ def _never(named: Mapping[str, Any], counts: _Counts, k: int, naming: _Naming) -
         taken, listed = counts[name]
         never = np.flatnonzero(listed == 0)
         first = never[np.argsort(-taken[never], kind="stable")][:_MOST_NEVER]
-        ids = plots.item_ids(model)
+        ids = item_ids(model)
         rows = [(naming(ids[item]), f"{taken[item]:,}") for item in first]
         sections.append(
             f"<h3>{escape(name)}: {len(never):,} of {len(listed):,} items</h3>"

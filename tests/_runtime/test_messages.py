@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 import tripletrec as tr
-from tripletrec._runtime.messages import said_by, shorten, shown, warn_user
+from tripletrec._runtime.messages import (
+    said_by,
+    shorten,
+    shown,
+    warn_of_all,
+    warn_user,
+    warnings_of,
+)
 
 
 def test_it_names_the_line_of_the_caller_outside_the_package():
@@ -43,3 +50,19 @@ def test_values_are_shown_in_one_short_line():
 def test_errors_are_named_in_one_short_line():
     assert said_by(KeyError("a")) == "KeyError: 'a'" and said_by(TypeError()) == "TypeError: "
     assert "\n" not in said_by(ValueError("a\nb")) and len(said_by(ValueError("x" * 999))) < 180
+
+
+def test_warnings_of_several_are_one():
+    said = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name, n in (("a", 3), ("b", 3), ("c", 41)):
+            with warnings_of(name, said):
+                warn_user(f"{n} lost")
+    with pytest.raises(ZeroDivisionError), warnings_of("d", said):
+        1 // 0  # noqa: B018
+    with pytest.warns(UserWarning) as found:
+        warn_of_all(said)
+        warn_user("alone")
+    assert [str(each.message) for each in found] == ["a, b: 3 lost; c: 41 lost", "alone"]
+    assert {each.filename for each in found} == {__file__}

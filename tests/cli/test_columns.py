@@ -9,7 +9,7 @@ NAMES = {
     "user": ["user", "user_id", "userId", "UserID", "customer_id"],
     "item": ["item", "item_id", "itemId", "product_id", "movieId", "sku"],
     "value": ["value", "rating", "Stars"],
-    "timestamp": ["time", "timestamp", "ts", "event_time", "created_at"],
+    "timestamp": ["time", "timestamp", "ts", "event_time", "created_at", "ordered_at"],
 }
 
 

@@ -78,7 +78,8 @@ def test_low_values_are_left_out(tmp_path, as_json):
 def test_what_cannot_be_split(shop, refused, failed, tmp_path):
     pairs = tmp_path / "pairs.csv"
     pairs.write_text("user,item\n1,2\n2,3\n")
-    assert "no column of times" in failed("split", pairs, "-o", tmp_path / "p")
+    message = failed("split", pairs, "-o", tmp_path / "p")
+    assert "looks like that of the times" in message and "--by random; there are 'user'" in message
     assert "must be a share" in failed(
         "split", shop / "events.csv", "--test", "soon", "-o", tmp_path
     )

@@ -1,5 +1,8 @@
 """Lists and sums in NumPy: bit for bit those of the kernels, for numbers of any kind."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -134,3 +137,38 @@ def test_a_budget_ends():
     assert plain.Budget().spend(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
         plain.Budget().spend(lambda: 1 // 0)
+
+
+CHOOSE = """
+import sys
+import numpy as np
+from tripletrec.ranking.top_k import top_k
+def cases(seed):
+    rng = np.random.default_rng(seed)
+    for dtype in (np.float32, np.float64):
+        for n_items, k in ((1, 1), (40, 7), (300, 300)):
+            scores = rng.integers(-9, 9, (3, n_items)).astype(dtype) / 8  # ties
+            scores[rng.random(scores.shape) < 0.1] = -np.inf
+            scores[0, rng.integers(n_items)] = np.inf
+            out = np.arange(0, n_items, 3, dtype=np.int32)
+            exclude = np.arange(4) * len(out), np.tile(out, 3)
+            for chosen in (None, np.arange(0, n_items, 2)):
+                for left_out in (None, exclude):
+                    yield scores, (n_items, k), {"exclude": left_out, "candidates": chosen}
+def lists(seed):
+    for scores, sizes, options in cases(seed):
+        yield top_k(lambda rows: scores[rows], [2, 0, 1], *sizes, **options)
+seed = int(sys.argv[1])
+light = list(lists(seed))
+assert "numba" not in sys.modules
+import tripletrec._runtime.compiler
+for some, others in zip(light, lists(seed), strict=True):
+    for a, b in zip(some, others, strict=True):
+        np.testing.assert_array_equal(a, b, strict=True)
+"""
+
+
+def test_scores_of_any_function_are_chosen_from_as_the_kernels_do(rng):
+    """In a process that has not loaded the compiler, and then in the same with it."""
+    command = [sys.executable, "-c", CHOOSE, str(rng.integers(2**31))]
+    subprocess.run(command, check=True, timeout=120)

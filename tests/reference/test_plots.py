@@ -43,5 +43,7 @@ def test_what_cannot_be_drawn(tmp_path):
 
 def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match="plots need matplotlib: pip install matplotlib"):
+    with pytest.raises(
+        ImportError, match=r"plots need matplotlib: pip install 'tripletrec\[plot\]'"
+    ):
         check_plot("curves.svg")

@@ -1,6 +1,7 @@
 """Default spaces, and what a space may be."""
 
 import pytest
+from sklearn.base import clone
 
 import tripletrec as tr
 from tripletrec.tuning.spaces import default_space, read_space
@@ -8,7 +9,8 @@ from tripletrec.tuning.spaces import default_space, read_space
 
 def test_default_spaces_lie_around_the_model():
     softmax = tr.MatrixFactorization.preset("softmax")
-    for model in (tr.MatrixFactorization(), softmax, tr.TwoTower(), tr.MLPMatcher()):
+    warp = tr.MatrixFactorization(loss="warp")
+    for model in (tr.MatrixFactorization(), softmax, warp, tr.TwoTower(), tr.MLPMatcher()):
         space = default_space(model)
         known = model._settled_params()
         assert set(space) <= set(known)
@@ -16,15 +18,19 @@ def test_default_spaces_lie_around_the_model():
             low, high, how = space[name]
             assert low < known[name] < high and how == "log"
     assert "sampler" in default_space(tr.MatrixFactorization())
+    assert "sampler" not in default_space(warp) and "schedule" in default_space(warp)
+    easy = default_space(tr.MatrixFactorization(sampler="unseen", schedule="linear"))
+    assert easy["sampler"].count("unseen") == 1 and easy["schedule"] == ["linear", "constant"]
     assert "sampler" not in default_space(softmax) and "dropout" in default_space(softmax)
 
 
 def test_default_spaces_are_allowed():
     pytest.importorskip("optuna")
-    for model in (tr.MatrixFactorization(), tr.TwoTower(), tr.MLPMatcher()):
+    warp = tr.MatrixFactorization(loss="warp")
+    for model in (tr.MatrixFactorization(), warp, tr.TwoTower(), tr.MLPMatcher()):
         for name, choice in read_space(default_space(model), model).items():
             for drawn in getattr(choice.distribution, "choices", ()):
-                type(model)(**{name: choice.value(drawn)})._check_parameters()
+                clone(model).set_params(**{name: choice.value(drawn)})._check_parameters()
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ _COMMON = {
     "value": ("value", "rating", "ratings", "stars", "score", "weight"),
     "timestamp": (
         "time", "timestamp", "ts", "datetime", "date", "eventtime", "eventtimestamp", "createdat",
-        "unixtime", "unixreviewtime", "day",
+        "unixtime", "unixreviewtime", "day", "orderedat", "orderdate", "ordertime", "purchasedat",
+        "purchasedate", "occurredat", "viewedat", "clickedat", "ratedat", "insertedat",
     ),
 }  # fmt: skip
 _OPTIONS = {"user": "--user", "item": "--item", "value": "--value", "timestamp": "--time"}

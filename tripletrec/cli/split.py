@@ -78,9 +78,7 @@ def run(options: argparse.Namespace) -> None:
     paths = _paths(options, files, with_valid=valid is not None)
     names = named_columns(options, options.events)
     if options.by != "random" and "timestamp" not in names:
-        raise ValueError(
-            f"{options.events!r} has no column of times to split by: give --time, or --by random"
-        )
+        raise ValueError(_without_times(options.events, files))
     if options.min_value is not None and "value" not in names:
         raise ValueError(
             f"--min-value needs a column of values, which {options.events!r} lacks: give --value"
@@ -97,6 +95,18 @@ def run(options: argparse.Namespace) -> None:
             kept.n_dropped, parts[name] = part.n_dropped, kept
     _write(parts, paths)
     _report(options, parts, paths)
+
+
+def _without_times(events: str, files: Files) -> str:
+    """Return what to do about events without times."""
+    from tripletrec.data.reading import read_header
+
+    if files.format == "npz":
+        return f"{events!r} is a matrix, which has no times to split by: give --by random"
+    return (
+        f"no column of {events!r} looks like that of the times to split by: give --time, or --by random; "
+        f"there are {', '.join(map(repr, read_header(files)))}"
+    )
 
 
 def _split(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec._checks import check_count, check_matplotlib, check_random_state, check_share
-from tripletrec._runtime.messages import shown, warn_user
+from tripletrec._runtime.messages import Said, shown, warn_of_all, warn_user, warnings_of
 from tripletrec.data.interactions import as_interactions
 from tripletrec.evaluation.measuring import evaluate
 from tripletrec.evaluation.metrics import Gains
@@ -115,12 +115,14 @@ class Comparison:
             import matplotlib.pyplot as plt
 
             _, ax = plt.subplots(figsize=(6, 0.8 + 0.4 * len(self.results)), layout="constrained")
+            ax.spines[["right", "top"]].set_visible(False)
         part = self.table.loc[metric]
         places = np.arange(len(part))[::-1]
         errors = np.abs(part[["low", "high"]].to_numpy().T - part["mean"].to_numpy())
         ax.errorbar(part["mean"], places, xerr=errors, fmt="o", capsize=3)
         ax.axvline(part["mean"].iloc[0], linewidth=0.8, linestyle=":", color="gray")
         ax.set_yticks(places, [str(each) for each in part.index])
+        ax.set_ylim(-0.6, len(part) - 0.4)
         ax.set_xlabel(f"{metric}, {100 * self.level:g} % intervals")
         return ax
 
@@ -181,7 +183,8 @@ def compare(
     Warns
     -----
     UserWarning
-        If models are evaluated on different users, because they have seen different data. As `evaluate`.
+        If models are evaluated on different users, because they have seen different data. As `evaluate`, but
+        once for all models that it is true of, with their names.
 
     Notes
     -----
@@ -212,10 +215,13 @@ def compare(
     options = {
         "k": k, "candidates": candidates, "gains": gains, "n_jobs": n_jobs, "verbose": verbose,
     }  # fmt: skip
-    results = {
-        name: each if isinstance(each, Evaluation) else evaluate(each, test, exclude, **options)
-        for name, each in models.items()
-    }
+    results: dict[str, Evaluation] = {}
+    said: Said = {}
+    for name, each in models.items():
+        with warnings_of(str(name), said):
+            is_there = isinstance(each, Evaluation)
+            results[name] = each if is_there else evaluate(each, test, exclude, **options)
+    warn_of_all(said)
     _check_same_metrics(results)
     table = _table(results, level, n_resamples, n_permutations, seed)
     return Comparison(table, results, level)

@@ -60,14 +60,19 @@ class Budget:
         self._is_fused: bool | None = None
 
     def suffices(self, n_rows: int, n_items: int, n_factors: int) -> bool:
-        """Tell whether lists for some rows should be made here."""
-        if is_compiling() or self._left <= 0.0:
-            return False
-        if n_rows * (1e-3 + n_items * n_factors * 4e-10) > _MOST_AT_ONCE:
+        """Tell whether lists for some rows should be made here, their scores included."""
+        if not self._has(n_rows * (1e-3 + n_items * n_factors * 4e-10)):
             return False
         if self._is_fused is None:
             self._is_fused = is_fused()
         return self._is_fused
+
+    def suffices_to_choose(self, n_rows: int, n_items: int) -> bool:
+        """Tell whether the best should be chosen here among scores that are there already."""
+        return self._has(n_rows * (1e-4 + n_items * 2e-8))
+
+    def _has(self, seconds: float) -> bool:
+        return not is_compiling() and self._left > 0.0 and seconds <= _MOST_AT_ONCE
 
     def spend(self, work: Callable[[], T]) -> T:
         """Return ``work()``, whose time counts."""
@@ -124,13 +129,13 @@ def _rounded(product: NDArray[np.float64], total: NDArray[np.float64]) -> NDArra
 
 
 def best_of_row(
-    scores: NDArray[np.float32], error: float, k: int, exactly: Callable[[NDArray[np.int64]], Any]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+    scores: NDArray[Any], error: float, k: int, exactly: Callable[[NDArray[np.int64]], Any]
+) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
     """Return the items with the `k` highest scores, equal ones by rising item; None: too many are near.
 
     Parameters
     ----------
-    scores : float32 array of shape (n_items,)
+    scores : float32 or float64 array of shape (n_items,)
         Roughly; -inf for what is left out.
     error : float
         What they differ from the exact ones at most.

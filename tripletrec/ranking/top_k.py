@@ -18,6 +18,7 @@ from tripletrec._checks import check_count, check_n_jobs
 from tripletrec._runtime.arrays import distinct, read_only
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.data.checks import check_positions, check_scores
+from tripletrec.ranking.plain import best_of_row
 from tripletrec.ranking.products import Products, budget
 from tripletrec.ranking.scores import (
     LIMITS,
@@ -120,8 +121,9 @@ def top_k(
         items, best = _empty_lists(last - first, k, scores.dtype)
         if candidates is not None and scores.shape[1] != len(chosen):
             scores = read_only(scores[:, chosen])
-        row = _select(scores, chosen, *out, places[first:last], best, items)
-        refuse_nan(rows[first:last], int(row))
+        if not _chosen_in_numpy(scores, chosen, out, places[first:last], best, items):
+            row = _select(scores, chosen, *out, places[first:last], best, items)
+            refuse_nan(rows[first:last], int(row))
         return items, best
 
     return _joined(map_batches(select, score_users, rows, n_items, n_jobs, limits), k)
@@ -146,18 +148,59 @@ def _in_numpy(
     if not budget.suffices(len(rows), score_users.n_items, score_users.n_factors):
         return None
     items, best = _empty_lists(len(rows), k, np.float32)
-    bounds, excluded = out
-    for n, (row, place) in enumerate(zip(rows.tolist(), places.tolist(), strict=True)):
-        left_out: NDArray[Any] = excluded[bounds[place] : bounds[place + 1]]
-        if len(chosen):
-            at = np.searchsorted(chosen, left_out)
-            left_out = at[chosen[np.minimum(at, len(chosen) - 1)] == left_out]
+    for n, row in enumerate(rows.tolist()):
+        left_out = _left_out(out, places[n], chosen)
         found = budget.spend(partial(score_users.best_in_numpy, row, k, left_out))
         if found is None:
             return None
-        m = len(found[0])
-        items[n, :m], best[n, :m] = chosen[found[0]] if len(chosen) else found[0], found[1]
+        _enter(found, chosen, items[n], best[n])
     return _joined([(items, best)], k)
+
+
+def _chosen_in_numpy(
+    scores: NDArray[Any],
+    chosen: NDArray[np.int64],
+    out: tuple[NDArray[np.int64], NDArray[np.int32]],
+    places: NDArray[np.int64],
+    best: NDArray[Any],
+    items: NDArray[np.int64],
+) -> bool:
+    """Do without a kernel what `_select` does, if that is cheaper and no score is NaN; else nothing."""
+    n_rows, k = best.shape
+    if not k or not budget.suffices_to_choose(n_rows, scores.shape[1]) or np.isnan(scores).any():
+        return False
+    for n in range(n_rows):
+        row = scores[n].copy()
+        row[_left_out(out, places[n], chosen)] = -np.inf
+        found = budget.spend(partial(best_of_row, row, 0.0, k, row.take))
+        if found is None:
+            items[:n], best[:n] = _empty_lists(n, k, best.dtype)
+            return False
+        _enter(found, chosen, items[n], best[n])
+    return True
+
+
+def _left_out(
+    out: tuple[NDArray[np.int64], NDArray[np.int32]], place: int, chosen: NDArray[np.int64]
+) -> NDArray[Any]:
+    """Return the columns of what a row leaves out, among the candidates where there are some."""
+    bounds, excluded = out
+    left_out: NDArray[Any] = excluded[bounds[place] : bounds[place + 1]]
+    if len(chosen):
+        at = np.searchsorted(chosen, left_out)
+        left_out = at[chosen[np.minimum(at, len(chosen) - 1)] == left_out]
+    return left_out
+
+
+def _enter(
+    found: tuple[NDArray[np.int64], NDArray[Any]],
+    chosen: NDArray[np.int64],
+    items: NDArray[np.int64],
+    best: NDArray[Any],
+) -> None:
+    """Write columns and their scores into the list of a row."""
+    m = len(found[0])
+    items[:m], best[:m] = chosen[found[0]] if len(chosen) else found[0], found[1]
 
 
 def _exclusions(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tripletrec._checks import check_matplotlib
 from tripletrec._runtime.files import replacing
 
-__all__ = ["check_plot", "plot_reference"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["check_plot", "draw_reference", "plot_reference"]
 
 _OURS, _PUBLISHED, _INK, _GRID, _FAINT = "#2a6fbb", "#d1602b", "#333333", "#e6e6e6", "#6a6a6a"
 
@@ -28,14 +32,6 @@ _STYLE = {
     "xtick.color": _INK,
     "ytick.color": _INK,
 }
-
-
-def _import_pyplot() -> Any:
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install matplotlib") from error
-    return pyplot
 
 
 def check_plot(path: str | os.PathLike[str]) -> None:
@@ -57,8 +53,10 @@ def check_plot(path: str | os.PathLike[str]) -> None:
     --------
     >>> check_plot("curves.svg")
     """
-    figure = _import_pyplot().matplotlib.figure.Figure()
-    known = sorted(figure.canvas.get_supported_filetypes())
+    check_matplotlib()
+    from matplotlib.figure import Figure
+
+    known = sorted(Figure().canvas.get_supported_filetypes())
     ending = Path(path).suffix.removeprefix(".").lower()
     if ending not in known:
         raise ValueError(f"path must end in one of {', '.join(known)}, got {str(path)!r}")
@@ -90,7 +88,46 @@ def plot_reference(result: dict[str, Any], path: str | os.PathLike[str]) -> None
     >>> plot_reference(result, "curves.svg")  # doctest: +SKIP
     """
     check_plot(path)
-    pyplot = _import_pyplot()
+    figure = draw_reference(result)
+    from matplotlib import pyplot
+
+    try:
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=160)
+    finally:
+        pyplot.close(figure)
+
+
+def draw_reference(result: dict[str, Any]) -> Figure:
+    """Return the figure that `plot_reference` writes.
+
+    Parameters
+    ----------
+    result : dict
+        What `tripletrec.reference.reproduce` returned.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If `result` holds no trained system.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.fetch_movielens_100k()  # doctest: +SKIP
+    >>> result = tr.reference.reproduce(data, seeds=1, systems=["K1"])  # doctest: +SKIP
+    >>> draw_reference(result).axes[0].get_xlabel()  # doctest: +SKIP
+    'epoch'
+    """
+    check_matplotlib()
+    from matplotlib import pyplot
+
     trained = {key: each for key, each in result["systems"].items() if "auc" in each}
     if not trained:
         raise ValueError("result must hold at least one trained system")
@@ -106,16 +143,12 @@ def plot_reference(result: dict[str, Any], path: str | os.PathLike[str]) -> None
             layout="constrained",
         )
         figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
-        try:
-            for axis, (key, system) in zip(axes.flat, trained.items(), strict=False):
-                _panel(axis, key, system)
-            for axis in axes.flat[len(trained) :]:
-                axis.set_visible(False)
-            _legend(figure, axes.flat[0], result["seeds"])
-            with replacing(path) as temporary:
-                figure.savefig(temporary, dpi=160)
-        finally:
-            pyplot.close(figure)
+        for axis, (key, system) in zip(axes.flat, trained.items(), strict=False):
+            _panel(axis, key, system)
+        for axis in axes.flat[len(trained) :]:
+            axis.set_visible(False)
+        _legend(figure, axes.flat[0], result["seeds"])
+    return figure
 
 
 def _panel(axis: Any, key: str, system: dict[str, Any]) -> None:
@@ -157,9 +190,9 @@ def _caption(system: dict[str, Any]) -> str:
 def _legend(figure: Any, axis: Any, seeds: int) -> None:
     from matplotlib.patches import Patch
 
-    handles = [
-        *axis.get_legend_handles_labels()[0],
-        Patch(color=_OURS, alpha=0.2, linewidth=0),
-    ]
-    labels = [f"ours, mean of {seeds} seed{'s' * (seeds > 1)}", "published", "range over seeds"]
+    handles = list(axis.get_legend_handles_labels()[0])
+    labels = ["ours, one seed" if seeds == 1 else f"ours, mean of {seeds} seeds", "published"]
+    if seeds > 1:
+        handles.append(Patch(color=_OURS, alpha=0.2, linewidth=0))
+        labels.append("range over seeds")
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)

@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from tripletrec._runtime.messages import shown
-from tripletrec.losses import ListLoss, check_loss, softmax
+from tripletrec.losses import ListLoss, Loss, check_loss, softmax
 from tripletrec.sampling import dynamic
 
 __all__ = ["Choice", "Space", "default_space", "read_space"]
@@ -15,7 +15,7 @@ __all__ = ["Choice", "Space", "default_space", "read_space"]
 _FORMS = "(low, high), (low, high, 'log'), a list of choices or a distribution of Optuna"  # of a parameter
 _TEMPERATURES = (0.07, 0.1, 0.14, 0.2, 0.28)
 # By how much a value may be smaller or larger than the model's.
-_WIDTHS = {"learning_rate": 4.0, "n_epochs": 2.0, "user_l2": 10.0, "item_l2": 10.0}
+_WIDTHS = {"learning_rate": 3.0, "n_epochs": 2.0, "user_l2": 3.0, "item_l2": 3.0}
 
 
 def default_space(model: Any) -> dict[str, Any]:
@@ -30,9 +30,10 @@ def default_space(model: Any) -> dict[str, Any]:
     Returns
     -------
     dict
-        The learning rate, L2, the number of factors and of epochs; with losses of triplets the sampler;
-        with list-wise losses and networks the dropout and the share of the history, with "softmax" its
-        temperature. Of `EASE` its L2.
+        The learning rate, L2, the number of factors and of epochs; with losses of triplets the learning-rate
+        schedule, the L2 of biases and, unless they search for their negatives, the sampler; with list-wise
+        losses and networks the dropout and the share of the history, with "softmax" its temperature. Of
+        `EASE` its L2.
 
     Raises
     ------
@@ -66,20 +67,31 @@ def default_space(model: Any) -> dict[str, Any]:
 
 def _of_loss(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a space that depends on the kind of loss."""
-    loss = check_loss(given["loss"])
+    loss = check_loss(given["loss"], search=True)
     listwise = isinstance(loss, ListLoss)
     space: dict[str, Any] = {}
     if loss.name == "softmax":  # whose best temperature depends on how dense the data are
         space["loss"] = [given["loss"], *map(softmax, _TEMPERATURES)]
-    if not listwise:
-        space["sampler"] = [given["sampler"], "popularity", dynamic(4), dynamic(16), dynamic(64)]
-        if given["sampler"] != "unseen":
-            space["sampler"].append("unseen")
+    if isinstance(loss, Loss):
+        space |= _of_triplets(given, loss)
     if listwise and "history" in given:
         space["history"] = sorted({0.0, 0.5, 0.8, given["history"]})
     if "dropout" in given and (listwise or "hidden" in given):
         space["dropout"] = (0.0, 0.5)
     return space
+
+
+def _of_triplets(given: Mapping[str, Any], loss: Loss) -> dict[str, Any]:
+    space = {"schedule": _with(given["schedule"], "constant", "linear")}
+    if not loss.searches:  # more candidates: a better top of the list, a worse full AUC
+        space["sampler"] = [*_with(given["sampler"], "unseen"), dynamic(4), dynamic(16)]
+    if "bias_l2" in given:
+        space["bias_l2"] = _with(given["bias_l2"], 0.0, 0.01)
+    return space
+
+
+def _with(value: Any, *others: Any) -> list[Any]:
+    return [value, *(each for each in others if each != value)]
 
 
 def _around(value: Any, factor: float) -> tuple[Any, Any, str]:

@@ -1,0 +1,91 @@
+"""How often the items of a fitted model were taken, and in how many lists they are; `plots` draws it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec.models.estimator import check_is_fitted
+
+__all__ = ["item_counts", "item_ids", "taken_and_listed"]
+
+
+def taken_and_listed(model: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many users took each item in training, and in how many lists it is.
+
+    Parameters
+    ----------
+    model : fitted model
+        Its training items are left out of the lists of their users.
+    k : int
+        Length of the lists.
+
+    Returns
+    -------
+    taken, listed : int64 arrays of shape (n_items,)
+
+    Raises
+    ------
+    ValueError
+        If the model was loaded from a file that does not say what it was trained on.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
+    >>> model = tr.MatrixFactorization(n_epochs=5).fit(data)
+    >>> taken, listed = taken_and_listed(model, k=5)
+    >>> int(taken.sum()), int(listed.sum())
+    (3000, 995)
+    """
+    check_is_fitted(model)
+    if model.seen_ is None:
+        raise ValueError(
+            "the model is from a file that does not say what it was trained on: save it with seen=True"
+        )
+    n_items = model.n_items_
+    users = np.flatnonzero(np.diff(model.seen_.indptr))
+    users = users if model.user_ids_ is None else model.user_ids_[users]
+    ids, scores = model.recommend(users, k=k)
+    kept = np.isfinite(scores)
+    rows = model._items().rows(ids[kept])
+    return item_counts(model), np.bincount(rows, minlength=n_items)
+
+
+def item_ids(model: Any) -> NDArray[Any]:
+    """Return the ids of a model's items, in the order of their rows.
+
+    Parameters
+    ----------
+    model : fitted model
+
+    Returns
+    -------
+    array of shape (n_items,)
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> data = tr.datasets.make_interactions(20, 10, 50, random_state=0)
+    >>> item_ids(tr.Popularity().fit(data)).tolist()
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    """
+    ids: NDArray[Any] | None = model.item_ids_
+    return np.arange(model.n_items_) if ids is None else ids
+
+
+def item_counts(model: Any) -> NDArray[np.int64]:
+    """Return how many users took each item in training; 0 for items that were added.
+
+    Parameters
+    ----------
+    model : fitted model
+
+    Returns
+    -------
+    int64 array of shape (n_items,)
+    """
+    counts: NDArray[np.int64] = model.item_counts_
+    return np.pad(counts, (0, model.n_items_ - len(counts)))
