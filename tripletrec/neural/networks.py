@@ -13,6 +13,7 @@ calls: with 64 triplets to a batch, a few calls for each layer would cost as muc
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -68,7 +69,7 @@ def _build_pair_loss(loss: Loss) -> Any:
 # compiles its long body once.
 
 
-@kernel
+@kernel(noalias=True)
 def _look_up_factors(rows, tables, first_rows, first_columns, sums):  # type: ignore[no-untyped-def]
     """Write the factors of ``rows[s]`` to ``sums[s][first_rows[s]:, first_columns[s]:]``."""
     for s in range(len(rows)):
@@ -76,7 +77,7 @@ def _look_up_factors(rows, tables, first_rows, first_columns, sums):  # type: ig
         sum_rows(rows[s], table, first_rows[s], first_columns[s], sums[s])
 
 
-@kernel
+@kernel(noalias=True)
 def _add_factor_gradients(rows, tables, first_columns, row_gradients, l2, touched, n_touched):  # type: ignore[no-untyped-def]
     """Add to the gradients of the factors of ``rows[s]``; list the rows of the tables that are touched."""
     for s in range(len(rows)):
@@ -207,10 +208,11 @@ class _Network:
         self._backpropagate(users, items, gradient, l2)
 
     def _array(self, use: str, *shape: int) -> Array:
-        """Return an uninitialised array: that of the last call for this `use`, if it has this shape."""
-        if self._scratch.get(use, self._unweighted).shape != shape:
-            self._scratch[use] = np.empty(shape, self._real)
-        return self._scratch[use]
+        """Return an uninitialised array; the next call for this `use` may return the same memory."""
+        size = math.prod(shape)
+        if size > self._scratch.get(use, self._unweighted).size:
+            self._scratch[use] = np.empty(size, self._real)
+        return self._scratch[use][:size].reshape(shape)
 
     def _score(self, users: Array, items: Array) -> Array:
         """Return the scores of n users with their positives, then with their negatives."""

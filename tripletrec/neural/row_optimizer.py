@@ -36,7 +36,7 @@ class _Table(NamedTuple):
 def _build_update(optimizer: Optimizer) -> Any:
     step, update, n_state = optimizer.step, optimizer.update, len(optimizer.state)
 
-    @kernel
+    @kernel(noalias=True)
     def update_tables(weights, gradients, rows, states, now, scales, l2, rate, parameters):  # type: ignore[no-untyped-def]
         """Update each of the rows once in step `now`, and clear its gradient."""
         for t in range(len(rows)):
