@@ -304,7 +304,7 @@ class ListwiseTowers(Towers):
         if l2.user or l2.positive:
             counts = np.diff(pairs.bounds), np.bincount(pairs.slots, minlength=len(items))
             _add_l2_gradients(
-                (rows, items), tuple(each.astype(np.float32) for each in counts), self._tables,
+                (rows, items), tuple(each.astype(np.float32) for each in counts), self.tables,
                 (np.float32(l2.user), np.float32(l2.positive)),
             )  # fmt: skip
 
