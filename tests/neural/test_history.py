@@ -12,6 +12,7 @@ from tripletrec.losses import listwise
 from tripletrec.neural import Dense, FeatureEmbedding, Normalize, Stack
 from tripletrec.neural.history import Histories, Mix, mix
 from tripletrec.neural.listwise import ListwiseTowers
+from tripletrec.neural.pairs import Slots
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.training.plan import L2
 
@@ -49,20 +50,19 @@ def test_a_user_is_mixed_with_the_mean_of_the_history(units, share, likes, rng):
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_what_is_kept_of_histories_is_that_of_the_twin(dropout, likes, rng):
     histories = Histories(tr.Interactions(likes), Mix(0.5, dropout))
-    rows, bounds = np.array([1, 4, 5], np.int32), np.array([0, 2, 3, 4])
-    positives = np.array([0, 1, 0, 1], np.int32)
-    slot_of = np.full(N_ITEMS, -1, np.int32)
-    slot_of[[0, 1]] = 0, 1
-    batch = histories.of_batch(KEY, rows, bounds, positives, slot_of, 2)
-    assert slot_of.tolist() == [0, 1] + [-1] * (N_ITEMS - 2)
+    slots = Slots(N_ITEMS)
+    users, positives = np.array([5, 1, 4, 1]), np.array([1, 0, 0, 1])
+    pairs = slots.fill(users, positives, np.empty(0, np.int64))
+    batch = histories.of_batch(KEY, pairs, slots)
+    assert slots.of_items.tolist() == [0, 1] + [-1] * (N_ITEMS - 2)
     assert len(set(batch.further)) == len(batch.further) and not {0, 1} & set(batch.further)
     places = np.concatenate([[0, 1], batch.further])
     v = np.eye(N_ITEMS, dtype=np.float32)[places]
     p = batch.mix(np.zeros((3, N_ITEMS), np.float32), v)
-    for r, user in enumerate(rows.tolist()):
+    for r, user in enumerate([1, 4, 5]):
         kept = naive_towers.thinned(
             int(KEY), user, np.flatnonzero(likes[user]).tolist(),
-            positives[bounds[r] : bounds[r + 1]].tolist(), dropout,
+            positives[users == user].tolist(), dropout,
         )  # fmt: skip
         assert np.flatnonzero(p[r]).tolist() == kept
 

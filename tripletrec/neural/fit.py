@@ -124,6 +124,11 @@ class NetworkTraining:
         """Train on every positive once; return the epoch's record."""
         raise NotImplementedError
 
+    def _rate(self, number: int, first: int, n_all: int) -> float:
+        """Return the learning rate of the batch of epoch `number` that begins with pair `first`."""
+        n = min(self.plan.batch_size, n_all - first)
+        return self.plan.rate_at(number - 1 + (first + 0.5 * n) / n_all)
+
     def _batches(self, number: int, n_all: int) -> Iterator[slice]:
         """Yield the slices of the batches of epoch `number`; update the parameters after each."""
         plan = self.plan
@@ -132,6 +137,5 @@ class NetworkTraining:
                 raise KeyboardInterrupt
             n = min(plan.batch_size, n_all - first)
             yield slice(first, first + n)
-            epochs = number - 1 + (first + 0.5 * n) / n_all
-            self._optimizer.learning_rate = plan.rate_at(epochs)
+            self._optimizer.learning_rate = self._rate(number, first, n_all)
             self._optimizer.update(self._gradients, self.network.touched, n)

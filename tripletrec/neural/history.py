@@ -30,6 +30,7 @@ from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.counter_random import derive, uniform
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.data.interactions import Interactions
+from tripletrec.neural.pairs import Pairs, Slots
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.scorers import inverse_norm, through_norm
 
@@ -47,36 +48,30 @@ class Mix(NamedTuple):
 
 
 @kernel
-def _keep(key, rows, bounds, positives, known, dropout, kept, ends):  # type: ignore[no-untyped-def]
-    """List what stays in the histories of the users `rows`, those of rows[r] up to ``ends[r + 1]``.
+def _keep(key, pairs, known, dropout, slot_of, n_slots, slots, ends, further):  # type: ignore[no-untyped-def]
+    """List the slots of what stays in histories, those of ``pairs.users[r]`` up to ``ends[r + 1]``.
 
-    The positives of rows[r] in the batch, ``positives[bounds[r]:bounds[r + 1]]``, do not.
+    The positives of a user in the batch do not. Items without a slot get the next one and are listed in
+    `further`; their number is returned.
     """
-    n_kept = 0
-    for r in range(rows.shape[0]):
-        user = rows[r]
+    n_kept, n_further = 0, 0
+    for r in range(pairs.users.shape[0]):
+        user, first, last = pairs.users[r], pairs.bounds[r], pairs.bounds[r + 1]
         stream = derive(key, user)
         for e in range(known.indptr[user], known.indptr[user + 1]):
             item = known.indices[e]
-            stays = uniform(stream, item) >= dropout
-            for p in range(bounds[r], bounds[r + 1]):
-                stays = stays and positives[p] != item
-            if stays:
-                kept[n_kept] = item
-                n_kept += 1
+            stays = dropout == 0.0 or uniform(stream, item) >= dropout
+            for p in range(first, last):
+                stays = stays and pairs.items[p] != item
+            if not stays:
+                continue
+            if slot_of[item] < 0:
+                slot_of[item] = n_slots + n_further
+                further[n_further] = item
+                n_further += 1
+            slots[n_kept] = slot_of[item]
+            n_kept += 1
         ends[r + 1] = n_kept
-
-
-@kernel
-def _number(kept, slot_of, n_slots, slots, further):  # type: ignore[no-untyped-def]
-    """Write the slot of each item that is kept; list those that get a new one, and return their number."""
-    n_further = 0
-    for e in range(kept.shape[0]):
-        if slot_of[kept[e]] < 0:
-            slot_of[kept[e]] = n_slots + n_further
-            further[n_further] = kept[e]
-            n_further += 1
-        slots[e] = slot_of[kept[e]]
     return n_further
 
 
@@ -92,18 +87,34 @@ def _unit(rows, r):  # type: ignore[no-untyped-def]
     return scale
 
 
-@kernel
+@part(fused=True)
+def _add_rows(v, slots, first, last, h, r):  # type: ignore[no-untyped-def]
+    """Set row r of `h` to the sum of ``v[slots[first:last]]``."""
+    index = np.uint64  # signed indices would be checked for "from the end"
+    e, end, r = index(first), index(last), index(r)
+    for k in range(index(v.shape[1])):
+        h[r, k] = 0
+    # Four rows at a time, in the same order: the sum then goes to memory and back once in four.
+    while e + index(4) <= end:
+        s, t = index(slots[e]), index(slots[e + index(1)])
+        x, y = index(slots[e + index(2)]), index(slots[e + index(3)])
+        for k in range(index(v.shape[1])):
+            h[r, k] = (((h[r, k] + v[s, k]) + v[t, k]) + v[x, k]) + v[y, k]
+        e += index(4)
+    while e < end:
+        s = index(slots[e])
+        for k in range(index(v.shape[1])):
+            h[r, k] += v[s, k]
+        e += index(1)
+
+
+@kernel(noalias=True)
 def _mix(a, v, ends, slots, share, units, h, p, scales):  # type: ignore[no-untyped-def]
     """Write the means `h` of ``v[slots]``, the mixes `p` and the factors by which both were scaled."""
     one = a.dtype.type(1)
     for r in range(a.shape[0]):
         first, last = ends[r], ends[r + 1]
-        for k in range(a.shape[1]):
-            h[r, k] = 0
-        for e in range(first, last):
-            slot = slots[e]
-            for k in range(a.shape[1]):
-                h[r, k] += v[slot, k]
+        _add_rows(v, slots, first, last, h, r)
         weight = a.dtype.type(one / max(1, last - first))
         for k in range(a.shape[1]):
             h[r, k] *= weight
@@ -126,10 +137,10 @@ def _through_unit(gradient, unit, r, scale):  # type: ignore[no-untyped-def]
         gradient[r, k] = through_norm(gradient[r, k], unit[r, k], along, scale)
 
 
-@kernel
+@kernel(noalias=True)
 def _unmix(g, ends, slots, share, units, h, p, scales, a_gradient, v_gradient):  # type: ignore[no-untyped-def]
     """Write dL/da and add to dL/dv, given dL/dp in `g`, which is overwritten."""
-    one = g.dtype.type(1)
+    one, index = g.dtype.type(1), np.uint64
     for r in range(g.shape[0]):
         if units:
             _through_unit(g, p, r, scales[r, 1])
@@ -141,9 +152,9 @@ def _unmix(g, ends, slots, share, units, h, p, scales, a_gradient, v_gradient): 
         first, last = ends[r], ends[r + 1]
         weight = g.dtype.type(one / max(1, last - first))
         for e in range(first, last):
-            slot = slots[e]
-            for k in range(g.shape[1]):
-                v_gradient[slot, k] += weight * g[r, k]
+            slot = index(slots[e])
+            for k in range(index(g.shape[1])):
+                v_gradient[slot, k] += weight * g[index(r), k]
 
 
 def mix(a: Any, v: Any, histories: ItemsOfUsers, how: Mix) -> Any:
@@ -230,40 +241,28 @@ class Histories:
         self.how = how
         self._known = ItemsOfUsers(read_only(positives.indptr), read_only(positives.indices))
 
-    def of_batch(
-        self,
-        key: np.uint64,
-        rows: NDArray[np.int32],
-        bounds: NDArray[np.int64],
-        positives: NDArray[np.int32],
-        slot_of: NDArray[np.int32],
-        n_slots: int,
-    ) -> BatchHistories:
+    def of_batch(self, key: np.uint64, pairs: Pairs, batch: Slots) -> BatchHistories:
         """Draw the histories of the users of a batch.
 
         Parameters
         ----------
         key : numpy.uint64
             Stream of random numbers of the batch.
-        rows : int32 array
-            The users, each once.
-        bounds : int64 array
-            Their positives in the batch are ``positives[bounds[r]:bounds[r + 1]]``.
-        positives : int32 array
-        slot_of : int32 array of shape (n_items,)
-            The slot of each item of the batch, from 0; -1 if it is not in the batch. Left as it was.
-        n_slots : int
-            Items of the batch.
+        pairs : Pairs
+        batch : Slots
+            Of the items of the batch; left as it was.
         """
-        indptr = self._known.indptr
-        most = int((indptr[rows + 1] - indptr[rows]).sum())
-        kept, ends = np.empty(most, np.int32), np.zeros(len(rows) + 1, np.int64)
-        _keep(key, rows, bounds, positives, self._known, self.how.dropout, kept, ends)
-        kept = kept[: ends[-1]]
-        slots, further = np.empty_like(kept), np.empty_like(kept)
-        further = further[: _number(kept, slot_of, n_slots, slots, further)]
-        slot_of[further] = -1
-        return BatchHistories(ItemsOfUsers(ends, slots), further, self.how)
+        users, indptr = pairs.users, self._known.indptr
+        most = int((indptr[users + 1] - indptr[users]).sum())
+        slots, further = np.empty(most, np.int32), np.empty(most, np.int32)
+        ends = np.zeros(len(users) + 1, np.int64)
+        n_further = _keep(
+            key, pairs, self._known, self.how.dropout, batch.of_items, len(batch.items), slots, ends,
+            further,
+        )  # fmt: skip
+        further = further[:n_further]
+        batch.of_items[further] = -1
+        return BatchHistories(ItemsOfUsers(ends, slots[: ends[-1]]), further, self.how)
 
     def mix_all(self, a: Float32, v: Float32) -> Float32:
         """Return the vectors of all users, with all that they did."""

@@ -13,6 +13,7 @@ calls: with 64 triplets to a batch, a few calls for each layer would cost as muc
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -28,6 +29,7 @@ from tripletrec.neural.features import (
     sum_rows,
 )
 from tripletrec.neural.stack import Stack
+from tripletrec.neural.triplet_parts import build_pair_loss, differentiate_pairs, score_pairs
 from tripletrec.training.plan import L2
 
 __all__ = ["PairPerceptron", "Towers"]
@@ -40,26 +42,11 @@ _MOST_ACTIVE = (
 
 @cache
 def _build_pair_loss(loss: Loss) -> Any:
-    value, slope = loss.value, loss.slope
+    differentiate = build_pair_loss(loss)
 
     @kernel
     def pair_loss(scores, weights, parameters, mean, gradient, totals):  # type: ignore[no-untyped-def]
-        """Write the gradient: of the scores of n positives, then of their negatives. Add to the totals."""
-        n = scores.shape[0] >> 1
-        one = scores.dtype.type(1.0)
-        share = one / n if mean else one
-        loss, correct, mass = 0.0, 0.0, 0.0
-        for t in range(n):
-            x = scores[t] - scores[n + t]
-            weight = weights[t] if weights.shape[0] > 0 else one
-            loss += weight * value(x, parameters)
-            correct += weight * (1.0 if x > 0 else 0.5 if x == 0 else 0.0)
-            mass += weight
-            g = weight * share * slope(x, parameters)
-            gradient[t], gradient[n + t] = g, -g
-        totals[0] += loss
-        totals[1] += correct
-        totals[2] += mass
+        differentiate(scores, weights, parameters, mean, gradient, totals)
 
     return pair_loss
 
@@ -68,7 +55,7 @@ def _build_pair_loss(loss: Loss) -> Any:
 # compiles its long body once.
 
 
-@kernel
+@kernel(noalias=True)
 def _look_up_factors(rows, tables, first_rows, first_columns, sums):  # type: ignore[no-untyped-def]
     """Write the factors of ``rows[s]`` to ``sums[s][first_rows[s]:, first_columns[s]:]``."""
     for s in range(len(rows)):
@@ -76,7 +63,7 @@ def _look_up_factors(rows, tables, first_rows, first_columns, sums):  # type: ig
         sum_rows(rows[s], table, first_rows[s], first_columns[s], sums[s])
 
 
-@kernel
+@kernel(noalias=True)
 def _add_factor_gradients(rows, tables, first_columns, row_gradients, l2, touched, n_touched):  # type: ignore[no-untyped-def]
     """Add to the gradients of the factors of ``rows[s]``; list the rows of the tables that are touched."""
     for s in range(len(rows)):
@@ -107,27 +94,12 @@ def _compact_active_rows(gradient, x, active):  # type: ignore[no-untyped-def]
 
 @kernel
 def _score_pairs(a, v, scores):  # type: ignore[no-untyped-def]
-    """Score n users with their positives, the first n rows of `v`, and with their negatives, the others."""
-    n = a.shape[0]
-    for t in range(2 * n):
-        total, user, item = scores.dtype.type(0), a[t if t < n else t - n], v[t]
-        for k in range(a.shape[1]):
-            total += user[k] * item[k]
-        scores[t] = total
+    score_pairs(a, v, scores)
 
 
 @kernel
 def _differentiate_pairs(gradient, a, v, a_gradient, v_gradient):  # type: ignore[no-untyped-def]
-    """Back-propagate from the scores of `_score_pairs` to the outputs of both towers."""
-    n = a.shape[0]
-    for t in range(n):
-        g, h, user, positive, negative = gradient[t], gradient[n + t], a[t], v[t], v[n + t]
-        by_user, by_positive, by_negative = a_gradient[t], v_gradient[t], v_gradient[n + t]
-        # Two loops: one over this many arrays would need too many checks for overlap to be vectorised.
-        for k in range(a.shape[1]):
-            by_user[k] = g * positive[k] + h * negative[k]
-        for k in range(a.shape[1]):
-            by_positive[k], by_negative[k] = g * user[k], h * user[k]
+    differentiate_pairs(gradient, a, v, a_gradient, v_gradient)
 
 
 class _Network:
@@ -140,8 +112,8 @@ class _Network:
         self, users: FeatureEmbedding, items: FeatureEmbedding, loss: Loss | None, mean: bool
     ) -> None:
         self.users, self.items = users, items
-        self._mean = mean
-        self._tables = tuple(users.arrays), tuple(items.arrays)
+        self.mean = mean
+        self.tables = tuple(users.arrays), tuple(items.arrays)
         self._real = users.table.dtype.type
         if loss is not None:
             # Losses that differ in their parameters alone share a kernel.
@@ -203,14 +175,15 @@ class _Network:
         scores = self._score(users, items)
         gradient = np.empty(len(items), self._real)
         weights = self._unweighted if weights is None else weights
-        self._pair_loss(scores, weights, self._parameters, self._mean, gradient, totals)
+        self._pair_loss(scores, weights, self._parameters, self.mean, gradient, totals)
         self._backpropagate(users, items, gradient, l2)
 
     def _array(self, use: str, *shape: int) -> Array:
-        """Return an uninitialised array: that of the last call for this `use`, if it has this shape."""
-        if self._scratch.get(use, self._unweighted).shape != shape:
-            self._scratch[use] = np.empty(shape, self._real)
-        return self._scratch[use]
+        """Return an uninitialised array; the next call for this `use` may return the same memory."""
+        size = math.prod(shape)
+        if size > self._scratch.get(use, self._unweighted).size:
+            self._scratch[use] = np.empty(size, self._real)
+        return self._scratch[use][:size].reshape(shape)
 
     def _score(self, users: Array, items: Array) -> Array:
         """Return the scores of n users with their positives, then with their negatives."""
@@ -228,7 +201,7 @@ class _Network:
         of_items = np.empty(len(rows[1]) * self.items.max_entries, np.int32)
         l2 = self._real(user_l2), self._real(item_l2)
         _add_factor_gradients(
-            rows, self._tables, first_columns, row_gradients, l2, (of_users, of_items),
+            rows, self.tables, first_columns, row_gradients, l2, (of_users, of_items),
             self._n_touched,
         )  # fmt: skip
         n_users, n_items = self._n_touched.tolist()
@@ -271,7 +244,7 @@ class PairPerceptron(_Network):
 
     def _score(self, users: Array, items: Array) -> Array:
         self._x = x = self._array("x", len(items), self.users.width + self.items.width)
-        of_users, of_items = self._tables
+        of_users, of_items = self.tables
         _look_up_factors(
             (users, users, items), (of_users, of_users, of_items), (0, len(users), 0),
             (0, 0, self.users.width), (x, x, x),
@@ -338,7 +311,7 @@ class Towers(_Network):
         """Return the outputs of both towers, as views that are valid until the next run."""
         of_users = self._array("x of users", len(users), self.users.width)
         of_items = self._array("x of items", len(items), self.items.width)
-        _look_up_factors((users, items), self._tables, (0, 0), (0, 0), (of_users, of_items))
+        _look_up_factors((users, items), self.tables, (0, 0), (0, 0), (of_users, of_items))
         return self.user_tower.run(of_users), self.item_tower.run(of_items)
 
     def _run_back(self, users: Array, items: Array, gradients: tuple[Array, Array], l2: L2) -> None:

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.jit import kernel
+from tripletrec._runtime.jit import kernel, part
 from tripletrec.optimizers import Optimizer
 
-__all__ = ["RowOptimizer"]
+__all__ = ["MovingTable", "RowOptimizer", "build_row_updates"]
 
 
-class _Table(NamedTuple):
+class MovingTable(NamedTuple):
     """A parameter of a network and what its optimizer keeps of each row."""
 
     weights: NDArray[Any]
@@ -33,32 +33,44 @@ class _Table(NamedTuple):
 
 
 @cache
-def _build_update(optimizer: Optimizer) -> Any:
+def build_row_updates(optimizer: Optimizer) -> Any:
+    """Return a part that updates rows of a table, each once, and clears their gradients."""
     step, update, n_state = optimizer.step, optimizer.update, len(optimizer.state)
 
-    @kernel
+    @part(fused=True)
+    def update_rows(table, touched, now, scale, penalty, rate, parameters):  # type: ignore[no-untyped-def]
+        """Update the rows `touched` in step `now`, whose gradients count `scale` times."""
+        w, gradient, state = table.weights, table.gradient, table.state
+        real, width = w.dtype.type, np.uint64(w.shape[1])
+        for n in range(touched.shape[0]):
+            row = np.uint64(touched[n])
+            if table.updated_at[row] == now:
+                continue
+            table.updated_at[row] = now
+            row_rate = real(step(table.step_counts, row, rate, parameters))
+            start = row * width * np.uint64(1 + n_state)
+            for k in range(width):
+                state[start + k] = w[row, k]
+            for k in range(width):
+                g = scale * gradient[row, k]
+                update(state, start + k, width, g, penalty, row_rate, parameters)
+            for k in range(width):
+                w[row, k] = state[start + k]
+                gradient[row, k] = real(0.0)
+
+    return update_rows
+
+
+@cache
+def _build_update(optimizer: Optimizer) -> Any:
+    update_rows = build_row_updates(optimizer)
+
+    @kernel(noalias=True)
     def update_tables(weights, gradients, rows, states, now, scales, l2, rate, parameters):  # type: ignore[no-untyped-def]
         """Update each of the rows once in step `now`, and clear its gradient."""
         for t in range(len(rows)):
-            table, touched = _Table(weights[t], gradients[t], *states[t]), rows[t]
-            w, gradient, state = table.weights, table.gradient, table.state
-            scale, penalty = scales[t], l2[t]
-            real, width = w.dtype.type, np.uint64(w.shape[1])
-            for n in range(touched.shape[0]):
-                row = np.uint64(touched[n])
-                if table.updated_at[row] == now:
-                    continue
-                table.updated_at[row] = now
-                row_rate = real(step(table.step_counts, row, rate, parameters))
-                start = row * width * np.uint64(1 + n_state)
-                for k in range(width):
-                    state[start + k] = w[row, k]
-                for k in range(width):
-                    g = scale * gradient[row, k]
-                    update(state, start + k, width, g, penalty, row_rate, parameters)
-                for k in range(width):
-                    w[row, k] = state[start + k]
-                    gradient[row, k] = real(0.0)
+            table = MovingTable(weights[t], gradients[t], *states[t])
+            update_rows(table, rows[t], now, scales[t], l2[t], rate, parameters)
 
     return update_tables
 
@@ -80,6 +92,8 @@ class RowOptimizer:
     ----------
     learning_rate : float
         May be set between steps.
+    states : tuple
+        Of each table, the last three fields of a `MovingTable`.
 
     Examples
     --------
@@ -103,7 +117,7 @@ class RowOptimizer:
         self._tables, self._now = tuple(tables), 0
         self._n_state = len(optimizer.state)
         # Plain tuples, see `tripletrec.neural.features.FeatureTable`.
-        self._states = tuple(_start_states(optimizer, table) for table in tables)
+        self.states = tuple(_start_states(optimizer, table) for table in tables)
         self._all_rows = [np.arange(len(table), dtype=np.int32) for table in tables]
         self._real = real = tables[0].dtype.type
         self._l2 = tuple(map(real, l2)) if l2 else (real(0.0),) * len(tables)
@@ -129,22 +143,27 @@ class RowOptimizer:
             of factors takes the sum over the few triplets that touch it, all other parameters the mean
             over the batch; so a learning rate means the same for every batch size.
         """
-        self._now += 1
+        now = self.take_steps(1)
         scales = tuple(self._real(1.0 / n_triplets if rows is None else 1.0) for rows in touched)
         rows_of_tables = tuple(
             every if rows is None else np.asarray(rows, np.int32)
             for every, rows in zip(self._all_rows, touched, strict=True)
         )
         self._update_tables(
-            self._tables, tuple(gradients), rows_of_tables, self._states, self._now, scales,
+            self._tables, tuple(gradients), rows_of_tables, self.states, now, scales,
             self._l2, self._real(self.learning_rate), self._parameters,
         )  # fmt: skip
+
+    def take_steps(self, n: int) -> int:
+        """Count `n` steps, and return the number of the first of them."""
+        self._now += n
+        return self._now - n + 1
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return by name what the optimizer keeps of each row, and how often each has been updated: views."""
         found = {}
         for n, (table, (state, step_counts, _)) in enumerate(
-            zip(self._tables, self._states, strict=True)
+            zip(self._tables, self.states, strict=True)
         ):
             rows = state.reshape(len(table), 1 + self._n_state, table.shape[1])
             found[f"state.{n}"] = rows[:, 1:]  # without the room for weights
@@ -153,7 +172,7 @@ class RowOptimizer:
 
 
 def _start_states(optimizer: Optimizer, table: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Return state, step counts and last updates, see `_Table`, before the first step."""
+    """Return state, step counts and last updates, see `MovingTable`, before the first step."""
     # The layout of a row is that of the factor models' tables, as the update rules expect it.
     state = np.empty((len(table), 1 + len(optimizer.state), table.shape[1]), table.dtype)
     state[:, 1:] = np.array(optimizer.state, table.dtype)[:, None]

@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec.data.interactions import Interactions
+from tripletrec.losses import Loss
+from tripletrec.neural.bare_towers import BareTowers
 from tripletrec.neural.fit import NetworkTraining
 from tripletrec.neural.negatives import Negatives, choose_candidates
 from tripletrec.neural.networks import PairPerceptron, Towers
 from tripletrec.training.plan import NetworkPlan, Record
 
 __all__ = ["NetworkTripletTraining"]
+
+_TOGETHER = 64  # batches in one call
 
 
 class _Positives(NamedTuple):
@@ -82,6 +86,16 @@ class NetworkTripletTraining(NetworkTraining):
             None if nearest is None else np.repeat(nearest, plan.n_negatives),
         )
         self._negatives = Negatives(plan.sampler, interactions, given, items)
+        self._bare: BareTowers | None = None
+        if (
+            isinstance(network, Towers)
+            and not any(each.layers for each in network.stacks)
+            and isinstance(plan.loss, Loss)
+            and plan.sampler.choose is None  # it needs the scores as they stand
+        ):
+            self._bare = BareTowers(
+                network, plan.loss, plan.optimizer, self._optimizer, plan.batch_size
+            )
 
     def run_epoch(self, number: int) -> Record:
         """Train on every positive once; return the epoch's record.
@@ -101,8 +115,11 @@ class NetworkTripletTraining(NetworkTraining):
         shuffle, key = np.random.SeedSequence((self.plan.seed, number)).generate_state(2, np.uint64)
         triplets = self._make_triplets(int(shuffle), key)
         n_triplets, totals = len(triplets.users), np.zeros(3)
-        for rows in self._batches(number, n_triplets):
-            self._step(_take(triplets, rows), totals)
+        if self._bare is not None:
+            self._run_batches(self._bare, number, triplets, totals)
+        else:
+            for rows in self._batches(number, n_triplets):
+                self._step(_take(triplets, rows), totals)
         loss, correct, mass = totals.tolist()
         return {
             "epoch": number,
@@ -127,6 +144,22 @@ class NetworkTripletTraining(NetworkTraining):
         candidates[candidates == items[:, None]] = -1
         triplets, kept = _Triplets(users, items, weights, candidates), candidates.max(axis=1) >= 0
         return triplets if kept.all() else _take(triplets, kept)
+
+    def _run_batches(
+        self, towers: BareTowers, number: int, triplets: _Triplets, totals: NDArray[np.float64]
+    ) -> None:
+        """Learn from all triplets, some batches at a time, so that an epoch can be cancelled."""
+        n_all, size = len(triplets.users), self.plan.batch_size
+        for start in range(0, n_all, size * _TOGETHER):
+            if self.cancelled:
+                raise KeyboardInterrupt
+            end = min(start + size * _TOGETHER, n_all)
+            users, positives, weights, candidates = _take(triplets, slice(start, end))
+            negatives = np.ascontiguousarray(candidates[:, 0])
+            rates = [self._rate(number, first, n_all) for first in range(start, end, size)]
+            towers.run(
+                (users, positives, negatives, weights), np.array(rates), self.plan.l2, totals
+            )
 
     def _step(self, batch: _Triplets, totals: NDArray[np.float64]) -> None:
         users, positives, weights, candidates = batch
