@@ -10,8 +10,8 @@ counts for each row (SGD 0 and 0, Adagrad 1 and 0, Adam 2 and 1), and W workers:
     item     b = r + 4 * (1 + s) + 4 * t + 4: its row, bias and their state, step counts, row number
     memory   (U + I) * (r + 4t) + 4 * I * (1 + s) + N * (4 + v + c) + 8 * U; a value takes v = 4 bytes, a
              stored triplet c = 4 or 8
-    disk     memory of all items, of a part of the users and of their positives, twice: one is read, while
-             another is learnt from
+    disk     r + 80 bytes of memory for each item, 40 for each user, and two of P parts of 8 N and of users'
+             rows: one is read while another is learnt from
     network  with P parts of the users, a power of two and at least 2 W: P / 2 - 1 rounds in which items
              change their worker, some or all of them, and one deal of the items in two epochs
 
@@ -83,17 +83,18 @@ def memory(size: Size, model: Model = SGD, value: int = 4) -> float:
     return rows + size.positives * (4 + value + code) + 8 * size.users + deals
 
 
-def from_disk(size: Size, n_parts: int, model: Model = SGD) -> float:
-    """Return the bytes in memory of a fit from disk whose users are in so many parts."""
-    items = size.items * (model.item + 40)
-    part = size.users * (model.row + 4 * model.n_step_counts + 12) + size.positives * (4 + 4)
-    return items + 16 * size.users + 2 * part / n_parts
+def from_disk(size: Size, n_parts: int, users_too: bool, model: Model = SGD) -> float:
+    """Return the bytes in memory of a fit from disk in so many parts, the rows of users on disk or not."""
+    users, parts = size.users * model.row, size.positives * 8
+    if users_too:
+        users, parts = 0, parts + users
+    return size.items * (model.row + 80) + size.users * 40 + users + 2 * parts / n_parts
 
 
-def on_disk(size: Size, model: Model = SGD) -> float:
+def on_disk(size: Size, users_too: bool, model: Model = SGD) -> float:
     """Return the bytes of files that a fit from disk makes, beside those of the interactions."""
-    users = size.users * (2 * model.row + 4 * model.n_step_counts + 12)
-    return users + size.positives * (4 + 4)
+    factors = 4 * model.n_factors + users_too * model.row
+    return size.positives * 8 + size.users * factors
 
 
 def n_parts(size: Size, workers: int) -> int:
@@ -134,10 +135,9 @@ def seconds(
 
 def check() -> list[list[str]]:
     """Return what small fits carry from worker to worker, counted and by the formulas."""
+    import tripletrec as tr
     from tripletrec.cluster.engine import SerialEngine
     from tripletrec.cluster.fitting import fit_with
-
-    import tripletrec as tr
     from tripletrec.cluster.folders import Folder
     from tripletrec.cluster.sources import InteractionsSource
 
@@ -179,13 +179,14 @@ def tables(per_triplet: float) -> list[str]:
         [
             name, f"{size.users:,}", f"{size.items:,}", n_lanes(size), f"{memory(size) / 1e9:.1f}",
             f"{memory(size, Model(64, 1)) / 1e9:.1f}",
-            *(f"{from_disk(size, n) / 1e9:.1f}" for n in (4, 16)), f"{on_disk(size) / 1e9:.1f}",
+            *(f"{from_disk(size, 16, users_too) / 1e9:.1f}" for users_too in (False, True)),
+            f"{on_disk(size, True) / 1e9:.1f}",
         ]
         for name, size in SIZES.items()
     ]  # fmt: skip
     header = [
-        "positives", "users", "items", "lanes", "memory, GB", "with Adagrad", "from disk, 4 parts",
-        "16 parts", "files, GB",
+        "positives", "users", "items", "lanes", "memory, GB", "with Adagrad", "from disk, users in memory",
+        "users on disk", "files, GB",
     ]  # fmt: skip
     lines += [*markdown(header, rows), ""]
     workers = (1, 2, 4, 8, 16, 32, 64)
