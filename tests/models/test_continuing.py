@@ -29,6 +29,7 @@ class TestListLoss(ContinuingContract):
 
 class TestUsersWithHistory(ContinuingContract):
     takes_negatives = False
+    other_optimizer = "adagrad"
 
     def make(self, **overrides):
         settings = {"n_factors": 8, "n_epochs": 4, "history": 0.6, **overrides}
