@@ -17,7 +17,7 @@ def shop(tmp_path_factory):
     shop.items.to_csv(folder / "items.csv", index=False)
     parts, model = str(folder / "parts"), str(folder / "model.safetensors")
     assert main(["split", str(folder / "events.csv"), "--test", "14D", "-o", parts, "--quiet"]) == 0
-    fit = ["fit", f"{parts}/train.csv", "--epochs", "2", "--factors", "4", "-o", model, "--quiet"]
+    fit = ["fit", f"{parts}/train.csv", "--epochs", "2", "--factors", "6", "-o", model, "--quiet"]
     assert main(fit) == 0
     return folder
 

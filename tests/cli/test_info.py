@@ -12,7 +12,7 @@ def test_what_a_file_holds(shop, table, as_json, command):
     assert dict(rows)["model"] == told["model"] == "MatrixFactorization"
     assert told["bytes"] == path.stat().st_size
     assert (told["users"], told["interactions"]) == (model.n_users_, model.seen_.nnz)
-    assert told["parameters"]["n_factors"] == int(dict(rows)["parameter n_factors"]) == 4
+    assert told["parameters"]["n_factors"] == int(dict(rows)["parameter n_factors"]) == 6
     assert told["parameters"].keys() == model.get_params().keys()
 
 

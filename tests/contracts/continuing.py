@@ -29,6 +29,8 @@ def pairs_of(data):
 class ContinuingContract(Contract):
     """Inherit, and give `make`."""
 
+    other_optimizer = "sgd"
+
     @pytest.fixture(scope="class")
     @classmethod
     def today(cls):
@@ -262,7 +264,7 @@ class ContinuingContract(Contract):
         model = copy.copy(of_today).set_params(**{name: getattr(of_today, name) + 1})
         with pytest.raises(ValueError, match="partial_fit needs the parameters of the fit"):
             model.partial_fit(today)
-        other = copy.copy(of_today).set_params(optimizer="sgd", learning_rate=0.01)
+        other = copy.copy(of_today).set_params(optimizer=self.other_optimizer, learning_rate=0.01)
         assert len(other.partial_fit(today).history_) == len(of_today.history_) + 1
 
     def test_ctrl_c(self, of_today, rng):

@@ -78,7 +78,7 @@ def test_models_find_the_taste(rng):
     train, test = tr.splits.train_test_split(data, 0.2, random_state=0)
     popularity = np.bincount(train.indices, minlength=train.n_items).astype(float)
     popular = tr.full_auc(lambda users: np.tile(popularity, (len(users), 1)), test, train)
-    model = tr.MatrixFactorization(random_state=0).fit(train)
+    model = tr.MatrixFactorization(16, random_state=0).fit(train)
     assert tr.full_auc(model, test, train) > popular + 0.05
 
 

@@ -132,8 +132,8 @@ def test_counts_beyond_all_bounds(make, value, rng):
 
 def test_more_threads_than_any_machine_has(rng):
     data = tr.Interactions(positives(rng))
-    expected = tr.MatrixFactorization(n_epochs=1, random_state=0, n_jobs=1).fit(data)
-    model = tr.MatrixFactorization(n_epochs=1, random_state=0, n_jobs=2**70).fit(data)
+    expected = tr.MatrixFactorization(4, n_epochs=1, random_state=0, n_jobs=1).fit(data)
+    model = tr.MatrixFactorization(4, n_epochs=1, random_state=0, n_jobs=2**70).fit(data)
     np.testing.assert_array_equal(model.user_factors_, expected.user_factors_)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -24,7 +24,7 @@ def model(request):
         data = tr.Interactions(
             data.tocsr(), user_ids=[f"u{u}" for u in range(20)], item_ids=list("abcdefghijkl")
         )
-    return tr.MatrixFactorization(n_factors=3, n_epochs=1, n_jobs=1).fit(data)
+    return tr.MatrixFactorization(n_factors=6, n_epochs=1, n_jobs=1).fit(data)
 
 
 def history(rng, model):

@@ -29,6 +29,7 @@ class TestListLoss(ContinuingContract):
 
 class TestUsersWithHistory(ContinuingContract):
     takes_negatives = False
+    other_optimizer = "adagrad"
 
     def make(self, **overrides):
         settings = {"n_factors": 8, "n_epochs": 4, "history": 0.6, **overrides}
@@ -218,7 +219,7 @@ def test_files_whose_state_is_damaged_are_refused(name, tmp_path):
 
 
 def test_state_is_a_few_bytes_a_row(tmp_path):
-    model = tr.MatrixFactorization(64, n_epochs=1).fit(interactions(300, 200, 900))
+    model = tr.MatrixFactorization(16, n_epochs=1).fit(interactions(300, 200, 900))
     model.save(tmp_path / "a")
     model.save(tmp_path / "b", state=True)
     assert (tmp_path / "b").stat().st_size - (tmp_path / "a").stat().st_size < 8 * 500 + 1000

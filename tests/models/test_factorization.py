@@ -1,6 +1,5 @@
 """MatrixFactorization: the contracts, parts and parameters, the smallest data, what is learnt."""
 
-import itertools
 import math
 
 import numpy as np
@@ -21,7 +20,6 @@ from tripletrec import losses, optimizers, sampling, scorers
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
 
-COMBINATIONS = list(itertools.product(losses.LOSSES, scorers.SCORERS, optimizers.OPTIMIZERS))
 # One thing that changes for each parameter that must change the result.
 ALTERNATIVES = {
     "n_factors": 5,
@@ -87,7 +85,7 @@ def test_every_list_loss_is_the_same_at_any_number_of_threads(loss, scorer, bloc
         fitted = [
             make(
                 loss=loss, scorer=scorer, n_negatives=n_negatives, dropout=dropout, n_jobs=n_jobs,
-                batch_size=9, n_epochs=2,
+                batch_size=9, n_epochs=2, history=None if scorer == "cosine" else 0.0,
             ).fit(blocks)
             for n_jobs in (1, 2, 4)
         ]  # fmt: skip
@@ -143,7 +141,7 @@ def test_parameters_of_the_parts_change_the_result(pairs):
         ),
         ("sampler", [sampling.popularity(a) for a in (0.0, 0.5, 1.0)]),
         ("sampler", list(sampling.SAMPLERS)[:3]),
-        ("sampler", [f(m) for f in (sampling.dynamic, sampling.semi_hard) for m in (2, 5)]),
+        ("sampler", [sampling.dynamic(3), sampling.dynamic(8), sampling.semi_hard(8)]),
     ]
     for name, parts in groups:
         models = [make(**{name: part, "learning_rate": 0.1}) for part in parts]

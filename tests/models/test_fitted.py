@@ -15,9 +15,9 @@ import pytest
 import tripletrec as tr
 
 MODELS = {
-    "dot": lambda: tr.MatrixFactorization(n_factors=5, n_epochs=2),
-    "cosine": lambda: tr.MatrixFactorization(n_factors=5, n_epochs=2, scorer="cosine"),
-    "towers": lambda: tr.TwoTower(n_factors=5, n_epochs=2),
+    "dot": lambda: tr.MatrixFactorization(n_factors=6, n_epochs=2),
+    "cosine": lambda: tr.MatrixFactorization(n_factors=6, n_epochs=2, scorer="cosine"),
+    "towers": lambda: tr.TwoTower(n_factors=6, n_epochs=2),
     "perceptron": lambda: tr.MLPMatcher(
         n_user_factors=3, n_item_factors=4, hidden=(6,), n_epochs=2
     ),
@@ -158,7 +158,7 @@ def test_answers_belong_together_while_users_and_items_come(rng):
     """A reader gets the model from before or from after what another thread adds, never of both."""
     data = tr.datasets.make_interactions(40, 30, 300, random_state=1)
     log = data.to_frame().astype({"user": str, "item": str})
-    model = tr.MatrixFactorization(n_factors=5, n_epochs=1).fit(tr.Interactions.from_frame(log))
+    model = tr.MatrixFactorization(n_factors=6, n_epochs=1).fit(tr.Interactions.from_frame(log))
     wrong, stop = [], threading.Event()
     calls = [
         lambda: model.recommend(k=3),
@@ -199,7 +199,7 @@ def test_answers_belong_together_while_users_and_items_come(rng):
 
 def test_two_threads_that_add_users_lose_none():
     data = tr.datasets.make_interactions(20, 15, 100, random_state=1)
-    model = tr.MatrixFactorization(n_factors=3, n_epochs=1).fit(
+    model = tr.MatrixFactorization(n_factors=6, n_epochs=1).fit(
         tr.Interactions(data.tocsr(), user_ids=[f"{n}" for n in range(20)])
     )
 

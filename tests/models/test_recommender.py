@@ -182,26 +182,33 @@ def answers(model, n_users):
     }
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def fitted(request):
-    model = MODELS[request.param]().fit(interactions(1))
-    return model, N_USERS if request.param in ("factors", "towers") else 200
+@pytest.fixture(scope="module")
+def all_fitted():
+    """Each model, and of how many users it is asked."""
+    data = interactions(1)
+    return {
+        name: (make().fit(data), N_USERS if name in ("factors", "towers") else 200)
+        for name, make in MODELS.items()
+    }
 
 
-def test_any_number_of_threads(fitted):
-    model, n_users = fitted
+@pytest.mark.parametrize("name", MODELS)
+def test_any_number_of_threads(name, all_fitted):
+    model, n_users = all_fitted[name]
     expected = answers(model.set_params(n_jobs=1), n_users)
     for n_blas, n_jobs in ((2, 1), (1, 2), (2, 2), (2, None)):
         with threadpool_limits(n_blas, user_api="blas"):
             assert answers(model.set_params(n_jobs=n_jobs), n_users) == expected, (n_blas, n_jobs)
 
 
-def test_any_setting_of_the_environment(fitted, tmp_path):
-    model, n_users = fitted
-    model.set_params(n_jobs=None).save(tmp_path / "model.safetensors")
+def test_any_setting_of_the_environment(all_fitted, tmp_path):
+    asked = []
+    for name, (model, n_users) in all_fitted.items():
+        model.set_params(n_jobs=None).save(tmp_path / name)
+        asked.append((str(tmp_path / name), n_users))
     code = (
-        "import sys, tripletrec as tr; from models.test_recommender import answers; "
-        f"print(answers(tr.load({str(tmp_path / 'model.safetensors')!r}), {n_users}))"
+        "import tripletrec as tr; from models.test_recommender import answers\n"
+        f"for path, n_users in {asked!r}: print(answers(tr.load(path), n_users))"
     )
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -214,7 +221,7 @@ def test_any_setting_of_the_environment(fitted, tmp_path):
         encoding="utf-8",
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == str(answers(model, n_users))
+    assert result.stdout.splitlines() == [str(answers(*each)) for each in all_fitted.values()]
 
 
 @pytest.mark.parametrize("spread", [1.0, 1e-6, 0.0])

@@ -55,7 +55,7 @@ def own_slope(x, parameters):
         {"optimizer": optimizers.adagrad(0.7)},
         {"sampler": sampling.popularity(1.25)},
         {"sampler": sampling.UNIFORM},
-        {"sampler": sampling.semi_hard(3)},
+        {"sampler": sampling.semi_hard(8)},
         {"random_state": np.int64(3), "learning_rate": np.float32(0.25), "item_bias": np.True_},
         {"negative_l2": 0.5, "early_stopping": None, "validation_metric": "ndcg@7"},
     ],
@@ -385,7 +385,7 @@ def test_only_a_path_can_be_mapped(file):
 
 def test_what_is_mapped_and_how(data, tmp_path):
     path = tmp_path / "model"
-    tr.MatrixFactorization(n_epochs=1).fit(data).save(path)
+    tr.MatrixFactorization(4, n_epochs=1).fit(data).save(path)
     with pytest.raises(TypeError, match="mmap must be True or False, got 1"):
         tr.load(path, mmap=1)
     with pytest.raises(FileNotFoundError, match="cannot read a model from .*none: No such"):
@@ -397,7 +397,7 @@ def test_what_is_mapped_and_how(data, tmp_path):
 def test_a_mapped_model_is_not_looked_through(data, tmp_path):
     """What would take as long as to read it. A number that is none is met by whoever asks for it."""
     path = tmp_path / "model"
-    model = tr.MatrixFactorization(n_epochs=1).fit(data)
+    model = tr.MatrixFactorization(4, n_epochs=1).fit(data)
     model.save(path)
     whole = path.read_bytes()
     bytes_of = model.user_factors_.tobytes()
@@ -417,7 +417,7 @@ def test_ids_of_a_mapped_model(form, data, tmp_path):
     if form == "7":
         users, items = (np.arange(count) * 7 for count in data.space.shape)
     known = tr.Interactions(data.tocsr(), user_ids=users, item_ids=items)
-    model = tr.MatrixFactorization(n_epochs=1).fit(known)
+    model = tr.MatrixFactorization(4, n_epochs=1).fit(known)
     model.save(tmp_path / "model")
     mapped = tr.load(tmp_path / "model", mmap=True)
     assert mapped.item_ids_.dtype == model.item_ids_.dtype

@@ -28,9 +28,9 @@ def values(model):
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_every_few_epochs_and_the_last(kind, data, held_out):
-    each = kind(n_epochs=5).fit(data, validation=held_out)
+    each = kind(6, n_epochs=5).fit(data, validation=held_out)
     for every in (2, 3, 5, 9):
-        model = kind(n_epochs=5, validate_every=every).fit(data, validation=held_out)
+        model = kind(6, n_epochs=5, validate_every=every).fit(data, validation=held_out)
         expected = values(each)
         for n in range(4):
             if (n + 1) % every:
@@ -41,7 +41,7 @@ def test_every_few_epochs_and_the_last(kind, data, held_out):
 
 
 def test_an_epoch_at_which_a_callback_stops_is_validated(data, held_out):
-    model = tr.MatrixFactorization(n_epochs=9, validate_every=4)
+    model = tr.MatrixFactorization(6, n_epochs=9, validate_every=4)
     model.fit(data, validation=held_out, callbacks=lambda model, record: record["epoch"] == 3)
     assert [each is None for each in values(model)] == [True, True, False]
 
@@ -49,7 +49,7 @@ def test_an_epoch_at_which_a_callback_stops_is_validated(data, held_out):
 @pytest.mark.parametrize("patience", [1, 2, 3, 7])
 def test_patience_is_counted_in_epochs_and_looked_at_when_validated(patience, data, held_out):
     params = {"learning_rate": 0.5, "user_l2": 0.0, "item_l2": 0.0, "n_epochs": 40}
-    model = tr.MatrixFactorization(**params, validate_every=3, early_stopping=patience)
+    model = tr.MatrixFactorization(16, **params, validate_every=3, early_stopping=patience)
     model.fit(data, validation=held_out)
     seen = {n: each for n, each in enumerate(values(model), 1) if each is not None}
     assert list(seen) == [n for n in range(1, 1 + len(model.history_)) if n % 3 == 0 or n == 40]
@@ -61,7 +61,7 @@ def test_patience_is_counted_in_epochs_and_looked_at_when_validated(patience, da
 
 
 def test_a_sample_of_users(data, held_out):
-    settings = {"n_epochs": 3, "random_state": 4}
+    settings = {"n_factors": 6, "n_epochs": 3, "random_state": 4}
     every_one = tr.MatrixFactorization(**settings, validation_users="all")
     every_one.fit(data, validation=held_out)
     few = tr.MatrixFactorization(**settings, validation_users=10).fit(data, validation=held_out)
@@ -114,7 +114,7 @@ def test_how_many_users_pay():
     ids=str,
 )
 def test_bad_values_are_refused_with_and_without_validation(kind, params, message, data, held_out):
-    model = kind(n_epochs=1).fit(data)
+    model = kind(6, n_epochs=1).fit(data)
     before = learnt(model)
     for options in ({}, {"validation": held_out}):
         with pytest.raises((ValueError, TypeError), match=message):

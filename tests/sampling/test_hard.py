@@ -44,7 +44,7 @@ def test_one_after_the_other_leaves_what_all_at_once_would(name, scores, positiv
 
 
 def still(kind, sampler, data):
-    model = kind(sampler=sampler, **STILL)
+    model = kind(6, sampler=sampler, **STILL)
     if kind is tr.MLPMatcher:
         model.set_params(dropout=0.0)
     return model.fit(data)
@@ -63,14 +63,14 @@ def test_negatives_are_as_hard_as_their_choice(kind, small):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_choice_of_ones_own_is_as_good_as_a_built_in_one(kind, small):
     settings = {"n_epochs": 2, "random_state": 3}
-    built_in = kind(sampler=sampling.dynamic(8), **settings).fit(small)
-    assert_same(kind(sampler=own(mine), **settings).fit(small), built_in)
+    built_in = kind(6, sampler=sampling.dynamic(8), **settings).fit(small)
+    assert_same(kind(6, sampler=own(mine), **settings).fit(small), built_in)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_candidate_is_as_none(kind, small):
-    plain = kind(n_epochs=2).fit(small)
-    model = kind(n_epochs=2, sampler=own(easiest, 1)).fit(small)
+    plain = kind(6, n_epochs=2).fit(small)
+    model = kind(6, n_epochs=2, sampler=own(easiest, 1)).fit(small)
     pairs = np.arange(small.n_users), np.arange(small.n_users) % small.n_items
     np.testing.assert_allclose(model.predict(*pairs), plain.predict(*pairs), rtol=1e-4, atol=1e-6)
 
@@ -78,7 +78,7 @@ def test_one_candidate_is_as_none(kind, small):
 def test_a_choice_of_ones_own_is_the_same_at_any_number_of_threads():
     """On data that two threads share."""
     data = tr.datasets.make_interactions(300, 700, 70_000, random_state=2)
-    model = tr.MatrixFactorization(sampler=own(easiest), n_epochs=2)
+    model = tr.MatrixFactorization(6, sampler=own(easiest), n_epochs=2)
     one, two = (model.set_params(n_jobs=n).fit(data).user_factors_ for n in (1, 2))
     np.testing.assert_array_equal(one, two)
 
@@ -88,7 +88,7 @@ def test_a_choice_of_ones_own_is_the_same_at_any_number_of_threads():
 
 @pytest.fixture(scope="module")
 def fitted(small):
-    return tr.MatrixFactorization(n_epochs=1).fit(small)
+    return tr.MatrixFactorization(6, n_epochs=1).fit(small)
 
 
 @pytest.mark.parametrize("sampler", [*(make() for make in sampling.HARD_SAMPLERS.values()),

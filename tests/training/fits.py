@@ -1,18 +1,49 @@
-"""Trainings by triplets of small data, whose work is shared however little it is."""
+"""Trainings by triplets of small data, whose work is shared however little it is; and choices of parts."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 
 import tripletrec as tr
-from tripletrec import sampling
+from tripletrec import losses, optimizers, sampling, scorers
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.training.strata import LIMITS
 from tripletrec.training.triplet import TripletTraining
 
 # Small data would be left to one thread, and nothing would be seen of what several do.
 SHARED = LIMITS._replace(least_run=1)
+PARTS = (losses.LOSSES, scorers.SCORERS, optimizers.OPTIMIZERS)
 NAMES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
+
+
+def covering(*axes):
+    """Return choices of one value from each of three axes or more, in some of which any two values meet.
+
+    Kernels are compiled for these, as each takes seconds, and not for all combinations. The parts of a kernel
+    are compiled by themselves and know nothing of each other, so that what does not go together is found
+    where any two of them meet.
+    """
+    choices = itertools.product(*map(enumerate, axes))
+    return [
+        tuple(value for _, value in choice)
+        for choice in choices
+        if sum(place for place, _ in choice) % 2 == 0
+    ]
+
+
+COVERING = covering(*PARTS)
+# Choices among three candidates, each with any part; most of these kernels are compiled for other tests, too.
+CHOOSING = [
+    ("hardest", ("bpr", "dot", "adagrad")),
+    ("hardest", ("sigmoid", "dot", "adagrad")),
+    ("hardest", ("hinge", "dot", "adagrad")),
+    ("hardest", ("bpr", "cosine", "sgd")),
+    ("hardest", ("bpr", "cosine", "adam")),
+    ("semi_hard", ("bpr", "dot", "adagrad")),
+    ("semi_hard", ("sigmoid", "cosine", "sgd")),
+    ("semi_hard", ("hinge", "cosine", "adam")),
+]
 
 
 def plan_of(given=None, **params):

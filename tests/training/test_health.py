@@ -8,6 +8,7 @@ import pytest
 
 import tripletrec as tr
 from contracts.fit import checkerboard
+from training.fits import COVERING
 from tripletrec import losses, sampling
 from tripletrec.training.health import FARTHEST, LARGEST, Limits, is_stuck, warn_at_the_end
 
@@ -86,14 +87,14 @@ def test_few_steps_prove_nothing():
 @pytest.mark.parametrize("kind", MODELS)
 def test_every_model_warns(kind):
     data = tr.datasets.make_interactions(60, 40, 1200, random_state=0)
-    still = kind(learning_rate=1e-9, n_epochs=3)
+    still = kind(16, learning_rate=1e-9, n_epochs=3)
     if "dropout" in still.get_params():
         still.set_params(dropout=0.0, init_scale=0.001)  # no noise that moves the loss
     with pytest.warns(UserWarning, match="has not moved for an epoch"):
         still.fit(data)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        kind(n_epochs=3, learning_rate=0.2).fit(data)
+        kind(16, n_epochs=3, learning_rate=0.2).fit(data)
 
 
 def test_a_dead_output_warns():
@@ -108,7 +109,7 @@ def test_a_dead_output_warns():
 @pytest.mark.parametrize("rate", [0.01, 0.03])
 def test_a_slow_start_is_no_plateau(rate, rng):
     """All scores are nearly equal at first, and so the loss rests for some epochs before it falls."""
-    model = tr.MatrixFactorization(optimizer="sgd", learning_rate=rate, n_epochs=40)
+    model = tr.MatrixFactorization(16, optimizer="sgd", learning_rate=rate, n_epochs=40)
     model.set_params(random_state=int(rng.integers(2**31)))
     model, said = fit(model, checkerboard())
     values = [record["loss"] for record in model.history_]
@@ -177,12 +178,17 @@ def test_large_factors_that_order_little_are_told():
 def test_steps_far_too_large_are_never_silent(kind, optimizer, rng):
     """With any loss: it learns all the same, or there is an error or a warning."""
     data = tr.datasets.make_interactions(60, 40, 1200, random_state=0)
-    names = ["bpr", "hinge", "sigmoid"]
+    names, settings = ["bpr", "hinge", "sigmoid"], {}
+    if kind is tr.MatrixFactorization:  # which has a kernel for each choice of parts
+        names = [name for name in names if (name, "dot", optimizer) in COVERING]
+        settings = {} if optimizer == "adam" else {"history": 0.0}
     if kind in LISTWISE:
         names += ["softmax", "ccl", "bsl"]
     for name in rng.permutation(names)[:3]:
         rate = float(10.0 ** rng.uniform(3, 30))
-        model = kind(loss=str(name), optimizer=optimizer, learning_rate=rate, n_epochs=4)
+        model = kind(
+            16, loss=str(name), optimizer=optimizer, learning_rate=rate, n_epochs=4, **settings
+        )
         model, said = fit(model.set_params(random_state=int(rng.integers(2**31))), data)
         print(name, rate, model, said)
         if isinstance(model, FloatingPointError):
@@ -195,7 +201,7 @@ def test_steps_far_too_large_are_never_silent(kind, optimizer, rng):
 @pytest.mark.parametrize("kind", MODELS)
 def test_blow_ups_that_stay_finite_are_errors(kind, optimizer, rng):
     data = tr.datasets.make_interactions(60, 40, 1200, random_state=0)
-    model = kind(optimizer=optimizer, learning_rate=1e8, n_epochs=4)
+    model = kind(16, optimizer=optimizer, learning_rate=1e8, n_epochs=4)
     with pytest.raises(FloatingPointError, match=r"grown to .*; try a learning_rate below 1e\+08"):
         model.set_params(random_state=int(rng.integers(2**31))).fit(data)
     assert not hasattr(model, "history_")
@@ -216,7 +222,7 @@ def test_healthy_trainings_hear_nothing(kind, rng):
         cold = {"loss": losses.softmax(1e-3), "scorer": "cosine", "learning_rate": 0.01}
         cases += [(cold, None), ({"learning_rate": 10.0}, None)]
     for params, each in cases:
-        model = kind(n_epochs=15, random_state=int(rng.integers(2**31)), **params)
+        model = kind(16, n_epochs=15, random_state=int(rng.integers(2**31)), **params)
         print(params)
         with warnings.catch_warnings():
             warnings.simplefilter("error")

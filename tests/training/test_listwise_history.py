@@ -8,6 +8,7 @@ import pytest
 import tripletrec as tr
 from contracts.support import interactions
 from naive_history import HistoryTwin, mixed_user
+from training.fits import covering
 from tripletrec import losses, scorers
 from tripletrec.training.listwise import ListwiseTraining, PieceSizes
 
@@ -82,24 +83,25 @@ def train_both(training, twin, n_epochs=2):
     return n_alone
 
 
-@pytest.mark.parametrize("n_negatives", [None, 5], ids=["all", "some"])
-@pytest.mark.parametrize("scorer", scorers.SCORERS)
-@pytest.mark.parametrize("loss", CASES)
-def test_against_the_twin(loss, scorer, n_negatives, rng):
+@pytest.mark.parametrize(
+    ("loss", "scorer", "n_negatives", "mix"),
+    covering(CASES, scorers.SCORERS, (None, 5), ((0.6, 0.0), (0.8, 0.5))),
+)
+def test_against_the_twin(loss, scorer, n_negatives, mix, rng):
+    share, history_dropout = mix
     data = tr.Interactions(rng.random((7, 11)) < 0.3)
     weights = rng.uniform(0.5, 2.0, data.nnz).astype(np.float32)
-    for share, history_dropout in ((0.6, 0.0), (0.8, 0.5)):
-        training = training_of(
-            data, weights, n_negatives, loss=CASES[loss], scorer=scorer,
-            history=share, history_dropout=history_dropout,
-        )  # fmt: skip
-        twin = twin_of(training, data, weights)
-        train_both(training, twin)
-        for mine, theirs in zip(training.tables.factors[:2], twin.factors()[:2], strict=True):
-            np.testing.assert_allclose(mine, theirs, rtol=2e-3, atol=2e-4)
-        np.testing.assert_allclose(
-            training.tables.factors[2], twin.factors()[2][:, 0], rtol=2e-3, atol=2e-4
-        )
+    training = training_of(
+        data, weights, n_negatives, loss=CASES[loss], scorer=scorer,
+        history=share, history_dropout=history_dropout,
+    )  # fmt: skip
+    twin = twin_of(training, data, weights)
+    train_both(training, twin)
+    for mine, theirs in zip(training.tables.factors[:2], twin.factors()[:2], strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose(
+        training.tables.factors[2], twin.factors()[2][:, 0], rtol=2e-3, atol=2e-4
+    )
 
 
 def test_histories_are_thinned_and_some_users_are_their_history_alone():

@@ -1,4 +1,4 @@
-"""The training loop against its naive twin, for every combination of parts."""
+"""The training loop against its naive twin: all combinations of parts as plain Python, some compiled."""
 
 import itertools
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import naive
+from training.fits import CHOOSING, COVERING, PARTS
 from tripletrec import losses, optimizers, part, scorers
 from tripletrec.sampling import hard
 from tripletrec.training.plan import L2
@@ -22,7 +23,7 @@ from tripletrec.training.triplet_records import (
     group_scratch,
 )
 
-COMBINATIONS = list(itertools.product(losses.LOSSES, scorers.SCORERS, optimizers.OPTIMIZERS))
+COMBINATIONS = list(itertools.product(*PARTS))
 N_USERS, N_ITEMS, N_FACTORS = 6, 9, 5
 WEIGHTS_OF_L2 = L2(0.02, 0.01, 0.03, 0.005)
 
@@ -136,11 +137,21 @@ def groups_of(n, group):
 
 
 @pytest.mark.parametrize("group", [1, 3, GROUP])
+@pytest.mark.parametrize("names", COVERING, ids="-".join)
+def test_equals_naive_twin(names, group, rng):
+    check(names, rng, group=group)
+
+
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
-def test_equals_naive_twin(names, group, rng, n_factors=N_FACTORS):
+def test_every_combination_equals_the_naive_twin(names, rng):
+    """As plain Python: no time to compile it."""
+    check(names, rng, compiled=False)
+
+
+def check(names, rng, *, n_factors=N_FACTORS, group=GROUP, compiled=True):
     rows, weights = triplets(rng)
     factors = start(rng, n_factors)
-    tables, totals = run(names, rows, weights, factors, group=group)
+    tables, totals = run(names, rows, weights, factors, group=group, compiled=compiled)
     groups = groups_of(len(rows), group)
     *expected, loss = naive.learn(
         rows, weights, *factors, *names, 0.1, WEIGHTS_OF_L2, groups=groups
@@ -152,16 +163,19 @@ def test_equals_naive_twin(names, group, rng, n_factors=N_FACTORS):
     assert totals[2] == pytest.approx(weights[used].sum(), rel=1e-6)
 
 
-@pytest.mark.parametrize("names", COMBINATIONS[:6], ids="-".join)
+@pytest.mark.parametrize(
+    "names",  # without a choice of the loss, which knows nothing of rows
+    [("bpr", "dot", "adagrad"), ("bpr", "cosine", "sgd"), ("bpr", "dot", "adam")],
+    ids="-".join,
+)
 def test_long_rows_equal_the_naive_twin(names, rng):
     """Loops over more than a few factors are compiled for their length."""
-    test_equals_naive_twin(names, GROUP, rng, n_factors=41)
+    check(names, rng, n_factors=50)
 
 
 @pytest.mark.parametrize(
     ("choice", "names"),
-    # The loss has no part in it.
-    [*itertools.product(("hardest", "semi_hard"), COMBINATIONS[:6]), ("easiest", COMBINATIONS[0])],
+    [*CHOOSING, ("easiest", ("bpr", "dot", "sgd"))],
     ids=lambda each: each if isinstance(each, str) else "-".join(each),
 )
 def test_hard_negatives_equal_the_naive_twin(choice, names, rng):
@@ -185,24 +199,31 @@ def test_hard_negatives_equal_the_naive_twin(choice, names, rng):
         assert totals[3] == (~none.all(1)).sum()
 
 
-@pytest.mark.parametrize("names", COMBINATIONS[:4], ids="-".join)
-def test_items_that_are_not_learnt_stay(names, rng):
+@pytest.mark.parametrize(
+    ("names", "compiled"),
+    [
+        *((names, True) for names in COMBINATIONS[:4]),
+        *((names, False) for names in COMBINATIONS[4:6]),
+    ],
+    ids=str,
+)
+def test_items_that_are_not_learnt_stay(names, compiled, rng):
     rows, weights = triplets(rng)
     factors = start(rng)
-    tables, totals = run(names, rows, weights, factors, learn_items=False)
+    tables, totals = run(names, rows, weights, factors, learn_items=False, compiled=compiled)
     *expected, loss = naive.learn(
         rows, weights, *factors, *names, 0.1, WEIGHTS_OF_L2, learn_items=False,
         groups=groups_of(len(rows), GROUP),
     )  # fmt: skip
     assert_close(tables, expected)
     assert totals[0] == pytest.approx(loss, rel=1e-3)
-    fresh, _ = run(names, rows[:0], weights[:0], factors)
+    fresh, _ = run(names, rows[:0], weights[:0], factors, compiled=False)
     for name in ("items", "biases", "item_step_counts"):
         np.testing.assert_array_equal(getattr(tables, name), getattr(fresh, name))
     assert (tables.users != fresh.users).any()
 
 
-@pytest.mark.parametrize("names", COMBINATIONS[::5], ids="-".join)
+@pytest.mark.parametrize("names", COVERING[::4], ids="-".join)
 def test_compiled_equals_uncompiled(names, rng):
     rows, weights = triplets(rng, 12)
     factors = start(rng)
@@ -264,12 +285,20 @@ def test_step_of_sgd_is_the_gradient_of_the_loss(scorer, rng):
             assert step[place] == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-2, abs=1e-4)
 
 
+def test_any_two_parts_meet_in_a_kernel():
+    for one, other in itertools.combinations(range(3), 2):
+        met = {(names[one], names[other]) for names in COVERING}
+        assert met == {*itertools.product(PARTS[one], PARTS[other])}
+        met = {(choice, names[one]) for choice, names in CHOOSING}
+        assert met == {*itertools.product(("hardest", "semi_hard"), PARTS[one])}
+
+
 def test_nan_is_seen(rng):
     rows, weights = triplets(rng)
-    for name in losses.LOSSES:
+    for names in COVERING:
         factors = start(rng)
         factors[0][:] = np.nan
-        assert np.isnan(run((name, "dot", "sgd"), rows, weights, factors)[1][0])
+        assert np.isnan(run(names, rows, weights, factors)[1][0])
 
 
 def test_one_loop_for_one_choice():

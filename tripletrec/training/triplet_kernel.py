@@ -136,6 +136,8 @@ def build_epoch(
     if bare_items and learn_items:
         raise ValueError("items without optimizer state cannot be learnt")
     searches, scorer = loss.searches, scorer._replace(name="")
+    if searches and not prefetch_rows:
+        n_candidates = 1  # no line that is reached reads it: one loop for any number of tries
     loss = Loss("", loss.value, loss.slope)
     zeros = (tuple(0.0 for _ in each) for each in (optimizer.state, optimizer.step_counts))
     optimizer = Optimizer("", optimizer.step, optimizer.update, *zeros)
