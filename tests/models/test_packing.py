@@ -6,10 +6,8 @@ import pytest
 from tripletrec import losses, optimizers, rates, sampling, scorers
 from tripletrec.models.packing import (
     is_own,
-    pack_ids_of,
     pack_notes,
     pack_parameter,
-    unpack_ids_of,
     unpack_parameter,
 )
 
@@ -137,25 +135,6 @@ def test_parts_of_a_file_that_are_none(fields):
 def test_samplers_of_a_file_that_are_none(fields):
     with pytest.raises(ValueError, match=f"'{next(iter(fields))}' of sampler 'unseen' cannot be"):
         unpack_parameter("sampler", {"part": {"name": "unseen", **fields}})
-
-
-def test_ids_are_arrays_and_a_form():
-    arrays = {}
-    assert pack_ids_of("ids", np.array(["a", "üb"]), arrays) == {"ids": "letters"}
-    assert arrays["ids"].tolist() == [[97, 0], [252, 98]]
-    assert unpack_ids_of("ids", {"ids": "letters"}, arrays).tolist() == ["a", "üb"] and not arrays
-    assert pack_ids_of("ids", np.array(["a", "üb"], object), arrays) == {"ids": "str"}
-    assert arrays["ids"].tobytes() == "aüb".encode() and arrays["ids.ends"].tolist() == [1, 4]
-    found = unpack_ids_of("ids", {"ids": "str"}, arrays)
-    assert found.tolist() == ["a", "üb"] and not arrays
-    assert unpack_ids_of("ids", {"json": None}, {}) is None
-
-
-@pytest.mark.parametrize("ends", [[], [1], [3, 2], [-1, 2], [1, 3], [2**63 - 1, -(2**63), 2]])
-def test_ends_that_are_none(ends):
-    arrays = {"ids": np.frombuffer(b"ab", np.uint8), "ids.ends": np.array(ends, np.int64)}
-    with pytest.raises(ValueError, match="ends of ids must never fall, and the last be 2"):
-        unpack_ids_of("ids", {"ids": "str"}, arrays)
 
 
 def test_notes():

@@ -7,12 +7,12 @@ import io
 import mmap
 import os
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tripletrec._runtime.leftovers import remove_leftovers, temporary_beside
 from tripletrec._runtime.messages import shown
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "writing",
 ]
 
-_DAY = 86400.0  # seconds
 _LONGEST_SUFFIX = 32  # characters; no format has a longer one
 _PIECE = 1 << 22  # bytes handed over at once
 
@@ -79,10 +78,9 @@ def replacing(path: str | bytes | os.PathLike[Any]) -> Iterator[Path]:
     if old is not None and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, "the file is write-protected", os.fspath(path))
     target = Path(os.path.realpath(os.fsdecode(path)))
-    _remove_leftovers(target)
+    remove_leftovers(target)
     suffix = target.suffix if len(target.suffix) <= _LONGEST_SUFFIX else ""
-    name = f"{_prefix(target)}{_this_process()}-{os.urandom(4).hex()}{suffix}"
-    temporary = target.with_name(name)
+    temporary = temporary_beside(target, suffix)
     try:
         try:
             with open(temporary, "xb") as file:
@@ -336,69 +334,3 @@ def _give(temporary: Path, old: os.stat_result) -> None:
     if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid) and hasattr(os, "chown"):
         with suppress(OSError):
             os.chown(temporary, old.st_uid, old.st_gid)
-
-
-# What a killed process leaves: ".tripletrec-<file>-<machine>-<process>-<its start>-<random>.<ending>".
-
-
-def _prefix(target: Path) -> str:
-    return f".tripletrec-{_digest(os.fsencode(target.name))}-"
-
-
-def _this_process() -> str:
-    return f"{_machine()}-{os.getpid()}-{_start_of(os.getpid()) or 0}"
-
-
-def _digest(name: bytes) -> str:
-    import hashlib  # here, because reading does without
-
-    return hashlib.sha256(name).hexdigest()[:16]
-
-
-def _machine() -> str:
-    """Name that in which the numbers of processes are unique: a system since its start, or a container."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
-        return _digest((boot + os.readlink("/proc/self/ns/pid")).encode())
-    except OSError:
-        import platform
-
-        return _digest(platform.node().encode())
-
-
-def _start_of(pid: int) -> str | None:
-    """Return when a process started, in ticks, "" if it has ended; None where the system does not say."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else fields[19]
-    except (OSError, IndexError, ValueError):
-        return None
-
-
-def _runs(pid: int, start: str) -> bool:
-    """Tell whether a process of this machine may still be running."""
-    if os.name == "nt":  # os.kill would end it
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):  # it belongs to someone else
-        pass
-    return _start_of(pid) in (None, start)
-
-
-def _remove_leftovers(target: Path) -> None:
-    """Remove temporary files of `target` whose process has ended, or that nobody has touched for a day."""
-    prefix = _prefix(target)
-    try:
-        with os.scandir(target.parent) as entries:
-            found = [each for each in entries if each.name.startswith(prefix)]
-    except OSError:
-        return  # whoever creates the next one hears of it
-    for entry in found:
-        machine, pid, start = (*entry.name[len(prefix) :].split("-"), "", "", "")[:3]
-        with suppress(OSError):
-            ended = machine == _machine() and pid.isdecimal() and not _runs(int(pid), start)
-            if ended or time.time() - entry.stat(follow_symlinks=False).st_mtime > _DAY:
-                os.unlink(entry.path)

@@ -24,10 +24,11 @@ class CompressedRows:
 
     def _keep(self, rows: Rows) -> None:
         times = None if rows.timestamps is None else read_only(rows.timestamps)
+        same = rows.values.strides == (0,) and len(rows.values) > 1  # one number, seen many times
         self._rows = rows._replace(
             indptr=read_only(rows.indptr),
             indices=read_only(rows.indices),
-            values=read_only(rows.values),
+            values=rows.values if same else read_only(rows.values),
             timestamps=times,
         )
 
@@ -51,14 +52,14 @@ class CompressedRows:
             raise ValueError(f"{name} has no interaction: at least one positive is needed")
 
     def check_still_inside(self, name: str) -> None:
-        """Raise if the matrix that the indices are shared with was changed, so that they are out of range."""
+        """Raise if indices are out of range, because the matrix or file they are shared with was changed."""
         if not self._rows.borrowed:
             return
         # Seen as unsigned, a negative number is beyond them too.
         largest = int(self.indices.view(np.uint32).max(initial=0))
         if largest >= self.n_items:
             raise ValueError(
-                f"{name} shares its indices with a matrix that was changed: they must be from 0 to "
+                f"{name} shares its indices with a matrix or a file that was changed: they must be from 0 to "
                 f"{self.n_items - 1}, got {np.uint32(largest).view(np.int32)}"
             )
 

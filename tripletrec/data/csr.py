@@ -150,8 +150,9 @@ def assemble(
     values: NDArray[Any],
     timestamps: NDArray[Any] | None,
     duplicates: Duplicates = "sum",
+    first: int = 0,
 ) -> Rows:
-    """Sort by (user, item), merge duplicates, drop zeros."""
+    """Sort by (user, item), merge duplicates, drop zeros; `first` is the user of row 0, for messages."""
     keys = users.astype(np.int64)  # with uint64 floats come of it
     keys = keys * shape[1] + items.astype(np.int64)
     n_merged = 0
@@ -163,6 +164,6 @@ def assemble(
     rows, columns = np.divmod(keys, shape[1])
     indptr = np.zeros(shape[0] + 1, np.int64)
     np.cumsum(np.bincount(rows, minlength=shape[0]), out=indptr[1:])
-    weights = check_values(values, "the sum of duplicates", lambda e: (rows[e], columns[e]))
+    weights = check_values(values, "the sum of duplicates", lambda e: (first + rows[e], columns[e]))
     indices = columns.astype(np.int32)
     return Rows(shape, indptr, indices, weights, timestamps, n_merged=n_merged)

@@ -17,7 +17,21 @@ from tripletrec.data.ids import Ids
 from tripletrec.data.merging import Duplicates
 from tripletrec.data.times import check_timestamps
 
-__all__ = ["Table", "checked_columns", "columns_of", "known_ids", "read_table"]
+__all__ = [
+    "Table",
+    "all_are_unknown",
+    "check_any_rows",
+    "check_unknown",
+    "checked_columns",
+    "columns_of",
+    "distinct_ids",
+    "id_at",
+    "known_ids",
+    "read_table",
+    "refuse_unknown",
+    "sorted_ids",
+    "values_and_times",
+]
 
 
 class Table(NamedTuple):
@@ -69,28 +83,26 @@ def read_table(
     source : str
         What error messages call the table.
     """
-    if unknown not in ("raise", "drop"):
-        raise ValueError(f"unknown must be 'raise' or 'drop', got {unknown!r}")
+    check_unknown(unknown)
     users, items = known
     n = len(columns["user"])
-    if n == 0 and (users is None or items is None):
-        raise ValueError(f"{source} has no rows: at least one interaction is needed")
+    check_any_rows(n, known, source)
     rows, users = _encode(columns["user"], names["user"], "user", users)
     cols, items = _encode(columns["item"], names["item"], "item", items)
-    values, times = _values_and_times(columns, names, n, duplicates)
+    values, times = values_and_times(columns, names, duplicates)
     kept = (rows >= 0) & (cols >= 0)
     if kept.all():
         return Table(rows, cols, values, times, users, items, 0)
     if unknown == "raise":
-        _refuse_unknown(rows, columns["user"], names["user"], users)
-        _refuse_unknown(cols, columns["item"], names["item"], items)
+        for found, role, ids in ((rows, "user", users), (cols, "item", items)):
+            n_unknown = int((found < 0).sum())
+            if n_unknown:
+                first = id_at(columns[role], int(found.argmin()), names[role])
+                raise refuse_unknown(first, n_unknown, names[role], ids)
     values, times = (None if each is None else each[kept] for each in (values, times))
     n_dropped = int(n - kept.sum())
     if n_dropped == n:
-        warn_user(
-            f"all {n} rows of {source} have an unknown user or item and are left out; ids of another type "
-            "than those of like, such as '1' for 1, are unknown"
-        )
+        warn_user(all_are_unknown(n, source))
     return Table(rows[kept], cols[kept], values, times, users, items, n_dropped)
 
 
@@ -120,10 +132,31 @@ def checked_columns(columns: Mapping[str, Any], names: Mapping[str, Any]) -> dic
     return {**columns, "user": users, "item": items}
 
 
-def _values_and_times(
-    columns: Mapping[str, Any], names: Mapping[str, Any], n: int, duplicates: Duplicates
+def check_unknown(unknown: Any) -> None:
+    """Raise unless it says what becomes of unknown users and items."""
+    if unknown not in ("raise", "drop"):
+        raise ValueError(f"unknown must be 'raise' or 'drop', got {unknown!r}")
+
+
+def check_any_rows(n: int, known: tuple[Ids | None, Ids | None], source: str) -> None:
+    """Raise if there are no rows of which users and items could be taken."""
+    if n == 0 and None in known:
+        raise ValueError(f"{source} has no rows: at least one interaction is needed")
+
+
+def all_are_unknown(n: int, source: str) -> str:
+    """Return the sentence that warns that no row is of a known user and item."""
+    return (
+        f"all {n} rows of {source} have an unknown user or item and are left out; ids of another type "
+        "than those of like, such as '1' for 1, are unknown"
+    )
+
+
+def values_and_times(
+    columns: Mapping[str, Any], names: Mapping[str, Any], duplicates: Duplicates
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
-    values, times = None, None
+    """Return the values, of any type of numbers, and the times, in the type that they are kept in."""
+    values, times, n = None, None, len(columns["user"])
     if "value" in columns and duplicates != "count":
         values = _values(columns["value"], n, f"values of column {names['value']!r}")
     if "timestamp" in columns:
@@ -149,18 +182,18 @@ def _plain_column(column: Any, name: str) -> Any:
     return to_array(column, name, "ids") if texts is None else texts
 
 
-def _refuse_unknown(rows: NDArray[np.int32], column: Any, name: Any, ids: Ids) -> None:
-    """Raise if a row number is -1: the id in that place of the column is not known."""
-    if (rows < 0).any():
-        first = int(rows.argmin())
-        if isinstance(column, Dictionary):
-            each = column.ids[column.codes[first]]
-        else:
-            each = to_array(column, f"column {name!r}", "ids")[first]
-        raise ValueError(
-            f'column {name!r}: {ids.unknown(each)}; unknown="drop" leaves out such rows, '
-            f"{int((rows < 0).sum())} here"
-        )
+def refuse_unknown(first: Any, n: int, name: Any, ids: Ids) -> ValueError:
+    """Return the error that says that `n` ids of a column are not known, the first of which is given."""
+    return ValueError(
+        f'column {name!r}: {ids.unknown(first)}; unknown="drop" leaves out such rows, {n} here'
+    )
+
+
+def id_at(column: Any, position: int, name: Any) -> Any:
+    """Return an id of a column of `checked_columns`."""
+    if isinstance(column, Dictionary):
+        return column.ids[column.codes[position]]
+    return to_array(column, f"column {name!r}", "ids")[position]
 
 
 def _encode(column: Any, name: str, word: str, known: Ids | None) -> tuple[NDArray[np.int32], Ids]:
@@ -175,17 +208,19 @@ def _encode(column: Any, name: str, word: str, known: Ids | None) -> tuple[NDArr
     known : Ids or None
         None: those of the column, sorted.
     """
-    codes, found = _distinct(column, f"column {name!r}")
+    label = f"column {name!r}"
+    codes, found = distinct_ids(column, label)
+    found = id_array(found, label)
     if known is not None:
         return known.find(found).astype(np.int32)[codes], known
-    order = _sorting(found, name, word)
+    order, ids = sorted_ids(found, name, word)
     rows = np.empty(len(found), np.int32)
     rows[order] = np.arange(len(found))
-    return rows[codes], Ids.of_sorted(found[order], word)
+    return rows[codes], ids
 
 
-def _distinct(column: Any, name: str) -> tuple[NDArray[np.integer], NDArray[Any]]:
-    """Return the number of each element, and the elements in the order in which they come first."""
+def distinct_ids(column: Any, name: str) -> tuple[NDArray[np.integer], Any]:
+    """Return the number of each element, and the elements, each once; `id_array` makes ids of them."""
     import pandas as pd
 
     if isinstance(column, Dictionary):
@@ -203,16 +238,16 @@ def _distinct(column: Any, name: str) -> tuple[NDArray[np.integer], NDArray[Any]
         raise TypeError(f"{name} must hold hashable ids: {error}") from None
     if len(codes) and codes.min() < 0:
         raise ValueError(f"{name} has a missing id at position {codes.argmin()}")
-    return codes.astype(np.int64, copy=False), id_array(found, name)
+    return codes.astype(np.int64, copy=False), found
 
 
-def _distinct_of(column: Dictionary, name: str) -> tuple[NDArray[np.integer], NDArray[Any]]:
+def _distinct_of(column: Dictionary, name: str) -> tuple[NDArray[np.integer], Any]:
     """Return the same of a dictionary, which may hold what no code stands for, or one id twice."""
     used = np.zeros(len(column.ids) + 1, np.bool_)  # the last is that of the code -1
     used[column.codes] = True
     if used[-1]:
         raise ValueError(f"{name} has a missing id at position {column.codes.argmin()}")
-    numbers, found = _distinct(column.ids[used[:-1]], name)
+    numbers, found = distinct_ids(column.ids[used[:-1]], name)
     renumbered = np.zeros(len(column.ids), np.int32)
     renumbered[used[:-1]] = numbers
     return renumbered[column.codes], found
@@ -239,10 +274,12 @@ def _number_texts(column: Any) -> tuple[NDArray[np.int64], Any]:
     return pd.factorize(column)
 
 
-def _sorting(found: NDArray[Any], name: str, word: str) -> NDArray[np.intp]:
+def sorted_ids(found: NDArray[Any], name: Any, word: str) -> tuple[NDArray[np.intp], Ids]:
+    """Return the order of distinct ids, and the ids in it."""
     try:
-        return np.argsort(found, kind="stable")
+        order = np.argsort(found, kind="stable")
     except (TypeError, ArithmeticError, ValueError) as error:
         raise TypeError(
             f"column {name!r} has ids that cannot be sorted, give {word}_ids: {error}"
         ) from None
+    return order, Ids.of_sorted(found[order], word)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
+from tripletrec._runtime.messages import shown
 from tripletrec.data.compressed import CompressedRows
 from tripletrec.data.ids import Ids
+from tripletrec.data.memory_mapped import (
+    check_outside,
+    is_memory_map,
+    open_memory_map,
+    write_memory_map,
+)
 from tripletrec.data.merging import Duplicates, check_duplicates
 
 if TYPE_CHECKING:
@@ -21,6 +30,7 @@ class Tabular(CompressedRows):
     """What interactions and tables become of each other; a subclass has `_build`."""
 
     n_dropped: int = 0
+    _folder: Path | None = None
     _users: Ids
     _items: Ids
 
@@ -136,6 +146,7 @@ class Tabular(CompressedRows):
         duplicates: Duplicates = "sum",
         like: Self | None = None,
         unknown: Literal["raise", "drop"] = "raise",
+        memory_map: str | PathLike[str] | None = None,
     ) -> Self:
         r"""Build from files with one row per interaction, or from the file of a matrix.
 
@@ -151,6 +162,8 @@ class Tabular(CompressedRows):
         ``.csv.gz``, ``.tsv.gz``     tabs; an empty field is a missing one
         ``.npz``                     the matrix that `scipy.sparse.save_npz` wrote; it has no columns and
                                      no ids
+        a folder                     that `memory_map` or `to_memory_map` wrote: opened in milliseconds,
+                                     however large; no other argument is given then
         ============================ ====================================================================
 
         Parameters
@@ -165,6 +178,14 @@ class Tabular(CompressedRows):
             others do. With `like` they are what its ids are. Times are numbers, or dates of ISO 8601.
         duplicates, like, unknown
             See `from_frame`. Of a matrix, the rows and columns are those of `like`.
+        memory_map : path-like, optional
+            A folder, for interactions that do not fit into memory: parquet files are read twice, piece by
+            piece, and what comes of them is written there. It is the same as without, but stays in the
+            folder's files, from which it is read as it is needed. Beside the ids of users and items some
+            400 MB of memory are taken, however many rows there are (and 100 bytes for each row of the one
+            user who has most). The folder is new or empty, or holds such interactions, which are replaced;
+            it appears when it is complete. While it is written, some 8 bytes of disk are needed for each row,
+            and 4 to 8 more for the value and 8 for the time.
 
         Returns
         -------
@@ -178,6 +199,13 @@ class Tabular(CompressedRows):
             If a file is damaged, or of another format; as `from_frame`.
         ImportError
             If pyarrow is needed and not installed.
+        OSError
+            If a file cannot be read, or `memory_map` not be written; if there is too little room on its disk,
+            of which the sentence tells the bytes (a `ValueError`, too).
+
+        See Also
+        --------
+        to_memory_map : Writes such a folder of interactions in memory.
 
         Examples
         --------
@@ -191,13 +219,31 @@ class Tabular(CompressedRows):
         >>> data, data.item_ids
         (Interactions(2 users x 2 items, 2 positives, user ids, item ids, timestamps), array([3, 7]))
         """
-        from tripletrec.data.frames import checked_columns
         from tripletrec.data.paths import find_files
-        from tripletrec.data.reading import read_columns
 
         duplicates = check_duplicates(duplicates)
         users, items = known = cls._known(like) or (None, None)
         names = _named(user, item, value, timestamp)
+        if is_memory_map(path):
+            given = {**names, "like": like, "memory_map": memory_map, "duplicates": duplicates}
+            return cls._open(path, given)
+        if memory_map is not None:
+            from tripletrec.data.streaming import stream_to_memory_map
+
+            check_outside(memory_map, path)
+            stream_to_memory_map(
+                find_files(path),
+                names,
+                cls._known(like),
+                unknown,
+                duplicates,
+                str(path),
+                memory_map,
+            )
+            return cls._open(memory_map)
+        from tripletrec.data.frames import checked_columns
+        from tripletrec.data.reading import read_columns
+
         files = find_files(path)
         if files.format == "npz":
             return cls._read_matrix(files.paths, names, duplicates, known)
@@ -213,6 +259,45 @@ class Tabular(CompressedRows):
             duplicates,
             repr(str(path)),
         )
+
+    def to_memory_map(self, folder: str | PathLike[str]) -> Self:
+        """Write a folder from which `read` opens these interactions in milliseconds, and open it.
+
+        Parameters
+        ----------
+        folder : path-like
+            As `memory_map` of `read`.
+
+        Returns
+        -------
+        Interactions
+            The same, in the files of the folder: its ``memory_map``. Processes that open it share memory.
+
+        Raises
+        ------
+        TypeError
+            If the ids could not be saved with a model either.
+        OSError, ValueError
+            If the folder cannot be written, holds something else, or there is too little room on its disk.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> from tripletrec import Interactions
+        >>> data = Interactions.from_frame({"user": ["b", "a", "b"], "item": [7, 7, 3]})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "events")
+        ...     mapped = data.to_memory_map(path)
+        ...     print(mapped.memory_map == path, Interactions.read(path))
+        True Interactions(2 users x 2 items, 3 positives, user ids, item ids)
+        """
+        write_memory_map(folder, self._rows, self._users, self._items, self.n_dropped)
+        return self._open(folder)
+
+    @property
+    def memory_map(self) -> Path | None:
+        """The folder in whose files the interactions are, see `read`; None: they are in memory."""
+        return self._folder
 
     @overload
     def to_frame(self, output: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
@@ -261,6 +346,23 @@ class Tabular(CompressedRows):
         if self.timestamps is not None:
             columns["timestamp"] = Column(self.timestamps)
         return table_of(columns, output)
+
+    @classmethod
+    def _open(cls, folder: Any, given: Mapping[str, Any] | None = None) -> Self:
+        """Open a memory map; raise if arguments are given that could have no effect."""
+        usual = {"user": "user", "item": "item", "duplicates": "sum"}
+        for name, value in (given or {}).items():
+            if value != usual.get(name):
+                raise ValueError(
+                    f"{str(folder)!r} is a memory map, which is opened as it was written: give no {name}, "
+                    f"got {shown(value)}"
+                )
+        found = open_memory_map(folder)
+        new = cls.__new__(cls)
+        new._keep(found.rows)
+        new._users, new._items, new.n_dropped = found.users, found.items, found.n_dropped
+        new._folder = Path(os.path.abspath(folder))
+        return new
 
     @classmethod
     def _read_matrix(

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.digests import UndecidableError, digest_function
 from tripletrec._runtime.messages import shorten
+from tripletrec.data.id_packing import pack_ids_of
 from tripletrec.data.interactions import Interactions
-from tripletrec.models.packing import is_part, pack_ids_of, pack_parameter
+from tripletrec.models.packing import is_part, pack_parameter
 from tripletrec.training.plan import Plan
 
 __all__ = ["Fingerprint", "difference", "fingerprint"]

@@ -20,13 +20,12 @@ from tripletrec._checks import check_flag
 from tripletrec._runtime.files import displayed, mapped, reading, with_sentence, writing
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec._runtime.tensors import map_arrays, parse_json, read_arrays, write_arrays
+from tripletrec.data.id_packing import pack_ids_of, unpack_ids_of
 from tripletrec.models.packing import (
     is_own,
     is_part,
-    pack_ids_of,
     pack_notes,
     pack_parameter,
-    unpack_ids_of,
     unpack_parameter,
 )
 from tripletrec.models.saved_seen import SEEN_ARRAYS, pack_seen, unpack_seen

@@ -1,0 +1,128 @@
+"""Folders that are written whole or not at all; single files are in `files`."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tripletrec._runtime.files import with_sentence
+from tripletrec._runtime.leftovers import remove_leftovers, temporary_beside
+from tripletrec._runtime.messages import shown
+
+__all__ = ["NotEnoughDiskError", "check_disk", "replacing_folder"]
+
+
+class NotEnoughDiskError(OSError, ValueError):
+    """What is asked for does not fit on the disk; a `ValueError`, too, as of any argument."""
+
+
+@contextmanager
+def replacing_folder(
+    path: str | os.PathLike[str], name: str, is_older: Callable[[Path], bool]
+) -> Iterator[Path]:
+    """Give an empty temporary folder to write into; afterwards it takes the place of `path`.
+
+    If the block raises, `path` stays as it was. Nothing is left behind in either case, unless the process is
+    killed: then the next writer of `path` removes what it left.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder to write, which need not exist. A symbolic link to a folder stays one.
+    name : str
+        What messages call it.
+    is_older : callable
+        Whether a folder that is not empty is an older one of the same kind, which may be replaced.
+
+    Yields
+    ------
+    pathlib.Path
+        The temporary folder, beside `path`, in which the block may write and remove what it likes.
+
+    Raises
+    ------
+    ValueError
+        If `path` is something else than a folder, or holds something else than what may be replaced.
+    OSError
+        If there is no folder that it could be in, or it cannot be written.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{name} must be the path of a folder, got {shown(path)}")
+    text = os.fsdecode(path)
+    if not text or "\0" in text:
+        raise ValueError(f"{name} must be the path of a folder, got {shown(text)}")
+    target = Path(os.path.realpath(text))
+    _check_replaceable(target, name, is_older)
+    remove_leftovers(target)
+    temporary = temporary_beside(target)
+    try:
+        try:
+            temporary.mkdir()
+        except OSError as error:  # of the folder that the caller knows
+            what = f"{name} must be in a folder that can be written, got {text!r}"
+            raise with_sentence(error, what) from None
+        yield temporary
+        _check_replaceable(target, name, is_older)
+        try:
+            _take_the_place(temporary, target)
+        except OSError as error:
+            raise with_sentence(error, f"cannot replace the folder {text!r}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_replaceable(target: Path, name: str, is_older: Callable[[Path], bool]) -> None:
+    if not os.path.lexists(target):
+        return
+    if not target.is_dir():
+        raise ValueError(f"{name} must be a folder, got {str(target)!r}, which is something else")
+    if any(target.iterdir()) and not is_older(target):
+        raise ValueError(
+            f"{name} must be a new or an empty folder, got {str(target)!r}, which holds something else"
+        )
+    if not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, f"{name} is write-protected", str(target))
+
+
+def _take_the_place(temporary: Path, target: Path) -> None:
+    old = temporary_beside(target)
+    there = target.exists()
+    if there:
+        os.rename(target, old)
+    try:
+        os.rename(temporary, target)
+    except BaseException:
+        if there:
+            with suppress(OSError):
+                os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def check_disk(folder: Path, n_bytes: int, name: str) -> None:
+    """Raise, before it is written, if something takes more room on a disk than there is.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is to be written.
+    n_bytes : int
+    name : str
+        What the message calls it.
+
+    Raises
+    ------
+    NotEnoughDiskError
+    """
+    free = shutil.disk_usage(folder).free
+    if n_bytes > free:
+        error = NotEnoughDiskError(
+            f"{name} needs {n_bytes:,} bytes of disk while it is written, and {free:,} are free: "
+            "choose a folder on a larger disk, or make room"
+        )
+        error.errno = errno.ENOSPC
+        raise error

@@ -1,0 +1,285 @@
+"""Files of events that do not fit into memory, made into a folder of interactions: see `memory_mapped`.
+
+The files are read twice: first users and items are collected and counted, then interactions are laid down
+by runs of users, each of which is brought to canonical rows as all are at once in `csr`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tripletrec._runtime.folders import check_disk, replacing_folder
+from tripletrec._runtime.messages import warn_user
+from tripletrec.data.checks import check_shape, check_values
+from tripletrec.data.csr import assemble
+from tripletrec.data.frames import (
+    all_are_unknown,
+    check_any_rows,
+    check_unknown,
+    checked_columns,
+    id_at,
+    refuse_unknown,
+    values_and_times,
+)
+from tripletrec.data.ids import Form, Ids
+from tripletrec.data.memory_mapped import MapWriter, is_memory_map
+from tripletrec.data.merging import Duplicates
+from tripletrec.data.numbering import Collected, Known, Numbers
+from tripletrec.data.parquet import ParquetPieces
+from tripletrec.data.paths import Files
+from tripletrec.data.spilling import Spill, record_type
+
+__all__ = ["Sizes", "stream_to_memory_map"]
+
+
+_REST = 1 << 16  # bytes of headers and of the description
+
+
+class Sizes(NamedTuple):
+    """How many interactions are in memory at once: of a piece of the files, and of a run of users."""
+
+    piece: int = 1 << 20
+    run: int = 1 << 21
+
+
+class _Counted(NamedTuple):
+    """What the first pass found."""
+
+    users: Known
+    items: Known
+    user_ids: Ids
+    item_ids: Ids
+    counts: NDArray[np.int64]  # rows of each user that stay
+    n_dropped: int
+    value_type: np.dtype[Any] | None = None
+    time_type: np.dtype[Any] | None = None
+
+
+def stream_to_memory_map(
+    files: Files,
+    names: Mapping[str, Any],
+    known: tuple[Ids, Ids] | None,
+    unknown: str,
+    duplicates: Duplicates,
+    source: str,
+    folder: Any,
+    sizes: Sizes = Sizes(),  # noqa: B008 - a tuple
+) -> None:
+    """Write the interactions of files into a folder, as `Interactions.read` makes them in memory.
+
+    Parameters
+    ----------
+    files, names, unknown, duplicates, folder
+        See `Interactions.read`.
+    known : (users, items) or None
+        Those of `like`.
+    source : str
+        What messages call the files.
+    """
+    check_unknown(unknown)
+    if files.format != "parquet":
+        raise ValueError(
+            f"memory_map needs files of the format parquet, got {str(files.paths[0])!r}: read it into "
+            "memory, or write it as parquet first"
+        )
+    if duplicates == "count":
+        names = {role: name for role, name in names.items() if role != "value"}
+    with replacing_folder(folder, "memory_map", is_memory_map) as place:
+        pieces = ParquetPieces(files.paths, names, _forms(known), sizes.piece)
+        check_any_rows(pieces.n_rows, known or (None, None), repr(source))
+        n_bytes = pieces.n_rows * record_type(None, None).itemsize
+        if known is None:  # before the first pass, which may take long
+            check_disk(place, n_bytes, f"memory_map={str(folder)!r}")
+        counted = _count(pieces, names, known, unknown, duplicates)
+        if counted.n_dropped and counted.n_dropped == pieces.n_rows:
+            warn_user(all_are_unknown(pieces.n_rows, repr(source)))
+        check_disk(place, _bytes_of(counted, sizes), f"memory_map={str(folder)!r}")
+        about = {"path": source, **names, "duplicates": duplicates}
+        _write(place, pieces, names, counted, duplicates, sizes, about)
+
+
+def _write(
+    place: Path,
+    pieces: ParquetPieces,
+    names: Mapping[str, Any],
+    counted: _Counted,
+    duplicates: Duplicates,
+    sizes: Sizes,
+    about: dict[str, Any],
+) -> None:
+    """Do the second pass."""
+    n_items, path = counted.item_ids.n, place / "interactions.spill"
+    with MapWriter(place) as writer:
+        types = counted.value_type, counted.time_type
+        with Spill(path, counted.counts, *types, sizes.run) as spill:
+            _lay_down(spill, pieces, names, counted, duplicates)
+            for run in spill.runs():
+                values = np.ones(len(run.users), np.float32) if run.values is None else run.values
+                writer.append(
+                    assemble(
+                        (run.last - run.first, n_items), run.users - np.int32(run.first), run.items,
+                        values, run.timestamps, duplicates, run.first,
+                    )
+                )  # fmt: skip
+        path.unlink()
+        writer.finish(counted.user_ids, counted.item_ids, counted.n_dropped, about)
+
+
+def _count(
+    pieces: ParquetPieces,
+    names: Mapping[str, Any],
+    known: tuple[Ids, Ids] | None,
+    unknown: str,
+    duplicates: Duplicates,
+) -> _Counted:
+    """Do the first pass."""
+    count: _Found | _Asked = _Found(names) if known is None else _Asked(names, known)
+    types: dict[str, set[np.dtype[Any]]] = {"value": set(), "timestamp": set()}
+    start = 0
+    for piece in pieces:
+        with _positions_from(start):
+            columns = checked_columns(piece, names)
+            count.add(columns)
+            found = values_and_times(columns, names, duplicates)
+        for kinds, array in zip(types.values(), found, strict=True):
+            if array is not None and len(array):
+                kinds.add(array.dtype)
+        start += len(columns["user"])
+    value_type, time_type = (np.result_type(*each) if each else None for each in types.values())
+    if time_type is None and "timestamp" in names:  # of no rows
+        time_type = None if found[1] is None else found[1].dtype
+    counted = count.done(unknown)
+    check_shape(counted.user_ids.n, counted.item_ids.n, "shape")
+    return counted._replace(value_type=value_type, time_type=time_type)
+
+
+class _Found:
+    """Counts the rows of each user where users and items are those of the table."""
+
+    def __init__(self, names: Mapping[str, Any]) -> None:
+        self._names = names
+        self._ids = [Collected(names[role], role) for role in ("user", "item")]
+
+    def add(self, columns: Mapping[str, Any]) -> None:
+        for role, each in zip(("user", "item"), self._ids, strict=True):
+            each.add(columns[role])
+
+    def done(self, unknown: str) -> _Counted:
+        (users, counts), (items, _) = (each.sorted() for each in self._ids)
+        numbers = Numbers(users, self._names["user"]), Numbers(items, self._names["item"])
+        return _Counted(*numbers, users, items, counts, 0)
+
+
+class _Asked:
+    """Counts the rows of each user where users and items are known: those of others are left out."""
+
+    def __init__(self, names: Mapping[str, Any], known: tuple[Ids, Ids]) -> None:
+        self._names, self._known = names, known
+        self._numbers = Known(known[0], names["user"]), Known(known[1], names["item"])
+        self._counts = np.zeros(known[0].n, np.int64)
+        self._n_unknown = [0, 0]
+        self._first: list[Any] = [None, None]
+        self._n_dropped = 0
+
+    def add(self, columns: Mapping[str, Any]) -> None:
+        pairs = zip(self._numbers, ("user", "item"), strict=True)
+        rows = [numbers.rows(columns[role]) for numbers, role in pairs]
+        for side, role in enumerate(("user", "item")):
+            n_unknown = int((rows[side] < 0).sum())
+            if n_unknown and not self._n_unknown[side]:
+                position = int(rows[side].argmin())
+                self._first[side] = id_at(columns[role], position, self._names[role])
+            self._n_unknown[side] += n_unknown
+        users = rows[0][(rows[0] >= 0) & (rows[1] >= 0)]
+        self._n_dropped += len(rows[0]) - len(users)
+        self._counts += np.bincount(users, minlength=len(self._counts))
+
+    def done(self, unknown: str) -> _Counted:
+        for side, role in enumerate(("user", "item")):
+            if unknown == "raise" and self._n_unknown[side]:
+                raise refuse_unknown(
+                    self._first[side], self._n_unknown[side], self._names[role], self._known[side]
+                )
+        return _Counted(*self._numbers, *self._known, self._counts, self._n_dropped)
+
+
+def _lay_down(
+    spill: Spill,
+    pieces: ParquetPieces,
+    names: Mapping[str, Any],
+    counted: _Counted,
+    duplicates: Duplicates,
+) -> None:
+    """Lay down the interactions of all pieces that stay; raise if they are not those that were counted."""
+    n_dropped = 0
+    for piece in pieces:
+        columns = checked_columns(piece, names)
+        users = counted.users.rows(columns["user"])
+        items = counted.items.rows(columns["item"])
+        values, times = values_and_times(columns, names, duplicates)
+        kept = (users >= 0) & (items >= 0)
+        if not kept.all():
+            n_dropped += int((~kept).sum())
+            users, items = users[kept], items[kept]
+            values, times = (None if each is None else each[kept] for each in (values, times))
+        if values is not None:
+            _check_values(values, users, items)
+        try:
+            spill.add(users, items, values, times)
+        except ValueError:
+            raise _changed() from None
+    if n_dropped != counted.n_dropped or not spill.is_full:
+        raise _changed()
+
+
+def _check_values(values: NDArray[Any], users: NDArray[np.int32], items: NDArray[np.int32]) -> None:
+    check_values(values, "values", lambda entry: (int(users[entry]), int(items[entry])))
+
+
+def _changed() -> ValueError:
+    return ValueError("the files were changed while they were read: read them again")
+
+
+def _forms(known: tuple[Ids, Ids] | None) -> dict[str, Form]:
+    """Return what ids that the names of folders tell are to be."""
+    users, items = known or (None, None)
+    return {
+        "user": None if users is None else users.form,
+        "item": None if items is None else items.form,
+    }
+
+
+def _bytes_of(counted: _Counted, sizes: Sizes) -> int:
+    """Return the most that is on the disk at once."""
+    n, n_users = int(counted.counts.sum()), counted.user_ids.n
+    each = record_type(counted.value_type, counted.time_type).itemsize
+    run = min(n, max(sizes.run, int(counted.counts.max())))
+    ids = sum(map(_bytes_of_ids, (counted.user_ids, counted.item_ids)))
+    return (n + run) * each + 8 * (n_users + 1) + ids + _REST
+
+
+def _bytes_of_ids(ids: Ids) -> int:
+    if ids.values is None:
+        return 0
+    if ids.values.dtype.kind == "O":  # as UTF-8, of at most four bytes a character
+        return sum(4 * len(str(each)) + 8 for each in ids.values)
+    return ids.values.nbytes
+
+
+@contextmanager
+def _positions_from(start: int) -> Iterator[None]:
+    """Let errors count positions from the first row of all, not of the piece."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        text = re.sub(r"(?<=at position )\d+", lambda found: str(int(found[0]) + start), str(error))
+        if not start or type(error) not in (ValueError, TypeError):
+            raise
+        raise type(error)(text) from None
