@@ -1,4 +1,4 @@
-"""Arrays that lie on a disk while something is computed, in files without a name; what is in them is not known here.
+"""Arrays on a disk, in files without a name, while something is computed; what is in them is not known here.
 
 Such a file is gone as soon as nobody looks into it any more, however the process ends.
 """
@@ -101,7 +101,7 @@ class ScratchArray:
 
     def read(self, first: int, into: NDArray[Any]) -> None:
         """Fill a contiguous array with the rows from `first` on."""
-        rest = memoryview(into.reshape(-1).view(np.uint8))
+        rest = into.reshape(-1).view(np.uint8).data
         with self._lock:
             self._file.seek(first * self._row_bytes)
             while rest:
@@ -112,7 +112,7 @@ class ScratchArray:
 
     def write(self, first: int, rows: NDArray[Any]) -> None:
         """Write contiguous rows from `first` on."""
-        rest = memoryview(rows.reshape(-1).view(np.uint8))
+        rest = rows.reshape(-1).view(np.uint8).data
         try:
             with self._lock:
                 self._file.seek(first * self._row_bytes)

@@ -1,4 +1,4 @@
-"""Users and their interactions in the order of the user blocks, in files; what is learnt of them is elsewhere.
+"""Users and their interactions in the order of the user blocks, in files; who learns is elsewhere.
 
 The interactions of all users are read once from their first to their last, and what belongs to the users of
 a block is written to where the block lies: both go on from where they were, so that a disk is never made to
@@ -118,6 +118,8 @@ class PartsOnDisk:
         Negatives given by the user of the package.
     graded : bool
         Whether the positives are stored by rising value, too.
+    at_once : int, default 2**21
+        Interactions that are handled at once; one user's all belong together.
 
     Attributes
     ----------
@@ -135,6 +137,7 @@ class PartsOnDisk:
         given: Interactions | None,
         *,
         graded: bool,
+        at_once: int = _ENTRIES,
     ) -> None:
         self._users, self._n_blocks = users, (len(users.bounds) - 1) // n_parts
         self.bounds = users.bounds[:: self._n_blocks]
@@ -142,26 +145,27 @@ class PartsOnDisk:
         self._indptr = self._given_indptr = users.pointers(data.indptr)
         n = data.nnz
         self._indices = scratch.array((n,), np.int32)
-        self._weights = self._given = self._n_lower = self._mapped = None
-        arrays = [(data.indices, self._indices)]
+        self._weights = self._given = self._n_lower = None
+        self._mapped: NDArray[Any] | None = None
+        arrays: list[tuple[NDArray[Any], ScratchArray]] = [(data.indices, self._indices)]
         if weights is not None:
             self._weights = scratch.array((n,), np.float32)
             arrays.append((weights, self._weights))
         values = scratch.array((n if graded else 0,), np.float32)
         if graded:
             arrays.append((data.values, values))
-        users.store(data.indptr, self._indptr, arrays)
+        users.store(data.indptr, self._indptr, arrays, at_once)
         if graded:
             self._given, self._n_lower = (scratch.array((n,), np.int32) for _ in range(2))
-            self._rank(values)
+            self._rank(values, at_once)
         elif given is not None:
             self._given = scratch.array((given.nnz,), np.int32)
             self._given_indptr = users.pointers(given.indptr)
-            users.store(given.indptr, self._given_indptr, [(given.indices, self._given)])
+            users.store(given.indptr, self._given_indptr, [(given.indices, self._given)], at_once)
 
-    def _rank(self, values: ScratchArray) -> None:
+    def _rank(self, values: ScratchArray, at_once: int) -> None:
         """Write the positives of each user by rising value."""
-        for first, last in _pieces(self._indptr, _ENTRIES):
+        for first, last in _pieces(self._indptr, at_once):
             begin, end = (int(self._indptr[each]) for each in (first, last))
             indices, own = np.empty(end - begin, np.int32), np.empty(end - begin, np.float32)
             self._indices.read(begin, indices)
@@ -176,6 +180,10 @@ class PartsOnDisk:
         """Return the most positives, or given negatives, of a part."""
         indptr = self._given_indptr if given else self._indptr
         return int(np.diff(indptr[self.bounds]).max())
+
+    def first_of(self, part: int) -> int:
+        """Return the number of the first positive of a part."""
+        return int(self._indptr[self.bounds[part]])
 
     def buffers(self) -> PartBuffers:
         """Return memory for `read`."""
@@ -210,7 +218,7 @@ class PartsOnDisk:
         return self._part(part, positives, given, n_lower)
 
     def known(self, part: int) -> UserPart:
-        """Return a part of which only the items are known; they are read from the disk as they are looked at."""
+        """Return a part of which only the items are known, read from the disk as they are looked at."""
         if self._mapped is None:
             self._mapped = read_only(self._indices.mapped())
         indptr, begin = self._own(self._indptr, part)

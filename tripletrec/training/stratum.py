@@ -247,8 +247,6 @@ class StratumLearner:
         """
         kept: tuple[int, Workspace] | None = getattr(self._local, "workspace", None)
         if kept is None or kept[0] < longest:
-            made = make_workspace(
-                self.loop, longest, weighted=self._weighted, limits=self.limits
-            )
+            made = make_workspace(self.loop, longest, weighted=self._weighted, limits=self.limits)
             kept = self._local.workspace = longest, made
         return kept[1]

@@ -1,4 +1,4 @@
-"""The rows of all users in the order of the user blocks, in memory or on a disk; whoever learns has a part of them.
+"""The rows of all users by user blocks, in memory or on a disk, for whoever learns a part of them.
 
 From the disk and back they come whole parts at a time. All users in the order of their rows, as a model and
 a checkpoint have them, are put together from one run of each block at a time.
@@ -6,6 +6,7 @@ a checkpoint have them, are put together from one run of each block at a time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -17,12 +18,12 @@ from tripletrec._runtime.memory import available_memory
 from tripletrec._runtime.scratch import Scratch, ScratchArray
 from tripletrec.optimizers import Optimizer
 from tripletrec.training.block_order import BlockOrder
+from tripletrec.training.start_values import USERS, start_rows
 from tripletrec.training.tables import FactorTables, row_width
 from tripletrec.training.triplet_records import UserRows
 
 __all__ = ["UserTable"]
 
-_CHUNK = 2**14  # users whose rows are put into their order at once: a multiple of what start values need
 Float32 = NDArray[np.float32]
 
 
@@ -47,6 +48,8 @@ class UserTable:
         Of how many parts the rows are in memory at once; of all: then nothing is read or written.
     n_factors : int
     optimizer : Optimizer
+    at_once : int, default 2**14
+        Users whose rows are brought into another order at once.
     """
 
     def __init__(
@@ -57,8 +60,11 @@ class UserTable:
         n_resident: int,
         n_factors: int,
         optimizer: Optimizer,
+        *,
+        at_once: int = 2**14,
     ) -> None:
         self._scratch, self._users, self._bounds = scratch, users, bounds.tolist()
+        self._at_once = at_once
         self._optimizer, self._n_factors = optimizer, n_factors
         self._shape = 1 + len(optimizer.state), row_width(n_factors)
         n, n_counts = len(users.rows), len(optimizer.step_counts)
@@ -79,6 +85,28 @@ class UserTable:
             ]
         self._held: list[int | None] = [None] * len(self._places)  # which part is where
         self._changed: set[int] = set()  # parts that differ from the files
+
+    def start(self, positives: NDArray[np.int64], scale: float, seed: int) -> None:
+        """Write what users begin with: those without positives, see `positives`, have factors of zero.
+
+        Parameters
+        ----------
+        positives : int64 array of shape (n_users,)
+            How many each has, in the order of the blocks.
+        scale, seed
+            As of `FactorTables.start`.
+        """
+        for a in range(0, len(positives), self._at_once):
+            b = min(a + self._at_once, len(positives))
+            tables = self._tables(b - a)
+            tables.users[:, 1:] = np.array(self._optimizer.state, np.float32)[:, None]
+            start_rows(
+                self._users.rows[a:b].astype(np.int64), tables.users, self._n_factors,
+                scale=scale, seed=seed, table=USERS,
+            )  # fmt: skip
+            tables.users[positives[a:b] == 0, 0] = 0.0
+            tables.user_step_counts[:] = np.array(self._optimizer.step_counts, np.float32)
+            self._write(a, b, tables.users, tables.user_step_counts)
 
     def _rows(self, n: int) -> Float32:
         return aligned(n * self._shape[0] * self._shape[1]).reshape(n, *self._shape)
@@ -128,8 +156,8 @@ class UserTable:
         if change:
             self._held = [None] * len(self._places)
         n = len(self._users.rows)
-        for first in range(0, n, _CHUNK):
-            last = min(n, first + _CHUNK)
+        for first in range(0, n, self._at_once):
+            last = min(n, first + self._at_once)
             runs = self._users.runs(first, last)
             tables = self._tables(last - first)
             mine = tables.users, tables.user_step_counts
@@ -171,11 +199,15 @@ class UserTable:
         Each array is an own one in memory; where that would take more than half of what there is, a read-only
         one that lies on the disk until nobody refers to it any more.
         """
+        there = available_memory()
         found: dict[str, NDArray[Any] | ScratchArray] = {}
         for first, tables in self.in_order():
             for name, each in take(tables).items():
                 if name not in found:
-                    found[name] = self._array((len(self._users.rows), *each.shape[1:]))
+                    shape = len(self._users.rows), *each.shape[1:]
+                    found[name] = self._array(shape, there)
+                    if there is not None and isinstance(found[name], np.ndarray):
+                        there -= 2 * found[name].nbytes
                 into = found[name]
                 if isinstance(into, ScratchArray):
                     into.write(first, np.ascontiguousarray(each))
@@ -186,9 +218,11 @@ class UserTable:
             for name, each in found.items()
         }
 
-    def _array(self, shape: tuple[int, ...]) -> NDArray[Any] | ScratchArray:
-        there, n_bytes = available_memory(), 4 * int(np.prod(shape))
-        if there is None or n_bytes <= there // 2:
+    def _array(
+        self, shape: tuple[int, ...], available: int | None
+    ) -> NDArray[np.float32] | ScratchArray:
+        n_bytes = 4 * math.prod(shape)
+        if available is None or n_bytes <= available // 2:
             return np.empty(shape, np.float32)
         self._scratch.check_room(n_bytes, "a fit from memory-mapped interactions")
         return self._scratch.array(shape, np.float32)
