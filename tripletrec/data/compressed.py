@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ class CompressedRows:
     """
 
     _rows: Rows
+    _folder: Path | None = None
 
     def _keep(self, rows: Rows) -> None:
         times = None if rows.timestamps is None else read_only(rows.timestamps)
@@ -43,7 +45,7 @@ class CompressedRows:
             arrays["timestamps"] = rows.timestamps
         for name, array in arrays.items():
             check_length(array, int(indptr[-1]), name, "interaction")
-        self.__dict__.update(state)
+        self.__dict__.update(state | {"_folder": None})  # a pickle holds the arrays
         self._keep(rows._replace(indptr=indptr, indices=indices))
 
     def check_not_empty(self, name: str) -> None:
@@ -92,6 +94,11 @@ class CompressedRows:
     def timestamps(self) -> NDArray[Any] | None:
         """The times, int64, float64 or datetime64[ns] in UTC, of shape (nnz,); None: not known."""
         return self._rows.timestamps
+
+    @property
+    def memory_map(self) -> Path | None:
+        """The folder in whose files the arrays are, see `read`; None: they are in memory."""
+        return self._folder
 
     @property
     def nnz(self) -> int:

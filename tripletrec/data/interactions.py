@@ -64,6 +64,9 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
     timestamps : ndarray of shape (nnz,) or None
         Time of each interaction: dates as datetime64[ns] in UTC, whole numbers as int64, others as float64;
         None if no times were given.
+    memory_map : pathlib.Path or None
+        The folder in whose files the arrays are, if they were read with ``memory_map=``; None: they are in
+        memory, as parts of these interactions and copies from a pickle are.
     n_dropped : int
         How many rows of the table `from_frame` left out because their user or item is unknown; 0 for all
         that was built in another way, parts of these interactions included.

@@ -149,8 +149,8 @@ class MapWriter:
         """Write the ids and what the folder says of itself."""
         arrays: dict[str, NDArray[Any]] = {}
         ids = {
-            f"{each.word}_ids": pack_ids_of(f"{each.word}_ids", each.values, arrays)
-            for each in (users, items)
+            name: pack_ids_of(name, each.values, arrays)
+            for name, each in (("user_ids", users), ("item_ids", items))
         }
         for name, array in arrays.items():
             self._array(name, array.dtype, array.shape[1:]).append(array)
@@ -251,7 +251,7 @@ def _check_about(about: Any) -> dict[str, Any]:
 def _map(path: Path, size: Any) -> NDArray[Any]:
     found = path.stat().st_size
     if found != size:
-        raise ValueError(f"{path.name} has {found:,} bytes, and had {shown(size)}")
+        raise ValueError(f"{path.name} has {found} bytes, and had {shown(size)}")
     array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 

@@ -34,8 +34,8 @@ class Collected:
 
     def add(self, column: Any) -> None:
         """Take a piece of the column as `checked_columns` returns it."""
-        codes, found = distinct_ids(column, self._label)
-        self._parts.append((self._plain(found), np.bincount(codes, minlength=len(found))))
+        found, counts = self._distinct(column, None)
+        self._parts.append((found, counts))
         self._n_new += len(found)
         # As rarely as the ids double, so that the time is that of the pieces alone.
         if self._n_new > len(self._parts[0][0]):
@@ -52,21 +52,27 @@ class Collected:
     def _label(self) -> str:
         return f"column {self._name!r}"
 
-    def _plain(self, found: Any) -> NDArray[Any]:
+    def _distinct(
+        self, column: Any, counts: NDArray[np.int64] | None
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return the distinct ids of a column and the sum of the counts of each; None: all count 1."""
+        if (low := _lowest(column)) is not None:
+            sums = np.bincount(_places(column, low), counts)
+            there = np.flatnonzero(sums)
+            return (there + low).astype(column.dtype), sums[there].astype(np.int64)
+        codes, found = distinct_ids(column, self._label)
+        sums = np.bincount(codes, counts, len(found)).astype(np.int64)
         # Texts stay objects, which are shared where an array of them is copied.
         if isinstance(found, np.ndarray) and found.dtype.kind in "biufO":
-            return found
-        return id_array(found, self._label)
+            return found, sums
+        return id_array(found, self._label), sums
 
     def _merge(self) -> None:
         if len(self._parts) > 1:
             parts = [found for found, _ in self._parts]
             counts = np.concatenate([each for _, each in self._parts])
             self._parts = []
-            codes, found = distinct_ids(np.concatenate(parts), self._label)
-            # Whole numbers of float64 are exact up to 2**53.
-            sums = np.bincount(codes, counts, len(found)).astype(np.int64)
-            self._parts = [(self._plain(found), sums)]
+            self._parts = [self._distinct(np.concatenate(parts), counts)]
         self._n_new = 0
 
 
@@ -93,31 +99,40 @@ class Numbers(Known):
         values: Any = ids.values
         self._values: NDArray[Any] = values
         self._table: NDArray[np.int32] | None = None
-        if self._values.dtype.kind in "iu":
-            low, high = int(self._values[0]), int(self._values[-1])
-            if high - low < _MOST_EMPTY * len(self._values):
-                self._low = np.array(low % 2**64, np.uint64).astype(np.int64)
-                table = np.full(high - low + 1, -1, np.int32)
-                table[self._places(self._values)] = np.arange(len(self._values))
-                self._table = table
+        self._low = _lowest(self._values)
+        if self._low is not None:
+            places = _places(self._values, self._low)
+            self._table = np.full(places[-1] + 1, -1, np.int32)
+            self._table[places] = np.arange(len(self._values))
 
     def rows(self, column: Any) -> NDArray[np.int32]:
         """Return the row of each id of a piece, -1 where it is unknown."""
-        if self._table is None or not isinstance(column, np.ndarray):
+        if self._table is None or self._low is None or not isinstance(column, np.ndarray):
             return super().rows(column)
-        places = self._places(column)
+        places = _places(column, self._low)
         outside = places.view(np.uint64) >= len(self._table)
         if outside.any():
             places[outside] = 0
             return np.where(outside, np.int32(-1), self._table[places])
         return self._table[places]
 
-    def _places(self, ids: NDArray[Any]) -> NDArray[np.int64]:
-        # What int64 cannot hold wraps around, and the difference is right again.
-        return ids.astype(np.int64) - self._low
-
     def _find(self, found: NDArray[Any]) -> NDArray[np.integer]:
         if self._values.dtype.kind not in "biufmM":
             return super()._find(found)
         places = np.minimum(np.searchsorted(self._values, found), len(self._values) - 1)
         return np.where(self._values[places] == found, places, -1)
+
+
+def _lowest(ids: Any) -> np.int64 | None:
+    """Return the lowest of whole numbers that lie close together; None: they are far apart, or no such."""
+    if not isinstance(ids, np.ndarray) or ids.dtype.kind not in "iu" or not len(ids):
+        return None
+    low, high = int(ids.min()), int(ids.max())
+    if high - low >= _MOST_EMPTY * len(ids):
+        return None
+    return np.int64(low if low < 2**63 else low - 2**64)
+
+
+def _places(ids: NDArray[Any], low: np.int64) -> NDArray[np.int64]:
+    # What int64 cannot hold wraps around, and the difference is right again.
+    return ids.astype(np.int64) - low

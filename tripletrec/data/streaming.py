@@ -35,6 +35,7 @@ from tripletrec.data.numbering import Collected, Known, Numbers
 from tripletrec.data.parquet import ParquetPieces
 from tripletrec.data.paths import Files
 from tripletrec.data.spilling import Spill, record_type
+from tripletrec.data.times import check_timestamps
 
 __all__ = ["Sizes", "stream_to_memory_map"]
 
@@ -141,35 +142,51 @@ def _count(
 ) -> _Counted:
     """Do the first pass."""
     count: _Found | _Asked = _Found(names) if known is None else _Asked(names, known)
-    types: dict[str, set[np.dtype[Any]]] = {"value": set(), "timestamp": set()}
-    start = 0
+    value_types, time_types, start = _Types(), _Types(), 0
     for piece in pieces:
         with _positions_from(start):
             columns = checked_columns(piece, names)
-            count.add(columns)
-            found = values_and_times(columns, names, duplicates)
-        for kinds, array in zip(types.values(), found, strict=True):
-            if array is not None and len(array):
-                kinds.add(array.dtype)
-        start += len(columns["user"])
-    value_type, time_type = (np.result_type(*each) if each else None for each in types.values())
-    if time_type is None and "timestamp" in names:  # of no rows
-        time_type = None if found[1] is None else found[1].dtype
+            kept = count.add(columns)
+            values, times = values_and_times(columns, names, duplicates)
+            if times is not None:  # whole numbers if those that stay are
+                times = check_timestamps(times[kept], int(kept.sum()), "timestamps")
+        value_types.add(values)
+        time_types.add(times)
+        start += len(kept)
     counted = count.done(unknown)
     check_shape(counted.user_ids.n, counted.item_ids.n, "shape")
-    return counted._replace(value_type=value_type, time_type=time_type)
+    if not pieces.n_rows:
+        return counted._replace(time_type=time_types.common())
+    return counted._replace(value_type=value_types.common(), time_type=time_types.common())
+
+
+class _Types:
+    """Of which type a column is of which the pieces may be of several; without rows, the last of them."""
+
+    def __init__(self) -> None:
+        self._found: set[np.dtype[Any]] = set()
+        self._last: np.dtype[Any] | None = None
+
+    def add(self, array: NDArray[Any] | None) -> None:
+        if array is not None:
+            self._last = array.dtype
+            self._found |= {array.dtype} if len(array) else set()
+
+    def common(self) -> np.dtype[Any] | None:
+        return np.result_type(*self._found) if self._found else self._last
 
 
 class _Found:
-    """Counts the rows of each user where users and items are those of the table."""
+    """Counts the rows of each user where users and items are those of the table; `add` tells which stay."""
 
     def __init__(self, names: Mapping[str, Any]) -> None:
         self._names = names
         self._ids = [Collected(names[role], role) for role in ("user", "item")]
 
-    def add(self, columns: Mapping[str, Any]) -> None:
+    def add(self, columns: Mapping[str, Any]) -> NDArray[np.bool_]:
         for role, each in zip(("user", "item"), self._ids, strict=True):
             each.add(columns[role])
+        return np.ones(len(columns["user"]), np.bool_)
 
     def done(self, unknown: str) -> _Counted:
         (users, counts), (items, _) = (each.sorted() for each in self._ids)
@@ -188,7 +205,7 @@ class _Asked:
         self._first: list[Any] = [None, None]
         self._n_dropped = 0
 
-    def add(self, columns: Mapping[str, Any]) -> None:
+    def add(self, columns: Mapping[str, Any]) -> NDArray[np.bool_]:
         pairs = zip(self._numbers, ("user", "item"), strict=True)
         rows = [numbers.rows(columns[role]) for numbers, role in pairs]
         for side, role in enumerate(("user", "item")):
@@ -197,9 +214,10 @@ class _Asked:
                 position = int(rows[side].argmin())
                 self._first[side] = id_at(columns[role], position, self._names[role])
             self._n_unknown[side] += n_unknown
-        users = rows[0][(rows[0] >= 0) & (rows[1] >= 0)]
-        self._n_dropped += len(rows[0]) - len(users)
-        self._counts += np.bincount(users, minlength=len(self._counts))
+        kept: NDArray[np.bool_] = (rows[0] >= 0) & (rows[1] >= 0)
+        self._n_dropped += int((~kept).sum())
+        self._counts += np.bincount(rows[0][kept], minlength=len(self._counts))
+        return kept
 
     def done(self, unknown: str) -> _Counted:
         for side, role in enumerate(("user", "item")):

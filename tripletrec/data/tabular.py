@@ -30,7 +30,6 @@ class Tabular(CompressedRows):
     """What interactions and tables become of each other; a subclass has `_build`."""
 
     n_dropped: int = 0
-    _folder: Path | None = None
     _users: Ids
     _items: Ids
 
@@ -293,11 +292,6 @@ class Tabular(CompressedRows):
         """
         write_memory_map(folder, self._rows, self._users, self._items, self.n_dropped)
         return self._open(folder)
-
-    @property
-    def memory_map(self) -> Path | None:
-        """The folder in whose files the interactions are, see `read`; None: they are in memory."""
-        return self._folder
 
     @overload
     def to_frame(self, output: Literal["pandas"] = "pandas") -> pd.DataFrame: ...

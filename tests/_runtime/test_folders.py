@@ -1,0 +1,85 @@
+"""Folders that are written whole or not at all."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tripletrec._runtime.folders import NotEnoughDiskError, check_disk, replacing_folder
+
+
+def is_older(folder):
+    return (folder / "mine").exists()
+
+
+def names(folder):
+    return sorted(each.name for each in folder.iterdir())
+
+
+def write(path, text="new"):
+    with replacing_folder(path, "out", is_older) as temporary:
+        (temporary / "mine").write_text(text)
+        assert not is_older(Path(path)) or Path(path, "mine").read_text() != text
+
+
+@pytest.mark.parametrize("old", [None, "empty", "older"])
+def test_the_folder_appears_when_it_is_complete(tmp_path, old):
+    path = tmp_path / "out"
+    if old:
+        path.mkdir()
+    if old == "older":
+        (path / "mine").write_text("old")
+    with pytest.raises(KeyboardInterrupt), replacing_folder(path, "out", is_older) as temporary:
+        (temporary / "mine").write_text("half")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == (["out"] if old else [])
+    assert old != "older" or (path / "mine").read_text() == "old"
+    write(str(path))
+    assert names(tmp_path) == ["out"] and (path / "mine").read_text() == "new"
+
+
+def test_what_came_meanwhile_stays(tmp_path):
+    path = tmp_path / "out"
+    with pytest.raises(
+        ValueError, match="out must be a new or an empty folder, got '.*out', which"
+    ):
+        with replacing_folder(path, "out", is_older) as temporary:
+            (temporary / "mine").write_text("new")
+            path.mkdir()
+            (path / "yours").write_text("")
+    assert names(path) == ["yours"] and names(tmp_path) == ["out"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links are those of POSIX")
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    write(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and names(tmp_path / "there") == ["mine"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    path = tmp_path / "out"
+    code = f"""if 1:
+        import os
+        from tripletrec._runtime.folders import replacing_folder
+        with replacing_folder({str(path)!r}, "out", lambda folder: False) as temporary:
+            (temporary / "half").write_text("")
+            os._exit(1)
+        """
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert len(names(tmp_path)) == 1
+    os.utime(tmp_path / names(tmp_path)[0], (0, time.time() - 10**6))
+    write(path)
+    assert names(tmp_path) == ["out"]
+
+
+def test_too_large_for_the_disk(tmp_path):
+    check_disk(tmp_path, 0, "out")
+    with pytest.raises(
+        NotEnoughDiskError, match="out needs 1,000,000,000,000,000,000,000 bytes of"
+    ):
+        check_disk(tmp_path, 10**21, "out")
