@@ -1,15 +1,18 @@
 """A fit of memory-mapped interactions from the disk learns the bits of the one in memory."""
 
 import os
+import re
 
 import numpy as np
 import pytest
 
+import tripletrec as tr
 from contracts.support import interactions
 from training.fits import SHARED, negatives_of, plan_of, run, start, weights_of
 from tripletrec import losses, sampling
-from tripletrec.training.disk_layout import DiskLayout
-from tripletrec.training.from_disk import DiskTripletTraining
+from tripletrec.training.disk_layout import DiskLayout, FitSize
+from tripletrec.training.from_disk import DiskTripletTraining, start_mapped
+from tripletrec.training.triplet import TripletTraining
 
 # Each option with some layout, optimizer and number of threads; the kernels are those of test_parts.
 CASES = {
@@ -160,3 +163,88 @@ def test_scratch_lies_beside_the_data_without_a_name(data, tmp_path):
     ours = [each for each in links if str(tmp_path) in os.path.realpath(each)]
     assert len(ours) >= 3
     assert all(os.stat(each).st_dev == device for each in ours)
+
+
+@pytest.fixture
+def little_memory(mapped, monkeypatch):
+    """So little that a fit of the data goes through the disk, and its factors do not fit either."""
+    size = FitSize.of(plan_of(), mapped, None, weighted=False, n_jobs=1)
+    wanted = str(size.memory(DiskLayout(4, 2)) / 0.85 + 1)
+    monkeypatch.setenv("TRIPLETREC_MEMORY", wanted)
+
+
+def test_the_fit_is_in_memory_where_that_is_enough(mapped, little_memory, monkeypatch):
+    assert isinstance(start_mapped(plan_of(), mapped, None, None, 1), DiskTripletTraining)
+    monkeypatch.delenv("TRIPLETREC_MEMORY")
+    assert isinstance(start_mapped(plan_of(), mapped, None, None, 1), TripletTraining)
+
+
+def fitted(data, **arguments):
+    params = {"n_factors": 6, "n_epochs": 4, "random_state": 3, "validation_metric": "ndcg@5"}
+    stopping = {"early_stopping": 2} if "validation" in arguments else {}
+    return tr.MatrixFactorization(**params, **stopping).fit(data, **arguments)
+
+
+def assert_same_models(one, other):
+    for name in ("user_factors_", "item_factors_", "item_biases_", "item_counts_"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    ours, theirs = ([{**each, "seconds": 0} for each in model.history_] for model in (one, other))
+    assert ours == theirs
+    assert one.best_epoch_ == other.best_epoch_
+
+
+def test_a_model_is_that_of_the_fit_in_memory(data, mapped, little_memory, monkeypatch, tmp_path):
+    held_out, seen = negatives_of(data, 0.01), []
+    arguments = {"validation": held_out, "sample_weight": "values"}
+    disk = fitted(
+        mapped, **arguments,
+        callbacks=lambda model, record: seen.append(model.user_factors_.copy()),
+    )  # fmt: skip
+    monkeypatch.delenv("TRIPLETREC_MEMORY")
+    memory = fitted(data, **arguments)
+    assert_same_models(disk, memory)
+    np.testing.assert_array_equal(seen[memory.best_epoch_ - 1], memory.user_factors_)
+    for ours, theirs in zip(disk.recommend([0, 5], 7), memory.recommend([0, 5], 7), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    disk.save(tmp_path / "model")
+    assert_same_models(tr.load(tmp_path / "model"), memory)
+    for model in (disk, memory):
+        model.partial_fit(data)
+    assert_same_models(disk, memory)
+
+
+@pytest.mark.parametrize("validation", [False, True], ids=["last epoch", "best epoch"])
+def test_an_interrupted_fit_goes_on(validation, data, mapped, little_memory, tmp_path, monkeypatch):
+    arguments = {"validation": negatives_of(data, 0.01)} if validation else {}
+    path = tmp_path / "checkpoint"
+
+    def stop(model, record):
+        if record["epoch"] == 3:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fitted(mapped, **arguments, checkpoint=path, callbacks=stop)
+    assert path.exists()
+    disk = fitted(mapped, **arguments, checkpoint=path)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.delenv("TRIPLETREC_MEMORY")
+    assert_same_models(disk, fitted(data, **arguments))
+
+
+def test_too_little_disk_is_refused_before_anything_is_written(mapped, little_memory, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("", (), {"free": 1000}))
+    message = r"a fit from memory-mapped interactions needs [\d,]+ bytes of disk .* 1,000 are free"
+    with pytest.raises(ValueError, match=message):
+        fitted(mapped)
+
+
+def test_too_little_memory_is_refused(mapped, monkeypatch):
+    monkeypatch.setenv("TRIPLETREC_MEMORY", "1000")
+    with pytest.raises(ValueError, match=re.escape("a fit of 40 users and 300 items, ")):
+        fitted(mapped)
+
+
+def test_a_diverged_fit_gives_its_files_up(mapped, little_memory):
+    model = tr.MatrixFactorization(6, n_epochs=2, learning_rate=1e30, optimizer="sgd")
+    with pytest.raises(FloatingPointError, match="diverged in epoch 1"):
+        model.fit(mapped)
