@@ -9,7 +9,7 @@ from tripletrec._runtime.memory import NotEnoughMemoryError
 from tripletrec.training.disk_layout import DiskLayout, FitSize, choose_layout, part_counts
 from tripletrec.training.strata import drawn_strata, given_strata
 
-SIZE = FitSize(2_000_000, 500_000, 2, 512, 800, 256, 400_000_000, 400_000_000)
+SIZE = FitSize(2_000_000, 500_000, 2, 512, 608, 256, 400_000_000, 400_000_000)
 COUNTS = [1, 2, 4, 8, 16, 32, 64]
 
 

@@ -12,11 +12,11 @@ from tripletrec.training.tables import row_width
 
 __all__ = ["DiskLayout", "FitSize", "choose_layout", "part_counts"]
 
-_ROOM = 0.85  # of the memory that there is: the system keeps files in the rest
+_ROOM = 0.88  # of the memory that there is: the system keeps files in the rest
 _OF_A_USER = 40  # bytes: places, pointers, and counts while users are dealt
 _OF_AN_ITEM = 80  # bytes: places, counts, what positions take
 _OF_A_THREAD = 2**23  # bytes; little data need less
-_UNEVEN = 1.1  # the largest part, as a multiple of the mean
+_UNEVEN = 1.05  # the largest part, as a multiple of the mean
 
 
 class DiskLayout(NamedTuple):
@@ -97,12 +97,13 @@ class FitSize(NamedTuple):
 
     def memory(self, layout: DiskLayout) -> int:
         """Return the bytes of memory that a fit takes."""
-        n_parts, uneven = layout.n_parts, _UNEVEN if layout.n_parts > 1 else 1.0
-        rows = self.user * self.n_users * layout.n_resident / n_parts
-        buffers = (self.interactions + self.triplets) * layout.n_buffers / n_parts
+        share = layout.n_resident / layout.n_parts * (1.0 if layout.has_all_rows else _UNEVEN)
+        rows = self.user * self.n_users * share
+        part = (self.interactions + self.triplets) / layout.n_parts
+        buffers = part * layout.n_buffers * (_UNEVEN if layout.n_parts > 1 else 1.0)
         fixed = self.n_items * self.item + self.n_users * _OF_A_USER
         threads = self.n_threads * min(_OF_A_THREAD, self.triplets)
-        return int(fixed + threads + uneven * (rows + buffers))
+        return int(fixed + threads + rows + buffers)
 
     def disk(self, layout: DiskLayout) -> int:
         """Return the bytes of disk that a fit takes at most, checkpoints apart."""
@@ -123,9 +124,8 @@ def part_counts(strata: Strata) -> list[int]:
 def choose_layout(size: FitSize, counts: list[int], available: int | None) -> DiskLayout:
     """Return the layout that reads and writes least, of those that fit into memory.
 
-    First come those with all rows in memory, which read triplets only, each once an epoch. Of others, with
-    the rows of one or two of `n_parts` parts, an epoch reads and writes all rows about ``n_parts - 1`` or
-    ``n_parts - 2`` times.
+    First come those with all rows in memory, which read triplets only, each once an epoch. With others an
+    epoch reads and writes all rows ``n_parts - n_resident`` times.
 
     Parameters
     ----------
@@ -142,20 +142,21 @@ def choose_layout(size: FitSize, counts: list[int], available: int | None) -> Di
 
     Examples
     --------
-    >>> size = FitSize(2_000_000, 500_000, 2, 512, 800, 256, 400_000_000, 400_000_000)
+    >>> size = FitSize(2_000_000, 500_000, 2, 512, 608, 256, 400_000_000, 400_000_000)
     >>> for n_bytes in (4e9, 2e9, 1e9):
     ...     print(choose_layout(size, [1, 2, 4, 8, 16, 32, 64], int(n_bytes)))
     DiskLayout(n_parts=1, n_resident=1)
-    DiskLayout(n_parts=32, n_resident=32)
-    DiskLayout(n_parts=16, n_resident=2)
+    DiskLayout(n_parts=8, n_resident=8)
+    DiskLayout(n_parts=8, n_resident=2)
     """
     more = [n for n in counts if n > 2]
-    layouts = [
-        DiskLayout(1, 1),
-        *(DiskLayout(n, n) for n in more),
-        *(DiskLayout(n, 1) for n in counts if n == 2),
-        *(DiskLayout(n, 2) for n in more),
-    ]
+    layouts = [DiskLayout(1, 1), *(DiskLayout(n, n) for n in more)]
+    for n_missing in range(1, counts[-1]):
+        layouts += [DiskLayout(n, n - n_missing) for n in more if n - n_missing >= 2]
+    if (
+        2 in counts
+    ):  # takes what two of four parts do, but nothing is read while another part is learnt
+        layouts.append(DiskLayout(2, 1))
     for each in layouts:
         if size.fits(each, available):
             return each

@@ -118,7 +118,9 @@ class UserTable:
             own = slice(self._bounds[part], self._bounds[part + 1])
             return UserRows(self._all.table[own].reshape(-1), self._all.step_counts[own])
         if part not in self._held:
-            place = next(x for x, held in enumerate(self._held) if held is None or held != busy)
+            # Parts are visited to and fro: the farthest one is wanted last.
+            free = [x for x, held in enumerate(self._held) if held is None or held != busy]
+            place = max(free, key=lambda x: self._distance(x, part))
             self._save(place)
             self._held[place] = None
             for file, array in zip(self._files or (), self._places[place], strict=True):
@@ -128,6 +130,10 @@ class UserTable:
         place = self._held.index(part)
         table, step_counts = self._places[place]
         return UserRows(table[:n].reshape(-1), step_counts[:n])
+
+    def _distance(self, place: int, part: int) -> float:
+        held = self._held[place]
+        return math.inf if held is None else abs(held - part)
 
     def _save(self, place: int) -> None:
         part = self._held[place]
