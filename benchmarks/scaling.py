@@ -2,6 +2,7 @@
 
     python benchmarks/scaling.py                      # to 12 million
     python benchmarks/scaling.py --most 5e7           # some 8 GB of memory
+    python benchmarks/scaling.py --most 1e8 --disk    # from disk, too
 
 The data are synthetic, of the shape of 300,000 users x 500,000 items x 12 million interactions, larger or
 smaller; bpr with SGD (`--optimizer` for another), one verified negative for each positive. Every fit runs in
@@ -10,6 +11,11 @@ it that of the whole `fit`, over all its epochs; the stages are those of one thr
 Memory is the highest resident memory during `fit` less that before the data was read, beside the least that
 is needed: factors, optimizer state, CSR (8 bytes a row, 8 an interaction) and one permutation (4 an
 interaction).
+
+With `--disk` each size is also learnt from memory-mapped interactions as if memory were too small, by the
+most threads: once with the rows of all users in memory, so that only triplets are read, and once with those
+of two of four parts. What of the files stays in memory is up to the system; benchmarks/out_of_core.py limits
+it.
 
 Writes docs/scaling.png (`--plot`) and a table to benchmarks/results/.
 """
@@ -33,6 +39,10 @@ from peer_tables import markdown, save
 
 HERE = Path(__file__).parent
 STAGES = ("prepare", "draw", "update")
+DISK = {
+    "from disk": (8, 8),
+    "users from disk, too": (4, 2),
+}  # parts, and of how many the rows are in memory
 Row = dict[str, Any]
 
 
@@ -93,6 +103,48 @@ def fit(path: str, n_factors: int, n_jobs: int, n_epochs: int, optimizer: str) -
     return row
 
 
+def fit_from_disk(
+    path: str, n_factors: int, n_jobs: int, n_epochs: int, optimizer: str, how: str
+) -> Row:
+    """Return what one fit from disk took."""
+    import scipy.sparse as sp
+
+    import tripletrec as tr
+    from stages import SETTINGS
+    from tripletrec.training.disk_layout import DiskLayout
+    from tripletrec.training.from_disk import DiskTripletTraining
+
+    sys.path.append(str(HERE / "adapters"))
+    from worker import forget_peak, memory_mb
+
+    settings = {**SETTINGS, "n_factors": n_factors, "n_epochs": n_epochs, "optimizer": optimizer}
+    plan = tr.MatrixFactorization(**settings)._plan()
+    folder = Path(path).with_suffix("")
+    tr.Interactions(sp.load_npz(path)).to_memory_map(folder)
+    with tempfile.TemporaryDirectory() as other:  # compiles
+        tiny = tr.datasets.make_interactions(100, 100_000, 1000, random_state=0)
+        warm = DiskTripletTraining(plan, tiny.to_memory_map(other), None, None, 1)
+        warm.run_epoch(1)
+    del tiny, warm
+    before = memory_mb(peak=False)
+    data = tr.Interactions.read(folder)
+    forget_peak()
+    started = time.perf_counter()
+    layout = DiskLayout(*DISK[how])
+    training = DiskTripletTraining(plan, data, None, None, n_jobs, layout=layout)
+    with training.threads():
+        records = [training.run_epoch(number) for number in range(1, n_epochs + 1)]
+    training.release()
+    seconds = time.perf_counter() - started
+    epochs = [1e9 * each["seconds"] / each["n_triplets"] for each in records]
+    pairs = [(a + b) / 2 for a, b in pairwise(epochs)] or epochs
+    return {
+        "n": data.nnz, "users": data.n_users, "items": data.n_items, "n_jobs": n_jobs, "how": how,
+        "fit": 1e9 * seconds / (data.nnz * n_epochs), "epoch": min(pairs),
+        "memory": memory_mb(peak=True) - before,
+    }  # fmt: skip
+
+
 def child(call: str, **arguments: Any) -> Any:
     """Run one of the functions above in a process of its own."""
     command = [sys.executable, __file__, "--child", json.dumps({"call": call, **arguments})]
@@ -124,6 +176,14 @@ def measure(options: argparse.Namespace) -> list[Row]:
                     f"{row['memory']:,.0f} MB",
                     flush=True,
                 )
+            for how in DISK if options.disk and n >= 10**6 else ():
+                row = child(
+                    "fit_from_disk", path=path, n_factors=options.factors, how=how,
+                    n_jobs=max(options.threads), n_epochs=options.epochs,
+                    optimizer=options.optimizer,
+                )  # fmt: skip
+                rows.append(row)
+                print(f"{n:>12,} interactions, {how}: {row['epoch']:6.1f} ns", flush=True)
     return rows
 
 
@@ -136,10 +196,12 @@ def table(rows: list[Row]) -> list[str]:
     return markdown(
         header,
         (
-            [f"{row['n']:,}", f"{row['users']:,}", f"{row['items']:,}", row["n_jobs"],
+            [f"{row['n']:,}", f"{row['users']:,}", f"{row['items']:,}",
+             f"{row['n_jobs']}{', ' * ('how' in row)}{row.get('how', '')}",
              f"{row['epoch']:.1f}", *(f"{row[s]:.1f}" if s in row else "" for s in STAGES),
-             f"{row['fit']:.1f}", f"{row['memory']:,.0f}", f"{row['needed']:,.0f}",
-             f"{row['memory'] / row['needed']:.2f}"]
+             f"{row['fit']:.1f}", f"{row['memory']:,.0f}",
+             *((f"{row['needed']:,.0f}", f"{row['memory'] / row['needed']:.2f}")
+               if "needed" in row else ("", ""))]
             for row in rows
         ),
     )  # fmt: skip
@@ -151,6 +213,8 @@ def draw(rows: list[Row], path: Path, settings: str) -> None:
 
     from tripletrec.reference.plots import _FAINT, _INK, _OURS, _PUBLISHED, _STYLE
 
+    from_disk = [row for row in rows if "how" in row]
+    rows = [row for row in rows if "how" not in row]
     one = [row for row in rows if row["n_jobs"] == min(each["n_jobs"] for each in rows)]
     with pyplot.rc_context(_STYLE):
         figure, (left, right) = pyplot.subplots(1, 2, figsize=(10.5, 4.2), layout="constrained")
@@ -162,6 +226,10 @@ def draw(rows: list[Row], path: Path, settings: str) -> None:
             mine = [row for row in rows if row["n_jobs"] == n_jobs]
             label = f"{n_jobs} thread{'s' * (n_jobs > 1)}"
             lines.append((mine, "epoch", label, color, "-", 2.0))
+        for how, color in zip(DISK, ("#8a5a9e", "#c08a3e"), strict=True):
+            mine = [row for row in from_disk if row["how"] == how]
+            if mine:
+                lines.append((mine, "epoch", how, color, "-", 1.5))
         if "draw" in one[0]:
             lines += [(one, stage, stage, _FAINT, "--", 1.0) for stage in STAGES]
         _lines(left, lines)
@@ -217,11 +285,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--optimizer", choices=("sgd", "adagrad", "adam"), default="sgd")
     parser.add_argument("--plot", type=Path, default=HERE.parent / "docs" / "scaling.png")
+    parser.add_argument("--disk", action="store_true", help="from disk, too, from a million on")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         request = json.loads(options.child)
-        call = {"make": make, "fit": fit}[request.pop("call")]
+        call = {"make": make, "fit": fit, "fit_from_disk": fit_from_disk}[request.pop("call")]
         print(json.dumps(call(**request)))
         return
     if options.most < 1e5:

@@ -163,6 +163,24 @@ def test_noalias_is_what_the_compiler_is_told(noalias, compiled_anew):
     assert any("noalias" in line.split("@")[1].split("%arg")[1] for line in defined[:1]) == noalias
 
 
+@pytest.mark.parametrize("exact", [False, True])
+def test_exact_kernels_round_as_numpy_does(exact, compiled_anew, rng):
+    @part(fused=True)
+    def inner(x):
+        return x * x + x
+
+    def work(a, b):
+        for t in range(a.shape[0]):
+            b[t] = inner(a[t]) * a[t] + a[t]
+
+    compiled, a = kernel(exact=exact)(work), rng.normal(size=1000).astype(np.float32)
+    b, expected = np.zeros_like(a), (a * a + a) * a + a
+    compiled(a, b)
+    np.testing.assert_allclose(b, expected, rtol=1e-4, atol=1e-6)
+    assert not exact or (b == expected).all()
+    assert ("contract" in compiled.inspect_llvm(compiled.signatures[0])) != exact
+
+
 @pytest.mark.parametrize("size", [1, 15, 16, 1000])
 def test_aligned_begins_with_a_cache_line(size):
     array = aligned(size)

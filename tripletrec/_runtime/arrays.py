@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["check_rows", "copy_into", "distinct", "read_only"]
+__all__ = ["check_alike", "check_rows", "copy_into", "distinct", "read_only"]
 
 T = TypeVar("T", bound=np.generic)
 
@@ -47,6 +47,13 @@ def copy_into(named: Mapping[str, NDArray[Any]], others: Mapping[str, NDArray[An
     ValueError
         If one is missing, there is one too many, or one is of another shape or type; nothing is copied then.
     """
+    check_alike(named, others)
+    for name, array in named.items():
+        array[...] = others[name]
+
+
+def check_alike(named: Mapping[str, NDArray[Any]], others: Mapping[str, NDArray[Any]]) -> None:
+    """Raise ValueError unless there are arrays of the same names, shapes and types, as `copy_into` does."""
     for name in (*named, *others):
         mine, other = named.get(name), others.get(name)
         if mine is None or other is None:
@@ -56,5 +63,3 @@ def copy_into(named: Mapping[str, NDArray[Any]], others: Mapping[str, NDArray[An
                 f"the array {name!r} must be {mine.dtype} of shape {mine.shape}, got {other.dtype} of "
                 f"shape {other.shape}"
             )
-    for name, array in named.items():
-        array[...] = others[name]

@@ -42,15 +42,15 @@ def register_waiting() -> None:
         _register(waiting.pop())
 
 
-def compile_kernel(function: Callable[..., Any], noalias: bool) -> Any:
+def compile_kernel(function: Callable[..., Any], noalias: bool, exact: bool) -> Any:
     """Return a function of ``numba.njit`` that is compiled as `jit.kernel` says."""
     register_waiting()
     compiler = _NoAliasKernel if noalias else _Kernel
     compiled = njit(
-        nogil=True, fastmath=FAST_MATH, error_model="numpy", no_cfunc_wrapper=True, _nrt=False,
-        pipeline_class=compiler,
+        nogil=True, fastmath=set() if exact else FAST_MATH, error_model="numpy", no_cfunc_wrapper=True,
+        _nrt=False, pipeline_class=compiler,
     )(function)  # fmt: skip
-    enable_cache(compiled, compiler.__name__)
+    enable_cache(compiled, f"{compiler.__name__} {exact}")
     return compiled
 
 

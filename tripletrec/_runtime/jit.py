@@ -89,7 +89,7 @@ class Kernel:
     Parameters
     ----------
     function : callable
-    noalias : bool
+    noalias, exact : bool
 
     Attributes
     ----------
@@ -97,11 +97,11 @@ class Kernel:
         The function itself.
     """
 
-    def __init__(self, function: Callable[..., Any], noalias: bool) -> None:
+    def __init__(self, function: Callable[..., Any], noalias: bool, exact: bool) -> None:
         self.py_func = function
         self.__name__, self.__doc__ = function.__name__, function.__doc__
         self.__module__, self.__qualname__ = function.__module__, function.__qualname__
-        self._noalias = noalias
+        self._options = noalias, exact
         self._lock = threading.Lock()
         self._compiled: Any = None
 
@@ -116,12 +116,12 @@ class Kernel:
         return getattr(self._dispatcher(), name)
 
     def __reduce__(self) -> Any:
-        return Kernel, (self.py_func, self._noalias)
+        return Kernel, (self.py_func, *self._options)
 
     def _dispatcher(self) -> Any:
         with self._lock:
             if self._compiled is None:
-                self._compiled = _compiler().compile_kernel(self.py_func, self._noalias)
+                self._compiled = _compiler().compile_kernel(self.py_func, *self._options)
             return self._compiled
 
 
@@ -141,10 +141,14 @@ def kernel(function: Callable[..., Any]) -> Any: ...
 
 
 @overload
-def kernel(*, noalias: bool = False) -> Callable[[Callable[..., Any]], Any]: ...
+def kernel(
+    *, noalias: bool = False, exact: bool = False
+) -> Callable[[Callable[..., Any]], Any]: ...
 
 
-def kernel(function: Callable[..., Any] | None = None, *, noalias: bool = False) -> Any:
+def kernel(
+    function: Callable[..., Any] | None = None, *, noalias: bool = False, exact: bool = False
+) -> Any:
     """Compile a loop that calls parts; it releases the GIL and is cached on disk.
 
     A kernel must not allocate memory: its scratch arrays are arguments. In return Numba need not count
@@ -158,6 +162,10 @@ def kernel(function: Callable[..., Any] | None = None, *, noalias: bool = False)
     noalias : bool, default False
         A promise that arrays which it writes to share no memory with any other. Its loops then need not
         check whether they overlap.
+    exact : bool, default False
+        Every sum, product and root of floats is rounded as it is written, as NumPy does it: the same bits on
+        every processor. Otherwise sums may be reordered, and a product and a sum rounded only once, where
+        the processor has an instruction for both. It does not reach into parts unless they are fused.
 
     Returns
     -------
@@ -165,8 +173,8 @@ def kernel(function: Callable[..., Any] | None = None, *, noalias: bool = False)
         What Numba's dispatcher is: the compiled function, whose ``py_func`` is the original.
     """
     if function is None:
-        return partial(Kernel, noalias=noalias)
-    return Kernel(function, noalias)
+        return partial(Kernel, noalias=noalias, exact=exact)
+    return Kernel(function, noalias, exact)
 
 
 def aligned(size: int) -> Any:

@@ -57,7 +57,7 @@ def enable_cache(compiled: Any, compiler: str) -> None:
     compiled : Dispatcher or function
         What ``numba.njit`` returned: a plain function where Numba is switched off.
     compiler : str
-        Name of the compiler's class, a part of the key.
+        The compiler's class and its options, a part of the key.
     """
     if hasattr(compiled, "py_func"):
         compiled._cache = _KernelCache(compiled.py_func, compiler)

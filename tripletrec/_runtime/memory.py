@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["NotEnoughMemoryError", "available_memory", "check_memory"]
+__all__ = ["NotEnoughMemoryError", "available_memory", "check_memory", "left_in_groups"]
 
 _GB = 1e9
+_NO_LIMIT = 2**62  # version 1 of control groups has so large a number in place of none
 
 
 class NotEnoughMemoryError(MemoryError, ValueError):
@@ -40,11 +41,35 @@ def check_memory(n_bytes: int, what: str, advice: str) -> None:
 def available_memory() -> int | None:
     """Return how many bytes may still be taken; None where the system does not say it.
 
-    On Linux what is free or can be freed, and no more than a container may take. Elsewhere all memory of the
-    machine, where that is known.
+    On Linux what is free or can be freed, and no more than the control groups of the process allow, those
+    above included; files that the system keeps in memory count as free, as it gives them up. Elsewhere all
+    memory of the machine, where that is known. Never more than the environment variable
+    ``TRIPLETREC_MEMORY``, a number of bytes such as ``2e9``, for who shares a machine.
+
+    Raises
+    ------
+    ValueError
+        If the variable is set to something else.
     """
-    found = [each for each in (_of_linux(), _of_container()) if each is not None]
-    return min(found) if found else _of_machine()
+    found = [each for each in (_of_linux(), _of_groups()) if each is not None]
+    there = min(found) if found else _of_machine()
+    most = _of_user()
+    return there if most is None else most if there is None else min(there, most)
+
+
+def _of_user() -> int | None:
+    text = os.environ.get("TRIPLETREC_MEMORY", "").strip()
+    if not text:
+        return None
+    try:
+        n_bytes = float(text)
+    except ValueError:
+        n_bytes = 0.0
+    if not 1.0 <= n_bytes < 2.0**63:
+        raise ValueError(
+            f"TRIPLETREC_MEMORY must be a number of bytes >= 1, such as 2e9, got {text!r}"
+        )
+    return int(n_bytes)
 
 
 def _of_linux() -> int | None:
@@ -59,14 +84,61 @@ def _of_linux() -> int | None:
     return None
 
 
-def _of_container() -> int | None:
-    folder = Path("/sys/fs/cgroup")
+def _of_groups() -> int | None:
+    """Return what the control groups of Linux, of either version, leave to this process."""
     try:
-        most = (folder / "memory.max").read_text("ascii").strip()
-        used = (folder / "memory.current").read_text("ascii").strip()
+        lines = Path("/proc/self/cgroup").read_text("ascii").splitlines()
     except (OSError, UnicodeDecodeError):
         return None
-    return max(0, int(most) - int(used)) if most.isdigit() and used.isdigit() else None
+    found = []
+    for line in lines:
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
+        if not controllers:
+            found.append(left_in_groups(Path("/sys/fs/cgroup"), path, _VERSION_2))
+        elif "memory" in controllers.split(","):
+            found.append(left_in_groups(Path("/sys/fs/cgroup/memory"), path, _VERSION_1))
+    left = [each for each in found if each is not None]
+    return min(left, default=None)
+
+
+_VERSION_1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"
+_VERSION_2 = "memory.max", "memory.current", ""
+
+
+def left_in_groups(root: Path, path: str, names: tuple[str, str, str] = _VERSION_2) -> int | None:
+    """Return how many bytes a control group may still take, and all those above it.
+
+    Parameters
+    ----------
+    root : Path
+        Where the tree of groups is mounted.
+    path : str
+        The group, from the root on. What of it is not to be seen, as in a container, is passed over.
+    names : (str, str, str)
+        The files of the limit and of the use, and what names in ``memory.stat`` begin with.
+
+    Returns
+    -------
+    int or None
+        None: there is no limit.
+    """
+    group = root / path.strip("/")
+    left = [_left_in(each, *names) for each in (group, *group.parents) if each.is_relative_to(root)]
+    return min((each for each in left if each is not None), default=None)
+
+
+def _left_in(folder: Path, limit: str, usage: str, prefix: str) -> int | None:
+    try:
+        most = (folder / limit).read_text("ascii").strip()
+        used = (folder / usage).read_text("ascii").strip()
+        lines = (folder / "memory.stat").read_text("ascii").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    if not (most.isdigit() and used.isdigit()) or int(most) >= _NO_LIMIT:
+        return None
+    pairs = dict(line.split()[:2] for line in lines if len(line.split()) == 2)
+    kept = (pairs.get(f"{prefix}{name}", "0") for name in ("active_file", "inactive_file"))
+    return max(0, int(most) - int(used) + sum(int(each) for each in kept if each.isdigit()))
 
 
 def _of_machine() -> int | None:

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, TypeAlias
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_non_negative
-from tripletrec._runtime.files import check_writable, reading, with_sentence, writing
+from tripletrec._runtime.files import check_writable, mapped, reading, with_sentence, writing
 from tripletrec._runtime.messages import shown, warn_user
-from tripletrec._runtime.tensors import parse_json, read_arrays, write_arrays
+from tripletrec._runtime.tensors import map_arrays, parse_json, read_arrays, write_arrays
 from tripletrec.models.fingerprints import Fingerprint, difference
 from tripletrec.models.packing import pack_notes
 from tripletrec.training.loop import Outcome, Trainable
@@ -63,8 +63,15 @@ class CheckpointFile:
         self._fingerprint: Fingerprint = {}
         self._warned = False
 
-    def read(self, plan: Plan, random_state: Any) -> Plan:
+    def read(self, plan: Plan, random_state: Any, *, into_memory: bool = True) -> Plan:
         """Read the file, if there is one; return the plan, with its seed if `random_state` gives new ones.
+
+        Parameters
+        ----------
+        plan : Plan
+        random_state : object
+        into_memory : bool, default True
+            False: arrays stay in the file, which may be larger than memory.
 
         Raises
         ------
@@ -72,8 +79,13 @@ class CheckpointFile:
             If the file is no checkpoint, or damaged.
         """
         try:
-            with reading(self.path) as (file, size), self._refusing("cannot be read"):
-                self._saved = _parse(*read_arrays(file, size))
+            if into_memory:
+                with reading(self.path) as (file, size), self._refusing("cannot be read"):
+                    self._saved = _parse(*read_arrays(file, size))
+            else:
+                content = mapped(self.path)
+                with self._refusing("cannot be read"):
+                    self._saved = _parse(*map_arrays(content))
         except FileNotFoundError:
             return plan
         except OSError as error:

@@ -167,8 +167,10 @@ def epochs_for(data: Interactions) -> int:
 
 def _sizes(data: Interactions) -> tuple[int, int]:
     """Return how many users and items have a positive."""
+    from tripletrec.training.triplet import count_items  # here, because loading does without
+
     n_users = int(np.count_nonzero(np.diff(data.indptr)))
-    return n_users, int(np.count_nonzero(np.bincount(data.indices)))
+    return n_users, int(np.count_nonzero(count_items(data.indices, data.n_items)))
 
 
 def check_companions(chosen: Any, make: Callable[..., Any]) -> None:

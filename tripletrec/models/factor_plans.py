@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,9 @@ from tripletrec.sampling import UNSEEN, Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.scorers import SCORERS, check_scorer
 from tripletrec.training.plan import L2, FactorPlan
+
+if TYPE_CHECKING:
+    from tripletrec.training.loop import Trainable
 
 __all__ = ["PlannedFactorModel"]
 
@@ -179,11 +182,17 @@ class PlannedFactorModel(FactorModel):
     ) -> Start:
         if isinstance(plan.loss, ListLoss):
             return self._start_listwise(plan, plan.loss, data, weights)
-        # Here, because answers do without.
-        from tripletrec.training.triplet import TripletTraining
-
         n_jobs = check_n_jobs(self.n_jobs, self._work(plan, data))
-        training = TripletTraining(plan, data, weights, given, n_jobs)
+        training: Trainable
+        # Here, because answers do without.
+        if data.memory_map is not None:
+            from tripletrec.training.from_disk import start_mapped
+
+            training = start_mapped(plan, data, weights, given, n_jobs)
+        else:
+            from tripletrec.training.triplet import TripletTraining
+
+            training = TripletTraining(plan, data, weights, given, n_jobs)
         return Start(training, {"_companions": plan.companions})
 
     def _work(self, plan: FactorPlan, data: Interactions) -> float:

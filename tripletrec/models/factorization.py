@@ -325,7 +325,9 @@ class MatrixFactorization(PlannedFactorModel):
         ----------
         X : Interactions, sparse matrix or array of shape (n_users, n_items)
             The positives: every value other than 0. The values themselves matter only with
-            ``sample_weight="values"`` and with ``sampler="graded"``.
+            ``sample_weight="values"`` and with ``sampler="graded"``. Memory-mapped interactions (see
+            `Interactions.read`) may be larger than memory with a loss of triplets: the same bits are then
+            learnt from files beside them, see `docs/scale.md`.
         y : None
             Not used; there for scikit-learn.
         validation : as `X`, default None

@@ -75,12 +75,14 @@ def check_negatives(negatives: Any, data: Interactions) -> Interactions | None:
     if negatives is None:
         return None
     given = as_interactions(negatives, "negatives", data.space)
-    # As truth values: the product of two small numbers may be zero.
-    both = data.tocsr().astype(bool).multiply(given.tocsr().astype(bool)).tocoo()
-    if both.nnz:
+    from tripletrec.ranking.ranks import absent_from  # here, because most fits have none
+
+    both = ~absent_from(data.indptr, data.indices, given.indptr, given.indices)
+    if both.any():
+        first = int(both.argmax())
         raise ValueError(
-            f"negatives must not be positives too: {both.nnz} pairs are both, the first is "
-            f"row {both.row[0]}, column {both.col[0]}"
+            f"negatives must not be positives too: {np.count_nonzero(both)} pairs are both, the first is "
+            f"row {np.searchsorted(given.indptr, first, 'right') - 1}, column {given.indices[first]}"
         )
     return given
 
@@ -188,7 +190,11 @@ def has_negatives(data: Interactions, given: Interactions | None, *, only_used: 
         Whether only items that have a positive are drawn.
     """
     counts = np.diff(data.indptr)
-    n_items = np.count_nonzero(np.bincount(data.indices)) if only_used else data.n_items
+    n_items = data.n_items
+    if only_used:
+        from tripletrec.training.triplet import count_items  # here, because loading does without
+
+        n_items = int(np.count_nonzero(count_items(data.indices, n_items)))
     some = counts < n_items
     if given is not None:
         some |= np.diff(given.indptr) > 0

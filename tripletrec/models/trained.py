@@ -212,7 +212,7 @@ class TrainedModel(NewUsers, Recommender):
             return plan, self._begin(plan, data, weights, given, **features), None
         from tripletrec.models.fingerprints import fingerprint
 
-        plan = file.read(plan, self.random_state)
+        plan = file.read(plan, self.random_state, into_memory=data.memory_map is None)
         start = self._begin(plan, data, weights, given, **features)
         of = fingerprint(
             self, plan, X=data, sample_weight=weights, negatives=given,

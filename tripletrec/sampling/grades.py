@@ -43,9 +43,15 @@ def by_rising_value(
     return ItemsOfUsers(indptr, indices[order]), n_lower
 
 
-def has_grades(indptr: NDArray[np.int64], values: NDArray[np.float32]) -> bool:
-    """Return whether there is a user with items of different values."""
-    differ = values[1:] != values[:-1]
-    ends = indptr[1:-1]  # where the next user begins
-    differ[ends[(ends > 0) & (ends < len(values))] - 1] = False
-    return bool(differ.any())
+def has_grades(
+    indptr: NDArray[np.int64], values: NDArray[np.float32], at_once: int = 2**20
+) -> bool:
+    """Return whether there is a user with items of different values, looking at so many at a time."""
+    for first in range(0, len(values) - 1, at_once):
+        piece = values[first : first + at_once + 1]
+        differ = piece[1:] != piece[:-1]
+        users = np.searchsorted(indptr, (first + 1, first + len(piece)))
+        differ[indptr[users[0] : users[1]] - first - 1] = False  # there the next user begins
+        if differ.any():
+            return True
+    return False

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class Limits:
         """Return whether the mean loss of an epoch is not finite, or too large."""
         return not abs(loss) <= min(self._highest, sys.float_info.max)
 
-    def check(self, epoch: int, loss: float, arrays: Sequence[NDArray[Any]]) -> float:
+    def check(self, epoch: int, loss: float, arrays: Iterable[NDArray[Any]]) -> float:
         """Return the largest absolute value of a factor; raise FloatingPointError if training diverged."""
         largest = _largest(arrays)
         if math.isfinite(loss) and math.isfinite(largest):
@@ -107,7 +107,7 @@ def _result(function: Any, x: np.float32, parameters: tuple[float, ...]) -> floa
         return 0.0
 
 
-def _largest(arrays: Sequence[NDArray[Any]]) -> float:
+def _largest(arrays: Iterable[NDArray[Any]]) -> float:
     ends = [end for each in arrays if each.size for end in (each.max(), -each.min())]
     return float(np.max(ends)) if ends else 0.0  # NaN if there is one
 

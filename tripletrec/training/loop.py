@@ -33,7 +33,11 @@ class Trainable(Protocol):
 
     @property
     def factors(self) -> Any:
-        """The arrays that are learnt, as they stand."""
+        """The arrays that are learnt, as they stand.
+
+        A table of users that is read-only stays as it is. A training whose factors may be larger than memory
+        has a method ``factor_pieces`` besides, which yields arrays that hold all of them together.
+        """
 
     def threads(self) -> AbstractContextManager[None]:
         """Keep threads alive for a run of epochs."""
@@ -359,8 +363,8 @@ class _Run:
     def check(self, loss: float, *, factors: bool) -> None:
         """Raise if training has diverged, by the loss and, if asked for, by the factors."""
         # Losses are computed before the steps: what the last steps did shows in the factors only.
-        arrays = self.training.factors if factors else ()
-        largest = self._limits.check(self.number, loss, arrays)
+        pieces = getattr(self.training, "factor_pieces", lambda: self.training.factors)
+        largest = self._limits.check(self.number, loss, pieces() if factors else ())
         self.largest = largest if factors else self.largest
 
     def stop(self) -> None:
@@ -406,6 +410,8 @@ class _BestEpoch:
         return quality is not None and bool(number - kept.kept_epoch >= self._patience)
 
     def _copied(self, factors: Any) -> Any:
+        if isinstance(factors, Factors) and not factors.user_factors.flags.writeable:
+            return Factors(factors[0], *(each.copy() for each in factors[1:]))
         # New memory for each copy would take several times as long as the copying.
         if len(self._copies) < 2:
             copies = [each.copy() for each in factors]

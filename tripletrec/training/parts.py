@@ -26,15 +26,19 @@ from tripletrec.training.bucketing import (
 )
 from tripletrec.training.schedule import ItemDeal, Schedule
 from tripletrec.training.stratum import Contents, Epoch
+from tripletrec.training.tables import FactorTables
 from tripletrec.training.triplet_records import ItemRows, UserRows
 
 __all__ = [
     "UserPart",
     "bucket_part",
+    "by_position",
     "cut_part",
     "empty_stored",
     "epoch_of_part",
+    "from_positions",
     "part_users",
+    "picked",
     "whole_part",
 ]
 
@@ -83,10 +87,10 @@ def cut_part(whole: UserPart, part: int, n_parts: int) -> UserPart:
     bounds = whole.users.bounds[part * n_blocks : (part + 1) * n_blocks + 1]
     own = whole.users.order[bounds[0] : bounds[-1]]
     indptr, indices, weights, numbers = whole.positives
-    own_indptr, places = _picked(indptr, own)
+    own_indptr, places = picked(indptr, own)
     given = None
     if whole.given is not None:
-        given_indptr, given_places = _picked(whole.given.indptr, own)
+        given_indptr, given_places = picked(whole.given.indptr, own)
         given = ItemsOfUsers(given_indptr, read_only(whole.given.indices[given_places]))
     return UserPart(
         part * n_blocks,
@@ -208,7 +212,27 @@ def epoch_of_part(
     return Epoch(contents, *rows, schedule.hyper(number), schedule.streams(number))
 
 
-def _picked(
+def by_position(tables: FactorTables, deal: ItemDeal) -> ItemRows:
+    """Return the rows of items, whose biases and step counts lie by position from now on.
+
+    So a cache line of them belongs to one block, and no two threads write to it.
+    """
+    position_of, row_at = deal.items.position_of, deal.row_at
+    biases = np.empty((len(row_at), *tables.biases.shape[1:]), np.float32)
+    step_counts = np.empty((len(row_at), tables.item_step_counts.shape[1]), np.float32)
+    biases[position_of], step_counts[position_of] = tables.biases, tables.item_step_counts
+    return ItemRows(tables.items.reshape(-1), row_at, biases.reshape(-1), step_counts)
+
+
+def from_positions(tables: FactorTables, deal: ItemDeal, rows: ItemRows) -> None:
+    """Write biases and step counts of `by_position` back into the tables."""
+    position = deal.items.position_of
+    shape = (-1, *tables.biases.shape[1:])
+    tables.biases[:] = rows.biases.reshape(shape)[position]
+    tables.item_step_counts[:] = rows.step_counts[position]
+
+
+def picked(
     indptr: NDArray[np.int64], rows: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the index of some rows of a CSR matrix, and where their entries are in it."""

@@ -77,6 +77,7 @@ class Schedule:
     ----------
     shape : (n_users, n_items)
     n_positives : int
+    given : bool
     strata : Strata
     codes : Codes
     group : int
@@ -99,7 +100,7 @@ class Schedule:
     ) -> None:
         if isinstance(plan.loss, ListLoss):
             raise TypeError(f"loss {plan.loss.name!r} is not one of triplets")
-        self.plan, self.limits, self._loss, self._given = plan, limits, plan.loss, given
+        self.plan, self.limits, self._loss, self.given = plan, limits, plan.loss, given
         self.shape = n_users, n_items = len(user_counts), len(item_counts)
         self.n_positives = int(item_counts.sum())
         self._hyper, self._streams = self._make_hyper(), dict[int, Streams]()
@@ -117,7 +118,7 @@ class Schedule:
         item_bytes = 4 * (1 + len(plan.optimizer.state)) * row_width(plan.n_factors)
         blocks = n_blocks(n_users, n_items, nnz, item_bytes, limits)
         # Negatives that are given, or lower-valued positives, may be of any block.
-        if self._given:
+        if self.given:
             return given_strata(min(blocks, _MOST_GIVEN_BLOCKS))
         return drawn_strata(blocks, most_lanes(nnz))
 
@@ -131,7 +132,7 @@ class Schedule:
             prefetch_rows=prefetch_rows, learn_items=learn_items,
         )  # fmt: skip
         n_each, n_drawn = plan.n_negatives, plan.n_negatives * plan.n_candidates
-        if self._given:  # a triplet is stored for each negative, else for each positive
+        if self.given:  # a triplet is stored for each negative, else for each positive
             n_each, n_drawn = 1, 0
         return Loop(
             kernel,
@@ -175,7 +176,7 @@ class Schedule:
 
         A partition serves two epochs: on large data it costs a quarter of one.
         """
-        return number - (number - 1) % (1 if self._given else _EPOCHS_OF_PARTITION)
+        return number - (number - 1) % (1 if self.given else _EPOCHS_OF_PARTITION)
 
     def deal_items(self, number: int) -> ItemDeal:
         """Deal the items for the partition that begins with epoch `number`."""
@@ -184,7 +185,7 @@ class Schedule:
         row_at = np.zeros(strata.n_item_blocks << self.codes.place_bits, np.int32)
         row_at[items.position_of] = np.arange(len(items.order), dtype=np.int32)
         # Beside given negatives others are drawn from all blocks, between which positions leave gaps.
-        drawn_from = items.order if self._given else row_at
+        drawn_from = items.order if self.given else row_at
         pool = Pool(drawn_from, sampler.cumulative(self._item_counts[drawn_from]))
         return ItemDeal(number, items, row_at, pool)
 
@@ -206,7 +207,7 @@ class Schedule:
         """
         strata, last = self.strata, first + len(bounds) - 1
         first_position = last_position = np.zeros(last - first, np.int64)
-        if not self._given:
+        if not self.given:
             blocks = strata.item_block[first:last]
             first_position = blocks.astype(np.int64) << self.codes.place_bits
             last_position = first_position + np.diff(deal.items.bounds)[blocks]

@@ -6,6 +6,7 @@ learns those of whole tables, and those of arrays that hold only what a part of 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ __all__ = [
     "Contents",
     "Epoch",
     "Loop",
+    "StratumLearner",
     "Streams",
     "Workspace",
     "learn_strata",
@@ -203,3 +205,48 @@ def learn_strata(
         first, last, contents.buckets.bounds, triplets, loop.n_negatives, loop.group,
         tuple(epoch.users), tuple(epoch.items), tuple(epoch.hyper), tuple(workspace.scratch), totals,
     )  # fmt: skip
+
+
+class StratumLearner:
+    """Learns runs of strata, each thread in memory of its own; where the strata come from is not its affair.
+
+    Parameters
+    ----------
+    limits : Limits
+    weighted : bool
+        Whether triplets have weights.
+
+    Attributes
+    ----------
+    loop : Loop
+        How strata are learnt; to be set before the first run.
+    cancelled : bool
+        Set by another thread to have runs end with KeyboardInterrupt.
+    """
+
+    loop: Loop
+
+    def __init__(self, limits: Limits, *, weighted: bool) -> None:
+        self.limits, self.cancelled = limits, False
+        self._weighted, self._local = weighted, threading.local()
+
+    def learn_run(
+        self, epoch: Epoch, totals: NDArray[np.float64], longest: int, first: int, last: int
+    ) -> None:
+        """Learn from strata first ... last - 1, none of which has more than `longest` triplets."""
+        workspace = self._workspace(longest)
+        for a, b in pieces(epoch.contents.buckets.bounds, first, last, self.limits.at_once):
+            if self.cancelled:
+                raise KeyboardInterrupt
+            learn_strata(a, b, self.loop, epoch, workspace, totals)
+
+    def _workspace(self, longest: int) -> Workspace:
+        """Return what this thread works on.
+
+        Kept from round to round: asking the system for memory costs as much as small rounds do.
+        """
+        kept: tuple[int, Workspace] | None = getattr(self._local, "workspace", None)
+        if kept is None or kept[0] < longest:
+            made = make_workspace(self.loop, longest, weighted=self._weighted, limits=self.limits)
+            kept = self._local.workspace = longest, made
+        return kept[1]

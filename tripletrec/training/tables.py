@@ -20,11 +20,11 @@ from tripletrec._runtime.jit import aligned
 from tripletrec._runtime.threads import executor_for
 from tripletrec.optimizers import Optimizer
 from tripletrec.training.plan import Factors
+from tripletrec.training.start_values import ITEMS, LINE, USERS, start_rows
 
 __all__ = ["FactorTables", "row_width"]
 
-_LINE = 16  # float32 in a cache line
-_CHUNK = 2**12  # rows whose start values are one stream of random numbers
+_CHUNK = 2**12  # rows whose start values are drawn by one task
 _NAMES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
 
 Float32 = NDArray[np.float32]
@@ -89,7 +89,7 @@ class FactorTables:
         scale : float
             Standard deviation of the factors.
         seed : int
-            A row's values depend on it and on the row's number alone.
+            A row's values depend on it and on the row's number alone, see `start_values.start_rows`.
         n_jobs : int, default 1
             Threads; changes no bit.
         beside : callable, default None
@@ -235,33 +235,30 @@ class FactorTables:
         n_jobs: int,
         beside: Callable[[FactorTables], None] | None,
     ) -> None:
-        """Fill the factors but those of the first `kept` rows; each chunk of rows has its own stream."""
-        tables = (self.users, self.items)
-        chunks = [
-            (number, first)
-            for number, table in enumerate(tables)
-            for first in range(kept[number] - kept[number] % _CHUNK, len(table), _CHUNK)
+        """Fill the factors but those of the first `kept` rows."""
+
+        def draw(number: int, table: Float32, first: int) -> None:
+            into = table[first : first + _CHUNK]
+            rows = np.arange(first, first + len(into))
+            start_rows(rows, into, self.n_factors, scale=scale, seed=seed, table=number)
+
+        each = zip((USERS, ITEMS), (self.users, self.items), kept, strict=True)
+        tasks: list[Callable[[], None]] = [
+            partial(draw, number, table, first)
+            for number, table, own in each
+            for first in range(own, len(table), _CHUNK)
         ]
-
-        def draw(number: int, first: int) -> None:
-            stream = np.random.SeedSequence(seed, spawn_key=(number, first))
-            rows = tables[number][first : first + _CHUNK, 0, : self.n_factors]
-            random = np.random.Generator(np.random.PCG64(stream))
-            drawn = random.standard_normal(rows.shape, np.float32) * np.float32(scale)
-            skip = max(0, kept[number] - first)
-            rows[skip:] = drawn[skip:]
-
-        tasks: list[Callable[[], None]] = [partial(draw, *each) for each in chunks]
+        several = len(tasks) > 2
         if beside is not None:
             tasks.insert(0, partial(beside, self))
-        executor = executor_for(n_jobs if len(chunks) > len(tables) else 1)
+        executor = executor_for(n_jobs if several else 1)
         with executor.threads():
             executor.run(lambda task: task(), [(task,) for task in tasks])
 
 
 def row_width(n_factors: int) -> int:
     """Return the float32 of a row of so many factors, padding included."""
-    return -(-n_factors // _LINE) * _LINE
+    return -(-n_factors // LINE) * LINE
 
 
 def _table(n_rows: int, width: int, optimizer: Optimizer) -> Float32:

@@ -6,7 +6,6 @@ is a pure function of the plan and the data: neither the number of threads nor t
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -22,11 +21,18 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.sampling.grades import by_rising_value
 from tripletrec.training.bucketing import Positives
-from tripletrec.training.parts import bucket_part, empty_stored, epoch_of_part, whole_part
+from tripletrec.training.parts import (
+    bucket_part,
+    by_position,
+    empty_stored,
+    epoch_of_part,
+    from_positions,
+    whole_part,
+)
 from tripletrec.training.plan import FactorPlan, Factors, Record
 from tripletrec.training.schedule import ItemDeal, Schedule, record_of
 from tripletrec.training.strata import LIMITS, Limits
-from tripletrec.training.stratum import Epoch, Workspace, learn_strata, make_workspace, pieces
+from tripletrec.training.stratum import Epoch, StratumLearner
 from tripletrec.training.tables import FactorTables
 from tripletrec.training.triplet_records import N_TOTALS, ItemRows, UserRows
 
@@ -44,7 +50,7 @@ class _Prepared(NamedTuple):
     rows: ItemRows
 
 
-class TripletTraining:
+class TripletTraining(StratumLearner):
     """The state of one fit; see `tripletrec.training.loop.train` for what runs it.
 
     Parameters
@@ -101,9 +107,8 @@ class TripletTraining:
         learn_items: bool = True,
         limits: Limits = LIMITS,
     ) -> None:
-        self.plan, self.limits = plan, limits
-        self.cancelled = False  # to be set from another thread
-        self._local = threading.local()
+        super().__init__(limits, weighted=weights is not None)
+        self.plan = plan
         weights = np.empty(0, np.float32) if weights is None else weights
         indptr, indices = read_only(interactions.indptr), read_only(interactions.indices)
         self._positives = Positives(indptr, indices, read_only(weights), indptr[:-1])
@@ -162,10 +167,7 @@ class TripletTraining:
         and no two threads write to it.
         """
         if self._prepared is not None:
-            position, rows = self._prepared.deal.items.position_of, self._prepared.rows
-            shape = (-1, *self.tables.biases.shape[1:])
-            self.tables.biases[:] = rows.biases.reshape(shape)[position]
-            self.tables.item_step_counts[:] = rows.step_counts[position]
+            from_positions(self.tables, self._prepared.deal, self._prepared.rows)
         return self.tables
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -213,19 +215,12 @@ class TripletTraining:
         started = time.perf_counter()
         epoch = self.epoch(number)
         totals = np.zeros((len(epoch.contents.buckets.numbers), N_TOTALS))
-        self.executor.run_rounds(partial(self._learn_run, epoch, totals), self.rounds)
+        longest = 0 if self._prepared is None else self._prepared.longest
+        self.executor.run_rounds(partial(self.learn_run, epoch, totals, longest), self.rounds)
         return record_of(
             number, totals, len(self._positives.indices) * self.plan.n_negatives, self.loop.distinct,
             time.perf_counter() - started,
         )  # fmt: skip
-
-    def _learn_run(self, epoch: Epoch, totals: NDArray[np.float64], first: int, last: int) -> None:
-        """Learn from a run of strata: the task of a thread."""
-        workspace = self._workspace()
-        for a, b in pieces(epoch.contents.buckets.bounds, first, last, self.limits.at_once):
-            if self.cancelled:
-                raise KeyboardInterrupt
-            learn_strata(a, b, self.loop, epoch, workspace, totals)
 
     def epoch(self, number: int) -> Epoch:
         """Return all that the strata of an epoch depend on, valid until that of another partition."""
@@ -243,30 +238,9 @@ class TripletTraining:
             starts = bucket_part(
                 self.schedule, deal, self.part, self._stored, self.executor, self._bucket_tasks
             )
-            rows = self._by_position(deal.items.position_of, deal.row_at)
+            rows = by_position(self.settle(), deal)
             self._prepared = _Prepared(deal, starts, int(np.diff(starts).max()), rows)
         return self._prepared
-
-    def _by_position(self, position_of: NDArray[np.int32], row_at: NDArray[np.int32]) -> ItemRows:
-        """Return the rows of items, whose biases and step counts lie by position from now on."""
-        tables = self.settle()
-        biases = np.empty((len(row_at), *tables.biases.shape[1:]), np.float32)
-        step_counts = np.empty((len(row_at), tables.item_step_counts.shape[1]), np.float32)
-        biases[position_of], step_counts[position_of] = tables.biases, tables.item_step_counts
-        return ItemRows(tables.items.reshape(-1), row_at, biases.reshape(-1), step_counts)
-
-    def _workspace(self) -> Workspace:
-        """Return what this thread works on.
-
-        Kept from round to round: asking the system for memory costs as much as small rounds do.
-        """
-        longest = 0 if self._prepared is None else self._prepared.longest
-        kept: tuple[int, Workspace] | None = getattr(self._local, "workspace", None)
-        if kept is None or kept[0] < longest:
-            weighted = len(self._positives.weights) > 0
-            made = make_workspace(self.loop, longest, weighted=weighted, limits=self.limits)
-            kept = self._local.workspace = longest, made
-        return kept[1]
 
 
 def _check_tables(tables: FactorTables, plan: FactorPlan, data: Interactions) -> None:
