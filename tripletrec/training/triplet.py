@@ -206,8 +206,8 @@ class TripletTraining:
     def _make_strata(self, data: Interactions, tables: FactorTables) -> None:
         item_bytes = tables.items.nbytes // data.n_items
         limits = self.limits
-        if self._loss.searches:  # of few data blocks cost it .002 of the AUC, other losses nothing
-            limits = limits._replace(least_triplets=max(limits.least_triplets, limits.least_run))
+        if self._loss.searches:
+            limits = limits._replace(least_triplets=limits.least_searched)
         blocks = n_blocks(data.n_users, data.n_items, data.nnz, item_bytes, limits)
         # Negatives that are given, or lower-valued positives, may be of any block.
         n_stored, given = data.nnz, self._given is not None
