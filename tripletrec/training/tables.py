@@ -107,8 +107,8 @@ class FactorTables:
         items = _zeros(n_items, width, optimizer)
         biases = _zeros(n_items, 1, optimizer)
         _start_state(biases, optimizer)
-        counts = (np.tile(step_counts, (n, 1)) for n in (n_users, n_items))
-        return cls(users, items, biases, *counts, n_factors)
+        of_users, of_items = (np.tile(step_counts, (n, 1)) for n in (n_users, n_items))
+        return cls(users, items, biases, of_users, of_items, n_factors)
 
     def grow(
         self, n_users: int, n_items: int, optimizer: Optimizer, *, scale: float, seed: int
