@@ -12,7 +12,7 @@ from tripletrec.training.strata import LIMITS
 from tripletrec.training.triplet import TripletTraining
 
 # Small data would be left to one thread, and nothing would be seen of what several do.
-SHARED = LIMITS._replace(least_run=1)
+SHARED = LIMITS._replace(least_run=1, least_searched=LIMITS.least_triplets)
 PARTS = (losses.LOSSES, scorers.SCORERS, optimizers.OPTIMIZERS)
 NAMES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
 

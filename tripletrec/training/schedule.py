@@ -113,8 +113,8 @@ class Schedule:
 
     def _make_strata(self, nnz: int) -> Strata:
         (n_users, n_items), plan, limits = self.shape, self.plan, self.limits
-        if self._loss.searches:  # of few data blocks cost it .002 of the AUC, other losses nothing
-            limits = limits._replace(least_triplets=max(limits.least_triplets, limits.least_run))
+        if self._loss.searches:
+            limits = limits._replace(least_triplets=limits.least_searched)
         item_bytes = 4 * (1 + len(plan.optimizer.state)) * row_width(plan.n_factors)
         blocks = n_blocks(n_users, n_items, nnz, item_bytes, limits)
         # Negatives that are given, or lower-valued positives, may be of any block.

@@ -96,21 +96,19 @@ class FactorTables:
             Called with the tables, perhaps while factors are still being drawn in other threads.
         """
         tables = cls._at_zero(n_users, n_items, n_factors, optimizer)
-        tables._draw((0, 0), scale, seed, n_jobs, beside)
+        tables._draw((0, 0), optimizer, scale, seed, n_jobs, beside)
         return tables
 
     @classmethod
     def _at_zero(cls, n_users: int, n_items: int, n_factors: int, optimizer: Optimizer) -> Self:
         width = row_width(n_factors)
         step_counts = np.array(optimizer.step_counts, np.float32)
-        return cls(
-            _table(n_users, width, optimizer),
-            _table(n_items, width, optimizer),
-            _table(n_items, 1, optimizer),
-            np.tile(step_counts, (n_users, 1)),
-            np.tile(step_counts, (n_items, 1)),
-            n_factors,
-        )
+        users = _zeros(n_users, width, optimizer)
+        items = _zeros(n_items, width, optimizer)
+        biases = _zeros(n_items, 1, optimizer)
+        _start_state(biases, optimizer)
+        of_users, of_items = (np.tile(step_counts, (n, 1)) for n in (n_users, n_items))
+        return cls(users, items, biases, of_users, of_items, n_factors)
 
     def grow(
         self, n_users: int, n_items: int, optimizer: Optimizer, *, scale: float, seed: int
@@ -138,7 +136,7 @@ class FactorTables:
         for name in _NAMES:
             mine = getattr(self, name)
             getattr(larger, name)[: len(mine)] = mine
-        larger._draw(old, scale, seed, 1, None)
+        larger._draw(old, optimizer, scale, seed, 1, None)
         return larger
 
     @property
@@ -230,15 +228,17 @@ class FactorTables:
     def _draw(
         self,
         kept: tuple[int, int],
+        optimizer: Optimizer,
         scale: float,
         seed: int,
         n_jobs: int,
         beside: Callable[[FactorTables], None] | None,
     ) -> None:
-        """Fill the factors but those of the first `kept` rows."""
+        """Fill the rows of users and items but the first `kept`."""
 
         def draw(number: int, table: Float32, first: int) -> None:
             into = table[first : first + _CHUNK]
+            _start_state(into, optimizer)
             rows = np.arange(first, first + len(into))
             start_rows(rows, into, self.n_factors, scale=scale, seed=seed, table=number)
 
@@ -261,9 +261,14 @@ def row_width(n_factors: int) -> int:
     return -(-n_factors // LINE) * LINE
 
 
-def _table(n_rows: int, width: int, optimizer: Optimizer) -> Float32:
-    """Return rows of zeros and the optimizer's start values, each row on whole cache lines."""
+def _start_state(rows: Float32, optimizer: Optimizer) -> None:
+    """Write the optimizer's start values beside weights; they are zeros now, which need no writing."""
+    for number, value in enumerate(optimizer.state, 1):
+        if value != 0.0:
+            rows[:, number] = value
+
+
+def _zeros(n_rows: int, width: int, optimizer: Optimizer) -> Float32:
+    """Return a table of zeros, each row on whole cache lines."""
     shape = (n_rows, 1 + len(optimizer.state), width)
-    table = aligned(math.prod(shape)).reshape(shape)
-    table[:, 1:] = np.array(optimizer.state, np.float32)[:, None]
-    return table
+    return aligned(math.prod(shape)).reshape(shape)
