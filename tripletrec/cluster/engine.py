@@ -66,8 +66,8 @@ class SerialEngine:
     Attributes
     ----------
     carried : dict of int
-        Bytes of results that went from one worker to another, by name of the function that took them; each task
-        fetches what it needs once.
+        Bytes that a network would have carried: by name of a function what workers got from others and, under
+        "gathered", what came back to the driver.
     """
 
     def __init__(
@@ -92,9 +92,13 @@ class SerialEngine:
         for worker in workers:
             self._memory.setdefault(worker, {})
 
+    def add(self, worker: str, n_threads: int = 1) -> None:
+        """Let a worker begin."""
+        self._threads[worker] = n_threads
+
     def lose(self, worker: str) -> None:
         """Let a worker end with all that it has, as by ``kill -9``."""
-        del self._threads[worker]
+        self._threads.pop(worker, None)
         self._memory.pop(worker, None)
 
     def submit(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -106,9 +110,8 @@ class SerialEngine:
         lost = {worker, *(each.worker for each in needed)} - self._threads.keys()
         if broken is not None or lost:
             return broken or LostError(f"{', '.join(sorted(lost))} is lost")
-        name = function.__name__
         sizes = {id(each): each.size for each in needed if each.worker != worker}
-        self.carried[name] = self.carried.get(name, 0) + sum(sizes.values())
+        self._count(function.__name__, sum(sizes.values()))
         values = [each.value() if isinstance(each, _Result) else each for each in arguments]
         try:
             return _Result(worker, function(self._memory.get(worker, {}), *values))
@@ -119,11 +122,16 @@ class SerialEngine:
         """Return results, or raise what the first task that failed has raised."""
         lost = self._opened - self._threads.keys()
         if lost:
+            self._opened -= lost
             raise LostError(f"{', '.join(sorted(lost))} is lost")
         for each in results:
             if isinstance(each, Exception):
                 raise each
+        self._count("gathered", sum(each.size for each in results))
         return [each.value() for each in results]
+
+    def _count(self, name: str, n_bytes: int) -> None:
+        self.carried[name] = self.carried.get(name, 0) + n_bytes
 
     def close(self) -> None:
         """Drop what the workers have of the fit."""

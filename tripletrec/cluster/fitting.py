@@ -85,8 +85,8 @@ def fit(
         Columns of a table; not looked at where the source has none.
     checkpoint : path-like
         A new or empty folder that the client and all workers can write to, or one that a fit of the same
-        model and data has left: a path, or a URL that fsspec knows, such as ``"s3://bucket/folder"``. What the fit
-        has written is removed when it has ended well, if `collect`, or diverged.
+        model and data has left: a path, or a URL that fsspec knows, such as ``"s3://bucket/folder"``. What
+        the fit has written is removed when it has ended well, if `collect`, or diverged.
     sample_weight, negatives
         As of ``model.fit``.
     every : int, default 1
@@ -212,8 +212,8 @@ def _check_model(model: Any) -> FactorPlan:
     plan = model._plan()
     if isinstance(plan.loss, ListLoss):
         raise ValueError(
-            f"loss must be one of triplets on a cluster, got {plan.loss.name!r}: list-wise losses are trained "
-            "on one machine"
+            f"loss must be one of triplets on a cluster, got {plan.loss.name!r}: list-wise losses are "
+            "trained on one machine"
         )
     if model.early_stopping is not None:
         raise ValueError(
