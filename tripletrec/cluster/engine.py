@@ -20,6 +20,9 @@ class Engine(Protocol):
     def open(self, workers: Sequence[str]) -> None:
         """Give these workers memory for the fit, as far as they have none."""
 
+    def send(self, worker: str, value: Any) -> Any:
+        """Send a value to a worker, even a large one; return what stands for it in `submit`."""
+
     def submit(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """Have ``function(memory, *arguments)`` called by a worker; return what stands for the result.
 
@@ -66,8 +69,8 @@ class SerialEngine:
     Attributes
     ----------
     carried : dict of int
-        Bytes that a network would have carried: by name of a function what workers got from others and, under
-        "gathered", what came back to the driver.
+        Bytes that a network would have carried: by name of a function what workers got from others; "sent" is
+        what they got from the driver, "gathered" what came back to it.
     """
 
     def __init__(
@@ -100,6 +103,12 @@ class SerialEngine:
         """Let a worker end with all that it has, as by ``kill -9``."""
         self._threads.pop(worker, None)
         self._memory.pop(worker, None)
+
+    def send(self, worker: str, value: Any) -> Any:
+        """Return a copy of a value for a worker."""
+        result = _Result(worker, value)
+        self._count("sent", result.size)
+        return result
 
     def submit(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call the function at once; what it raises is raised when the result is gathered."""
