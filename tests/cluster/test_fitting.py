@@ -230,3 +230,37 @@ def test_a_checkpoint_of_another_fit_is_refused(client, tmp_path):
         with pytest.raises(ValueError, match=f"is of another fit: {text}; delete the folder"):
             tr.cluster.fit(model, data, client=client, checkpoint=tmp_path)
     assert last_epoch(Folder(tmp_path)).number == 1
+
+
+@pytest.mark.slow_cluster
+def test_one_worker_after_the_other_is_killed(tmp_path, rng):
+    distributed = pytest.importorskip("distributed", reason="needs Dask: the extra cluster")
+    data = tr.datasets.make_interactions(4000, 2000, 200_000, random_state=0)
+    params = {"n_factors": 6, "n_epochs": 40, "optimizer": "adam", "n_negatives": 2}
+    expected = tr.MatrixFactorization(**params).fit(data)
+    done, killed = threading.Event(), []
+
+    def kill(client):
+        while not done.wait(rng.uniform(1, 6)):
+            victims = list(client.run(os.getpid, on_error="ignore").values())
+            if victims:
+                os.kill(victims[rng.integers(len(victims))], signal.SIGKILL)
+                killed.append(last_epoch(Folder(tmp_path)).number)
+
+    with (
+        distributed.LocalCluster(
+            n_workers=3, threads_per_worker=1, dashboard_address=None, processes=True
+        ) as running,
+        running.get_client() as client,
+        running.get_client() as other,
+    ):
+        killer = threading.Thread(target=kill, args=(other,))
+        killer.start()
+        try:
+            model = tr.MatrixFactorization(**params)
+            tr.cluster.fit(model, data, client=client, checkpoint=tmp_path)
+        finally:
+            done.set()
+            killer.join()
+    print(f"killed after epochs {killed}")
+    assert_same(model, expected)

@@ -118,15 +118,15 @@ def fit(
 
     Examples
     --------
-    Here with two workers on this machine::
+    Here with two workers on this machine:
 
-        from distributed import Client, LocalCluster
-        import tripletrec as tr
-
-        data = tr.datasets.make_interactions(2_000, 1_000, 100_000, random_state=0)
-        with LocalCluster(n_workers=2, threads_per_worker=1) as cluster, Client(cluster) as client:
-            model = tr.MatrixFactorization(n_epochs=10)
-            tr.cluster.fit(model, data, client=client, checkpoint="fit-of-today")
+    >>> import tripletrec as tr
+    >>> from distributed import Client, LocalCluster  # doctest: +SKIP
+    >>> data = tr.datasets.make_interactions(2_000, 1_000, 100_000, random_state=0)
+    >>> model = tr.MatrixFactorization(n_epochs=10)
+    >>> with LocalCluster(n_workers=2) as workers, Client(workers) as client:  # doctest: +SKIP
+    ...     tr.cluster.fit(model, data, client=client, checkpoint="fit-of-today")
+    MatrixFactorization(n_epochs=10)
     """
     plan = _check_model(model)
     every, collect = check_count(every, "every"), check_flag(collect, "collect")
