@@ -39,7 +39,7 @@ def client(cluster):
 @pytest.fixture(scope="module")
 def long():
     """A fit of many short epochs, so that there is time to kill somebody."""
-    return model_of(n_epochs=30, optimizer="adam").fit(DATA)
+    return model_of(n_epochs=15, optimizer="adam").fit(DATA)
 
 
 def until(is_true, seconds=60.0):
@@ -98,10 +98,10 @@ def test_a_worker_is_killed_in_mid_epoch(client, long, tmp_path):
     killed_at = []
     thread = threading.Thread(target=kill)
     thread.start()
-    model = model_of(n_epochs=30, optimizer="adam")
+    model = model_of(n_epochs=15, optimizer="adam")
     tr.cluster.fit(model, DATA, client=client, checkpoint=tmp_path)
     thread.join()
-    assert 3 <= killed_at[0] < 30
+    assert 3 <= killed_at[0] < 15
     assert_same(model, long)
 
 
@@ -111,7 +111,7 @@ CLIENT = """
     import tripletrec as tr
     from cluster.fits import DATA, model_of
     with Client(sys.argv[1]) as client:
-        model = model_of(n_epochs=30, optimizer="adam")
+        model = model_of(n_epochs=15, optimizer="adam")
         tr.cluster.fit(model, DATA, client=client, checkpoint=sys.argv[2])
 """
 
@@ -128,8 +128,8 @@ def test_the_client_is_killed_and_another_goes_on(client, long, tmp_path):
     process.kill()
     assert process.wait() == -signal.SIGKILL
     kept = last_epoch(Folder(tmp_path))
-    assert 3 <= kept.number < 30
-    model = model_of(n_epochs=30, optimizer="adam")
+    assert 3 <= kept.number < 15
+    model = model_of(n_epochs=15, optimizer="adam")
     tr.cluster.fit(model, DATA, client=client, checkpoint=tmp_path)
     assert model.history_[: kept.number] == kept.history  # the times, too
     assert_same(model, long)

@@ -114,18 +114,30 @@ class SerialEngine:
         """Call the function at once; what it raises is raised when the result is gathered."""
         if self._before is not None:
             self._before(self, worker, function, arguments)
-        needed = [each for each in arguments if isinstance(each, _Result)]
-        broken = next((each for each in arguments if isinstance(each, Exception)), None)
-        lost = {worker, *(each.worker for each in needed)} - self._threads.keys()
-        if broken is not None or lost:
-            return broken or LostError(f"{', '.join(sorted(lost))} is lost")
-        sizes = {id(each): each.size for each in needed if each.worker != worker}
-        self._count(function.__name__, sum(sizes.values()))
-        values = [each.value() if isinstance(each, _Result) else each for each in arguments]
+        broken = self._broken(worker, arguments)
+        if broken is not None:
+            return broken
+        self._count_fetched(worker, function.__name__, arguments)
+        values = []
+        for each in arguments:
+            values.append(each.value() if isinstance(each, _Result) else each)
         try:
             return _Result(worker, function(self._memory.get(worker, {}), *values))
         except Exception as error:
             return error
+
+    def _broken(self, worker: str, arguments: tuple[Any, ...]) -> Exception | None:
+        """Return why a task cannot run, if so."""
+        for each in arguments:
+            if isinstance(each, Exception):
+                return each
+        needed = {worker, *(each.worker for each in arguments if isinstance(each, _Result))}
+        lost = needed - self._threads.keys()
+        return LostError(f"{', '.join(sorted(lost))} is lost") if lost else None
+
+    def _count_fetched(self, worker: str, name: str, arguments: tuple[Any, ...]) -> None:
+        found = {id(each): each for each in arguments if isinstance(each, _Result)}
+        self._count(name, sum(each.size for each in found.values() if each.worker != worker))
 
     def gather(self, results: Sequence[Any]) -> list[Any]:
         """Return results, or raise what the first task that failed has raised."""
