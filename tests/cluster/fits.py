@@ -22,7 +22,7 @@ GRADED = tr.Interactions(DATA.tocsr().multiply(np.arange(300) % 4 + 1))
 
 # Every two of loss or sampler, optimizer, weights and given negatives, with kernels other tests need too.
 CASES = {
-    "bpr, sgd": ({"optimizer": "sgd"}, {}),
+    "bpr, sgd": ({"optimizer": "sgd", "learning_rate": 0.3}, {}),
     "bpr, adagrad, given": ({"n_negatives": 2}, {"negatives": GIVEN}),
     "bpr, adam, weights, given": (
         {"optimizer": "adam"},

@@ -20,7 +20,7 @@ from tripletrec.cluster.engine import Engine
 from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.probe import Report
 from tripletrec.cluster.sharded import ShardedFactors
-from tripletrec.cluster.sources import Facts, InteractionsSource, Source
+from tripletrec.cluster.sources import VALUES, Facts, InteractionsSource, Source
 from tripletrec.cluster.store import (
     Axis,
     Committed,
@@ -245,7 +245,10 @@ def _begin_or_resume(
         folder.check_writable()
     elif not isinstance(model.random_state, Integral):
         plan = replace(plan, seed=meta["of"]["fit"]["seed"])
-    of = fingerprint(model, plan, **source.entries())
+    entries = source.entries()
+    if not plan.sampler.by_value:
+        entries.pop(VALUES, None)
+    of = fingerprint(model, plan, **entries)
     if meta is not None:
         differs = difference(meta["of"], of)
         if differs is not None:
