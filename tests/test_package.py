@@ -306,6 +306,10 @@ def run(code):
 def test_import_is_light():
     heavy = {"numba", "pandas", "scipy", "sklearn", "matplotlib", "tqdm", "numpy"}
     assert not heavy & set(run("import tripletrec, sys; print(*sys.modules)"))
+    clusters = {"dask", "distributed", "fsspec", "pyarrow"}
+    assert not clusters & set(
+        run("import tripletrec as tr, sys; tr.cluster.fit; print(*sys.modules)")
+    )
 
 
 def test_first_fit_is_light():

@@ -33,6 +33,7 @@ class DaskEngine:
         self._client, self._patience, self._poll = client, patience, poll
         self._fit = secrets.token_hex(8)
         self._leases: dict[str, Any] = {}
+        self._asked: set[str] = set()  # workers, of which each may be lost
 
     def workers(self) -> dict[str, int]:
         """Return the threads of each worker, by its address.
@@ -56,13 +57,20 @@ class DaskEngine:
 
     def open(self, workers: Sequence[str]) -> None:
         """Give workers memory for the fit, which ends with the client or with `close`."""
+        self._asked = set(workers)
         self._leases = {
             each: self._leases.get(each) or self.submit(each, _make_lease, self._fit, each)
             for each in workers
         }
 
+    def send(self, worker: str, value: Any) -> Any:
+        """Return a future of a value that has been sent to a worker."""
+        (sent,) = self._client.scatter([value], workers=[worker], hash=False)
+        return sent
+
     def submit(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return a future."""
+        self._asked.add(worker)
         return self._client.submit(
             _call, function, self._fit, *arguments, key=f"{function.__name__}-{secrets.token_hex(16)}",
             workers=[worker], allow_other_workers=False, pure=False, retries=0,
@@ -92,10 +100,10 @@ class DaskEngine:
 
     def _check(self, results: Sequence[Any]) -> None:
         """Raise if workers are lost, or a task has failed."""
-        lost = self._leases.keys() - self._threads().keys()
+        lost = self._asked - self._threads().keys()
         if lost:
-            for each in lost:
-                del self._leases[each]
+            self._asked -= lost
+            self._leases = {k: v for k, v in self._leases.items() if k not in lost}
             raise LostError(f"worker {', '.join(sorted(lost))} is lost")
         for each in results:
             if each.status == "error":

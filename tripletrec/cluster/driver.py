@@ -136,14 +136,12 @@ class Driver:
         self._home = _placed(self._job.n_parts, workers, self._home)
         self._attempt = secrets.token_hex(8)
         self._engine.open(sorted(set(self._home.values())))
-        self._engine.gather(
-            [
-                self._submit(
-                    each, tasks.prepare, self._job, [a for a in self._home if self._home[a] == each]
-                )
-                for each in sorted(set(self._home.values()))
-            ]
-        )
+        prepared = []
+        for worker in sorted(set(self._home.values())):
+            parts = [part for part, home in self._home.items() if home == worker]
+            job = self._engine.send(worker, self._job)
+            prepared.append(self._submit(worker, tasks.prepare, job, parts))
+        self._engine.gather(prepared)
 
     def _recall(self, committed: Committed) -> None:
         """Let the items be those of the folder, or the start values."""

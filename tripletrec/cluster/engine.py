@@ -20,6 +20,9 @@ class Engine(Protocol):
     def open(self, workers: Sequence[str]) -> None:
         """Give these workers memory for the fit, as far as they have none."""
 
+    def send(self, worker: str, value: Any) -> Any:
+        """Send a value to a worker, even a large one; return what stands for it in `submit`."""
+
     def submit(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """Have ``function(memory, *arguments)`` called by a worker; return what stands for the result.
 
@@ -66,8 +69,8 @@ class SerialEngine:
     Attributes
     ----------
     carried : dict of int
-        Bytes of results that went from one worker to another, by name of the function that took them; each task
-        fetches what it needs once.
+        Bytes that a network would have carried: by name of a function what workers got from others; "sent" is
+        what they got from the driver, "gathered" what came back to it.
     """
 
     def __init__(
@@ -92,38 +95,64 @@ class SerialEngine:
         for worker in workers:
             self._memory.setdefault(worker, {})
 
+    def add(self, worker: str, n_threads: int = 1) -> None:
+        """Let a worker begin."""
+        self._threads[worker] = n_threads
+
     def lose(self, worker: str) -> None:
         """Let a worker end with all that it has, as by ``kill -9``."""
-        del self._threads[worker]
+        self._threads.pop(worker, None)
         self._memory.pop(worker, None)
+
+    def send(self, worker: str, value: Any) -> Any:
+        """Return a copy of a value for a worker."""
+        result = _Result(worker, value)
+        self._count("sent", result.size)
+        return result
 
     def submit(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call the function at once; what it raises is raised when the result is gathered."""
         if self._before is not None:
             self._before(self, worker, function, arguments)
-        needed = [each for each in arguments if isinstance(each, _Result)]
-        broken = next((each for each in arguments if isinstance(each, Exception)), None)
-        lost = {worker, *(each.worker for each in needed)} - self._threads.keys()
-        if broken is not None or lost:
-            return broken or LostError(f"{', '.join(sorted(lost))} is lost")
-        name = function.__name__
-        sizes = {id(each): each.size for each in needed if each.worker != worker}
-        self.carried[name] = self.carried.get(name, 0) + sum(sizes.values())
-        values = [each.value() if isinstance(each, _Result) else each for each in arguments]
+        broken = self._broken(worker, arguments)
+        if broken is not None:
+            return broken
+        self._count_fetched(worker, function.__name__, arguments)
+        values = []
+        for each in arguments:
+            values.append(each.value() if isinstance(each, _Result) else each)
         try:
             return _Result(worker, function(self._memory.get(worker, {}), *values))
         except Exception as error:
             return error
 
+    def _broken(self, worker: str, arguments: tuple[Any, ...]) -> Exception | None:
+        """Return why a task cannot run, if so."""
+        for each in arguments:
+            if isinstance(each, Exception):
+                return each
+        needed = {worker, *(each.worker for each in arguments if isinstance(each, _Result))}
+        lost = needed - self._threads.keys()
+        return LostError(f"{', '.join(sorted(lost))} is lost") if lost else None
+
+    def _count_fetched(self, worker: str, name: str, arguments: tuple[Any, ...]) -> None:
+        found = {id(each): each for each in arguments if isinstance(each, _Result)}
+        self._count(name, sum(each.size for each in found.values() if each.worker != worker))
+
     def gather(self, results: Sequence[Any]) -> list[Any]:
         """Return results, or raise what the first task that failed has raised."""
         lost = self._opened - self._threads.keys()
         if lost:
+            self._opened -= lost
             raise LostError(f"{', '.join(sorted(lost))} is lost")
         for each in results:
             if isinstance(each, Exception):
                 raise each
+        self._count("gathered", sum(each.size for each in results))
         return [each.value() for each in results]
+
+    def _count(self, name: str, n_bytes: int) -> None:
+        self.carried[name] = self.carried.get(name, 0) + n_bytes
 
     def close(self) -> None:
         """Drop what the workers have of the fit."""

@@ -22,7 +22,7 @@ from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.pieces import is_table
 from tripletrec.cluster.probe import Report
 from tripletrec.cluster.sharded import ShardedFactors
-from tripletrec.cluster.sources import Facts, InteractionsSource, Source
+from tripletrec.cluster.sources import VALUES, Facts, InteractionsSource, Source
 from tripletrec.cluster.store import (
     Axis,
     Committed,
@@ -95,8 +95,8 @@ def fit(
         What becomes of several events of a user and an item, see ``Interactions.from_frame``.
     checkpoint : path-like
         A new or empty folder that the client and all workers can write to, or one that a fit of the same
-        model and data has left: a path, or a URL that fsspec knows, such as ``"s3://bucket/folder"``. What the fit
-        has written is removed when it has ended well, if `collect`, or diverged.
+        model and data has left: a path, or a URL that fsspec knows, such as ``"s3://bucket/folder"``. What
+        the fit has written is removed when it has ended well, if `collect`, or diverged.
     sample_weight, negatives
         As of ``model.fit``; for events "values" or None, and None.
     every : int, default 1
@@ -128,15 +128,15 @@ def fit(
 
     Examples
     --------
-    Here with two workers on this machine::
+    Here with two workers on this machine:
 
-        from distributed import Client, LocalCluster
-        import tripletrec as tr
-
-        data = tr.datasets.make_interactions(2_000, 1_000, 100_000, random_state=0)
-        with LocalCluster(n_workers=2, threads_per_worker=1) as cluster, Client(cluster) as client:
-            model = tr.MatrixFactorization(n_epochs=10)
-            tr.cluster.fit(model, data, client=client, checkpoint="fit-of-today")
+    >>> import tripletrec as tr
+    >>> from distributed import Client, LocalCluster  # doctest: +SKIP
+    >>> data = tr.datasets.make_interactions(2_000, 1_000, 100_000, random_state=0)
+    >>> model = tr.MatrixFactorization(n_epochs=10)
+    >>> with LocalCluster(n_workers=2) as workers, Client(workers) as client:  # doctest: +SKIP
+    ...     tr.cluster.fit(model, data, client=client, checkpoint="fit-of-today")
+    MatrixFactorization(n_epochs=10)
     """
     plan = _check_model(model)
     every, collect = check_count(every, "every"), check_flag(collect, "collect")
@@ -235,8 +235,8 @@ def _check_model(model: Any) -> FactorPlan:
     plan = model._plan()
     if isinstance(plan.loss, ListLoss):
         raise ValueError(
-            f"loss must be one of triplets on a cluster, got {plan.loss.name!r}: list-wise losses are trained "
-            "on one machine"
+            f"loss must be one of triplets on a cluster, got {plan.loss.name!r}: list-wise losses are "
+            "trained on one machine"
         )
     if model.early_stopping is not None:
         raise ValueError(
@@ -282,7 +282,10 @@ def _begin_or_resume(
         folder.check_writable()
     elif not isinstance(model.random_state, Integral):
         plan = replace(plan, seed=meta["of"]["fit"]["seed"])
-    of = fingerprint(model, plan, **source.entries())
+    entries = source.entries()
+    if not plan.sampler.by_value:
+        entries.pop(VALUES, None)
+    of = fingerprint(model, plan, **entries)
     if meta is not None:
         differs = difference(meta["of"], of)
         if differs is not None:

@@ -95,7 +95,7 @@ class Folder:
         """Return what a file of JSON holds; None if there is no such file. Raises as `read_arrays`."""
         try:
             return parse_json(self._files.read(name).decode())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except ValueError as error:  # and what is no UTF-8
             raise ValueError(f"file {name!r} of {self} cannot be read: {error}") from None
@@ -161,7 +161,7 @@ class _LocalFiles:
     def names(self, folder: str) -> list[str]:
         try:
             return sorted(os.listdir(self._path / folder))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def remove(self, name: str) -> None:

@@ -17,7 +17,9 @@ from tripletrec.training.bucketing import Partition, Positives
 from tripletrec.training.parts import cut_part, whole_part
 from tripletrec.training.triplet import count_items
 
-__all__ = ["Facts", "InteractionsSource", "Source"]
+__all__ = ["VALUES", "Facts", "InteractionsSource", "Source"]
+
+VALUES = "values of the source"
 
 
 class Facts(NamedTuple):
@@ -47,7 +49,10 @@ class Source(Protocol):
     """Positives, their weights, and maybe given negatives; how users and items are numbered is up to it."""
 
     def entries(self) -> dict[str, Any]:
-        """Return what tells one source from another: a digest of each argument, see `fingerprint`."""
+        """Return what tells one source from another, by argument, see `fingerprint`.
+
+        Its values, under `VALUES`, count only if the sampler goes by them.
+        """
 
     def count(self) -> tuple[Axis, Axis]:
         """Return the users and the items, numbered as `Interactions` would."""
@@ -95,7 +100,7 @@ class InteractionsSource:
         data = self._data
         return {
             "source": data, "sample_weight": self._weights, "negatives": self._given,
-            "values of the source": data.values,
+            VALUES: data.values,
         }  # fmt: skip
 
     def count(self) -> tuple[Axis, Axis]:

@@ -1,0 +1,165 @@
+"""Epochs on workers that live in this process: the bits of `fit`, whoever is lost and when."""
+
+import itertools
+import os
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+import tripletrec.cluster.store
+from cluster.fits import CASES, DATA, assert_same, fit_locally, fit_serially, model_of
+from tripletrec import sampling
+from tripletrec.cluster.engine import SerialEngine
+from tripletrec.cluster.fitting import fit_with
+from tripletrec.cluster.folders import Folder
+from tripletrec.cluster.sources import InteractionsSource
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A fit that many are compared with."""
+    return model_of(n_epochs=5, optimizer="adam").fit(DATA)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_workers_learn_the_bits_of_a_fit(case, tmp_path):
+    params, given = CASES[case]
+    expected = fit_locally(model_of(**params), **given)
+    found, _ = fit_serially(model_of(**params), tmp_path / "fit", **given)
+    assert_same(found, expected)
+    assert os.listdir(tmp_path / "fit") == []
+    more = tr.Interactions.from_arrays([1, 2], [3, 4], shape=DATA.space.shape)
+    for each in (found, expected):
+        each.partial_fit(more)
+    assert_same(found, expected)
+
+
+@pytest.mark.parametrize("n_workers, n_threads", [(1, 1), (1, 2), (3, 1), (5, 3)])
+def test_number_of_workers_and_threads_changes_nothing(n_workers, n_threads, plain, tmp_path):
+    model = model_of(n_epochs=5, optimizer="adam")
+    fit_serially(model, tmp_path, n_workers=n_workers, n_threads=n_threads)
+    assert_same(model, plain)
+
+
+class Losing:
+    """Loses a worker before some of the tasks, but not the last one."""
+
+    def __init__(self, numbers):
+        self.numbers, self.count, self.lost = set(numbers), itertools.count(), []
+
+    def __call__(self, engine, worker, function, arguments):
+        if next(self.count) in self.numbers and len(engine.workers()) > 1:
+            engine.lose(worker)
+            self.lost.append((worker, function.__name__))
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_lost_workers_change_nothing(every, plain, tmp_path, rng):
+    counting = Losing([])
+    model = model_of(n_epochs=5, optimizer="adam")
+    fit_serially(model, tmp_path, n_workers=4, before=counting, every=every)
+    n_tasks = next(counting.count)
+    for _ in range(4):
+        losing = Losing(rng.choice(n_tasks, 3, replace=False).tolist())
+        fit_serially(model, tmp_path, n_workers=4, before=losing, every=every)
+        assert losing.lost
+        assert_same(model, plain)
+
+
+def test_at_most_the_epoch_under_way_is_lost(plain, tmp_path):
+    begun = []
+
+    def before(engine, worker, function, arguments):
+        if function.__name__ == "begin_part":
+            begun.append(arguments[-1])
+        if function.__name__ == "learn_tile" and arguments[1][0] == 4 and len(engine.workers()) > 1:
+            engine.lose(worker)
+
+    model = model_of(n_epochs=5, optimizer="adam")
+    fit_serially(model, tmp_path, before=before)
+    assert [each for each, _ in itertools.groupby(begun)] == [1, 2, 3, 4, 5]
+    assert begun.count(4) == 2 * begun.count(3)
+    assert_same(model, plain)
+
+
+def test_workers_that_are_lost_again_and_again(tmp_path):
+    def before(engine, worker, function, arguments):
+        if function.__name__ == "learn_tile" and arguments[1][0] == 2:
+            engine.lose(worker)
+            engine.add(f"{worker}'")
+
+    model = model_of()
+    with pytest.raises(RuntimeError, match="epoch 2 was begun 6 times, .*worker .* is lost"):
+        fit_serially(model, tmp_path, before=before)
+    assert not hasattr(model, "history_")
+    assert os.listdir(tmp_path / "epochs") == ["00001"]
+    assert_same(fit_serially(model, tmp_path)[0], model_of().fit(DATA))
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_an_interrupted_fit_goes_on(every, plain, tmp_path, rng):
+    stop_at = int(rng.integers(10, 150))
+    count = itertools.count()
+
+    def before(engine, worker, function, arguments):
+        if next(count) == stop_at:
+            raise KeyboardInterrupt
+
+    model = model_of(n_epochs=5, optimizer="adam")
+    with pytest.raises(KeyboardInterrupt):
+        fit_serially(model, tmp_path, before=before, every=every)
+    assert not hasattr(model, "history_")
+    kept = tr.cluster.store.last_epoch(Folder(tmp_path)).history
+    fit_serially(model, tmp_path, n_workers=3, every=every)
+    assert model.history_[: len(kept)] == kept
+    assert_same(model, plain)
+
+
+def test_a_resumed_fit_takes_the_seed_of_the_checkpoint(tmp_path):
+    def before(engine, worker, function, arguments):
+        if function.__name__ == "learn_tile" and arguments[1][0] == 2:
+            raise KeyboardInterrupt
+
+    model = model_of(random_state=np.random.RandomState(3))
+    with pytest.raises(KeyboardInterrupt):
+        fit_serially(model, tmp_path, before=before)
+    fit_serially(model, tmp_path)
+    assert_same(model, model_of(random_state=np.random.RandomState(3)).fit(DATA))
+
+
+def test_divergence_is_told_and_nothing_is_left(tmp_path):
+    model = model_of(learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match="training diverged in epoch 1"):
+        fit_serially(model, tmp_path)
+    assert os.listdir(tmp_path) == [] and not hasattr(model, "history_")
+
+
+def test_only_what_is_learnt_of_items_travels(tmp_path):
+    """As many bytes for twice the interactions, and for twice the users."""
+    carried = []
+    for n_users, share in ((40, 1.0), (40, 0.5), (80, 0.5)):
+        data = tr.datasets.make_interactions(n_users, 300, 6000, random_state=0)[
+            : int(share * 6000)
+        ]
+        model, engine = model_of(n_epochs=4, sampler="unseen"), SerialEngine(2)
+        source = InteractionsSource(data)
+        fit_with(engine, model, model._plan(), source, Folder(tmp_path))
+        carried.append(engine.carried)
+    assert carried[0].keys() == carried[1].keys()
+    for name in carried[0]:
+        assert carried[1][name] == pytest.approx(carried[0][name], rel=0.02), name
+        assert carried[2][name] == pytest.approx(carried[0][name], rel=0.02), name
+    n_bytes = (
+        300 * 4 * (2 * 16 + 2 + 1)
+    )  # rows with the state of Adagrad, biases, and which rows these are
+    assert carried[0]["learn_tile"] < 4 * 4 * 1.5 * n_bytes
+
+
+def test_companions_are_those_of_a_fit(tmp_path):
+    data = tr.datasets.make_interactions(800, 900, 10_000, random_state=0)
+    model, engine = model_of(n_epochs=1), SerialEngine(2)
+    fit_with(engine, model, model._plan(), InteractionsSource(data), Folder(tmp_path))
+    expected = model_of(n_epochs=1).fit(data)
+    assert model.companions_["sampler"] == sampling.dynamic(3)
+    assert_same(model, expected)
