@@ -105,7 +105,10 @@ def test_what_events_cannot_have_is_refused(client, frame, tmp_path):
             {"sample_weight": "values"},
             "^sample_weight must be None for events or, with a column of values",
         ),
-        ({"duplicates": "mean"}, "^duplicates must be one of"),
+        (
+            {"duplicates": "last"},
+            "^duplicates must be 'sum', 'max' or 'count' on a cluster, got 'last'",
+        ),
         ({"user": "whom"}, "whom"),
     ):
         with pytest.raises(ValueError, match=match):

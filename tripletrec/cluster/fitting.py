@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 from numbers import Integral
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,6 @@ from tripletrec.cluster.store import (
 from tripletrec.cluster.worker import Job
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
-from tripletrec.data.merging import Duplicates, check_duplicates
 from tripletrec.losses import ListLoss
 from tripletrec.models.factorization import MatrixFactorization
 from tripletrec.models.fingerprints import difference, fingerprint
@@ -63,8 +62,7 @@ def fit(
     user: str = "user",
     item: str = "item",
     value: str | None = None,
-    timestamp: str | None = None,
-    duplicates: Duplicates = "sum",
+    duplicates: Literal["sum", "max", "count"] = "sum",
     checkpoint: str | os.PathLike[str],
     sample_weight: Any = None,
     negatives: Any = None,
@@ -89,9 +87,9 @@ def fit(
     client : distributed.Client
         Its workers must run the same versions, and make machine code for the same processor; set
         ``NUMBA_CPU_NAME`` in their environment where their processors differ.
-    user, item, value, timestamp : str
+    user, item, value : str
         Columns of a table of events; not looked at where the source has none.
-    duplicates : {"sum", "max", "last", "first", "count"}, default "sum"
+    duplicates : {"sum", "max", "count"}, default "sum"
         What becomes of several events of a user and an item, see ``Interactions.from_frame``.
     checkpoint : path-like
         A new or empty folder that the client and all workers can write to, or one that a fit of the same
@@ -144,10 +142,12 @@ def fit(
     client = check_client(client)
     data: Source
     if is_table(source):
-        names = {"user": user, "item": item, "value": value, "timestamp": timestamp}
-        names = {role: name for role, name in names.items() if name is not None}
+        names = {"user": user, "item": item} | ({} if value is None else {"value": value})
         weighted = _check_of_events(sample_weight, negatives, value)
-        duplicates = check_duplicates(duplicates)
+        if duplicates not in ("sum", "max", "count"):
+            raise ValueError(
+                f"duplicates must be 'sum', 'max' or 'count' on a cluster, got {duplicates!r}"
+            )
         data = EventsSource(
             source, names, DaskTasks(client), duplicates=duplicates, weighted=weighted
         )
