@@ -10,7 +10,7 @@ distributed = pytest.importorskip("distributed", reason="needs Dask: the extra c
 @pytest.fixture
 def cluster():
     with distributed.LocalCluster(
-        n_workers=0, processes=False, dashboard_address=None, protocol="inproc://"
+        n_workers=0, processes=False, dashboard_address=":0", protocol="inproc://"
     ) as running:
         yield running
 

@@ -25,7 +25,7 @@ TESTS = Path(__file__).parent.parent
 def cluster():
     distributed = pytest.importorskip("distributed", reason="needs Dask: the extra cluster")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", processes=True
     ) as running:
         yield running
 
@@ -73,7 +73,7 @@ def test_one_worker_and_four_learn_the_bits_of_a_fit(tmp_path):
     expected = fit_locally(model_of(**params), **given)
     with (
         distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, dashboard_address=None, processes=True
+            n_workers=1, threads_per_worker=1, dashboard_address=":0", processes=True
         ) as running,
         running.get_client() as client,
     ):
@@ -249,10 +249,10 @@ def test_one_worker_after_the_other_is_killed(tmp_path, rng):
 
     with (
         distributed.LocalCluster(
-            n_workers=3, threads_per_worker=1, dashboard_address=None, processes=True
+            n_workers=3, threads_per_worker=1, dashboard_address=":0", processes=True
         ) as running,
-        running.get_client() as client,
-        running.get_client() as other,
+        distributed.Client(running) as client,
+        distributed.Client(running, set_as_default=False) as other,
     ):
         killer = threading.Thread(target=kill, args=(other,))
         killer.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,24 +37,34 @@ class ProbeOf:
         Of `probe`, but the memory.
     known : Report or None
         What those said with whom the fit began.
+
+    Attributes
+    ----------
+    report : Report or None
+        What all say that were asked.
     """
 
     def __init__(self, engine: Engine, arguments: tuple[Any, ...], known: Report | None) -> None:
         self._engine, self._arguments, self.report = engine, arguments, known
         self._asked: set[str] = set()
 
-    def check(self, workers: Iterable[str]) -> Report:
-        """Return what all say; raise ValueError unless it is the same, see `check_alike`."""
-        new = [each for each in workers if each not in self._asked]
-        found = self._engine.gather(
-            [self._engine.submit(each, probe, *self._arguments) for each in new]
-        )
-        if new:
-            self.report = check_alike(dict(zip(new, found, strict=True)), self.report)
-        self._asked.update(new)
-        if self.report is None:
-            raise ValueError("there are no workers to ask")
-        return self.report
+    def check(self) -> dict[str, int]:
+        """Return the threads of all workers; raise ValueError unless they are alike, see `check_alike`."""
+        for turn in range(_MOST_LOSSES + 1):
+            workers = self._engine.workers()
+            new = [each for each in workers if each not in self._asked]
+            asked = [self._engine.submit(each, probe, *self._arguments) for each in new]
+            try:
+                found = self._engine.gather(asked)
+            except LostError:
+                if turn == _MOST_LOSSES:
+                    raise
+                continue
+            if new:
+                self.report = check_alike(dict(zip(new, found, strict=True)), self.report)
+            self._asked.update(new)
+            break
+        return workers
 
 
 class Driver:
@@ -125,8 +135,7 @@ class Driver:
 
     def _place(self) -> None:
         """Give each part of the users its worker: that which has it, as long as it is there."""
-        workers = self._engine.workers()
-        self._probing.check(workers)
+        workers = self._probing.check()
         if not self._home:
             strata = self._job.schedule.strata
             n_parts = n_parts_for(strata, sum(workers.values()))

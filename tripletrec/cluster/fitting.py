@@ -309,12 +309,13 @@ def _begin_or_resume(
     schedule = Schedule(plan, users.counts, items.counts, given=has_given or graded)
     dealt = schedule.deal_users(users.counts)
     probing = ProbeOf(engine, (plan, has_given, facts.is_weighted), known)
-    report = probing.check(engine.workers())
+    probing.check()
     if meta is None:
         write_axis(folder, "user", users)
         write_axis(folder, "item", items)
         source.write_blocks(folder, dealt, graded=graded)
-        told = {"of": of, "workers": report._asdict(), "facts": facts._asdict()}
+        workers = None if probing.report is None else probing.report._asdict()
+        told = {"of": of, "workers": workers, "facts": facts._asdict()}
         write_meta(folder, told)
     return _Work(plan, Job(folder, schedule, 0), probing, users, items, dealt)
 
