@@ -167,8 +167,12 @@ def test_scratch_lies_beside_the_data_without_a_name(data, tmp_path):
 
 @pytest.fixture
 def little_memory(mapped, monkeypatch):
-    """So little that a fit of the data goes through the disk, and its factors do not fit either."""
-    size = FitSize.of(plan_of(), mapped, None, weighted=False, n_jobs=1)
+    """So little that a fit of the data goes through the disk."""
+    _bound_memory(mapped, monkeypatch, weighted=False)
+
+
+def _bound_memory(mapped, monkeypatch, *, weighted):
+    size = FitSize.of(plan_of(), mapped, None, weighted=weighted, n_jobs=1)
     wanted = str(size.memory(DiskLayout(4, 2)) / 0.88 + 1)
     monkeypatch.setenv("TRIPLETREC_MEMORY", wanted)
 
@@ -193,7 +197,8 @@ def assert_same_models(one, other):
     assert one.best_epoch_ == other.best_epoch_
 
 
-def test_a_model_is_that_of_the_fit_in_memory(data, mapped, little_memory, monkeypatch, tmp_path):
+def test_a_model_is_that_of_the_fit_in_memory(data, mapped, monkeypatch, tmp_path):
+    _bound_memory(mapped, monkeypatch, weighted=True)
     held_out, seen = negatives_of(data, 0.01), []
     arguments = {"validation": held_out, "sample_weight": "values"}
     disk = fitted(

@@ -23,7 +23,7 @@ from tripletrec.training.parts import UserPart, part_users, picked
 
 __all__ = ["BlockOrder", "PartBuffers", "PartsOnDisk"]
 
-_ENTRIES = 2**21  # interactions that are handled at once
+_ENTRIES = 2**19  # interactions that are handled at once
 
 
 class BlockOrder(NamedTuple):
@@ -71,7 +71,7 @@ class BlockOrder(NamedTuple):
             What `pointers` makes of it.
         arrays : sequence of (array, ScratchArray)
             The entries, and where they are written.
-        at_once : int, default 2**21
+        at_once : int, default 2**19
             Entries, and users, that are handled at once; one user's all belong together.
         """
         for first, last in _pieces(indptr, at_once):
@@ -118,7 +118,7 @@ class PartsOnDisk:
         Negatives given by the user of the package.
     graded : bool
         Whether the positives are stored by rising value, too.
-    at_once : int, default 2**21
+    at_once : int, default 2**19
         Interactions that are handled at once; one user's all belong together.
 
     Attributes
