@@ -64,6 +64,14 @@ def recommend(
     ------
     TypeError, ValueError, ImportError
         As of ``model.recommend_to``, and if there is no client or something in the folder.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> from distributed import Client  # doctest: +SKIP
+    >>> client = Client("tcp://scheduler:8786")  # doctest: +SKIP
+    >>> tr.cluster.recommend(model, k=20, client=client, out="/shared/lists")  # doctest: +SKIP
+    20000000
     """
     options = {"exclude": exclude, "candidates": candidates, "skip_unknown": skip_unknown}
     tasks = DaskTasks(check_client(client))
@@ -102,6 +110,13 @@ def evaluate(
     ------
     TypeError, ValueError, ImportError
         As of `tripletrec.evaluate`, and if there is no client.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> from distributed import Client  # doctest: +SKIP
+    >>> client = Client("tcp://scheduler:8786")  # doctest: +SKIP
+    >>> tr.cluster.evaluate(model, test, client=client, k=(10, 50)).mean  # doctest: +SKIP
     """
     options = {"k": k, "candidates": candidates, "gains": gains}
     tasks = DaskTasks(check_client(client))
