@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import tripletrec as tr
-from tripletrec.training import bucketing, stratum, triplet
+from tripletrec.training import bucketing, parts, stratum
 
 __all__ = ["SETTINGS", "Fit"]
 
 SETTINGS: dict[str, Any] = {
     "loss": "bpr", "optimizer": "sgd", "learning_rate": 0.05, "user_l2": 0.01, "item_l2": 0.01,
-    "random_state": 0,
+    "sampler": "unseen", "random_state": 0,
 }  # fmt: skip
 
 
@@ -36,7 +36,7 @@ class _Watch:
 
 
 _PREPARING = (
-    (bucketing, "_deal"), (triplet, "bucket"), (stratum, "shuffle_strata"), (stratum, "draw_negatives"),
+    (bucketing, "_deal"), (parts, "bucket"), (stratum, "shuffle_strata"), (stratum, "draw_negatives"),
 )  # fmt: skip
 
 
