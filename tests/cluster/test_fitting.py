@@ -241,7 +241,7 @@ def test_one_worker_after_the_other_is_killed(tmp_path, rng):
     done, killed = threading.Event(), []
 
     def kill(client):
-        while not done.wait(rng.uniform(1, 6)):
+        while not done.wait(rng.uniform(4, 12)):
             victims = list(client.run(os.getpid, on_error="ignore").values())
             if victims:
                 os.kill(victims[rng.integers(len(victims))], signal.SIGKILL)
