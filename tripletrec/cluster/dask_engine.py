@@ -65,7 +65,13 @@ class DaskEngine:
 
     def send(self, worker: str, value: Any) -> Any:
         """Return a future of a value that has been sent to a worker."""
-        (sent,) = self._client.scatter([value], workers=[worker], hash=False)
+        self._asked.add(worker)
+        try:
+            (sent,) = self._client.scatter([value], workers=[worker], hash=False)
+        except Exception as error:  # what is raised depends on when the worker ended
+            if worker not in self._threads():
+                raise LostError(f"worker {worker} is lost") from error
+            raise
         return sent
 
     def submit(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -89,9 +95,11 @@ class DaskEngine:
             return [each.result(timeout=self._patience) for each in results]
         except TimeoutError as error:
             raise LostError(f"a result did not come within {self._patience:g} s") from error
-        except BaseException:
+        except BaseException as error:
             with suppress(Exception):
                 self._client.cancel(list(results))
+            if _is_of_dask(error):
+                raise LostError(said_by(error)) from error
             raise
 
     def close(self) -> None:
@@ -108,8 +116,6 @@ class DaskEngine:
         for each in results:
             if each.status == "error":
                 error = each.exception()
-                if type(error).__module__.startswith("distributed."):
-                    raise LostError(said_by(error)) from error
                 raise error
             if each.status in ("cancelled", "lost"):
                 raise LostError(f"a task was {each.status}")
@@ -155,6 +161,11 @@ class DaskTasks:
     def spread(self, value: Any) -> Any:
         """Return a future of a value that is on all workers."""
         return self._client.scatter([value], broadcast=True, hash=False)[0]
+
+
+def _is_of_dask(error: BaseException) -> bool:
+    """Tell whether an error is none of ours: a task or its result was lost on the way."""
+    return any(each.__module__.startswith("distributed.") for each in type(error).__mro__)
 
 
 class _Lease:
