@@ -151,4 +151,4 @@ def check_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401 - asked whether it is there
     except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'tripletrec[plot]'") from error
+        raise ImportError("plots need matplotlib: pip install matplotlib") from error

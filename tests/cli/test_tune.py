@@ -34,4 +34,4 @@ def test_what_is_refused(shop, refused, failed, tmp_path):
 def test_without_optuna_it_says_what_to_install(shop, failed, monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
     arguments = ["tune", shop / "parts/train.csv", *SMALL, "-o", tmp_path / "m.safetensors"]
-    assert "pip install 'tripletrec[tune]'" in failed(*arguments)
+    assert "pip install optuna" in failed(*arguments)

@@ -194,6 +194,4 @@ def test_without_pyarrow_one_sentence_says_what_to_install():
             print(error)
         """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == (
-        "a table of the type Stream needs pyarrow: pip install 'tripletrec[parquet]'\n"
-    )
+    assert done.stdout == ("a table of the type Stream needs pyarrow: pip install pyarrow\n")

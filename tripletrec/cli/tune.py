@@ -23,7 +23,7 @@ def add_parser(commands: Any) -> None:
         run,
         "choose a model's parameters on validation data",
         "Try parameters of a model, print a line for each trial, and write the best model, fitted again on "
-        "training and validation data. Needs Optuna: pip install 'tripletrec[tune]'.",
+        "training and validation data. Needs Optuna: pip install optuna.",
         "tripletrec tune parts/train.parquet --validation parts/valid.parquet --preset softmax --trials 30 "
         "-o model.safetensors",
     )

@@ -1,6 +1,6 @@
 """Fits on a cluster of machines: the bits of `fit`, whoever learns them; models are in `models`.
 
-The engine is Dask (``pip install 'tripletrec[cluster]'``); what it runs knows no engine.
+The engine is Dask (``pip install distributed pyarrow fsspec``); what it runs knows no engine.
 """
 
 from __future__ import annotations

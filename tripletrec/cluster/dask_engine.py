@@ -208,7 +208,7 @@ def check_client(client: Any) -> Any:
         from distributed import Client
     except ImportError:
         raise ImportError(
-            "tripletrec.cluster needs Dask, which is not installed: pip install 'tripletrec[cluster]'"
+            "tripletrec.cluster needs Dask, which is not installed: pip install distributed"
         ) from None
     if not isinstance(client, Client):
         raise TypeError(f"client must be a distributed.Client, got {shown(client)}")

@@ -178,7 +178,7 @@ class _RemoteFiles:
             import fsspec
         except ImportError:
             raise ImportError(
-                f"checkpoint {url!r} needs fsspec, which is not installed: pip install 'tripletrec[cluster]'"
+                f"checkpoint {url!r} needs fsspec, which is not installed: pip install fsspec"
             ) from None
         try:
             self._system, self._path = fsspec.core.url_to_fs(url)

@@ -127,7 +127,7 @@ def need_pyarrow(what: str) -> Any:
     try:
         return import_module("pyarrow")
     except ImportError:
-        raise ImportError(f"{what} needs pyarrow: pip install 'tripletrec[parquet]'") from None
+        raise ImportError(f"{what} needs pyarrow: pip install pyarrow") from None
 
 
 def _is_at_home(frame: Any) -> bool:

@@ -155,7 +155,7 @@ class Tabular(CompressedRows):
         ============================ ====================================================================
         ending                       what is read
         ============================ ====================================================================
-        ``.parquet``                 columns; needs pyarrow (``pip install 'tripletrec[parquet]'``). A
+        ``.parquet``                 columns; needs pyarrow (``pip install pyarrow``). A
                                      column that the files lack may be told by the names of their
                                      folders, as in ``day=2024-01-31/part-0.parquet``
         ``.csv``, ``.tsv``,          columns by the names in the first line, in UTF-8, between commas or

@@ -67,7 +67,7 @@ class Comparison:
         from html import escape
 
         table: str = (
-            self.table.style.format(precision=4, na_rep="").to_html()
+            self.table.style.format(precision=4, na_rep="").format_index(escape="html").to_html()
             if _has_jinja()
             else (self.table.round(4).to_html(na_rep=""))
         )

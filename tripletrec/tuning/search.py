@@ -90,7 +90,7 @@ def tune(
     Raises
     ------
     ImportError
-        If Optuna is not installed: ``pip install 'tripletrec[tune]'``.
+        If Optuna is not installed: ``pip install optuna``.
     ValueError, TypeError
         If an argument is not as above, a trial's parameters are not allowed, or no trial was completed.
 
@@ -354,7 +354,5 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError:
-        raise ImportError(
-            "tune needs Optuna, which is not installed: pip install 'tripletrec[tune]'"
-        ) from None
+        raise ImportError("tune needs Optuna, which is not installed: pip install optuna") from None
     return optuna
