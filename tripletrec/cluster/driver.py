@@ -86,8 +86,8 @@ class Driver:
         self._grouping = Grouping.of(job.schedule.strata, 1)
         self._home: dict[int, str] = {}  # worker of each part
         self._attempt = ""
-        # Of the items as they stand: whose result has each group, where, and of which deal they are.
-        self._items: dict[int, tuple[Any, str]] = {}
+        # How the groups of items come to an epoch: where, by which task, and its arguments; of which deal.
+        self._roots: dict[int, tuple[str, Callable[..., Any], tuple[Any, ...]]] = {}
         self._dealt: tuple[int, int] = 0, 0
         self.largest: float | None = None  # factor, when they were looked at last
 
@@ -129,8 +129,6 @@ class Driver:
                         f"epoch {committed.number + 1} was begun {n_losses} times, and each time a worker "
                         f"was lost ({error}); the epochs before it are in checkpoint {self._job.folder}"
                     ) from error
-            finally:
-                self._items = {}
         return committed
 
     def _place(self) -> None:
@@ -158,72 +156,80 @@ class Driver:
         n_files = committed.n_item_files
         if not committed.number:
             self._dealt = 1, self._grouping.n_groups
-            self._items = {
-                group: (self._submit(home, tasks.draw_items, group), home)
-                for group, home in first_home.items()
-            }
+            self._roots = {g: (home, tasks.draw_items, (g,)) for g, home in first_home.items()}
             return
         number = self._job.schedule.first_of_partition(committed.number)
         self._dealt = number, n_files
         homes = [first_home[k * len(first_home) // n_files] for k in range(n_files)]
-        self._items = {
-            k: (self._submit(home, tasks.load_items, committed.number, k), home)
-            for k, home in enumerate(homes)
+        self._roots = {
+            k: (home, tasks.load_items, (committed.number, k)) for k, home in enumerate(homes)
         }
 
     def _run_epoch(self, number: int, saved: bool) -> Record:
-        """Run an epoch; return its record."""
+        """Run an epoch; return its record.
+
+        What it begins with depends on no task of an epoch before, so that an engine need not know, after a
+        loss, how all that was learnt came about, and does not try to learn it again.
+        """
         started, attempt, submit = time.perf_counter(), self._attempt, self._submit
         homes, schedule = self._home, self._job.schedule
         after = {
             part: submit(home, tasks.begin_part, attempt, part, number)
             for part, home in homes.items()
         }
-        self._regroup(number)
+        items = self._regrouped(number)
         for turn, tiles in enumerate(self._rounds):
             learnt = {}
             for tile in tiles:
                 part, home = tile.part, homes[tile.part]
                 groups = self._grouping.groups_of(tile)
-                sources = {id(self._items[g][0]): self._items[g][0] for g in groups}
+                sources = {id(items[g][0]): items[g][0] for g in groups}
                 result = submit(
                     home, tasks.learn_tile, attempt, (number, turn, part), after[part],
                     *sources.values(),
                 )  # fmt: skip
                 after[part] = result
                 learnt.update(dict.fromkeys(groups, (result, home)))
-            self._items = learnt
+            items = learnt
         ended = [
             submit(home, tasks.end_part, attempt, part, number, saved, after[part])
             for part, home in homes.items()
         ]
-        written = [
-            submit(home, tasks.save_items, number, group, result)
-            for group, (result, home) in (self._items.items() if saved else ())
+        kept = [
+            submit(home, tasks.end_items, number, group, saved, result)
+            for group, (result, home) in items.items()
         ]
-        del after
-        results = self._engine.gather(ended + written)
+        self._roots = {g: (home, tasks.recall_items, (number, g)) for g, (_, home) in items.items()}
+        del after, items, learnt, result, sources
+        results = self._engine.gather(ended + kept)
         totals = self._totals(results[: len(ended)])
         plan = schedule.plan
         n_drawn = schedule.n_positives * plan.n_negatives
         searches = isinstance(plan.loss, Loss) and plan.loss.searches
         record = record_of(number, totals, n_drawn, searches, time.perf_counter() - started)
-        self._check(record, results[: len(ended)], results[len(ended) :])
+        if saved or self._limits.is_beyond(record["loss"]):
+            self._check(record, results[: len(ended)], results[len(ended) :])
         return record
 
-    def _regroup(self, number: int) -> None:
-        """Put the items into the groups of an epoch's deal, each piece from where it is to where it goes."""
+    def _regrouped(self, number: int) -> dict[int, tuple[Any, str]]:
+        """Return the groups of items of an epoch's deal, and where they are.
+
+        At a new deal each piece goes from where it is to where it is needed.
+        """
+        found = {
+            k: (self._submit(at, task, *each), at) for k, (at, task, each) in self._roots.items()
+        }
         dealt = self._job.schedule.first_of_partition(number), self._grouping.n_groups
         if self._dealt == dealt:
-            return
-        old, self._items = self._items, {}
+            return found
+        self._dealt, groups = dealt, {}
         for group, home in self._first_homes().items():
             cut = [
                 self._submit(at, tasks.cut_items, number, group, items, k)
-                for k, (items, at) in old.items()
+                for k, (items, at) in found.items()
             ]
-            self._items[group] = self._submit(home, tasks.join_items, number, group, *cut), home
-        self._dealt = dealt
+            groups[group] = self._submit(home, tasks.join_items, number, group, *cut), home
+        return groups
 
     def _first_homes(self) -> dict[int, str]:
         """Return for each group of items the worker that learns it first in an epoch."""
@@ -247,11 +253,8 @@ class Driver:
 
     def _check(self, record: Record, ended: list[Ended], largest: list[float]) -> None:
         """Raise FloatingPointError if training has diverged."""
-        found: list[NDArray[Any]] = []
-        if largest:
-            found = [np.array([*largest, *(each.largest for each in ended)])]
-        if largest or self._limits.is_beyond(record["loss"]):
-            self.largest = self._limits.check(record["epoch"], record["loss"], found)
+        found = np.array([*largest, *(each.largest for each in ended)])
+        self.largest = self._limits.check(record["epoch"], record["loss"], [found])
 
     def _submit(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Any:
         return self._engine.submit(worker, function, *arguments)

@@ -40,12 +40,13 @@ __all__ = [
     "begin_part",
     "cut_items",
     "draw_items",
+    "end_items",
     "end_part",
     "join_items",
     "learn_tile",
     "load_items",
     "prepare",
-    "save_items",
+    "recall_items",
 ]
 
 _KEY = "fit"
@@ -113,6 +114,7 @@ class _Fit:
         self.grouping = Grouping.of(schedule.strata, job.n_parts)
         self.rounds = schedule.strata.tiles(job.n_parts)
         self.parts: dict[int, _Part] = {}
+        self.items: dict[int, tuple[int, ItemGroup]] = {}  # kept at the end of an epoch
         self.lock = threading.RLock()
         n_rows, plan = sum(schedule.shape), schedule.plan
         n_bytes = 4 * n_rows * (1 + len(plan.optimizer.state)) * row_width(plan.n_factors)
@@ -336,11 +338,27 @@ def end_part(
     return Ended(totals, _largest(table[:, 0]))
 
 
-def save_items(memory: Memory, epoch: int, group: int, items: Groups) -> float:
-    """Write the items of a group to the folder; return the largest factor or bias, as an absolute value."""
-    found = items[group]
-    write_items(_fit(memory).job.folder, epoch, group, found)
+def end_items(memory: Memory, epoch: int, group: int, saved: bool, items: Groups) -> float:
+    """Keep the items of a group at the end of an epoch, in the folder too if they are `saved`.
+
+    Returns the largest factor or bias, as an absolute value; 0 if they were not looked at.
+    """
+    own, found = _fit(memory), items[group]
+    with own.lock:
+        own.items = {k: each for k, each in own.items.items() if each[0] == epoch}
+        own.items[group] = epoch, found
+    if not saved:
+        return 0.0
+    write_items(own.job.folder, epoch, group, found)
     return _largest(found.table[:, 0], found.biases[:, 0])
+
+
+def recall_items(memory: Memory, epoch: int, group: int) -> Groups:
+    """Return the items of a group that were kept at the end of an epoch; raise LostError if they are gone."""
+    kept = _fit(memory).items.get(group)
+    if kept is None or kept[0] != epoch:
+        raise LostError(f"the items of group {group} are not here")
+    return {group: kept[1]}
 
 
 def _largest(*arrays: NDArray[Any]) -> float:
