@@ -124,5 +124,5 @@ def test_nothing_to_draw(model):
 
 def test_without_matplotlib(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match="plots need matplotlib: pip install 'tripletrec"):
+    with pytest.raises(ImportError, match="plots need matplotlib: pip install matplotlib"):
         tr.plots.learning_curves(model)

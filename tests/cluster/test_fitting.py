@@ -24,6 +24,10 @@ TESTS = Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def cluster():
     distributed = pytest.importorskip("distributed", reason="needs Dask: the extra cluster")
+    # Workers do not see the tests, but are asked by functions of this file.
+    import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=":0", processes=True
     ) as running:

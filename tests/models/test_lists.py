@@ -95,7 +95,7 @@ def test_what_is_not_installed_is_said(monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match="polars, which is not installed: pip install polars"):
         model.recommend(output="polars")
-    with pytest.raises(ImportError, match="needs pyarrow: pip install 'tripletrec"):
+    with pytest.raises(ImportError, match="needs pyarrow: pip install pyarrow"):
         model.recommend_to(tmp_path / "lists.parquet")
     assert not list(tmp_path.iterdir())
 

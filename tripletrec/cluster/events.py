@@ -53,7 +53,7 @@ class EventsSource:
         weighted: bool = False,
     ) -> None:
         self._names, self._tasks = names, tasks
-        self._pieces = tasks.started(pieces_of(source, names))
+        self._pieces = pieces_of(source, names)
         self._duplicates, self._weighted = duplicates, weighted
         self._found: Shuffled | None = None
 
@@ -88,7 +88,8 @@ class EventsSource:
 
     def _shuffled(self) -> Shuffled:
         if self._found is None:
-            self._found = shuffle(self._pieces, self._names, self._tasks, self._duplicates)
+            pieces = self._tasks.started(self._pieces)
+            self._found = shuffle(pieces, self._names, self._tasks, self._duplicates)
         return self._found
 
 
