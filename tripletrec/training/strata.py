@@ -72,7 +72,7 @@ class Limits(NamedTuple):
         the AUC on small data, other losses nothing.
     narrow_bits : int, default 32
         Codes of triplets of up to so many bits take four bytes, others eight.
-    least_run : int, default 2**14
+    least_run : int, default 2**13
         Triplets that are worth a turn of a thread; no bit depends on it.
     at_once : int, default 2**15
         Triplets that are drawn before they are learnt from: as many as stay in a core's cache.
@@ -87,7 +87,7 @@ class Limits(NamedTuple):
     least_triplets: int = 128
     least_searched: int = 2**14
     narrow_bits: int = 32
-    least_run: int = 2**14
+    least_run: int = 2**13
     at_once: int = 2**15
     filter_words: int = 2**17
     cache_bytes: int = 2**22
