@@ -60,7 +60,7 @@ def test_blocks_are_the_parts_of_all_users(graded, folder, rng):
                 theirs = slice(*GIVEN.indptr[user : user + 2])
                 np.testing.assert_array_equal(part.given.indices[mine], GIVEN.indices[theirs])
         assert (part.n_lower is not None) == graded
-        assert store.read_values(folder, first) is None
+        assert store.read_positives(folder, first)[2] is None
 
 
 def test_a_block_that_does_not_say_whose_it_is(folder):
@@ -72,7 +72,7 @@ def test_a_block_that_does_not_say_whose_it_is(folder):
         store.write_block(folder, 0, part._replace(numbers=None))
     values = np.arange(DATA.nnz, dtype=np.float32)
     store.write_block(folder, 0, cut_part(part, 0, 1), values)
-    np.testing.assert_array_equal(store.read_values(folder, 0), values)
+    np.testing.assert_array_equal(store.read_positives(folder, 0)[2], values)
 
 
 def test_epochs_count_when_they_are_committed(folder):

@@ -9,23 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data.equality import same
 from tripletrec.data.interactions import Interactions
 from tripletrec.data.paths import find_files
 from tripletrec.data.streaming import Sizes, stream_to_memory_map
 from tripletrec.datasets import make_events
 
 pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-
-ARRAYS = ("user_ids", "item_ids", "indptr", "indices", "values", "timestamps")
-
-
-def same(some, others):
-    assert some.space.shape == others.space.shape
-    assert (some.n_merged, some.n_dropped) == (others.n_merged, others.n_dropped)
-    for name in ARRAYS:
-        mine, other = getattr(some, name), getattr(others, name)
-        np.testing.assert_array_equal(mine, other)
-        assert mine is other is None or mine.dtype == other.dtype, name
 
 
 def parquet(path, frame, **options):

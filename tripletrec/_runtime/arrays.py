@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["check_alike", "check_rows", "copy_into", "distinct", "read_only"]
+__all__ = ["check_alike", "check_rows", "copy_into", "distinct", "picked", "read_only"]
 
 T = TypeVar("T", bound=np.generic)
 
@@ -28,6 +28,15 @@ def distinct(numbers: NDArray[Any]) -> NDArray[np.int64]:
     """Return what ``np.unique`` does of whole numbers, which first imports masked arrays."""
     ordered = np.sort(numbers.astype(np.int64))
     return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
+
+
+def picked(
+    indptr: NDArray[np.int64], rows: NDArray[np.integer[Any]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the index of some rows of a CSR matrix, and where their entries are in it."""
+    lengths = indptr[rows + 1] - indptr[rows]
+    own = np.concatenate(([0], np.cumsum(lengths)))
+    return own, np.arange(own[-1]) + np.repeat(indptr[rows] - own[:-1], lengths)
 
 
 def check_rows(larger: Sequence[NDArray[Any]], smaller: Sequence[NDArray[Any]]) -> None:

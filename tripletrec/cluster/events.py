@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from tripletrec._runtime.arrays import read_only
+from tripletrec._runtime.arrays import picked, read_only
 from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.pieces import FilePiece, pieces_of
 from tripletrec.cluster.shuffle import BlockRows, Shuffled, Tasks, deal_out, shuffle
 from tripletrec.cluster.sources import Facts
-from tripletrec.cluster.store import Axis, read_part, read_values, write_block
+from tripletrec.cluster.store import Axis, read_positives, write_block
 from tripletrec.data.csr import Rows
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
@@ -100,12 +100,11 @@ def read_seen(folder: Folder, users: Axis, items: Axis, n_blocks: int) -> Intera
     indices = np.empty(indptr[-1], np.int32)
     values = np.ones(indptr[-1], np.float32)
     for block in range(n_blocks):
-        part, found = read_part(folder, block, block + 1), read_values(folder, block)
-        own, own_indptr = part.positives.numbers, part.positives.indptr
-        places = np.arange(own_indptr[-1]) + np.repeat(own - own_indptr[:-1], np.diff(own_indptr))
-        indices[places] = part.positives.indices
-        if found is not None:
-            values[places] = found
+        of_users, found, own_values = read_positives(folder, block)
+        _, places = picked(indptr, of_users)
+        indices[places] = found
+        if own_values is not None:
+            values[places] = own_values
     axes = (
         Ids(None, len(axis.counts), word) if axis.ids is None else Ids.of_sorted(axis.ids, word)
         for axis, word in ((users, "user"), (items, "item"))

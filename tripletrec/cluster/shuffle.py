@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import picked
 from tripletrec.cluster.pieces import read_piece
 from tripletrec.data.checks import check_shape, check_values
 from tripletrec.data.csr import Rows, assemble
@@ -274,9 +275,7 @@ def _cut(rows: Rows, first: int, block_of: NDArray[np.int16], n_blocks: int) -> 
     cut = []
     for block in range(n_blocks):
         own = np.flatnonzero(block_of == block)
-        lengths = np.diff(rows.indptr)[own]
-        indptr = np.concatenate([[0], np.cumsum(lengths)])
-        places = np.arange(indptr[-1]) + np.repeat(rows.indptr[own] - indptr[:-1], lengths)
+        indptr, places = picked(rows.indptr, own)
         users = (own + first).astype(np.int32)
         cut.append(BlockRows(users, indptr, rows.indices[places], rows.values[places]))
     return cut

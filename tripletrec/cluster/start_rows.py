@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from tripletrec._runtime.jit import aligned
 from tripletrec.training.parts import UserPart
 from tripletrec.training.plan import FactorPlan
-from tripletrec.training.start_values import ITEMS, USERS, start_rows
-from tripletrec.training.tables import row_width
+from tripletrec.training.start_values import ITEMS, USERS
+from tripletrec.training.tables import begin_rows, row_width
 
 __all__ = ["start_items", "start_users"]
 
@@ -38,11 +38,11 @@ def start_items(plan: FactorPlan, rows: NDArray[np.int32]) -> tuple[Float32, Flo
 def _start(plan: FactorPlan, rows: NDArray[np.int32], table: int) -> tuple[Float32, Float32]:
     shape = (len(rows), 1 + len(plan.optimizer.state), row_width(plan.n_factors))
     into = aligned(math.prod(shape)).reshape(shape)
-    into[:, 1:] = np.array(plan.optimizer.state, np.float32)[:, None]
-    start_rows(
-        rows.astype(np.int64),
+    begin_rows(
         into,
+        rows,
         plan.n_factors,
+        plan.optimizer,
         scale=plan.init_scale,
         seed=plan.seed,
         table=table,

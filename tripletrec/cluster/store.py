@@ -39,8 +39,8 @@ __all__ = [
     "read_items",
     "read_meta",
     "read_part",
+    "read_positives",
     "read_user_rows",
-    "read_values",
     "write_axis",
     "write_block",
     "write_items",
@@ -186,9 +186,12 @@ def read_part(folder: Folder, first: int, last: int) -> UserPart:
     )
 
 
-def read_values(folder: Folder, block: int) -> Float32 | None:
-    """Return the values of the positives of a block; None if all are 1."""
-    return folder.read_arrays(_block(block)).get("values")
+def read_positives(
+    folder: Folder, block: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], Float32 | None]:
+    """Return the users of a block, their items one after the other, and the values; None if all are 1."""
+    arrays = folder.read_arrays(_block(block))
+    return arrays["users"], arrays["indices"], arrays.get("values")
 
 
 def write_meta(folder: Folder, meta: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ from tripletrec.cluster.store import (
     write_items,
     write_user_rows,
 )
+from tripletrec.training.health import largest_of
 from tripletrec.training.parts import UserPart, bucket_part, empty_stored, epoch_of_part
 from tripletrec.training.schedule import ItemDeal, Schedule
 from tripletrec.training.stratum import Workspace, learn_strata, make_workspace, pieces
@@ -335,7 +336,7 @@ def end_part(
     for block, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
         rows = table[first:last], part.rows.step_counts[first:last]
         write_user_rows(own.job.folder, epoch, part.known.block + block, *rows)
-    return Ended(totals, _largest(table[:, 0]))
+    return Ended(totals, largest_of([table[:, 0]]))
 
 
 def end_items(memory: Memory, epoch: int, group: int, saved: bool, items: Groups) -> float:
@@ -350,7 +351,7 @@ def end_items(memory: Memory, epoch: int, group: int, saved: bool, items: Groups
     if not saved:
         return 0.0
     write_items(own.job.folder, epoch, group, found)
-    return _largest(found.table[:, 0], found.biases[:, 0])
+    return largest_of([found.table[:, 0], found.biases[:, 0]])
 
 
 def recall_items(memory: Memory, epoch: int, group: int) -> Groups:
@@ -359,12 +360,6 @@ def recall_items(memory: Memory, epoch: int, group: int) -> Groups:
     if kept is None or kept[0] != epoch:
         raise LostError(f"the items of group {group} are not here")
     return {group: kept[1]}
-
-
-def _largest(*arrays: NDArray[Any]) -> float:
-    """Return the largest absolute value; NaN if there is one."""
-    ends = [end for each in arrays if each.size for end in (each.max(), -each.min())]
-    return float(np.max(ends)) if ends else 0.0
 
 
 def _fit(memory: Memory) -> _Fit:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.arrays import distinct
+from tripletrec._runtime.arrays import distinct, picked
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.ids import Ids, is_single
 from tripletrec.data.interactions import Interactions, as_interactions
@@ -43,9 +43,7 @@ class Pairs(NamedTuple):
 
     def of(self, rows: NDArray[np.int64]) -> Pairs:
         """Return the items of some users, with one row for each of them."""
-        counts = self.indptr[rows + 1] - self.indptr[rows]
-        indptr = np.concatenate(([0], np.cumsum(counts)))
-        places = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], counts)
+        indptr, places = picked(self.indptr, rows)
         return Pairs(indptr, self.indices[places])
 
 

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.arrays import read_only
+from tripletrec._runtime.arrays import picked, read_only
 from tripletrec._runtime.scratch import Scratch, ScratchArray
 from tripletrec.data.interactions import Interactions
 from tripletrec.sampling.draw import ItemsOfUsers, RowNumbers
 from tripletrec.sampling.grades import by_rising_value
 from tripletrec.training.bucketing import Positives
-from tripletrec.training.parts import UserPart, part_users, picked
+from tripletrec.training.parts import UserPart, part_users
 
 __all__ = ["BlockOrder", "PartBuffers", "PartsOnDisk"]
 

@@ -28,7 +28,7 @@ from tripletrec._runtime.messages import warn_user
 from tripletrec.losses import Loss
 from tripletrec.training.plan import Plan
 
-__all__ = ["FARTHEST", "LARGEST", "Limits", "is_stuck", "warn_at_the_end"]
+__all__ = ["FARTHEST", "LARGEST", "Limits", "is_stuck", "largest_of", "warn_at_the_end"]
 
 FARTHEST = 1e5  # difference of scores
 LARGEST = 1e6  # of a factor that makes sense
@@ -71,7 +71,7 @@ class Limits:
 
     def check(self, epoch: int, loss: float, arrays: Iterable[NDArray[Any]]) -> float:
         """Return the largest absolute value of a factor; raise FloatingPointError if training diverged."""
-        largest = _largest(arrays)
+        largest = largest_of(arrays)
         if math.isfinite(loss) and math.isfinite(largest):
             if not self.is_beyond(loss) and largest <= LARGEST:
                 return largest
@@ -107,9 +107,10 @@ def _result(function: Any, x: np.float32, parameters: tuple[float, ...]) -> floa
         return 0.0
 
 
-def _largest(arrays: Iterable[NDArray[Any]]) -> float:
+def largest_of(arrays: Iterable[NDArray[Any]]) -> float:
+    """Return the largest absolute value in some arrays, NaN if there is one; 0 of nothing."""
     ends = [end for each in arrays if each.size for end in (each.max(), -each.min())]
-    return float(np.max(ends)) if ends else 0.0  # NaN if there is one
+    return float(np.max(ends)) if ends else 0.0
 
 
 def is_stuck(records: Sequence[dict[str, Any]]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.arrays import read_only
+from tripletrec._runtime.arrays import picked, read_only
 from tripletrec._runtime.threads import Executor, SerialExecutor
 from tripletrec.sampling.draw import ItemsOfUsers, RowNumbers
 from tripletrec.training.bucketing import (
@@ -38,7 +38,6 @@ __all__ = [
     "epoch_of_part",
     "from_positions",
     "part_users",
-    "picked",
     "whole_part",
 ]
 
@@ -91,12 +90,12 @@ def cut_part(whole: UserPart, part: int, n_parts: int) -> UserPart:
     given = None
     if whole.given is not None:
         given_indptr, given_places = picked(whole.given.indptr, own)
-        given = ItemsOfUsers(given_indptr, read_only(whole.given.indices[given_places]))
+        given = ItemsOfUsers(read_only(given_indptr), read_only(whole.given.indices[given_places]))
     return UserPart(
         part * n_blocks,
         part_users(bounds - bounds[0]),
         Positives(
-            own_indptr,
+            read_only(own_indptr),
             read_only(indices[places]),
             read_only(weights[places] if len(weights) else weights),
             read_only(numbers[own]),
@@ -230,12 +229,3 @@ def from_positions(tables: FactorTables, deal: ItemDeal, rows: ItemRows) -> None
     shape = (-1, *tables.biases.shape[1:])
     tables.biases[:] = rows.biases.reshape(shape)[position]
     tables.item_step_counts[:] = rows.step_counts[position]
-
-
-def picked(
-    indptr: NDArray[np.int64], rows: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the index of some rows of a CSR matrix, and where their entries are in it."""
-    lengths = np.diff(indptr)[rows]
-    own = np.concatenate([[0], np.cumsum(lengths)])
-    return read_only(own), np.arange(own[-1]) + np.repeat(indptr[rows] - own[:-1], lengths)

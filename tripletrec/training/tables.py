@@ -22,7 +22,7 @@ from tripletrec.optimizers import Optimizer
 from tripletrec.training.plan import Factors
 from tripletrec.training.start_values import ITEMS, LINE, USERS, start_rows
 
-__all__ = ["FactorTables", "row_width"]
+__all__ = ["FactorTables", "begin_rows", "row_width"]
 
 _CHUNK = 2**12  # rows whose start values are drawn by one task
 _NAMES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
@@ -238,9 +238,8 @@ class FactorTables:
 
         def draw(number: int, table: Float32, first: int) -> None:
             into = table[first : first + _CHUNK]
-            _start_state(into, optimizer)
             rows = np.arange(first, first + len(into))
-            start_rows(rows, into, self.n_factors, scale=scale, seed=seed, table=number)
+            begin_rows(into, rows, self.n_factors, optimizer, scale=scale, seed=seed, table=number)
 
         each = zip((USERS, ITEMS), (self.users, self.items), kept, strict=True)
         tasks: list[Callable[[], None]] = [
@@ -259,6 +258,33 @@ class FactorTables:
 def row_width(n_factors: int) -> int:
     """Return the float32 of a row of so many factors, padding included."""
     return -(-n_factors // LINE) * LINE
+
+
+def begin_rows(
+    into: Float32,
+    rows: NDArray[np.integer[Any]],
+    n_factors: int,
+    optimizer: Optimizer,
+    *,
+    scale: float,
+    seed: int,
+    table: int,
+) -> None:
+    """Write what some rows of a table begin with, the optimizer's state included; they are zeros now.
+
+    Parameters
+    ----------
+    into : float32 array of shape (n, 1 + n_state, width)
+    rows : int array of shape (n,)
+        Their numbers.
+    n_factors, optimizer, scale, seed
+        As of `FactorTables.start`.
+    table : int
+        `start_values.USERS` or `ITEMS`.
+    """
+    _start_state(into, optimizer)
+    numbers = rows.astype(np.int64, copy=False)
+    start_rows(numbers, into, n_factors, scale=scale, seed=seed, table=table)
 
 
 def _start_state(rows: Float32, optimizer: Optimizer) -> None:

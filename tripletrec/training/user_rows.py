@@ -18,8 +18,8 @@ from tripletrec._runtime.memory import available_memory
 from tripletrec._runtime.scratch import Scratch, ScratchArray
 from tripletrec.optimizers import Optimizer
 from tripletrec.training.block_order import BlockOrder
-from tripletrec.training.start_values import USERS, start_rows
-from tripletrec.training.tables import FactorTables, row_width
+from tripletrec.training.start_values import USERS
+from tripletrec.training.tables import FactorTables, begin_rows, row_width
 from tripletrec.training.triplet_records import UserRows
 
 __all__ = ["UserTable"]
@@ -99,9 +99,8 @@ class UserTable:
         for a in range(0, len(positives), self._at_once):
             b = min(a + self._at_once, len(positives))
             tables = self._tables(b - a)
-            tables.users[:, 1:] = np.array(self._optimizer.state, np.float32)[:, None]
-            start_rows(
-                self._users.rows[a:b].astype(np.int64), tables.users, self._n_factors,
+            begin_rows(
+                tables.users, self._users.rows[a:b], self._n_factors, self._optimizer,
                 scale=scale, seed=seed, table=USERS,
             )  # fmt: skip
             tables.users[positives[a:b] == 0, 0] = 0.0
