@@ -185,8 +185,7 @@ def tables(per_triplet: float) -> list[str]:
         for name, size in SIZES.items()
     ]  # fmt: skip
     header = [
-        "positives", "users", "items", "lanes", "memory, GB", "with Adagrad", "from disk, users in memory",
-        "users on disk", "files, GB",
+        "positives", "users", "items", "lanes", "GB", "Adagrad", "disk", "users, too", "files",
     ]  # fmt: skip
     lines += [*markdown(header, rows), ""]
     workers = (1, 2, 4, 8, 16, 32, 64)
@@ -195,7 +194,7 @@ def tables(per_triplet: float) -> list[str]:
             [name, *(f"{seconds(size, w, gigabits, per_triplet):,.0f}" for w in workers)]
             for name, size in SIZES.items()
         ]
-        header = [f"seconds of an epoch, {gigabits} Gb/s", *(f"{w} workers" for w in workers)]
+        header = [f"seconds, {gigabits} Gb/s; workers:", *map(str, workers)]
         lines += [*markdown(header, rows), ""]
     rows = []
     for name, size in SIZES.items():
@@ -204,7 +203,7 @@ def tables(per_triplet: float) -> list[str]:
             tiles, dealt = carried(size, w, n_parts(size, w))
             each.append(f"{(tiles + dealt / 2) / w / 1e9:.2f}")
         rows.append([name, *each])
-    header = ["GB that a worker sends in an epoch", *(f"{w} workers" for w in workers[1:])]
+    header = ["GB sent by a worker; workers:", *map(str, workers[1:])]
     return [*lines, *markdown(header, rows), ""]
 
 
