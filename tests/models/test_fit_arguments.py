@@ -191,7 +191,7 @@ def test_explicit_share_of_zero_takes_no_given_negative(pairs):
         (np.int32(2), losses.BPR, 3, 2),
         (None, losses.softmax(), None, 0),
         (None, losses.softmax(), 8192, 0),
-        (None, losses.softmax(), 8193, 8192),
+        (None, losses.softmax(), 8193, 4096),
         ("all", losses.softmax(), 10**6, 0),
         (9000, losses.softmax(), 9000, 9000),
         (9000, losses.softmax(), None, 9000),

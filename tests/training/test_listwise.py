@@ -221,7 +221,7 @@ def test_each_parameter_changes_the_result(data):
         {"loss": losses.softmax(0.2)}, {"loss": "bsl"}, {"loss": losses.bsl(0.1, 0.5)},
         {"loss": "ccl"}, {"loss": losses.ccl(0.1)}, {"loss": losses.ccl(0.4, 5.0)},
         {"scorer": "dot"}, {"scorer": "dot", "optimizer": "sgd"}, {"optimizer": optimizers.adam(beta1=0.5)},
-        {"sampler": "uniform"}, {"n_negatives": 20, "sampler": sampling.popularity(0.5)},
+        {"sampler": "uniform"}, {"n_negatives": 20, "sampler": "unseen"},
         {"n_negatives": 20, "sampler": sampling.popularity(1.0)}, {"learning_rate": 0.02},
         {"user_l2": 0.5}, {"item_l2": 0.5}, {"negative_l2": 0.5}, {"bias_l2": 0.5},
         {"item_bias": False}, {"init_scale": 0.1}, {"random_state": 1}, {"n_factors": 4},
@@ -336,3 +336,15 @@ def test_saved_with_its_loss(data, tmp_path):
         assert again.get_params() == model.get_params()
         assert_same(again, model)
         assert_same(again.fit(data), model)
+
+
+# ------------------------------------------------------------------ items that nobody has
+
+
+def test_items_that_nobody_has_are_candidates_by_popularity_too():
+    """Nothing else moves their biases: they would rank above what is seldom liked."""
+    known = interactions(12, 20, 60).tocsr().toarray()
+    data = tr.Interactions(np.hstack([known, np.zeros((12, 5), known.dtype)]))
+    training = training_of(data, sampler="popularity", n_negatives=15, n_epochs=20)
+    run(training, range(1, 21))
+    assert (training.factors.item_biases[20:] < 0.0).all()

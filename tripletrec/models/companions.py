@@ -17,7 +17,7 @@ from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.optimizers import adagrad, adam, check_optimizer
-from tripletrec.sampling import UNSEEN, Sampler, dynamic
+from tripletrec.sampling import UNSEEN, Sampler, dynamic, popularity
 
 __all__ = [
     "COMPANIONS",
@@ -62,11 +62,12 @@ _OF_SEARCHES: dict[str, Any] = {
 }
 # Those of "softmax" were chosen with 40,981 items and confirmed with 1,683. A user's row is updated once in
 # an epoch: with Adam's usual β₁ the gradients of ten epochs ago would still steer it. With this L2 of the
-# biases no multiple of them ranks better than they do: see benchmarks/history.py.
+# biases no multiple of them ranks better than they do: see benchmarks/history.py. Candidates by the root of
+# popularity are those that the sum over all items consists of: half as many of them do as well as items alike.
 _OF_LISTS: dict[str, Any] = {
     "scorer": "cosine",
     "optimizer": adam(beta1=0.5, beta2=0.99),
-    "sampler": "unseen",
+    "sampler": popularity(0.5),
     "learning_rate": {"adam": 0.01, "adagrad": 0.05, "sgd": 0.01},
     "n_epochs": None,  # by the density of the data, see `epochs_for`
     "user_l2": 0.2,

@@ -68,7 +68,8 @@ class MatrixFactorization(PlannedFactorModel):
         two choose each negative among several items by their scores, with losses of triplets only.
         None: with a loss of triplets ``sampling.dynamic(c)``, c being the number of users or items,
         whichever are fewer, divided by 250, and at most 64; "unseen" where that is less than 3, where
-        `negatives` are given, with WARP, which searches by itself, and with a list-wise loss.
+        `negatives` are given, and with WARP, which searches by itself. With a list-wise loss
+        ``sampling.popularity(0.5)``.
     learning_rate : float or None, default None
         Step size.
     n_epochs : int or None, default None
@@ -86,8 +87,8 @@ class MatrixFactorization(PlannedFactorModel):
     n_negatives : int, "all" or None, default None
         Negatives for each positive and epoch; None: 1. With a list-wise loss: candidates that the users of
         a batch share, at most as many as there are items, drawn by `sampler` ("unseen" and "uniform": without
-        replacement, all items with the same probability; "unseen" leaves out each user's positives);
-        "all": all items, the exact loss; None: all items, but at most 8,192.
+        replacement, all items with the same probability; all but "uniform" leave out each user's positives);
+        "all": all items, the exact loss; None: all items, or 4,096 where there are more than 8,192.
     init_scale : float or None, default None
         Standard deviation of the normal distribution that the factors start from.
     schedule : {"constant", "linear", "cosine"}, Schedule or None, default None

@@ -37,7 +37,9 @@ __all__ = [
 ]
 
 _DEFAULT_SHARE = 0.5
-_MOST_CANDIDATES = 8192  # of a block of users, where the user of the package does not say
+# Candidates of a batch of users, where the user of the package does not say how many.
+_MOST_ITEMS = 8192  # that are all candidates
+_N_CANDIDATES = 4096  # of more items
 
 
 def check_n_negatives(n_negatives: Any, loss: Loss | ListLoss, n_items: int | None = None) -> int:
@@ -46,7 +48,7 @@ def check_n_negatives(n_negatives: Any, loss: Loss | ListLoss, n_items: int | No
     Parameters
     ----------
     n_negatives : int, "all" or None
-        "all" with list-wise losses only. None: 1; with a list-wise loss all items, but at most 8,192.
+        "all" with list-wise losses only. None: 1; with a list-wise loss all items, or 4,096 of more than 8,192.
     loss : Loss or ListLoss
     n_items : int or None, default None
         The number of items, which bounds the candidates; None: not known yet.
@@ -54,7 +56,7 @@ def check_n_negatives(n_negatives: Any, loss: Loss | ListLoss, n_items: int | No
     if not isinstance(loss, ListLoss):
         return 1 if n_negatives is None else check_count(n_negatives, "n_negatives")
     if n_negatives is None:
-        return _MOST_CANDIDATES if n_items is not None and n_items > _MOST_CANDIDATES else 0
+        return _N_CANDIDATES if n_items is not None and n_items > _MOST_ITEMS else 0
     if isinstance(n_negatives, str):
         if n_negatives != "all":
             raise ValueError(

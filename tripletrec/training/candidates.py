@@ -9,7 +9,9 @@ from tripletrec._runtime.counter_random import below, uniform
 from tripletrec._runtime.jit import kernel
 from tripletrec.sampling.draw import search_cumulative
 
-__all__ = ["Candidates", "draw_uniform", "draw_weighted"]
+__all__ = ["Candidates", "draw_uniform", "draw_weighted", "expected_draws"]
+
+_LEAST_WEIGHT = 1e-30  # of the greatest: a power of popularity can be 0 in float64
 
 
 @kernel
@@ -28,16 +30,16 @@ def draw_uniform(n, key, permutation, items, slot_of, importance):
 
 
 @kernel
-def draw_weighted(n, key, cumulative, items, slot_of, importance):
-    """Draw `n` times by the weights; return the number of different items.
+def draw_weighted(n, key, order, expected, cumulative, items, slot_of, importance):
+    """Draw once in each of `n` equal parts of the weights' sum; return the number of different items.
 
-    Each occurrence of an item adds one over their expected number to its importance weight.
+    So what is expected once is drawn once, and sums over the candidates scatter less than with independent
+    draws. Each occurrence of an item adds one over their expected number to its importance weight.
     """
-    n_items = cumulative.shape[0] - 1
-    total = cumulative[n_items]
     n_slots = 0
     for t in range(n):
-        item = search_cumulative(cumulative, 0, n_items, uniform(key, t) * total)
+        p = search_cumulative(cumulative, 0, order.shape[0], t + uniform(key, t))
+        item = order[p]
         slot = slot_of[item]
         if slot < 0:
             slot = n_slots
@@ -45,8 +47,26 @@ def draw_weighted(n, key, cumulative, items, slot_of, importance):
             slot_of[item] = slot
             importance[slot] = 0.0
             n_slots += 1
-        importance[slot] += total / (n * (cumulative[item + 1] - cumulative[item]))
+        importance[slot] += 1.0 / expected[p]
     return n_slots
+
+
+def expected_draws(
+    weights: NDArray[np.float64], n: int
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Return the items by falling weight, and how often each is expected among `n` candidates.
+
+    That is in proportion to the weights, but at most once, and `n` times in all.
+    """
+    order = np.argsort(-weights, kind="stable").astype(np.int32)
+    falling = np.maximum(weights[order], _LEAST_WEIGHT * weights.max())
+    left = n - np.arange(len(order))
+    expected = left * falling / np.cumsum(falling[::-1])[::-1]  # if all before were drawn once
+    n_certain = int(np.argmax(expected <= 1.0)) if expected[-1] <= 1.0 else len(order)
+    if n_certain < len(order):
+        expected[n_certain:] = falling[n_certain:] * (expected[n_certain] / falling[n_certain])
+    expected[:n_certain] = 1.0
+    return order, np.minimum(expected, 1.0)
 
 
 class Candidates:
@@ -57,8 +77,9 @@ class Candidates:
     n_items : int
     n_candidates : int or None
         How many to draw. None: all items.
-    cumulative : float64 array of shape (n_items + 1,) or None
-        Sums of the weights of the first items. None: all weigh the same, and no item is drawn twice.
+    weights : float64 array of shape (n_items,) or None
+        An item is drawn in proportion to its weight, if that is not more than once. None: all weigh the same,
+        and no item is drawn twice.
 
     Attributes
     ----------
@@ -71,12 +92,15 @@ class Candidates:
     """
 
     def __init__(
-        self, n_items: int, n_candidates: int | None, cumulative: NDArray[np.float64] | None
+        self, n_items: int, n_candidates: int | None, weights: NDArray[np.float64] | None
     ) -> None:
         self.are_all = n_candidates is None
         self.most = n_items if n_candidates is None else n_candidates
-        self._cumulative = cumulative
-        self._permutation = np.arange(n_items if cumulative is None else 0, dtype=np.int32)
+        self._weighted = None
+        if weights is not None and not self.are_all:
+            order, expected = expected_draws(weights, self.most)
+            self._weighted = order, expected, np.concatenate([[0.0], np.cumsum(expected)])
+        self._permutation = np.arange(n_items if weights is None else 0, dtype=np.int32)
         self.slot_of = np.arange(n_items, dtype=np.int32)
         if not self.are_all:
             self.slot_of[:] = -1
@@ -92,9 +116,9 @@ class Candidates:
         if self.are_all:
             return self.most
         where = items, self.slot_of, importance
-        if self._cumulative is None:
+        if self._weighted is None:
             return int(draw_uniform(self.most, key, self._permutation, *where))
-        return int(draw_weighted(self.most, key, self._cumulative, *where))
+        return int(draw_weighted(self.most, key, *self._weighted, *where))
 
     def forget(self, items: NDArray[np.int32]) -> None:
         """Take their slots from the items of a batch, which itself goes on knowing them."""

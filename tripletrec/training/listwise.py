@@ -177,8 +177,10 @@ class ListwiseTraining:
             self._history_kernels = build_history_kernels(
                 plan.optimizer, cosine=cosine, width=width
             )
-        cumulative = plan.sampler.cumulative(count_items(interactions.indices, n_items))
-        self.candidates = Candidates(n_items, n_negatives, cumulative)
+        # An item that nobody has is among all items, too.
+        had = np.maximum(count_items(interactions.indices, n_items), 1)
+        weights = plan.sampler.weights(had) if plan.sampler.alpha > 0.0 else None
+        self.candidates = Candidates(n_items, n_negatives, weights)
         self.batch_size = max(1, min(batch_size, n_users))
         self.piece_size = sizes.size(self.candidates.most, self.batch_size)
         n_pairs = int(np.sort(counts)[-self.batch_size :].sum())
