@@ -6,8 +6,11 @@ one than 1 is best, training makes too much or too little of popularity.
 
     python benchmarks/history.py --data movielens shop:2000,1000,60000 --history 0 0.5 0.7
     python benchmarks/history.py --data FOLDER --history 0 0.7 --epochs 30 --set n_factors=128
+    python benchmarks/history.py --data movielens --history 0.8 --biases --spectral 32 64 --share 0.05 0.1
 
 FOLDER holds `train.npz` and `valid.npz`, as for `benchmarks/published.py`; the test set is not read.
+With ``--spectral K`` the scores are also mixed, after the training, with those of a low-pass filter: what the
+first K singular vectors of the normalised matrix keep of a user's items (Shen et al., CIKM 2021, section 4).
 ``shop:U,I,E`` are E events of U users and I items from `tripletrec.datasets.make_events`.
 """
 
@@ -23,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.sparse.linalg import svds
 
 import tripletrec as tr
 
@@ -65,8 +69,44 @@ def numbers(model: Any, valid: tr.Interactions, train: tr.Interactions, factor: 
     """Return Recall@20 and NDCG@20 with the item biases multiplied by a factor."""
     biases = model.item_biases_
     model.item_biases_ = biases * np.float32(factor)
-    mean = tr.evaluate(model, valid, train, k=20).mean
+    found = top_of_lists(model, valid, train)
     model.item_biases_ = biases
+    return found
+
+
+def filtered(train: tr.Interactions, n_vectors: int) -> tuple[Any, Any]:
+    """Return factors of users and items whose products are the low-pass scores."""
+    matrix = train.tocsr().astype(np.float64)
+    of_users, of_items = (np.maximum(np.asarray(matrix.sum(axis)).ravel(), 1.0) for axis in (1, 0))
+    scaled = matrix @ sp.diags_array(of_items**-0.5)
+    _, _, vectors = svds(
+        sp.diags_array(of_users**-0.5) @ scaled, k=n_vectors, v0=np.ones(min(matrix.shape))
+    )
+    return scaled @ vectors.T, vectors.T * np.sqrt(of_items)[:, None]
+
+
+def standardised(users: Any, items: Any) -> tuple[Any, Any]:
+    """Return the factors with each user's scaled, so that their scores of all items deviate by 1."""
+    covariance = np.cov(items.T, bias=True)
+    variances = np.einsum("uk,kl,ul->u", users, covariance, users)
+    return users / np.sqrt(np.maximum(variances, 1e-12))[:, None], items
+
+
+def mixed(model: Any, low_pass: tuple[Any, Any], share: float) -> tuple[Any, Any]:
+    """Return factors for both kinds of scores, with a deviation of 1 for each user."""
+    lengths = [
+        np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        for rows in (model.user_factors_, model.item_factors_)
+    ]
+    users = np.c_[model.user_factors_ / lengths[0], np.ones(len(lengths[0]))]
+    items = np.c_[model.item_factors_ / lengths[1], model.item_biases_]
+    (own, of_own), (other, of_other) = standardised(users, items), standardised(*low_pass)
+    return np.c_[(1 - share) * own, share * other], np.c_[of_own, of_other]
+
+
+def top_of_lists(model: Any, valid: tr.Interactions, train: tr.Interactions) -> str:
+    """Return Recall@20 and NDCG@20."""
+    mean = tr.evaluate(model, valid, train, k=20).mean
     return " ".join(f"{float(mean[metric]):.4f}" for metric in METRICS)
 
 
@@ -78,6 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", nargs="+", type=int, help="default: as the preset")
     parser.add_argument("--set", nargs="*", default=[], help="name=value,value of other parameters")
     parser.add_argument("--biases", nargs="*", type=float, default=[0.8, 0.9], help="factors")
+    parser.add_argument("--spectral", nargs="*", type=int, default=[], help="singular vectors")
+    parser.add_argument("--share", nargs="*", type=float, default=[0.05], help="of their scores")
     parser.add_argument("--users", type=int, help="of a folder, a sample")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
@@ -93,6 +135,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             line += [f"{x:g}: {numbers(model, valid, train, x)}" for x in options.biases]
             shown = ", ".join(f"{key} {value:g}" for key, value in parameters.items())
             print(f"  {shown} ({seconds:.0f} s of CPU)  biases × " + "  × ".join(line), flush=True)
+            for n_vectors in options.spectral:
+                low_pass = filtered(train, n_vectors)
+                for share in options.share:
+                    found = top_of_lists(mixed(model, low_pass, share), valid, train)
+                    print(f"    {n_vectors} singular vectors, share {share:g}: {found}", flush=True)
 
 
 if __name__ == "__main__":
