@@ -2,6 +2,7 @@
 
     python benchmarks/warp.py                     # means over five seeds: a minute
     python benchmarks/warp.py --seeds 1 --losses warp
+    python benchmarks/warp.py --lightfm           # ours and LightFM's fits in turns; needs `lightfm-next`
 
 Both protocols take the ratings of 4 and 5 as positives and rank all 1,683 columns, the empty one included.
 
@@ -58,13 +59,43 @@ def fit(data: Any, **parameters: Any) -> tuple[tr.MatrixFactorization, float]:
     return model, time.perf_counter() - started
 
 
+def beside_lightfm(data: Any, loss: losses.Loss, settings: dict[str, Any], turns: int) -> str:
+    """Return how many times as fast as LightFM a fit is, by processor time: median, least and most."""
+    from lightfm import LightFM
+
+    train, ratios = data.train.tocsr().copy(), []  # it writes to what it gets
+    for seed in range(turns):
+        marks = [time.process_time()]
+        tr.MatrixFactorization(loss=loss, random_state=seed, **settings).fit(data.train)
+        marks.append(time.process_time())
+        theirs = LightFM(
+            settings["n_factors"], loss=loss.name.replace("k-os warp", "warp-kos"),
+            learning_rate=settings["learning_rate"], random_state=seed,
+        )  # fmt: skip
+        theirs.fit(train, epochs=settings["n_epochs"], num_threads=1)
+        marks.append(time.process_time())
+        ratios.append((marks[2] - marks[1]) / (marks[1] - marks[0]))
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+
+
 def main() -> None:
     """Print a table for each protocol: means over seeds."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--losses", nargs="+", choices=LOSSES, default=list(LOSSES))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--lightfm", action="store_true", help="compare the times of fits, no more")
     options = parser.parse_args()
     data = tr.datasets.fetch_movielens_100k()
+    if options.lightfm:
+        print("| times as fast as LightFM | 10 factors | 64 factors |\n|---|---|---|")
+        for name in options.losses:
+            fit(data, loss=LOSSES[name], **OF_OURS), fit(data, loss=LOSSES[name], **OF_LIGHTFM)
+            found = [
+                beside_lightfm(data, LOSSES[name], settings, options.seeds)
+                for settings in (OF_LIGHTFM, OF_OURS)
+            ]
+            print(f"| {name} | {' | '.join(found)} |", flush=True)
+        return
     for title, measure, columns in (
         (
             "10 factors, training items in the ranking", protocol_of_lightfm,
