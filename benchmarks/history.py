@@ -61,6 +61,11 @@ def configurations(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for each in options.set:
         name, _, values = each.partition("=")
         given[name] = [ast.literal_eval(value) for value in values.split(",")]
+    if "sampler" in given:
+        given["sampler"] = [
+            each if isinstance(each, str) else tr.sampling.popularity(each)
+            for each in given["sampler"]
+        ]
     for chosen in itertools.product(*given.values()):
         yield {name: x for name, x in zip(given, chosen, strict=True) if x is not None}
 
@@ -116,7 +121,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", nargs="+", default=["movielens"])
     parser.add_argument("--history", nargs="+", type=float, default=[0.0, 0.7])
     parser.add_argument("--epochs", nargs="+", type=int, help="default: as the preset")
-    parser.add_argument("--set", nargs="*", default=[], help="name=value,value of other parameters")
+    parser.add_argument(
+        "--set",
+        nargs="*",
+        default=[],
+        help="name=value,value of other parameters; of the sampler a number is popularity's exponent",
+    )
     parser.add_argument("--biases", nargs="*", type=float, default=[0.8, 0.9], help="factors")
     parser.add_argument("--spectral", nargs="*", type=int, default=[], help="singular vectors")
     parser.add_argument("--share", nargs="*", type=float, default=[0.05], help="of their scores")
@@ -133,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             seconds = time.process_time() - started
             line = [f"1: {numbers(model, valid, train, 1.0)}"]
             line += [f"{x:g}: {numbers(model, valid, train, x)}" for x in options.biases]
-            shown = ", ".join(f"{key} {value:g}" for key, value in parameters.items())
+            shown = ", ".join(f"{key} {value}" for key, value in parameters.items())
             print(f"  {shown} ({seconds:.0f} s of CPU)  biases × " + "  × ".join(line), flush=True)
             for n_vectors in options.spectral:
                 low_pass = filtered(train, n_vectors)
