@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from numbers import Integral
 from typing import Any, Literal, NamedTuple
 
@@ -41,10 +42,10 @@ def tune(
 ) -> Tuning:
     """Choose a model's parameters by what they are worth on validation data, with Optuna.
 
-    Parameters are drawn by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), after ten
-    trials at random, of which the first has the parameters of `model` where the space has them. A trial ends
-    early if, at a twentieth of its epochs, the metric has been worse so far than that of half of the
-    earlier trials there.
+    The first trial is the model as it is, if the space has its values; a parameter that goes by the data has
+    the value that `fit` takes. After nine more at random, parameters are drawn by a tree-structured Parzen
+    estimator (Bergstra et al., NeurIPS 2011). A trial ends early if, at a twentieth of its epochs, the metric
+    has been worse so far than that of half of the earlier trials there.
 
     Parameters
     ----------
@@ -123,9 +124,10 @@ def tune(
         raise ValueError(f"refit must be 'all', 'train' or None, got {shown(refit)}")
     if "validation" in fit_params or "callbacks" in fit_params and not _learns_in_epochs(model):
         raise TypeError("validation and callbacks are not for a model without epochs")
-    if not callable(space):
-        space = read_space(default_space(model) if space is None else space, model)
     data, held_out = _parts(X, validation, seed)
+    if not callable(space):
+        given = default_space(model, data, **fit_params) if space is None else space
+        space = read_space(given, model)
     job = _Job(model, space, data, held_out, metric, fit_params)
     with quiet():
         study = optuna.create_study(
@@ -177,13 +179,17 @@ class _Job(NamedTuple):
 
     def of_template(self) -> dict[str, Any]:
         """Return what would have been drawn for the template's parameters, as far as the space has them."""
-        found, settled = {}, self.model._settled_params()
-        if not callable(self.space):
+        if callable(self.space):
+            return {}
+        found: dict[str, Any] = {}
+        # None itself, if the space has it, before what it stands for.
+        for params in (
+            self.model._settled_params(self.data, **self.fit_params),
+            self.model.get_params(),
+        ):
             for name, each in self.space.items():
-                try:
-                    found[name] = each.drawn(settled[name])
-                except LookupError:
-                    continue
+                with suppress(LookupError):
+                    found[name] = each.drawn(params[name])
         return found
 
     def name(self, seed: int) -> str:
