@@ -168,7 +168,7 @@ def test_progress_is_on_stderr(small, capsys):
         ({"n_trials": 0}, "n_trials must be"),
         ({"timeout": -1}, "timeout must be"),
         ({"validation": None}, "validation must be positives"),
-        ({"validation": 1.5}, "test_size|validation"),
+        ({"validation": 1.5}, "validation must be"),
         ({"refit": "some"}, "refit must be"),
         ({"random_state": -1}, "random_state must be"),
         ({"space": {"magic": [1]}}, "no parameter of MatrixFactorization"),

@@ -293,7 +293,10 @@ def _parts(X: Any, validation: Any, seed: int) -> tuple[Interactions, Interactio
     data = as_interactions(X, "X")
     data.check_not_empty("X")
     if isinstance(validation, (float, np.floating)) or isinstance(validation, Integral):
-        return train_test_split(data, float(validation), random_state=seed % 2**32)
+        try:
+            return train_test_split(data, float(validation), random_state=seed % 2**32)
+        except ValueError as error:
+            raise ValueError(str(error).replace("test_size", "validation")) from None
     if validation is None:
         raise TypeError("validation must be positives to measure on, or a share of X, got None")
     held_out = as_interactions(validation, "validation", data.space)
