@@ -342,7 +342,7 @@ def item_map(model: Any, n_labels: int = 15, names: Any = None, ax: Axes | None 
     places = _principal_directions(vectors)
     ax = _axes(ax)
     sizes = 4 + 60 * counts / max(1, counts.max(initial=1))
-    ax.scatter(places[:, 0], places[:, 1], s=sizes, color=COLORS[0], alpha=0.6, linewidths=0)
+    ax.scatter(places[:, 0], places[:, 1], s=sizes, color=COLORS[0], alpha=0.8, linewidths=0)
     chosen = np.argsort(-counts, kind="stable")[: check_count(n_labels, "n_labels", 0)]
     _label(ax, places[chosen], [_short(str(names[item])) for item in chosen])
     ax.set(xlabel="first principal direction", ylabel="second", xticks=[], yticks=[])

@@ -59,7 +59,7 @@ td.number, th.number { text-align: right; }
 figure { margin: 0; } figcaption { font-size: .9rem; color: var(--faint); }
 svg { width: 100%; height: auto; }
 .users { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 0 2rem; }
-.users ol { margin: .2rem 0 .8rem; padding-left: 1.6rem; overflow-wrap: anywhere; }
+.users ol { margin: .2rem 0 .8rem; padding-left: 2rem; overflow-wrap: anywhere; }
 .hit { font-weight: 700; }
 """
 

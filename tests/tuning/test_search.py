@@ -170,6 +170,8 @@ def test_progress_is_on_stderr(small, capsys):
         ({"validation": None}, "validation must be positives"),
         ({"validation": 1.5}, "validation must be"),
         ({"refit": "some"}, "refit must be"),
+        ({"storage": "tuning.db"}, "storage must be a URL such as 'sqlite:///tuning.db'"),
+        ({"storage": "sqlite:////no/such/folder/t.db"}, "of a database that opens, got"),
         ({"random_state": -1}, "random_state must be"),
         ({"space": {"magic": [1]}}, "no parameter of MatrixFactorization"),
         ({"space": {"n_factors": [0]}}, "n_factors must be"),

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from tripletrec._checks import check_count, check_positive, check_random_state
-from tripletrec._runtime.messages import shown
+from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.progress import Progress
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import check_metric, drop_known, mean_metric
@@ -131,7 +131,7 @@ def tune(
     job = _Job(model, space, data, held_out, metric, fit_params)
     with quiet():
         study = optuna.create_study(
-            storage=storage,
+            storage=_storage(storage),
             study_name=None if storage is None else job.name(seed),
             load_if_exists=True,
             direction="maximize",
@@ -357,6 +357,19 @@ def _best_of(study: Any) -> Any:
             "so choose a space of lower learning rates"
         )
     return max(finished, key=lambda each: (each.value, -each.number))
+
+
+def _storage(storage: Any) -> Any:
+    """Return what keeps the trials; raise unless it can be opened."""
+    from optuna.storages import get_storage
+
+    try:
+        return None if storage is None else get_storage(storage)
+    except Exception as error:  # of the database's library, which has classes of its own
+        raise ValueError(
+            f"storage must be a URL such as 'sqlite:///tuning.db' of a database that opens, got "
+            f"{shown(storage)} ({said_by(error)})"
+        ) from error
 
 
 def _optuna() -> Any:
