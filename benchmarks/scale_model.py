@@ -185,7 +185,7 @@ def tables(per_triplet: float) -> list[str]:
         for name, size in SIZES.items()
     ]  # fmt: skip
     header = [
-        "positives", "users", "items", "lanes", "GB", "Adagrad", "disk", "users, too", "files",
+        "N", "users", "items", "threads", "GB", "Adagrad", "disk", "users, too", "files",
     ]  # fmt: skip
     lines += [*markdown(header, rows), ""]
     workers = (1, 2, 4, 8, 16, 32, 64)

@@ -79,6 +79,18 @@ def test_a_map_has_a_place_for_each_item(parts, n_factors):
         tr.plots.item_map(model, names=["a"])
 
 
+def test_names_on_a_map_keep_clear_of_each_other(parts):
+    model = tr.MatrixFactorization(n_factors=2, n_epochs=2).fit(parts[0])
+    popular = np.arange(60) < 2  # two items at one place
+    model.item_factors_[:] = popular[:, None]
+    model.item_counts_ = 1 + popular
+    ax = tr.plots.item_map(model, n_labels=2, names=["first", "second", *"x" * 58])
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert not boxes[0].overlaps(boxes[1])
+    assert all(ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1 for box in boxes)
+
+
 def test_long_names_are_cut(parts):
     model = tr.MatrixFactorization(n_factors=2, n_epochs=1).fit(parts[0])
     ax = tr.plots.item_map(model, n_labels=1, names=["x" * 50] * 60)

@@ -36,6 +36,7 @@ __all__ = [
 
 # Of Okabe and Ito, "Color Universal Design", 2008: colour-blind readers tell them apart, on white and black.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_LABEL_SIZE = 8  # points of a name on a map
 _LONGEST = 20  # letters of a name on a map
 
 
@@ -201,10 +202,10 @@ def popularity_of(
     """
     ax = _axes(ax)
     never = listed == 0
-    ax.plot(taken[~never], listed[~never], ".", color=COLORS[0], alpha=0.5, markeredgewidth=0)
+    ax.plot(taken[~never], listed[~never], ".", color=COLORS[0], alpha=0.7, markeredgewidth=0)
     ax.set_xscale("symlog", linthresh=1)
     ax.set_yscale("symlog", linthresh=1)
-    ax.plot(taken[never], listed[never], ".", color=COLORS[1], alpha=0.5, markeredgewidth=0)
+    ax.plot(taken[never], listed[never], ".", color=COLORS[1], alpha=0.7, markeredgewidth=0)
     # Of equal shares of all that is recommended and of all that was taken.
     share = listed.sum() / max(1, taken.sum())
     ends = np.array([1, max(2, int(taken.max(initial=1)))])
@@ -341,17 +342,35 @@ def item_map(model: Any, n_labels: int = 15, names: Any = None, ax: Axes | None 
     places = _principal_directions(vectors)
     ax = _axes(ax)
     sizes = 4 + 60 * counts / max(1, counts.max(initial=1))
-    ax.scatter(places[:, 0], places[:, 1], s=sizes, color=COLORS[0], alpha=0.4, linewidths=0)
-    for item in np.argsort(-counts, kind="stable")[: check_count(n_labels, "n_labels", 0)]:
-        ax.annotate(
-            _short(str(names[item])),
-            places[item],
-            xytext=(3, 3),
-            textcoords="offset points",
-            fontsize=8,
-        )
+    ax.scatter(places[:, 0], places[:, 1], s=sizes, color=COLORS[0], alpha=0.8, linewidths=0)
+    chosen = np.argsort(-counts, kind="stable")[: check_count(n_labels, "n_labels", 0)]
+    _label(ax, places[chosen], [_short(str(names[item])) for item in chosen])
     ax.set(xlabel="first principal direction", ylabel="second", xticks=[], yticks=[])
     return ax
+
+
+def _label(ax: Any, places: NDArray[np.float64], names: list[str]) -> None:
+    """Write names beside places, each on that side where it covers the least of those before it."""
+    ax.autoscale_view()
+    points = ax.transData.transform(places) * 72 / ax.figure.dpi
+    window, far = ax.bbox.get_points() * 72 / ax.figure.dpi, 1e6
+    # The lower left and the upper right corners, of what is left and right of the axes first.
+    taken = np.array([[(-far, -far), (window[0, 0], far)], [(window[1, 0], -far), (far, far)]])
+    for place, point, name in zip(places, points, names, strict=True):
+        size = np.array([0.6 * len(name), 1.2]) * _LABEL_SIZE
+        sides = np.array([(x, y) for y in (1, -1) for x in (1, -1)])
+        corners = [point + 3 * side + np.minimum(side, 0) * size for side in sides]
+        boxes = np.array([(corner, corner + size) for corner in corners])
+        shared = np.minimum(boxes[:, None, 1], taken[:, 1]) - np.maximum(
+            boxes[:, None, 0], taken[:, 0]
+        )
+        best = int(np.prod(np.maximum(shared, 0), axis=2).sum(axis=1).argmin())
+        x, y = sides[best]
+        taken = np.concatenate([taken, boxes[best : best + 1]])
+        ax.annotate(
+            name, place, xytext=(3 * x, 3 * y), textcoords="offset points", fontsize=_LABEL_SIZE,
+            ha="left" if x > 0 else "right", va="bottom" if y > 0 else "top",
+        )  # fmt: skip
 
 
 def _short(name: str) -> str:

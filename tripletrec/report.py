@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from html import escape
 from os import PathLike
@@ -52,13 +52,14 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; } p { margin: .4rem 0; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid var(--line);
          white-space: nowrap; vertical-align: top; }
+tbody + tbody { border-top: 2px solid var(--faint); }
 td.number, th.number { text-align: right; }
 .pictures { display: grid; gap: 1rem; }
 @media (min-width: 56rem) { .pictures { grid-template-columns: 1fr 1fr; } }
 figure { margin: 0; } figcaption { font-size: .9rem; color: var(--faint); }
 svg { width: 100%; height: auto; }
 .users { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 0 2rem; }
-.users ol { margin: .2rem 0 .8rem; padding-left: 1.6rem; overflow-wrap: anywhere; }
+.users ol { margin: .2rem 0 .8rem; padding-left: 2rem; overflow-wrap: anywhere; }
 .hit { font-weight: 700; }
 """
 
@@ -203,7 +204,8 @@ def _numbers(comparison: Comparison, k: int) -> str:
         "<h2>Numbers</h2>"
         '<p class="faint">Means over users of the test part; what users had in training is left out. '
         "Intervals are of a bootstrap over users, p-values of paired differences, corrected for the number "
-        f"of models.</p>{_table(header, rows, n_texts=2)}<h3>The lists of {k} items together</h3>"
+        f"of models.</p>{_table(header, rows, n_texts=2, n_together=len(lists))}"
+        f"<h3>The lists of {k} items together</h3>"
         f"{_table(['model', *names], lists)}"
     )
 
@@ -281,7 +283,11 @@ def _svg(draw: Callable[..., Any], number: int) -> str:
 def _data(seen: Interactions, test: Interactions) -> str:
     parts = {"training": seen.describe(), "test": test.describe()}
     names = list(parts["training"].index)
-    rows = [(name, *(_cell(each.get(name)) for each in parts.values())) for name in names]
+    rows = [
+        (name.replace("_", " "), *(_cell(each.get(name)) for each in parts.values()))
+        for name in names
+        if any(each.get(name) is not None for each in parts.values())
+    ]
     return f"<h2>Data</h2>{_table(['', *parts], rows)}"
 
 
@@ -380,6 +386,8 @@ def _never(named: Mapping[str, Any], counts: _Counts, k: int, naming: _Naming) -
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
     if isinstance(value, (float, np.floating)):
         return f"{value:.4g}"
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
@@ -387,8 +395,13 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def _table(header: Iterable[Any], rows: Iterable[Iterable[Any]], n_texts: int = 1) -> str:
-    """Return a table; all but the first columns hold numbers."""
+def _table(
+    header: Iterable[Any],
+    rows: Sequence[Iterable[Any]],
+    n_texts: int = 1,
+    n_together: int | None = None,
+) -> str:
+    """Return a table; all but the first columns hold numbers, and so many rows belong together."""
 
     def cells(row: Iterable[Any], tag: str) -> str:
         return "".join(
@@ -396,6 +409,8 @@ def _table(header: Iterable[Any], rows: Iterable[Iterable[Any]], n_texts: int = 
             for place, cell in enumerate(row)
         )
 
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    lines = [f"<tr>{cells(row, 'td')}</tr>" for row in rows]
+    step = n_together or max(1, len(lines))
+    bodies = ["".join(lines[at : at + step]) for at in range(0, len(lines), step)]
     head = f"<thead><tr>{cells(header, 'th')}</tr></thead>"
-    return f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>'
+    return f'<div class="scroll"><table>{head}<tbody>{"</tbody><tbody>".join(bodies)}</tbody></table></div>'

@@ -38,6 +38,12 @@ def test_what_is_not_obvious_is_asked_for(ratings, failed):
     assert "looks like that of the users: give --user; there are 'who', 'movieId'" in message
 
 
+def test_other_separators_are_told(failed, tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("user;item\na;b\n")
+    assert "has ';' between its columns: a .csv has commas, a .tsv tabs" in failed("describe", path)
+
+
 def test_guesses_are_said(ratings, command):
     code, out, err = command("describe", ratings, "--user", "who")
     assert err == f"tripletrec: {ratings}: --item movieId --value rating --time ts\n"

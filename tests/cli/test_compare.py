@@ -2,6 +2,8 @@
 
 import pytest
 
+import tripletrec as tr
+
 
 @pytest.fixture(scope="module")
 def other(shop):
@@ -29,6 +31,19 @@ def test_models_of_one_name_are_told_apart(shop, table):
     model = shop / "model.safetensors"
     rows = table("compare", model, model, "--test", shop / "parts/test.csv")[1]
     assert [row[1] for row in rows[:3]] == ["popularity", f"{model}#1", f"{model}#2"]
+
+
+def test_what_is_true_of_several_models_is_said_once(shop, command, tmp_path):
+    first = shop / "model.safetensors"
+    test = tr.Interactions.read(shop / "parts/test.csv", like=tr.load(first).seen_, unknown="drop")
+    some = tr.Popularity().fit(tr.splits.train_test_split(test, 0.5, random_state=0)[0])
+    models = [first, tmp_path / "a.model", tmp_path / "b.model"]
+    for path in models[1:]:
+        some.save(path)
+    code, _, said = command("compare", *models, "--test", shop / "parts/test.csv", "--quiet")
+    lines = [line for line in said.splitlines() if ".model" in line]
+    assert code == 0 and len(lines) == 2  # of what they have seen, and of their users
+    assert all(each.startswith("tripletrec: warning: a.model, b.model: ") for each in lines)
 
 
 def test_models_of_other_items_are_refused(shop, failed, command, tmp_path):

@@ -17,6 +17,16 @@ def known(shop):
     return model, test
 
 
+def test_a_test_of_nobody_who_is_known(shop, command, tmp_path):
+    path = tmp_path / "others.csv"
+    path.write_text("user,item,value,time\nnobody,nothing,1,2024-01-01\n")
+    code, out, said = command("evaluate", shop / "model.safetensors", path)
+    assert (code, out) == (1, "")
+    assert said.splitlines()[-1].endswith(
+        "others.csv' has no interaction: at least one positive is needed"
+    )
+
+
 @pytest.mark.filterwarnings("ignore:.*too and are left out")
 def test_numbers_are_those_of_the_library_beside_popularity(shop, known, table, as_json):
     model, test = known

@@ -32,6 +32,22 @@ def test_validation_and_early_stopping(shop, as_json, tmp_path):
     assert 0 < told["validation_ndcg@10"] <= 1
 
 
+@pytest.mark.parametrize("name", ["fit", "tune"])
+def test_what_validation_has_of_training_is_said_of_the_files(name, shop, command, tmp_path):
+    if name == "tune":
+        pytest.importorskip("optuna")
+    train = shop / "parts/train.csv"
+    header, *lines = train.read_text().splitlines(keepends=True)
+    held_out = tmp_path / "held_out.csv"
+    valid = (shop / "parts/valid.csv").read_text().splitlines(keepends=True)[1:]
+    held_out.write_text("".join([header, *lines[:2], *valid]))
+    of = {"fit": ["--epochs", "1"], "tune": ["--trials", "1", "--space", "n_epochs=1,2"]}[name]
+    arguments = [train, "--validation", held_out, "-o", tmp_path / "m.model", *of, "--quiet"]
+    code, _, said = command(name, *arguments)
+    assert code == 0 and said.count("\n") == 1
+    assert f"positives in {held_out} are in {train} too and are left out" in said
+
+
 def test_progress_is_on_stderr_unless_quiet(shop, command, tmp_path):
     arguments = ["fit", shop / "parts/train.csv", *SMALL, "-o", tmp_path / "m.safetensors"]
     code, out, err = command(*arguments)

@@ -7,8 +7,8 @@ import tripletrec as tr
 optuna = pytest.importorskip("optuna")
 
 
-def model(n_epochs=4):
-    return tr.MatrixFactorization(4, n_epochs=n_epochs)
+def model(n_epochs=4, **parameters):
+    return tr.MatrixFactorization(4, n_epochs=n_epochs, **parameters)
 
 
 def test_trials_report_twentieths_of_their_epochs(small):
@@ -24,6 +24,12 @@ def test_trials_report_twentieths_of_their_epochs(small):
     n_epochs = study.trials[0].params["n_epochs"]
     assert len(study.trials[0].intermediate_values) == n_epochs
     assert max(study.trials[0].intermediate_values) == 20
+    trial = study.ask()
+    callback = tr.pruning_callback(trial)
+    model(None, early_stopping=2).fit(
+        train, validation=valid, callbacks=callback
+    )  # as many as suit the loss
+    assert study.trials[2].intermediate_values
     with pytest.raises(ValueError, match="pruning_callback needs the argument validation"):
         model().fit(train, callbacks=tr.pruning_callback(study.ask()))
 

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 import tripletrec as tr
 
@@ -46,6 +47,19 @@ def test_the_template_is_tried_first_and_not_changed(small, found):
     first = without_seconds(tuned(small, 1, template=template)).iloc[0]
     assert (first["n_factors"], first["learning_rate"], first["user_l2"]) == (4, 0.1, 0.03)
     assert template.get_params() == before and not hasattr(template, "user_factors_")
+
+
+def test_the_first_trial_takes_what_a_fit_on_these_data_takes():
+    dense = tr.datasets.make_interactions(60, 40, 720, random_state=0)  # of 2,400 pairs
+    train, valid = tr.splits.train_test_split(dense, random_state=0)
+    template = tr.MatrixFactorization.preset("softmax", n_factors=4, random_state=0)
+    found = tuned(train, 1, None, template, validation=valid, refit=None)
+    assert found.trials["n_epochs"][0] == 20
+    plain = clone(template).fit(train)
+    assert found.best_value == tr.evaluate(plain, valid).mean["ndcg@10"]
+    assert tuned(train, 1, {"n_epochs": [30, None]}, template, refit=None).best_params == {
+        "n_epochs": None
+    }
 
 
 def test_same_seed_same_trials(small, found):
@@ -154,8 +168,10 @@ def test_progress_is_on_stderr(small, capsys):
         ({"n_trials": 0}, "n_trials must be"),
         ({"timeout": -1}, "timeout must be"),
         ({"validation": None}, "validation must be positives"),
-        ({"validation": 1.5}, "test_size|validation"),
+        ({"validation": 1.5}, "validation must be"),
         ({"refit": "some"}, "refit must be"),
+        ({"storage": "tuning.db"}, "storage must be a URL such as 'sqlite:///tuning.db'"),
+        ({"storage": "sqlite:////no/such/folder/t.db"}, "of a database that opens, got"),
         ({"random_state": -1}, "random_state must be"),
         ({"space": {"magic": [1]}}, "no parameter of MatrixFactorization"),
         ({"space": {"n_factors": [0]}}, "n_factors must be"),

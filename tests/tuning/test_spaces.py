@@ -1,5 +1,6 @@
 """Default spaces, and what a space may be."""
 
+import numpy as np
 import pytest
 from sklearn.base import clone
 
@@ -22,6 +23,24 @@ def test_default_spaces_lie_around_the_model():
     easy = default_space(tr.MatrixFactorization(sampler="unseen", schedule="linear"))
     assert easy["sampler"].count("unseen") == 1 and easy["schedule"] == ["linear", "constant"]
     assert "sampler" not in default_space(softmax) and "dropout" in default_space(softmax)
+
+
+def test_default_spaces_of_data(small):
+    model = tr.MatrixFactorization(loss="softmax")
+    assert (
+        default_space(model, small)["n_epochs"]
+        == default_space(model.set_params(n_epochs=20))["n_epochs"]
+    )
+    large = tr.datasets.make_interactions(1000, 1100, 9000, random_state=0)
+    triplets = tr.MatrixFactorization()
+    hard = tr.sampling.dynamic(4)
+    assert default_space(triplets)["sampler"][:2] == [None, "unseen"]
+    assert default_space(triplets, large)["sampler"] == [hard, "unseen", tr.sampling.dynamic(16)]
+    disliked = tr.Interactions.from_arrays([], [], shape=(1000, 1100))
+    assert default_space(triplets, large, negatives=disliked)["sampler"][0] == hard
+    unseen = np.setdiff1d(range(1100), large.indices[: large.indptr[1]])
+    disliked = tr.Interactions.from_arrays([0], unseen[:1], shape=(1000, 1100))
+    assert default_space(triplets, large, negatives=disliked)["sampler"][0] == "unseen"
 
 
 def test_default_spaces_are_allowed():

@@ -110,6 +110,10 @@ def _name_of(role: str, asked: str | None, header: Sequence[str], path: str) -> 
         return None if asked == "none" and optional and asked not in header else asked
     name = guess(role, header)
     if name is None and role in ("user", "item"):
+        if len(header) == 1 and (found := re.search(r"[;,|\t]", header[0])):
+            raise ValueError(
+                f"{path!r} has {found[0]!r} between its columns: a .csv has commas, a .tsv tabs"
+            )
         raise ValueError(
             f"no column of {path!r} looks like that of the {role}s: give {_OPTIONS[role]}; "
             f"there are {', '.join(map(repr, header))}"

@@ -37,18 +37,16 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Load, read, rank."""
-    from tripletrec.evaluation import compare, evaluate
+    from tripletrec.evaluation import compare
 
     models = load_models(options)
     first = next(iter(models.values()))
     test = read_test(options, options.test, first)
-    results = {"popularity": popular_evaluation(options, first, test)}
-    for name, model in models.items():
-        results[name] = evaluate(
-            model, test, None if options.with_seen else "seen",
-            k=options.k, n_jobs=options.jobs, verbose=int(not options.quiet),
-        )  # fmt: skip
-    found = compare(results, test)
+    popular = popular_evaluation(options, first, test)
+    found = compare(
+        {"popularity": popular, **models}, test, None if options.with_seen else "seen",
+        k=options.k, n_jobs=options.jobs, verbose=int(not options.quiet),
+    )  # fmt: skip
     table = found.table.reset_index()
     if options.json:
         print_json({"mean": found.mean.T.to_dict(), "table": table.to_dict("records")})

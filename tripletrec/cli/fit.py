@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tripletrec.cli.attributes import read_attributes
 from tripletrec.cli.columns import read_events
+from tripletrec.cli.loading import read_validation
 from tripletrec.cli.making import add_parameters, make_model
 from tripletrec.cli.options import (
     UsageError,
@@ -100,7 +101,7 @@ def _extra(options: argparse.Namespace, data: Interactions) -> dict[str, Any]:
         option = "--weighted" if options.weighted else "--checkpoint"
         raise UsageError(f"{option}: the model {options.model} has no use for it")
     if options.validation is not None:
-        given["validation"] = read_events(options, options.validation, like=data)
+        given["validation"] = read_validation(options, data)
     if options.weighted:
         given["sample_weight"] = "values"
     if options.checkpoint is not None:

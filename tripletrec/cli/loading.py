@@ -10,7 +10,14 @@ from tripletrec.cli.columns import like_model, read_events
 if TYPE_CHECKING:
     from tripletrec.data.interactions import Interactions
 
-__all__ = ["load_model", "popularity_of", "read_test", "seen_of", "show_progress"]
+__all__ = [
+    "load_model",
+    "popularity_of",
+    "read_test",
+    "read_validation",
+    "seen_of",
+    "show_progress",
+]
 
 
 def load_model(path: str, options: argparse.Namespace) -> Any:
@@ -33,14 +40,28 @@ def read_test(options: argparse.Namespace, path: str, model: Any) -> Interaction
 
     What training had is left out here, so that it is said once.
     """
-    from tripletrec.evaluation import drop_known
-
     test = read_events(options, path, like=like_model(model))
+    test.check_not_empty(repr(path))
     seen = seen_of(model)
     if options.with_seen or seen is None:
         return test
-    kept = drop_known(test, seen, (path, "the training data"))
-    kept.n_dropped = test.n_dropped
+    return _without_known(test, seen, (path, "the training data"))
+
+
+def read_validation(options: argparse.Namespace, data: Interactions) -> Interactions:
+    """Return the interactions to validate on, without what is learnt from, which is said of the files."""
+    held_out = read_events(options, options.validation, like=data)
+    held_out.check_not_empty(repr(options.validation))
+    if getattr(options, "weighted", False):  # `fit` learns nothing from the others
+        data = data[data.values > 0]
+    return _without_known(held_out, data, (options.validation, options.train))
+
+
+def _without_known(part: Interactions, known: Interactions, names: tuple[str, str]) -> Interactions:
+    from tripletrec.evaluation import drop_known
+
+    kept = drop_known(part, known, names)
+    kept.n_dropped = part.n_dropped
     return kept
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
+from shutil import get_terminal_size
 from typing import Any, NoReturn
 
 __all__ = [
@@ -62,7 +64,7 @@ def add_command(
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=help,
-        description=description,
+        description=textwrap.fill(description, max(20, get_terminal_size().columns - 2)),
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

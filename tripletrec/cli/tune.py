@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from tripletrec.cli.columns import read_events
+from tripletrec.cli.loading import read_validation
 from tripletrec.cli.making import add_parameters, make_model, setting
 from tripletrec.cli.options import UsageError, add_columns, add_command, check_output, count, note
 from tripletrec.cli.printing import print_json, print_rows
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
     data = read_events(options, options.train)
     validation: Any = 0.1
     if options.validation is not None:
-        validation = read_events(options, options.validation, like=data)
+        validation = read_validation(options, data)
     found = tune(
         model,
         space,

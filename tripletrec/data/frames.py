@@ -237,8 +237,15 @@ def distinct_ids(column: Any, name: str) -> tuple[NDArray[np.integer], Any]:
     except TypeError as error:
         raise TypeError(f"{name} must hold hashable ids: {error}") from None
     if len(codes) and codes.min() < 0:
-        raise ValueError(f"{name} has a missing id at position {codes.argmin()}")
+        raise _missing(codes, name)
     return codes.astype(np.int64, copy=False), found
+
+
+def _missing(codes: NDArray[np.integer], name: str) -> ValueError:
+    n, first = np.count_nonzero(codes < 0), codes.argmin()
+    return ValueError(
+        f"{name} has a missing id at position {first}, and {n} in all: leave such rows out"
+    )
 
 
 def _distinct_of(column: Dictionary, name: str) -> tuple[NDArray[np.integer], Any]:
@@ -246,7 +253,7 @@ def _distinct_of(column: Dictionary, name: str) -> tuple[NDArray[np.integer], An
     used = np.zeros(len(column.ids) + 1, np.bool_)  # the last is that of the code -1
     used[column.codes] = True
     if used[-1]:
-        raise ValueError(f"{name} has a missing id at position {column.codes.argmin()}")
+        raise _missing(column.codes, name)
     numbers, found = distinct_ids(column.ids[used[:-1]], name)
     renumbered = np.zeros(len(column.ids), np.int32)
     renumbered[used[:-1]] = numbers

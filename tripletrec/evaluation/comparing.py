@@ -223,7 +223,9 @@ def compare(
             results[name] = each if is_there else evaluate(each, test, exclude, **options)
     warn_of_all(said)
     _check_same_metrics(results)
-    table = _table(results, level, n_resamples, n_permutations, seed)
+    said.clear()
+    table = _table(results, level, n_resamples, n_permutations, seed, said)
+    warn_of_all(said)
     return Comparison(table, results, level)
 
 
@@ -238,7 +240,12 @@ def _check_same_metrics(results: dict[str, Evaluation]) -> None:
 
 
 def _table(
-    results: dict[str, Evaluation], level: float, n_resamples: int, n_permutations: int, seed: int
+    results: dict[str, Evaluation],
+    level: float,
+    n_resamples: int,
+    n_permutations: int,
+    seed: int,
+    said: Said,
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -255,7 +262,8 @@ def _table(
         parts[name]["n_users"] = results[name].per_user.notna().sum()
         if name == names[0]:
             continue
-        d = _differences(results[name].per_user, first, (name, names[0]))
+        with warnings_of(str(name), said):
+            d = _differences(results[name].per_user, first, (name, names[0]))
         away = bootstrap(d, level, n_resamples, random_state=seed)
         p_values.append(sign_flip_test(d, n_permutations, seed))
         parts[name][_OF_DIFFERENCES] = np.column_stack(
@@ -287,7 +295,7 @@ def _differences(
             f"{names[0]} and {names[1]} must have users in common to be compared, got none"
         )
     warn_user(
-        f"{names[0]} is evaluated on {len(per_user)} users and {names[1]} on {len(first)}, for they have "
-        f"seen different data: differences are of the {len(common)} users of both"
+        f"evaluated on {len(per_user)} users and {names[1]} on {len(first)}, for they have seen different "
+        f"data: differences are of the {len(common)} users of both"
     )
     return per_user.loc[common].to_numpy(dtype=float) - first.loc[common].to_numpy(dtype=float)

@@ -55,8 +55,11 @@ class Estimator:
         """
         return {name: getattr(self, name) for name in self._get_param_names()}
 
-    def _settled_params(self) -> dict[str, Any]:
-        """Return the parameters, each with what it stands for if it is None by loss."""
+    def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
+        """Return the parameters, each with what it stands for if it is None.
+
+        What goes by the data is as `fit` takes it, with `X` and these arguments.
+        """
         return self.get_params()
 
     def set_params(self, **params: Any) -> Self:

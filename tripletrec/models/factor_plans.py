@@ -18,7 +18,7 @@ from tripletrec._checks import (
     check_positive,
     check_random_state,
 )
-from tripletrec.data.interactions import Interactions
+from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.companions import (
     COMPANION_NAMES,
@@ -32,7 +32,12 @@ from tripletrec.models.companions import (
     sampler_for_sizes,
 )
 from tripletrec.models.factor_model import FactorModel
-from tripletrec.models.fit_arguments import check_dropout, check_history, check_n_negatives
+from tripletrec.models.fit_arguments import (
+    check_dropout,
+    check_history,
+    check_learnt_from,
+    check_n_negatives,
+)
 from tripletrec.models.trained import Start
 from tripletrec.optimizers import check_optimizer
 from tripletrec.rates import check_schedule
@@ -75,8 +80,13 @@ class PlannedFactorModel(FactorModel):
         taken = self._companions.items()
         return {name: value for name, value in taken if getattr(self, name) is None}
 
-    def _settled_params(self) -> dict[str, Any]:
-        settings = self._settings(check_loss(self.loss, search=True), {})
+    def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
+        taken: Mapping[str, Any] = {}
+        if X is not None:
+            side = (fit_params.get(name) for name in ("sample_weight", "negatives"))
+            data, _, given = check_learnt_from(as_interactions(X, "X"), *side)
+            taken = self._plan_for(self._plan(), data, given).companions
+        settings = self._settings(check_loss(self.loss, search=True), taken)
         if settings["n_epochs"] is None:
             settings["n_epochs"] = MOST_EPOCHS
         return {**self.get_params(), **settings}

@@ -89,6 +89,16 @@ def check_negatives(negatives: Any, data: Interactions) -> Interactions | None:
     return given
 
 
+def check_learnt_from(
+    data: Interactions, sample_weight: Any, negatives: Any
+) -> tuple[Interactions, NDArray[np.float32] | None, Interactions | None]:
+    """Return the interactions of some weight, their weights and the given negatives."""
+    weights = check_sample_weight(sample_weight, data)
+    if weights is not None and not weights.all():
+        data, weights = data[weights > 0], weights[weights > 0]
+    return data, weights, check_negatives(negatives, data)
+
+
 class Counted(Protocol):
     """What is asked of given negatives before any is looked at: how many there are."""
 

@@ -24,9 +24,8 @@ from tripletrec.evaluation import drop_known
 from tripletrec.losses import ListLoss
 from tripletrec.models.fit_arguments import (
     check_callbacks,
-    check_negatives,
+    check_learnt_from,
     check_patience,
-    check_sample_weight,
     has_negatives,
     settle_sampler,
 )
@@ -170,12 +169,9 @@ class TrainedModel(NewUsers, Recommender):
         if validation is not None:
             held_out = as_interactions(validation, "validation", data.space)
             held_out.check_not_empty("validation")
-        weights = check_sample_weight(sample_weight, data)
-        if weights is not None and not weights.all():
-            data, weights = data[weights > 0], weights[weights > 0]
+        data, weights, given = check_learnt_from(data, sample_weight, negatives)
         if held_out is not None:
             held_out = drop_known(held_out, data, ("validation", "X"))
-        given = check_negatives(negatives, data)
         inputs = _Inputs(data, weights, given, held_out)
         plan = self._plan_for(plan, data, given)
         plan, start, earlier = self._begin_or_resume(file, plan, inputs, **features)

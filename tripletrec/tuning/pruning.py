@@ -45,11 +45,12 @@ def pruning_callback(trial: Any) -> Callable[[Any, dict[str, Any]], bool]:
     def report(model: Any, record: dict[str, Any]) -> bool:
         nonlocal reported
         value = record.get(f"validation_{model.validation_metric}")
+        n_epochs = (model.get_params() | getattr(model, "companions_", {}))["n_epochs"]
         if value is None:
-            if record["epoch"] == model.n_epochs:
+            if record["epoch"] == n_epochs:
                 raise ValueError("pruning_callback needs the argument validation of fit")
             return False
-        step = _STEPS * record["epoch"] // model.n_epochs
+        step = _STEPS * record["epoch"] // n_epochs
         if step > reported and not math.isnan(value):
             reported = step
             trial.report(value, step)

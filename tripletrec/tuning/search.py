@@ -6,13 +6,14 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from numbers import Integral
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from tripletrec._checks import check_count, check_positive, check_random_state
-from tripletrec._runtime.messages import shown
+from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.progress import Progress
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import check_metric, drop_known, mean_metric
@@ -41,10 +42,10 @@ def tune(
 ) -> Tuning:
     """Choose a model's parameters by what they are worth on validation data, with Optuna.
 
-    Parameters are drawn by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), after ten
-    trials at random, of which the first has the parameters of `model` where the space has them. A trial ends
-    early if, at a twentieth of its epochs, the metric has been worse so far than that of half of the
-    earlier trials there.
+    The first trial is the model as it is, if the space has its values; a parameter that goes by the data has
+    the value that `fit` takes. After nine more at random, parameters are drawn by a tree-structured Parzen
+    estimator (Bergstra et al., NeurIPS 2011). A trial ends early if, at a twentieth of its epochs, the metric
+    has been worse so far than that of half of the earlier trials there.
 
     Parameters
     ----------
@@ -123,13 +124,14 @@ def tune(
         raise ValueError(f"refit must be 'all', 'train' or None, got {shown(refit)}")
     if "validation" in fit_params or "callbacks" in fit_params and not _learns_in_epochs(model):
         raise TypeError("validation and callbacks are not for a model without epochs")
-    if not callable(space):
-        space = read_space(default_space(model) if space is None else space, model)
     data, held_out = _parts(X, validation, seed)
+    if not callable(space):
+        given = default_space(model, data, **fit_params) if space is None else space
+        space = read_space(given, model)
     job = _Job(model, space, data, held_out, metric, fit_params)
     with quiet():
         study = optuna.create_study(
-            storage=storage,
+            storage=_storage(storage),
             study_name=None if storage is None else job.name(seed),
             load_if_exists=True,
             direction="maximize",
@@ -177,13 +179,17 @@ class _Job(NamedTuple):
 
     def of_template(self) -> dict[str, Any]:
         """Return what would have been drawn for the template's parameters, as far as the space has them."""
-        found, settled = {}, self.model._settled_params()
-        if not callable(self.space):
+        if callable(self.space):
+            return {}
+        found: dict[str, Any] = {}
+        # None itself, if the space has it, before what it stands for.
+        for params in (
+            self.model._settled_params(self.data, **self.fit_params),
+            self.model.get_params(),
+        ):
             for name, each in self.space.items():
-                try:
-                    found[name] = each.drawn(settled[name])
-                except LookupError:
-                    continue
+                with suppress(LookupError):
+                    found[name] = each.drawn(params[name])
         return found
 
     def name(self, seed: int) -> str:
@@ -287,7 +293,10 @@ def _parts(X: Any, validation: Any, seed: int) -> tuple[Interactions, Interactio
     data = as_interactions(X, "X")
     data.check_not_empty("X")
     if isinstance(validation, (float, np.floating)) or isinstance(validation, Integral):
-        return train_test_split(data, float(validation), random_state=seed % 2**32)
+        try:
+            return train_test_split(data, float(validation), random_state=seed % 2**32)
+        except ValueError as error:
+            raise ValueError(str(error).replace("test_size", "validation")) from None
     if validation is None:
         raise TypeError("validation must be positives to measure on, or a share of X, got None")
     held_out = as_interactions(validation, "validation", data.space)
@@ -348,6 +357,19 @@ def _best_of(study: Any) -> Any:
             "so choose a space of lower learning rates"
         )
     return max(finished, key=lambda each: (each.value, -each.number))
+
+
+def _storage(storage: Any) -> Any:
+    """Return what keeps the trials; raise unless it can be opened."""
+    from optuna.storages import get_storage
+
+    try:
+        return None if storage is None else get_storage(storage)
+    except Exception as error:  # of the database's library, which has classes of its own
+        raise ValueError(
+            f"storage must be a URL such as 'sqlite:///tuning.db' of a database that opens, got "
+            f"{shown(storage)} ({said_by(error)})"
+        ) from error
 
 
 def _optuna() -> Any:

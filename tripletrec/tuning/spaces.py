@@ -18,7 +18,7 @@ _TEMPERATURES = (0.07, 0.1, 0.14, 0.2, 0.28)
 _WIDTHS = {"learning_rate": 3.0, "n_epochs": 2.0, "user_l2": 3.0, "item_l2": 3.0}
 
 
-def default_space(model: Any) -> dict[str, Any]:
+def default_space(model: Any, X: Any = None, **fit_params: Any) -> dict[str, Any]:
     """Return the space that `tune` searches if none is given.
 
     Ranges lie around the values that the model has, so that a preset is refined and not left.
@@ -26,6 +26,11 @@ def default_space(model: Any) -> dict[str, Any]:
     Parameters
     ----------
     model : estimator
+    X : Interactions, sparse matrix or array, default None
+        What is learnt from: what the model leaves open until it knows the data, such as how many epochs
+        "softmax" takes, is what a fit on these takes. None: the most epochs, and a sampler left open.
+    **fit_params
+        Other arguments of that fit, such as ``negatives=``.
 
     Returns
     -------
@@ -46,7 +51,7 @@ def default_space(model: Any) -> dict[str, Any]:
     >>> default_space(tr.MatrixFactorization())["n_factors"]
     [32, 64, 128]
     """
-    given = model._settled_params()
+    given = model._settled_params(X, **fit_params)
     space: dict[str, Any] = {}
     for name, width in _WIDTHS.items():
         if given.get(name):
@@ -84,7 +89,7 @@ def _of_loss(given: Mapping[str, Any]) -> dict[str, Any]:
 def _of_triplets(given: Mapping[str, Any], loss: Loss) -> dict[str, Any]:
     space = {"schedule": _with(given["schedule"], "constant", "linear")}
     if not loss.searches:  # more candidates: a better top of the list, a worse full AUC
-        space["sampler"] = [*_with(given["sampler"], "unseen"), dynamic(4), dynamic(16)]
+        space["sampler"] = _with(given["sampler"], "unseen", dynamic(4), dynamic(16))
     if "bias_l2" in given:
         space["bias_l2"] = _with(given["bias_l2"], 0.0, 0.01)
     return space
