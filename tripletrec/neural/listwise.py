@@ -298,7 +298,6 @@ class ListwiseTowers(Towers):
         np.matmul(scores.T, p, out=v_gradient[: len(items)])
         np.matmul(scores, candidates, out=a_gradient)
         if history is not None:
-            v_gradient[len(items) :] = 0.0
             a_gradient = history.unmix(a_gradient, v_gradient)
         self._run_back(rows, everything, (a_gradient, v_gradient), L2())
         if l2.user or l2.positive:
