@@ -52,7 +52,7 @@ def _fetch_own(rows, n, table, factors):  # type: ignore[no-untyped-def]
     last = table.indptr[index(rows[min(n + _AHEAD, rows.shape[0] - 1)]) + index(1)] - 1
     if last >= 0:
         row_bytes = factors.shape[1] * factors.itemsize
-        prefetch(factors, index(table.indices[index(last)]), row_bytes)
+        prefetch(factors, table.indices[index(last)], row_bytes)
 
 
 @part(fused=True)

@@ -21,7 +21,7 @@ References
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,8 @@ from tripletrec.sampling.draw import ItemsOfUsers
 
 __all__ = ["BatchHistories", "Histories", "Mix", "mix"]
 
-Float32, Int32 = NDArray[np.float32], NDArray[np.int32]
+Float32: TypeAlias = NDArray[np.float32]
+Int32: TypeAlias = NDArray[np.int32]
 # Instead of a slot: of an item that is not in the batch, and of one that is to be found.
 _NO_SLOT, _LEFT_OUT = -1, -2
 
@@ -126,13 +127,13 @@ def _mix(a, v, ends, slots, share, units, h, p, scales):  # type: ignore[no-unty
 
 
 @kernel(noalias=True)
-def _unmix(g, ends, slots, places, users, share, units, h, p, scales, a_gradient, n_slots, v_gradient):  # type: ignore[no-untyped-def]
+def _unmix(g, kept, places, users, share, units, mixed, a_gradient, n_slots, v_gradient):  # type: ignore[no-untyped-def]
     """Write dL/da and add to dL/dv, given dL/dp in `g`, which is overwritten.
 
     dL/dv of the first `n_slots` rows is added to, the others are set. `places` counts the users of each slot;
     it is overwritten, and `users` is room for them.
     """
-    one = g.dtype.type(1)
+    (ends, slots), (p, h, scales), one = kept, mixed, g.dtype.type(1)
     for r in range(g.shape[0]):
         if units:
             through_unit(g, p, r, scales[r, 1])
@@ -211,8 +212,9 @@ class BatchHistories:
 
     def mix(self, a: Float32, v: Float32) -> Float32:
         """Return the vectors of the users, from what both towers give."""
-        self._p, self._h, self._scales = _mixed(a, v, self._kept, self._how)
-        return self._p
+        self._mixed = _mixed(a, v, self._kept, self._how)
+        vectors: Float32 = self._mixed[0]
+        return vectors
 
     def unmix(self, gradient: Float32, v_gradient: Float32) -> Float32:
         """Return the gradient by what the user tower gave, and add that by what the item tower gave.
@@ -225,10 +227,10 @@ class BatchHistories:
             Of all slots; of those of `further` it is set.
         """
         a_gradient, users = np.empty_like(gradient), np.empty_like(self._kept.indices)
+        n_slots = len(v_gradient) - len(self.further)
         _unmix(
-            gradient, *self._kept, self._counts, users, gradient.dtype.type(self._how.share),
-            self._how.units, self._h, self._p, self._scales, a_gradient,
-            len(v_gradient) - len(self.further), v_gradient,
+            gradient, tuple(self._kept), self._counts, users, gradient.dtype.type(self._how.share),
+            self._how.units, self._mixed, a_gradient, n_slots, v_gradient,
         )  # fmt: skip
         return a_gradient
 

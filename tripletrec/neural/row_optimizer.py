@@ -56,7 +56,7 @@ def build_row_updates(optimizer: Optimizer) -> Any:
                 touched[n_rows] = row
                 n_rows += 1
         for n in range(n_rows):
-            row, ahead = np.uint64(touched[n]), np.uint64(touched[min(n + _AHEAD, n_rows - 1)])
+            row, ahead = np.uint64(touched[n]), touched[min(n + _AHEAD, n_rows - 1)]
             prefetch(w, ahead, row_bytes)
             prefetch(gradient, ahead, row_bytes)
             prefetch(state, ahead, n_state * row_bytes)
