@@ -44,7 +44,10 @@ def build_row_updates(optimizer: Optimizer) -> Any:
 
     @part(fused=True)
     def update_rows(table, touched, now, scale, penalty, rate, parameters):  # type: ignore[no-untyped-def]
-        """Update the rows `touched` in step `now`, whose gradients count `scale` times."""
+        """Update the rows `touched` in step `now`, whose gradients count `scale` times.
+
+        `touched` is overwritten.
+        """
         w, gradient, state, own = table.weights, table.gradient, table.state, table.own
         real, width = w.dtype.type, np.uint64(w.shape[1])
         kept = width * np.uint64(n_state)
@@ -154,7 +157,7 @@ class RowOptimizer:
         gradients : sequence of float arrays
             One for each table, of its shape.
         touched : sequence of int arrays, or None
-            The rows of each table to update, repetitions allowed; None: all.
+            The rows of each table to update, repetitions allowed; None: all. Those of int32 are overwritten.
         n_triplets : int, default 1
             Size of the batch: the gradients of tables that are updated as a whole are divided by it. A row
             of factors takes the sum over the few triplets that touch it, all other parameters the mean
