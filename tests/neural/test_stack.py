@@ -78,6 +78,26 @@ def test_rows_without_gradient_may_be_left_out(rng, dense):
     np.testing.assert_allclose(stack.flat_gradient, parameters, atol=1e-12)
 
 
+def test_a_normalisation_alone_is_done_in_place(rng):
+    stack, layer = Stack([Normalize()]), Normalize()
+    for n_rows in (4, 9, 3):  # scratch grows, and is used in part
+        x, gradient = rng.normal(size=(2, n_rows, 5)).astype(np.float32)
+        given = x.copy(), gradient.copy()
+        y = layer.forward(x)
+        expected = layer.backward(gradient)
+        np.testing.assert_allclose(stack.forward(x), y, rtol=1e-5)
+        np.testing.assert_allclose(stack.backward(gradient), expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal((x, gradient), given)
+        assert stack.run(x) is x
+        kept = np.array([0, 2])
+        x[:2] = x[kept]
+        stack.keep(kept)
+        into = stack.run_back(np.concatenate([gradient[kept], gradient]))
+        np.testing.assert_allclose(into, expected[kept], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="gradient must be 10 numbers"):
+        stack.run_back(gradient[:1])
+
+
 def test_other_layers_are_refused():
     with pytest.raises(TypeError, match="a stack takes the layers of this package"):
         Stack([Layer()])

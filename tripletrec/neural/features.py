@@ -18,11 +18,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.intrinsics import prefetch
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.data.checks import check_length, check_positions
 from tripletrec.data.sparse import compressed_rows, shape_of
 
 __all__ = ["FeatureEmbedding", "FeatureTable", "add_row_gradients", "sum_rows"]
+
+
+_AHEAD = 8  # rows between asking for factors and using them
 
 
 class FeatureTable(NamedTuple):
@@ -42,6 +46,16 @@ class FeatureTable(NamedTuple):
 
 
 @part(fused=True)
+def _fetch_own(rows, n, table, factors):  # type: ignore[no-untyped-def]
+    """Ask for the factors of the last column of a row some places ahead: own ones, which no other row has."""
+    index = np.uint64
+    last = table.indptr[index(rows[min(n + _AHEAD, rows.shape[0] - 1)]) + index(1)] - 1
+    if last >= 0:
+        row_bytes = factors.shape[1] * factors.itemsize
+        prefetch(factors, table.indices[index(last)], row_bytes)
+
+
+@part(fused=True)
 def sum_rows(rows, table, first_row, first_column, sums):  # type: ignore[no-untyped-def]
     """Write ``y`` of row ``rows[n]`` to ``sums[first_row + n, first_column:]``."""
     index = np.uint64  # signed indices are checked for "from the end", factor by factor
@@ -51,6 +65,7 @@ def sum_rows(rows, table, first_row, first_column, sums):  # type: ignore[no-unt
     for n in range(rows.shape[0]):
         row, y = index(rows[n]), index(first_row + n)
         e, last = index(table.indptr[row]), index(table.indptr[row + index(1)])
+        _fetch_own(rows, n, table, factors)
         for k in range(index(table.width)):
             sums[y, index(first_column) + k] = 0.0
         # Four columns at a time, in the same order: a sum then goes to memory and back once in four.
@@ -85,6 +100,7 @@ def add_row_gradients(rows, table, first_column, row_gradients, l2, touched):  #
     n_touched = 0
     for n in range(rows.shape[0]):
         row = index(rows[n])
+        _fetch_own(rows, n, table, gradient)
         for e in range(indptr[row], indptr[row + index(1)]):
             column, value = index(indices[e]), table.values[e]
             start = index(first_column + table.offsets[column])

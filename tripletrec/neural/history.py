@@ -21,7 +21,7 @@ References
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,15 @@ from tripletrec._runtime.counter_random import derive, uniform
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.data.interactions import Interactions
 from tripletrec.neural.pairs import Pairs, Slots
+from tripletrec.neural.stack_kernels import scale_to_unit, through_unit
 from tripletrec.sampling.draw import ItemsOfUsers
-from tripletrec.scorers import inverse_norm, through_norm
 
 __all__ = ["BatchHistories", "Histories", "Mix", "mix"]
 
-Float32 = NDArray[np.float32]
+Float32: TypeAlias = NDArray[np.float32]
+Int32: TypeAlias = NDArray[np.int32]
+# Instead of a slot: of an item that is not in the batch, and of one that is to be found.
+_NO_SLOT, _LEFT_OUT = -1, -2
 
 
 class Mix(NamedTuple):
@@ -48,52 +51,46 @@ class Mix(NamedTuple):
 
 
 @kernel
-def _keep(key, pairs, known, dropout, slot_of, n_slots, slots, ends, further):  # type: ignore[no-untyped-def]
+def _keep(key, pairs, known, dropout, slot_of, n_slots, slots, ends, counts, further):  # type: ignore[no-untyped-def]
     """List the slots of what stays in histories, those of ``pairs.users[r]`` up to ``ends[r + 1]``.
 
     The positives of a user in the batch do not. Items without a slot get the next one and are listed in
-    `further`; their number is returned.
+    `further`; their number is returned. How often each slot is listed is counted.
     """
     n_kept, n_further = 0, 0
+    for s in range(n_slots):
+        counts[s] = 0
     for r in range(pairs.users.shape[0]):
         user, first, last = pairs.users[r], pairs.bounds[r], pairs.bounds[r + 1]
         stream = derive(key, user)
+        for p in range(first, last):
+            slot_of[pairs.items[p]] = _LEFT_OUT
         for e in range(known.indptr[user], known.indptr[user + 1]):
             item = known.indices[e]
-            stays = dropout == 0.0 or uniform(stream, item) >= dropout
-            for p in range(first, last):
-                stays = stays and pairs.items[p] != item
-            if not stays:
+            if dropout > 0.0 and uniform(stream, item) < dropout:
                 continue
-            if slot_of[item] < 0:
-                slot_of[item] = n_slots + n_further
-                further[n_further] = item
+            slot = slot_of[item]
+            if slot == _NO_SLOT:
+                slot = n_slots + n_further
+                slot_of[item], further[n_further], counts[slot] = slot, item, 0
                 n_further += 1
-            slots[n_kept] = slot_of[item]
-            n_kept += 1
+            if slot >= 0:
+                slots[n_kept] = slot
+                counts[slot] += 1
+                n_kept += 1
+        for p in range(first, last):
+            slot_of[pairs.items[p]] = pairs.slots[p]
         ends[r + 1] = n_kept
+    for n in range(n_further):
+        slot_of[further[n]] = _NO_SLOT
     return n_further
-
-
-@part
-def _unit(rows, r):  # type: ignore[no-untyped-def]
-    """Scale row r to length 1 and return the factor; 0 for a row without direction."""
-    square = rows.dtype.type(0)
-    for k in range(rows.shape[1]):
-        square += rows[r, k] * rows[r, k]
-    scale = rows.dtype.type(inverse_norm(square))
-    for k in range(rows.shape[1]):
-        rows[r, k] *= scale
-    return scale
 
 
 @part(fused=True)
 def _add_rows(v, slots, first, last, h, r):  # type: ignore[no-untyped-def]
-    """Set row r of `h` to the sum of ``v[slots[first:last]]``."""
+    """Add ``v[slots[first:last]]`` to row r of `h`."""
     index = np.uint64  # signed indices would be checked for "from the end"
     e, end, r = index(first), index(last), index(r)
-    for k in range(index(v.shape[1])):
-        h[r, k] = 0
     # Four rows at a time, in the same order: the sum then goes to memory and back once in four.
     while e + index(4) <= end:
         s, t = index(slots[e]), index(slots[e + index(1)])
@@ -114,47 +111,55 @@ def _mix(a, v, ends, slots, share, units, h, p, scales):  # type: ignore[no-unty
     one = a.dtype.type(1)
     for r in range(a.shape[0]):
         first, last = ends[r], ends[r + 1]
+        for k in range(h.shape[1]):
+            h[r, k] = 0
         _add_rows(v, slots, first, last, h, r)
         weight = a.dtype.type(one / max(1, last - first))
         for k in range(a.shape[1]):
             h[r, k] *= weight
         scales[r, 0] = scales[r, 1] = one
         if units:
-            scales[r, 0] = _unit(h, r)
+            scales[r, 0] = scale_to_unit(h, r)
         for k in range(a.shape[1]):
             p[r, k] = (one - share) * a[r, k] + share * h[r, k]
         if units:
-            scales[r, 1] = _unit(p, r)
-
-
-@part
-def _through_unit(gradient, unit, r, scale):  # type: ignore[no-untyped-def]
-    """Turn the gradient by row r, which was scaled to length 1, into that before, in place."""
-    along = gradient.dtype.type(0)
-    for k in range(gradient.shape[1]):
-        along += gradient[r, k] * unit[r, k]
-    for k in range(gradient.shape[1]):
-        gradient[r, k] = through_norm(gradient[r, k], unit[r, k], along, scale)
+            scales[r, 1] = scale_to_unit(p, r)
 
 
 @kernel(noalias=True)
-def _unmix(g, ends, slots, share, units, h, p, scales, a_gradient, v_gradient):  # type: ignore[no-untyped-def]
-    """Write dL/da and add to dL/dv, given dL/dp in `g`, which is overwritten."""
-    one, index = g.dtype.type(1), np.uint64
+def _unmix(g, kept, places, users, share, units, mixed, a_gradient, n_slots, v_gradient):  # type: ignore[no-untyped-def]
+    """Write dL/da and add to dL/dv, given dL/dp in `g`, which is overwritten.
+
+    dL/dv of the first `n_slots` rows is added to, the others are set. `places` counts the users of each slot;
+    it is overwritten, and `users` is room for them.
+    """
+    (ends, slots), (p, h, scales), one = kept, mixed, g.dtype.type(1)
     for r in range(g.shape[0]):
         if units:
-            _through_unit(g, p, r, scales[r, 1])
+            through_unit(g, p, r, scales[r, 1])
         for k in range(g.shape[1]):
             a_gradient[r, k] = (one - share) * g[r, k]
             g[r, k] *= share
         if units:
-            _through_unit(g, h, r, scales[r, 0])
-        first, last = ends[r], ends[r + 1]
-        weight = g.dtype.type(one / max(1, last - first))
-        for e in range(first, last):
-            slot = index(slots[e])
-            for k in range(index(g.shape[1])):
-                v_gradient[slot, k] += weight * g[index(r), k]
+            through_unit(g, h, r, scales[r, 0])
+        weight = g.dtype.type(one / max(1, ends[r + 1] - ends[r]))
+        for k in range(g.shape[1]):
+            g[r, k] *= weight
+    # Slot after slot: the few rows of users stay near the processor, the many rows of slots would not.
+    first = 0
+    for s in range(v_gradient.shape[0]):
+        first, places[s] = first + places[s], first
+    for r in range(g.shape[0]):
+        for e in range(ends[r], ends[r + 1]):
+            users[places[slots[e]]] = r
+            places[slots[e]] += 1
+    first = 0
+    for s in range(v_gradient.shape[0]):
+        if s >= n_slots:
+            for k in range(g.shape[1]):
+                v_gradient[s, k] = 0
+        _add_rows(g, users, first, places[s], v_gradient, s)
+        first = places[s]
 
 
 def mix(a: Any, v: Any, histories: ItemsOfUsers, how: Mix) -> Any:
@@ -197,18 +202,19 @@ class BatchHistories:
 
     Attributes
     ----------
-    further : int32 array
+    further : int32 array of shape (n_further,)
         The items that are in a history and not in the batch, each once; they have the slots behind its own.
     """
 
-    def __init__(self, kept: ItemsOfUsers, further: NDArray[np.int32], how: Mix) -> None:
+    def __init__(self, kept: ItemsOfUsers, further: Int32, counts: Int32, how: Mix) -> None:
         self.further = further
-        self._kept, self._how = kept, how  # slots for items
+        self._kept, self._counts, self._how = kept, counts, how  # slots for items
 
     def mix(self, a: Float32, v: Float32) -> Float32:
         """Return the vectors of the users, from what both towers give."""
-        self._p, self._h, self._scales = _mixed(a, v, self._kept, self._how)
-        return self._p
+        self._mixed = _mixed(a, v, self._kept, self._how)
+        vectors: Float32 = self._mixed[0]
+        return vectors
 
     def unmix(self, gradient: Float32, v_gradient: Float32) -> Float32:
         """Return the gradient by what the user tower gave, and add that by what the item tower gave.
@@ -218,12 +224,13 @@ class BatchHistories:
         gradient : float array of shape (n_users, n_outputs)
             By what `mix` returned; overwritten.
         v_gradient : float array of shape (n, n_outputs)
-            Of all slots.
+            Of all slots; of those of `further` it is set.
         """
-        a_gradient = np.empty_like(gradient)
+        a_gradient, users = np.empty_like(gradient), np.empty_like(self._kept.indices)
+        n_slots = len(v_gradient) - len(self.further)
         _unmix(
-            gradient, *self._kept, gradient.dtype.type(self._how.share), self._how.units,
-            self._h, self._p, self._scales, a_gradient, v_gradient,
+            gradient, tuple(self._kept), self._counts, users, gradient.dtype.type(self._how.share),
+            self._how.units, self._mixed, a_gradient, n_slots, v_gradient,
         )  # fmt: skip
         return a_gradient
 
@@ -254,15 +261,17 @@ class Histories:
         """
         users, indptr = pairs.users, self._known.indptr
         most = int((indptr[users + 1] - indptr[users]).sum())
-        slots, further = np.empty(most, np.int32), np.empty(most, np.int32)
+        n_slots = len(batch.items)
+        most_further = min(most, len(batch.of_items) - n_slots)
+        slots, further = np.empty(most, np.int32), np.empty(most_further, np.int32)
+        counts = np.empty(n_slots + most_further, np.int32)
         ends = np.zeros(len(users) + 1, np.int64)
         n_further = _keep(
-            key, pairs, self._known, self.how.dropout, batch.of_items, len(batch.items), slots, ends,
+            key, pairs, self._known, self.how.dropout, batch.of_items, n_slots, slots, ends, counts,
             further,
         )  # fmt: skip
-        further = further[:n_further]
-        batch.of_items[further] = -1
-        return BatchHistories(ItemsOfUsers(ends, slots[: ends[-1]]), further, self.how)
+        kept = ItemsOfUsers(ends, slots[: ends[-1]])
+        return BatchHistories(kept, further[:n_further], counts, self.how)
 
     def mix_all(self, a: Float32, v: Float32) -> Float32:
         """Return the vectors of all users, with all that they did."""

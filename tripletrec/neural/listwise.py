@@ -298,7 +298,6 @@ class ListwiseTowers(Towers):
         np.matmul(scores.T, p, out=v_gradient[: len(items)])
         np.matmul(scores, candidates, out=a_gradient)
         if history is not None:
-            v_gradient[len(items) :] = 0.0
             a_gradient = history.unmix(a_gradient, v_gradient)
         self._run_back(rows, everything, (a_gradient, v_gradient), L2())
         if l2.user or l2.positive:
@@ -374,13 +373,14 @@ class NetworkListwiseTraining(NetworkTraining):
         self._factors = None
         random = np.random.default_rng((plan.seed, number))
         order, totals = random.permutation(len(self._users)), np.zeros(2)
+        users, items = self._users[order], self._items[order]
+        weights = None if self._weights is None else self._weights[order]
         for batch in self._batches(number, len(order)):
-            pairs = order[batch]
             drawn = network.candidates.draw(random, plan.n_negatives)
             key = _NO_KEY if network.histories is None else random.integers(2**64, dtype=np.uint64)
-            weights = None if self._weights is None else self._weights[pairs]
+            weights_of = None if weights is None else weights[batch]
             network.step_on_batch(
-                self._users[pairs], self._items[pairs], drawn, weights, plan.l2, totals, key
+                users[batch], items[batch], drawn, weights_of, plan.l2, totals, key
             )
             if not math.isfinite(totals[0]):
                 break

@@ -15,6 +15,9 @@ from tripletrec._runtime.jit import kernel
 
 __all__ = ["Pairs", "Slots"]
 
+_HALF, _LOW_HALF = 32, (1 << 32) - 1  # of a key of user and pair
+_UNWEIGHTED = np.empty(0, np.float32)
+
 
 class Pairs(NamedTuple):
     """The pairs of a batch, user after user."""
@@ -27,15 +30,29 @@ class Pairs(NamedTuple):
 
 
 @kernel
-def _list_different(items, slot_of, different):  # type: ignore[no-untyped-def]
-    """Write each of `items` to `different` once, mark it in `slot_of`, and return their number."""
-    n = 0
+def _group(keys, candidates, weights, slot_of, users, bounds, items, weights_of, different):  # type: ignore[no-untyped-def]
+    """List users, their pairs and different items, given keys of user and pair in ascending order.
+
+    `candidates` are the items of the pairs, then further ones; each is marked in `slot_of`. The numbers of
+    users and of different items are returned.
+    """
+    n, n_users, n_different = keys.shape[0], 0, 0
+    for p in range(n):
+        user, pair = np.int32(keys[p] >> _HALF), keys[p] & _LOW_HALF
+        if n_users == 0 or users[n_users - 1] != user:
+            users[n_users], bounds[n_users] = user, p
+            n_users += 1
+        items[p] = candidates[pair]
+        weights_of[p] = weights[pair] if weights.shape[0] else np.float32(1.0)
+    bounds[n_users] = n
+    for p in range(n, candidates.shape[0]):
+        items[p] = candidates[p]
     for item in items:
         if slot_of[item] < 0:
             slot_of[item] = 0
-            different[n] = item
-            n += 1
-    return n
+            different[n_different] = item
+            n_different += 1
+    return n_users, n_different
 
 
 @kernel
@@ -101,20 +118,18 @@ class Slots:
         Pairs
         """
         self.of_items[self.items] = -1
-        order = np.argsort(users, kind="stable")
-        users, n = users[order], len(users)
-        first = np.flatnonzero(np.diff(users, prepend=-1))
-        items = np.empty(n + len(drawn), np.int32)
-        items[:n], items[n:] = positives[order], drawn
-        different = np.empty_like(items)
-        self.items = different[: _list_different(items, self.of_items, different)]
-        self.items.sort()
-        slots, self.counts = np.empty(len(items), np.int64), np.empty(len(self.items), np.int64)
-        _number(items, self.items, self.of_items, slots, self.counts)
-        return Pairs(
-            users=users[first].astype(np.int32),
-            bounds=np.append(first, n),
-            items=items[:n],
-            slots=slots[:n],
-            weights=np.ones(n, np.float32) if weights is None else weights[order],
+        n = len(users)
+        keys = np.sort((users.astype(np.int64) << _HALF) | np.arange(n))
+        candidates = np.concatenate([positives, drawn], dtype=np.int32, casting="same_kind")
+        weights = _UNWEIGHTED if weights is None else weights
+        rows, bounds = np.empty(n, np.int32), np.empty(n + 1, np.int64)
+        items, different = np.empty_like(candidates), np.empty_like(candidates)
+        weights_of = np.empty(n, np.float32)
+        n_users, n_different = _group(
+            keys, candidates, weights, self.of_items, rows, bounds, items, weights_of, different
         )
+        self.items = different[:n_different]
+        self.items.sort()
+        slots, self.counts = np.empty(len(items), np.int64), np.empty(n_different, np.int64)
+        _number(items, self.items, self.of_items, slots, self.counts)
+        return Pairs(rows[:n_users], bounds[: n_users + 1], items[:n], slots[:n], weights_of)

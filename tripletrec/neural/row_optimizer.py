@@ -16,10 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.intrinsics import prefetch
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.optimizers import Optimizer
 
 __all__ = ["MovingTable", "RowOptimizer", "build_row_updates"]
+
+
+_AHEAD = 6  # rows between the prefetch of one and its update
 
 
 class MovingTable(NamedTuple):
@@ -27,9 +31,10 @@ class MovingTable(NamedTuple):
 
     weights: NDArray[Any]
     gradient: NDArray[Any]
-    state: NDArray[Any]  # flat; each row has room for the weights, then their state
+    state: NDArray[Any]  # flat, row after row
     step_counts: NDArray[Any]  # (n_rows, n_step_counts)
     updated_at: NDArray[np.int64]  # the last step that updated each row
+    own: NDArray[Any]  # of one row, while it is updated: the weights, then their state
 
 
 @cache
@@ -39,24 +44,39 @@ def build_row_updates(optimizer: Optimizer) -> Any:
 
     @part(fused=True)
     def update_rows(table, touched, now, scale, penalty, rate, parameters):  # type: ignore[no-untyped-def]
-        """Update the rows `touched` in step `now`, whose gradients count `scale` times."""
-        w, gradient, state = table.weights, table.gradient, table.state
+        """Update the rows `touched` in step `now`, whose gradients count `scale` times.
+
+        `touched` is overwritten.
+        """
+        w, gradient, state, own = table.weights, table.gradient, table.state, table.own
         real, width = w.dtype.type, np.uint64(w.shape[1])
+        kept = width * np.uint64(n_state)
+        row_bytes, n_rows = w.shape[1] * w.itemsize, 0
         for n in range(touched.shape[0]):
-            row = np.uint64(touched[n])
-            if table.updated_at[row] == now:
-                continue
-            table.updated_at[row] = now
+            row = touched[n]
+            if table.updated_at[np.uint64(row)] != now:
+                table.updated_at[np.uint64(row)] = now
+                touched[n_rows] = row
+                n_rows += 1
+        for n in range(n_rows):
+            row, ahead = np.uint64(touched[n]), touched[min(n + _AHEAD, n_rows - 1)]
+            prefetch(w, ahead, row_bytes)
+            prefetch(gradient, ahead, row_bytes)
+            prefetch(state, ahead, n_state * row_bytes)
             row_rate = real(step(table.step_counts, row, rate, parameters))
-            start = row * width * np.uint64(1 + n_state)
+            start = row * kept
             for k in range(width):
-                state[start + k] = w[row, k]
+                own[k] = w[row, k]
+            for k in range(kept):
+                own[width + k] = state[start + k]
             for k in range(width):
                 g = scale * gradient[row, k]
-                update(state, start + k, width, g, penalty, row_rate, parameters)
-            for k in range(width):
-                w[row, k] = state[start + k]
+                update(own, k, width, g, penalty, row_rate, parameters)
                 gradient[row, k] = real(0.0)
+            for k in range(width):
+                w[row, k] = own[k]
+            for k in range(kept):
+                state[start + k] = own[width + k]
 
     return update_rows
 
@@ -93,7 +113,7 @@ class RowOptimizer:
     learning_rate : float
         May be set between steps.
     states : tuple
-        Of each table, the last three fields of a `MovingTable`.
+        Of each table, the last four fields of a `MovingTable`.
 
     Examples
     --------
@@ -137,7 +157,7 @@ class RowOptimizer:
         gradients : sequence of float arrays
             One for each table, of its shape.
         touched : sequence of int arrays, or None
-            The rows of each table to update, repetitions allowed; None: all.
+            The rows of each table to update, repetitions allowed; None: all. Those of int32 are overwritten.
         n_triplets : int, default 1
             Size of the batch: the gradients of tables that are updated as a whole are divided by it. A row
             of factors takes the sum over the few triplets that touch it, all other parameters the mean
@@ -162,19 +182,18 @@ class RowOptimizer:
     def state(self) -> dict[str, NDArray[Any]]:
         """Return by name what the optimizer keeps of each row, and how often each has been updated: views."""
         found = {}
-        for n, (table, (state, step_counts, _)) in enumerate(
+        for n, (table, (state, step_counts, *_)) in enumerate(
             zip(self._tables, self.states, strict=True)
         ):
-            rows = state.reshape(len(table), 1 + self._n_state, table.shape[1])
-            found[f"state.{n}"] = rows[:, 1:]  # without the room for weights
+            found[f"state.{n}"] = state.reshape(len(table), self._n_state, table.shape[1])
             found[f"step_counts.{n}"] = step_counts
         return found
 
 
 def _start_states(optimizer: Optimizer, table: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Return state, step counts and last updates, see `MovingTable`, before the first step."""
-    # The layout of a row is that of the factor models' tables, as the update rules expect it.
-    state = np.empty((len(table), 1 + len(optimizer.state), table.shape[1]), table.dtype)
-    state[:, 1:] = np.array(optimizer.state, table.dtype)[:, None]
+    """Return the last four fields of a `MovingTable` before the first step."""
+    state = np.empty((len(table), len(optimizer.state), table.shape[1]), table.dtype)
+    state[...] = np.array(optimizer.state, table.dtype)[:, None]
     step_counts = np.tile(np.array(optimizer.step_counts, table.dtype), (len(table), 1))
-    return (state.ravel(), step_counts, np.zeros(len(table), np.int64))
+    own = np.empty((1 + len(optimizer.state)) * table.shape[1], table.dtype)
+    return state.ravel(), step_counts, np.zeros(len(table), np.int64), own

@@ -25,6 +25,8 @@ from tripletrec.neural.stack_kernels import (
     keep_rows,
     run_backward,
     run_forward,
+    to_units,
+    to_units_backward,
 )
 
 __all__ = ["Stack"]
@@ -83,6 +85,9 @@ class Stack(Layer):
                 setattr(layer, f"{name}_gradient", gradient)
                 place += values.size
         self._groups = _group(self.layers)
+        # Rows that are only scaled stay where they are: to copy them would take longer than to scale them.
+        self._only_scales = [group.kind for group in self._groups] == [NORMALIZE]
+        self._scales = np.empty(0, dtype)
         self._dropouts = [
             (s, g.dropout) for s, g in enumerate(self._groups) if g.dropout is not None
         ]
@@ -90,7 +95,7 @@ class Stack(Layer):
         self._n_rows = self._n_inputs = self._capacity = 0
 
     def run(self, x: Array) -> Array:
-        """Run all layers, as `forward`, but copy nothing.
+        """Run all layers, as `forward`, but copy nothing: a normalisation alone is done in place.
 
         Parameters
         ----------
@@ -106,6 +111,12 @@ class Stack(Layer):
         if x.dtype != self.flat.dtype:
             raise TypeError(f"x must be {self.flat.dtype}, as the parameters are, got {x.dtype}")
         if not self._groups:
+            return x
+        if self._only_scales:
+            if n_rows > len(self._scales):
+                self._scales = np.empty(n_rows, x.dtype)
+            self._x = x
+            to_units(x, self._scales)
             return x
         for s, dropout in self._dropouts:
             self._keys[s] = dropout.next_key()
@@ -123,7 +134,7 @@ class Stack(Layer):
         Parameters
         ----------
         gradient : C-contiguous array
-            dL/dy of the rows that are kept, and perhaps more behind.
+            dL/dy of the rows that are kept, and perhaps more behind; overwritten by a normalisation alone.
 
         Returns
         -------
@@ -132,12 +143,17 @@ class Stack(Layer):
         """
         if not self._groups:
             return gradient[: self._n_rows]
-        needed = self._n_rows * self._last.n_outputs
+        width = self._x.shape[1] if self._only_scales else self._last.n_outputs
+        needed = self._n_rows * width
         if gradient.size < needed or gradient.dtype != self.flat.dtype:
             raise ValueError(
                 f"gradient must be {needed} numbers of {self.flat.dtype}, one for each output, got "
                 f"{gradient.size} of {gradient.dtype}"
             )
+        if self._only_scales:
+            rows = gradient.reshape(-1)[:needed].reshape(-1, width)
+            to_units_backward(rows, self._x, self._scales)
+            return rows
         x_gradient = self._x_gradient[: self._n_rows * self._n_inputs]
         run_backward(
             self._product, self._n_rows, self._x, self._fields, gradient.reshape(-1), x_gradient
@@ -154,7 +170,9 @@ class Stack(Layer):
         """
         if len(rows) and not 0 <= rows[0] <= rows[-1] < self._n_rows:
             raise ValueError(f"rows must be from 0 to {self._n_rows - 1}, got {rows}")
-        if self._groups:
+        if self._only_scales:
+            self._scales[: len(rows)] = self._scales[rows]
+        elif self._groups:
             arrays = self._arrays
             keep_rows(self._n_rows, rows, arrays.program, arrays.outputs, arrays.derivatives)
         self._n_rows = len(rows)
@@ -193,7 +211,7 @@ class Stack(Layer):
 
     def forward(self, x: Array) -> Array:
         """Return what the last layer returns."""
-        return self.run(np.ascontiguousarray(x, self.flat.dtype)).copy()
+        return self.run(np.array(x, self.flat.dtype, order="C")).copy()
 
     def infer(self, x: Array) -> Array:
         """Return what the last layer returns, without dropout."""
@@ -204,7 +222,7 @@ class Stack(Layer):
 
     def backward(self, gradient: Array) -> Array:
         """Return dL/dx."""
-        return self.run_back(np.ascontiguousarray(gradient, self.flat.dtype)).copy()
+        return self.run_back(np.array(gradient, self.flat.dtype, order="C")).copy()
 
     @property
     def dense(self) -> list[Dense]:

@@ -25,6 +25,10 @@ __all__ = [
     "StackArrays",
     "Step",
     "keep_rows",
+    "scale_to_unit",
+    "through_unit",
+    "to_units",
+    "to_units_backward",
     "run_backward",
     "run_forward",
 ]
@@ -161,6 +165,42 @@ def _multiply_gradients(product, n_rows, step, x, x_at, g, stack, x_gradient):  
             weights_gradient[index(at) + index(k)] += slope * x[row + index(k)]
         for k in range(n_inputs):
             x_gradient[to + index(k)] = slope * weights[index(at) + index(k)]
+
+
+@part
+def scale_to_unit(rows, r):  # type: ignore[no-untyped-def]
+    """Scale row r to length 1 and return the factor; 0 for a row without direction."""
+    square = rows.dtype.type(0)
+    for k in range(rows.shape[1]):
+        square += rows[r, k] * rows[r, k]
+    scale = rows.dtype.type(inverse_norm(square))
+    for k in range(rows.shape[1]):
+        rows[r, k] *= scale
+    return scale
+
+
+@part
+def through_unit(gradient, unit, r, scale):  # type: ignore[no-untyped-def]
+    """Turn the gradient by row r, which was scaled to length 1, into that before, in place."""
+    along = gradient.dtype.type(0)
+    for k in range(gradient.shape[1]):
+        along += gradient[r, k] * unit[r, k]
+    for k in range(gradient.shape[1]):
+        gradient[r, k] = through_norm(gradient[r, k], unit[r, k], along, scale)
+
+
+@kernel
+def to_units(rows, scales):  # type: ignore[no-untyped-def]
+    """Scale all rows to length 1, in place; write the factors."""
+    for r in range(rows.shape[0]):
+        scales[r] = scale_to_unit(rows, r)
+
+
+@kernel
+def to_units_backward(gradient, units, scales):  # type: ignore[no-untyped-def]
+    """Turn the gradient by rows of length 1 into that by the rows before, in place."""
+    for r in range(gradient.shape[0]):
+        through_unit(gradient, units, r, scales[r])
 
 
 @kernel
