@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import naive
+import naive_candidates
 from tripletrec.training.candidates import Candidates, expected_draws
 
 
@@ -69,7 +69,9 @@ def test_items_are_expected_by_their_weights_but_at_most_once(exponents, share, 
     assert (np.diff(weights[order]) <= 0.0).all()
     assert ((expected > 0.0) & (expected <= 1.0)).all()
     assert expected.sum() == pytest.approx(n)
-    assert expected.tolist() == pytest.approx(naive.expected_draws(weights[order], n).tolist())
+    assert expected.tolist() == pytest.approx(
+        naive_candidates.expected_draws(weights[order], n).tolist()
+    )
 
 
 def test_what_is_expected_once_is_drawn_once(rng):

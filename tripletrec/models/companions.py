@@ -62,8 +62,8 @@ _OF_SEARCHES: dict[str, Any] = {
 }
 # Those of "softmax" were chosen with 40,981 items and confirmed with 1,683. A user's row is updated once in
 # an epoch: with Adam's usual β₁ the gradients of ten epochs ago would still steer it. With this L2 of the
-# biases no multiple of them ranks better than they do: see benchmarks/history.py. Candidates by the root of
-# popularity are those that the sum over all items consists of: half as many of them do as well as items alike.
+# biases no multiple of them ranks better than they do: see benchmarks/history.py. The sum over all items
+# consists of popular ones: drawn by the root of popularity half as many candidates do as well.
 _OF_LISTS: dict[str, Any] = {
     "scorer": "cosine",
     "optimizer": adam(beta1=0.5, beta2=0.99),

@@ -48,7 +48,8 @@ def check_n_negatives(n_negatives: Any, loss: Loss | ListLoss, n_items: int | No
     Parameters
     ----------
     n_negatives : int, "all" or None
-        "all" with list-wise losses only. None: 1; with a list-wise loss all items, or 4,096 of more than 8,192.
+        "all" with list-wise losses only. None: 1; with a list-wise loss all items, or 4,096
+        of more than 8,192.
     loss : Loss or ListLoss
     n_items : int or None, default None
         The number of items, which bounds the candidates; None: not known yet.

@@ -179,8 +179,8 @@ class ListwiseTraining:
             )
         # An item that nobody has is among all items, too.
         had = np.maximum(count_items(interactions.indices, n_items), 1)
-        weights = plan.sampler.weights(had) if plan.sampler.alpha > 0.0 else None
-        self.candidates = Candidates(n_items, n_negatives, weights)
+        by_popularity = plan.sampler.weights(had) if plan.sampler.alpha > 0.0 else None
+        self.candidates = Candidates(n_items, n_negatives, by_popularity)
         self.batch_size = max(1, min(batch_size, n_users))
         self.piece_size = sizes.size(self.candidates.most, self.batch_size)
         n_pairs = int(np.sort(counts)[-self.batch_size :].sum())
