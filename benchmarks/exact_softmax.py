@@ -2,12 +2,13 @@
 
     python benchmarks/exact_softmax.py                  # some three minutes of one core
     python benchmarks/exact_softmax.py --quick          # seconds, smaller data
+    python benchmarks/exact_softmax.py --candidates 4096   # the sampled softmax, as the preset has it
 
 The data are synthetic, of the shape of Gowalla in the split of the LightGCN literature: 29,858 users x 40,981
 items, 810,128 positives. The model is ``MatrixFactorization.preset("softmax", n_negatives="all")``. With n
-users, m items and k factors every exact epoch needs three products of 2 n m k floating-point operations each:
-scores, gradients of users, gradients of items. They are timed alone, on arrays made before and with
-nothing in between,
+users, m items (or candidates of a batch) and k factors every epoch needs three products of 2 n m k
+floating-point operations each: scores, gradients of users, gradients of items. They are timed alone,
+on arrays made before and with nothing in between,
 
 cut
     into the batches of users and pieces of items that training cuts them into, whose scores stay in the
@@ -81,7 +82,9 @@ class Products:
                 np.matmul(scores.T, users, out=self._by_items[a:b])
 
 
-def start(shape: tuple[int, int, int], n_factors: int) -> tuple[Any, float, float]:
+def start(
+    shape: tuple[int, int, int], n_factors: int, n_negatives: int | str
+) -> tuple[Any, float, float]:
     """Return a training after its first epoch, its peak memory, and that of its data, in MB."""
     sys.path.append(str(HERE / "adapters"))
     from worker import forget_peak, memory_mb
@@ -89,8 +92,11 @@ def start(shape: tuple[int, int, int], n_factors: int) -> tuple[Any, float, floa
     model = tr.MatrixFactorization.preset(
         "softmax", n_factors=n_factors, n_negatives="all", n_jobs=1, random_state=0
     )
+    if n_negatives != "all":
+        model.set_params(n_negatives=20)
     tiny = tr.datasets.make_interactions(50, 40, 300, random_state=0)
     model._begin(model._plan(), tiny, None, None).training.run_epoch(1)  # compiles
+    model.set_params(n_negatives=n_negatives)
     data = tr.datasets.make_interactions(*shape, random_state=0)
     before = memory_mb(peak=False)
     forget_peak()
@@ -114,20 +120,23 @@ def alternate(calls: dict[str, Callable[[], Any]], repeats: int) -> Samples:
     return found
 
 
-def report(shape: tuple[int, int, int], n_factors: int, repeats: int) -> list[str]:
+def report(
+    shape: tuple[int, int, int], n_factors: int, repeats: int, n_candidates: int | None
+) -> list[str]:
     """Return the table."""
     before = load()
-    training, peak, of_data = start(shape, n_factors)
+    training, peak, of_data = start(shape, n_factors, n_candidates or "all")
+    n_items = n_candidates or shape[1]
     n_users, n_rows = len(training._users_with_positives), training.batch_size
-    sizes = (n_users, shape[1], n_factors, n_rows)
+    sizes = (n_users, n_items, n_factors, n_rows)
     numbers = iter(range(2, repeats + 2))
     calls = {
         "training": lambda: training.run_epoch(next(numbers)),
         "products, cut": Products(*sizes, training.piece_size).epoch,
-        "products, uncut": Products(*sizes, shape[1]).epoch,
+        "products, uncut": Products(*sizes, n_items).epoch,
     }
     found = alternate(calls, repeats)
-    flops = 6e-9 * n_users * shape[1] * n_factors
+    flops = 6e-9 * n_users * n_items * n_factors
     rows = []
     for name, mine in found.items():
         against = ["", ""]
@@ -138,9 +147,10 @@ def report(shape: tuple[int, int, int], n_factors: int, repeats: int) -> list[st
     header = [
         "", "CPU, s", "wall, s", "Gflop/s (of the products)", "training takes x, CPU", "wall",
     ]  # fmt: skip
-    scores = 4e-6 * n_rows * shape[1]
+    scores = 4e-6 * n_rows * n_items
+    title = "Exact softmax" if n_candidates is None else f"Softmax of {n_candidates:,} candidates"
     return [
-        f"## Exact softmax: {shape[0]:,} users x {shape[1]:,} items, {shape[2]:,} positives, "
+        f"## {title}: {shape[0]:,} users x {shape[1]:,} items, {shape[2]:,} positives, "
         f"{n_factors} factors, 1 thread", "",
         f"{n_rows} users in a batch, {training.piece_size:,} items in a piece; {flops:,.0f} Gflop an epoch.",
         "", *markdown(header, rows), "",
@@ -157,9 +167,11 @@ def main() -> None:
     )
     parser.add_argument("--factors", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--candidates", type=int, help="of a batch; default: all items")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    lines = report(SMALL if options.quick else GOWALLA, options.factors, options.repeats)
+    shape = SMALL if options.quick else GOWALLA
+    lines = report(shape, options.factors, options.repeats, options.candidates)
     print("", *lines, f"\nresults: {save('exact-softmax', lines)}", sep="\n")
 
 
