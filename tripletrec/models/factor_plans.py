@@ -234,7 +234,7 @@ class PlannedFactorModel(FactorModel):
         n_negatives = check_n_negatives(self.n_negatives, loss, data.n_items) or None
         n_users = np.count_nonzero(np.diff(data.indptr))
         # Items are updated once for each batch, so few users must make many batches.
-        batch_size = max(8, min(128, int(n_users) // 64))
+        batch_size = max(8, min(256, int(n_users) // 64))
         if self.batch_size is not None:
             batch_size = self.batch_size
         training = ListwiseTraining(

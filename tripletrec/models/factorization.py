@@ -95,7 +95,7 @@ class MatrixFactorization(PlannedFactorModel):
         How the learning rate changes from the first epoch to the last; see `tripletrec.rates`, also for
         a warm-up, as in ``rates.cosine(warmup=0.1)``.
     batch_size : int or None, default None
-        Users in a batch; None: 1/64 of all users, but at least 8 and at most 128. For list-wise losses only,
+        Users in a batch; None: 1/64 of all users, but at least 8 and at most 256. For list-wise losses only,
         like `dropout`.
     dropout : float, default 0.0
         Share of a user's factors that are set to zero while learning from that user, in [0, 1).
