@@ -99,13 +99,8 @@ def standardised(users: Any, items: Any) -> tuple[Any, Any]:
 
 def mixed(model: Any, low_pass: tuple[Any, Any], share: float) -> tuple[Any, Any]:
     """Return factors for both kinds of scores, with a deviation of 1 for each user."""
-    lengths = [
-        np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-        for rows in (model.user_factors_, model.item_factors_)
-    ]
-    users = np.c_[model.user_factors_ / lengths[0], np.ones(len(lengths[0]))]
-    items = np.c_[model.item_factors_ / lengths[1], model.item_biases_]
-    (own, of_own), (other, of_other) = standardised(users, items), standardised(*low_pass)
+    own, of_own = standardised(model.user_vectors(), model.item_vectors())
+    other, of_other = standardised(*low_pass)
     return np.c_[(1 - share) * own, share * other], np.c_[of_own, of_other]
 
 

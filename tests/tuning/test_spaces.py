@@ -43,6 +43,12 @@ def test_default_spaces_of_data(small):
     assert default_space(triplets, large, negatives=disliked)["sampler"][0] == "unseen"
 
 
+def test_default_spaces_of_data_draw_nothing(small):
+    random = np.random.RandomState(3)
+    default_space(tr.MatrixFactorization(loss="softmax", random_state=random), small)
+    assert random.randint(2**31) == np.random.RandomState(3).randint(2**31)
+
+
 def test_default_spaces_are_allowed():
     pytest.importorskip("optuna")
     warp = tr.MatrixFactorization(loss="warp")

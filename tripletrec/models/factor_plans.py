@@ -85,7 +85,8 @@ class PlannedFactorModel(FactorModel):
         if X is not None:
             side = (fit_params.get(name) for name in ("sample_weight", "negatives"))
             data, _, given = check_learnt_from(as_interactions(X, "X"), *side)
-            taken = self._plan_for(self._plan(), data, given).companions
+            # With any seed: a generator of the user draws none for it.
+            taken = self._plan_for(self._plan_with(0), data, given).companions
         settings = self._settings(check_loss(self.loss, search=True), taken)
         if settings["n_epochs"] is None:
             settings["n_epochs"] = MOST_EPOCHS

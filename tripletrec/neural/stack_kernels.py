@@ -25,12 +25,12 @@ __all__ = [
     "StackArrays",
     "Step",
     "keep_rows",
+    "run_backward",
+    "run_forward",
     "scale_to_unit",
     "through_unit",
     "to_units",
     "to_units_backward",
-    "run_backward",
-    "run_forward",
 ]
 
 Array: TypeAlias = NDArray[Any]

@@ -62,9 +62,8 @@ def expected_draws(
     falling = np.maximum(weights[order], _LEAST_WEIGHT * weights.max())
     left = n - np.arange(len(order))
     expected = left * falling / np.cumsum(falling[::-1])[::-1]  # if all before were drawn once
-    n_certain = int(np.argmax(expected <= 1.0)) if expected[-1] <= 1.0 else len(order)
-    if n_certain < len(order):
-        expected[n_certain:] = falling[n_certain:] * (expected[n_certain] / falling[n_certain])
+    n_certain = int(np.argmax(expected <= 1.0))  # the last of n has all that is left: one at most
+    expected[n_certain:] = falling[n_certain:] * (expected[n_certain] / falling[n_certain])
     expected[:n_certain] = 1.0
     return order, np.minimum(expected, 1.0)
 
