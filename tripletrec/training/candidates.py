@@ -36,9 +36,12 @@ def draw_weighted(n, key, order, expected, cumulative, items, slot_of, importanc
     So what is expected once is drawn once, and sums over the candidates scatter less than with independent
     draws. Each occurrence of an item adds one over their expected number to its importance weight.
     """
-    n_slots = 0
+    n_slots, p = 0, 0
     for t in range(n):
-        p = search_cumulative(cumulative, 0, order.shape[0], t + uniform(key, t))
+        target, step = t + uniform(key, t), 1
+        while p + step < order.shape[0] and cumulative[p + step] <= target:
+            step += step  # the next item is near: most are drawn every few parts
+        p = search_cumulative(cumulative, p, min(p + step, order.shape[0]), target)
         item = order[p]
         slot = slot_of[item]
         if slot < 0:

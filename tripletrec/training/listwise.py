@@ -384,7 +384,7 @@ class ListwiseTraining:
         self._kernels.learn_items(
             first, last, n_candidates, self.tables.items.reshape(-1),
             self.tables.biases.reshape(-1), self.tables.item_step_counts, self.plan.item_bias,
-            tuple(step), self._plain,
+            self.candidates.are_all, tuple(step), self._plain,
         )  # fmt: skip
 
 

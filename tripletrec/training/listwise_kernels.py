@@ -12,10 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tripletrec._runtime.counter_random import uniform
+from tripletrec._runtime.intrinsics import prefer_wide_vectors, prefetch
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.optimizers import Optimizer
-from tripletrec.scorers import normalize_row, normalize_row_backward
+from tripletrec.scorers import (
+    inverse_norm,
+    normalize_row,
+    normalize_row_backward,
+    through_norm,
+)
 from tripletrec.training.listwise_batch import Slots, UserRows, records
 
 __all__ = [
@@ -24,6 +30,11 @@ __all__ = [
     "build_batch_kernels",
     "collect",
 ]
+
+
+_index = np.uint64  # signed indices would be checked for "from the end"
+_ONE = _index(1)
+_AHEAD = _index(4)  # slots between the prefetch of a row and its use
 
 
 class ItemStep(NamedTuple):
@@ -151,18 +162,34 @@ def _build(
     n_state: int,
     mixed: bool,
 ) -> BatchKernels:
-    size, bias_size = width * (1 + n_state), 1 + n_state  # of a row in a flat table
+    # Of a row in a flat table, and of the weights of one.
+    size, bias_size, row_bytes = _index(width * (1 + n_state)), _index(1 + n_state), 4 * width
 
-    @kernel
+    @part(fused=True)
+    def take(slot, table, bias_table, slots):
+        """Copy factors and bias of the item of a slot from the tables."""
+        # A loop of known length would be unrolled before it is vectorized, and its sum be one long chain.
+        i, n_factors = _index(slots.items[slot]), _index(slots.units.shape[1])
+        square = np.float32(0.0)
+        for k in range(n_factors):
+            x = table[i * size + k]
+            square += x * x
+            slots.units[slot, k] = x
+        slots.inverse_norms[slot] = np.float32(inverse_norm(square)) if cosine else np.float32(1.0)
+        if cosine:
+            for k in range(n_factors):
+                slots.units[slot, k] *= slots.inverse_norms[slot]
+        slots.biases[slot] = bias_table[i * bias_size]
+
+    @kernel(noalias=True)
     def take_items(first, last, table, bias_table, slots):
         """Copy factors and biases of slots first ... last - 1 from the tables."""
+        prefer_wide_vectors()
         slots = Slots(*slots)
-        for slot in range(first, last):
-            i = slots.items[slot]
-            for k in range(width):
-                slots.units[slot, k] = table[i * size + k]
-            slots.inverse_norms[slot] = _unit(slots.units[slot], cosine)
-            slots.biases[slot] = bias_table[i * bias_size]
+        for slot in range(_index(first), _index(last)):
+            ahead = _index(slots.items[min(slot + _AHEAD, _index(last) - _ONE)])
+            prefetch(table, ahead * bias_size, row_bytes)
+            take(slot, table, bias_table, slots)
 
     @kernel
     def take_users(users, table, dropout, key, rows):
@@ -195,10 +222,11 @@ def _build(
             peak, mass = exponentiate_row(scores, biases, importance, scale, parameters)
             pieces.peaks[c, r], pieces.masses[c, r] = peak, mass
 
-    @kernel
+    @kernel(noalias=True)
     def reduce(n_rows, n_candidates, n_items, masked, scale, parameters, batch):
         """Compute losses, slopes of positives and gradients of users; return the sum of the losses."""
         positives, slots, pieces, rows, _1 = records(batch)
+        n_factors = rows.units.shape[1]  # unknown to the compiler, see `take`
         piece_size = pieces.exponentials.shape[2]
         n_pieces = -(-n_candidates // piece_size)
         total = 0.0
@@ -208,7 +236,7 @@ def _build(
             for p in range(first, last):
                 slot = positives.slots[p]
                 score = np.float32(0.0)
-                for k in range(width):
+                for k in range(n_factors):
                     score += rows.units[r, k] * slots.units[slot, k]
                 positives.logits[p] = score * scale + slots.biases[slot]
                 positives.hits[p] = 0.0
@@ -222,16 +250,16 @@ def _build(
                 positives.hits, positives.slopes, parameters,
             )  # fmt: skip
             total += value
-            for k in range(width):
+            for k in range(n_factors):
                 rows.gradients[r, k] = 0.0
             for c in range(n_pieces):
                 pieces.coefficients[c, r] *= factor
                 share = pieces.coefficients[c, r]
-                for k in range(width):
+                for k in range(n_factors):
                     rows.gradients[r, k] += share * pieces.sums[c, r, k]
             for p in range(first, last):
                 slope, slot = np.float32(positives.slopes[p]), positives.slots[p]
-                for k in range(width):
+                for k in range(n_factors):
                     rows.gradients[r, k] += slope * slots.units[slot, k]
         return total
 
@@ -253,49 +281,61 @@ def _build(
             for k in range(width):
                 update(table, u * size + k, width, gradient[k], l2_u, own, parameters)
 
-    @kernel
+    @part(fused=True)
+    def gather(slot, positives, slots, rows, pasts):
+        """Add to the gradients of a slot what its positives have of them; return the positives' weight."""
+        n_factors, weight = _index(slots.units.shape[1]), np.float32(0.0)
+        bounds = positives.slot_bounds
+        for x in range(_index(bounds[slot]), _index(bounds[slot + _ONE])):
+            p = _index(positives.by_slot[x])
+            slope, r = np.float32(positives.slopes[p]), _index(positives.rows[p])
+            weight += positives.weights[p]
+            slots.bias_gradients[slot] += slope
+            share = pasts.shares[p] if mixed else np.float32(0.0)
+            for k in range(n_factors):
+                if mixed:
+                    slots.gradients[slot, k] += share * pasts.gradients[r, k]
+                slots.gradients[slot, k] += slope * rows.units[r, k]
+        return weight
+
+    @kernel(noalias=True)
     def learn_items(
-        first, last, n_candidates, table, bias_table, step_counts, item_bias, step, batch
+        first, last, n_candidates, table, bias_table, step_counts, item_bias, retake, step, batch
     ):
-        """Update the items of slots first ... last - 1, in the tables and in their slots.
+        """Update the items of slots first ... last - 1 in the tables; if `retake`, take them anew.
 
         The gradients of candidates hold what scores of candidates have of them.
         """
+        prefer_wide_vectors()
         positives, slots, _1, rows, pasts = records(batch)
-        step = ItemStep(*step)
-        for slot in range(first, last):
-            i = slots.items[slot]
-            candidate = slot < n_candidates
+        step, gradients = ItemStep(*step), slots.gradients
+        n_factors, units = _index(slots.units.shape[1]), slots.units
+        for slot in range(_index(first), _index(last)):
+            ahead = slots.items[min(slot + _AHEAD, _index(last) - _ONE)]
+            prefetch(table, ahead, bias_size * row_bytes)
+            i, candidate = _index(slots.items[slot]), slot < _index(n_candidates)
             if not candidate:
-                for k in range(width):
-                    slots.gradients[slot, k] = 0.0
+                for k in range(n_factors):
+                    gradients[slot, k] = 0.0
                 slots.bias_gradients[slot] = 0.0
-            weight, by_bias = np.float32(0.0), np.float32(slots.bias_gradients[slot])
-            for x in range(positives.slot_bounds[slot], positives.slot_bounds[slot + 1]):
-                p = positives.by_slot[x]
-                slope, r = np.float32(positives.slopes[p]), positives.rows[p]
-                weight += positives.weights[p]
-                by_bias += slope
-                for k in range(width):
-                    slots.gradients[slot, k] += slope * rows.units[r, k]
-                if mixed:
-                    for k in range(width):
-                        slots.gradients[slot, k] += pasts.shares[p] * pasts.gradients[r, k]
+            weight = gather(slot, positives, slots, rows, pasts)
             if cosine:
-                normalize_row_backward(
-                    slots.gradients[slot], slots.units[slot], slots.inverse_norms[slot]
-                )
+                along, inverse = np.float32(0.0), slots.inverse_norms[slot]
+                for k in range(n_factors):
+                    along += gradients[slot, k] * units[slot, k]
+                for k in range(n_factors):
+                    g = through_norm(gradients[slot, k], units[slot, k], along, inverse)
+                    gradients[slot, k] = g
             l2 = weight * step.l2_positive + (step.l2_negative if candidate else np.float32(0.0))
             own = np.float32(step_size(step_counts, i, step.rate, step.parameters))
-            for k in range(width):
-                at, g = i * size + k, slots.gradients[slot, k]
-                update(table, at, width, g, l2, own, step.parameters)
-                slots.units[slot, k] = table[at]
-            slots.inverse_norms[slot] = _unit(slots.units[slot], cosine)
+            for k in range(n_factors):
+                g = gradients[slot, k]
+                update(table, i * size + k, n_factors, g, l2, own, step.parameters)
             if item_bias:
-                at, l2_bias = i * bias_size, weight * step.l2_bias
-                by_bias = np.float32(step.temperature * by_bias)
-                update(bias_table, at, 1, by_bias, l2_bias, own, step.parameters)
-                slots.biases[slot] = bias_table[at]
+                g = np.float32(step.temperature * slots.bias_gradients[slot])
+                l2 = weight * step.l2_bias
+                update(bias_table, i * bias_size, _ONE, g, l2, own, step.parameters)
+            if retake:
+                take(slot, table, bias_table, slots)
 
     return BatchKernels(take_items, take_users, exponentiate, reduce, learn_users, learn_items)
