@@ -68,6 +68,7 @@ class PieceSizes(NamedTuple):
 
 
 _SIZES = PieceSizes()
+_ROWS = 64  # users that one task takes, learns or sums up
 
 
 class _Numbers(NamedTuple):
@@ -310,8 +311,7 @@ class ListwiseTraining:
 
     def learn_from(self, users: NDArray[np.int32], keys: Any, rate: float) -> float:
         """Learn from one batch; return the sum of its losses."""
-        kernels, tables, numbers = self._kernels, self.tables, self._numbers
-        table, step_size, slots = tables.users.reshape(-1), np.float32(rate), self._batch.slots
+        numbers, step_size, slots = self._numbers, np.float32(rate), self._batch.slots
         n_candidates = self.candidates.draw(keys[0], slots.items, slots.importance)
         n_slots = collect(
             users, self._known, self._weights, self.candidates.slot_of, n_candidates, self._plain
@@ -319,34 +319,22 @@ class ListwiseTraining:
         self.candidates.forget(slots.items[:n_slots])
         if not self.candidates.are_all:
             self._take_items(n_slots)
-        if self._mixed:
-            self._history_kernels.take_users(
-                users, self._known[0], table, tuple(numbers.mix), keys[1], self._plain
-            )
-        else:
-            kernels.take_users(users, table, self._dropout, keys[1], tuple(self._batch.rows))
+        self._run(partial(self._take_users, users, keys[1]), len(users), _ROWS)
         self._run(partial(self._exponentiate, len(users)), n_candidates)
-        total = kernels.reduce(
-            len(users), n_candidates, len(tables.items), self.plan.sampler.verified, numbers.scale,
-            self._loss.parameters, self._plain,
-        )  # fmt: skip
-        if not math.isfinite(total):
+        losses = [0.0] * -(-len(users) // _ROWS)
+        self._run(partial(self._reduce, n_candidates, losses), len(users), _ROWS)
+        if not math.isfinite(sum(losses)):
             return math.nan
-        learn_users = self._history_kernels.learn_users if self._mixed else kernels.learn_users
-        learn_users(
-            users, table, tables.user_step_counts, step_size, numbers.user_l2, numbers.parameters,
-            self._dropout, self._plain,
-        )  # fmt: skip
+        self._run(partial(self._learn_users, users, step_size), len(users), _ROWS)
         if self._learns_items:
             step = ItemStep(step_size, *numbers.item_l2, numbers.temperature, numbers.parameters)
             self._run(partial(self._learn_items, len(users), n_candidates, step), n_slots)
-        return float(total) * self._temperature
+        return sum(losses) * self._temperature
 
-    def _run(self, task: Callable[[int, int, int], None], n_slots: int) -> None:
-        """Call ``task(piece, first, last)`` for all pieces of the first slots, in any order."""
-        size = self.piece_size
-        pieces = enumerate(range(0, n_slots, size))
-        self.executor.run(task, [(c, a, min(a + size, n_slots)) for c, a in pieces])
+    def _run(self, task: Callable[[int, int, int], None], n: int, size: int | None = None) -> None:
+        """Call ``task(piece, first, last)`` for all pieces of the first n slots or rows, in any order."""
+        size = size or self.piece_size
+        self.executor.run(task, [(c, a, min(a + size, n)) for c, a in enumerate(range(0, n, size))])
 
     def _take_items(self, n_slots: int) -> None:
         items, biases = self.tables.items.reshape(-1), self.tables.biases.reshape(-1)
@@ -356,6 +344,18 @@ class ListwiseTraining:
             self._kernels.take_items(first, last, items, biases, slots)
 
         self._run(take, n_slots)
+
+    def _take_users(
+        self, users: NDArray[np.int32], key: Any, c: int, first: int, last: int
+    ) -> None:
+        table, plain = self.tables.users.reshape(-1), self._plain
+        if self._mixed:
+            self._history_kernels.take_users(
+                first, last, users, self._known[0], table, tuple(self._numbers.mix), key, plain
+            )
+        else:
+            rows = tuple(self._batch.rows)
+            self._kernels.take_users(first, last, users, table, self._dropout, key, rows)
 
     def _exponentiate(self, n_rows: int, c: int, first: int, last: int) -> None:
         """Compute the scores of piece c, exponentiate them, and sum up the items' rows by them."""
@@ -368,6 +368,24 @@ class ListwiseTraining:
                 self._loss.parameters, self._plain,
             )  # fmt: skip
             np.matmul(scores, units, out=pieces.sums[c, :n_rows])
+
+    def _reduce(
+        self, n_candidates: int, losses: list[float], c: int, first: int, last: int
+    ) -> None:
+        losses[c] = self._kernels.reduce(
+            first, last, n_candidates, len(self.tables.items), self.plan.sampler.verified,
+            self._numbers.scale, self._loss.parameters, self._plain,
+        )  # fmt: skip
+
+    def _learn_users(
+        self, users: NDArray[np.int32], rate: np.float32, c: int, first: int, last: int
+    ) -> None:
+        kernels = self._history_kernels if self._mixed else self._kernels
+        tables, numbers = self.tables, self._numbers
+        kernels.learn_users(
+            first, last, users, tables.users.reshape(-1), tables.user_step_counts, rate,
+            numbers.user_l2, numbers.parameters, self._dropout, self._plain,
+        )  # fmt: skip
 
     def _learn_items(
         self, n_rows: int, n_candidates: int, step: ItemStep, c: int, first: int, last: int

@@ -90,12 +90,12 @@ def _build(
         return normalize_row(row) if cosine else np.float32(1.0)
 
     @kernel
-    def take_users(users, indptr, table, mix, key, batch):
-        """Mix the users of a batch, whose items are in their slots already."""
+    def take_users(begin, end, users, indptr, table, mix, key, batch):
+        """Mix users begin ... end - 1 of a batch, whose items are in their slots already."""
         positives, slots, _1, rows, pasts = records(batch)
         share, history_dropout, own_dropout, dropout = mix
         of_history, of_own = derive(key, 0), derive(key, 1)
-        for r in range(users.shape[0]):
+        for r in range(begin, end):
             u, first, last = users[r], positives.bounds[r], positives.bounds[r + 1]
             any_left = _thin(first, last, indptr[u], history_dropout, of_history, pasts.shares)
             alone = any_left and uniform(of_own, u) < own_dropout
@@ -116,10 +116,10 @@ def _build(
             rows.inverse_norms[r] = unit(rows.units[r])
 
     @kernel
-    def learn_users(users, table, step_counts, rate, l2, parameters, dropout, batch):
-        """Update the own rows of the users of a batch; keep the gradients by the means of their histories."""
+    def learn_users(begin, end, users, table, step_counts, rate, l2, parameters, dropout, batch):
+        """Update the own rows of users begin ... end - 1; keep the gradients by their histories' means."""
         positives, _1, _2, rows, pasts = records(batch)
-        for r in range(users.shape[0]):
+        for r in range(begin, end):
             u, gradient, of_past = users[r], rows.gradients[r], pasts.gradients[r]
             if cosine:
                 normalize_row_backward(gradient, rows.units[r], rows.inverse_norms[r])

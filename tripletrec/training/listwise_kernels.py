@@ -163,7 +163,8 @@ def _build(
     mixed: bool,
 ) -> BatchKernels:
     # Of a row in a flat table, and of the weights of one.
-    size, bias_size, row_bytes = _index(width * (1 + n_state)), _index(1 + n_state), 4 * width
+    size, bias_size = _index(width * (1 + n_state)), _index(1 + n_state)
+    size_bytes, row_bytes = 4 * width * (1 + n_state), 4 * width
 
     @part(fused=True)
     def take(slot, table, bias_table, slots):
@@ -187,16 +188,16 @@ def _build(
         prefer_wide_vectors()
         slots = Slots(*slots)
         for slot in range(_index(first), _index(last)):
-            ahead = _index(slots.items[min(slot + _AHEAD, _index(last) - _ONE)])
-            prefetch(table, ahead * bias_size, row_bytes)
+            ahead = slots.items[min(slot + _AHEAD, _index(last) - _ONE)]
+            prefetch(table, ahead * (1 + n_state), row_bytes)
             take(slot, table, bias_table, slots)
 
     @kernel
-    def take_users(users, table, dropout, key, rows):
-        """Copy the users' factors from their table, with dropout."""
+    def take_users(first, last, users, table, dropout, key, rows):
+        """Copy the factors of users first ... last - 1 from their table, with dropout."""
         rows = UserRows(*rows)
         kept = np.float32(1.0 / (1.0 - dropout))
-        for row in range(users.shape[0]):
+        for row in range(first, last):
             u = users[row]
             for k in range(width):
                 rows.units[row, k] = table[u * size + k]
@@ -223,14 +224,14 @@ def _build(
             pieces.peaks[c, r], pieces.masses[c, r] = peak, mass
 
     @kernel(noalias=True)
-    def reduce(n_rows, n_candidates, n_items, masked, scale, parameters, batch):
-        """Compute losses, slopes of positives and gradients of users; return the sum of the losses."""
+    def reduce(begin, end, n_candidates, n_items, masked, scale, parameters, batch):
+        """Compute losses, slopes of positives and gradients of rows begin ... end - 1; return their loss."""
         positives, slots, pieces, rows, _1 = records(batch)
         n_factors = rows.units.shape[1]  # unknown to the compiler, see `take`
         piece_size = pieces.exponentials.shape[2]
         n_pieces = -(-n_candidates // piece_size)
         total = 0.0
-        for r in range(n_rows):
+        for r in range(begin, end):
             first, last = positives.bounds[r], positives.bounds[r + 1]
             peak, mass = _merge_pieces(r, n_pieces, pieces)
             for p in range(first, last):
@@ -264,10 +265,10 @@ def _build(
         return total
 
     @kernel
-    def learn_users(users, table, step_counts, rate, l2, parameters, dropout, batch):
-        """Update the users of a batch."""
+    def learn_users(first, last, users, table, step_counts, rate, l2, parameters, dropout, batch):
+        """Update users first ... last - 1 of a batch."""
         positives, _1, _2, rows, _3 = records(batch)
-        for r in range(users.shape[0]):
+        for r in range(first, last):
             u, gradient = users[r], rows.gradients[r]
             weight = np.float32(0.0)
             for p in range(positives.bounds[r], positives.bounds[r + 1]):
@@ -312,7 +313,7 @@ def _build(
         n_factors, units = _index(slots.units.shape[1]), slots.units
         for slot in range(_index(first), _index(last)):
             ahead = slots.items[min(slot + _AHEAD, _index(last) - _ONE)]
-            prefetch(table, ahead, bias_size * row_bytes)
+            prefetch(table, ahead, size_bytes)
             i, candidate = _index(slots.items[slot]), slot < _index(n_candidates)
             if not candidate:
                 for k in range(n_factors):
