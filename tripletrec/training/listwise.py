@@ -189,7 +189,7 @@ class ListwiseTraining:
             self.batch_size, n_pairs, min(n_items, self.candidates.most + n_pairs),
             self.candidates.most, self.piece_size, self.tables.width, mixed=self._mixed,
         )  # fmt: skip
-        self._plain = self._batch.plain
+        self._records = self._batch.of_kernels()
 
     def _start(self, counts: NDArray[Any], n_items: int) -> FactorTables:
         plan = self.plan
@@ -314,7 +314,12 @@ class ListwiseTraining:
         numbers, step_size, slots = self._numbers, np.float32(rate), self._batch.slots
         n_candidates = self.candidates.draw(keys[0], slots.items, slots.importance)
         n_slots = collect(
-            users, self._known, self._weights, self.candidates.slot_of, n_candidates, self._plain
+            users,
+            self._known,
+            self._weights,
+            self.candidates.slot_of,
+            n_candidates,
+            self._records["collect"],
         )
         self.candidates.forget(slots.items[:n_slots])
         if not self.candidates.are_all:
@@ -348,11 +353,12 @@ class ListwiseTraining:
     def _take_users(
         self, users: NDArray[np.int32], key: Any, c: int, first: int, last: int
     ) -> None:
-        table, plain = self.tables.users.reshape(-1), self._plain
+        table = self.tables.users.reshape(-1)
         if self._mixed:
             self._history_kernels.take_users(
-                first, last, users, self._known[0], table, tuple(self._numbers.mix), key, plain
-            )
+                first, last, users, self._known[0], table, tuple(self._numbers.mix), key,
+                self._records["take_users"],
+            )  # fmt: skip
         else:
             rows = tuple(self._batch.rows)
             self._kernels.take_users(first, last, users, table, self._dropout, key, rows)
@@ -365,7 +371,7 @@ class ListwiseTraining:
             np.matmul(rows.units[:n_rows], units.T, out=scores)
             self._kernels.exponentiate(
                 c, first, last, n_rows, self.plan.sampler.verified, self._numbers.scale,
-                self._loss.parameters, self._plain,
+                self._loss.parameters, self._records["exponentiate"],
             )  # fmt: skip
             np.matmul(scores, units, out=pieces.sums[c, :n_rows])
 
@@ -374,7 +380,7 @@ class ListwiseTraining:
     ) -> None:
         losses[c] = self._kernels.reduce(
             first, last, n_candidates, len(self.tables.items), self.plan.sampler.verified,
-            self._numbers.scale, self._loss.parameters, self._plain,
+            self._numbers.scale, self._loss.parameters, self._records["reduce"],
         )  # fmt: skip
 
     def _learn_users(
@@ -384,7 +390,7 @@ class ListwiseTraining:
         tables, numbers = self.tables, self._numbers
         kernels.learn_users(
             first, last, users, tables.users.reshape(-1), tables.user_step_counts, rate,
-            numbers.user_l2, numbers.parameters, self._dropout, self._plain,
+            numbers.user_l2, numbers.parameters, self._dropout, self._records["learn_users"],
         )  # fmt: skip
 
     def _learn_items(
@@ -402,7 +408,7 @@ class ListwiseTraining:
         self._kernels.learn_items(
             first, last, n_candidates, self.tables.items.reshape(-1),
             self.tables.biases.reshape(-1), self.tables.item_step_counts, self.plan.item_bias,
-            self.candidates.are_all, tuple(step), self._plain,
+            self.candidates.are_all, tuple(step), self._records["learn_items"],
         )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from tripletrec._runtime.counter_random import derive, uniform
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.optimizers import Optimizer
 from tripletrec.scorers import normalize_row, normalize_row_backward
-from tripletrec.training.listwise_batch import records
+from tripletrec.training.listwise_batch import Pasts, Positives, Slots, UserRows
 
 __all__ = ["HistoryKernels", "Mix", "build_history_kernels"]
 
@@ -92,7 +92,8 @@ def _build(
     @kernel
     def take_users(begin, end, users, indptr, table, mix, key, batch):
         """Mix users begin ... end - 1 of a batch, whose items are in their slots already."""
-        positives, slots, _1, rows, pasts = records(batch)
+        positives, slots = Positives(*batch[0]), Slots(*batch[1])
+        rows, pasts = UserRows(*batch[2]), Pasts(*batch[3])
         share, history_dropout, own_dropout, dropout = mix
         of_history, of_own = derive(key, 0), derive(key, 1)
         for r in range(begin, end):
@@ -118,7 +119,7 @@ def _build(
     @kernel
     def learn_users(begin, end, users, table, step_counts, rate, l2, parameters, dropout, batch):
         """Update the own rows of users begin ... end - 1; keep the gradients by their histories' means."""
-        positives, _1, _2, rows, pasts = records(batch)
+        positives, rows, pasts = Positives(*batch[0]), UserRows(*batch[1]), Pasts(*batch[2])
         for r in range(begin, end):
             u, gradient, of_past = users[r], rows.gradients[r], pasts.gradients[r]
             if cosine:

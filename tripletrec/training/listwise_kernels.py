@@ -22,7 +22,7 @@ from tripletrec.scorers import (
     normalize_row_backward,
     through_norm,
 )
-from tripletrec.training.listwise_batch import Slots, UserRows, records
+from tripletrec.training.listwise_batch import Pasts, Pieces, Positives, Slots, UserRows
 
 __all__ = [
     "BatchKernels",
@@ -66,7 +66,7 @@ class BatchKernels(NamedTuple):
 def collect(users, known, weights, slot_of, n_slots, batch):
     """List the positives of a batch, give a slot to those without one; return the number of slots."""
     indptr, indices = known
-    positives, slots, _1, _2, _3 = records(batch)
+    positives, slots = Positives(*batch[0]), Slots(*batch[1])
     n = 0
     for row in range(users.shape[0]):
         positives.bounds[row] = n
@@ -211,7 +211,7 @@ def _build(
     @kernel
     def exponentiate(c, first, last, n_rows, masked, scale, parameters, batch):
         """Exponentiate the scores of piece c, whose slots are first ... last - 1, in all rows."""
-        positives, slots, pieces, _1, _2 = records(batch)
+        positives, slots, pieces = Positives(*batch[0]), Slots(*batch[1]), Pieces(*batch[2])
         biases, importance = slots.biases[first:last], slots.importance[first:last]
         if masked:
             for slot in range(first, last):
@@ -226,7 +226,8 @@ def _build(
     @kernel(noalias=True)
     def reduce(begin, end, n_candidates, n_items, masked, scale, parameters, batch):
         """Compute losses, slopes of positives and gradients of rows begin ... end - 1; return their loss."""
-        positives, slots, pieces, rows, _1 = records(batch)
+        positives, slots = Positives(*batch[0]), Slots(*batch[1])
+        pieces, rows = Pieces(*batch[2]), UserRows(*batch[3])
         n_factors = rows.units.shape[1]  # unknown to the compiler, see `take`
         piece_size = pieces.exponentials.shape[2]
         n_pieces = -(-n_candidates // piece_size)
@@ -267,7 +268,7 @@ def _build(
     @kernel
     def learn_users(first, last, users, table, step_counts, rate, l2, parameters, dropout, batch):
         """Update users first ... last - 1 of a batch."""
-        positives, _1, _2, rows, _3 = records(batch)
+        positives, rows = Positives(*batch[0]), UserRows(*batch[1])
         for r in range(first, last):
             u, gradient = users[r], rows.gradients[r]
             weight = np.float32(0.0)
@@ -308,7 +309,8 @@ def _build(
         The gradients of candidates hold what scores of candidates have of them.
         """
         prefer_wide_vectors()
-        positives, slots, _1, rows, pasts = records(batch)
+        positives, slots = Positives(*batch[0]), Slots(*batch[1])
+        rows, pasts = UserRows(*batch[2]), Pasts(*batch[3])
         step, gradients = ItemStep(*step), slots.gradients
         n_factors, units = _index(slots.units.shape[1]), slots.units
         for slot in range(_index(first), _index(last)):
