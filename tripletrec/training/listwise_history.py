@@ -89,12 +89,13 @@ def _build(
     def unit(row):
         return normalize_row(row) if cosine else np.float32(1.0)
 
-    @kernel
+    @kernel(noalias=True)
     def take_users(begin, end, users, indptr, table, mix, key, batch):
         """Mix users begin ... end - 1 of a batch, whose items are in their slots already."""
         positives, slots = Positives(*batch[0]), Slots(*batch[1])
         rows, pasts = UserRows(*batch[2]), Pasts(*batch[3])
         share, history_dropout, own_dropout, dropout = mix
+        n_factors = rows.units.shape[1]  # unknown to the compiler, see `listwise_kernels`
         of_history, of_own = derive(key, 0), derive(key, 1)
         for r in range(begin, end):
             u, first, last = users[r], positives.bounds[r], positives.bounds[r + 1]
@@ -102,32 +103,33 @@ def _build(
             alone = any_left and uniform(of_own, u) < own_dropout
             own, past = pasts.own_units[r], pasts.history_units[r]
             _sum_history(first, last, pasts.shares, positives.slots, slots.units, past)
-            for k in range(width):
+            for k in range(n_factors):
                 own[k] = table[u * size + k]
             pasts.own_inverse_norms[r], pasts.history_inverse_norms[r] = unit(own), unit(past)
             pasts.history_shares[r] = np.float32(1.0) if alone else share
             pasts.own_shares[r] = np.float32(1.0) - pasts.history_shares[r]
-            for k in range(width):
+            for k in range(n_factors):
                 rows.units[r, k] = pasts.own_shares[r] * own[k] + pasts.history_shares[r] * past[k]
             if dropout > 0.0:
-                for k in range(width):
+                for k in range(n_factors):
                     kept = uniform(key, u * width + k) >= dropout
                     rows.masks[r, k] = np.float32(1.0 / (1.0 - dropout)) if kept else 0.0
                     rows.units[r, k] *= rows.masks[r, k]
             rows.inverse_norms[r] = unit(rows.units[r])
 
-    @kernel
+    @kernel(noalias=True)
     def learn_users(begin, end, users, table, step_counts, rate, l2, parameters, dropout, batch):
         """Update the own rows of users begin ... end - 1; keep the gradients by their histories' means."""
         positives, rows, pasts = Positives(*batch[0]), UserRows(*batch[1]), Pasts(*batch[2])
+        n_factors = rows.units.shape[1]
         for r in range(begin, end):
             u, gradient, of_past = users[r], rows.gradients[r], pasts.gradients[r]
             if cosine:
                 normalize_row_backward(gradient, rows.units[r], rows.inverse_norms[r])
             if dropout > 0.0:
-                for k in range(width):
+                for k in range(n_factors):
                     gradient[k] *= rows.masks[r, k]
-            for k in range(width):
+            for k in range(n_factors):
                 of_past[k] = pasts.history_shares[r] * gradient[k]
                 gradient[k] *= pasts.own_shares[r]
             if cosine:
@@ -141,7 +143,7 @@ def _build(
             for p in range(positives.bounds[r], positives.bounds[r + 1]):
                 weight += positives.weights[p]
             own, l2_u = np.float32(step_size(step_counts, u, rate, parameters)), weight * l2
-            for k in range(width):
+            for k in range(n_factors):
                 update(table, u * size + k, width, gradient[k], l2_u, own, parameters)
 
     return HistoryKernels(take_users, learn_users)

@@ -265,10 +265,11 @@ def _build(
                     rows.gradients[r, k] += slope * slots.units[slot, k]
         return total
 
-    @kernel
+    @kernel(noalias=True)
     def learn_users(first, last, users, table, step_counts, rate, l2, parameters, dropout, batch):
         """Update users first ... last - 1 of a batch."""
         positives, rows = Positives(*batch[0]), UserRows(*batch[1])
+        n_factors = rows.units.shape[1]
         for r in range(first, last):
             u, gradient = users[r], rows.gradients[r]
             weight = np.float32(0.0)
@@ -277,10 +278,10 @@ def _build(
             if cosine:
                 normalize_row_backward(gradient, rows.units[r], rows.inverse_norms[r])
             if dropout > 0.0:
-                for k in range(width):
+                for k in range(n_factors):
                     gradient[k] *= rows.masks[r, k]
             own, l2_u = np.float32(step_size(step_counts, u, rate, parameters)), weight * l2
-            for k in range(width):
+            for k in range(n_factors):
                 update(table, u * size + k, width, gradient[k], l2_u, own, parameters)
 
     @part(fused=True)
