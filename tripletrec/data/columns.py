@@ -18,6 +18,7 @@ __all__ = [
     "eager",
     "in_order",
     "is_missing",
+    "missing_from",
     "missing_position",
     "python_value",
     "to_array",
@@ -141,6 +142,12 @@ def is_missing(each: Any) -> bool:
         return bool(each != each)  # only NaN differs from itself
     except (ArithmeticError, ValueError, TypeError):  # a signalling NaN; an array
         return False
+
+
+def missing_from(name: str, what: str, wrong: NDArray[np.bool_], hint: str = "") -> ValueError:
+    """Return the error that says where something of a column is missing, and with `hint` what may be done."""
+    n, first = np.count_nonzero(wrong), wrong.argmax()
+    return ValueError(f"{name} has a missing {what} at position {first}, and {n} in all{hint}")
 
 
 def missing_position(elements: list[Any]) -> int | None:

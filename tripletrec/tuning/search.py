@@ -20,7 +20,7 @@ from tripletrec.evaluation import check_metric, drop_known, mean_metric
 from tripletrec.splits import train_test_split
 from tripletrec.tuning.pruning import pruning_callback
 from tripletrec.tuning.result import Tuning, quiet, table_of
-from tripletrec.tuning.spaces import Space, default_space, read_space
+from tripletrec.tuning.spaces import Space, default_space, need_optuna, read_space
 
 __all__ = ["tune"]
 
@@ -115,7 +115,7 @@ def tune(
     >>> found.best_model.recommend(7, k=3)[0].shape  # doctest: +SKIP
     (3,)
     """
-    optuna = _optuna()
+    optuna = need_optuna()
     check_metric(metric, "metric")
     n_trials, seed = check_count(n_trials, "n_trials"), check_random_state(random_state)
     if timeout is not None:
@@ -370,11 +370,3 @@ def _storage(storage: Any) -> Any:
             f"storage must be a URL such as 'sqlite:///tuning.db' of a database that opens, got "
             f"{shown(storage)} ({said_by(error)})"
         ) from error
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError:
-        raise ImportError("tune needs Optuna, which is not installed: pip install optuna") from None
-    return optuna
