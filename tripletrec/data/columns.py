@@ -36,7 +36,11 @@ def eager(frame: Any, names: Iterable[Any]) -> Any:
 def column_of(frame: Any, name: Any) -> Any:
     """Return a column of a pandas, polars or pyarrow table or of a dict."""
     index = getattr(getattr(frame, "index", None), "names", ())
-    hint = ", and it is in the index: use frame.reset_index()" if name in index else ""
+    hint = (
+        ", and it is in the index: use frame.reset_index()"
+        if name is not None and name in index
+        else ""
+    )
     check_column(name, _names_of(frame), hint)
     column = frame[name]
     if getattr(column, "ndim", 1) != 1:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._checks import check_choice
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.checks import check_length
 from tripletrec.data.columns import column_of, is_missing, missing_from, missing_position, to_array
@@ -19,7 +20,6 @@ from tripletrec.data.missing import (
     HINT,
     Missing,
     all_are_incomplete,
-    check_missing,
     complete_rows,
 )
 from tripletrec.data.times import check_timestamps
@@ -28,7 +28,6 @@ __all__ = [
     "Table",
     "all_are_unknown",
     "check_any_rows",
-    "check_unknown",
     "checked_columns",
     "columns_of",
     "distinct_ids",
@@ -94,8 +93,8 @@ def read_table(
     missing : {"raise", "drop"}
         What becomes of a row that lacks an id, a value or a time.
     """
-    check_unknown(unknown)
-    check_missing(missing)
+    check_choice(unknown, "unknown", "raise", "drop")
+    check_choice(missing, "missing", "raise", "drop")
     users, items = known
     n_missing = 0
     if missing == "drop":
@@ -147,12 +146,6 @@ def checked_columns(columns: Mapping[str, Any], names: Mapping[str, Any]) -> dic
             f"got {len(users)} and {len(items)}"
         )
     return {**columns, "user": users, "item": items}
-
-
-def check_unknown(unknown: Any) -> None:
-    """Raise unless it says what becomes of unknown users and items."""
-    if unknown not in ("raise", "drop"):
-        raise ValueError(f"unknown must be 'raise' or 'drop', got {unknown!r}")
 
 
 def check_any_rows(

@@ -8,22 +8,15 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.messages import shown
 from tripletrec.data.columns import is_missing, to_array
 from tripletrec.data.foreign import Dictionary
 from tripletrec.data.merging import Duplicates
 from tripletrec.data.times import times_array
 
-__all__ = ["HINT", "Missing", "all_are_incomplete", "check_missing", "complete_rows"]
+__all__ = ["HINT", "Missing", "all_are_incomplete", "complete_rows"]
 
 Missing: TypeAlias = Literal["raise", "drop"]
 HINT = ': missing="drop" leaves out such rows'
-
-
-def check_missing(missing: Any) -> None:
-    """Raise unless it says what becomes of rows that lack something."""
-    if missing not in ("raise", "drop"):
-        raise ValueError(f"missing must be 'raise' or 'drop', got {shown(missing)}")
 
 
 def complete_rows(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._checks import check_choice
 from tripletrec._runtime.folders import check_disk, replacing_folder
 from tripletrec._runtime.messages import warn_user
 from tripletrec.data.checks import check_shape, check_values
@@ -21,7 +22,6 @@ from tripletrec.data.csr import assemble
 from tripletrec.data.frames import (
     all_are_unknown,
     check_any_rows,
-    check_unknown,
     checked_columns,
     id_at,
     refuse_missing_values,
@@ -31,7 +31,7 @@ from tripletrec.data.frames import (
 from tripletrec.data.ids import Form, Ids
 from tripletrec.data.memory_mapped import MapWriter, is_only_memory_map, writing_map
 from tripletrec.data.merging import Duplicates
-from tripletrec.data.missing import Missing, check_missing, complete_rows
+from tripletrec.data.missing import Missing, complete_rows
 from tripletrec.data.numbering import Collected, Known, Numbers
 from tripletrec.data.parquet import ParquetPieces
 from tripletrec.data.paths import Files
@@ -86,8 +86,8 @@ def stream_to_memory_map(
     source : str
         What messages call the files.
     """
-    check_unknown(unknown)
-    check_missing(missing)
+    check_choice(unknown, "unknown", "raise", "drop")
+    check_choice(missing, "missing", "raise", "drop")
     if files.format != "parquet":
         raise ValueError(
             f"memory_map needs files of the format parquet, got {str(files.paths[0])!r}: read it into "

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count
+from tripletrec._checks import check_choice, check_count
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.frames import columns_of, read_table
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 from tripletrec.data.merging import Duplicates, check_duplicates
-from tripletrec.data.missing import Missing, check_missing
+from tripletrec.data.missing import Missing
 from tripletrec.splits.parts import leave_out, require_interactions, times_of
 from tripletrec.splits.timeline import Timeline
 
@@ -226,7 +226,7 @@ class _Axis(NamedTuple):
 
 
 def _read(events: Any, names: dict[str, Any], duplicates: Duplicates, missing: Missing) -> _Events:
-    check_missing(missing)
+    check_choice(missing, "missing", "raise", "drop")
     if not isinstance(events, Interactions):
         if names["timestamp"] is None:
             raise TypeError("timestamp must be the name of a column, got None")

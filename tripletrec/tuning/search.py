@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from tripletrec._checks import check_count, check_positive, check_random_state
+from tripletrec._checks import check_choice, check_count, check_positive, check_random_state
 from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.progress import Progress
 from tripletrec.data.interactions import Interactions, as_interactions
@@ -120,8 +120,7 @@ def tune(
     n_trials, seed = check_count(n_trials, "n_trials"), check_random_state(random_state)
     if timeout is not None:
         timeout = check_positive(timeout, "timeout")
-    if refit not in ("all", "train", None):
-        raise ValueError(f"refit must be 'all', 'train' or None, got {shown(refit)}")
+    check_choice(refit, "refit", "all", "train", None)
     if "validation" in fit_params or "callbacks" in fit_params and not _learns_in_epochs(model):
         raise TypeError("validation and callbacks are not for a model without epochs")
     data, held_out = _parts(X, validation, seed)
