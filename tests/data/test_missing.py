@@ -62,6 +62,22 @@ def test_they_are_left_out_and_counted(kind):
         Interactions.from_frame(table, **NAMES)
 
 
+def nanoseconds(kind, times):
+    if kind == "pandas":
+        return pd.array(times, "Int64")
+    if kind == "polars":
+        return pytest.importorskip("polars").Series(times)
+    return pytest.importorskip("pyarrow").chunked_array([times])
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
+def test_whole_numbers_beside_missing_ones_stay_exact(kind):
+    times = [1704067200000000001, None, 1704067200000000003]
+    columns = {"user": ["a", "b", "c"], "item": ["x", "y", "z"], "t": nanoseconds(kind, times)}
+    data = Interactions.from_frame(columns, timestamp="t", missing="drop")
+    assert data.timestamps.tolist() == [times[0], times[2]]
+
+
 @pytest.mark.parametrize("ending", ["csv", "tsv.gz", "parquet", "map"])
 def test_files(ending, tmp_path):
     frame, path = frame_of(ROWS), tmp_path / f"log.{ending}"

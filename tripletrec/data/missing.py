@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec.data.columns import is_missing, to_array
-from tripletrec.data.foreign import Dictionary
+from tripletrec.data.foreign import Dictionary, need_pyarrow
 from tripletrec.data.merging import Duplicates
 from tripletrec.data.times import times_array
 
@@ -33,21 +33,23 @@ def complete_rows(
     duplicates : str
         With "count" the values are not read.
     """
-    found = dict(columns)
-    if "value" in found and duplicates != "count":
-        found["value"] = to_array(found["value"], f"values of column {names['value']!r}")
-    if "timestamp" in found:
+    arrays: dict[str, Any] = {"user": columns["user"], "item": columns["item"]}
+    if "value" in columns and duplicates != "count":
+        arrays["value"] = to_array(columns["value"], f"values of column {names['value']!r}")
+    if "timestamp" in columns:
         name = f"timestamps of column {names['timestamp']!r}"
-        found["timestamp"] = times_array(found["timestamp"], name)
-    n = len(found["user"])
+        arrays["timestamp"] = times_array(columns["timestamp"], name)
+    n = len(arrays["user"])
     whole = np.ones(n, np.bool_)
-    for role, column in found.items():
-        if len(column) == n and (role != "value" or duplicates != "count"):  # else refused later
-            whole &= ~_lacking(column)
+    for array in arrays.values():
+        if len(array) == n:  # else refused later
+            whole &= ~_lacking(array)
     if whole.all():
-        return found, 0
-    left = {role: _taken(each, whole) for role, each in found.items() if len(each) == n}
-    return {**found, **left}, int(n - whole.sum())
+        return dict(columns), 0
+    left = {
+        role: _taken(columns[role], each, whole) for role, each in arrays.items() if len(each) == n
+    }
+    return {**columns, **left}, int(n - whole.sum())
 
 
 def all_are_incomplete(n: int, source: str) -> str:
@@ -68,7 +70,12 @@ def _lacking(column: Any) -> NDArray[np.bool_]:
     return np.zeros(len(column), np.bool_)
 
 
-def _taken(column: Any, whole: NDArray[np.bool_]) -> Any:
+def _taken(column: Any, array: Any, whole: NDArray[np.bool_]) -> Any:
+    """Return some rows of a column, of itself where it can: numbers beside missing ones became floats."""
     if isinstance(column, Dictionary):
         return Dictionary(column.codes[whole], column.ids)
-    return column[whole]
+    if hasattr(column, "isna"):
+        return column[whole]
+    if type(column).__module__.startswith("pyarrow"):
+        return column.filter(need_pyarrow("a column").array(whole))
+    return column.filter(whole) if hasattr(column, "filter") else array[whole]
