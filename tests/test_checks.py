@@ -6,7 +6,9 @@ import os
 import numpy as np
 import pytest
 
+import tripletrec as tr
 from tripletrec._checks import (
+    check_choice,
     check_count,
     check_cutoffs,
     check_flag,
@@ -85,3 +87,16 @@ def test_random_states():
         check_random_state(-1)
     with pytest.raises(TypeError, match="random_state must be None, an integer, .* got 'x'"):
         check_random_state("x")
+
+
+@pytest.mark.parametrize("value", ["c", 3, ["a"], np.array(["a", "b"]), None, True])
+def test_a_choice_is_one_of_a_few_names(value):
+    check_choice("a", "way", "a", "b")
+    check_choice(None, "way", "a", None)
+    with pytest.raises(ValueError, match=r"way must be 'a', 'd' or 'b', got "):
+        check_choice(value, "way", "a", "d", "b")
+
+
+def test_names_of_parts_read_well():
+    with pytest.raises(ValueError, match="optimizer must be one of .* or an Optimizer, got 'x'"):
+        tr.MatrixFactorization(optimizer="x").fit(np.eye(2))

@@ -134,6 +134,33 @@ def test_nothing_to_draw(model):
             draw({})
 
 
+def test_what_is_no_model_or_number(model):
+    ease = tr.EASE().fit(model.seen_)
+    for draw, given, message in (
+        (tr.plots.learning_curves, 3, "model must be a fitted model, got 3"),
+        (tr.plots.learning_curves, ease, "models must learn in epochs, got EASE"),
+        (tr.plots.popularity, None, "model must be a fitted model, got None"),
+        (tr.plots.item_map, [model], "model must be a fitted model, got"),
+        (
+            tr.plots.comparison,
+            model,
+            "compared must be what compare returned, got MatrixFactorization",
+        ),
+        (
+            tr.plots.per_user,
+            model,
+            "evaluations must be what evaluate returned, got MatrixFactorization",
+        ),
+        (tr.plots.reference_figure, {}, "result must be what reproduce returned, got {}"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            draw(given)
+    with pytest.raises(TypeError, match="ax must be None or axes of matplotlib, got 3"):
+        tr.plots.popularity(model, ax=3)
+    with pytest.raises(TypeError, match="names must be a sequence of values, got 3"):
+        tr.plots.item_map(model, names=3)
+
+
 def test_without_matplotlib(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match="plots need matplotlib: pip install matplotlib"):

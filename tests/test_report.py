@@ -141,6 +141,12 @@ def test_what_is_refused_leaves_no_page(models, parts, tmp_path):
     two = models["two"]
     with pytest.raises(ValueError, match="models must hold at least one model"):
         tr.write_report(path, {}, parts[1])
+    for wrong, message in (
+        ({"title": None}, "title must be a string, got None"),
+        ({"item_names": ["a"]}, "item_names must be a mapping"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            tr.write_report(tmp_path / "page.html", models, parts[1], **wrong)
     with pytest.raises(ValueError, match="n_users must be"):
         tr.write_report(path, two, parts[1], n_users=-1)
     with pytest.raises(ValueError, match="k must be"):

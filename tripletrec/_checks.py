@@ -83,15 +83,29 @@ def check_flag(value: Any, name: str) -> bool:
     raise TypeError(f"{name} must be True or False, got {shown(value)}")
 
 
+def _a(word: str) -> str:
+    return f"{'an' if word[0] in 'AEIOU' else 'a'} {word}"
+
+
+def check_choice(value: Any, name: str, *allowed: str | None) -> None:
+    """Raise unless `value` is one of a few names, or None where that is allowed."""
+    if (value is None or isinstance(value, str)) and value in allowed:
+        return
+    *others, last = map(repr, allowed)
+    raise ValueError(f"{name} must be {', '.join(others)} or {last}, got {shown(value)}")
+
+
 def choose(value: Any, known: Mapping[str, Callable[[], T]], kind: type[T], name: str) -> T:
     """Return the part that `value` names, or `value` itself if it is such a part."""
     if isinstance(value, kind):
         return value
     names = ", ".join(repr(each) for each in known)
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be one of {names} or a {kind.__name__}, got {shown(value)}")
+        raise TypeError(f"{name} must be one of {names} or {_a(kind.__name__)}, got {shown(value)}")
     if value not in known:
-        raise ValueError(f"{name} must be one of {names} or a {kind.__name__}, got {shown(value)}")
+        raise ValueError(
+            f"{name} must be one of {names} or {_a(kind.__name__)}, got {shown(value)}"
+        )
     return known[value]()
 
 

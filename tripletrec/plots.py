@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_matplotlib
 from tripletrec._runtime.messages import shown
+from tripletrec.data.columns import to_array
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.listed import item_counts, item_ids, taken_and_listed
 
@@ -73,7 +74,7 @@ def learning_curves(models: Any, metric: str | None = None, ax: Axes | None = No
     'loss'
     """
     named = _fitted(models)
-    histories = {name: list(model.history_) for name, model in named.items()}
+    histories = {name: _history_of(model) for name, model in named.items()}
     if metric is None:
         of_first = next(iter(histories.values()))
         validated = [key for each in of_first for key in each if key.startswith("validation_")]
@@ -90,6 +91,12 @@ def learning_curves(models: Any, metric: str | None = None, ax: Axes | None = No
     ax.set(xlabel="epoch", ylabel=metric.replace("validation_", "validation "))
     ax.locator_params(axis="x", integer=True)
     return _legend(ax, len(named) > 1)
+
+
+def _history_of(model: Any) -> list[Any]:
+    if not hasattr(model, "history_"):
+        raise TypeError(f"models must learn in epochs, got {shown(model)}")
+    return list(model.history_)
 
 
 def _curve(ax: Any, name: str, points: list[tuple[int, float]], kept: int, color: str) -> None:
@@ -135,6 +142,10 @@ def comparison(compared: Comparison, metric: str | None = None, ax: Axes | None 
     >>> tr.plots.comparison(compared).get_xlabel()
     'ndcg@10, 95 % intervals'
     """
+    from tripletrec.evaluation import Comparison
+
+    if not isinstance(compared, Comparison):
+        raise TypeError(f"compared must be what compare returned, got {shown(compared)}")
     axes: Axes = compared.plot(metric, ax)
     return axes
 
@@ -249,10 +260,15 @@ def per_user(evaluations: Any, metric: str = "auc", ax: Axes | None = None) -> A
     >>> tr.plots.per_user(tr.evaluate(model, test)).get_xlabel()
     'auc'
     """
+    from tripletrec.evaluation import Evaluation
+
     named = _named(evaluations, "evaluations")
+    for each in named.values():
+        if not isinstance(each, Evaluation):
+            raise TypeError(f"evaluations must be what evaluate returned, got {shown(each)}")
     ax = _axes(ax)
     for (name, each), color in zip(named.items(), _colors(), strict=False):
-        if metric not in each.per_user:
+        if not isinstance(metric, str) or metric not in each.per_user:
             known = ", ".join(map(repr, each.per_user))
             raise ValueError(f"metric must be one of {known}, got {shown(metric)}")
         values = np.sort(each.per_user[metric].dropna().to_numpy())
@@ -337,6 +353,7 @@ def item_map(model: Any, n_labels: int = 15, names: Any = None, ax: Axes | None 
         vectors = vectors[:, :-1]
     if names is None:
         names = item_ids(model)
+    names = to_array(names, "names")
     if len(names) != len(vectors):
         raise ValueError(f"names must be of the {len(vectors)} items, got {len(names)}")
     places = _principal_directions(vectors)
@@ -405,6 +422,8 @@ def _colors() -> tuple[str, ...]:
 
 def _axes(ax: Any) -> Any:
     if ax is not None:
+        if not hasattr(ax, "annotate"):
+            raise TypeError(f"ax must be None or axes of matplotlib, got {shown(ax)}")
         return ax
     check_matplotlib()
     from matplotlib import pyplot

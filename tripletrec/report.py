@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tripletrec import plots
 from tripletrec._checks import check_count, check_matplotlib, check_random_state
 from tripletrec._runtime.files import displayed, with_sentence, writing
+from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import compare
 from tripletrec.models.estimator import check_is_fitted
@@ -125,6 +126,9 @@ def write_report(
     for each in named.values():
         check_is_fitted(each)
     k, n_users = check_count(k, "k"), check_count(n_users, "n_users", 0)
+    naming = _Naming(item_names)
+    if not isinstance(title, str):
+        raise TypeError(f"title must be a string, got {shown(title)}")
     first = next(iter(named.values()))
     seen = first.seen_
     if seen is None:
@@ -132,12 +136,30 @@ def write_report(
             "the first model is from a file that does not say what it was trained on: save it with seen=True"
         )
     check_matplotlib()
+    try:
+        with writing(path) as file:  # opened first: what cannot be written is told before the work
+            page = _page(named, seen, test, k, n_users, naming, title, random_state)
+            file.write(page.encode("utf-8", "replace"))
+    except OSError as error:
+        raise with_sentence(error, f"cannot write a report to {displayed(path)}") from error
+
+
+def _page(
+    named: dict[str, Any],
+    seen: Interactions,
+    test: Any,
+    k: int,
+    n_users: int,
+    naming: _Naming,
+    title: str,
+    random_state: Any,
+) -> str:
+    first = next(iter(named.values()))
     test = as_interactions(test, "test", first._space())
     popular = Popularity().fit(seen)
     # A name of the user's own comes first in doubt.
     every = {"popularity": popular, **named}
     comparison = compare(every, test, k=k, random_state=random_state)
-    naming = _Naming(item_names)
     users = _some_users(test, n_users, random_state)
     counts = {name: taken_and_listed(each, k) for name, each in every.items()}
     sections = [
@@ -148,23 +170,22 @@ def write_report(
         _lists_of(users, named, seen, test, k, naming),
         _never(named, counts, k, naming),
     ]
-    page = (
+    return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<style>{_STYLE}</style></head>\n"
         f"<body><h1>{escape(title)}</h1>\n{''.join(sections)}</body></html>\n"
     )
-    try:
-        with writing(path) as file:
-            file.write(page.encode("utf-8", "replace"))
-    except OSError as error:
-        raise with_sentence(error, f"cannot write a report to {displayed(path)}") from error
 
 
 class _Naming:
     """What items are called."""
 
     def __init__(self, names: Mapping[Any, str] | None) -> None:
+        if names is not None and not hasattr(names, "get"):
+            raise TypeError(
+                f"item_names must be a mapping of item ids to names, got {shown(names)}"
+            )
         self._names = {} if names is None else names
 
     def __call__(self, item: Any) -> str:

@@ -1,8 +1,10 @@
 """The progress bar: where it is written, what it shows, that it is closed."""
 
+import numpy as np
 import pytest
 
 from contracts.support import run_python
+from tripletrec._runtime.jit import kernel
 from tripletrec._runtime.progress import Progress
 
 
@@ -36,3 +38,30 @@ def test_a_process_without_standard_error(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
     with Progress(2, "work", "piece", shown=True) as progress:
         progress.advance(loss=0.5)
+
+
+def add_one(x):
+    x[0] += 1.0
+
+
+def test_it_says_that_code_is_compiled_unless_it_is_on_disk(monkeypatch, tmp_path, capfd):
+    """Until something is done; the second kernel is another one of the same code, as in a second process."""
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    x = np.zeros(1)
+    for compiling in (True, False):
+        with Progress(2, "work", "piece", shown=True) as progress:
+            kernel(add_one)(x)
+            assert ("work (compiling):" in capfd.readouterr().err) == compiling
+            progress.advance(2)
+        assert "work: 100%" in capfd.readouterr().err
+    assert x[0] == 2.0
+
+
+def test_a_bar_that_is_closed_or_not_yet_shown_says_nothing(monkeypatch, tmp_path, capfd):
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    with Progress(1, "work", "piece", shown=True):
+        pass
+    capfd.readouterr()
+    with Progress(1, "late", "piece", shown=True, delay=60.0):
+        kernel(add_one)(np.zeros(1))
+    assert capfd.readouterr() == ("", "")

@@ -81,3 +81,27 @@ def test_a_matrix_has_no_columns(small, as_json, refused, tmp_path):
     save_npz(tmp_path / "x.npz", small.tocsr())
     assert as_json("describe", tmp_path / "x.npz")["interactions"] == small.nnz
     assert "which has no columns" in refused("describe", tmp_path / "x.npz", "--user", "u")
+
+
+def test_one_column_is_not_both(ratings, refused):
+    message = refused("describe", ratings, "--user", "movieId")
+    assert "--user and --item must be two columns, got 'movieId' for both" in message
+
+
+def test_events_that_lack_something(failed, command, as_json, tmp_path):
+    log = tmp_path / "log.csv"
+    lines = [f"{n % 5},{n % 7},{n % 3},{n}" for n in range(30)]
+    log.write_text(
+        "\n".join(["user,item,value,time", *lines, ",1,1,31", "1,,1,32", "1,1,NaN,33", "1,1,1,"])
+    )
+    assert "and 1 in all: --drop-missing leaves out such rows" in failed("describe", log)
+    code, out, err = command("describe", log, "--drop-missing")
+    assert code == 0 and "4 events are left out, for they lack a user, an item, a value or" in err
+    path = tmp_path / "m.safetensors"
+    small = ["--model", "popularity", "--drop-missing"]
+    assert as_json("fit", log, *small, "-o", path)["interactions"] == 20
+    assert "--drop-missing" in failed("evaluate", path, log)
+    assert as_json("evaluate", path, log, "--with-seen", "--drop-missing")["dropped"] == 4
+    for by in ("time", "random", "last"):
+        rows = as_json("split", log, "--by", by, "--drop-missing", "-o", tmp_path / by)
+        assert rows[0]["dropped"] == 4

@@ -12,7 +12,8 @@ from tripletrec.cli import main
 from tripletrec.cli.command import build_parser
 
 COMMANDS = [
-    "describe", "split", "fit", "evaluate", "compare", "recommend", "similar", "info", "tune", "reproduce"
+    "describe", "split", "fit", "evaluate", "compare", "recommend", "similar", "report", "info", "tune",
+    "reproduce",
 ]  # fmt: skip
 
 
@@ -69,6 +70,45 @@ def test_what_is_no_command(arguments, message, refused):
     assert message in refused(*arguments)
 
 
+def options_with_values():
+    """Each option of each command that does not take any text: (command, option)."""
+    (commands,) = (each for each in build_parser()._actions if isinstance(each.choices, dict))
+    assert set(commands.choices) == set(COMMANDS)
+    for name, parser in commands.choices.items():
+        for action in parser._actions:
+            if action.option_strings and (action.type not in (None, Path) or action.choices):
+                yield name, action.option_strings[0]
+
+
+@pytest.mark.parametrize("name, option", list(options_with_values()))
+def test_no_option_takes_nonsense(name, option, refused, shop, tmp_path, monkeypatch):
+    """Usage errors are told before the work, whatever the data."""
+    monkeypatch.chdir(tmp_path)
+    model, data = shop / "model.safetensors", shop / "parts" / "test.csv"
+    positional = {
+        "describe": [data], "split": [data, "-o", "p"], "fit": [data, "-o", "m"], "evaluate": [model, data],
+        "compare": [model, "--test", data], "recommend": [model], "similar": [model, "x"], "info": [model],
+        "report": [model, "--test", data, "-o", "r.html"], "tune": [data, "-o", "m"], "reproduce": [],
+    }  # fmt: skip
+    values = ["x", "nan", "1e999"]
+    if option not in (
+        "--min-value",
+        "--seed",
+        "--by",
+        "--format",
+        "--refit",
+        "--model",
+        "--duplicates",
+    ):
+        values += ["0"] if option == "--jobs" else ["0", "-1"]
+    for value in values:
+        message = refused(
+            name, *positional[name], f"{option}={value}" if "--" in option else option + value
+        )
+        assert message.startswith(f"tripletrec {name}: error: ")
+    assert not list(tmp_path.iterdir())
+
+
 def test_errors_are_one_sentence_and_debug_shows_where(failed, tmp_path):
     missing = tmp_path / "missing.csv"
     assert "there is no file or folder" in failed("describe", missing)
@@ -102,6 +142,14 @@ class ClosedPipe:
 def test_a_broken_pipe_is_silent(shop, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", ClosedPipe())
     assert main(["recommend", str(shop / "model.safetensors"), "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_process_without_standard_output(shop, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", None)
+    for more in ([], ["--json"]):
+        assert main(["describe", str(shop / "events.csv"), "--quiet", *more]) == 0
+        assert main(["recommend", str(shop / "model.safetensors"), "--quiet", *more]) == 0
     assert capsys.readouterr().err == ""
 
 

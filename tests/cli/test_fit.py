@@ -105,6 +105,10 @@ def test_models_without_epochs(name, shop, as_json, command, tmp_path):
         (["--set", "n_factors"], "--set must be NAME=VALUE"),
         (["--set", "learning_rate=-1"], "learning_rate must be"),
         (["--jobs", "0"], "n_jobs must be"),
+        (["--early-stopping", "2"], "--early-stopping needs --validation"),
+        (["--metric", "mrr"], "--metric needs --validation"),
+        (["--seed", "-1"], "--seed: must be from 0 to 2**63 - 1, got '-1'"),
+        (["--min-value", "nan"], "--min-value: must be a finite number, got 'nan'"),
         (["--item-features", "x.csv"], "--item-features needs --model two-tower"),
         (["--metric", "magic", "--early-stopping", "2"], "validation_metric must be"),
     ],
@@ -133,7 +137,6 @@ def test_where_the_model_cannot_go(shop, failed, refused, tmp_path):
 def test_an_old_model_stays_if_the_fit_fails(shop, failed, tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_text("old")
-    assert "early_stopping needs" in failed(
-        "fit", shop / "parts/train.csv", "--early-stopping", "2", "-o", path
-    )
+    train = shop / "parts/train.csv"
+    assert "holds all positives" in failed("fit", train, "--validation", train, "-o", path)
     assert path.read_text() == "old"

@@ -85,7 +85,7 @@ def test_ids_that_are_numbers(as_json, tmp_path, command):
     log, path = tmp_path / "log.csv", tmp_path / "m.safetensors"
     log.write_text("user,item\n1,10\n1,20\n2,10\n2,30\n3,20\n")
     assert command("fit", log, "--epochs", "1", "-o", path)[0] == 0
-    (tmp_path / "users.txt").write_text("2\n007\n")
+    (tmp_path / "users.txt").write_text("\ufeff2\n007\n", "utf-8")
     assert as_json("recommend", path, "--users", tmp_path / "users.txt")[0]["user"] == 2
     assert as_json("recommend", path, "--history", "10,20")["history"] == [10, 20]
     assert as_json("similar", path, "10", "-k", "1")[0]["item"] == 10
@@ -97,13 +97,20 @@ def test_what_is_refused(shop, refused, failed, tmp_path):
     assert "not allowed with" in refused("recommend", model, "--users", "u", "--history", "a")
     assert "--history must be ids" in refused("recommend", model, "--history", ",")
     assert "must not be a file that is read" in refused("recommend", model, "-o", model)
-    assert "must end in" in failed("recommend", model, "-o", tmp_path / "lists.txt")
+    for whose in ([], ["--history", "a"]):
+        path = tmp_path / "lists.xlsx"
+        assert "-o must end in" in refused("recommend", model, "-o", path, *whose)
+    assert "--user is a column of --users" in refused("recommend", model, "--user", "u")
+    assert "--item is a column of" in refused("recommend", model, "--item", "i")
     assert "-o must be in a folder" in failed("recommend", model, "-o", tmp_path / "no" / "l.csv")
     users = tmp_path / "users.txt"
     users.write_text("nobody\n")
     assert "knows none of the 1 users" in failed("recommend", model, "--users", users)
     users.write_text("\n")
     assert "must have an id in each line" in failed("recommend", model, "--users", users)
+    table = tmp_path / "users.csv"
+    table.write_text("user\n")
+    assert "has no rows: at least one id" in failed("recommend", model, "--users", table)
     users.write_bytes(b"\xff\xfe")
     assert "must be text in UTF-8" in failed("recommend", model, "--users", users)
     assert "No such file" in failed("recommend", model, "--users", tmp_path / "none.txt")

@@ -35,4 +35,18 @@ def test_what_is_refused(shop, refused, failed, tmp_path):
     page = tmp_path / "report.html"
     arguments = ["report", model, "--test", test, "-o", page, "--items", shop / "items.csv"]
     assert "no column of" in failed(*arguments, "--name", "nothing")
+    assert "--name is a column of --items" in refused(*arguments[:-2], "--name", "brand")
+    items = tmp_path / "items.csv"
+    for text, message in (
+        ("item_id,name\na,b,c\n", "row 1 below the header has more fields: 'c'"),
+        (
+            "item_id,name\n,b\nNA,c\n",
+            "missing id at position 0, and 1 in all: --drop-missing leaves out",
+        ),
+        ('item_id,name\n"a,b\n', "cannot read"),
+    ):
+        items.write_text(text)
+        assert message in failed(*arguments[:-1], items)
+    items.write_bytes("item_id,name\na,ü\n".encode("latin-1"))
+    assert f"cannot read '{items}'" in failed(*arguments[:-1], items)
     assert not page.exists()

@@ -80,9 +80,13 @@ def test_what_cannot_be_split(shop, refused, failed, tmp_path):
     pairs.write_text("user,item\n1,2\n2,3\n")
     message = failed("split", pairs, "-o", tmp_path / "p")
     assert "looks like that of the times" in message and "--by random; there are 'user'" in message
-    assert "must be a share" in failed(
-        "split", shop / "events.csv", "--test", "soon", "-o", tmp_path
-    )
+    for size in ("soon", "14X", "2024-13-45", "nan", "inf"):
+        given = "split", shop / "events.csv", "-o", tmp_path
+        assert "--test must be a share between 0 and 1" in refused(*given, "--test", size)
+        assert "--valid must be a share" in refused(*given, "--valid", size)
+    assert "--test must be a share" not in failed(
+        *given, "--test", "1.5"
+    )  # of times that are dates
     arguments = ["split", shop / "events.csv", "--by", "random", "-o", tmp_path]
     assert "--test must be a share" in refused(*arguments, "--test", "14D")
     assert "leave nothing" in refused(*arguments, "--test", "0.6", "--valid", "0.5")

@@ -23,12 +23,26 @@ def test_trials_and_the_best_model(shop, table, as_json, tmp_path):
     assert sum(told["importance"].values()) == pytest.approx(1)
 
 
-def test_what_is_refused(shop, refused, failed, tmp_path):
+def test_what_is_refused(shop, refused, tmp_path):
     arguments = ["tune", shop / "parts/train.csv", *SMALL, "-o", tmp_path / "m.safetensors"]
     assert "--metric must be one of" in refused(*arguments, "--metric", "magic")
     assert "--space must be NAME=VALUE" in refused(*arguments, "--space", "n_factors")
+    assert "--storage must be a URL" in refused(*arguments, "--storage", "trials.db")
+    assert "--timeout: must be a finite number > 0, got '0'" in refused(
+        *arguments, "--timeout", "0"
+    )
     pytest.importorskip("optuna")
-    assert "no parameter of MatrixFactorization" in failed(*arguments, "--space", "magic=1:2")
+    for space, message in (
+        ("magic=1:2", "no parameter of MatrixFactorization"),
+        ("n_factors=9:2", "must have low <= high"),
+        ("n_factors=8,0", "n_factors must be an integer >= 1, got 0"),
+        ("learning_rate=-1.0:1.0", "learning_rate must be a finite number > 0, got -1.0"),
+        ("loss=bpr,magic", "loss must be one of"),
+    ):
+        assert message in refused(*arguments, "--space", space)
+    assert "has no parameter to be tuned" in refused(
+        *arguments[:2], *arguments[-2:], "--model", "popularity"
+    )
 
 
 def test_without_optuna_it_says_what_to_install(shop, failed, monkeypatch, tmp_path):

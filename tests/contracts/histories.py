@@ -191,6 +191,10 @@ class HistoriesContract(Contract):
             with pytest.raises(ValueError, match="new users only, but user id .* is known already"):
                 model.add_users({"user": known, "item": items[:1]})
             assert learnt(model) == state
+        with pytest.raises(
+            TypeError, match="ids of X must be .*, as those of the model, got tuples such"
+        ):
+            model.add_users({"user": [(1, 2)], "item": items[:1]})
         with pytest.raises(ValueError, match="X must have user ids, as the model has"):
             model.add_users(pairs)
         with pytest.raises(ValueError, match="X must hold items of the model, got unknown item id"):

@@ -195,3 +195,12 @@ def test_without_pyarrow_one_sentence_says_what_to_install():
         """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ("a table of the type Stream needs pyarrow: pip install pyarrow\n")
+
+
+def test_a_column_is_no_table():
+    pytest.importorskip("pyarrow")
+    series = pytest.importorskip("polars").Series(["a"])
+    with pytest.raises(
+        TypeError, match="frame must be a table with a row for each interaction, got"
+    ):
+        Interactions.from_frame(series)

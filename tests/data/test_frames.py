@@ -102,6 +102,8 @@ def test_any_table_gives_the_same_interactions(kind):
          "has a missing id at position 1"),
         ({"user": [True, 1], "item": [1, 2]}, {}, TypeError, "must not mix booleans with numbers"),
         (COLUMNS, {"value": "user"}, TypeError, "values of column 'user' must be numbers, got 'u2'"),
+        (pd.DataFrame(COLUMNS), {"user": None}, ValueError, r"no column None: its columns are \[.*\]$"),
+        (COLUMNS, {"unknown": np.array(["raise", "drop"])}, ValueError, "unknown must be 'raise' or"),
         (COLUMNS, {"value": "time"}, TypeError, "values of column 'time' must be numbers, got"),
         (COLUMNS | {"w": [1, None, 1, 1]}, {"value": "w"}, ValueError, "column 'w' must not have miss"),
         (COLUMNS | {"w": np.ma.array(range(4), mask=[0, 1, 1, 0])}, {"value": "w"}, ValueError,

@@ -250,6 +250,7 @@ def test_no_new_items_change_nothing(model, base):
         (item_table(3, first=50), None, "must say the ids of the new items, .*: give id='sku'"),
         (pd.DataFrame(item_table(3, first=50)), None, "give id='sku'"),
         (pd.DataFrame(item_table(3, "none")), None, "give id='...', the name of their column"),
+        (item_table(3, first=50), [1, 2, 3], "must be strings, as those of the model, got numbers such as 1"),
         (item_table(3, first=50), ["a", "b"], "id must have one id for each of the 3 rows .* got 2"),
         (item_table(3, first=50), [["a"], "b", "c"], "must be hashable"),
         ({"sku": ["x"], "kind": ["k0"]}, "sku", "item_features lacks the columns 'price'"),

@@ -18,6 +18,7 @@ from numba.core.targetconfig import ConfigStack
 from numba.extending import overload as numba_overload
 
 from tripletrec._runtime import overloads  # noqa: F401  Numba knows our intrinsics by it
+from tripletrec._runtime.compiling import tell_compiling
 from tripletrec._runtime.digests import note_compiled, reached_parts
 from tripletrec._runtime.kernel_cache import enable_cache
 from tripletrec._runtime.marks import CompilationError, waiting
@@ -89,6 +90,7 @@ class _Kernel(Compiler):
         return super().define_pipelines()
 
     def compile_extra(self, func: Any) -> Any:
+        tell_compiling()
         # A part that came from another process by value, as joblib sends those of a script, has its mark,
         # but Numba does not know it in this process.
         for each in reached_parts(func):

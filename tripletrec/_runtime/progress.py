@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import ExitStack
 from typing import Any, Self
+
+from tripletrec._runtime.compiling import listening
 
 __all__ = ["Progress"]
 
@@ -12,7 +15,8 @@ __all__ = ["Progress"]
 class Progress:
     """A progress bar, or nothing; to be used as a context, so that it is closed after an error, too.
 
-    In a notebook it is one of the notebook's. Where standard error is a file it is written rarely.
+    In a notebook it is one of the notebook's. Where standard error is a file it is written rarely. While
+    code is compiled, as in a first fit ever, "(compiling)" stands beside `what`: it is not stuck.
 
     Parameters
     ----------
@@ -47,7 +51,8 @@ class Progress:
         delay: float = 0.0,
     ) -> None:
         self._bar: Any = None
-        self._lock = threading.Lock()
+        self._what, self._delay, self._is_compiling = what, delay, False
+        self._lock, self._context = threading.Lock(), ExitStack()
         if shown and sys.stderr is not None:
             from tqdm.auto import tqdm
 
@@ -58,9 +63,12 @@ class Progress:
             )  # fmt: skip
 
     def __enter__(self) -> Self:
+        if self._bar is not None and not self._delay:  # else nothing is to be written yet
+            self._context.enter_context(listening(self._compiling))
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._context.close()
         if self._bar is not None:
             self._bar.close()
 
@@ -73,7 +81,16 @@ class Progress:
                 self._bar.set_postfix(
                     {name: _short(each) for name, each in numbers.items()}, refresh=False
                 )
+            if self._is_compiling:
+                self._is_compiling = False
+                self._bar.set_description(self._what, refresh=False)
             self._bar.update(n)
+
+    def _compiling(self) -> None:
+        with self._lock:
+            if not self._is_compiling:
+                self._is_compiling = True
+                self._bar.set_description(f"{self._what} (compiling)")
 
 
 def _short(value: Any) -> str:

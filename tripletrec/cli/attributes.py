@@ -27,7 +27,9 @@ def read_attributes(options: argparse.Namespace, path: str, word: str, form: Any
     import numpy as np
     import pandas as pd
 
-    from tripletrec.data.delimited import text_ids
+    from tripletrec.data.columns import missing_from
+    from tripletrec.data.delimited import read_whole, text_ids
+    from tripletrec.data.missing import HINT
     from tripletrec.data.paths import find_files
     from tripletrec.data.reading import read_header
 
@@ -44,8 +46,12 @@ def read_attributes(options: argparse.Namespace, path: str, word: str, form: Any
         )
     if files.format == "parquet":
         return pd.read_parquet(path).set_index(column)
-    separator = "\t" if files.format == "tsv" else ","
-    frame = pd.read_csv(path, sep=separator, dtype={column: str})
+    frame = read_whole(files.paths[0], files.format, column)
+    missing = frame[column].isna().to_numpy()
+    if missing.any():
+        if not options.drop_missing:
+            raise missing_from(f"column {column!r} of {path!r}", "id", missing, HINT)
+        frame = frame[~missing]
     texts = frame.pop(column).to_numpy(object)
     found = text_ids(np.arange(len(texts)), texts, form)
     return frame.set_index(pd.Index(found.ids, name=column))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tripletrec.data.interactions import Interactions
     from tripletrec.data.paths import Files
 
-__all__ = ["guess", "like_model", "named_columns", "read_events"]
+__all__ = ["LACKING", "guess", "like_model", "named_columns", "read_events"]
 
 # In the order of preference; without capitals and all that is no letter and no digit.
 _COMMON = {
@@ -34,6 +34,7 @@ _COMMON = {
         "purchasedate", "occurredat", "viewedat", "clickedat", "ratedat", "insertedat",
     ),
 }  # fmt: skip
+LACKING = "they lack a user, an item, a value or a time"
 _OPTIONS = {"user": "--user", "item": "--item", "value": "--value", "timestamp": "--time"}
 
 
@@ -81,8 +82,14 @@ def named_columns(
     header = read_header(files)
     names = {role: _name_of(role, name, header, path) for role, name in asked.items()}
     named = {role: name for role, name in names.items() if name is not None}
+    _check_two(named)
     _say_guessed(options, path, {role: each for role, each in named.items() if not asked[role]})
     return named
+
+
+def _check_two(names: dict[str, str]) -> None:
+    if "user" in names and names["user"] == names.get("item"):
+        raise UsageError(f"--user and --item must be two columns, got {names['user']!r} for both")
 
 
 def _with_columns(path: str) -> Files | str:
@@ -134,14 +141,15 @@ def read_events(
         duplicates=options.duplicates,
         like=like,
         unknown="raise" if like is None else "drop",
+        missing="drop" if options.drop_missing else "raise",
     )
     if options.min_value is not None:
         data = _of_value(data, options.min_value, names, path)
-    if data.n_dropped:
-        note(
-            options,
-            f"{path}: {data.n_dropped} events are left out, for training had no such user or item",
-        )
+    if data.n_dropped and len(data):  # of all of them there has been a warning
+        reasons = [LACKING] if options.drop_missing else []
+        if like is not None:
+            reasons.append("training had no such user or item")
+        note(options, f"{path}: {data.n_dropped} events are left out, for {' or '.join(reasons)}")
     return data
 
 

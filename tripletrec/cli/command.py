@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.error(f"give a command: {', '.join(each.NAME for each in _COMMANDS)}")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _standard_output():
             warnings.showwarning = _warn
             options.run(options)
             sys.stdout.flush()
@@ -106,6 +107,7 @@ def _version() -> str:
 def _sentence(error: Exception) -> str:
     """Return what an error says in one line; of one that nobody foresaw, the class too."""
     text = " ".join(str(error).split())
+    text = text.replace('missing="drop" leaves', "--drop-missing leaves")  # as it is typed here
     if isinstance(error, MemoryError):
         return f"there is not enough memory{': ' + text if text else ''}"
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
@@ -119,6 +121,16 @@ def _warn(message: Any, category: type[Warning], *where: Any, **more: Any) -> No
     """Say a warning as an error is said; what is of interest to programmers only is left out."""
     if issubclass(category, UserWarning):
         say(f"warning: {' '.join(str(message).split())}")
+
+
+@contextmanager
+def _standard_output() -> Iterator[None]:
+    """Let what is printed go nowhere in a process that has no standard output."""
+    if sys.stdout is not None:
+        yield
+        return
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        yield
 
 
 def _close_output() -> None:

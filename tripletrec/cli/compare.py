@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any
 
-from tripletrec.cli.evaluate import add_metrics, popular_evaluation
+from tripletrec.cli.evaluate import add_metrics, check_jobs, popular_evaluation
 from tripletrec.cli.loading import load_model, read_test
 from tripletrec.cli.options import add_columns, add_command
 from tripletrec.cli.printing import print_json, print_rows
@@ -39,6 +39,7 @@ def run(options: argparse.Namespace) -> None:
     """Load, read, rank."""
     from tripletrec.evaluation import compare
 
+    check_jobs(options)
     models = load_models(options)
     first = next(iter(models.values()))
     test = read_test(options, options.test, first)

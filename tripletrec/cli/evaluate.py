@@ -6,14 +6,14 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from tripletrec.cli.loading import load_model, popularity_of, read_test, seen_of
-from tripletrec.cli.options import add_columns, add_command, count
+from tripletrec.cli.options import add_columns, add_command, as_usage, count
 from tripletrec.cli.printing import print_json, print_rows
 
 if TYPE_CHECKING:
     from tripletrec.data.interactions import Interactions
     from tripletrec.evaluation import Evaluation
 
-__all__ = ["NAME", "add_metrics", "add_parser", "popular_evaluation", "run"]
+__all__ = ["NAME", "add_metrics", "add_parser", "check_jobs", "popular_evaluation", "run"]
 
 NAME = "evaluate"
 
@@ -66,6 +66,7 @@ def run(options: argparse.Namespace) -> None:
     """Load, read, rank."""
     from tripletrec.evaluation import evaluate
 
+    check_jobs(options)
     model = load_model(options.model, options)
     test = read_test(options, options.test, model)
     exclude = None if options.with_seen else "seen"
@@ -93,6 +94,14 @@ def run(options: argparse.Namespace) -> None:
     ]
     rows += [(f"{name}@{k}", value, "", "", "") for k in lists for name, value in lists[k].items()]
     print_rows(("metric", "model", "low", "high", "popularity"), rows)
+
+
+def check_jobs(options: argparse.Namespace) -> None:
+    """Refuse a number of threads before the work."""
+    from tripletrec._checks import check_n_jobs
+
+    with as_usage():
+        check_n_jobs(options.jobs)
 
 
 def popular_evaluation(options: argparse.Namespace, model: Any, test: Interactions) -> Evaluation:

@@ -76,10 +76,11 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Read, learn, write."""
     model = make_model(options)
-    check_output(
-        options.output,
-        (options.train, options.validation, options.user_features, options.item_features),
-    )
+    _check(options)
+    inputs = (options.train, options.validation, options.user_features, options.item_features)
+    check_output(options.output, inputs)
+    if options.checkpoint is not None:
+        check_output(options.checkpoint, (*inputs, options.output), "--checkpoint")
     data = read_events(options, options.train)
     extra = _extra(options, data)
     verbose = model.get_params().get("verbose")
@@ -94,12 +95,22 @@ def run(options: argparse.Namespace) -> None:
     print_numbers(_numbers(options, model, data, seconds), as_json=options.json)
 
 
-def _extra(options: argparse.Namespace, data: Interactions) -> dict[str, Any]:
-    """Return what `fit` is given beside the events."""
-    given: dict[str, Any] = {}
+def _check(options: argparse.Namespace) -> None:
+    """Raise if an option can have no effect with the others."""
     if options.model in ("ease", "popularity") and (options.weighted or options.checkpoint):
         option = "--weighted" if options.weighted else "--checkpoint"
         raise UsageError(f"{option}: the model {options.model} has no use for it")
+    for word in ("user", "item"):
+        if getattr(options, f"{word}_features") is not None and options.model != "two-tower":
+            raise UsageError(f"--{word}-features needs --model two-tower, got {options.model}")
+    for option in ("early_stopping", "metric"):
+        if getattr(options, option) is not None and options.validation is None:
+            raise UsageError(f"--{option.replace('_', '-')} needs --validation")
+
+
+def _extra(options: argparse.Namespace, data: Interactions) -> dict[str, Any]:
+    """Return what `fit` is given beside the events."""
+    given: dict[str, Any] = {}
     if options.validation is not None:
         given["validation"] = read_validation(options, data)
     if options.weighted:
@@ -108,11 +119,8 @@ def _extra(options: argparse.Namespace, data: Interactions) -> dict[str, Any]:
         given["checkpoint"] = options.checkpoint
     for word, ids in (("user", data._users), ("item", data._items)):
         path = getattr(options, f"{word}_features")
-        if path is None:
-            continue
-        if options.model != "two-tower":
-            raise UsageError(f"--{word}-features needs --model two-tower, got {options.model}")
-        given[f"{word}_features"] = read_attributes(options, path, word, ids.form)
+        if path is not None:
+            given[f"{word}_features"] = read_attributes(options, path, word, ids.form)
     return given
 
 

@@ -52,11 +52,13 @@ def read_ids(options: argparse.Namespace, path: str, role: str, known: Any) -> A
         form = known.form
         column = read_columns(find_files(path), both, {"user": form, "item": form})["user"]
         texts = column.ids.tolist() if hasattr(column, "codes") else column.to_pylist()
+        if not texts:
+            raise ValueError(f"{path!r} has no rows: at least one id is needed")
         return _distinct(texts if form is not None else typed_ids([str(e) for e in texts], known))
     if path == "-":
-        lines = sys.stdin.read().splitlines()
+        lines = sys.stdin.read().removeprefix("\ufeff").splitlines()
     else:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             try:
                 lines = file.read().splitlines()
             except UnicodeDecodeError as error:

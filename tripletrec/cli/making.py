@@ -7,7 +7,7 @@ import ast
 from importlib import import_module
 from typing import Any
 
-from tripletrec.cli.options import UsageError, count
+from tripletrec.cli.options import UsageError, as_usage, count, seed
 
 __all__ = ["MODELS", "add_parameters", "make_model", "setting"]
 
@@ -50,7 +50,7 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
         metavar="KIND",
         help="let users be made of their items, so that new ones need no training: items",
     )
-    group.add_argument("--seed", type=int, metavar="N", help="of the random numbers (default: 0)")
+    group.add_argument("--seed", type=seed, metavar="N", help="of the random numbers (default: 0)")
     group.add_argument(
         "--jobs",
         type=int,
@@ -81,12 +81,10 @@ def make_model(options: argparse.Namespace) -> Any:
         parameter, value = setting(text, "--set")
         _check_known(parameter, known, "--set", options.model)
         given[parameter] = value
-    try:
+    with as_usage():
         model = _preset(kind, options, given) if options.preset else kind(**given)
         if hasattr(model, "_check_parameters"):
             model._check_parameters()
-    except (ValueError, TypeError) as error:
-        raise UsageError(str(error)) from None
     return model
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from shutil import get_terminal_size
 from typing import Any, NoReturn
 
@@ -16,15 +18,27 @@ __all__ = [
     "add_columns",
     "add_command",
     "add_cutoff",
+    "as_usage",
     "check_output",
     "count",
     "note",
+    "positive",
     "say",
+    "seed",
 ]
 
 
 class UsageError(Exception):
     """The command is not typed as it must be, which shows only when it runs."""
+
+
+@contextmanager
+def as_usage() -> Iterator[None]:
+    """Let what the library refuses of what was typed end the command as all else that is not typed well."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from None
 
 
 class Parser(argparse.ArgumentParser):
@@ -85,6 +99,11 @@ def add_columns(parser: argparse.ArgumentParser, *, duplicates: bool = True) -> 
     group.add_argument("--item", metavar="NAME", help="column of items")
     group.add_argument("--value", metavar="NAME", help="column of values >= 0, or 'none'")
     group.add_argument("--time", metavar="NAME", help="column of times, or 'none'")
+    group.add_argument(
+        "--drop-missing",
+        action="store_true",
+        help="leave out rows that lack a user, an item, a value or a time",
+    )
     if duplicates:
         group.add_argument(
             "--duplicates",
@@ -94,7 +113,7 @@ def add_columns(parser: argparse.ArgumentParser, *, duplicates: bool = True) -> 
         )
         group.add_argument(
             "--min-value",
-            type=float,
+            type=_number,
             metavar="X",
             help="leave out what has a lower value, such as ratings below 4",
         )
@@ -119,6 +138,35 @@ def count(text: str) -> int:
         number = 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be an integer >= 1, got {text!r}")
+    return number
+
+
+def seed(text: str) -> int:
+    """Return a whole number from 0 to 2**63 - 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 2**63:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 2**63 - 1, got {text!r}")
+    return number
+
+
+def positive(text: str) -> float:
+    """Return a finite number > 0."""
+    number = _number(text)
+    if number <= 0.0:
+        raise argparse.ArgumentTypeError(f"must be a finite number > 0, got {text!r}")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"must be a finite number, got {text!r}")
     return number
 
 

@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 
 from tripletrec.cli.ids import read_ids, typed_ids
 from tripletrec.cli.loading import load_model, show_progress
-from tripletrec.cli.options import UsageError, add_command, add_cutoff, check_output, note
+from tripletrec.cli.options import (
+    UsageError,
+    add_command,
+    add_cutoff,
+    as_usage,
+    check_output,
+    note,
+)
 from tripletrec.cli.printing import plain, print_json, print_rows
 
 __all__ = ["NAME", "add_parser", "run"]
@@ -69,11 +76,14 @@ class _Asked(NamedTuple):
 
 def run(options: argparse.Namespace) -> None:
     """Load, rank, write."""
+    _check_columns(options)
     if options.output != "-":
-        check_output(
-            options.output,
-            (options.model, options.users, options.candidates, options.exclude),
-        )
+        from tripletrec.models.lists import check_ending
+
+        inputs = (options.model, options.users, options.candidates, options.exclude)
+        check_output(options.output, inputs)
+        with as_usage():
+            check_ending(options.output, "-o")
     model = load_model(options.model, options)
     items = model._items()
     choice: dict[str, Any] = {"exclude": None if options.with_seen else "seen"}
@@ -92,6 +102,14 @@ def run(options: argparse.Namespace) -> None:
         asked = read_ids(options, options.users, "user", model._users())
         users = _known(options, asked, model._users(), "--users")
     _for_users(options, _Asked(model, users, choice))
+
+
+def _check_columns(options: argparse.Namespace) -> None:
+    """Raise if a column is named of a file that is not given."""
+    if options.user is not None and options.users is None:
+        raise UsageError("--user is a column of --users, which is not given")
+    if options.item is not None and options.candidates is options.exclude is None:
+        raise UsageError("--item is a column of --candidates or --exclude, which are not given")
 
 
 def _known(options: argparse.Namespace, ids: list[Any], known: Any, option: str) -> list[Any]:
@@ -175,23 +193,22 @@ def _print_lists(lists: Iterator[tuple[Any, list[Any], Any]]) -> None:
 def _write(path: str, table: Any) -> None:
     """Write a table to a file, as `recommend_to` does lists."""
     from tripletrec._runtime.files import replacing
+    from tripletrec.models.lists import check_ending
 
-    name = path.lower()
-    if name.endswith(".parquet"):
+    ending = check_ending(path)
+    if ending == ".parquet":
         from tripletrec.data.foreign import need_pyarrow
 
         need_pyarrow("a file that ends in .parquet")
         with replacing(path) as temporary:
             table.to_parquet(temporary, engine="pyarrow", index=False)
-    elif name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
-        packed = {"method": "gzip", "mtime": 0} if name.endswith(".gz") else None
-        separator = "\t" if ".tsv" in name[-7:] else ","
+    else:
+        packed = {"method": "gzip", "mtime": 0} if ending.endswith(".gz") else None
+        separator = "\t" if ending.startswith(".tsv") else ","
         with replacing(path) as temporary:
             table.to_csv(
                 temporary, sep=separator, index=False, lineterminator="\n", compression=packed
             )
-    else:
-        raise UsageError(f"-o must end in .parquet, .csv, .csv.gz, .tsv or .tsv.gz, got {path!r}")
 
 
 def _summary(options: argparse.Namespace, n_users: int, n_rows: int) -> None:

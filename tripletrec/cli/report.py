@@ -8,7 +8,14 @@ from typing import Any
 from tripletrec.cli.attributes import read_attributes
 from tripletrec.cli.compare import load_models
 from tripletrec.cli.loading import read_test
-from tripletrec.cli.options import add_columns, add_command, add_cutoff, check_output, note
+from tripletrec.cli.options import (
+    UsageError,
+    add_columns,
+    add_command,
+    add_cutoff,
+    check_output,
+    note,
+)
 from tripletrec.cli.printing import print_json
 
 __all__ = ["NAME", "add_parser", "run"]
@@ -47,6 +54,8 @@ def run(options: argparse.Namespace) -> None:
     from tripletrec._checks import check_matplotlib
     from tripletrec.report import write_report
 
+    if options.name is not None and options.items is None:
+        raise UsageError("--name is a column of --items, which is not given")
     check_matplotlib()
     check_output(options.output, (*options.models, options.test, options.items))
     models = load_models(options)

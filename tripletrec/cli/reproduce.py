@@ -66,10 +66,10 @@ def run(options: argparse.Namespace) -> None:
 
     try:
         systems = _check(options)
-        with redirect_stdout(sys.stderr):  # stdout is for the report
-            data = datasets.fetch_movielens_100k(options.data_home, verbose=not options.quiet)
     except (ImportError, TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
+    with redirect_stdout(sys.stderr):  # stdout is for the report
+        data = datasets.fetch_movielens_100k(options.data_home, verbose=not options.quiet)
     total = n_epochs_in_all(systems, options.seeds)
     with Progress(total, "training", "epoch", shown=not options.quiet) as progress:
         result = reference.reproduce(

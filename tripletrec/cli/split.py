@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tripletrec.cli.columns import named_columns
-from tripletrec.cli.options import UsageError, add_columns, add_command, note
+from tripletrec.cli.columns import LACKING, named_columns
+from tripletrec.cli.options import UsageError, add_columns, add_command, as_usage, note, seed
 from tripletrec.cli.printing import print_json, print_rows
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def add_parser(commands: Any) -> None:
         "(default: time)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of --by random (default: 0)"
+        "--seed", type=seed, default=0, metavar="N", help="of --by random (default: 0)"
     )
     parser.add_argument(
         "--format", choices=_ENDINGS, help="of the files (default: that of the events)"
@@ -72,8 +72,7 @@ def run(options: argparse.Namespace) -> None:
     from tripletrec.data.reading import read_columns
 
     test, valid = _size(options.test), _valid_size(options)
-    if options.by == "random":
-        _check_shares(test, valid)
+    _check_sizes(options.by, test, valid)
     files = find_files(options.events)
     paths = _paths(options, files, with_valid=valid is not None)
     names = named_columns(options, options.events)
@@ -86,8 +85,9 @@ def run(options: argparse.Namespace) -> None:
     if files.format == "npz":
         columns = None
     else:
-        columns = read_columns(files, names, {"user": None, "item": None})
-    parts = _split(options, columns, {role: role for role in names}, test, valid)
+        by_role = read_columns(files, names, {"user": None, "item": None})
+        columns = {names[role]: each for role, each in by_role.items()}
+    parts = _split(options, columns, names, test, valid)
     if options.min_value is not None:
         for name, part in parts.items():
             kept = part[part.values >= options.min_value]
@@ -116,37 +116,59 @@ def _split(
     from tripletrec import splits
     from tripletrec.data.interactions import Interactions
 
+    missing: Any = "drop" if options.drop_missing else "raise"
+    given = {"duplicates": options.duplicates, "missing": missing}
     if options.by == "time":
-        cut = splits.time_split(columns, test, valid, **names, duplicates=options.duplicates)
+        cut = splits.time_split(columns, test, valid, **names, **given)
         parts = {"train": cut.train, "valid": cut.valid, "test": cut.test}
         return {name: part for name, part in parts.items() if part is not None}
     if columns is None:
         whole = Interactions.read(options.events, duplicates=options.duplicates)
     else:
-        whole = Interactions.from_frame(columns, **names, duplicates=options.duplicates)
+        whole = Interactions.from_frame(columns, **names, **given)
+    before = None
     if options.by == "last":
-        train, last = splits.leave_last_out(whole, 1)
-        if valid is None:
-            return {"train": train, "test": last}
-        train, before = splits.leave_last_out(train, 1)
-        return {"train": train, "valid": before, "test": last}
-    train, held_out = splits.train_test_split(whole, test, random_state=options.seed)
-    if valid is None:
-        return {"train": train, "test": held_out}
-    share = valid / (1.0 - test)
-    train, before = splits.train_test_split(train, share, random_state=options.seed + 1)
-    return {"train": train, "valid": before, "test": held_out}
+        train, held_out = splits.leave_last_out(whole, 1)
+        if valid is not None:
+            train, before = splits.leave_last_out(train, 1)
+    else:
+        train, held_out = splits.train_test_split(whole, test, random_state=options.seed)
+        if valid is not None:
+            share = valid / (1.0 - test)
+            train, before = splits.train_test_split(train, share, random_state=options.seed + 1)
+    train.n_dropped = whole.n_dropped
+    parts = {"train": train, "valid": before, "test": held_out}
+    return {name: part for name, part in parts.items() if part is not None}
 
 
-def _check_shares(test: Any, valid: Any) -> None:
-    """Raise unless the parts of a split at random are shares that leave something for training."""
+def _check_sizes(by: str, test: Any, valid: Any) -> None:
+    """Raise if no events could be split so, whatever their times are."""
     for size, option in ((test, "--test"), (valid, "--valid")):
-        if size is not None and not (isinstance(size, float) and 0.0 < size < 1.0):
+        if size is not None:
+            _check_size(by, size, option)
+    if by != "last" and _is_share(test) and _is_share(valid) and test + valid >= 1.0:
+        raise UsageError(f"--test {test:g} and --valid {valid:g} leave nothing for training")
+
+
+def _is_share(size: Any) -> bool:
+    return isinstance(size, float) and 0.0 < size < 1.0
+
+
+def _check_size(by: str, size: Any, option: str) -> None:
+    """Raise if a size is none for any times: of a text dates are asked, of a number numbers."""
+    if by == "random":
+        if not _is_share(size):
             raise UsageError(
                 f"{option} must be a share between 0 and 1 with --by random, got {size!r}"
             )
-    if valid is not None and test + valid >= 1.0:
-        raise UsageError(f"--test {test:g} and --valid {valid:g} leave nothing for training")
+        return
+    import numpy as np
+
+    from tripletrec.splits.timeline import Timeline
+
+    times = np.zeros(1, "M8[ns]" if isinstance(size, str) else np.float64)
+    with as_usage():
+        Timeline(times).start_of(size, 1, option)
 
 
 def _paths(options: argparse.Namespace, files: Files, *, with_valid: bool) -> dict[str, Path]:
@@ -175,7 +197,7 @@ def _valid_size(options: argparse.Namespace) -> Any:
         return None if options.valid == "none" else _size(options.valid)
     test = _size(options.test)
     is_date = isinstance(test, int) or isinstance(test, str) and test[:4].isdigit() and "-" in test
-    is_time = is_date or isinstance(test, float) and not 0.0 < test < 1.0
+    is_time = is_date or isinstance(test, float) and not _is_share(test)
     return 0.1 if is_time else test
 
 
@@ -232,10 +254,8 @@ def _report(
     ]
     for name, part in parts.items():
         if part.n_dropped:
-            note(
-                options,
-                f"{name}: {part.n_dropped} events are left out, for training has no such user or item",
-            )
+            why = LACKING if name == "train" else "training has no such user or item"
+            note(options, f"{name}: {part.n_dropped} events are left out, for {why}")
     if options.json:
         print_json([dict(zip(header, row, strict=True)) for row in rows])
     else:

@@ -8,7 +8,16 @@ from typing import Any
 from tripletrec.cli.columns import read_events
 from tripletrec.cli.loading import read_validation
 from tripletrec.cli.making import add_parameters, make_model, setting
-from tripletrec.cli.options import UsageError, add_columns, add_command, check_output, count, note
+from tripletrec.cli.options import (
+    UsageError,
+    add_columns,
+    add_command,
+    as_usage,
+    check_output,
+    count,
+    note,
+    positive,
+)
 from tripletrec.cli.printing import print_json, print_rows
 
 __all__ = ["NAME", "add_parser", "run"]
@@ -42,7 +51,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--trials", type=count, default=50, metavar="N", help="default: 50")
     parser.add_argument(
-        "--timeout", type=float, metavar="SECONDS", help="after which no trial begins"
+        "--timeout", type=positive, metavar="SECONDS", help="after which no trial begins"
     )
     parser.add_argument(
         "--storage",
@@ -71,13 +80,19 @@ def run(options: argparse.Namespace) -> None:
     """Read, try, write."""
     from tripletrec.evaluation import check_metric
     from tripletrec.tuning import tune
+    from tripletrec.tuning.spaces import default_space, need_optuna, read_space
 
     metric, options.metric = options.metric, None  # it is the search's, not the model's
-    try:
+    with as_usage():
         check_metric(metric, "--metric")
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     model, space = make_model(options), dict(map(_range, options.space)) or None
+    if options.storage is not None and "://" not in options.storage:
+        raise UsageError(
+            f"--storage must be a URL such as sqlite:///tuning.db, got {options.storage!r}"
+        )
+    need_optuna()
+    with as_usage():
+        read_space(default_space(model) if space is None else space, model)
     check_output(options.output, (options.train, options.validation))
     data = read_events(options, options.train)
     validation: Any = 0.1
@@ -120,6 +135,8 @@ def _range(text: str) -> tuple[str, Any]:
     parts = str(value).split(":") if isinstance(value, str) else []
     if len(parts) in (2, 3) and parts[2:] in ([], ["log"]):
         low, high = (setting(f"{name}={each}", "--space")[1] for each in parts[:2])
+        if not (isinstance(low, (int, float)) and isinstance(high, (int, float))):
+            raise UsageError(f"--space: {name} must be from a number to a number, got {value!r}")
         return name, (low, high, *parts[2:])
     if isinstance(value, str):
         return name, [setting(f"{name}={each}", "--space")[1] for each in value.split(",")]

@@ -144,7 +144,7 @@ def fit(
     if is_table(source):
         names = {"user": user, "item": item} | ({} if value is None else {"value": value})
         weighted = _check_of_events(sample_weight, negatives, value)
-        if duplicates not in ("sum", "max", "count"):
+        if not isinstance(duplicates, str) or duplicates not in ("sum", "max", "count"):
             raise ValueError(
                 f"duplicates must be 'sum', 'max' or 'count' on a cluster, got {duplicates!r}"
             )

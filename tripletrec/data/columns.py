@@ -18,6 +18,7 @@ __all__ = [
     "eager",
     "in_order",
     "is_missing",
+    "missing_from",
     "missing_position",
     "python_value",
     "to_array",
@@ -35,7 +36,11 @@ def eager(frame: Any, names: Iterable[Any]) -> Any:
 def column_of(frame: Any, name: Any) -> Any:
     """Return a column of a pandas, polars or pyarrow table or of a dict."""
     index = getattr(getattr(frame, "index", None), "names", ())
-    hint = ", and it is in the index: use frame.reset_index()" if name in index else ""
+    hint = (
+        ", and it is in the index: use frame.reset_index()"
+        if name is not None and name in index
+        else ""
+    )
     check_column(name, _names_of(frame), hint)
     column = frame[name]
     if getattr(column, "ndim", 1) != 1:
@@ -141,6 +146,12 @@ def is_missing(each: Any) -> bool:
         return bool(each != each)  # only NaN differs from itself
     except (ArithmeticError, ValueError, TypeError):  # a signalling NaN; an array
         return False
+
+
+def missing_from(name: str, what: str, wrong: NDArray[np.bool_], hint: str = "") -> ValueError:
+    """Return the error that says where something of a column is missing, and with `hint` what may be done."""
+    n, first = np.count_nonzero(wrong), wrong.argmax()
+    return ValueError(f"{name} has a missing {what} at position {first}, and {n} in all{hint}")
 
 
 def missing_position(elements: list[Any]) -> int | None:

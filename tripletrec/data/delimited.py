@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.files import with_sentence
-from tripletrec._runtime.messages import said_by
+from tripletrec._runtime.messages import said_by, shown
 from tripletrec.data.columns import check_column
 from tripletrec.data.foreign import Dictionary
 from tripletrec.data.ids import Form
 
-__all__ = ["numbers_of", "read_delimited", "read_names", "text_ids", "times_of"]
+__all__ = [
+    "numbers_of",
+    "read_delimited",
+    "read_names",
+    "read_whole",
+    "text_ids",
+    "times_of",
+]
 
 _ROWS = 1 << 20  # that are read at once
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
+# What pandas takes for missing, in all columns but those of ids: there it is an id unless the field is empty.
+_MISSING = [
+    "", "nan", "NaN", "NAN", "-nan", "-NaN", "NaT", "NA", "N/A", "n/a", "#NA", "#N/A", "#N/A N/A", "<NA>",
+    "None", "null", "NULL", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN",
+]  # fmt: skip
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
@@ -60,6 +74,27 @@ def read_names(path: Path, format_: str) -> list[str]:
     """Return the names of the columns of a file."""
     with _sentences(path, {}):
         return _header(path, _DELIMITERS[format_])
+
+
+def read_whole(path: Path, format_: str, column: str) -> Any:
+    """Return all columns of a file as a DataFrame, types guessed but for one column, which stays texts."""
+    import pandas as pd
+
+    delimiter = _DELIMITERS[format_]
+    with _sentences(path, {}):
+        header = _header(path, delimiter)
+        for name in (column, *header):
+            check_column(name, header, table=repr(str(path)))
+        labels, ids = list(map(str, range(len(header) + 1))), str(header.index(column))
+        with _opened(path) as file:
+            frame = pd.read_csv(
+                io.BufferedReader(_Relabelled(file, delimiter.join(labels))), sep=delimiter, skiprows=[1],
+                header=0, index_col=False, dtype={ids: object}, keep_default_na=False,
+                na_values={each: [""] if each == ids else _MISSING for each in labels},
+                encoding="utf-8", low_memory=False,
+            )  # fmt: skip
+    _check_width(frame.pop(labels[-1]), len(header), path)
+    return frame.set_axis(header, axis=1)
 
 
 def text_ids(codes: NDArray[np.integer], texts: NDArray[Any], form: Form) -> Dictionary:
@@ -116,10 +151,12 @@ def _dates(column: Any, name: str) -> Any:
 
     try:
         return pd.to_datetime(column, utc=True, format="ISO8601")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError):
+        dates = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
+        wrong = column[dates.isna() & column.notna()]
         raise ValueError(
-            f"{name} must be numbers or dates of ISO 8601, such as 2024-01-31T12:00:00Z: "
-            f"{said_by(error)}"
+            f"{name} must be numbers or dates of ISO 8601, such as 2024-01-31T12:00:00Z, got "
+            f"{shown((wrong if len(wrong) else column).iloc[0])}"
         ) from None
 
 
@@ -148,18 +185,49 @@ def _chunks(path: Path, delimiter: str, names: Mapping[str, Any]) -> Iterator[di
         for name in names.values():
             check_column(name, header, table=repr(str(path)))
         place = {role: str(header.index(name)) for role, name in names.items()}
-        # By number, because pandas renames what is there twice.
-        pieces = pd.read_csv(
-            path, sep=delimiter, header=0, names=list(map(str, range(len(header)))), index_col=False,
-            usecols=sorted(set(place.values())), dtype=_types(place), chunksize=_ROWS,
-            keep_default_na=False, na_values=[""], encoding="utf-8", low_memory=False,
-        )  # fmt: skip
-        with pieces:
+        # By number, because pandas renames what is there twice; one more, which it would leave out silently.
+        labels = list(map(str, range(len(header) + 1)))
+        missing = {
+            label: _MISSING if role in ("value", "timestamp") else [""]
+            for role, label in (place | {"beyond": labels[-1]}).items()
+        }
+        with _opened(path) as file, pd.read_csv(
+            io.BufferedReader(_Relabelled(file, delimiter.join(labels))), sep=delimiter, header=0,
+            skiprows=[1], index_col=False, usecols=sorted({*place.values(), labels[-1]}),
+            dtype=_types(place) | {labels[-1]: object}, chunksize=_ROWS, keep_default_na=False,
+            na_values=missing, encoding="utf-8", low_memory=False,
+        ) as pieces:  # fmt: skip
             for piece in pieces:
+                _check_width(piece.pop(labels[-1]), len(header), path)
                 chunk = {role: piece[label] for role, label in place.items()}
                 yield chunk | {
                     role: pd.factorize(chunk[role].to_numpy()) for role in ("user", "item")
                 }
+
+
+def _opened(path: Path) -> Any:
+    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else open(path, "rb")
+
+
+class _Relabelled(io.RawIOBase):
+    """A file under another header, a line before its own, which is then the second line."""
+
+    def __init__(self, file: IO[bytes], header: str) -> None:
+        own = file.readline()
+        while (
+            own and not own.removeprefix(b"\xef\xbb\xbf").strip()
+        ):  # pandas skips empty lines, too
+            own = file.readline()
+        self._first, self._file = memoryview(header.encode() + b"\n" + own), file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._first[: len(buffer)] or self._file.read(len(buffer))
+        self._first = self._first[len(content) :]
+        buffer[: len(content)] = content
+        return len(content)
 
 
 @contextmanager
@@ -194,6 +262,17 @@ def _header(path: Path, delimiter: str) -> list[str]:
     except pd.errors.EmptyDataError:
         raise ValueError(f"{str(path)!r} is empty: a header is needed") from None
     return [str(each) for each in first.iloc[0]]
+
+
+def _check_width(beyond: Any, n: int, path: Path) -> None:
+    """Raise if a row has a field beyond the header, by which all others may be in the wrong columns."""
+    too_long = beyond.notna()
+    if too_long.any():
+        row, text = too_long.idxmax(), beyond[too_long.idxmax()]
+        raise ValueError(
+            f"{str(path)!r} has {n} columns, but row {row + 1} below the header has more fields: "
+            f"{shown(text)} is beyond the last; text that holds the separator needs quotes"
+        )
 
 
 def _types(place: Mapping[str, str]) -> dict[str, Any]:

@@ -145,7 +145,12 @@ def _from_arrow(frame: Any, wanted: list[Any]) -> Any:
     pa = need_pyarrow(f"a table of the type {type(frame).__name__}")
     if not hasattr(frame, "__arrow_c_stream__"):
         frame = pa.table(pa.record_batch(frame))
-    reader = pa.RecordBatchReader.from_stream(frame)
+    try:
+        reader = pa.RecordBatchReader.from_stream(frame)
+    except pa.ArrowException:  # a column
+        raise TypeError(
+            f"frame must be a table with a row for each interaction, got {type(frame)}"
+        ) from None
     for name in wanted:
         check_column(name, reader.schema.names)
     kept = [each for each in reader.schema.names if each in wanted]

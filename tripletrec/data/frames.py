@@ -8,26 +8,33 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._checks import check_choice
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.checks import check_length
-from tripletrec.data.columns import column_of, is_missing, to_array
+from tripletrec.data.columns import column_of, is_missing, missing_from, missing_position, to_array
 from tripletrec.data.foreign import Dictionary, dictionary_of, in_memory
 from tripletrec.data.id_arrays import check_types, id_array
 from tripletrec.data.ids import Ids
 from tripletrec.data.merging import Duplicates
+from tripletrec.data.missing import (
+    HINT,
+    Missing,
+    all_are_incomplete,
+    complete_rows,
+)
 from tripletrec.data.times import check_timestamps
 
 __all__ = [
     "Table",
     "all_are_unknown",
     "check_any_rows",
-    "check_unknown",
     "checked_columns",
     "columns_of",
     "distinct_ids",
     "id_at",
     "known_ids",
     "read_table",
+    "refuse_missing_values",
     "refuse_unknown",
     "sorted_ids",
     "values_and_times",
@@ -65,6 +72,7 @@ def read_table(
     unknown: str,
     duplicates: Duplicates,
     source: str,
+    missing: Missing = "raise",
 ) -> Table:
     """Read the columns of a table; see ``Interactions.from_frame``.
 
@@ -82,28 +90,36 @@ def read_table(
         With "count" the values are not read.
     source : str
         What error messages call the table.
+    missing : {"raise", "drop"}
+        What becomes of a row that lacks an id, a value or a time.
     """
-    check_unknown(unknown)
+    check_choice(unknown, "unknown", "raise", "drop")
+    check_choice(missing, "missing", "raise", "drop")
     users, items = known
+    n_missing = 0
+    if missing == "drop":
+        columns, n_missing = complete_rows(columns, names, duplicates)
     n = len(columns["user"])
-    check_any_rows(n, known, source)
+    check_any_rows(n, known, source, n_missing)
     rows, users = _encode(columns["user"], names["user"], "user", users)
     cols, items = _encode(columns["item"], names["item"], "item", items)
     values, times = values_and_times(columns, names, duplicates)
     kept = (rows >= 0) & (cols >= 0)
     if kept.all():
-        return Table(rows, cols, values, times, users, items, 0)
+        refuse_missing_values(values, kept, names)
+        return Table(rows, cols, values, times, users, items, n_missing)
     if unknown == "raise":
         for found, role, ids in ((rows, "user", users), (cols, "item", items)):
             n_unknown = int((found < 0).sum())
             if n_unknown:
                 first = id_at(columns[role], int(found.argmin()), names[role])
                 raise refuse_unknown(first, n_unknown, names[role], ids)
+    refuse_missing_values(values, kept, names)
     values, times = (None if each is None else each[kept] for each in (values, times))
-    n_dropped = int(n - kept.sum())
-    if n_dropped == n:
+    n_unknown = int(n - kept.sum())
+    if n_unknown == n:
         warn_user(all_are_unknown(n, source))
-    return Table(rows[kept], cols[kept], values, times, users, items, n_dropped)
+    return Table(rows[kept], cols[kept], values, times, users, items, n_missing + n_unknown)
 
 
 def columns_of(frame: Any, names: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,16 +148,17 @@ def checked_columns(columns: Mapping[str, Any], names: Mapping[str, Any]) -> dic
     return {**columns, "user": users, "item": items}
 
 
-def check_unknown(unknown: Any) -> None:
-    """Raise unless it says what becomes of unknown users and items."""
-    if unknown not in ("raise", "drop"):
-        raise ValueError(f"unknown must be 'raise' or 'drop', got {unknown!r}")
-
-
-def check_any_rows(n: int, known: tuple[Ids | None, Ids | None], source: str) -> None:
-    """Raise if there are no rows of which users and items could be taken."""
-    if n == 0 and None in known:
-        raise ValueError(f"{source} has no rows: at least one interaction is needed")
+def check_any_rows(
+    n: int, known: tuple[Ids | None, Ids | None], source: str, n_missing: int = 0
+) -> None:
+    """Raise if there are no rows of which users and items could be taken; warn if none is left to be read."""
+    if n:
+        return
+    if None in known:
+        why = all_are_incomplete(n_missing, source) if n_missing else f"{source} has no rows"
+        raise ValueError(f"{why}: at least one interaction is needed")
+    if n_missing:
+        warn_user(f"{all_are_incomplete(n_missing, source)} and are left out")
 
 
 def all_are_unknown(n: int, source: str) -> str:
@@ -161,12 +178,31 @@ def values_and_times(
         values = _values(columns["value"], n, f"values of column {names['value']!r}")
     if "timestamp" in columns:
         name = f"timestamps of column {names['timestamp']!r}"
-        times = check_timestamps(columns["timestamp"], n, name)
+        times = check_timestamps(columns["timestamp"], n, name, HINT)
     return values, times
 
 
+def refuse_missing_values(
+    values: NDArray[Any] | None, kept: NDArray[np.bool_], names: Mapping[str, Any]
+) -> None:
+    """Raise if a row that is kept has NaN for a value."""
+    if values is not None and values.dtype.kind == "f":
+        wrong = np.isnan(values)
+        if wrong.any() and (wrong := wrong & kept).any():
+            n, first = np.count_nonzero(wrong), wrong.argmax()
+            raise ValueError(
+                f"column {names['value']!r} must hold finite values >= 0, got the value nan at position "
+                f"{first}, and {n} in all{HINT}"
+            )
+
+
 def _values(column: Any, n: int, name: str) -> NDArray[Any]:
-    values = check_length(to_array(column, name), n, name, "interaction")
+    array = to_array(column, name)
+    if array.dtype == object and (first := missing_position(array.tolist())) is not None:
+        raise ValueError(
+            f"{name} must not have missing entries, got {array[first]} at position {first}{HINT}"
+        )
+    values = check_length(array, n, name, "interaction")
     if values.dtype.kind not in "biufc" and n:
         raise TypeError(f"{name} must be numbers, got {shown(values[0])} at position 0")
     return values
@@ -226,6 +262,8 @@ def distinct_ids(column: Any, name: str) -> tuple[NDArray[np.integer], Any]:
     if isinstance(column, Dictionary):
         return _distinct_of(column, name)
     if isinstance(column, np.ndarray) and column.dtype.kind not in "biufO":
+        if column.dtype.kind in "mM" and np.isnat(column).any():
+            raise missing_from(name, "id", np.isnat(column), HINT)
         column = id_array(column, name)  # pandas knows fewer kinds, and fewer units of time
         if column.dtype.kind in "mM":
             found, codes = np.unique(column, return_inverse=True)
@@ -237,15 +275,8 @@ def distinct_ids(column: Any, name: str) -> tuple[NDArray[np.integer], Any]:
     except TypeError as error:
         raise TypeError(f"{name} must hold hashable ids: {error}") from None
     if len(codes) and codes.min() < 0:
-        raise _missing(codes, name)
+        raise missing_from(name, "id", codes < 0, HINT)
     return codes.astype(np.int64, copy=False), found
-
-
-def _missing(codes: NDArray[np.integer], name: str) -> ValueError:
-    n, first = np.count_nonzero(codes < 0), codes.argmin()
-    return ValueError(
-        f"{name} has a missing id at position {first}, and {n} in all: leave such rows out"
-    )
 
 
 def _distinct_of(column: Dictionary, name: str) -> tuple[NDArray[np.integer], Any]:
@@ -253,7 +284,7 @@ def _distinct_of(column: Dictionary, name: str) -> tuple[NDArray[np.integer], An
     used = np.zeros(len(column.ids) + 1, np.bool_)  # the last is that of the code -1
     used[column.codes] = True
     if used[-1]:
-        raise _missing(column.codes, name)
+        raise missing_from(name, "id", column.codes < 0, HINT)
     numbers, found = distinct_ids(column.ids[used[:-1]], name)
     renumbered = np.zeros(len(column.ids), np.int32)
     renumbered[used[:-1]] = numbers

@@ -65,6 +65,8 @@ def read_matrix(paths: list[Path]) -> Any:
         MemoryError, zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
         wrong = error
+    advice = "pickle" in str(wrong)  # to load it unsafely
     raise ValueError(
-        f"{str(path)!r} is damaged, or no matrix that scipy.sparse.save_npz wrote ({said_by(wrong)})"
+        f"{str(path)!r} is damaged, or no matrix that scipy.sparse.save_npz wrote"
+        f"{'' if advice else f' ({said_by(wrong)})'}"
     ) from None

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._checks import check_choice
 from tripletrec._runtime.folders import check_disk, replacing_folder
 from tripletrec._runtime.messages import warn_user
 from tripletrec.data.checks import check_shape, check_values
@@ -21,15 +22,16 @@ from tripletrec.data.csr import assemble
 from tripletrec.data.frames import (
     all_are_unknown,
     check_any_rows,
-    check_unknown,
     checked_columns,
     id_at,
+    refuse_missing_values,
     refuse_unknown,
     values_and_times,
 )
 from tripletrec.data.ids import Form, Ids
 from tripletrec.data.memory_mapped import MapWriter, is_only_memory_map, writing_map
 from tripletrec.data.merging import Duplicates
+from tripletrec.data.missing import Missing, complete_rows
 from tripletrec.data.numbering import Collected, Known, Numbers
 from tripletrec.data.parquet import ParquetPieces
 from tripletrec.data.paths import Files
@@ -71,19 +73,21 @@ def stream_to_memory_map(
     source: str,
     folder: Any,
     sizes: Sizes = Sizes(),  # noqa: B008 - a tuple
+    missing: Missing = "raise",
 ) -> None:
     """Write the interactions of files into a folder, as `Interactions.read` makes them in memory.
 
     Parameters
     ----------
-    files, names, unknown, duplicates, folder
+    files, names, unknown, duplicates, folder, missing
         See `Interactions.read`.
     known : (users, items) or None
         Those of `like`.
     source : str
         What messages call the files.
     """
-    check_unknown(unknown)
+    check_choice(unknown, "unknown", "raise", "drop")
+    check_choice(missing, "missing", "raise", "drop")
     if files.format != "parquet":
         raise ValueError(
             f"memory_map needs files of the format parquet, got {str(files.paths[0])!r}: read it into "
@@ -92,14 +96,17 @@ def stream_to_memory_map(
     if duplicates == "count":
         names = {role: name for role, name in names.items() if role != "value"}
     with replacing_folder(folder, "memory_map", is_only_memory_map) as place:
-        pieces = ParquetPieces(files.paths, names, _forms(known), sizes.piece)
+        pieces = _Pieces(
+            ParquetPieces(files.paths, names, _forms(known), sizes.piece),
+            names,
+            duplicates,
+            missing,
+        )
         check_any_rows(pieces.n_rows, known or (None, None), repr(source))
         n_bytes = pieces.n_rows * record_type(None, None).itemsize
         if known is None:  # before the first pass, which may take long
             check_disk(place, n_bytes, f"memory_map={str(folder)!r}")
-        counted = _count(pieces, names, known, unknown, duplicates)
-        if counted.n_dropped and counted.n_dropped == pieces.n_rows:
-            warn_user(all_are_unknown(pieces.n_rows, repr(source)))
+        counted = _count(pieces, names, known, unknown, duplicates, repr(source))
         check_disk(place, _bytes_of(counted, sizes), f"memory_map={str(folder)!r}")
         about = {"path": source, **names, "duplicates": duplicates}
         with MapWriter(place) as writer:
@@ -115,6 +122,40 @@ def stream_to_memory_map(
                 writer.finish(counted.user_ids, counted.item_ids, counted.n_dropped, about)
 
 
+class _Pieces:
+    """Pieces of files as columns of complete rows: those that lack something are left out if asked for.
+
+    Attributes
+    ----------
+    n_rows : int
+        In all files.
+    n_missing : int
+        How many were left out the last time that the pieces were gone through.
+    """
+
+    def __init__(
+        self,
+        pieces: ParquetPieces,
+        names: Mapping[str, Any],
+        duplicates: Duplicates,
+        missing: Missing,
+    ) -> None:
+        self._pieces, self._names = pieces, names
+        self._duplicates, self._missing = duplicates, missing
+        self.n_rows, self.n_missing = pieces.n_rows, 0
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield how many rows a piece has in the files, and its columns."""
+        self.n_missing = 0
+        for piece in self._pieces:
+            columns, n_missing = checked_columns(piece, self._names), 0
+            n_rows = len(columns["user"])
+            if self._missing == "drop":
+                columns, n_missing = complete_rows(columns, self._names, self._duplicates)
+            self.n_missing += n_missing
+            yield n_rows, columns
+
+
 def _write_runs(writer: MapWriter, spill: Spill, n_items: int, duplicates: Duplicates) -> None:
     """Bring the interactions of each run of users to canonical rows, and write them."""
     with _as_counted():
@@ -128,26 +169,32 @@ def _write_runs(writer: MapWriter, spill: Spill, n_items: int, duplicates: Dupli
 
 
 def _count(
-    pieces: ParquetPieces,
+    pieces: _Pieces,
     names: Mapping[str, Any],
     known: tuple[Ids, Ids] | None,
     unknown: str,
     duplicates: Duplicates,
+    source: str,
 ) -> _Counted:
     """Do the first pass."""
     count: _Found | _Asked = _Found(names) if known is None else _Asked(names, known)
     value_types, time_types, start = _Types(), _Types(), 0
-    for piece in pieces:
+    for n_rows, columns in pieces:
         with _positions_from(start):
-            columns = checked_columns(piece, names)
             kept = count.add(columns)
             values, times = values_and_times(columns, names, duplicates)
+            refuse_missing_values(values, kept, names)
             if times is not None:  # whole numbers if those that stay are
                 times = check_timestamps(times[kept], int(kept.sum()), "timestamps")
         value_types.add(values)
         time_types.add(times)
-        start += len(kept)
+        start += n_rows
+    n_left = pieces.n_rows - pieces.n_missing
+    check_any_rows(n_left, known or (None, None), source, pieces.n_missing)
     counted = count.done(unknown)
+    if counted.n_dropped and counted.n_dropped == n_left:
+        warn_user(all_are_unknown(n_left, source))
+    counted = counted._replace(n_dropped=counted.n_dropped + pieces.n_missing)
     check_shape(counted.user_ids.n, counted.item_ids.n, "shape")
     if not pieces.n_rows:
         return counted._replace(time_type=time_types.common())
@@ -223,11 +270,10 @@ class _Asked:
 
 
 def _numbered(
-    pieces: ParquetPieces, names: Mapping[str, Any], counted: _Counted, duplicates: Duplicates
+    pieces: _Pieces, names: Mapping[str, Any], counted: _Counted, duplicates: Duplicates
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the users, items, values and times of the rows of each piece that stay."""
-    for piece in pieces:
-        columns = checked_columns(piece, names)
+    for _, columns in pieces:
         users = counted.users.rows(columns["user"])
         items = counted.items.rows(columns["item"])
         values, times = values_and_times(columns, names, duplicates)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
+    from tripletrec.data.missing import Missing
+
 __all__ = ["Tabular"]
 
 
@@ -48,6 +50,7 @@ class Tabular(CompressedRows):
         item_ids: Any = None,
         like: Self | None = None,
         unknown: Literal["raise", "drop"] = "raise",
+        missing: Missing = "raise",
     ) -> Self:
         """Build from a table with one row per interaction.
 
@@ -77,6 +80,9 @@ class Tabular(CompressedRows):
         unknown : {"raise", "drop"}, default "raise"
             What becomes of a row whose user or item is not among those given: an error, or it is left out and
             counted in ``n_dropped``.
+        missing : {"raise", "drop"}, default "raise"
+            What becomes of a row that lacks a user, an item, a value or a time (None, NaN, NaT, pandas' NA):
+            an error, or it is left out and counted in ``n_dropped``, too.
 
         Returns
         -------
@@ -85,8 +91,8 @@ class Tabular(CompressedRows):
         Raises
         ------
         ValueError
-            If a column is absent or there twice; if an id or a time is missing; if an id is not among those
-            given and `unknown` is "raise"; as the constructor.
+            If a column is absent or there twice; if an id, a value or a time is missing and `missing` is
+            "raise"; if an id is not among those given and `unknown` is "raise"; as the constructor.
         TypeError
             If ids are of types that cannot be sorted with each other, or times are strings.
 
@@ -114,7 +120,8 @@ class Tabular(CompressedRows):
         duplicates = check_duplicates(duplicates)
         known = known_ids(cls._known(like), user_ids, item_ids)
         names = _named(user, item, value, timestamp)
-        return cls._of_columns(columns_of(frame, names), names, known, unknown, duplicates, "frame")
+        policy = unknown, duplicates, "frame", missing
+        return cls._of_columns(columns_of(frame, names), names, known, *policy)
 
     @classmethod
     def _of_columns(
@@ -125,10 +132,11 @@ class Tabular(CompressedRows):
         unknown: str,
         duplicates: Duplicates,
         source: str,
+        missing: Missing,
     ) -> Self:
         from tripletrec.data.frames import read_table
 
-        table = read_table(columns, names, known, unknown, duplicates, source)
+        table = read_table(columns, names, known, unknown, duplicates, source, missing)
         del columns  # their memory is needed, where nobody else holds it
         new = cls._build(*table[:-1], duplicates)
         new.n_dropped = table.n_dropped
@@ -146,6 +154,7 @@ class Tabular(CompressedRows):
         duplicates: Duplicates = "sum",
         like: Self | None = None,
         unknown: Literal["raise", "drop"] = "raise",
+        missing: Missing = "raise",
         memory_map: str | PathLike[str] | None = None,
     ) -> Self:
         r"""Build from files with one row per interaction, or from the file of a matrix.
@@ -177,7 +186,7 @@ class Tabular(CompressedRows):
             Names of columns, see `from_frame`. In text files and in names of folders ids are whole numbers if
             all of a column are written as such, and texts otherwise: "007" stays "007", and with it all
             others do. With `like` they are what its ids are. Times are numbers, or dates of ISO 8601.
-        duplicates, like, unknown
+        duplicates, like, unknown, missing
             See `from_frame`. Of a matrix, the rows and columns are those of `like`.
         memory_map : path-like, optional
             A folder, for interactions that do not fit into memory: parquet files are read twice, piece by
@@ -240,6 +249,7 @@ class Tabular(CompressedRows):
                 duplicates,
                 str(path),
                 memory_map,
+                missing=missing,
             )
             return cls._open(memory_map)
         from tripletrec.data.frames import checked_columns
@@ -259,6 +269,7 @@ class Tabular(CompressedRows):
             unknown,
             duplicates,
             repr(str(path)),
+            missing,
         )
 
     def to_memory_map(self, folder: str | PathLike[str]) -> Self:

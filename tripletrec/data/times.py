@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 from tripletrec.data.checks import is_whole
-from tripletrec.data.columns import missing_position, to_array
-from tripletrec.data.id_arrays import keys_of
+from tripletrec.data.columns import is_missing, missing_from, to_array
+from tripletrec.data.id_arrays import keys_of, plain
 
-__all__ = ["check_timestamps"]
+__all__ = ["check_timestamps", "times_array"]
 
 _DATES = np.dtype("M8[ns]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,7 +25,7 @@ _ALLOWED = "numbers or dates"
 _OUTSIDE = "a date outside the years 1678 to 2261"
 
 
-def check_timestamps(timestamps: Any, length: int, name: str) -> NDArray[Any]:
+def check_timestamps(timestamps: Any, length: int, name: str, hint: str = "") -> NDArray[Any]:
     """Return one time per interaction: whole numbers as int64, others as float64, dates as datetime64[ns].
 
     Dates with a time zone become UTC; dates without one are taken as UTC; a Period becomes its start.
@@ -38,6 +38,8 @@ def check_timestamps(timestamps: Any, length: int, name: str) -> NDArray[Any]:
         How many there must be.
     name : str
         What error messages call them.
+    hint : str
+        What may be done where one is missing, the end of the message.
 
     Raises
     ------
@@ -46,24 +48,29 @@ def check_timestamps(timestamps: Any, length: int, name: str) -> NDArray[Any]:
     TypeError
         If they are strings, durations or a mixture of numbers and dates.
     """
-    array = to_array(_in_utc(timestamps), name, _ALLOWED)
+    array = times_array(timestamps, name)
     if len(array) != length:
         raise ValueError(
             f"{name} must be one per interaction: expected shape ({length},), got {array.shape}"
         )
     kind = array.dtype.kind
     if kind == "O":
-        return _from_objects(array.tolist(), name)
+        return _from_objects(array.tolist(), name, hint)
     if kind == "M":
-        _refuse(np.isnat(array), array, name, "a missing date")
+        _refuse_missing(np.isnat(array), "date", name, hint)
         return _nanoseconds(array, name)
     if kind == "f":
-        return _from_floats(array, name)
+        return _from_floats(array, name, hint)
     if kind == "u":
         _refuse(array > np.uint64(2**63 - 1), array, name, "a number beyond int64")
     elif kind != "i":
         _refuse_type(array.tolist()[0] if kind in "UST" and length else array.dtype, name)
     return array.astype(np.int64, copy=False)
+
+
+def times_array(timestamps: Any, name: str) -> NDArray[Any]:
+    """Return a column of times as an array, dates with a time zone in UTC; what is in it is not checked."""
+    return to_array(_in_utc(timestamps), name, _ALLOWED)
 
 
 def _in_utc(values: Any) -> Any:
@@ -91,8 +98,8 @@ def _in_utc(values: Any) -> Any:
     return values
 
 
-def _from_floats(array: NDArray[Any], name: str) -> NDArray[Any]:
-    _refuse(np.isnan(array), array, name, "a missing time")
+def _from_floats(array: NDArray[Any], name: str, hint: str) -> NDArray[Any]:
+    _refuse_missing(np.isnan(array), "time", name, hint)
     _refuse(np.isinf(array), array, name, "a time that is not finite")
     wide = array.astype(np.float64, copy=False)
     _refuse(np.isinf(wide), array, name, "a time beyond float64")
@@ -108,16 +115,21 @@ def _nanoseconds(array: NDArray[Any], name: str) -> NDArray[Any]:
     return dates
 
 
-def _from_objects(elements: list[Any], name: str) -> NDArray[Any]:
+def _kind_of(each: Any) -> str:
+    return "date" if hasattr(each, "year") or isinstance(each, np.datetime64) else "time"
+
+
+def _from_objects(elements: list[Any], name: str, hint: str) -> NDArray[Any]:
     if set(map(type, elements)) <= {int, float}:  # most often, and at once
-        return _from_numbers(elements, name)
-    _refuse_missing(elements, name)
+        return _from_numbers(elements, name, hint)
+    missing = np.fromiter(map(is_missing, elements), np.bool_, len(elements))
+    _refuse_missing(missing, _kind_of(elements[int(missing.argmax())]), name, hint)
     for position, each in enumerate(elements):
         if isinstance(each, bool) or not isinstance(each, _KNOWN) and not _is_period(each):
             _refuse_type(each, name, position)
     numbers = [isinstance(each, (Real, Decimal)) for each in elements]
     if all(numbers):
-        return _from_numbers(elements, name)
+        return _from_numbers(elements, name, hint)
     if any(numbers):
         raise TypeError(f"{name} must be all numbers or all dates, got both")
     dates = [_nanosecond(each) for each in elements]
@@ -126,15 +138,12 @@ def _from_objects(elements: list[Any], name: str) -> NDArray[Any]:
     return np.array(dates, np.int64).view(_DATES)
 
 
-def _refuse_missing(elements: list[Any], name: str) -> None:
-    position = missing_position(elements)
-    if position is not None:
-        each = elements[position]
-        word = "date" if hasattr(each, "year") or isinstance(each, np.datetime64) else "time"
-        raise ValueError(f"{name} has a missing {word} at position {position}")
+def _refuse_missing(wrong: NDArray[np.bool_], word: str, name: str, hint: str) -> None:
+    if wrong.any():
+        raise missing_from(name, word, wrong, hint)
 
 
-def _from_numbers(elements: list[Any], name: str) -> NDArray[Any]:
+def _from_numbers(elements: list[Any], name: str, hint: str) -> NDArray[Any]:
     if all(isinstance(each, Integral) for each in elements):
         wrong = np.array([not _fits(each) for each in elements], np.bool_)
         _refuse(wrong, elements, name, "a number beyond int64")
@@ -143,7 +152,8 @@ def _from_numbers(elements: list[Any], name: str) -> NDArray[Any]:
     if len(whole) == len(elements) and _fits(min(whole)) and _fits(max(whole)):
         return np.array(whole, np.int64)  # by way of float64 large ones would change
     try:
-        return _from_floats(np.array([float(each) for each in elements], np.float64), name)
+        floats = np.array([float(each) for each in elements], np.float64)
+        return _from_floats(floats, name, hint)
     except OverflowError:
         raise ValueError(f"{name} must fit float64, got a number beyond it") from None
 
@@ -179,7 +189,7 @@ def _refuse(wrong: NDArray[Any], values: Any, name: str, what: str) -> None:
     if not wrong.any():
         return
     position = int(wrong.argmax())
-    raise ValueError(f"{name} has {what} at position {position}: {shown(values[position])}")
+    raise ValueError(f"{name} has {what} at position {position}: {shown(plain(values[position]))}")
 
 
 def _refuse_type(each: Any, name: str, position: int = 0) -> None:

@@ -13,7 +13,7 @@ from tripletrec.data.id_arrays import plain
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 
-__all__ = ["Merged", "Merger"]
+__all__ = ["Merged", "Merger", "check_kinds"]
 
 _KINDS = {
     "U": "strings",
@@ -135,7 +135,7 @@ def _extend(
             f"{name} must have no {word} ids, for the model numbers its {word}s, 0 ... {known.n - 1}, "
             f"got the id {shown(plain(ids[0]))}: give it as a matrix, or by Interactions.from_arrays"
         )
-    _check_kinds(known.values, ids, word, name)
+    check_kinds(known.values, ids, word, name)
     rows = known.find(ids)
     new = rows < 0
     if not new.any():
@@ -157,7 +157,7 @@ def _check_numbers(known: Ids, n: int, name: str) -> None:
         )
 
 
-def _check_kinds(known: NDArray[Any], ids: NDArray[Any], word: str, name: str) -> None:
+def check_kinds(known: NDArray[Any], ids: NDArray[Any], word: str, name: str) -> None:
     """Raise if no id could be one of those that are known, as strings beside numbers."""
     left, right = _kinds(known), _kinds(ids)
     if left and right and not left & right:

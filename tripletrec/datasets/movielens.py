@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_real
 from tripletrec._runtime.files import replacing
-from tripletrec._runtime.messages import warn_user
+from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.interactions import Interactions
 from tripletrec.datasets.sources import (
     GENRES,
@@ -170,6 +170,8 @@ def fetch_from(
 
 
 def _data_home(data_home: str | os.PathLike[str] | None) -> Path:
+    if not (data_home is None or isinstance(data_home, (str, os.PathLike))):
+        raise TypeError(f"data_home must be None or the path of a folder, got {shown(data_home)}")
     chosen = data_home if data_home is not None else os.environ.get("TRIPLETREC_DATA")
     if chosen:
         return Path(chosen).expanduser()

@@ -11,6 +11,8 @@ import inspect
 from functools import cache, wraps
 from typing import Any, Self
 
+from tripletrec._runtime.messages import shown
+
 __all__ = ["Estimator", "check_is_fitted"]
 
 _BORROWED = {
@@ -144,7 +146,9 @@ def _twin(kind: type) -> type:
 
 
 def check_is_fitted(model: Any) -> None:
-    """Raise scikit-learn's NotFittedError unless the model is fitted."""
+    """Raise scikit-learn's NotFittedError unless the model is fitted, TypeError unless it is a model."""
+    if not isinstance(model, Estimator):
+        raise TypeError(f"model must be a fitted model, got {shown(model)}")
     if "n_users_" not in vars(model):
         from sklearn.exceptions import NotFittedError
 

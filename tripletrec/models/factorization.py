@@ -303,7 +303,7 @@ class MatrixFactorization(PlannedFactorModel):
         >>> tr.MatrixFactorization.preset("softmax", n_epochs=20)
         MatrixFactorization(loss='softmax', n_epochs=20)
         """
-        if name not in _PRESETS:
+        if not isinstance(name, str) or name not in _PRESETS:
             raise ValueError(
                 f"preset must be one of {', '.join(map(repr, _PRESETS))}, got {name!r}"
             )

@@ -19,6 +19,7 @@ from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 from tripletrec.data.space import Space
+from tripletrec.data.union import check_kinds
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fitted import answer, present
 from tripletrec.models.history_input import (
@@ -335,6 +336,7 @@ class NewUsers(Recommending):
                 )
             rows = Rows(data.space.shape, data.indptr, data.indices, data.values, data.timestamps)
             return data._like(rows, Ids(None, data.n_users, "user"), data._items)
+        check_kinds(users.values, ids, "user", "X")
         known = users.find(ids) >= 0
         if known.any():
             more = f", like {known.sum() - 1} more" if known.sum() > 1 else ""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._checks import check_choice
 from tripletrec._runtime.messages import shown
 from tripletrec.data.csr import from_coordinates
 from tripletrec.data.id_arrays import same_ids
@@ -48,9 +49,8 @@ class Histories(NamedTuple):
 
 def check_unknown(unknown: Any) -> bool:
     """Return whether unknown items are dropped."""
-    if not isinstance(unknown, str) or unknown not in ("raise", "drop"):
-        raise ValueError(f"unknown must be 'raise' or 'drop', got {shown(unknown)}")
-    return unknown == "drop"
+    check_choice(unknown, "unknown", "raise", "drop")
+    return bool(unknown == "drop")
 
 
 def read_histories(histories: Any, items: Ids, unknown: Any = "raise") -> Histories:

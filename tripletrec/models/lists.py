@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Lists",
+    "check_ending",
     "check_output",
     "frame_of",
     "ranked",
@@ -329,6 +330,16 @@ def _tidy(
     return maker.table(columns)
 
 
+def check_ending(path: Any, name: str = "path") -> str:
+    """Return the ending of a file that lists can be written to, or raise."""
+    text = os.fsdecode(path).lower() if isinstance(path, (str, os.PathLike)) else ""
+    ending = next((each for each in _ENDINGS if text.endswith(each)), None)
+    if ending is None:
+        kind = ValueError if text else TypeError
+        raise kind(f"{name} must end in {', '.join(_ENDINGS)}, got {shown(path)}")
+    return ending
+
+
 def write_lists(lists: Lists, path: str | os.PathLike[str]) -> int:
     """Write a table of all lists to a file, a block at a time; return how many rows it has.
 
@@ -341,11 +352,7 @@ def write_lists(lists: Lists, path: str | os.PathLike[str]) -> int:
     OSError
         If the file cannot be written; an older one stays as it was.
     """
-    name = os.fsdecode(path).lower() if isinstance(path, (str, os.PathLike)) else ""
-    ending = next((each for each in _ENDINGS if name.endswith(each)), None)
-    if ending is None:
-        kind = ValueError if name else TypeError
-        raise kind(f"path must end in {', '.join(_ENDINGS)}, got {shown(path)}")
+    ending = check_ending(path)
     write = _parquet if ending == ".parquet" else _delimited
     n_rows = 0
     try:

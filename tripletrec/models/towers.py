@@ -265,7 +265,7 @@ def check_towers(parameters: dict[str, Any]) -> None:
 
 
 def _check_combine(combine: Any) -> None:
-    if combine not in _COMBINATIONS:
+    if not isinstance(combine, str) or combine not in _COMBINATIONS:
         raise ValueError(f"combine must be one of {_COMBINATIONS}, got {shown(combine)}")
 
 

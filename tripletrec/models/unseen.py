@@ -21,6 +21,7 @@ from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 from tripletrec.data.space import Space
+from tripletrec.data.union import check_kinds
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fitted import answer, present
 from tripletrec.models.history_input import Histories, read_histories
@@ -269,6 +270,7 @@ class Unseen(TrainedNetwork):
         if new is None:
             raise ValueError(self._where_are_ids(features))
         Ids(new, n, "item")  # raises if one is there twice
+        check_kinds(self.item_ids_, new, "item", "item_features")
         known = self._items().find(new) >= 0
         if known.any():
             raise ValueError(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tripletrec._checks import check_matplotlib
 from tripletrec._runtime.files import replacing
+from tripletrec._runtime.messages import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -128,6 +130,8 @@ def draw_reference(result: dict[str, Any]) -> Figure:
     check_matplotlib()
     from matplotlib import pyplot
 
+    if not isinstance(result, Mapping) or "systems" not in result:
+        raise TypeError(f"result must be what reproduce returned, got {shown(result)}")
     trained = {key: each for key, each in result["systems"].items() if "auc" in each}
     if not trained:
         raise ValueError("result must hold at least one trained system")

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count
+from tripletrec._checks import check_choice, check_count
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.frames import columns_of, read_table
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 from tripletrec.data.merging import Duplicates, check_duplicates
+from tripletrec.data.missing import Missing
 from tripletrec.splits.parts import leave_out, require_interactions, times_of
 from tripletrec.splits.timeline import Timeline
 
@@ -109,6 +110,7 @@ def time_split(
     value: str | None = None,
     timestamp: str = "timestamp",
     duplicates: Duplicates = "sum",
+    missing: Missing = "raise",
 ) -> TimeSplit:
     """Split a table of events at points in time: learn from the past, test on what came later.
 
@@ -138,6 +140,9 @@ def time_split(
         The columns, as in `Interactions.from_frame`; default "user", "item", no values, "timestamp".
     duplicates : {"sum", "max", "last", "first", "count"}, default "sum"
         What stands for the events of one user with one item in a part, as in `Interactions.from_frame`.
+    missing : {"raise", "drop"}, default "raise"
+        What becomes of an event that lacks a user, an item, a value or a time: an error, or it is left out
+        and counted in ``train.n_dropped``.
 
     Returns
     -------
@@ -177,7 +182,7 @@ def time_split(
     (True, 5)
     """
     columns = {"user": user, "item": item, "value": value, "timestamp": timestamp}
-    table = _read(events, columns, check_duplicates(duplicates))
+    table = _read(events, columns, check_duplicates(duplicates), missing)
     number_of = _cut(table.times, test, valid)
     learnt = number_of == 0
     axes = (
@@ -193,6 +198,7 @@ def time_split(
                 f"without events in the training part: choose another {name}"
             )
         part.check_not_empty(name)  # as where all values are 0
+    built[0][0].n_dropped = table.n_missing
     dropped = {name: lost for name, (_, lost) in zip(names[1:], built[1:], strict=True)}
     for name, lost in dropped.items():
         if 2 * lost.n_events > lost.n_all:
@@ -209,6 +215,7 @@ class _Events(NamedTuple):
     times: NDArray[Any]
     users: NDArray[Any]  # ids
     items: NDArray[Any]
+    n_missing: int = 0  # that were left out
 
 
 class _Axis(NamedTuple):
@@ -218,16 +225,17 @@ class _Axis(NamedTuple):
     number: NDArray[np.int64]
 
 
-def _read(events: Any, names: dict[str, Any], duplicates: Duplicates) -> _Events:
+def _read(events: Any, names: dict[str, Any], duplicates: Duplicates, missing: Missing) -> _Events:
+    check_choice(missing, "missing", "raise", "drop")
     if not isinstance(events, Interactions):
         if names["timestamp"] is None:
             raise TypeError("timestamp must be the name of a column, got None")
         named = {role: name for role, name in names.items() if name is not None}
         read = columns_of(events, named)
-        table = read_table(read, named, (None, None), "raise", duplicates, "events")
+        table = read_table(read, named, (None, None), "raise", duplicates, "events", missing)
         rows, columns, values, times = table[:4]
-        ids = table.users.values, table.items.values
-        return _Events(rows, columns, values, *map(np.asarray, (times, *ids)))
+        times, users, items = map(np.asarray, (times, table.users.values, table.items.values))
+        return _Events(rows, columns, values, times, users, items, table.n_dropped)
     if names != _COLUMNS or duplicates != "sum":
         raise ValueError(
             "events must be a table where columns or duplicates are given, got Interactions"

@@ -7,8 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_share
-from tripletrec._runtime.messages import shown
+from tripletrec._checks import check_choice, check_share
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.splits.parts import count_of, generator, times_of
 
@@ -99,8 +98,7 @@ def user_split(
     """
     data = as_interactions(interactions, "interactions")
     check_share(fold_in, "fold_in")
-    if by not in ("random", "time"):
-        raise ValueError(f"by must be 'random' or 'time', got {shown(by)}")
+    check_choice(by, "by", "random", "time")
     rng = generator(random_state)
     held_out = _choose(data, test, rng)
     rows = data.rows

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from tripletrec._checks import check_count, check_positive, check_random_state
+from tripletrec._checks import check_choice, check_count, check_positive, check_random_state
 from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.progress import Progress
 from tripletrec.data.interactions import Interactions, as_interactions
@@ -20,7 +20,7 @@ from tripletrec.evaluation import check_metric, drop_known, mean_metric
 from tripletrec.splits import train_test_split
 from tripletrec.tuning.pruning import pruning_callback
 from tripletrec.tuning.result import Tuning, quiet, table_of
-from tripletrec.tuning.spaces import Space, default_space, read_space
+from tripletrec.tuning.spaces import Space, default_space, need_optuna, read_space
 
 __all__ = ["tune"]
 
@@ -115,13 +115,12 @@ def tune(
     >>> found.best_model.recommend(7, k=3)[0].shape  # doctest: +SKIP
     (3,)
     """
-    optuna = _optuna()
+    optuna = need_optuna()
     check_metric(metric, "metric")
     n_trials, seed = check_count(n_trials, "n_trials"), check_random_state(random_state)
     if timeout is not None:
         timeout = check_positive(timeout, "timeout")
-    if refit not in ("all", "train", None):
-        raise ValueError(f"refit must be 'all', 'train' or None, got {shown(refit)}")
+    check_choice(refit, "refit", "all", "train", None)
     if "validation" in fit_params or "callbacks" in fit_params and not _learns_in_epochs(model):
         raise TypeError("validation and callbacks are not for a model without epochs")
     data, held_out = _parts(X, validation, seed)
@@ -370,11 +369,3 @@ def _storage(storage: Any) -> Any:
             f"storage must be a URL such as 'sqlite:///tuning.db' of a database that opens, got "
             f"{shown(storage)} ({said_by(error)})"
         ) from error
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError:
-        raise ImportError("tune needs Optuna, which is not installed: pip install optuna") from None
-    return optuna

@@ -10,12 +10,21 @@ from tripletrec._runtime.messages import shown
 from tripletrec.losses import ListLoss, Loss, check_loss, softmax
 from tripletrec.sampling import dynamic
 
-__all__ = ["Choice", "Space", "default_space", "read_space"]
+__all__ = ["Choice", "Space", "default_space", "need_optuna", "read_space"]
 
 _FORMS = "(low, high), (low, high, 'log'), a list of choices or a distribution of Optuna"  # of a parameter
 _TEMPERATURES = (0.07, 0.1, 0.14, 0.2, 0.28)
 # By how much a value may be smaller or larger than the model's.
 _WIDTHS = {"learning_rate": 3.0, "n_epochs": 2.0, "user_l2": 3.0, "item_l2": 3.0}
+
+
+def need_optuna() -> Any:
+    """Return the module optuna, or raise one sentence that says what to install."""
+    try:
+        import optuna
+    except ImportError:
+        raise ImportError("tune needs Optuna, which is not installed: pip install optuna") from None
+    return optuna
 
 
 def default_space(model: Any, X: Any = None, **fit_params: Any) -> dict[str, Any]:
@@ -129,7 +138,11 @@ Space = dict[str, Choice]
 
 
 def read_space(space: Any, model: Any) -> Space:
-    """Return the distribution of each parameter of a space; raise if it is none of the model's."""
+    """Return the distribution of each parameter of a space; raise if a trial could not be fitted.
+
+    That is if the model has no such parameter, or refuses a choice or an end of a range beside the first
+    choices of all others, which is a trial that may come.
+    """
     if not isinstance(space, Mapping) or not space:
         raise TypeError(
             f"space must be None, a function of a trial, or a dict from parameters to {_FORMS}, "
@@ -142,7 +155,30 @@ def read_space(space: Any, model: Any) -> Space:
                 f"space has {shown(name)}, which is no parameter of {type(model).__name__}; there are "
                 f"{', '.join(known)}"
             )
-    return {name: _choice(name, each) for name, each in space.items()}
+    choices = {name: _choice(name, each) for name, each in space.items()}
+    if hasattr(model, "_check_parameters"):
+        _check_allowed(choices, model)
+    return choices
+
+
+def _check_allowed(space: Space, model: Any) -> None:
+    ends = {name: _ends(each) for name, each in space.items()}
+    first = model.get_params() | {name: each[0] for name, each in ends.items()}
+    if "random_state" in first and "random_state" not in space:
+        first["random_state"] = 0  # a generator of the user's would be advanced
+    for name, values in ends.items():
+        for value in values:
+            try:
+                type(model)(**{**first, name: value})._check_parameters()
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"space has a trial that the model refuses: {error}") from None
+
+
+def _ends(choice: Choice) -> list[Any]:
+    """Return the choices, or the least and the most of a range."""
+    each = choice.distribution
+    drawn = each.choices if hasattr(each, "choices") else (each.low, each.high)
+    return [choice.value(value) for value in drawn]
 
 
 def _choice(name: str, given: Any) -> Choice:
