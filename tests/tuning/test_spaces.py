@@ -59,16 +59,19 @@ def test_default_spaces_are_allowed():
 
 
 @pytest.mark.parametrize(
-    ("given", "text"),
+    ("name", "given", "text"),
     [
-        ((1, 8), "IntDistribution(high=8, log=False, low=1, step=1)"),
-        ((0.1, 1, "log"), "FloatDistribution(high=1.0, log=True, low=0.1, step=None)"),
-        (["a", None, 2], "CategoricalDistribution(choices=('a', None, 2))"),
+        ("n_factors", (1, 8), "IntDistribution(high=8, log=False, low=1, step=1)"),
+        (
+            "user_l2", (0.1, 1, "log"),
+            "FloatDistribution(high=1.0, log=True, low=0.1, step=None)",
+        ),
+        ("schedule", ["cosine", None], "CategoricalDistribution(choices=('cosine', None))"),
     ],
-)
-def test_forms(given, text):
+)  # fmt: skip
+def test_forms(name, given, text):
     pytest.importorskip("optuna")
-    assert repr(read_space({"n_factors": given}, tr.MatrixFactorization())["n_factors"][0]) == text
+    assert repr(read_space({name: given}, tr.MatrixFactorization())[name][0]) == text
 
 
 def test_parts_have_names_that_do_not_change():
