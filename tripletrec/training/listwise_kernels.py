@@ -147,67 +147,17 @@ def build_batch_kernels(
     mixed : bool, default False
         Whether users are mixes of a row and their history; `listwise_history` then has their kernels.
     """
-    parts = loss.exponentiate, loss.reduce, optimizer.step, optimizer.update
-    return _build(*parts, cosine, width, len(optimizer.state), mixed)
+    exponentiate, reduce = _build_score_kernels(loss.exponentiate, loss.reduce)
+    of_rows = optimizer.step, optimizer.update, cosine, width, len(optimizer.state)
+    take_users, learn_users = _build_user_kernels(*of_rows)
+    take_items, learn_items = _build_item_kernels(*of_rows, mixed)
+    return BatchKernels(take_items, take_users, exponentiate, reduce, learn_users, learn_items)
 
 
 @cache
-def _build(
-    exponentiate_row: Callable[..., Any],
-    reduce_row: Callable[..., Any],
-    step_size: Callable[..., Any],
-    update: Callable[..., None],
-    cosine: bool,
-    width: int,
-    n_state: int,
-    mixed: bool,
-) -> BatchKernels:
-    # Of a row in a flat table, and of the weights of one.
-    size, bias_size = _index(width * (1 + n_state)), _index(1 + n_state)
-    size_bytes, row_bytes = 4 * width * (1 + n_state), 4 * width
-
-    @part(fused=True)
-    def take(slot, table, bias_table, slots):
-        """Copy factors and bias of the item of a slot from the tables."""
-        # A loop of known length would be unrolled before it is vectorized, and its sum be one long chain.
-        i, n_factors = _index(slots.items[slot]), _index(slots.units.shape[1])
-        square = np.float32(0.0)
-        for k in range(n_factors):
-            x = table[i * size + k]
-            square += x * x
-            slots.units[slot, k] = x
-        slots.inverse_norms[slot] = np.float32(inverse_norm(square)) if cosine else np.float32(1.0)
-        if cosine:
-            for k in range(n_factors):
-                slots.units[slot, k] *= slots.inverse_norms[slot]
-        slots.biases[slot] = bias_table[i * bias_size]
-
-    @kernel(noalias=True)
-    def take_items(first, last, table, bias_table, slots):
-        """Copy factors and biases of slots first ... last - 1 from the tables."""
-        prefer_wide_vectors()
-        slots = Slots(*slots)
-        for slot in range(_index(first), _index(last)):
-            ahead = slots.items[min(slot + _AHEAD, _index(last) - _ONE)]
-            prefetch(table, ahead * (1 + n_state), row_bytes)
-            take(slot, table, bias_table, slots)
-
-    @kernel
-    def take_users(first, last, users, table, dropout, key, rows):
-        """Copy the factors of users first ... last - 1 from their table, with dropout."""
-        rows = UserRows(*rows)
-        kept = np.float32(1.0 / (1.0 - dropout))
-        for row in range(first, last):
-            u = users[row]
-            for k in range(width):
-                rows.units[row, k] = table[u * size + k]
-            if dropout > 0.0:
-                for k in range(width):
-                    mask = np.float32(0.0) if uniform(key, u * width + k) < dropout else kept
-                    rows.masks[row, k] = mask
-                    rows.units[row, k] *= mask
-            rows.inverse_norms[row] = _unit(rows.units[row], cosine)
-
+def _build_score_kernels(
+    exponentiate_row: Callable[..., Any], reduce_row: Callable[..., Any]
+) -> tuple[Any, Any]:
     @kernel
     def exponentiate(c, first, last, n_rows, masked, scale, parameters, batch):
         """Exponentiate the scores of piece c, whose slots are first ... last - 1, in all rows."""
@@ -265,6 +215,35 @@ def _build(
                     rows.gradients[r, k] += slope * slots.units[slot, k]
         return total
 
+    return exponentiate, reduce
+
+
+@cache
+def _build_user_kernels(
+    step_size: Callable[..., Any],
+    update: Callable[..., None],
+    cosine: bool,
+    width: int,
+    n_state: int,
+) -> tuple[Any, Any]:
+    size = width * (1 + n_state)  # of a row in the flat table
+
+    @kernel
+    def take_users(first, last, users, table, dropout, key, rows):
+        """Copy the factors of users first ... last - 1 from their table, with dropout."""
+        rows = UserRows(*rows)
+        kept = np.float32(1.0 / (1.0 - dropout))
+        for row in range(first, last):
+            u = users[row]
+            for k in range(width):
+                rows.units[row, k] = table[u * size + k]
+            if dropout > 0.0:
+                for k in range(width):
+                    mask = np.float32(0.0) if uniform(key, u * width + k) < dropout else kept
+                    rows.masks[row, k] = mask
+                    rows.units[row, k] *= mask
+            rows.inverse_norms[row] = _unit(rows.units[row], cosine)
+
     @kernel(noalias=True)
     def learn_users(first, last, users, table, step_counts, rate, l2, parameters, dropout, batch):
         """Update users first ... last - 1 of a batch."""
@@ -283,6 +262,48 @@ def _build(
             own, l2_u = np.float32(step_size(step_counts, u, rate, parameters)), weight * l2
             for k in range(n_factors):
                 update(table, u * size + k, width, gradient[k], l2_u, own, parameters)
+
+    return take_users, learn_users
+
+
+@cache
+def _build_item_kernels(
+    step_size: Callable[..., Any],
+    update: Callable[..., None],
+    cosine: bool,
+    width: int,
+    n_state: int,
+    mixed: bool,
+) -> tuple[Any, Any]:
+    # Of a row in a flat table, and of the weights of one.
+    size, bias_size = _index(width * (1 + n_state)), _index(1 + n_state)
+    size_bytes, row_bytes = 4 * width * (1 + n_state), 4 * width
+
+    @part(fused=True)
+    def take(slot, table, bias_table, slots):
+        """Copy factors and bias of the item of a slot from the tables."""
+        # A loop of known length would be unrolled before it is vectorized, and its sum be one long chain.
+        i, n_factors = _index(slots.items[slot]), _index(slots.units.shape[1])
+        square = np.float32(0.0)
+        for k in range(n_factors):
+            x = table[i * size + k]
+            square += x * x
+            slots.units[slot, k] = x
+        slots.inverse_norms[slot] = np.float32(inverse_norm(square)) if cosine else np.float32(1.0)
+        if cosine:
+            for k in range(n_factors):
+                slots.units[slot, k] *= slots.inverse_norms[slot]
+        slots.biases[slot] = bias_table[i * bias_size]
+
+    @kernel(noalias=True)
+    def take_items(first, last, table, bias_table, slots):
+        """Copy factors and biases of slots first ... last - 1 from the tables."""
+        prefer_wide_vectors()
+        slots = Slots(*slots)
+        for slot in range(_index(first), _index(last)):
+            ahead = slots.items[min(slot + _AHEAD, _index(last) - _ONE)]
+            prefetch(table, ahead * (1 + n_state), row_bytes)
+            take(slot, table, bias_table, slots)
 
     @part(fused=True)
     def gather(slot, positives, slots, rows, pasts):
@@ -342,4 +363,4 @@ def _build(
             if retake:
                 take(slot, table, bias_table, slots)
 
-    return BatchKernels(take_items, take_users, exponentiate, reduce, learn_users, learn_items)
+    return take_items, learn_items
