@@ -344,21 +344,31 @@ def draw_negatives(
         own = pairs[bounds[s] - bounds[first] : bounds[s + 1] - bounds[first]]
         bloom = BloomFilter(words, bits(~stream, 0) | np.uint64(1), filter_bits(words, n))
         fill_filter(bloom, own, numbers)
-        # Whether all are doubtful, in a loop without branches; then those that are, one by one.
-        for c in range(n_negatives):
-            for t in range(n):
-                d = t * n_negatives + c
-                doubtful[d] = is_known(own[t, 0], drawn[d], pool, known, bloom, numbers)
-        n_doubtful = 0
-        for d in range(n * n_negatives):
-            is_doubtful = doubtful[d]
-            doubtful[n_doubtful] = d
-            n_doubtful += is_doubtful
+        n_doubtful = _list_doubtful(own, drawn, n_negatives, pool, known, bloom, numbers, doubtful)
         for x in range(n_doubtful):
             d = doubtful[x]
             drawn[d] = draw_again(
                 stream, d, own[d // n_negatives, 0], pool, begin, end, known, bloom, numbers
             )
+
+
+@part(fused=True)
+def _list_doubtful(own, drawn, n_negatives, pool, known, bloom, numbers, doubtful):
+    """Write to `doubtful` which negatives may be of known pairs, and return their number."""
+    n_doubtful, n_each = _index(0), _index(n_negatives)
+    if n_negatives == 1:  # whether all are, in a loop without branches, several at a time
+        for t in range(own.shape[0]):
+            doubtful[t] = is_known(own[t, 0], drawn[t], pool, known, bloom, numbers)
+        for t in range(own.shape[0]):
+            is_doubtful = _index(doubtful[t])
+            doubtful[n_doubtful] = t
+            n_doubtful += is_doubtful
+        return n_doubtful
+    for t in range(_index(own.shape[0])):
+        for d in range(t * n_each, t * n_each + n_each):
+            doubtful[n_doubtful] = d
+            n_doubtful += _index(is_known(own[t, 0], drawn[d], pool, known, bloom, numbers))
+    return n_doubtful
 
 
 @kernel(noalias=True)
