@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tripletrec as tr
+from tiers import quick
 
 pytest.importorskip("matplotlib", reason="needs an optional library")
 
@@ -117,7 +118,9 @@ def test_one_model_and_an_old_page(models, parts, tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
 
 
-@pytest.mark.parametrize("make", [tr.MLPMatcher, tr.TwoTower, tr.EASE, tr.Popularity])
+@pytest.mark.parametrize(
+    "make", quick([tr.MLPMatcher, tr.TwoTower, tr.EASE, tr.Popularity], tr.TwoTower)
+)
 def test_models_of_every_class(make, parts, tmp_path):
     model = make(n_epochs=1) if make in (tr.MLPMatcher, tr.TwoTower) else make()
     tr.write_report(tmp_path / "page.html", model.fit(parts[0]), parts[1], n_users=1, k=3)
@@ -126,6 +129,7 @@ def test_models_of_every_class(make, parts, tmp_path):
     assert text.count("Map of the items") == (make is tr.TwoTower)
 
 
+@pytest.mark.thorough
 def test_many_items_are_drawn_as_pixels(tmp_path):
     data = tr.datasets.make_interactions(50, 1500, 3000, random_state=0)
     train, test = tr.splits.train_test_split(data, random_state=0)
@@ -155,6 +159,7 @@ def test_what_is_refused_leaves_no_page(models, parts, tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.thorough
 def test_a_browser_shows_it(path, tmp_path):
     browser = next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

@@ -79,6 +79,7 @@ def numbers(result):
     return result["loss"], result["factors"]
 
 
+@pytest.mark.thorough
 def test_kernels_are_found_again_and_never_stale(copy):
     first = copy.fit()
     files = copy.compiled()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tripletrec.data.interactions import Interactions, as_interactions
@@ -113,7 +113,6 @@ triples = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(triples, st.sampled_from(FORMATS), st.booleans())
 def test_any_matrix_equals_scipy_and_the_dict(check_canonical, entries, format, as_array):
     rows, columns, values = map(np.array, zip(*entries, strict=True))
@@ -142,7 +141,6 @@ def test_empty_is_not_wrong(format, zeros, check_canonical):
     assert len(as_interactions(np.zeros((2, 3)))) == 0
 
 
-@settings(deadline=None)
 @given(triples)
 def test_unsorted_csr_with_duplicates_keeps_the_users_arrays(entries):
     rows, columns, values = map(np.array, zip(*sorted(entries, key=lambda e: e[0]), strict=True))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
@@ -251,7 +251,6 @@ def test_bad_subsets():
         data[0, 1]
 
 
-@settings(deadline=None)
 @given(triples, st.data())
 def test_a_mask_and_its_complement_add_up(check_canonical, entries, draw):
     data = Interactions.from_arrays(*zip(*[(u, i, v + 1) for u, i, v in entries], strict=True))

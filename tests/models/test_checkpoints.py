@@ -182,6 +182,7 @@ for kind, params, options in (
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="forks and kills processes")
 def test_killed_at_any_moment(tmp_path, rng):
     """Ten times on the way, between epochs, within them and while a checkpoint is written."""

@@ -6,6 +6,7 @@ from sklearn.base import clone
 
 import tripletrec as tr
 from contracts.support import assert_same, catalogue, change_at, rewrite
+from tiers import quick
 from tripletrec import losses, sampling
 from tripletrec.models.companions import (
     COMPANION_NAMES,
@@ -206,10 +207,10 @@ def planted(rng, n_users, n_items, n_each):
     return tr.Interactions.from_arrays(users, np.concatenate(rows), shape=(n_users, n_items))
 
 
-@pytest.mark.parametrize("loss", ["bpr", "hinge", "sigmoid", "softmax"])
+@pytest.mark.parametrize("loss", quick(["bpr", "hinge", "sigmoid", "softmax"], "bpr", "softmax"))
 @pytest.mark.parametrize(
     "shape",
-    [(60, 120, 8), (600, 80, 7), (80, 800, 25), (800, 900, 10)],
+    quick([(60, 120, 8), (600, 80, 7), (80, 800, 25), (800, 900, 10)], (80, 800, 25)),
     ids=lambda shape: "x".join(map(str, shape)),
 )
 def test_defaults_are_better_than_popularity(loss, shape, rng):

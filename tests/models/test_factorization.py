@@ -15,6 +15,7 @@ from contracts.recommend import RecommendContract
 from contracts.saved import SavedContract
 from contracts.support import assert_same, catalogue, interactions, negatives_of
 from contracts.vectors import VectorsContract
+from tiers import quick
 from tripletrec import losses, optimizers, sampling, scorers
 
 # A few epochs on pairs without a pattern need not move the loss.
@@ -79,7 +80,7 @@ class TestContractOfListLosses(FitContract):
 
 
 @pytest.mark.parametrize("loss", losses.LIST_LOSSES)
-@pytest.mark.parametrize("scorer", scorers.SCORERS)
+@pytest.mark.parametrize("scorer", quick(scorers.SCORERS, "cosine"))
 def test_every_list_loss_is_the_same_at_any_number_of_threads(loss, scorer, blocks):
     for n_negatives, dropout in ((None, 0.0), (30, 0.3)):
         fitted = [
@@ -352,7 +353,7 @@ def planted(item_exponent, rng):
 
 
 @pytest.mark.parametrize("loss", losses.LOSSES)
-@pytest.mark.parametrize("scorer", scorers.SCORERS)
+@pytest.mark.parametrize("scorer", quick(scorers.SCORERS, "dot"))
 def test_learns_taste_beyond_popularity(loss, scorer, rng):
     train, test, seed = planted(0.3, rng)
     popularity = np.bincount(train.indices, minlength=150).astype(float)

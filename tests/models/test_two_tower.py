@@ -39,6 +39,7 @@ class TestContract(
         return make(**overrides)
 
 
+@pytest.mark.thorough
 class TestContractWithLayers(FitContract, SavedContract):
     learns_checkerboard = False
 
@@ -60,7 +61,7 @@ class TestNewUsersOfDirections(HistoriesContract):
         return tr.TwoTower(**{"n_factors": 4, "n_epochs": 2, **settings, **overrides})
 
 
-class TestContractWithHistory(FitContract, HistoriesContract, SavedContract):
+class TestUsersWithHistory(HistoriesContract):
     """Users are mixed with the mean of what they did."""
 
     takes_negatives = False
@@ -71,6 +72,14 @@ class TestContractWithHistory(FitContract, HistoriesContract, SavedContract):
         return make(**{**settings, "n_factors": 4, "history_dropout": 0.3, **overrides})
 
 
+@pytest.mark.thorough
+class TestContractWithHistory(FitContract, SavedContract):
+    takes_negatives = False
+    learns_checkerboard = False
+    make = TestUsersWithHistory.make
+
+
+@pytest.mark.thorough
 class TestContractOfListLosses(FitContract):
     takes_negatives = False
     learns_checkerboard = False

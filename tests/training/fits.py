@@ -33,6 +33,8 @@ def covering(*axes):
 
 
 COVERING = covering(*PARTS)
+# Each part at least once, beside the default ones that most tests learn by.
+QUICK = [("bpr", "dot", "sgd"), ("sigmoid", "cosine", "sgd"), ("hinge", "dot", "adam")]
 # Choices among three candidates, each with any part; most of these kernels are compiled for other tests, too.
 CHOOSING = [
     ("hardest", ("bpr", "dot", "adagrad")),
@@ -44,6 +46,7 @@ CHOOSING = [
     ("semi_hard", ("sigmoid", "cosine", "sgd")),
     ("semi_hard", ("hinge", "cosine", "adam")),
 ]
+QUICK_CHOOSING = [(choice, ("bpr", "dot", "adagrad")) for choice in ("hardest", "semi_hard")]
 
 
 def plan_of(given=None, **params):
