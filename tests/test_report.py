@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import tripletrec as tr
-from tiers import quick
 
 pytest.importorskip("matplotlib", reason="needs an optional library")
 
@@ -118,9 +117,8 @@ def test_one_model_and_an_old_page(models, parts, tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
 
 
-@pytest.mark.parametrize(
-    "make", quick([tr.MLPMatcher, tr.TwoTower, tr.EASE, tr.Popularity], tr.TwoTower)
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("make", [tr.MLPMatcher, tr.TwoTower, tr.EASE, tr.Popularity])
 def test_models_of_every_class(make, parts, tmp_path):
     model = make(n_epochs=1) if make in (tr.MLPMatcher, tr.TwoTower) else make()
     tr.write_report(tmp_path / "page.html", model.fit(parts[0]), parts[1], n_users=1, k=3)

@@ -129,6 +129,7 @@ def test_damaged_files_and_full_disks_cost_a_compilation_only(project):
     check({name: results[name] for name in results.keys() - after}, [0, 1])
 
 
+@pytest.mark.thorough
 def test_nowhere_to_write(project):
     """Neither the chosen folder nor that of the kernel's file nor the user's: compiled, but not kept."""
     project.cache.write_text("a file where a folder is wanted")
@@ -142,6 +143,7 @@ def test_nowhere_to_write(project):
     assert project.compiled() == set()
 
 
+@pytest.mark.thorough
 def test_an_edit_of_what_compiles_is_seen(project, tmp_path):
     package = tmp_path / "tripletrec"
     (package / "_runtime").mkdir(parents=True)

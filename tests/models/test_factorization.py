@@ -12,7 +12,7 @@ from contracts.histories import HistoriesContract
 from contracts.lists import ListsContract
 from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
-from contracts.saved import SavedContract
+from contracts.saved import SavedContract, TamperedContract
 from contracts.support import assert_same, catalogue, interactions, negatives_of
 from contracts.vectors import VectorsContract
 from tiers import quick
@@ -58,6 +58,7 @@ class TestContract(
     ListsContract,
     HistoriesContract,
     SavedContract,
+    TamperedContract,
     VectorsContract,
 ):
     shared = (300, 700, 70_000)  # fewer triplets in a round are left to one thread

@@ -13,7 +13,7 @@ from contracts.histories import HistoriesContract
 from contracts.lists import ListsContract
 from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
-from contracts.saved import SavedContract
+from contracts.saved import SavedContract, TamperedContract
 from contracts.support import assert_same
 from contracts.vectors import VectorsContract
 from tripletrec import losses, rates, sampling
@@ -40,7 +40,12 @@ class TestContract(
 
 
 @pytest.mark.thorough
-class TestContractWithLayers(FitContract, SavedContract):
+class TestTampered(TamperedContract):
+    make = TestContract.make
+
+
+@pytest.mark.thorough
+class TestContractWithLayers(FitContract, SavedContract, TamperedContract):
     learns_checkerboard = False
 
     def make(self, **overrides):
@@ -48,6 +53,7 @@ class TestContractWithLayers(FitContract, SavedContract):
         return make(**{**settings, **overrides})
 
 
+@pytest.mark.thorough
 class TestNewUsersOfDirections(HistoriesContract):
     """Vectors of length one, of towers with layers, whose inputs are concatenated."""
 
@@ -73,7 +79,7 @@ class TestUsersWithHistory(HistoriesContract):
 
 
 @pytest.mark.thorough
-class TestContractWithHistory(FitContract, SavedContract):
+class TestContractWithHistory(FitContract, SavedContract, TamperedContract):
     takes_negatives = False
     learns_checkerboard = False
     make = TestUsersWithHistory.make

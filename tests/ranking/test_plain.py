@@ -169,6 +169,7 @@ for some, others in zip(light, lists(seed), strict=True):
 """
 
 
+@pytest.mark.thorough
 def test_scores_of_any_function_are_chosen_from_as_the_kernels_do(rng):
     """In a process that has not loaded the compiler, and then in the same with it."""
     command = [sys.executable, "-c", CHOOSE, str(rng.integers(2**31))]
