@@ -9,6 +9,7 @@ import pytest
 import tripletrec as tr
 import tripletrec.cluster.store
 from cluster.fits import CASES, DATA, assert_same, fit_locally, fit_serially, model_of
+from tiers import quick
 from tripletrec import sampling
 from tripletrec.cluster.engine import SerialEngine
 from tripletrec.cluster.fitting import fit_with
@@ -22,7 +23,9 @@ def plain():
     return model_of(n_epochs=5, optimizer="adam").fit(DATA)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", quick(CASES, "bpr, adagrad, given", "dynamic, adagrad, weights", "graded, adam")
+)
 def test_workers_learn_the_bits_of_a_fit(case, tmp_path):
     params, given = CASES[case]
     expected = fit_locally(model_of(**params), **given)

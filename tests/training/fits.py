@@ -33,8 +33,14 @@ def covering(*axes):
 
 
 COVERING = covering(*PARTS)
-# Each part at least once, beside the default ones that most tests learn by.
-QUICK = [("bpr", "dot", "sgd"), ("sigmoid", "cosine", "sgd"), ("hinge", "dot", "adam")]
+# Each part once beside the default ones, as models are learnt with it in other tests.
+QUICK = [
+    ("bpr", "dot", "sgd"),
+    ("bpr", "dot", "adam"),
+    ("bpr", "cosine", "adagrad"),
+    ("sigmoid", "dot", "adagrad"),
+    ("hinge", "dot", "adagrad"),
+]
 # Choices among three candidates, each with any part; most of these kernels are compiled for other tests, too.
 CHOOSING = [
     ("hardest", ("bpr", "dot", "adagrad")),

@@ -99,6 +99,7 @@ def test_an_epoch_equals_its_naive_twin(loss, scorer, optimizer, options, rng):
     assert record["n_triplets"] == len(visit.visits) and record["n_skipped"] == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scorer", ["dot", "cosine"])
 def test_step_of_sgd_is_the_gradient_of_the_weighted_loss(scorer):
     """One triplet: central differences of Φ times the hinge, and of an L2 that Φ does not scale."""
