@@ -4,8 +4,8 @@ Without ``--thorough`` the tests that are marked `thorough` are left out: what c
 combinations, or more often, what a quick test checks once; Hypothesis and the fuzzers in ``tests/hostile/``
 then try a quarter of their examples. A test that is asked for by its name (``file.py::name``) is run anyhow.
 ``--hostile N`` lets the fuzzers try N times as many inputs as ``--thorough`` does. With ``--benchmark`` the
-suites in ``benchmarks/`` are run and nothing else; without it they are never run. Nothing here judges a time:
-results go to a JSON file.
+suites in ``benchmarks/`` are run and nothing else; without it they are never run. Nothing here judges a
+time: results go to a JSON file.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ def pytest_collection():
     finally:
         gc.enable()
         gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
 
 
 def pytest_collection_modifyitems(config, items):

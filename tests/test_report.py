@@ -108,6 +108,7 @@ def test_users_with_what_they_get(path, models, parts):
             assert all(each in page.text or each == parts[0].item_ids[0] for each in ids)
 
 
+@pytest.mark.thorough
 def test_one_model_and_an_old_page(models, parts, tmp_path):
     path = tmp_path / "page.html"
     path.write_text("old")

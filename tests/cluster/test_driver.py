@@ -57,7 +57,7 @@ class Losing:
             self.lost.append((worker, function.__name__))
 
 
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("every", quick([1, 3], 3))
 def test_lost_workers_change_nothing(every, plain, tmp_path, rng):
     counting = Losing([])
     model = model_of(n_epochs=5, optimizer="adam")

@@ -27,20 +27,14 @@ def make(**overrides):
 
 
 class TestContract(
-    ParametersContract,
-    FitContract,
-    RecommendContract,
-    ListsContract,
-    HistoriesContract,
-    SavedContract,
-    VectorsContract,
+    FitContract, RecommendContract, HistoriesContract, SavedContract, VectorsContract
 ):
     def make(self, **overrides):
         return make(**overrides)
 
 
 @pytest.mark.thorough
-class TestTampered(TamperedContract):
+class TestContractOfAllModels(ParametersContract, ListsContract, TamperedContract):
     make = TestContract.make
 
 

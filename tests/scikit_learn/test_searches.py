@@ -48,7 +48,7 @@ def data(halves):
     return halves[0]
 
 
-@pytest.fixture(scope="module", params=[1200, 200], ids=["as many", "fewer"])
+@pytest.fixture(scope="module", params=quick([1200, 200], 1200), ids=["as many", "fewer"])
 def side(halves, request):
     """What `fit` takes beside X; as many as X has interactions is what scikit-learn would cut."""
     data, held_out = halves
