@@ -174,6 +174,7 @@ def test_bits_of_the_header(saved, many, rng):
     tell(results)
 
 
+@pytest.mark.thorough
 def test_bits_of_the_arrays(saved, many, rng):
     """A finite number that has become another one cannot be told."""
     results = []
@@ -193,6 +194,7 @@ def test_bits_of_the_arrays(saved, many, rng):
     tell(results)
 
 
+@pytest.mark.thorough
 def test_pieces_missing_doubled_and_moved(saved, many, rng):
     results = []
     for _ in range(many(60)):
@@ -242,6 +244,7 @@ def test_edits_of_the_description(saved, many, rng):
     tell(results)
 
 
+@pytest.mark.thorough
 def test_every_entry_of_the_description_is_missed_and_every_type_is_checked(saved):
     for route in places(saved.description):
         if not route or route[0] == "parameters" and len(route) > 2:
@@ -278,6 +281,7 @@ def test_descriptions_that_are_none(text, saved):
     assert saved.check(with_description(saved, text))
 
 
+@pytest.mark.thorough
 def test_arrays_that_are_not_those_of_the_model(saved, many, rng):
     def swap(arrays, one, other):
         arrays[one], arrays[other] = arrays[other], arrays[one]
@@ -318,6 +322,7 @@ def test_arrays_that_are_not_those_of_the_model(saved, many, rng):
     tell(results)
 
 
+@pytest.mark.thorough
 def test_ends_of_texts(many, rng):
     saved = Saved(tr.MLPMatcher)  # ids of two types, which are texts
     results = []

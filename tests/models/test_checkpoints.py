@@ -44,6 +44,7 @@ class TestTwoTower(CheckpointContract):
         return tr.TwoTower(**{"n_factors": 6, "n_epochs": 5, **overrides})
 
 
+@pytest.mark.thorough
 class TestMLPMatcher(CheckpointContract):
     variants = ({}, {**CHANGES, "hidden": (8, 4), "dropout": 0.3}, {"sampler": "semi_hard"})
 
@@ -70,6 +71,7 @@ def test_features_belong_to_a_fit(tmp_path):
     assert_same(model.fit(data, item_features=items, checkpoint=path), expected)
 
 
+@pytest.mark.thorough
 def test_the_code_of_a_part_belongs_to_a_fit(pairs, tmp_path):
     path = tmp_path / "fit.checkpoint"
 

@@ -67,6 +67,7 @@ class TestContract(
         return make(**overrides)
 
 
+@pytest.mark.thorough
 class TestNewUsersOfListLosses(HistoriesContract):
     def make(self, **overrides):
         settings = {"n_factors": 6, "n_epochs": 3, "history": 0.0}

@@ -25,7 +25,7 @@ MODELS = {
 }
 
 
-@pytest.fixture(scope="module", params=quick(MODELS, "dot", "perceptron"))
+@pytest.fixture(scope="module", params=quick(MODELS, "dot"))
 def made(request):
     data = tr.datasets.make_interactions(40, 30, 300, random_state=1)
     return MODELS[request.param]().fit(data), data

@@ -193,7 +193,7 @@ def all_fitted():
     }
 
 
-@pytest.mark.parametrize("name", quick(MODELS, "factors", "perceptron"))
+@pytest.mark.parametrize("name", quick(MODELS, "perceptron"))
 def test_any_number_of_threads(name, all_fitted):
     model, n_users = all_fitted[name]
     expected = answers(model.set_params(n_jobs=1), n_users)

@@ -7,7 +7,7 @@ import pytest
 
 import naive
 import tripletrec as tr
-from tiers import quick_rows
+from tiers import quick, quick_rows
 from training.fits import covering
 from tripletrec import losses, scorers
 from tripletrec.training.listwise import ListwiseTraining, PieceSizes
@@ -112,7 +112,7 @@ def test_users_alone_against_the_twin(loss, scorer, optimizer, n_negatives, rng)
     assert_close(training, twin)
 
 
-@pytest.mark.parametrize("learn_items", [True, False])
+@pytest.mark.parametrize("learn_items", quick([True, False], True))
 def test_adam_against_the_twin(learn_items):
     # Adam's first steps are of one size whatever the gradient: only where none is near zero can
     # two ways to compute it agree.

@@ -1,5 +1,6 @@
 """Triplet training: what an epoch visits, draws and reports, the same whoever runs it."""
 
+import itertools
 import threading
 
 import hypothesis
@@ -257,8 +258,10 @@ def test_order_within_a_stratum_is_random(blocks):
     assert len({visit.rows[0][0] for visit in visits}) > n_users // 2
 
 
-@pytest.mark.parametrize("given", [False, True])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("given", "weighted"),
+    quick_rows(itertools.product((False, True), repeat=2), (False, False), (True, True)),
+)
 def test_an_epoch_equals_its_naive_twin(given, weighted, blocks):
     """From the triplets on: order, weights and tables of the whole path, not of a stratum only."""
     params = {
