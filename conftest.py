@@ -1,14 +1,19 @@
-"""The options of pytest that are ours: ``--benchmark`` and ``--hostile``.
+"""The options of pytest that are ours: ``--thorough``, ``--hostile`` and ``--benchmark``.
 
-With ``--benchmark`` the suites in ``benchmarks/`` are run and nothing else; without it they are never run.
-Nothing here judges a time: results go to a JSON file. ``--hostile N`` lets the fuzzers in ``tests/hostile/``
-try N times as many inputs.
+Without ``--thorough`` the tests that are marked `thorough` are left out: what costs much and checks in more
+combinations, or more often, what a quick test checks once; Hypothesis and the fuzzers in ``tests/hostile/``
+then try a quarter of their examples. A test that is asked for by its name (``file.py::name``) is run anyhow.
+``--hostile N`` lets the fuzzers try N times as many inputs as ``--thorough`` does. With ``--benchmark`` the
+suites in ``benchmarks/`` are run and nothing else; without it they are never run. Nothing here judges a
+time: results go to a JSON file.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
+import sys
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,13 +27,22 @@ PACKAGES = (
 )  # fmt: skip
 
 
+# Images of containers tell Python to keep no bytecode. Here that would compile the package and the tests
+# again in each worker, and in each of the processes that tests start.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    sys.dont_write_bytecode = False
+
+
 def pytest_addoption(parser):
+    parser.addoption(
+        "--thorough", action="store_true", help="run all tests, also those that take long"
+    )
     parser.addoption(
         "--benchmark", action="store_true", help="run the suites in benchmarks/, and only those"
     )
     parser.addoption(
-        "--hostile", type=int, default=1, metavar="N",
-        help="let the fuzzers in tests/hostile/ try N times as many inputs",
+        "--hostile", type=int, default=0, metavar="N",
+        help="let the fuzzers in tests/hostile/ try N times as many inputs as with --thorough",
     )  # fmt: skip
 
 
@@ -50,10 +64,25 @@ def pytest_configure(config):
         option.benchmark_json = str(folder / f"{datetime.now():%Y%m%d-%H%M%S}.json")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Modules and tests stay to the end: the collector of garbage need not look through them, nor later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+
+
 def pytest_collection_modifyitems(config, items):
-    """Suites with the option and tests without it, whatever paths are given."""
+    """Suites with --benchmark and tests without it, whatever paths are given; thorough tests if asked for."""
     wanted = config.getoption("--benchmark")
     kept = [item for item in items if (SUITES in item.path.parents) == wanted]
+    named = any("::" in each for each in config.invocation_params.args)
+    if not (config.getoption("--thorough") or named or "thorough" in config.option.markexpr):
+        kept = [item for item in kept if item.get_closest_marker("thorough") is None]
     if len(kept) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept

@@ -13,8 +13,13 @@ import tripletrec as tr
 pytest.register_assert_rewrite("contracts")
 
 # The first call of a kernel compiles it: no example may be judged by its time.
-hypothesis.settings.register_profile("tripletrec", deadline=None)
-hypothesis.settings.load_profile("tripletrec")
+hypothesis.settings.register_profile("thorough", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)
+
+
+def pytest_configure(config):
+    thorough = config.getoption("--thorough")
+    hypothesis.settings.load_profile("thorough" if thorough else "quick")
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """Docstrings: all examples run, and every public name has what a reader needs."""
 
 import doctest
-import importlib
+import importlib.util
 import inspect
 import pkgutil
 from dataclasses import is_dataclass
+from pathlib import Path
 
 import pytest
 
@@ -41,14 +42,18 @@ def methods(kind):
             yield name, each
 
 
-@pytest.mark.parametrize("name", ["tripletrec", *MODULES])
+def has_examples(name):
+    """Tell from the text of a module; that each has a docstring is a rule in `test_package`."""
+    return ">>> " in Path(importlib.util.find_spec(name).origin).read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", filter(has_examples, ["tripletrec", *MODULES]))
 def test_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    failed, _ = doctest.testmod(module, optionflags=flags)
-    assert failed == 0
-    assert module.__doc__, f"{name} has no docstring"
+    failed, tried = doctest.testmod(module, optionflags=flags)
+    assert failed == 0 and tried > 0
 
 
 def needs_example(thing):
@@ -60,10 +65,11 @@ def needs_example(thing):
     return not is_record and not is_base
 
 
-@pytest.mark.parametrize("name", [name for name, each in DOCUMENTED.items() if needs_example(each)])
-def test_public_names_have_an_example(name):
-    text = inspect.getdoc(DOCUMENTED[name]) or ""
-    assert "Examples\n--------\n" in text and ">>> " in text
+def test_public_names_have_an_example():
+    for name, thing in DOCUMENTED.items():
+        text = inspect.getdoc(thing) or ""
+        shown = "Examples\n--------\n" in text and ">>> " in text
+        assert shown or not needs_example(thing), name
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)

@@ -12,10 +12,12 @@ def run(name, *options):
     return run_python(code, *SMALL, *options)
 
 
+@pytest.mark.thorough
 def test_journey():
     assert "== New items" in run("journey")
 
 
+@pytest.mark.thorough
 def test_pictures(tmp_path):
     pytest.importorskip("matplotlib")
     output = tmp_path / "pictures.png"

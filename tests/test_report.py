@@ -108,6 +108,7 @@ def test_users_with_what_they_get(path, models, parts):
             assert all(each in page.text or each == parts[0].item_ids[0] for each in ids)
 
 
+@pytest.mark.thorough
 def test_one_model_and_an_old_page(models, parts, tmp_path):
     path = tmp_path / "page.html"
     path.write_text("old")
@@ -117,6 +118,7 @@ def test_one_model_and_an_old_page(models, parts, tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("make", [tr.MLPMatcher, tr.TwoTower, tr.EASE, tr.Popularity])
 def test_models_of_every_class(make, parts, tmp_path):
     model = make(n_epochs=1) if make in (tr.MLPMatcher, tr.TwoTower) else make()
@@ -126,6 +128,7 @@ def test_models_of_every_class(make, parts, tmp_path):
     assert text.count("Map of the items") == (make is tr.TwoTower)
 
 
+@pytest.mark.thorough
 def test_many_items_are_drawn_as_pixels(tmp_path):
     data = tr.datasets.make_interactions(50, 1500, 3000, random_state=0)
     train, test = tr.splits.train_test_split(data, random_state=0)
@@ -161,6 +164,7 @@ def test_what_is_refused_leaves_no_page(models, parts, tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.thorough
 def test_a_browser_shows_it(path, tmp_path):
     browser = next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

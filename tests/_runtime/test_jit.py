@@ -79,6 +79,7 @@ def numbers(result):
     return result["loss"], result["factors"]
 
 
+@pytest.mark.thorough
 def test_kernels_are_found_again_and_never_stale(copy):
     first = copy.fit()
     files = copy.compiled()
@@ -233,6 +234,7 @@ def test_the_code_of_a_fused_part_belongs_to_the_digest_of_its_kernel():
     assert made(2.0) != made(3.0)
 
 
+@pytest.mark.thorough
 def test_numba_is_imported_when_a_kernel_is_first_called():
     code = """
 import sys

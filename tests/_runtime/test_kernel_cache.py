@@ -74,6 +74,7 @@ def write_user(folder, version):
         file.write_text(file.read_text("utf-8").replace("2.5", version), "utf-8")
 
 
+@pytest.mark.thorough
 def test_two_versions_of_a_users_files(project, tmp_path):
     """At the same time at first, then again, then in one process: each gets its own code, none is stale."""
     folders = {"2": tmp_path / "first", "7": tmp_path / "second"}
@@ -105,6 +106,7 @@ def test_two_versions_of_a_users_files(project, tmp_path):
     assert project.compiled() == files
 
 
+@pytest.mark.thorough
 def test_a_value_that_changes_in_a_process_leaves_no_code_under_the_new_one(project):
     results = project.run("changes_a_value.py")
     counts = {name: result["counts"] for name, result in results.items()}
@@ -127,6 +129,7 @@ def test_damaged_files_and_full_disks_cost_a_compilation_only(project):
     check({name: results[name] for name in results.keys() - after}, [0, 1])
 
 
+@pytest.mark.thorough
 def test_nowhere_to_write(project):
     """Neither the chosen folder nor that of the kernel's file nor the user's: compiled, but not kept."""
     project.cache.write_text("a file where a folder is wanted")
@@ -140,6 +143,7 @@ def test_nowhere_to_write(project):
     assert project.compiled() == set()
 
 
+@pytest.mark.thorough
 def test_an_edit_of_what_compiles_is_seen(project, tmp_path):
     package = tmp_path / "tripletrec"
     (package / "_runtime").mkdir(parents=True)
@@ -174,6 +178,7 @@ def test_each_module_that_compiles_belongs_to_the_environment(tmp_path):
     assert environment(folder) is None
 
 
+@pytest.mark.thorough
 def test_a_loss_of_a_script_in_processes_of_joblib():
     pytest.importorskip("joblib")
     # With the folder of the other tests, where most of the kernels are by now.

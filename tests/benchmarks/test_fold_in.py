@@ -33,6 +33,7 @@ def test_parts_make_up_the_whole(fold_in):
         np.testing.assert_array_equal(np.diff(asked.indptr), np.maximum(1, np.round(0.2 * sizes)))
 
 
+@pytest.mark.thorough
 def test_it_prints_a_row_for_each_model(fold_in, tmp_path, capsys):
     data = tr.datasets.make_interactions(60, 30, 900, random_state=0)
     sp.save_npz(tmp_path / "train.npz", data.tocsr())

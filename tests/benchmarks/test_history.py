@@ -20,6 +20,7 @@ def history():
     return module
 
 
+@pytest.mark.thorough
 def test_it_prints_a_line_for_each_configuration(history, tmp_path, capsys):
     data = tr.datasets.make_interactions(40, 30, 500, random_state=0).tocsr()
     valid = data.copy()

@@ -119,6 +119,7 @@ def test_tables_of_peers():
     assert "2 threads are 2.00 (2.00-2.00) times as fast as 1" in line
 
 
+@pytest.mark.thorough
 def test_roofline_counts_and_stages():
     import roofline
     import tripletrec as tr

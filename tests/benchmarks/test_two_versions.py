@@ -47,6 +47,7 @@ def test_versions_take_turns(two_versions):
     assert turns == [("before", "after"), ("after", "before"), ("before", "after")]
 
 
+@pytest.mark.thorough
 def test_each_version_is_a_process_of_its_own_checkout(two_versions, versions):
     samples = versions.new_processes("later")
     assert list(samples) == [
@@ -60,6 +61,7 @@ def test_each_version_is_a_process_of_its_own_checkout(two_versions, versions):
         versions.new_processes("later")
 
 
+@pytest.mark.thorough
 def test_processes_that_go_on_running(versions):
     samples = versions.in_turn("first")
     assert list(samples) == ["fit"] and len(samples["fit"]["after"]) == 2

@@ -35,7 +35,7 @@ def test_ids_are_found_as_they_are_printed(kind):
 
 def test_what_is_printed_can_be_typed(small, tmp_path, capsys):
     dates = np.datetime64("2024-01-01") + np.arange(small.n_items)
-    model = tr.MatrixFactorization(2, n_epochs=1).fit(
+    model = tr.MatrixFactorization(6, n_epochs=1).fit(
         tr.Interactions(small.tocsr(), item_ids=dates)
     )
     path = str(tmp_path / "m.safetensors")

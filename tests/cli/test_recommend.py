@@ -84,7 +84,7 @@ def test_candidates_and_items_left_out(shop, model, as_json, tmp_path):
 def test_ids_that_are_numbers(as_json, tmp_path, command):
     log, path = tmp_path / "log.csv", tmp_path / "m.safetensors"
     log.write_text("user,item\n1,10\n1,20\n2,10\n2,30\n3,20\n")
-    assert command("fit", log, "--epochs", "1", "-o", path)[0] == 0
+    assert command("fit", log, "--epochs", "1", "--factors", "6", "-o", path)[0] == 0
     (tmp_path / "users.txt").write_text("\ufeff2\n007\n", "utf-8")
     assert as_json("recommend", path, "--users", tmp_path / "users.txt")[0]["user"] == 2
     assert as_json("recommend", path, "--history", "10,20")["history"] == [10, 20]

@@ -21,6 +21,7 @@ def test_a_page_with_names_of_items(shop, command, tmp_path):
     assert "model.safetensors: MatrixFactorization" in text
 
 
+@pytest.mark.thorough
 def test_as_json(shop, as_json, tmp_path):
     page = tmp_path / "report.html"
     arguments = [shop / "model.safetensors", "--test", shop / "parts/test.csv", "-o", page]

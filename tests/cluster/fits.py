@@ -33,7 +33,7 @@ CASES = {
         {"sample_weight": WEIGHTS},
     ),
     "dynamic, adagrad, weights": (
-        {"sampler": sampling.dynamic(3), "n_negatives": 2, "scorer": "cosine"},
+        {"sampler": sampling.dynamic(3), "n_negatives": 2},
         {"sample_weight": WEIGHTS},
     ),
     "k-os warp, sgd": ({"loss": losses.k_os_warp(2, 3, 0.5, 4), "optimizer": "sgd"}, {}),

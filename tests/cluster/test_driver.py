@@ -9,6 +9,7 @@ import pytest
 import tripletrec as tr
 import tripletrec.cluster.store
 from cluster.fits import CASES, DATA, assert_same, fit_locally, fit_serially, model_of
+from tiers import quick
 from tripletrec import sampling
 from tripletrec.cluster.engine import SerialEngine
 from tripletrec.cluster.fitting import fit_with
@@ -22,7 +23,9 @@ def plain():
     return model_of(n_epochs=5, optimizer="adam").fit(DATA)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", quick(CASES, "bpr, adagrad, given", "dynamic, adagrad, weights", "graded, adam")
+)
 def test_workers_learn_the_bits_of_a_fit(case, tmp_path):
     params, given = CASES[case]
     expected = fit_locally(model_of(**params), **given)
@@ -54,7 +57,7 @@ class Losing:
             self.lost.append((worker, function.__name__))
 
 
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("every", quick([1, 3], 3))
 def test_lost_workers_change_nothing(every, plain, tmp_path, rng):
     counting = Losing([])
     model = model_of(n_epochs=5, optimizer="adam")

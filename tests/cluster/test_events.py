@@ -8,6 +8,7 @@ import tripletrec as tr
 
 distributed = pytest.importorskip("distributed", reason="needs Dask: the extra cluster")
 pytest.importorskip("pyarrow", reason="reads parquet")
+pytestmark = pytest.mark.thorough  # the pieces are tested where they are: shuffle, answers, driver
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,22 @@ def until(is_true, seconds=60.0):
         time.sleep(0.02)
 
 
+def test_workers_of_this_process_learn_the_bits_of_a_fit(tmp_path):
+    """All else here starts processes."""
+    distributed = pytest.importorskip("distributed", reason="needs Dask: the extra cluster")
+    expected, found = model_of().fit(DATA), model_of()
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0",
+            protocol="inproc://",
+        ) as running,
+        running.get_client() as client,
+    ):  # fmt: skip
+        assert tr.cluster.fit(found, DATA, client=client, checkpoint=tmp_path) is found
+    assert_same(found, expected)
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "case", ["bpr, adam, weights, given", "dynamic, adagrad, weights", "bpr, sgd"]
 )
@@ -71,6 +87,7 @@ def test_two_workers_learn_the_bits_of_a_fit(case, client, tmp_path):
     assert ids.tolist() == again.tolist() and scores.tobytes() == same.tobytes()
 
 
+@pytest.mark.thorough
 def test_one_worker_and_four_learn_the_bits_of_a_fit(tmp_path):
     distributed = pytest.importorskip("distributed", reason="needs Dask: the extra cluster")
     params, given = CASES["hinge, adam, weights"]
@@ -89,6 +106,7 @@ def test_one_worker_and_four_learn_the_bits_of_a_fit(tmp_path):
             assert_same(found, expected)
 
 
+@pytest.mark.thorough
 def test_a_worker_is_killed_in_mid_epoch(client, long, tmp_path):
     until(lambda: len(client.nthreads()) == 2)
     victims = list(client.run(os.getpid).values())
@@ -120,6 +138,7 @@ CLIENT = """
 """
 
 
+@pytest.mark.thorough
 def test_the_client_is_killed_and_another_goes_on(client, long, tmp_path):
     address = client.scheduler_info()["address"]
     environment = {
@@ -152,6 +171,7 @@ def carried(dask_worker):
     return sum(each["total"] for each in dask_worker.transfer_incoming_log)
 
 
+@pytest.mark.thorough
 def test_bytes_on_the_wire_do_not_grow_with_the_interactions(client, tmp_path):
     until(lambda: len(client.nthreads()) == 2)
     found = []
@@ -167,6 +187,7 @@ def test_bytes_on_the_wire_do_not_grow_with_the_interactions(client, tmp_path):
     assert found[0] <= 1.1 * expected
 
 
+@pytest.mark.thorough
 def test_factors_that_stay_in_the_folder(client, tmp_path):
     params, _ = CASES["bpr, sgd"]
     expected = fit_locally(model_of(**params))
@@ -184,6 +205,7 @@ def test_factors_that_stay_in_the_folder(client, tmp_path):
     assert model.predict(3, 7) == expected.predict(3, 7)
 
 
+@pytest.mark.thorough
 def test_what_is_refused(client, tmp_path):
     fits = {"client": client, "checkpoint": tmp_path / "fit"}
 
@@ -220,6 +242,7 @@ def test_what_is_refused(client, tmp_path):
     assert not os.path.exists(tmp_path / "fit") or os.listdir(tmp_path / "fit") == []
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_of_another_fit_is_refused(client, tmp_path):
     def before(engine, worker, function, arguments):
         if function.__name__ == "learn_tile" and arguments[1][0] == 2:

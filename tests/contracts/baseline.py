@@ -12,7 +12,7 @@ from contracts.histories import HISTORIES, HistoriesContract
 from contracts.lists import ListsContract
 from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
-from contracts.saved import SavedContract
+from contracts.saved import SavedContract, TamperedContract
 from contracts.support import assert_same, catalogue, interactions, learnt, rewrite, with_ids
 from contracts.vectors import VectorsContract
 
@@ -26,6 +26,7 @@ class BaselineContract(
     ListsContract,
     HistoriesContract,
     SavedContract,
+    TamperedContract,
     VectorsContract,
 ):
     """Inherit, and give `kind`, `settings`, `other`, `table` and `cannot` (be set)."""

@@ -176,7 +176,7 @@ class CheckpointContract(Contract):
     def test_nothing_is_left_of_a_fit_that_diverges(self, pairs, tmp_path):
         """It would diverge again, tomorrow with other data."""
         path = tmp_path / "fit.checkpoint"
-        model = self.make(learning_rate=1e30, optimizer="sgd")
+        model = self.make(learning_rate=1e30)
         with pytest.raises(FloatingPointError), np.errstate(all="ignore"):
             model.fit(pairs, checkpoint=path)
         assert not path.exists()

@@ -30,6 +30,38 @@ def save_on_a_full_disk(model, path):
     return "saved"
 
 
+class TamperedContract(Contract):
+    """Inherit, and give `make`."""
+
+    def test_load_a_description_that_was_tampered_with(self, fitted, tmp_path, rng):
+        path, odd = tmp_path / "model.safetensors", [None, -1, 1.5, "x", [], {}, {"part": {}}, True]
+
+        def places(value, route=()):
+            yield route
+            if isinstance(value, dict):
+                for key, each in value.items():
+                    yield from places(each, (*route, key))
+
+        fitted.save(path)
+        whole, routes = path.read_bytes(), []
+        rewrite(path, lambda description, _: routes.extend(places(description)))
+        for route in routes[1:]:
+            for value in [odd[rng.integers(len(odd))], "delete"]:
+
+                def change(description, _, route=route, value=value):
+                    change_at(description, route, value)
+
+                path.write_bytes(whole)
+                rewrite(path, change)
+                for mmap in (False, True):
+                    try:
+                        model = tr.load(path, mmap=mmap)
+                    except ValueError as error:
+                        assert str(path) in str(error), (route, value)
+                        continue
+                    assert model.recommend([0, 1], k=3)[0].shape == (2, 3), (route, value)
+
+
 class SavedContract(Contract):
     """Inherit, and give `make`."""
 
@@ -167,34 +199,6 @@ class SavedContract(Contract):
                     tr.load(path, mmap=mmap)
                 except ValueError as error:
                     assert str(path) in str(error)
-
-    def test_load_a_description_that_was_tampered_with(self, fitted, tmp_path, rng):
-        path, odd = tmp_path / "model.safetensors", [None, -1, 1.5, "x", [], {}, {"part": {}}, True]
-
-        def places(value, route=()):
-            yield route
-            if isinstance(value, dict):
-                for key, each in value.items():
-                    yield from places(each, (*route, key))
-
-        fitted.save(path)
-        whole, routes = path.read_bytes(), []
-        rewrite(path, lambda description, _: routes.extend(places(description)))
-        for route in routes[1:]:
-            for value in [odd[rng.integers(len(odd))], "delete"]:
-
-                def change(description, _, route=route, value=value):
-                    change_at(description, route, value)
-
-                path.write_bytes(whole)
-                rewrite(path, change)
-                for mmap in (False, True):
-                    try:
-                        model = tr.load(path, mmap=mmap)
-                    except ValueError as error:
-                        assert str(path) in str(error), (route, value)
-                        continue
-                    assert model.recommend([0, 1], k=3)[0].shape == (2, 3), (route, value)
 
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFO here")
     def test_a_fifo_is_neither_waited_for_nor_replaced(self, fitted, tmp_path):

@@ -82,6 +82,7 @@ def test_several_files_and_whole_numbers_as_times(tmp_path):
     assert data.timestamps.dtype == np.int64
 
 
+@pytest.mark.thorough
 def test_a_long_file_is_read_in_pieces(tmp_path):
     n = 1_100_000
     users = np.arange(n) % 1000

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tripletrec.data.interactions import Interactions
@@ -34,7 +34,6 @@ def test_all_numbers():
     assert list(data.describe().index)[:3] == ["users", "items", "interactions"]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=9).filter(any))
 def test_gini_is_half_the_relative_mean_difference(counts):
     users = np.concatenate([np.arange(n) for n in counts])

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import naive_data
+from tiers import examples
 from tripletrec import MatrixFactorization
 from tripletrec.data.interactions import Interactions
 
@@ -29,7 +30,7 @@ def ids_of(ids, n):
     return list(range(n)) if ids is None else ids.tolist()
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(entries, least, least, st.none() | st.integers(0, 6), st.booleans())
 def test_equals_the_naive_twin(
     check_canonical, entries, min_per_user, min_per_item, min_value, named
@@ -55,7 +56,6 @@ def test_equals_the_naive_twin(
     ]
 
 
-@settings(deadline=None)
 @given(entries, least, least)
 def test_nothing_changes_any_more(entries, min_per_user, min_per_item):
     try:

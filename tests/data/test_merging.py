@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import naive_data
@@ -26,7 +26,6 @@ def table(events, kind):
 
 
 @pytest.mark.parametrize("duplicates", WAYS)
-@settings(deadline=None)
 @given(st.lists(event, min_size=1, max_size=40), st.sampled_from(["int", "float", "date", None]))
 def test_equals_the_naive_twin(check_canonical, duplicates, events, kind):
     frame = table(events, kind)

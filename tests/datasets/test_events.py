@@ -3,14 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tripletrec as tr
+from tiers import examples
 from tripletrec.datasets import make_events
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(
     st.integers(1, 30), st.integers(1, 30), st.integers(1, 300), st.integers(1, 40),
     st.floats(0, 1), st.integers(0, 2**40),

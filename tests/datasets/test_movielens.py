@@ -232,6 +232,7 @@ def test_many_threads_at_once(tiny, pip, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == [CACHE]
 
 
+@pytest.mark.thorough
 def test_another_process_writes_while_this_one_reads(tiny, tmp_path):
     tables = read_archive(tiny.archive, tiny.sources)
     movielens._store(tmp_path, tables)

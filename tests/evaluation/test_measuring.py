@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
 import naive
+from tiers import examples
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import check_metric, evaluate, full_auc
 from tripletrec.ranking.ranks import MAX_SWEPT
@@ -65,7 +66,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 DTYPES = st.sampled_from([np.float32, np.float64])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(SEEDS, DTYPES, st.integers(1, 20))
 def test_equals_the_naive_twin(seed, dtype, n_levels):
     scores, test, exclude = problem(seed, dtype, n_levels)
@@ -77,7 +78,7 @@ def test_equals_the_naive_twin(seed, dtype, n_levels):
         assert full_auc(scored(scores), test, exclude) == result.mean["auc"]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(SEEDS, DTYPES)
 def test_auc_equals_scikit_learn(seed, dtype):
     scores, test, exclude = problem(seed, dtype)
@@ -88,7 +89,7 @@ def test_auc_equals_scikit_learn(seed, dtype):
         assert value == pytest.approx(right, rel=0, abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(SEEDS, DTYPES, st.integers(1, 20))
 def test_ndcg_equals_scikit_learn_ties_included(seed, dtype, n_levels):
     scores, test, _ = problem(seed, dtype, n_levels)
@@ -100,7 +101,7 @@ def test_ndcg_equals_scikit_learn_ties_included(seed, dtype, n_levels):
             assert row[f"ndcg@{k}"] == pytest.approx(right, rel=0, abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(SEEDS, DTYPES)
 def test_map_equals_scikit_learn_without_ties(seed, dtype):
     scores, test, _ = problem(seed)
@@ -113,7 +114,7 @@ def test_map_equals_scikit_learn_without_ties(seed, dtype):
         assert row[f"map@{n_items}"] == pytest.approx(right, rel=0, abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(SEEDS)
 def test_no_metric_depends_on_the_numbering_of_items(seed):
     scores, test, exclude = problem(seed)
@@ -123,7 +124,7 @@ def test_no_metric_depends_on_the_numbering_of_items(seed):
     pd.testing.assert_frame_equal(one, other.per_user, check_exact=True)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(SEEDS, st.sampled_from([lambda x: 3 * x - 7, np.exp, lambda x: np.log(x / 9)]))
 def test_only_the_order_of_the_scores_matters(seed, transform):
     scores, test, exclude = problem(seed)
@@ -145,7 +146,7 @@ def test_users_with_many_positives(dtype):
     assert_close(result, expected(scores, test, exclude, (5, 250)))
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(SEEDS, st.sampled_from([2, 3, -1]))
 def test_the_number_of_threads_changes_no_bit(seed, n_jobs):
     scores, test, exclude = problem(seed)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tiers import quick
 from tripletrec.evaluation.resampling import bootstrap, effect_sizes, holm, sign_flip_test
 
 # Means that an interval of users must hold: skewed, mostly zero, nearly normal.
@@ -14,7 +15,7 @@ DRAWS = {
 }
 
 
-@pytest.mark.parametrize("kind", DRAWS)
+@pytest.mark.parametrize("kind", quick(DRAWS, "hits"))
 def test_95_percent_intervals_cover_95_percent(kind, rng):
     """4,000 simulated tests of 300 users, one in each column."""
     draw, truth = DRAWS[kind]

@@ -17,6 +17,7 @@ import pytest
 import tripletrec as tr
 from contracts.support import change_at, interactions, run_python
 from hostile.support import outcome
+from tiers import quick
 
 N_USERS, N_ITEMS = 20, 30
 # Edits of these to other values that are allowed do change what a model answers.
@@ -102,7 +103,7 @@ class Saved:
         return False
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.__name__)
+@pytest.fixture(scope="module", params=quick(KINDS, KINDS[0]), ids=lambda kind: kind.__name__)
 def saved(request):
     return Saved(request.param)
 
@@ -173,6 +174,7 @@ def test_bits_of_the_header(saved, many, rng):
     tell(results)
 
 
+@pytest.mark.thorough
 def test_bits_of_the_arrays(saved, many, rng):
     """A finite number that has become another one cannot be told."""
     results = []
@@ -192,6 +194,7 @@ def test_bits_of_the_arrays(saved, many, rng):
     tell(results)
 
 
+@pytest.mark.thorough
 def test_pieces_missing_doubled_and_moved(saved, many, rng):
     results = []
     for _ in range(many(60)):
@@ -241,6 +244,7 @@ def test_edits_of_the_description(saved, many, rng):
     tell(results)
 
 
+@pytest.mark.thorough
 def test_every_entry_of_the_description_is_missed_and_every_type_is_checked(saved):
     for route in places(saved.description):
         if not route or route[0] == "parameters" and len(route) > 2:
@@ -277,6 +281,7 @@ def test_descriptions_that_are_none(text, saved):
     assert saved.check(with_description(saved, text))
 
 
+@pytest.mark.thorough
 def test_arrays_that_are_not_those_of_the_model(saved, many, rng):
     def swap(arrays, one, other):
         arrays[one], arrays[other] = arrays[other], arrays[one]
@@ -317,6 +322,7 @@ def test_arrays_that_are_not_those_of_the_model(saved, many, rng):
     tell(results)
 
 
+@pytest.mark.thorough
 def test_ends_of_texts(many, rng):
     saved = Saved(tr.MLPMatcher)  # ids of two types, which are texts
     results = []

@@ -19,7 +19,7 @@ from tripletrec.scorers import DOT, Scorer
 MODELS = [tr.MatrixFactorization, tr.MLPMatcher, tr.TwoTower]
 LEARNERS = [
     (tr.MatrixFactorization, {"n_factors": 4}),
-    (tr.MatrixFactorization, {"n_factors": 4, "loss": "hinge", "optimizer": "adam"}),
+    (tr.MatrixFactorization, {"n_factors": 4, "loss": "hinge", "optimizer": "adagrad"}),
     (tr.MatrixFactorization, {"n_factors": 4, "loss": "softmax", "scorer": "cosine"}),
     (tr.MatrixFactorization, {"n_factors": 4, "loss": "ccl", "scorer": "cosine"}),
     (tr.MLPMatcher, {"hidden": (4,), "final_relu": True}),

@@ -44,6 +44,7 @@ class TestTwoTower(CheckpointContract):
         return tr.TwoTower(**{"n_factors": 6, "n_epochs": 5, **overrides})
 
 
+@pytest.mark.thorough
 class TestMLPMatcher(CheckpointContract):
     variants = ({}, {**CHANGES, "hidden": (8, 4), "dropout": 0.3}, {"sampler": "semi_hard"})
 
@@ -70,6 +71,7 @@ def test_features_belong_to_a_fit(tmp_path):
     assert_same(model.fit(data, item_features=items, checkpoint=path), expected)
 
 
+@pytest.mark.thorough
 def test_the_code_of_a_part_belongs_to_a_fit(pairs, tmp_path):
     path = tmp_path / "fit.checkpoint"
 
@@ -182,6 +184,7 @@ for kind, params, options in (
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="forks and kills processes")
 def test_killed_at_any_moment(tmp_path, rng):
     """Ten times on the way, between epochs, within them and while a checkpoint is written."""

@@ -19,6 +19,7 @@ class TestFactorization(ContinuingContract):
         return tr.MatrixFactorization(**{"n_factors": 8, "n_epochs": 4, **overrides})
 
 
+@pytest.mark.thorough
 class TestListLoss(ContinuingContract):
     takes_negatives = False
 
@@ -42,6 +43,7 @@ class TestTwoTower(ContinuingContract):
         return tr.TwoTower(**{**settings, **overrides})
 
 
+@pytest.mark.thorough
 class TestMLPMatcher(ContinuingContract):
     def make(self, **overrides):
         settings = {"n_user_factors": 4, "n_item_factors": 6, "hidden": (8,), "n_epochs": 4}

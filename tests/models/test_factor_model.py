@@ -9,6 +9,7 @@ import tripletrec as tr
 from contracts.histories import HistoriesContract
 from contracts.support import assert_same, catalogue, interactions
 from naive_history import mixed_user
+from tiers import quick
 from tripletrec import scorers
 
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -24,7 +25,7 @@ class TestNewUsersAreTheirHistory(HistoriesContract):
         return make(**{"n_factors": 6, "n_epochs": 3, **overrides})
 
 
-@pytest.fixture(scope="module", params=scorers.SCORERS)
+@pytest.fixture(scope="module", params=quick(scorers.SCORERS, "cosine"))
 def model(request):
     """A fitted model, never modified."""
     return make(scorer=request.param).fit(interactions(30, 40, 300))

@@ -12,9 +12,10 @@ from contracts.histories import HistoriesContract
 from contracts.lists import ListsContract
 from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
-from contracts.saved import SavedContract
+from contracts.saved import SavedContract, TamperedContract
 from contracts.support import assert_same, catalogue, interactions, negatives_of
 from contracts.vectors import VectorsContract
+from tiers import quick
 from tripletrec import losses, optimizers, sampling, scorers
 
 # A few epochs on pairs without a pattern need not move the loss.
@@ -57,6 +58,7 @@ class TestContract(
     ListsContract,
     HistoriesContract,
     SavedContract,
+    TamperedContract,
     VectorsContract,
 ):
     shared = (300, 700, 70_000)  # fewer triplets in a round are left to one thread
@@ -65,6 +67,7 @@ class TestContract(
         return make(**overrides)
 
 
+@pytest.mark.thorough
 class TestNewUsersOfListLosses(HistoriesContract):
     def make(self, **overrides):
         settings = {"n_factors": 6, "n_epochs": 3, "history": 0.0}
@@ -79,7 +82,7 @@ class TestContractOfListLosses(FitContract):
 
 
 @pytest.mark.parametrize("loss", losses.LIST_LOSSES)
-@pytest.mark.parametrize("scorer", scorers.SCORERS)
+@pytest.mark.parametrize("scorer", quick(scorers.SCORERS, "cosine"))
 def test_every_list_loss_is_the_same_at_any_number_of_threads(loss, scorer, blocks):
     for n_negatives, dropout in ((None, 0.0), (30, 0.3)):
         fitted = [
@@ -278,7 +281,7 @@ def test_user_with_all_items_is_counted():
     np.testing.assert_array_equal(everything.user_factors_, start.user_factors_)
 
 
-@pytest.mark.parametrize("sampler", ["uniform", "unseen", "popularity"])
+@pytest.mark.parametrize("sampler", quick(["uniform", "unseen", "popularity"], "unseen"))
 @pytest.mark.parametrize(
     "dense",
     [
@@ -352,7 +355,7 @@ def planted(item_exponent, rng):
 
 
 @pytest.mark.parametrize("loss", losses.LOSSES)
-@pytest.mark.parametrize("scorer", scorers.SCORERS)
+@pytest.mark.parametrize("scorer", quick(scorers.SCORERS, "dot"))
 def test_learns_taste_beyond_popularity(loss, scorer, rng):
     train, test, seed = planted(0.3, rng)
     popularity = np.bincount(train.indices, minlength=150).astype(float)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import tripletrec as tr
+from tiers import quick
 
 MODELS = {
     "dot": lambda: tr.MatrixFactorization(n_factors=6, n_epochs=2),
@@ -24,7 +25,7 @@ MODELS = {
 }
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
+@pytest.fixture(scope="module", params=quick(MODELS, "dot"))
 def made(request):
     data = tr.datasets.make_interactions(40, 30, 300, random_state=1)
     return MODELS[request.param]().fit(data), data

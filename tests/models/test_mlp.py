@@ -9,7 +9,7 @@ from contracts.histories import HistoriesContract
 from contracts.lists import ListsContract
 from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
-from contracts.saved import SavedContract
+from contracts.saved import SavedContract, TamperedContract
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -20,18 +20,16 @@ def make(**overrides):
     return tr.MLPMatcher(**{**settings, **overrides})
 
 
-class TestContract(
-    ParametersContract,
-    FitContract,
-    RecommendContract,
-    ListsContract,
-    HistoriesContract,
-    SavedContract,
-):
+class TestContract(FitContract, RecommendContract, HistoriesContract, SavedContract):
     learns_checkerboard = False
 
     def make(self, **overrides):
         return make(**overrides)
+
+
+@pytest.mark.thorough
+class TestContractOfAllModels(ParametersContract, ListsContract, TamperedContract):
+    make = TestContract.make
 
 
 CHANGES = {

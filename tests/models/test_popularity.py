@@ -11,6 +11,7 @@ from contracts.baseline import BaselineContract
 from contracts.support import assert_same
 
 
+@pytest.mark.thorough
 class TestContract(BaselineContract):
     kind = tr.Popularity
     other = {"window": None}

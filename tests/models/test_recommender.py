@@ -11,6 +11,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import tripletrec as tr
+from tiers import quick
 from tripletrec.models.fitted import present
 from tripletrec.models.recommender import Recommender
 
@@ -192,7 +193,7 @@ def all_fitted():
     }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", quick(MODELS, "perceptron"))
 def test_any_number_of_threads(name, all_fitted):
     model, n_users = all_fitted[name]
     expected = answers(model.set_params(n_jobs=1), n_users)
@@ -201,6 +202,7 @@ def test_any_number_of_threads(name, all_fitted):
             assert answers(model.set_params(n_jobs=n_jobs), n_users) == expected, (n_blas, n_jobs)
 
 
+@pytest.mark.thorough
 def test_any_setting_of_the_environment(all_fitted, tmp_path):
     asked = []
     for name, (model, n_users) in all_fitted.items():

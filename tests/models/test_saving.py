@@ -50,7 +50,8 @@ def own_slope(x, parameters):
     "params",
     [
         {"loss": losses.hinge(0.5)},
-        {"loss": losses.SIGMOID, "scorer": scorers.COSINE},
+        {"loss": losses.SIGMOID},
+        {"loss": losses.BPR, "scorer": scorers.COSINE},
         {"optimizer": optimizers.adam(beta1=0.8, epsilon=1e-5)},
         {"optimizer": optimizers.adagrad(0.7)},
         {"sampler": sampling.popularity(1.25)},

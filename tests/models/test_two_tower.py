@@ -13,7 +13,7 @@ from contracts.histories import HistoriesContract
 from contracts.lists import ListsContract
 from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
-from contracts.saved import SavedContract
+from contracts.saved import SavedContract, TamperedContract
 from contracts.support import assert_same
 from contracts.vectors import VectorsContract
 from tripletrec import losses, rates, sampling
@@ -27,19 +27,19 @@ def make(**overrides):
 
 
 class TestContract(
-    ParametersContract,
-    FitContract,
-    RecommendContract,
-    ListsContract,
-    HistoriesContract,
-    SavedContract,
-    VectorsContract,
+    FitContract, RecommendContract, HistoriesContract, SavedContract, VectorsContract
 ):
     def make(self, **overrides):
         return make(**overrides)
 
 
-class TestContractWithLayers(FitContract, SavedContract):
+@pytest.mark.thorough
+class TestContractOfAllModels(ParametersContract, ListsContract, TamperedContract):
+    make = TestContract.make
+
+
+@pytest.mark.thorough
+class TestContractWithLayers(FitContract, SavedContract, TamperedContract):
     learns_checkerboard = False
 
     def make(self, **overrides):
@@ -47,6 +47,7 @@ class TestContractWithLayers(FitContract, SavedContract):
         return make(**{**settings, **overrides})
 
 
+@pytest.mark.thorough
 class TestNewUsersOfDirections(HistoriesContract):
     """Vectors of length one, of towers with layers, whose inputs are concatenated."""
 
@@ -60,7 +61,7 @@ class TestNewUsersOfDirections(HistoriesContract):
         return tr.TwoTower(**{"n_factors": 4, "n_epochs": 2, **settings, **overrides})
 
 
-class TestContractWithHistory(FitContract, HistoriesContract, SavedContract):
+class TestUsersWithHistory(HistoriesContract):
     """Users are mixed with the mean of what they did."""
 
     takes_negatives = False
@@ -71,6 +72,14 @@ class TestContractWithHistory(FitContract, HistoriesContract, SavedContract):
         return make(**{**settings, "n_factors": 4, "history_dropout": 0.3, **overrides})
 
 
+@pytest.mark.thorough
+class TestContractWithHistory(FitContract, SavedContract, TamperedContract):
+    takes_negatives = False
+    learns_checkerboard = False
+    make = TestUsersWithHistory.make
+
+
+@pytest.mark.thorough
 class TestContractOfListLosses(FitContract):
     takes_negatives = False
     learns_checkerboard = False

@@ -126,7 +126,7 @@ def test_validation_is_rarer_where_it_costs_more():
     """As often as on a sample takes a tenth of the time; always where somebody has chosen the users."""
     data = tr.datasets.make_interactions(900, 2000, 9000, random_state=0)
     train, held_out = tr.splits.train_test_split(data, 0.3)
-    settings = {"n_factors": 4, "n_epochs": 4}
+    settings = {"n_factors": 4, "n_epochs": 4, "sampler": "unseen"}
     auto = tr.MatrixFactorization(**settings).fit(train, validation=held_out)
     assert [("validation_auc" in each) for each in auto.history_] == [False] * 3 + [True]
     for other in ({"validate_every": 1}, {"validation_users": 20}, {"validation_users": "all"}):

@@ -17,7 +17,7 @@ def data():
 
 def test_negatives_are_unseen_and_from_the_items_given(data):
     draws = Negatives(sampling.UNSEEN, data, None, np.arange(10, 30))
-    users = np.repeat(np.arange(20), 50)
+    users = np.repeat(np.arange(20, dtype=np.int32), 50)
     drawn = draws.draw(np.uint64(3), users, 4)
     assert drawn.shape == (1000, 4)
     assert drawn.min() >= 10
@@ -29,7 +29,7 @@ def test_negatives_are_unseen_and_from_the_items_given(data):
 
 def test_draws_equal_a_twin(data, rng):
     """Negative c of user t is a function of the key and of its number in the stream alone."""
-    key, users = int(rng.integers(2**63)), rng.integers(0, 20, 7)
+    key, users = int(rng.integers(2**63)), rng.integers(0, 20, 7, np.int32)
     given = data.tocsr()[::-1]  # somebody else's positives, which differ in number
     items = np.array([3, 7, 8, 20, 29])
     samplers = (sampling.UNIFORM, None), (sampling.UNIFORM._replace(share=1.0), given)
@@ -49,7 +49,7 @@ def test_draws_equal_a_twin(data, rng):
 
 def test_who_likes_everything_has_no_negative():
     data = tr.Interactions(np.array([[1, 1, 1], [1, 0, 1]]))
-    drawn = Negatives(sampling.UNSEEN, data).draw(np.uint64(0), np.array([0, 1]), 4)
+    drawn = Negatives(sampling.UNSEEN, data).draw(np.uint64(0), np.array([0, 1], np.int32), 4)
     assert (drawn[0] < 0).all()
     assert (drawn[1] == 1).all()
 

@@ -5,9 +5,10 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tiers import examples
 from tripletrec.ranking import plain
 from tripletrec.ranking.products import Panels, Products
 from tripletrec.ranking.rows import Rows
@@ -38,7 +39,7 @@ KINDS = st.sampled_from(["normal", "few bits", "middle", "tiny", "any size"])
 
 
 @FUSED
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 70), KINDS, KINDS, KINDS)
 @example(0, 64, "middle", "middle", "middle")
 def test_sums_have_the_bits_of_a_kernel(seed, n_factors, left, right, start):
@@ -70,7 +71,7 @@ def test_the_middle_between_two_numbers_is_met():
 
 
 @FUSED
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 40),
@@ -168,6 +169,7 @@ for some, others in zip(light, lists(seed), strict=True):
 """
 
 
+@pytest.mark.thorough
 def test_scores_of_any_function_are_chosen_from_as_the_kernels_do(rng):
     """In a process that has not loaded the compiler, and then in the same with it."""
     command = [sys.executable, "-c", CHOOSE, str(rng.integers(2**31))]

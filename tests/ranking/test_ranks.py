@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import naive
+from tiers import examples
 from tripletrec._runtime.arrays import read_only
 from tripletrec.data.interactions import Interactions
 from tripletrec.ranking import ranks
@@ -34,7 +35,7 @@ def expected(scores, positives):
     return np.array(rows, np.int64).reshape(-1, 2).T
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([np.float32, np.float64]),
@@ -60,7 +61,7 @@ def test_equals_the_naive_twin(seed, dtype, n_users, n_jobs, max_swept):
     np.testing.assert_array_equal(counts, expected(scores, positives))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(0, 2**32 - 1))
 def test_positives_of(seed):
     rng = np.random.default_rng(seed)

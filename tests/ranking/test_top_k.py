@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import naive
+from tiers import examples
 from tripletrec.data.interactions import Interactions
 from tripletrec.ranking.scores import BatchLimits, factor_scores
 from tripletrec.ranking.top_k import _select, top_k
@@ -23,7 +24,7 @@ def expected(scores, rows, k, exclude, candidates):
     return items, best
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([np.float32, np.float64]),
@@ -60,7 +61,7 @@ def test_equals_sorting(seed, dtype, n_items, k, n_levels, excluding, choosing):
     np.testing.assert_array_equal(scores, kept)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.booleans(), st.sampled_from([1, 2]))
 def test_candidates_of_each_row(seed, k, excluding, n_jobs):
     """As if each row were ranked alone, of factors and of any other function alike."""
@@ -112,7 +113,7 @@ def test_a_nan_among_candidates_is_found():
         top_k(lambda users: scores[users], [0, 1], 30, 2, candidates=[[6], [8, 7]])
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.sampled_from([2, 3, -1]))
 def test_batches_and_threads_change_nothing(seed, n_users, n_jobs):
     rng = np.random.default_rng(seed)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import naive
 import tripletrec as tr
 from contracts.support import assert_same, rewrite
+from tiers import quick
 from tripletrec import part, sampling
 from tripletrec.sampling import hard
 
@@ -50,7 +51,7 @@ def still(kind, sampler, data):
     return model.fit(data)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", quick(KINDS, *KINDS[1:]))
 def test_negatives_are_as_hard_as_their_choice(kind, small):
     samplers = (sampling.UNSEEN, sampling.dynamic(8), sampling.semi_hard(8), own(easiest))
     right = [still(kind, each, small).history_[0]["train_auc"] for each in samplers]
@@ -60,14 +61,14 @@ def test_negatives_are_as_hard_as_their_choice(kind, small):
     assert right[3] > 0.75
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", quick(KINDS, *KINDS[1:]))
 def test_a_choice_of_ones_own_is_as_good_as_a_built_in_one(kind, small):
     settings = {"n_epochs": 2, "random_state": 3}
     built_in = kind(6, sampler=sampling.dynamic(8), **settings).fit(small)
     assert_same(kind(6, sampler=own(mine), **settings).fit(small), built_in)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", quick(KINDS, *KINDS[1:]))
 def test_one_candidate_is_as_none(kind, small):
     plain = kind(6, n_epochs=2).fit(small)
     model = kind(6, n_epochs=2, sampler=own(easiest, 1)).fit(small)
@@ -75,6 +76,7 @@ def test_one_candidate_is_as_none(kind, small):
     np.testing.assert_allclose(model.predict(*pairs), plain.predict(*pairs), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_choice_of_ones_own_is_the_same_at_any_number_of_threads():
     """On data that two threads share."""
     data = tr.datasets.make_interactions(300, 700, 70_000, random_state=2)

@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 import tripletrec as tr
 from contracts.support import assert_same
+from tiers import quick
 
 KFOLD = ms.KFold(3, shuffle=True, random_state=0)
 ROWS = "if scikit-learn has cut the rows of a matrix, wrap it in Interactions"
@@ -47,7 +48,7 @@ def data(halves):
     return halves[0]
 
 
-@pytest.fixture(scope="module", params=[1200, 200], ids=["as many", "fewer"])
+@pytest.fixture(scope="module", params=quick([1200, 200], 1200), ids=["as many", "fewer"])
 def side(halves, request):
     """What `fit` takes beside X; as many as X has interactions is what scikit-learn would cut."""
     data, held_out = halves
@@ -66,7 +67,7 @@ def by_hand(model, data, cv, **side):
     return models, scores
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", quick([1, 2], 1))
 @pytest.mark.parametrize("cv", [KFOLD, tr.splits.InteractionKFold(3, random_state=1)], ids=repr)
 def test_cross_validation_is_what_it_is_by_hand(cv, n_jobs, data):
     found = ms.cross_validate(
@@ -132,8 +133,8 @@ def test_folds_in_time(data, side):
     assert len(search.fit(timed, **side).best_estimator_.seen_) == len(timed)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("n_jobs", quick([1, 2], 1))
+@pytest.mark.parametrize("name", quick(SEARCHES, "grid", "halving of samples"))
 def test_searches_choose_and_pass_side_data_whole(name, n_jobs, data, side):
     model = factors(early_stopping=10, n_epochs=20)
     search = SEARCHES[name](model, tr.splits.InteractionKFold(3, random_state=0), n_jobs)
@@ -158,7 +159,7 @@ def test_halving_with_unseeded_folds(data):
     )
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", quick([1, 2], 1))
 def test_early_stopping_in_every_fold(n_jobs, data, side):
     model = factors(early_stopping=2, n_epochs=30)
     found = ms.cross_validate(
@@ -206,10 +207,11 @@ def features(rng):
     return {"user_features": users, "item_features": sp.csr_matrix(rng.random((120, 5)) < 0.5)}
 
 
-def test_features_in_every_fold(features, data, side):
+@pytest.mark.parametrize("n_jobs", quick([1, 2], 1))
+def test_features_in_every_fold(n_jobs, features, data, side):
     options = {"params": {**features, **side}, "error_score": "raise"}
     model = towers(early_stopping=3)
-    found = ms.cross_validate(model, data, cv=KFOLD, n_jobs=2, **options)
+    found = ms.cross_validate(model, data, cv=KFOLD, n_jobs=n_jobs, **options)
     _, scores = by_hand(model, data, KFOLD, **features, **side)
     np.testing.assert_array_equal(found["test_score"], scores)
     search = ms.GridSearchCV(model, {"learning_rate": [1e-6, 0.1]}, cv=KFOLD, error_score="raise")
@@ -225,6 +227,7 @@ def test_a_search_within_a_search(data, side):
         assert_same(search.best_estimator_, best)
 
 
+@pytest.mark.thorough
 def test_what_a_search_within_a_search_cannot_restore(data, halves):
     """Of two cuts, the first in another process: the whole is not there."""
     inner = ms.GridSearchCV(factors(), {"n_epochs": [1]}, cv=KFOLD, n_jobs=2, error_score="raise")
@@ -243,7 +246,7 @@ def test_in_a_pipeline(data, side):
     np.testing.assert_array_equal(found, by_hand(factors(early_stopping=3), data, KFOLD, **side)[1])
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", quick([1, 2], 1))
 def test_metadata_routing(n_jobs, data, side):
     plain = factors(early_stopping=3)
     scores = [

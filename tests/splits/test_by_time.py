@@ -9,10 +9,11 @@ from math import ceil
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from splits.support import check_partition, entries, some_interactions
+from tiers import examples
 from tripletrec.data.interactions import Interactions
 from tripletrec.datasets import make_events
 from tripletrec.splits import leave_last_out, time_split
@@ -54,7 +55,7 @@ def naive_part(events, start, stop, train=None):
     )
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.integers(0, 2**32), st.floats(0.05, 0.5), st.none() | st.floats(0.05, 0.4))
 def test_shares_equal_the_naive_twin(seed, share, valid_share):
     rng = np.random.default_rng(seed)
@@ -94,7 +95,7 @@ def test_sizes_are_exact_where_no_two_events_are_at_the_same_time(seed, share):
     assert split.train.timestamps.max() == n - n_test - n_valid - 1
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.integers(0, 2**32))
 def test_the_order_of_the_rows_does_not_matter(seed):
     rng = np.random.default_rng(seed)

@@ -33,6 +33,14 @@ def covering(*axes):
 
 
 COVERING = covering(*PARTS)
+# Each part once beside the default ones, as models are learnt with it in other tests.
+QUICK = [
+    ("bpr", "dot", "sgd"),
+    ("bpr", "dot", "adam"),
+    ("bpr", "cosine", "adagrad"),
+    ("sigmoid", "dot", "adagrad"),
+    ("hinge", "dot", "adagrad"),
+]
 # Choices among three candidates, each with any part; most of these kernels are compiled for other tests, too.
 CHOOSING = [
     ("hardest", ("bpr", "dot", "adagrad")),
@@ -44,6 +52,7 @@ CHOOSING = [
     ("semi_hard", ("sigmoid", "cosine", "sgd")),
     ("semi_hard", ("hinge", "cosine", "adam")),
 ]
+QUICK_CHOOSING = [(choice, ("bpr", "dot", "adagrad")) for choice in ("hardest", "semi_hard")]
 
 
 def plan_of(given=None, **params):

@@ -71,12 +71,15 @@ class Bucketed:
             np.zeros(n_stored if n_negatives else 0, np.int32),
             np.zeros(n_stored, np.float32),
         )
-        positives = Positives(
-            data.indptr, data.indices, np.arange(data.nnz, dtype=np.float32), data.indptr[:-1]
-        )
+        weights, others = np.arange(data.nnz, dtype=np.float32), (data.indices + 1) % data.n_items
+        for array in (weights, others):
+            array.flags.writeable = (
+                False  # as in a fit, for whose types the kernel is compiled anyhow
+            )
+        positives = Positives(data.indptr, data.indices, weights, data.indptr[:-1])
         given = None
         if n_negatives:
-            own = ItemsOfUsers(data.indptr, (data.indices + 1) % data.n_items)
+            own = ItemsOfUsers(data.indptr, others)
             pool = Pool(self.items.order, None)
             given = GivenNegatives(np.uint64(5), own, None, 0.5, pool, False, n_negatives)
         n_strata = len(self.strata.item_block)

@@ -5,6 +5,7 @@ import pytest
 
 import naive
 import tripletrec as tr
+from tiers import quick, quick_rows
 from training.fits import histories_of
 from tripletrec import losses
 from tripletrec.sampling.draw import ItemsOfUsers
@@ -29,7 +30,8 @@ def random_lists(rng, n=30, most=12):
 
 
 @pytest.mark.parametrize(
-    ("loss", "scorer"), [("bpr", "dot"), ("sigmoid", "cosine"), ("hinge", "dot")]
+    ("loss", "scorer"),
+    quick_rows([("bpr", "dot"), ("sigmoid", "cosine"), ("hinge", "dot")], ("bpr", "dot")),
 )
 def test_equals_the_naive_twin(loss, scorer, rng):
     plan = plan_of(loss=loss, scorer=scorer, user_l2=0.05)
@@ -68,12 +70,15 @@ def test_equals_the_naive_twin(loss, scorer, rng):
 
 @pytest.mark.parametrize(
     "params",
-    [
+    quick(
+        [
+            {},
+            {"sampler": "dynamic", "n_negatives": 2},
+            {"sampler": "popularity", "loss": "sigmoid", "scorer": "cosine"},
+            {"sampler": "uniform", "loss": "hinge"},
+        ],
         {},
-        {"sampler": "dynamic", "n_negatives": 2},
-        {"sampler": "popularity", "loss": "sigmoid", "scorer": "cosine"},
-        {"sampler": "uniform", "loss": "hinge"},
-    ],
+    ),
     ids=str,
 )
 def test_no_bit_depends_on_others_or_on_threads(params, rng):

@@ -23,13 +23,15 @@ CASES = {
     "popularity": ({"sampler": "popularity"}, "sgd", DiskLayout(4, 2), 1),
     "uniform": ({"sampler": "uniform", "n_negatives": 2}, "adagrad", DiskLayout(2, 2), 2),
     "dynamic": (
-        {"sampler": sampling.dynamic(3), "n_negatives": 2, "scorer": "cosine"},
-        *("sgd", DiskLayout(4, 2), 2),
+        {"sampler": sampling.dynamic(3), "n_negatives": 2},
+        "adagrad",
+        DiskLayout(4, 2),
+        2,
     ),
     "weights": ({"weights": weights_of}, "adagrad", DiskLayout(4, 2), 1),
     "k-os warp": (
         {"loss": losses.k_os_warp(2, 3, 0.5, 4), "weights": weights_of},
-        *("adam", DiskLayout(2, 1), 2),
+        *("adagrad", DiskLayout(2, 1), 2),
     ),
     "graded": ({"sampler": sampling.graded(0.5)}, "adagrad", DiskLayout(2, 2), 2),
     "given": ({"given": negatives_of, "n_negatives": 2}, "adam", DiskLayout(2, 1), 1),

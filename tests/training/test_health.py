@@ -8,6 +8,7 @@ import pytest
 
 import tripletrec as tr
 from contracts.fit import checkerboard
+from tiers import quick
 from training.fits import COVERING
 from tripletrec import losses, sampling
 from tripletrec.training.health import FARTHEST, LARGEST, Limits, is_stuck, warn_at_the_end
@@ -173,8 +174,8 @@ def test_large_factors_that_order_little_are_told():
         )
 
 
-@pytest.mark.parametrize("kind", MODELS)
-@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])
+@pytest.mark.parametrize("kind", quick(MODELS, tr.MatrixFactorization, tr.MLPMatcher))
+@pytest.mark.parametrize("optimizer", quick(["sgd", "adagrad", "adam"], "adagrad"))
 def test_steps_far_too_large_are_never_silent(kind, optimizer, rng):
     """With any loss: it learns all the same, or there is an error or a warning."""
     data = tr.datasets.make_interactions(60, 40, 1200, random_state=0)
@@ -197,7 +198,7 @@ def test_steps_far_too_large_are_never_silent(kind, optimizer, rng):
             assert model.score(data, exclude=None) > 0.5
 
 
-@pytest.mark.parametrize("optimizer", ["adagrad", "adam"])
+@pytest.mark.parametrize("optimizer", quick(["adagrad", "adam"], "adagrad"))
 @pytest.mark.parametrize("kind", MODELS)
 def test_blow_ups_that_stay_finite_are_errors(kind, optimizer, rng):
     data = tr.datasets.make_interactions(60, 40, 1200, random_state=0)
@@ -207,7 +208,7 @@ def test_blow_ups_that_stay_finite_are_errors(kind, optimizer, rng):
     assert not hasattr(model, "history_")
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", quick(MODELS, tr.MatrixFactorization, tr.MLPMatcher))
 def test_healthy_trainings_hear_nothing(kind, rng):
     """Rates that people use, whatever the weights, margins and temperatures are."""
     data = tr.datasets.make_interactions(60, 40, 1200, random_state=0)

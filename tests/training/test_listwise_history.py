@@ -8,6 +8,7 @@ import pytest
 import tripletrec as tr
 from contracts.support import interactions
 from naive_history import HistoryTwin, mixed_user
+from tiers import quick_rows
 from training.fits import covering
 from tripletrec import losses, scorers
 from tripletrec.training.listwise import ListwiseTraining, PieceSizes
@@ -85,7 +86,12 @@ def train_both(training, twin, n_epochs=2):
 
 @pytest.mark.parametrize(
     ("loss", "scorer", "n_negatives", "mix"),
-    covering(CASES, scorers.SCORERS, (None, 5), ((0.6, 0.0), (0.8, 0.5))),
+    quick_rows(
+        covering(CASES, scorers.SCORERS, (None, 5), ((0.6, 0.0), (0.8, 0.5))),
+        ("softmax", "cosine", None, (0.8, 0.5)),
+        ("bsl", "dot", 5, (0.6, 0.0)),
+        ("ccl", "cosine", 5, (0.6, 0.0)),
+    ),
 )
 def test_against_the_twin(loss, scorer, n_negatives, mix, rng):
     share, history_dropout = mix

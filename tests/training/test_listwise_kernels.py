@@ -7,6 +7,7 @@ import pytest
 
 import naive
 import tripletrec as tr
+from tiers import quick, quick_rows
 from training.fits import covering
 from tripletrec import losses, scorers
 from tripletrec.training.listwise import ListwiseTraining, PieceSizes
@@ -18,6 +19,7 @@ CASES = {
 }
 # Adam has a test of its own below.
 COVERING = covering(CASES, scorers.SCORERS, ("sgd", "adagrad"))
+QUICK = [("softmax", "cosine", "adagrad"), ("bsl", "dot", "adagrad"), ("ccl", "dot", "sgd")]
 
 
 def pair(data, weights=None, n_negatives=None, *, learn_items=True, **params):
@@ -82,9 +84,12 @@ def random_data(rng):
 @pytest.mark.parametrize(
     ("sampler", "n_negatives"),
     # Of all items the sampler says no more than whether known positives are among them.
-    [("unseen", None), ("uniform", None), ("unseen", 5), ("uniform", 5), ("popularity", 5)],
+    quick_rows(
+        [("unseen", None), ("uniform", None), ("unseen", 5), ("uniform", 5), ("popularity", 5)],
+        *[("unseen", None), ("popularity", 5)],
+    ),
 )
-@pytest.mark.parametrize(("loss", "scorer", "optimizer"), COVERING)
+@pytest.mark.parametrize(("loss", "scorer", "optimizer"), quick_rows(COVERING, *QUICK))
 def test_against_the_twin(loss, scorer, optimizer, sampler, n_negatives, rng):
     data, weights = random_data(rng)
     training, twin = pair(
@@ -96,7 +101,7 @@ def test_against_the_twin(loss, scorer, optimizer, sampler, n_negatives, rng):
 
 
 @pytest.mark.parametrize("n_negatives", [None, 5], ids=["all", "some"])
-@pytest.mark.parametrize(("loss", "scorer", "optimizer"), COVERING)
+@pytest.mark.parametrize(("loss", "scorer", "optimizer"), quick_rows(COVERING, *QUICK[1:2]))
 def test_users_alone_against_the_twin(loss, scorer, optimizer, n_negatives, rng):
     data, weights = random_data(rng)
     training, twin = pair(
@@ -107,7 +112,7 @@ def test_users_alone_against_the_twin(loss, scorer, optimizer, n_negatives, rng)
     assert_close(training, twin)
 
 
-@pytest.mark.parametrize("learn_items", [True, False])
+@pytest.mark.parametrize("learn_items", quick([True, False], True))
 def test_adam_against_the_twin(learn_items):
     # Adam's first steps are of one size whatever the gradient: only where none is near zero can
     # two ways to compute it agree.

@@ -345,6 +345,7 @@ def test_ctrl_c_with_early_stopping_keeps_the_best_epoch(split):
     np.testing.assert_array_equal(model.user_factors_, expected.user_factors_)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal of POSIX")
 def test_real_signals():
     """Ctrl-C at any moment of a training with many epochs, alone and with threads."""
@@ -384,6 +385,7 @@ for n_jobs, delay, watched in ((1, 0.05, 0), (2, 0.05, 1), (2, 0.0713, 0), (1, 0
     assert [line.split()[0] for line in lines if line] == ["same"] * 4
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals of POSIX")
 def test_a_second_signal_gives_the_epoch_up():
     code = """

@@ -7,6 +7,7 @@ from scipy.stats import chisquare
 import naive_warp
 import tripletrec as tr
 from contracts.support import interactions
+from tiers import quick_rows
 from training.fits import assert_same_tables, run, start, weights_of
 from tripletrec import losses
 from tripletrec.training.strata import LIMITS
@@ -58,14 +59,17 @@ class Visit:
                         self.others.append(own)
 
 
+CASES = [
+    (losses.warp(max_sampled=4), "dot", "adagrad", {"weights": weights_of, "n_negatives": 2}),
+    (losses.k_os_warp(2, 3, 0.5, 4), "dot", "adagrad", {"weights": weights_of}),
+    (losses.warp(0.3, 1), "cosine", "sgd", {"item_bias": False}),
+    (losses.k_os_warp(3, 3, 0.2), "dot", "adam", {}),
+]
+
+
 @pytest.mark.parametrize(
     ("loss", "scorer", "optimizer", "options"),
-    [
-        (losses.warp(max_sampled=4), "dot", "adagrad", {"weights": weights_of, "n_negatives": 2}),
-        (losses.k_os_warp(2, 3, 0.5, 4), "dot", "adagrad", {"weights": weights_of}),
-        (losses.warp(0.3, 1), "cosine", "sgd", {"item_bias": False}),
-        (losses.k_os_warp(3, 3, 0.2), "dot", "adam", {}),
-    ],
+    quick_rows(CASES, *CASES[:2]),
     ids=["warp", "k-os warp, weights", "cosine, one try", "k-os warp, adam"],
 )
 def test_an_epoch_equals_its_naive_twin(loss, scorer, optimizer, options, rng):
@@ -95,6 +99,7 @@ def test_an_epoch_equals_its_naive_twin(loss, scorer, optimizer, options, rng):
     assert record["n_triplets"] == len(visit.visits) and record["n_skipped"] == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scorer", ["dot", "cosine"])
 def test_step_of_sgd_is_the_gradient_of_the_weighted_loss(scorer):
     """One triplet: central differences of Φ times the hinge, and of an L2 that Φ does not scale."""

@@ -1,5 +1,6 @@
 """Triplet training: what an epoch visits, draws and reports, the same whoever runs it."""
 
+import itertools
 import threading
 
 import hypothesis
@@ -12,10 +13,13 @@ from scipy.stats import chisquare
 import naive
 import tripletrec as tr
 from contracts.support import interactions
+from tiers import examples, quick, quick_rows
 from training.fits import (
     CHOOSING,
     COVERING,
     NAMES,
+    QUICK,
+    QUICK_CHOOSING,
     SHARED,
     assert_same_tables,
     negatives_of,
@@ -254,8 +258,10 @@ def test_order_within_a_stratum_is_random(blocks):
     assert len({visit.rows[0][0] for visit in visits}) > n_users // 2
 
 
-@pytest.mark.parametrize("given", [False, True])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("given", "weighted"),
+    quick_rows(itertools.product((False, True), repeat=2), (False, False), (True, True)),
+)
 def test_an_epoch_equals_its_naive_twin(given, weighted, blocks):
     """From the triplets on: order, weights and tables of the whole path, not of a stratum only."""
     params = {
@@ -298,12 +304,12 @@ def test_an_epoch_chooses_as_its_naive_twin(sampler, weighted, blocks):
     assert record["loss"] == pytest.approx(expected, rel=2e-3)
 
 
-@hypothesis.settings(max_examples=60)
+@examples(60)
 @hypothesis.given(
     n_users=st.integers(1, 40),
     n_items=st.integers(1, 40),
     density=st.floats(0.0, 1.0),
-    sampler=st.sampled_from([*sampling.SAMPLERS, "dynamic", "semi_hard"]),
+    sampler=st.sampled_from([*sampling.SAMPLERS, sampling.dynamic(3), sampling.semi_hard(3)]),
     n_negatives=st.integers(1, 3),
     weighted=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
@@ -338,7 +344,7 @@ def test_any_data_in_many_small_blocks(
     assert np.isfinite(trainings[0].factors.user_factors).all()
 
 
-@pytest.mark.parametrize("sampler", ["unseen", sampling.dynamic(3)])
+@pytest.mark.parametrize("sampler", quick(["unseen", sampling.dynamic(3)], "unseen"))
 def test_prefetching_changes_the_speed_only(sampler, blocks):
     for n_negatives in (1, 2):
         near, far = (
@@ -352,7 +358,7 @@ def test_prefetching_changes_the_speed_only(sampler, blocks):
 # -------------------------------------------------------------------- the same whoever runs it
 
 
-@pytest.mark.parametrize("names", COVERING, ids="-".join)
+@pytest.mark.parametrize("names", quick(COVERING, *QUICK), ids="-".join)
 def test_every_part_is_the_same_at_any_number_of_threads(names, blocks):
     loss, scorer, optimizer = names
     samplers = [each for each in sampling.SAMPLERS if each != "graded"]  # which needs values
@@ -376,7 +382,7 @@ def test_every_part_is_the_same_at_any_number_of_threads(names, blocks):
         assert record["n_triplets"] + record["n_skipped"] == blocks.nnz * n_negatives
 
 
-@pytest.mark.parametrize(("choice", "names"), CHOOSING, ids=str)
+@pytest.mark.parametrize(("choice", "names"), quick_rows(CHOOSING, *QUICK_CHOOSING), ids=str)
 def test_hard_negatives_are_the_same_at_any_number_of_threads(choice, names, blocks):
     make_sampler = {"hardest": sampling.dynamic, "semi_hard": sampling.semi_hard}[choice]
     params = dict(zip(("loss", "scorer", "optimizer"), names, strict=True))
@@ -447,7 +453,7 @@ def test_tables_must_be_of_the_optimizer(blocks):
         start(blocks, tables=tables)
 
 
-@pytest.mark.parametrize("optimizer", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", quick(optimizers.OPTIMIZERS, "adagrad"))
 def test_items_that_are_not_learnt_stay(optimizer, blocks):
     # Items that differ by more than their first noise, so that users have something to learn from.
     options = {"optimizer": optimizer, "weights": weights_of(blocks), "init_scale": 0.5}

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import naive
-from training.fits import CHOOSING, COVERING, PARTS
+from tiers import quick, quick_rows
+from training.fits import CHOOSING, COVERING, PARTS, QUICK, QUICK_CHOOSING
 from tripletrec import losses, optimizers, part, scorers
 from tripletrec.sampling import hard
 from tripletrec.training.plan import L2
@@ -137,7 +138,7 @@ def groups_of(n, group):
 
 
 @pytest.mark.parametrize("group", [1, 3, GROUP])
-@pytest.mark.parametrize("names", COVERING, ids="-".join)
+@pytest.mark.parametrize("names", quick([*COVERING, QUICK[-1]], *QUICK), ids="-".join)
 def test_equals_naive_twin(names, group, rng):
     check(names, rng, group=group)
 
@@ -165,7 +166,10 @@ def check(names, rng, *, n_factors=N_FACTORS, group=GROUP, compiled=True):
 
 @pytest.mark.parametrize(
     "names",  # without a choice of the loss, which knows nothing of rows
-    [("bpr", "dot", "adagrad"), ("bpr", "cosine", "sgd"), ("bpr", "dot", "adam")],
+    quick(
+        [("bpr", "dot", "adagrad"), ("bpr", "cosine", "sgd"), ("bpr", "dot", "adam")],
+        ("bpr", "dot", "adagrad"),
+    ),
     ids="-".join,
 )
 def test_long_rows_equal_the_naive_twin(names, rng):
@@ -175,7 +179,7 @@ def test_long_rows_equal_the_naive_twin(names, rng):
 
 @pytest.mark.parametrize(
     ("choice", "names"),
-    [*CHOOSING, ("easiest", ("bpr", "dot", "sgd"))],
+    quick_rows([*CHOOSING, ("easiest", ("bpr", "dot", "sgd"))], *QUICK_CHOOSING),
     ids=lambda each: each if isinstance(each, str) else "-".join(each),
 )
 def test_hard_negatives_equal_the_naive_twin(choice, names, rng):
@@ -201,10 +205,14 @@ def test_hard_negatives_equal_the_naive_twin(choice, names, rng):
 
 @pytest.mark.parametrize(
     ("names", "compiled"),
-    [
-        *((names, True) for names in COMBINATIONS[:4]),
+    quick_rows(
+        [
+            *((names, True) for names in COMBINATIONS[:4]),
+            *((names, False) for names in COMBINATIONS[4:6]),
+        ],
+        (("bpr", "dot", "adagrad"), True),
         *((names, False) for names in COMBINATIONS[4:6]),
-    ],
+    ),
     ids=str,
 )
 def test_items_that_are_not_learnt_stay(names, compiled, rng):
@@ -223,7 +231,7 @@ def test_items_that_are_not_learnt_stay(names, compiled, rng):
     assert (tables.users != fresh.users).any()
 
 
-@pytest.mark.parametrize("names", COVERING[::4], ids="-".join)
+@pytest.mark.parametrize("names", quick(COVERING[::4], *QUICK), ids="-".join)
 def test_compiled_equals_uncompiled(names, rng):
     rows, weights = triplets(rng, 12)
     factors = start(rng)
@@ -257,7 +265,7 @@ def test_without_item_bias_biases_stay(rng):
     assert_close(tables, expected[:3])
 
 
-@pytest.mark.parametrize("scorer", scorers.SCORERS)
+@pytest.mark.parametrize("scorer", quick(scorers.SCORERS, "dot"))
 def test_step_of_sgd_is_the_gradient_of_the_loss(scorer, rng):
     """One triplet: central differences of the loss and its L2 by every parameter."""
     factors = [each.astype(np.float64) for each in start(rng)]
@@ -293,12 +301,12 @@ def test_any_two_parts_meet_in_a_kernel():
         assert met == {*itertools.product(("hardest", "semi_hard"), PARTS[one])}
 
 
-def test_nan_is_seen(rng):
+@pytest.mark.parametrize("names", quick(COVERING, *QUICK), ids="-".join)
+def test_nan_is_seen(names, rng):
     rows, weights = triplets(rng)
-    for names in COVERING:
-        factors = start(rng)
-        factors[0][:] = np.nan
-        assert np.isnan(run(names, rows, weights, factors)[1][0])
+    factors = start(rng)
+    factors[0][:] = np.nan
+    assert np.isnan(run(names, rows, weights, factors)[1][0])
 
 
 def test_one_loop_for_one_choice():

@@ -70,6 +70,7 @@ def test_same_seed_same_trials(small, found):
     assert not without_seconds(other).equals(without_seconds(found).head(3))
 
 
+@pytest.mark.thorough
 def test_it_goes_on_as_if_it_had_not_been_interrupted(small, found, tmp_path):
     storage = f"sqlite:///{tmp_path}/tuning.db"
     assert len(tuned(small, 5, storage=storage).trials) == 5
