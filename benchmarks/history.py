@@ -132,14 +132,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         train, valid = read(name, options.users, options.seed)
         print(f"{name}: {train.n_users} users, {train.n_items} items, {train.nnz} to learn from")
         for parameters in configurations(options):
-            started = time.process_time()
+            started = time.perf_counter(), time.process_time()
             made = tr.MatrixFactorization.preset("softmax", random_state=options.seed, **parameters)
             model = made.fit(train)
-            seconds = time.process_time() - started
+            passed, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
             line = [f"1: {numbers(model, valid, train, 1.0)}"]
             line += [f"{x:g}: {numbers(model, valid, train, x)}" for x in options.biases]
             shown = ", ".join(f"{key} {value}" for key, value in parameters.items())
-            print(f"  {shown} ({seconds:.0f} s of CPU)  biases × " + "  × ".join(line), flush=True)
+            took = f"{passed:.0f} s, {cpu:.0f} s of CPU"
+            print(f"  {shown} ({took})  biases × " + "  × ".join(line), flush=True)
             for n_vectors in options.spectral:
                 low_pass = filtered(train, n_vectors)
                 for share in options.share:
