@@ -314,13 +314,9 @@ class ListwiseTraining:
         numbers, step_size, slots = self._numbers, np.float32(rate), self._batch.slots
         n_candidates = self.candidates.draw(keys[0], slots.items, slots.importance)
         n_slots = collect(
-            users,
-            self._known,
-            self._weights,
-            self.candidates.slot_of,
-            n_candidates,
+            users, self._known, self._weights, self.candidates.slot_of, n_candidates,
             self._records["collect"],
-        )
+        )  # fmt: skip
         self.candidates.forget(slots.items[:n_slots])
         if not self.candidates.are_all:
             self._take_items(n_slots)

@@ -16,12 +16,7 @@ from tripletrec._runtime.intrinsics import prefer_wide_vectors, prefetch
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.optimizers import Optimizer
-from tripletrec.scorers import (
-    inverse_norm,
-    normalize_row,
-    normalize_row_backward,
-    through_norm,
-)
+from tripletrec.scorers import normalize_row, normalize_row_backward
 from tripletrec.training.listwise_batch import Pasts, Pieces, Positives, Slots, UserRows
 
 __all__ = [
@@ -282,17 +277,11 @@ def _build_item_kernels(
     @part(fused=True)
     def take(slot, table, bias_table, slots):
         """Copy factors and bias of the item of a slot from the tables."""
-        # A loop of known length would be unrolled before it is vectorized, and its sum be one long chain.
-        i, n_factors = _index(slots.items[slot]), _index(slots.units.shape[1])
-        square = np.float32(0.0)
-        for k in range(n_factors):
-            x = table[i * size + k]
-            square += x * x
-            slots.units[slot, k] = x
-        slots.inverse_norms[slot] = np.float32(inverse_norm(square)) if cosine else np.float32(1.0)
-        if cosine:
-            for k in range(n_factors):
-                slots.units[slot, k] *= slots.inverse_norms[slot]
+        # A loop of known length would be unrolled before it is vectorized.
+        i, units = _index(slots.items[slot]), slots.units
+        for k in range(_index(units.shape[1])):
+            units[slot, k] = table[i * size + k]
+        slots.inverse_norms[slot] = _unit(units[slot], cosine)
         slots.biases[slot] = bias_table[i * bias_size]
 
     @kernel(noalias=True)
@@ -334,7 +323,7 @@ def _build_item_kernels(
         positives, slots = Positives(*batch[0]), Slots(*batch[1])
         rows, pasts = UserRows(*batch[2]), Pasts(*batch[3])
         step, gradients = ItemStep(*step), slots.gradients
-        n_factors, units = _index(slots.units.shape[1]), slots.units
+        n_factors = _index(slots.units.shape[1])
         for slot in range(_index(first), _index(last)):
             ahead = slots.items[min(slot + _AHEAD, _index(last) - _ONE)]
             prefetch(table, ahead, size_bytes)
@@ -345,12 +334,9 @@ def _build_item_kernels(
                 slots.bias_gradients[slot] = 0.0
             weight = gather(slot, positives, slots, rows, pasts)
             if cosine:
-                along, inverse = np.float32(0.0), slots.inverse_norms[slot]
-                for k in range(n_factors):
-                    along += gradients[slot, k] * units[slot, k]
-                for k in range(n_factors):
-                    g = through_norm(gradients[slot, k], units[slot, k], along, inverse)
-                    gradients[slot, k] = g
+                normalize_row_backward(
+                    gradients[slot], slots.units[slot], slots.inverse_norms[slot]
+                )
             l2 = weight * step.l2_positive + (step.l2_negative if candidate else np.float32(0.0))
             own = np.float32(step_size(step_counts, i, step.rate, step.parameters))
             for k in range(n_factors):
