@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from shutil import get_terminal_size
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 __all__ = [
     "Parser",
@@ -26,6 +26,9 @@ __all__ = [
     "say",
     "seed",
 ]
+
+
+N = TypeVar("N", int, float)
 
 
 class UsageError(Exception):
@@ -132,42 +135,33 @@ def add_cutoff(parser: argparse.ArgumentParser, default: int = 10) -> None:
 
 def count(text: str) -> int:
     """Return a whole number >= 1."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be an integer >= 1, got {text!r}")
-    return number
+    return _parsed(text, int, lambda number: number >= 1, "an integer >= 1")
 
 
 def seed(text: str) -> int:
     """Return a whole number from 0 to 2**63 - 1."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number < 2**63:
-        raise argparse.ArgumentTypeError(f"must be from 0 to 2**63 - 1, got {text!r}")
-    return number
+    return _parsed(text, int, lambda number: 0 <= number < 2**63, "from 0 to 2**63 - 1")
 
 
 def positive(text: str) -> float:
     """Return a finite number > 0."""
-    number = _number(text)
-    if number <= 0.0:
-        raise argparse.ArgumentTypeError(f"must be a finite number > 0, got {text!r}")
-    return number
+    return _parsed(text, float, lambda number: 0.0 < number < math.inf, "a finite number > 0")
 
 
 def _number(text: str) -> float:
+    return _parsed(text, float, math.isfinite, "a finite number")
+
+
+def _parsed(text: str, kind: Callable[[str], N], allows: Callable[[N], bool], rule: str) -> N:
+    """Return the number that a text is, or raise what `argparse` tells of an option."""
     try:
-        number = float(text)
+        number = kind(text)
     except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"must be a finite number, got {text!r}")
-    return number
+        pass
+    else:
+        if allows(number):
+            return number
+    raise argparse.ArgumentTypeError(f"must be {rule}, got {text!r}")
 
 
 def say(text: str) -> None:

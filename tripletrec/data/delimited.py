@@ -78,8 +78,6 @@ def read_names(path: Path, format_: str) -> list[str]:
 
 def read_whole(path: Path, format_: str, column: str) -> Any:
     """Return all columns of a file as a DataFrame, types guessed but for one column, which stays texts."""
-    import pandas as pd
-
     delimiter = _DELIMITERS[format_]
     with _sentences(path, {}):
         header = _header(path, delimiter)
@@ -87,12 +85,8 @@ def read_whole(path: Path, format_: str, column: str) -> Any:
             check_column(name, header, table=repr(str(path)))
         labels, ids = list(map(str, range(len(header) + 1))), str(header.index(column))
         with _opened(path) as file:
-            frame = pd.read_csv(
-                io.BufferedReader(_Relabelled(file, delimiter.join(labels))), sep=delimiter, skiprows=[1],
-                header=0, index_col=False, dtype={ids: object}, keep_default_na=False,
-                na_values={each: [""] if each == ids else _MISSING for each in labels},
-                encoding="utf-8", low_memory=False,
-            )  # fmt: skip
+            missing = {each: [""] if each == ids else _MISSING for each in labels}
+            frame = _parse(file, delimiter, labels, missing, dtype={ids: object})
     _check_width(frame.pop(labels[-1]), len(header), path)
     return frame.set_axis(header, axis=1)
 
@@ -191,11 +185,9 @@ def _chunks(path: Path, delimiter: str, names: Mapping[str, Any]) -> Iterator[di
             label: _MISSING if role in ("value", "timestamp") else [""]
             for role, label in (place | {"beyond": labels[-1]}).items()
         }
-        with _opened(path) as file, pd.read_csv(
-            io.BufferedReader(_Relabelled(file, delimiter.join(labels))), sep=delimiter, header=0,
-            skiprows=[1], index_col=False, usecols=sorted({*place.values(), labels[-1]}),
-            dtype=_types(place) | {labels[-1]: object}, chunksize=_ROWS, keep_default_na=False,
-            na_values=missing, encoding="utf-8", low_memory=False,
+        with _opened(path) as file, _parse(
+            file, delimiter, labels, missing, usecols=sorted({*place.values(), labels[-1]}),
+            dtype=_types(place) | {labels[-1]: object}, chunksize=_ROWS,
         ) as pieces:  # fmt: skip
             for piece in pieces:
                 _check_width(piece.pop(labels[-1]), len(header), path)
@@ -207,6 +199,23 @@ def _chunks(path: Path, delimiter: str, names: Mapping[str, Any]) -> Iterator[di
 
 def _opened(path: Path) -> Any:
     return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else open(path, "rb")
+
+
+def _parse(
+    file: IO[bytes],
+    delimiter: str,
+    labels: list[str],
+    missing: Mapping[str, list[str]],
+    **more: Any,
+) -> Any:
+    """Return what pandas reads of a file under these labels instead of its header."""
+    import pandas as pd
+
+    return pd.read_csv(
+        io.BufferedReader(_Relabelled(file, delimiter.join(labels))), sep=delimiter, header=0,
+        skiprows=[1], index_col=False, keep_default_na=False, na_values=missing, encoding="utf-8",
+        low_memory=False, **more,
+    )  # fmt: skip
 
 
 class _Relabelled(io.RawIOBase):
