@@ -106,9 +106,17 @@ def test_sampler_by_the_size_of_the_data():
 
 @pytest.mark.parametrize(
     ("n_users", "n_items", "n", "expected"),
-    [(100, 100, 900, 20), (300, 1000, 900, 20), (1000, 2000, 3000, 28), (4000, 4000, 12_000, 40)],
+    [
+        (1000, 50, 3000, 20),  # dense, and 60 of an item
+        (300, 1000, 60_000, 20),
+        (4000, 2000, 48_000, 20),  # 24 of an item
+        (4000, 4000, 90_000, 20),
+        (4000, 4000, 40_000, 40),
+        (100, 90, 1200, 30),  # dense, but 13 of an item
+        (100, 100, 900, 40),
+    ],
 )
-def test_dense_data_are_learnt_in_fewer_epochs(n_users, n_items, n, expected):
+def test_data_of_many_positives_are_learnt_in_fewer_epochs(n_users, n_items, n, expected):
     """Users and items without positives count as absent."""
     k = np.arange(n)
     data = tr.Interactions.from_arrays(
@@ -116,13 +124,15 @@ def test_dense_data_are_learnt_in_fewer_epochs(n_users, n_items, n, expected):
     )
     found = epochs_for(data)
     n_users, n_items = (len(set(each.tolist())) for each in (data.rows, data.indices))
-    assert found == round(min(40, max(20, 20 * (0.003 * n_users * n_items / data.nnz) ** 0.5)))
+    by_density = (0.003 * n_users * n_items / data.nnz) ** 0.5
+    by_items = 20 * n_items / data.nnz
+    assert found == round(min(40, max(20, 20 * max(by_density, by_items))))
     assert abs(found - expected) <= 1
 
 
-def test_fits_go_by_the_density(pairs):
+def test_fits_go_by_the_data(pairs):
     model = make(loss="softmax", n_factors=2, n_epochs=None).fit(pairs)
-    assert model.companions_["n_epochs"] == len(model.history_) == epochs_for(pairs) == 20
+    assert model.companions_["n_epochs"] == len(model.history_) == epochs_for(pairs)
     given = make(loss="softmax", n_factors=2, n_epochs=3).fit(pairs)
     assert len(given.history_) == 3 and "n_epochs" not in given.companions_
 

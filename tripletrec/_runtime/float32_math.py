@@ -21,9 +21,11 @@ _LOG2_E = _F(1.4426950408889634)
 # (Cody and Waite, Software Manual for the Elementary Functions, 1980, ch. 6).
 _LOG_2_HIGH, _LOG_2_LOW = _F(355 / 512), _F(math.log(2.0) - 355 / 512)
 _SMALLEST = _F(87.0)  # exp(-88) is subnormal in float32
-# The polynomial for exp(-r) on [0, log(2)] with the least relative error: 4e-11 before rounding, by Lawson's method.
-_C0, _C1, _C2, _C3 = _F(1.0), _F(-0.9999999952634), _F(0.4999998345459), _F(-0.1666646831447)
-_C4, _C5, _C6, _C7 = _F(0.0416552523972), _F(-0.0082977503180), _F(0.0013268408014), _F(-0.0001403313357)
+# The polynomial for exp(-r) on [0, log(2)] with the least relative error: 4e-11 before rounding, by Lawson's
+# method.
+_C0, _C1, _C2 = _F(1.0), _F(-0.9999999952634), _F(0.4999998345459)
+_C3, _C4, _C5 = _F(-0.1666646831447), _F(0.0416552523972), _F(-0.0082977503180)
+_C6, _C7 = _F(0.0013268408014), _F(-0.0001403313357)
 # The series of 2 artanh(z) / z.
 _D0, _D1, _D2, _D3 = _F(2.0), _F(2 / 3), _F(2 / 5), _F(2 / 7)
 _D4, _D5, _D6, _D7 = _F(2 / 9), _F(2 / 11), _F(2 / 13), _F(2 / 15)

@@ -171,7 +171,7 @@ class MatrixFactorization(PlannedFactorModel):
     ============= ========================== ========== =================== ============================
     scorer        "dot"                      "dot"      "dot"               "cosine"
     optimizer     "adagrad"                  "adagrad"  adagrad(1.0)        adam(beta1=0.5, beta2=0.99)
-    learning_rate 0.05                       0.1        0.05                0.01
+    learning_rate 0.05                       0.1        0.05                0.005; 0.01
     n_epochs      30                         30         10                  20 to 40; 30
     user_l2       0.05                       0.01       0.3                 0.2
     item_l2       0.01                       0.003      0.3                 0.2
@@ -182,12 +182,13 @@ class MatrixFactorization(PlannedFactorModel):
     schedule      "constant"                 "constant" "constant"          "cosine"
     ============= ========================== ========== =================== ============================
 
-    "softmax" is trained for :math:`20 \sqrt{0.003 / d}` epochs, d being the share of positives among all
-    pairs of users and items that have some, but for 20 at least and 40 at most.
+    "softmax" is trained for :math:`20 \max(\sqrt{0.003 / d}, 20 / m)` epochs, d being the share of positives
+    among all pairs of users and items that have some, and m their mean number for such an item; but for 20
+    at least and 40 at most.
 
     Where the optimizer is given but no learning rate, it is that of the optimizer: with losses of triplets
-    0.003 for "adam", 0.05 for "adagrad" and "sgd" ("sigmoid": 0.1 and 0.2); with list-wise losses 0.01, 0.05
-    and 0.01.
+    0.003 for "adam", 0.05 for "adagrad" and "sgd" ("sigmoid": 0.1 and 0.2); with list-wise losses 0.005
+    ("bsl" and "ccl": 0.01), 0.05 and 0.01.
 
     Raises
     ------

@@ -1,0 +1,84 @@
+"""Settings of `MatrixFactorization` compared in pairs, on several validation cuts of training data only.
+
+Each cut leaves out a fifth of the data (of a FOLDER, its validation part) and starts from another seed. All
+settings are fitted on the same cuts; the table gives means, and the mean change against the first settings
+with its standard error.
+
+    python benchmarks/settings.py --data movielens shop:2000,1000,60000 --cuts 8 "learning_rate=0.01" ""
+    python benchmarks/settings.py "loss='bpr'" "loss='bpr', schedule='cosine'"
+    python benchmarks/settings.py --data FOLDER --cuts 2 "" "n_factors=128, dropout=0.1"
+
+The loss is "softmax" where none is given. Data are named as for `benchmarks/history.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import tripletrec as tr
+from history import read
+
+METRICS = ("ndcg@10", "recall@20", "ndcg@20")
+
+
+def settings(text: str) -> dict[str, Any]:
+    """Return the arguments of a text such as ``"n_factors=128, dropout=0.1"``."""
+    try:
+        call = ast.parse(f"f({text})", mode="eval").body
+        assert isinstance(call, ast.Call) and not call.args
+        return {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
+    except (SyntaxError, ValueError, AssertionError):
+        raise argparse.ArgumentTypeError(
+            f"must be arguments such as dropout=0.1, got {text!r}"
+        ) from None
+
+
+def measured(
+    parameters: dict[str, Any],
+    cuts: list[tuple[tr.Interactions, tr.Interactions]],
+    n_jobs: int | None,
+) -> NDArray[np.float64]:
+    """Return the metrics of each cut, of shape (n_cuts, n_metrics)."""
+    found = []
+    for seed, (train, valid) in enumerate(cuts):
+        chosen = {"loss": "softmax", "random_state": seed, "n_jobs": n_jobs, **parameters}
+        model = tr.MatrixFactorization(**chosen).fit(train)
+        mean = tr.evaluate(model, valid, train, k=(10, 20)).mean
+        found.append([float(mean[metric]) for metric in METRICS])
+    return np.array(found)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a line for each settings on each data set."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument(
+        "settings", nargs="+", type=settings, help='such as "dropout=0.1"'
+    )
+    parser.add_argument("--data", nargs="+", default=["movielens"])
+    parser.add_argument("--cuts", type=int, default=4)
+    parser.add_argument("--users", type=int, help="of a folder, a sample")
+    parser.add_argument("--n-jobs", type=int)
+    options = parser.parse_args(arguments)
+    for name in options.data:
+        cuts = [read(name, options.users, seed) for seed in range(options.cuts)]
+        print(f"{name}: {options.cuts} cuts; {', '.join(METRICS)}; change in percent")
+        first = measured(options.settings[0], cuts, options.n_jobs)
+        for n, parameters in enumerate(options.settings):
+            found = measured(parameters, cuts, options.n_jobs) if n else first
+            change = 100.0 * (found / first - 1.0)
+            error = change.std(axis=0) / np.sqrt(max(1, len(cuts) - 1))
+            both = zip(change.mean(axis=0), error, strict=True)
+            changes = ", ".join(f"{mean:+.1f} ± {each:.1f}" for mean, each in both)
+            means = " ".join(f"{x:.4f}" for x in found.mean(axis=0))
+            shown = ", ".join(f"{key}={value}" for key, value in parameters.items())
+            print(f"  {means}   {changes}   {shown or 'as it is'}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
