@@ -16,7 +16,8 @@ j in a batch is
 where n_j is its number of positives and w_j its weight with the sampler. If it occurs c_j times, its
 importance weight in the loss is :math:`m_j = c_j / e_j`: the sum over all items that the user is not known
 to like is then estimated without bias (the "log q" correction, here for both sources at once, which is the
-balance heuristic of Veach and Guibas).
+balance heuristic of Veach and Guibas). That pairs of one user come together (`tripletrec.neural.pairs`)
+leaves it as it is but for a factor near 1: of the n - 1 other pairs up to seven are the user's own.
 
 References
 ----------
@@ -47,7 +48,7 @@ from tripletrec.neural.features import FeatureEmbedding, FeatureTable
 from tripletrec.neural.fit import NetworkTraining
 from tripletrec.neural.history import Histories, Mix
 from tripletrec.neural.networks import Array, Towers
-from tripletrec.neural.pairs import Pairs, Slots
+from tripletrec.neural.pairs import Groups, Pairs, Slots
 from tripletrec.neural.stack import Stack
 from tripletrec.sampling import Sampler
 from tripletrec.training.plan import L2, NetworkPlan, Record
@@ -353,6 +354,7 @@ class NetworkListwiseTraining(NetworkTraining):
     ) -> None:
         super().__init__(plan, network, factors)
         self._users, self._items, self._weights = interactions.rows, interactions.indices, weights
+        self._groups = Groups(self._users, interactions.indptr, plan.batch_size)
 
     def run_epoch(self, number: int) -> Record:
         """Train on every positive once; return the epoch's record.
@@ -372,7 +374,7 @@ class NetworkListwiseTraining(NetworkTraining):
         plan, network = self.plan, self.network
         self._factors = None
         random = np.random.default_rng((plan.seed, number))
-        order, totals = random.permutation(len(self._users)), np.zeros(2)
+        order, totals = self._groups.order(random), np.zeros(2)
         users, items = self._users[order], self._items[order]
         weights = None if self._weights is None else self._weights[order]
         for batch in self._batches(number, len(order)):

@@ -1,7 +1,11 @@
-"""The pairs of a batch, each user and item in one place; what is learnt from them is in `listwise`.
+"""Which pairs come into a batch, each user and item in one place; what is learnt from them is in `listwise`.
 
 Many pairs of a batch share a user or an item. Users are put in ascending order, with their pairs one after
 the other; different items in ascending order get *slots*, the rows of the batch's matrices of items.
+
+What a user costs in a batch, a row of scores and a history, is shared by the user's pairs. So pairs of one
+user come together in *groups*, up to eight of them, in an order that is random otherwise. On validation cuts
+that is as accurate as pairs in a random order, in half the time.
 """
 
 from __future__ import annotations
@@ -13,10 +17,85 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import kernel
 
-__all__ = ["Pairs", "Slots"]
+__all__ = ["Groups", "Pairs", "Slots"]
+
+_MOST_IN_GROUP = 8
+# Of a user: what is in the batch is left out of the user's history, so that most of the pairs must not be.
+_LEAST_GROUPS = 6
+# Of a batch, for each pair in a group: a batch needs many users.
+_PAIRS_OF_BATCH = 64
 
 _HALF, _LOW_HALF = 32, (1 << 32) - 1  # of a key of user and pair
 _UNWEIGHTED = np.empty(0, np.float32)
+
+
+@kernel
+def _deal(shuffled, users, free, bounds, groups, dealt, order):  # type: ignore[no-untyped-def]
+    """Write to `order` the pairs of one of the `groups` after the other, those of a user as `shuffled`.
+
+    The pairs of a user are dealt to the places of the user, from ``free[user]`` on, which is overwritten;
+    those of a group have the places from ``bounds[group]`` to ``bounds[group + 1]``.
+    """
+    for pair in shuffled:
+        user = users[pair]
+        dealt[free[user]] = pair
+        free[user] += 1
+    n = 0
+    for group in groups:
+        for place in range(bounds[group], bounds[group + 1]):
+            order[n] = dealt[place]
+            n += 1
+
+
+class Groups:
+    """Puts the pairs of an epoch in order: pairs of one user come together, a few at a time.
+
+    A user with n pairs has groups of up to ``min(8, batch_size // 64, n // 6)``, each of nearly as many, at
+    least one. Which pairs of a user are in a group, and in which order groups come, is drawn for each epoch.
+
+    Parameters
+    ----------
+    users : int array of shape (n,)
+        Of all pairs, in ascending order.
+    indptr : int array of shape (n_users + 1,)
+        The pairs of user u are those from ``indptr[u]`` to ``indptr[u + 1]``.
+    batch_size : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> users = np.repeat([0, 1], [2, 12])
+    >>> order = Groups(users, np.array([0, 2, 14]), 512).order(np.random.default_rng(0))
+    >>> users[order]
+    array([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 0])
+    """
+
+    def __init__(
+        self, users: NDArray[np.integer], indptr: NDArray[np.integer], batch_size: int
+    ) -> None:
+        self._users, self._indptr = users, indptr
+        sizes = np.diff(indptr)
+        most = min(_MOST_IN_GROUP, batch_size // _PAIRS_OF_BATCH)
+        n_groups = -(-sizes // np.clip(sizes // _LEAST_GROUPS, 1, max(most, 1)))
+        ends, n_all = np.cumsum(n_groups), int(n_groups.sum())
+        of_user = np.repeat(np.arange(len(sizes)), n_groups)
+        number = (
+            np.arange(n_all) - (ends - n_groups)[of_user]
+        )  # of a group, among those of its user
+        self._bounds = np.empty(n_all + 1, np.int64)
+        self._bounds[:-1] = indptr[of_user] + number * sizes[of_user] // n_groups[of_user]
+        self._bounds[-1] = len(users)
+
+    def order(self, random: np.random.Generator) -> NDArray[np.int64]:
+        """Return the numbers of all pairs, in the order of an epoch."""
+        n = len(self._users)
+        shuffled = random.permutation(n)
+        if len(self._bounds) == n + 1:  # each pair is a group
+            return shuffled
+        groups, free = random.permutation(len(self._bounds) - 1), self._indptr[:-1].astype(np.int64)
+        dealt, order = np.empty(n, np.int64), np.empty(n, np.int64)
+        _deal(shuffled, self._users, free, self._bounds, groups, dealt, order)
+        return order
 
 
 class Pairs(NamedTuple):
