@@ -62,6 +62,15 @@ _NO_MIX = Mix()
 _LEAST_GRADIENT = np.float32(1e-30)
 
 
+@kernel
+def _weigh(items, counts, n_others, n_drawn, by_pair, by_draw, importance):  # type: ignore[no-untyped-def]
+    """Write how often items occur over how often they are expected to, of pairs and of draws."""
+    for s in range(items.shape[0]):
+        expected = n_others * by_pair[items[s]] + n_drawn * by_draw[items[s]]
+        # Nothing is expected where a single pair is the whole batch; it is masked then.
+        importance[s] = counts[s] / (expected if expected > 0.0 else 1.0)
+
+
 class CandidateSampler:
     """Draws candidates for a batch and weighs all of a batch's; only items with a positive are candidates.
 
@@ -126,11 +135,12 @@ class CandidateSampler:
         -------
         float32 array of shape (n,)
         """
-        expected = (n_pairs - 1) * self._expected_by_pair[items] + n_drawn * self._expected_by_draw[
-            items
-        ]
-        # Nothing is expected where a single pair is the whole batch; it is masked then.
-        return (counts / np.where(expected > 0.0, expected, 1.0)).astype(np.float32)
+        importance = np.empty(len(items), np.float32)
+        _weigh(
+            items, counts, n_pairs - 1, n_drawn, self._expected_by_pair, self._expected_by_draw,
+            importance,
+        )  # fmt: skip
+        return importance
 
 
 class _Candidates(NamedTuple):
@@ -168,8 +178,9 @@ def _build_differentiate(loss: ListLoss) -> Any:
                 begin, end = candidates.indptr[users[r]], candidates.indptr[users[r] + 1]
                 n_unknown -= end - begin
                 for e in range(begin, end):
-                    if slot_of[indices[e]] >= 0:
-                        row[slot_of[indices[e]]] = -np.inf
+                    slot = slot_of[np.uint64(indices[np.uint64(e)])]
+                    if slot >= 0:
+                        row[np.uint64(slot)] = -np.inf
             peak, mass = exponentiate(
                 row, candidates.biases, candidates.importance, scale, parameters
             )
@@ -251,7 +262,7 @@ class ListwiseTowers(Towers):
         self._differentiate = _build_differentiate(loss._replace(temperature=None, parameters=()))
         self._parameters = loss.parameters
         self._known = read_only(positives.indptr), read_only(positives.indices)
-        self._slots = Slots(positives.n_items)
+        self._slots = Slots(positives.n_users, positives.n_items)
 
     def step_on_batch(
         self,
