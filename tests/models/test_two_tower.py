@@ -18,7 +18,6 @@ from contracts.support import assert_same
 from contracts.vectors import VectorsContract
 from tripletrec import losses, rates, sampling
 from tripletrec.data.features import encode
-from tripletrec.neural.explained import ALPHA
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -161,7 +160,7 @@ def test_features_explain_what_they_can(tastes, settings):
         known = encode(encoding, features, "features").toarray()
         known = np.column_stack([known, np.ones(len(known))])
         sums = known @ table[: known.shape[1]] + table[known.shape[1] :]
-        gram = known.T @ known + ALPHA * np.eye(known.shape[1])
+        gram = known.T @ known + 20.0 * np.eye(known.shape[1])
         explained = np.linalg.solve(gram, known.T @ (sums - sums.mean(axis=0)))
         explained[-1] += sums.mean(axis=0)
         np.testing.assert_allclose(table[: known.shape[1]], explained, atol=1e-3)

@@ -5,13 +5,17 @@ import pytest
 import scipy.sparse as sp
 
 from tripletrec.neural import FeatureEmbedding
-from tripletrec.neural.explained import ALPHA, divide, ridge
+from tripletrec.neural.explained import alpha_for, divide, ridge
 
 
 def normal_equations(matrix, targets, alpha):
     dense = matrix.toarray().astype(float)
     gram = dense.T @ dense + alpha * np.eye(dense.shape[1])
     return np.linalg.solve(gram, dense.T @ targets)
+
+
+def test_the_penalty_grows_with_the_rows():
+    assert [alpha_for(n) for n in (1, 500, 1000, 1250, 10**6)] == [20.0, 20.0, 40.0, 50.0, 50.0]
 
 
 def test_ridge_solves_the_normal_equations(rng):
@@ -35,7 +39,7 @@ def test_the_sums_stay_and_features_explain_them(rng):
     sums = layer.forward(seen)
     divided = layer.with_table(divide(layer.arrays, n_features + 1))
     np.testing.assert_allclose(divided.forward(seen), sums, atol=1e-12)
-    explained = normal_equations(known.tocsr()[seen], sums - sums.mean(axis=0), ALPHA)
+    explained = normal_equations(known.tocsr()[seen], sums - sums.mean(axis=0), 20.0)
     explained[-1] += sums.mean(axis=0)
     np.testing.assert_allclose(divided.table[: n_features + 1], explained, atol=1e-3)
     unseen = np.setdiff1d(np.arange(n), seen)
