@@ -19,7 +19,13 @@ def test_the_penalty_grows_with_the_rows():
 
 
 def test_ridge_solves_the_normal_equations(rng):
-    for n, n_columns, alpha in ((40, 9, 1.0), (7, 30, 50.0), (1, 1, 0.1), (0, 3, 1.0)):
+    for n, n_columns, alpha in (
+        (40, 9, 1.0),
+        (400, 9, 20.0),
+        (7, 30, 50.0),
+        (1, 1, 0.1),
+        (0, 3, 1.0),
+    ):
         matrix = sp.random(n, n_columns, 0.4, format="csr", random_state=rng)
         targets = rng.normal(size=(n, 5)) * [1.0, 10.0, 1e-6, 0.0, 1.0]
         expected = normal_equations(matrix, targets, alpha)
@@ -35,7 +41,7 @@ def test_the_sums_stay_and_features_explain_them(rng):
         [sp.random(n, n_features, 0.5, format="csr", random_state=rng), np.ones((n, 1))]
     )
     matrix = sp.hstack([known, own], "csr")
-    layer = FeatureEmbedding(rng.normal(size=(matrix.shape[1], 3)), matrix)
+    layer = FeatureEmbedding(rng.normal(size=(matrix.shape[1], 19)), matrix)
     sums = layer.forward(seen)
     divided = layer.with_table(divide(layer.arrays, n_features + 1))
     np.testing.assert_allclose(divided.forward(seen), sums, atol=1e-12)

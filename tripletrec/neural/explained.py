@@ -34,6 +34,7 @@ __all__ = ["alpha_for", "divide", "ridge"]
 _LEAST_ALPHA, _MOST_ALPHA, _ROWS_PER_ALPHA = 20.0, 50.0, 25
 _ACCURACY = 1e-4  # of the gradient, beside that at the start
 _MOST_STEPS = 200
+_FACTORS = 32  # that are divided at once
 
 
 def alpha_for(n_rows: int) -> float:
@@ -51,7 +52,7 @@ def ridge(matrix: Any, targets: NDArray[Any], alpha: float) -> NDArray[np.float6
     Parameters
     ----------
     matrix : sparse CSR matrix of shape (n, n_columns)
-    targets : float array of shape (n, n_targets)
+    targets : float64 array of shape (n, n_targets)
     alpha : float
         > 0.
 
@@ -69,15 +70,19 @@ def ridge(matrix: Any, targets: NDArray[Any], alpha: float) -> NDArray[np.float6
            [1.6]])
     """
     transposed = matrix.T.tocsr()
+    # Where rows are many and columns few, their products are taken once.
+    few = matrix.shape[1] ** 2 <= 2 * matrix.nnz
+    products = transposed @ matrix if few else None
     diagonal = np.asarray(matrix.multiply(matrix).sum(axis=0)).reshape(-1, 1) + alpha
-    residual = transposed @ targets.astype(np.float64)
+    residual = transposed @ targets
     weights, direction = np.zeros_like(residual), residual / diagonal
     along = (residual * direction).sum(axis=0)
     enough = _ACCURACY**2 * along
     for _ in range(_MOST_STEPS):
         if (along <= enough).all():
             break
-        image = transposed @ (matrix @ direction) + alpha * direction
+        image = products @ direction if few else transposed @ (matrix @ direction)
+        image += alpha * direction
         curvature = (direction * image).sum(axis=0)
         step = along / np.where(curvature > 0.0, curvature, 1.0)
         weights += step * direction
@@ -124,12 +129,14 @@ def divide(table: FeatureTable, n_known: int) -> NDArray[Any]:
     matrix = csr_matrix((table.values, table.indices, table.indptr), shape)
     own = matrix[:, n_known:]
     rows, columns = np.flatnonzero(np.diff(own.indptr)), n_known + own.indices  # one for each row
-    features = matrix[rows, :n_known].astype(np.float64)
-    factors = table.factors.astype(np.float64)
-    sums = features @ factors[:n_known] + factors[columns]
-    mean = sums.mean(axis=0)
-    divided = np.zeros_like(factors)
-    divided[:n_known] = ridge(features, sums - mean, alpha_for(len(rows)))
-    divided[n_known - 1] += mean
-    divided[columns] = sums - features @ divided[:n_known]
-    return divided.astype(table.factors.dtype)
+    features, divided = matrix[rows, :n_known].astype(np.float64), np.zeros_like(table.factors)
+    for first in range(0, divided.shape[1], _FACTORS):  # not all at once: they take memory
+        some = slice(first, first + _FACTORS)
+        factors = table.factors[:, some].astype(np.float64)
+        sums = features @ factors[:n_known] + factors[columns]
+        mean = sums.mean(axis=0)
+        explained = ridge(features, sums - mean, alpha_for(len(rows)))
+        explained[-1] += mean
+        divided[:n_known, some] = explained
+        divided[columns, some] = sums - features @ explained
+    return divided
