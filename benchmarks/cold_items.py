@@ -174,7 +174,8 @@ def lightfm(shop: Shop, cut: Cut, features: sp.csr_matrix) -> Scores | None:
     n_users, n_items = cut.train.space.shape
     items = sp.hstack([features, sp.identity(n_items)]).tocsr().astype(np.float32)
     model = LightFM(64, loss="warp", random_state=0)
-    model.fit(cut.train.tocsr(), item_features=items, epochs=30)
+    likes = cut.train.tocsr().copy()  # it wants to be able to write into what it reads
+    model.fit(likes, item_features=items, epochs=30)
     item_biases, item_factors = model.get_item_representations(items)
     user_factors = model.get_user_representations()[1]
     return lambda users: np.asarray(user_factors[users] @ item_factors.T + item_biases, np.float32)

@@ -39,3 +39,23 @@ def mix(a, V, history, share, units):
         mean = unit(mean)
     z = [(1 - share) * x + share * y for x, y in zip(a, mean, strict=True)]
     return unit(z) if units else z
+
+
+def order_in_groups(sizes, batch_size, random):
+    """The pairs of an epoch, in which pairs of one user come together; user u has ``sizes[u]`` of them."""
+    places, first = [], 0
+    for size in sizes:
+        most = max(1, min(16, batch_size // 32, size // 6))
+        n_groups = math.ceil(size / most)
+        own = list(range(first, first + size))
+        ends = [n * size // n_groups for n in range(n_groups + 1)] if n_groups else [0]
+        places += [own[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        first += size
+    shuffled = random.permutation(first).tolist()
+    if len(places) == first:
+        return shuffled
+    users = [user for user, size in enumerate(sizes) for _ in range(size)]
+    dealt = sorted(
+        shuffled, key=lambda pair: users[pair]
+    )  # stable: a user's pairs stay as shuffled
+    return [dealt[place] for group in random.permutation(len(places)) for place in places[group]]

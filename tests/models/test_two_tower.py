@@ -17,6 +17,7 @@ from contracts.saved import SavedContract, TamperedContract
 from contracts.support import assert_same
 from contracts.vectors import VectorsContract
 from tripletrec import losses, rates, sampling
+from tripletrec.data.features import encode
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -148,6 +149,26 @@ def test_without_own_factors_features_are_all(tastes):
         make(own_factors=False).fit(data, user_features=users)
 
 
+@pytest.mark.parametrize("settings", [{}, {"loss": "softmax"}, {"item_layers": (6,)}], ids=str)
+def test_features_explain_what_they_can(tastes, settings):
+    """What is left to the own factors of known users and items is what a regression leaves."""
+    data, users, items = tastes
+    model = make(**settings).fit(data, user_features=users, item_features=items)
+    for word, features in (("user", users), ("item", items)):
+        table = getattr(model, f"{word}_table_").astype(float)
+        encoding = getattr(model, f"{word}_encoding_")
+        known = encode(encoding, features, "features").toarray()
+        known = np.column_stack([known, np.ones(len(known))])
+        sums = known @ table[: known.shape[1]] + table[known.shape[1] :]
+        gram = known.T @ known + 20.0 * np.eye(known.shape[1])
+        explained = np.linalg.solve(gram, known.T @ (sums - sums.mean(axis=0)))
+        explained[-1] += sums.mean(axis=0)
+        np.testing.assert_allclose(table[: known.shape[1]], explained, atol=1e-3)
+    if "item_layers" not in settings:
+        vectors = sums / np.linalg.norm(sums, axis=1, keepdims=True) ** model._is_cosine()
+        np.testing.assert_allclose(model.item_factors_, vectors, atol=1e-5)
+
+
 def test_items_without_interactions_are_scored_by_features(tastes):
     data, users, items = tastes
     matrix = data.tocsr().tolil()
@@ -158,6 +179,8 @@ def test_items_without_interactions_are_scored_by_features(tastes):
     np.testing.assert_allclose(
         model.encode_items(items.iloc[:6]), model.item_factors_[:6], rtol=1e-5
     )
+    features = model.encode_items(items)  # of known items, too, but without their own factors
+    assert np.abs(features[6:] - model.item_factors_[6:]).max() > 0.01
     cold = tr.Interactions(data.tocsr().multiply(np.arange(60) < 6).tocsr())
     others = np.ones(data.space.shape)
     others[:, :6] = 0

@@ -50,16 +50,16 @@ def test_a_user_is_mixed_with_the_mean_of_the_history(units, share, likes, rng):
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_what_is_kept_of_histories_is_that_of_the_twin(dropout, likes, rng):
     histories = Histories(tr.Interactions(likes), Mix(0.5, dropout))
-    slots = Slots(N_ITEMS)
-    users, positives = np.array([5, 1, 4, 1]), np.array([1, 0, 0, 1])
+    slots = Slots(N_USERS, N_ITEMS)
+    users, positives = np.array([5, 1, 4, 1]), np.array([1, 0, 0, 1])  # slots of items 1 and 0
     pairs = slots.fill(users, positives, np.empty(0, np.int64))
     batch = histories.of_batch(KEY, pairs, slots)
-    assert slots.of_items.tolist() == [0, 1] + [-1] * (N_ITEMS - 2)
+    assert slots.of_items.tolist() == [1, 0] + [-1] * (N_ITEMS - 2)
     assert len(set(batch.further)) == len(batch.further) and not {0, 1} & set(batch.further)
-    places = np.concatenate([[0, 1], batch.further])
+    places = np.concatenate([[1, 0], batch.further])
     v = np.eye(N_ITEMS, dtype=np.float32)[places]
     p = batch.mix(np.zeros((3, N_ITEMS), np.float32), v)
-    for r, user in enumerate([1, 4, 5]):
+    for r, user in enumerate([5, 1, 4]):
         kept = naive_towers.thinned(
             int(KEY), user, np.flatnonzero(likes[user]).tolist(),
             positives[users == user].tolist(), dropout,

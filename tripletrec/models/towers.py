@@ -19,6 +19,7 @@ from tripletrec.losses import ListLoss
 from tripletrec.models.fit_arguments import check_widths
 from tripletrec.models.trained import width_of
 from tripletrec.models.trained_network import count_weights
+from tripletrec.neural.explained import divide
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.fit import NetworkTraining
 from tripletrec.neural.history import Mix
@@ -164,7 +165,7 @@ def start_training(
     if plan.sampler.by_features:
         nearest = _nearest_negatives(items.columns, data, given)
     return NetworkTripletTraining(
-        plan, network, data, weights, given, partial(_fitted_arrays, network),
+        plan, network, data, weights, given, partial(_fitted_arrays, network, users, items),
         items=np.flatnonzero(np.bincount(data.indices)), nearest=nearest,
     )  # fmt: skip
 
@@ -197,7 +198,8 @@ def _start_listwise(
             f"n_negatives must be at most the number of items with a positive ({n_items}) with "
             f"loss {loss.name!r}, got {plan.n_negatives}"
         )
-    return NetworkListwiseTraining(plan, network, data, weights, partial(_fitted_arrays, network))
+    arrays = partial(_fitted_arrays, network, users, items)
+    return NetworkListwiseTraining(plan, network, data, weights, arrays)
 
 
 def _nearest_negatives(
@@ -315,20 +317,26 @@ def infer_all(layer: FeatureEmbedding, stack: Stack) -> NDArray[np.float32]:
     return np.concatenate(blocks)
 
 
-def _fitted_arrays(network: Towers) -> tuple[NDArray[Any], ...]:
+def _fitted_arrays(network: Towers, users: Tower, items: Tower) -> tuple[NDArray[Any], ...]:
     """Return vectors, factors of columns and weights of layers, each of users, then of items."""
-    users, items = network.users, network.items
-    of_users, of_items = infer_all(users, network.user_tower), infer_all(items, network.item_tower)
+    (of_users, user_table), (of_items, item_table) = _fitted(users), _fitted(items)
     if isinstance(network, ListwiseTowers) and network.histories is not None:
         of_users = network.histories.mix_all(of_users, of_items)
-    return (
-        of_users,
-        of_items,
-        users.table,
-        items.table,
-        network.user_tower.flat[0],
-        network.item_tower.flat[0],
-    )
+    return of_users, of_items, user_table, item_table, users.stack.flat[0], items.stack.flat[0]
+
+
+def _fitted(tower: Tower) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return what a tower gives for all rows, and its factors of columns: features explain what they can."""
+    layer, stack, columns = tower.layer, tower.stack, tower.columns
+    vectors = infer_all(layer, stack)
+    n_features = columns.encoding["n_columns"]
+    n_known, n_all = n_features + 1, columns.matrix.shape[1]
+    if n_features == 0 or n_known == n_all or columns.groups is not None:
+        return vectors, layer.table
+    table = divide(layer.arrays, n_known)
+    unseen = np.flatnonzero(np.diff(columns.matrix[:, n_known:].indptr) == 0)
+    vectors[unseen] = stack.infer(layer.with_table(table).forward(unseen))
+    return vectors, table
 
 
 def _groups(encoding: dict[str, Any], n_own: int, combine: str) -> NDArray[np.int64] | None:

@@ -13,6 +13,7 @@ touches have one, and only their factors are updated (see `tripletrec.neural.row
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -198,6 +199,13 @@ class FeatureEmbedding:
             self.gradient,
         )
         self.touched = np.empty(0, np.int32)
+
+    def with_table(self, table: NDArray[Any]) -> FeatureEmbedding:
+        """Return the same rows of other factors, without a copy."""
+        other = copy(self)
+        other.table, other.parameters = table, [table]
+        other.arrays = self.arrays._replace(factors=table)
+        return other
 
     def forward(self, rows: NDArray[np.integer]) -> NDArray[Any]:
         """Return the output rows of `rows`, shape (len(rows), width)."""

@@ -57,7 +57,8 @@ def _keep(key, pairs, known, dropout, slot_of, n_slots, slots, ends, counts, fur
     The positives of a user in the batch do not. Items without a slot get the next one and are listed in
     `further`; their number is returned. How often each slot is listed is counted.
     """
-    n_kept, n_further = 0, 0
+    index = np.uint64  # signed indices would be checked for "from the end"
+    n_kept, n_further, thins = 0, 0, dropout > 0.0
     for s in range(n_slots):
         counts[s] = 0
     for r in range(pairs.users.shape[0]):
@@ -66,17 +67,17 @@ def _keep(key, pairs, known, dropout, slot_of, n_slots, slots, ends, counts, fur
         for p in range(first, last):
             slot_of[pairs.items[p]] = _LEFT_OUT
         for e in range(known.indptr[user], known.indptr[user + 1]):
-            item = known.indices[e]
-            if dropout > 0.0 and uniform(stream, item) < dropout:
+            item = known.indices[index(e)]
+            if thins and uniform(stream, item) < dropout:
                 continue
-            slot = slot_of[item]
+            slot = slot_of[index(item)]
             if slot == _NO_SLOT:
-                slot = n_slots + n_further
-                slot_of[item], further[n_further], counts[slot] = slot, item, 0
+                slot = np.int32(n_slots + n_further)
+                slot_of[index(item)], further[n_further], counts[index(slot)] = slot, item, 0
                 n_further += 1
             if slot >= 0:
-                slots[n_kept] = slot
-                counts[slot] += 1
+                slots[index(n_kept)] = slot
+                counts[index(slot)] += 1
                 n_kept += 1
         for p in range(first, last):
             slot_of[pairs.items[p]] = pairs.slots[p]
@@ -247,6 +248,7 @@ class Histories:
     def __init__(self, positives: Interactions, how: Mix) -> None:
         self.how = how
         self._known = ItemsOfUsers(read_only(positives.indptr), read_only(positives.indices))
+        self._sizes = np.diff(positives.indptr)
 
     def of_batch(self, key: np.uint64, pairs: Pairs, batch: Slots) -> BatchHistories:
         """Draw the histories of the users of a batch.
@@ -259,8 +261,7 @@ class Histories:
         batch : Slots
             Of the items of the batch; left as it was.
         """
-        users, indptr = pairs.users, self._known.indptr
-        most = int((indptr[users + 1] - indptr[users]).sum())
+        users, most = pairs.users, int(self._sizes[pairs.users].sum())
         n_slots = len(batch.items)
         most_further = min(most, len(batch.of_items) - n_slots)
         slots, further = np.empty(most, np.int32), np.empty(most_further, np.int32)

@@ -16,7 +16,8 @@ j in a batch is
 where n_j is its number of positives and w_j its weight with the sampler. If it occurs c_j times, its
 importance weight in the loss is :math:`m_j = c_j / e_j`: the sum over all items that the user is not known
 to like is then estimated without bias (the "log q" correction, here for both sources at once, which is the
-balance heuristic of Veach and Guibas).
+balance heuristic of Veach and Guibas). That pairs of one user come together (`tripletrec.neural.pairs`)
+leaves it as it is but for a factor near 1: of the n - 1 other pairs up to fifteen are the user's own.
 
 References
 ----------
@@ -47,7 +48,7 @@ from tripletrec.neural.features import FeatureEmbedding, FeatureTable
 from tripletrec.neural.fit import NetworkTraining
 from tripletrec.neural.history import Histories, Mix
 from tripletrec.neural.networks import Array, Towers
-from tripletrec.neural.pairs import Pairs, Slots
+from tripletrec.neural.pairs import Groups, Pairs, Slots
 from tripletrec.neural.stack import Stack
 from tripletrec.sampling import Sampler
 from tripletrec.training.plan import L2, NetworkPlan, Record
@@ -59,6 +60,15 @@ _NO_KEY = np.uint64(0)
 _NO_MIX = Mix()
 # Smaller gradients are rounded to zero: products with subnormal numbers are slow.
 _LEAST_GRADIENT = np.float32(1e-30)
+
+
+@kernel
+def _weigh(items, counts, n_others, n_drawn, by_pair, by_draw, importance):  # type: ignore[no-untyped-def]
+    """Write how often items occur over how often they are expected to, of pairs and of draws."""
+    for s in range(items.shape[0]):
+        expected = n_others * by_pair[items[s]] + n_drawn * by_draw[items[s]]
+        # Nothing is expected where a single pair is the whole batch; it is masked then.
+        importance[s] = counts[s] / (expected if expected > 0.0 else 1.0)
 
 
 class CandidateSampler:
@@ -125,11 +135,12 @@ class CandidateSampler:
         -------
         float32 array of shape (n,)
         """
-        expected = (n_pairs - 1) * self._expected_by_pair[items] + n_drawn * self._expected_by_draw[
-            items
-        ]
-        # Nothing is expected where a single pair is the whole batch; it is masked then.
-        return (counts / np.where(expected > 0.0, expected, 1.0)).astype(np.float32)
+        importance = np.empty(len(items), np.float32)
+        _weigh(
+            items, counts, n_pairs - 1, n_drawn, self._expected_by_pair, self._expected_by_draw,
+            importance,
+        )  # fmt: skip
+        return importance
 
 
 class _Candidates(NamedTuple):
@@ -167,8 +178,9 @@ def _build_differentiate(loss: ListLoss) -> Any:
                 begin, end = candidates.indptr[users[r]], candidates.indptr[users[r] + 1]
                 n_unknown -= end - begin
                 for e in range(begin, end):
-                    if slot_of[indices[e]] >= 0:
-                        row[slot_of[indices[e]]] = -np.inf
+                    slot = slot_of[np.uint64(indices[np.uint64(e)])]
+                    if slot >= 0:
+                        row[np.uint64(slot)] = -np.inf
             peak, mass = exponentiate(
                 row, candidates.biases, candidates.importance, scale, parameters
             )
@@ -250,7 +262,7 @@ class ListwiseTowers(Towers):
         self._differentiate = _build_differentiate(loss._replace(temperature=None, parameters=()))
         self._parameters = loss.parameters
         self._known = read_only(positives.indptr), read_only(positives.indices)
-        self._slots = Slots(positives.n_items)
+        self._slots = Slots(positives.n_users, positives.n_items)
 
     def step_on_batch(
         self,
@@ -353,6 +365,7 @@ class NetworkListwiseTraining(NetworkTraining):
     ) -> None:
         super().__init__(plan, network, factors)
         self._users, self._items, self._weights = interactions.rows, interactions.indices, weights
+        self._groups = Groups(self._users, interactions.indptr, plan.batch_size)
 
     def run_epoch(self, number: int) -> Record:
         """Train on every positive once; return the epoch's record.
@@ -372,7 +385,7 @@ class NetworkListwiseTraining(NetworkTraining):
         plan, network = self.plan, self.network
         self._factors = None
         random = np.random.default_rng((plan.seed, number))
-        order, totals = random.permutation(len(self._users)), np.zeros(2)
+        order, totals = self._groups.order(random), np.zeros(2)
         users, items = self._users[order], self._items[order]
         weights = None if self._weights is None else self._weights[order]
         for batch in self._batches(number, len(order)):
