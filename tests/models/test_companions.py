@@ -14,8 +14,10 @@ from tripletrec.models.companions import (
     LEAST_CANDIDATES,
     MOST_CANDIDATES,
     ROWS_PER_CANDIDATE,
+    Sizes,
     companions_of,
     epochs_for,
+    most_epochs,
     sampler_for,
 )
 
@@ -83,57 +85,48 @@ def test_a_preset_is_its_loss(name):
 
 
 def test_sampler_by_the_size_of_the_data():
-    def diagonal(n, n_users=None, n_items=None):
-        shape = (n_users or n, n_items or n)
-        return tr.Interactions.from_arrays(np.arange(n), np.arange(n), shape=shape)
+    def of(n_users, n_items):
+        return sampler_for(Sizes(n_users, n_items, 10 * n_users), has_given=False)
 
-    def column(n_users, n_items):
-        users = np.arange(max(n_users, n_items))
-        return tr.Interactions.from_arrays(users % n_users, users % n_items)
+    per, least, most = ROWS_PER_CANDIDATE, LEAST_CANDIDATES, MOST_CANDIDATES
+    assert of(5 * per, 5 * per) == sampling.dynamic(5)
+    assert of((least - 1) * per, 9 * per) == of(9 * per, 3) == of(3, 9 * per) == sampling.UNSEEN
+    assert of(5 * per, least * per) == sampling.dynamic(least)
+    assert of(2 * most * per, 3 * most * per) == sampling.dynamic(most)
+    given = Sizes(5 * per, 5 * per, 50 * per)
+    assert sampler_for(given, has_given=True) == sampling.UNSEEN
 
-    per = ROWS_PER_CANDIDATE
-    least = LEAST_CANDIDATES
-    assert sampler_for(diagonal(5 * per), None) == sampling.dynamic(5)
-    assert sampler_for(diagonal((least - 1) * per), None) == sampling.UNSEEN
-    assert sampler_for(column(5 * per, 3), None) == sampling.UNSEEN
-    assert sampler_for(column(3, 5 * per), None) == sampling.UNSEEN
-    assert sampler_for(column(5 * per, least * per), None) == sampling.dynamic(LEAST_CANDIDATES)
-    most = MOST_CANDIDATES
-    assert sampler_for(diagonal(2 * most * per), None) == sampling.dynamic(most)
-    # Users and items without positives count as absent.
-    assert sampler_for(diagonal(per, 9 * per, 9 * per), None) == sampling.UNSEEN
+
+def test_sizes_leave_out_what_has_no_positive():
+    data = tr.Interactions.from_arrays([0, 0, 3], [1, 4, 1], shape=(6, 7))
+    assert Sizes.of(data) == Sizes(2, 2, 3)
 
 
 @pytest.mark.parametrize(
-    ("n_users", "n_items", "n", "expected"),
+    ("sizes", "of_triplets", "of_lists"),
     [
-        (1000, 50, 3000, 20),  # dense, and 60 of an item
-        (300, 1000, 60_000, 20),
-        (4000, 2000, 48_000, 20),  # 24 of an item
-        (4000, 4000, 90_000, 20),
-        (4000, 4000, 40_000, 40),
-        (100, 90, 1200, 30),  # dense, but 13 of an item
-        (100, 100, 900, 40),
+        (Sizes(1000, 50, 3000), 15, 20),  # dense, and 60 of an item
+        (Sizes(300, 1000, 60_000), 15, 20),
+        (Sizes(4000, 4000, 96_000), 15, 20),
+        (Sizes(4000, 2000, 6_000), 30, 40),
+        (Sizes(10_000, 2000, 40_000), 18, 24),  # 2 of 1,000 pairs
+        (Sizes(100, 90, 1200), 15, 30),  # dense, but 13 of an item
+        (Sizes(100, 100, 900), 15, 40),
     ],
 )
-def test_data_of_many_positives_are_learnt_in_fewer_epochs(n_users, n_items, n, expected):
-    """Users and items without positives count as absent."""
-    k = np.arange(n)
-    data = tr.Interactions.from_arrays(
-        k % n_users, (k + k // n_users) % n_items, shape=(n_users + 9, n_items + 50)
-    )
-    found = epochs_for(data)
-    n_users, n_items = (len(set(each.tolist())) for each in (data.rows, data.indices))
-    by_density = (0.003 * n_users * n_items / data.nnz) ** 0.5
-    by_items = 20 * n_items / data.nnz
-    assert found == round(min(40, max(20, 20 * max(by_density, by_items))))
-    assert abs(found - expected) <= 1
+def test_dense_data_are_learnt_in_fewer_epochs(sizes, of_triplets, of_lists):
+    softmax, bpr = tr.losses.check_loss("softmax"), tr.losses.check_loss("bpr")
+    assert epochs_for(sizes, softmax) == of_lists
+    assert epochs_for(sizes, bpr) == of_triplets
+    assert (most_epochs(softmax), most_epochs(bpr)) == (40, 30)
 
 
-def test_fits_go_by_the_data(pairs):
-    model = make(loss="softmax", n_factors=2, n_epochs=None).fit(pairs)
-    assert model.companions_["n_epochs"] == len(model.history_) == epochs_for(pairs)
-    given = make(loss="softmax", n_factors=2, n_epochs=3).fit(pairs)
+@pytest.mark.parametrize("loss", ["bpr", "softmax"])
+def test_fits_go_by_the_data(pairs, loss):
+    model = make(loss=loss, n_factors=2, n_epochs=None).fit(pairs)
+    expected = epochs_for(Sizes.of(pairs), tr.losses.check_loss(loss))
+    assert model.companions_["n_epochs"] == len(model.history_) == expected
+    given = make(loss=loss, n_factors=2, n_epochs=3).fit(pairs)
     assert len(given.history_) == 3 and "n_epochs" not in given.companions_
 
 

@@ -39,6 +39,7 @@ from tripletrec.cluster.worker import Job
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.losses import ListLoss
+from tripletrec.models.companions import Sizes
 from tripletrec.models.factorization import MatrixFactorization
 from tripletrec.models.fingerprints import difference, fingerprint
 from tripletrec.models.fit_arguments import check_negatives, check_sample_weight, settle_sampler
@@ -300,7 +301,10 @@ def _begin_or_resume(
     else:
         users, items = read_axis(folder, "user"), read_axis(folder, "item")
         facts, known = Facts(**meta["facts"]), Report(**meta["workers"])
-    sizes = int(np.count_nonzero(users.counts)), int(np.count_nonzero(items.counts))
+    sizes = Sizes(
+        int(np.count_nonzero(users.counts)), int(np.count_nonzero(items.counts)),
+        int(users.counts.sum()),
+    )  # fmt: skip
     has_given = facts.nnz > 0
     plan = model._plan_for_sizes(plan, sizes, has_given)
     counted = None if facts.n_given is None else facts

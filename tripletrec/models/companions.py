@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,17 +23,16 @@ __all__ = [
     "COMPANIONS",
     "COMPANION_NAMES",
     "LEAST_CANDIDATES",
-    "LEAST_EPOCHS",
     "MOST_CANDIDATES",
-    "MOST_EPOCHS",
     "PARTS",
     "ROWS_PER_CANDIDATE",
+    "Sizes",
     "check_companions",
     "companions_of",
     "epochs_for",
+    "most_epochs",
     "resolve",
     "sampler_for",
-    "sampler_for_sizes",
 ]
 
 _OF_TRIPLETS: dict[str, Any] = {
@@ -41,7 +40,7 @@ _OF_TRIPLETS: dict[str, Any] = {
     "optimizer": "adagrad",
     "sampler": None,  # by the size of the data, see `sampler_for`
     "learning_rate": {"adagrad": 0.05, "adam": 0.003, "sgd": 0.05},
-    "n_epochs": 30,
+    "n_epochs": None,  # by the data, see `epochs_for`
     "user_l2": 0.05,
     "item_l2": 0.01,
     "negative_l2": None,  # as item_l2
@@ -109,7 +108,7 @@ PARTS = frozenset({"scorer", "optimizer", "sampler", "schedule"})
 ROWS_PER_CANDIDATE = 250  # users or items, whichever are fewer
 LEAST_CANDIDATES = 3  # with two, easy negatives did as well or better
 MOST_CANDIDATES = 64
-LEAST_EPOCHS, MOST_EPOCHS = 20, 40
+_LEAST_EPOCHS, _LEAST_EPOCHS_OF_LISTS = 15, 20
 
 
 def companions_of(loss: Loss | ListLoss) -> Mapping[str, Any]:
@@ -144,42 +143,59 @@ def resolve(loss: Loss | ListLoss, given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def sampler_for(data: Interactions, given: Interactions | None) -> Sampler:
+class Sizes(NamedTuple):
+    """What companions go by: how many users and items have a positive, and how many positives there are."""
+
+    n_users: int
+    n_items: int
+    n_positives: int
+
+    @classmethod
+    def of(cls, data: Interactions) -> Sizes:
+        """Return those of data."""
+        from tripletrec.training.triplet import count_items  # here, because loading does without
+
+        n_users = int(np.count_nonzero(np.diff(data.indptr)))
+        n_items = int(np.count_nonzero(count_items(data.indices, data.n_items)))
+        return cls(n_users, n_items, data.nnz)
+
+
+def sampler_for(sizes: Sizes, *, has_given: bool) -> Sampler:
     """Return the sampler that a loss of triplets is trained with on such data.
 
     It is ``dynamic(c)``, with one candidate for every 250 users or items, whichever are fewer: only where
     many users tell many items apart do hard negatives teach more than easy ones. It is "unseen" where that
     makes fewer than three, and where negatives are given.
     """
-    return sampler_for_sizes(*_sizes(data), has_given=given is not None and given.nnz > 0)
-
-
-def sampler_for_sizes(n_users: int, n_items: int, *, has_given: bool) -> Sampler:
-    """Return what `sampler_for` does for so many users and items that have a positive."""
     if has_given:
         return UNSEEN
-    n_candidates = min(round(min(n_users, n_items) / ROWS_PER_CANDIDATE), MOST_CANDIDATES)
+    fewer = min(sizes.n_users, sizes.n_items)
+    n_candidates = min(round(fewer / ROWS_PER_CANDIDATE), MOST_CANDIDATES)
     return dynamic(n_candidates) if n_candidates >= LEAST_CANDIDATES else UNSEEN
 
 
-def epochs_for(data: Interactions) -> int:
-    """Return for how many epochs "softmax" is trained on such data, 20 to 40.
+def epochs_for(sizes: Sizes, loss: Loss | ListLoss) -> int:
+    """Return for how many epochs a loss is trained on such data, where that goes by the data.
 
-    Dense data are learnt sooner, and then too well: 20 epochs are enough where 3 of 1,000 pairs are
-    positives, and an item has 20. Where a quarter of the pairs are, or an item has half of that, it takes 40.
+    Dense data are learnt sooner, and then too well: 15 epochs are enough where 3 of 1,000 pairs are positives,
+    and it takes 30 where a quarter of that are. With a list-wise loss, whose rate falls, it is 20 and 40, and
+    as many where an item has 20 positives, and half of that.
     """
-    n_users, n_items = _sizes(data)
-    density, n_each = data.nnz / (n_users * n_items), data.nnz / n_items
-    sparsity = max((0.003 / density) ** 0.5, 20 / n_each)
-    return round(min(MOST_EPOCHS, max(LEAST_EPOCHS, LEAST_EPOCHS * sparsity)))
+    n_positives = max(1, sizes.n_positives)
+    density = n_positives / max(1, sizes.n_users * sizes.n_items)
+    sparsity = (0.003 / density) ** 0.5
+    if isinstance(loss, ListLoss):
+        sparsity = max(sparsity, 20 * sizes.n_items / n_positives)
+    return round(_least_epochs(loss) * min(2.0, max(1.0, sparsity)))
 
 
-def _sizes(data: Interactions) -> tuple[int, int]:
-    """Return how many users and items have a positive."""
-    from tripletrec.training.triplet import count_items  # here, because loading does without
+def most_epochs(loss: Loss | ListLoss) -> int:
+    """Return the most that `epochs_for` gives, for any data."""
+    return 2 * _least_epochs(loss)
 
-    n_users = int(np.count_nonzero(np.diff(data.indptr)))
-    return n_users, int(np.count_nonzero(count_items(data.indices, data.n_items)))
+
+def _least_epochs(loss: Loss | ListLoss) -> int:
+    return _LEAST_EPOCHS_OF_LISTS if isinstance(loss, ListLoss) else _LEAST_EPOCHS
 
 
 def check_companions(chosen: Any, make: Callable[..., Any]) -> None:

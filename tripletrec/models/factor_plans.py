@@ -22,14 +22,14 @@ from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.companions import (
     COMPANION_NAMES,
-    MOST_EPOCHS,
     PARTS,
+    Sizes,
     check_companions,
     companions_of,
     epochs_for,
+    most_epochs,
     resolve,
     sampler_for,
-    sampler_for_sizes,
 )
 from tripletrec.models.factor_model import FactorModel
 from tripletrec.models.fit_arguments import (
@@ -87,9 +87,10 @@ class PlannedFactorModel(FactorModel):
             data, _, given = check_learnt_from(as_interactions(X, "X"), *side)
             # With any seed: a generator of the user draws none for it.
             taken = self._plan_for(self._plan_with(0), data, given).companions
-        settings = self._settings(check_loss(self.loss, search=True), taken)
+        loss = check_loss(self.loss, search=True)
+        settings = self._settings(loss, taken)
         if settings["n_epochs"] is None:
-            settings["n_epochs"] = MOST_EPOCHS
+            settings["n_epochs"] = most_epochs(loss)
         return {**self.get_params(), **settings}
 
     def _plan(self) -> FactorPlan:
@@ -126,7 +127,7 @@ class PlannedFactorModel(FactorModel):
             init_scale=check_positive(of["init_scale"], "init_scale"),
             seed=seed,
             schedule=check_schedule(of["schedule"]),
-            n_epochs=MOST_EPOCHS
+            n_epochs=most_epochs(loss)
             if of["n_epochs"] is None
             else check_count(of["n_epochs"], "n_epochs"),
             history=check_history(of["history"], loss),
@@ -149,31 +150,18 @@ class PlannedFactorModel(FactorModel):
         return resolve(loss, {**chosen, **{k: v for k, v in own.items() if v is not None}})
 
     def _plan_for(self, plan: Any, data: Interactions, given: Interactions | None) -> FactorPlan:
-        found: FactorPlan = plan
-        of = companions_of(found.loss)
+        has_given = given is not None and given.nnz > 0
+        return self._plan_for_sizes(plan, Sizes.of(data), has_given)
+
+    def _plan_for_sizes(self, plan: FactorPlan, sizes: Sizes, has_given: bool) -> FactorPlan:
+        """Return the plan with what goes by the data; `has_given`: there are given negatives."""
+        found, of = plan, companions_of(plan.loss)
         if self.n_epochs is None and of["n_epochs"] is None:
-            n = epochs_for(data)
+            n = epochs_for(sizes, plan.loss)
             found = replace(found, n_epochs=n, companions={**found.companions, "n_epochs": n})
         if self._leaves_sampler_open(found):
-            found = self._with_sampler(found, sampler_for(data, given))
+            found = self._with_sampler(found, sampler_for(sizes, has_given=has_given))
         return found
-
-    def _plan_for_sizes(
-        self, plan: FactorPlan, sizes: tuple[int, int], has_given: bool
-    ) -> FactorPlan:
-        """Return what `_plan_for` does, with a loss of triplets.
-
-        Parameters
-        ----------
-        plan : FactorPlan
-        sizes : (int, int)
-            Users and items that have a positive.
-        has_given : bool
-            Whether there are given negatives.
-        """
-        if self._leaves_sampler_open(plan):
-            return self._with_sampler(plan, sampler_for_sizes(*sizes, has_given=has_given))
-        return plan
 
     def _leaves_sampler_open(self, plan: FactorPlan) -> bool:
         return self.sampler is None and companions_of(plan.loss)["sampler"] is None
