@@ -57,9 +57,7 @@ def measured(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a line for each settings on each data set."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument(
-        "settings", nargs="+", type=settings, help='such as "dropout=0.1"'
-    )
+    parser.add_argument("settings", nargs="+", type=settings, help='such as "dropout=0.1"')
     parser.add_argument("--data", nargs="+", default=["movielens"])
     parser.add_argument("--cuts", type=int, default=4)
     parser.add_argument("--users", type=int, help="of a folder, a sample")

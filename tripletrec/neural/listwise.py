@@ -17,7 +17,7 @@ where n_j is its number of positives and w_j its weight with the sampler. If it 
 importance weight in the loss is :math:`m_j = c_j / e_j`: the sum over all items that the user is not known
 to like is then estimated without bias (the "log q" correction, here for both sources at once, which is the
 balance heuristic of Veach and Guibas). That pairs of one user come together (`tripletrec.neural.pairs`)
-leaves it as it is but for a factor near 1: of the n - 1 other pairs up to fifteen are the user's own.
+leaves it as it is but for a factor near 1: of the n - 1 other pairs up to seven are the user's own.
 
 References
 ----------

@@ -5,7 +5,7 @@ their pairs one after the other; different items, too, get *slots* in that order
 matrices of items.
 
 What a user costs in a batch, a row of scores and a history, is shared by the user's pairs. So pairs of one
-user come together in *groups*, up to sixteen of them, in an order that is random otherwise. On validation
+user come together in *groups*, up to eight of them, in an order that is random otherwise. On validation
 cuts that is as accurate as pairs in a random order, in less than half the time.
 """
 
@@ -20,7 +20,7 @@ from tripletrec._runtime.jit import kernel
 
 __all__ = ["Groups", "Pairs", "Slots"]
 
-_MOST_IN_GROUP = 16
+_MOST_IN_GROUP = 8
 # Of a user: what is in the batch is left out of the user's history, so that most of the pairs must not be.
 _LEAST_GROUPS = 6
 # Of a batch, for each pair in a group: a batch needs many users.
@@ -50,7 +50,7 @@ def _deal(shuffled, users, free, bounds, groups, dealt, order):  # type: ignore[
 class Groups:
     """Puts the pairs of an epoch in order: pairs of one user come together, a few at a time.
 
-    A user with n pairs has groups of up to ``min(16, batch_size // 32, n // 6)``, each of nearly as many, at
+    A user with n pairs has groups of up to ``min(8, batch_size // 32, n // 6)``, each of nearly as many, at
     least one. Which pairs of a user are in a group, and in which order groups come, is drawn for each epoch.
 
     Parameters
