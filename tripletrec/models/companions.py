@@ -177,9 +177,9 @@ def sampler_for(sizes: Sizes, *, has_given: bool) -> Sampler:
 def epochs_for(sizes: Sizes, loss: Loss | ListLoss) -> int:
     """Return for how many epochs a loss is trained on such data, where that goes by the data.
 
-    Dense data are learnt sooner, and then too well: 15 epochs are enough where 3 of 1,000 pairs are positives,
-    and it takes 30 where a quarter of that are. With a list-wise loss, whose rate falls, it is 20 and 40, and
-    as many where an item has 20 positives, and half of that.
+    Dense data are learnt sooner, and then too well: 15 epochs are enough where 3 of 1,000 pairs are
+    positives, and it takes 30 where a quarter of that are. With a list-wise loss, whose rate falls, it is 20
+    and 40, and as many where an item has 20 positives, and half of that.
     """
     n_positives = max(1, sizes.n_positives)
     density = n_positives / max(1, sizes.n_users * sizes.n_items)
