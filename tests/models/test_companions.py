@@ -105,13 +105,13 @@ def test_sizes_leave_out_what_has_no_positive():
 @pytest.mark.parametrize(
     ("sizes", "of_triplets", "of_lists"),
     [
-        (Sizes(1000, 50, 3000), 15, 20),  # dense, and 60 of an item
-        (Sizes(300, 1000, 60_000), 15, 20),
-        (Sizes(4000, 4000, 96_000), 15, 20),
+        (Sizes(1000, 50, 3000), 20, 20),  # dense, and 60 of an item
+        (Sizes(300, 1000, 60_000), 20, 20),
+        (Sizes(4000, 4000, 96_000), 20, 20),
         (Sizes(4000, 2000, 6_000), 30, 40),
-        (Sizes(10_000, 2000, 40_000), 18, 24),  # 2 of 1,000 pairs
-        (Sizes(100, 90, 1200), 15, 30),  # dense, but 13 of an item
-        (Sizes(100, 100, 900), 15, 40),
+        (Sizes(10_000, 2000, 40_000), 24, 24),  # 2 of 1,000 pairs
+        (Sizes(100, 90, 1200), 20, 30),  # dense, but 13 of an item
+        (Sizes(100, 100, 900), 20, 40),
     ],
 )
 def test_dense_data_are_learnt_in_fewer_epochs(sizes, of_triplets, of_lists):

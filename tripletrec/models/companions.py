@@ -108,7 +108,7 @@ PARTS = frozenset({"scorer", "optimizer", "sampler", "schedule"})
 ROWS_PER_CANDIDATE = 250  # users or items, whichever are fewer
 LEAST_CANDIDATES = 3  # with two, easy negatives did as well or better
 MOST_CANDIDATES = 64
-_LEAST_EPOCHS, _LEAST_EPOCHS_OF_LISTS = 15, 20
+_LEAST_EPOCHS = 20
 
 
 def companions_of(loss: Loss | ListLoss) -> Mapping[str, Any]:
@@ -177,25 +177,21 @@ def sampler_for(sizes: Sizes, *, has_given: bool) -> Sampler:
 def epochs_for(sizes: Sizes, loss: Loss | ListLoss) -> int:
     """Return for how many epochs a loss is trained on such data, where that goes by the data.
 
-    Dense data are learnt sooner, and then too well: 15 epochs are enough where 3 of 1,000 pairs are
-    positives, and it takes 30 where a quarter of that are. With a list-wise loss, whose rate falls, it is 20
-    and 40, and as many where an item has 20 positives, and half of that.
+    Dense data are learnt sooner, and then too well: 20 epochs are enough where 3 of 1,000 pairs are
+    positives, and it takes 40 where a quarter of that are; 30 with a loss of triplets, whose rate does not
+    fall. With a list-wise loss it also takes 40 where an item has 10 positives instead of 20.
     """
     n_positives = max(1, sizes.n_positives)
     density = n_positives / max(1, sizes.n_users * sizes.n_items)
     sparsity = (0.003 / density) ** 0.5
     if isinstance(loss, ListLoss):
         sparsity = max(sparsity, 20 * sizes.n_items / n_positives)
-    return round(_least_epochs(loss) * min(2.0, max(1.0, sparsity)))
+    return round(min(most_epochs(loss), max(_LEAST_EPOCHS, _LEAST_EPOCHS * sparsity)))
 
 
 def most_epochs(loss: Loss | ListLoss) -> int:
     """Return the most that `epochs_for` gives, for any data."""
-    return 2 * _least_epochs(loss)
-
-
-def _least_epochs(loss: Loss | ListLoss) -> int:
-    return _LEAST_EPOCHS_OF_LISTS if isinstance(loss, ListLoss) else _LEAST_EPOCHS
+    return 40 if isinstance(loss, ListLoss) else 30
 
 
 def check_companions(chosen: Any, make: Callable[..., Any]) -> None:
