@@ -41,7 +41,8 @@ SHOPS = {  # users, items, events, cuts
     "tiny": (50, 40, 500, 6),
 }
 EASY = {
-    "sampler": "unseen", "learning_rate": 0.1, "user_l2": 0.03, "item_l2": 0.01, "schedule": "constant",
+    "sampler": "unseen", "learning_rate": 0.1, "n_epochs": 30, "user_l2": 0.03, "item_l2": 0.01,
+    "schedule": "constant",
 }  # fmt: skip
 MODELS: dict[str, dict[str, Any]] = {
     "easy": EASY,
