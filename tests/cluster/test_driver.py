@@ -63,7 +63,7 @@ def test_lost_workers_change_nothing(every, plain, tmp_path, rng):
     model = model_of(n_epochs=5, optimizer="adam")
     fit_serially(model, tmp_path, n_workers=4, before=counting, every=every)
     n_tasks = next(counting.count)
-    for _ in range(4):
+    for _ in range(2):
         losing = Losing(rng.choice(n_tasks, 3, replace=False).tolist())
         fit_serially(model, tmp_path, n_workers=4, before=losing, every=every)
         assert losing.lost

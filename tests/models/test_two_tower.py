@@ -245,17 +245,21 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_every_parameter_changes_something(tastes, name):
+def scores_with(tastes, **settings):
     data, users, items = tastes
-    base = {"user_layers": (5, 4), "item_layers": (5, 4)}
-    one, two = (
-        make(**{**base, **extra}).fit(data, user_features=users, item_features=items)
-        for extra in ({}, {name: CHANGES[name]})
-    )
-    assert not np.array_equal(
-        one.user_factors_ @ one.item_factors_.T, two.user_factors_ @ two.item_factors_.T
-    )
+    model = make(**{"user_layers": (5, 4), "item_layers": (5, 4), **settings})
+    model.fit(data, user_features=users, item_features=items)
+    return model.user_factors_ @ model.item_factors_.T
+
+
+@pytest.fixture(scope="module")
+def plain_scores(tastes):
+    return scores_with(tastes)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_parameter_changes_something(tastes, plain_scores, name):
+    assert not np.array_equal(scores_with(tastes, **{name: CHANGES[name]}), plain_scores)
 
 
 def test_the_nearest_negatives_need_features(small):

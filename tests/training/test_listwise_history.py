@@ -90,7 +90,6 @@ def train_both(training, twin, n_epochs=2):
         covering(CASES, scorers.SCORERS, (None, 5), ((0.6, 0.0), (0.8, 0.5))),
         ("softmax", "cosine", None, (0.8, 0.5)),
         ("bsl", "dot", 5, (0.6, 0.0)),
-        ("ccl", "cosine", 5, (0.6, 0.0)),
     ),
 )
 def test_against_the_twin(loss, scorer, n_negatives, mix, rng):

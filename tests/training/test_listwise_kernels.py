@@ -81,15 +81,18 @@ def random_data(rng):
     return data, rng.uniform(0.5, 2.0, data.nnz).astype(np.float32)
 
 
+# Of all items the sampler says no more than whether known positives are among them.
+CANDIDATES = [("unseen", None), ("uniform", None), ("unseen", 5), ("uniform", 5), ("popularity", 5)]
+
+
 @pytest.mark.parametrize(
-    ("sampler", "n_negatives"),
-    # Of all items the sampler says no more than whether known positives are among them.
+    ("loss", "scorer", "optimizer", "sampler", "n_negatives"),
     quick_rows(
-        [("unseen", None), ("uniform", None), ("unseen", 5), ("uniform", 5), ("popularity", 5)],
-        *[("unseen", None), ("popularity", 5)],
+        [(*parts, *candidates) for candidates in CANDIDATES for parts in COVERING],
+        *[(*parts, "unseen", None) for parts in QUICK[:2]],
+        *[(*QUICK[2], "popularity", 5)],
     ),
 )
-@pytest.mark.parametrize(("loss", "scorer", "optimizer"), quick_rows(COVERING, *QUICK))
 def test_against_the_twin(loss, scorer, optimizer, sampler, n_negatives, rng):
     data, weights = random_data(rng)
     training, twin = pair(

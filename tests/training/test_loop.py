@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 import tripletrec as tr
 from contracts.support import assert_same, interactions, learnt, run_python
+from tiers import quick
 from tripletrec._runtime.threads import UninterruptedThread
 from tripletrec.training import loop
 from tripletrec.training.listwise import ListwiseTraining
@@ -182,7 +183,7 @@ def test_validation_changes_nothing_learnt(split):
         assert_same(make().fit(train, validation=given), model)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", quick([1, 2], 2))
 def test_early_stopping_keeps_the_best_epoch(n_jobs, split):
     train, test = split
     # Steps this large overfit soon: the best epoch comes early.

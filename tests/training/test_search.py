@@ -76,7 +76,7 @@ def test_an_epoch_equals_its_naive_twin(loss, scorer, optimizer, options, rng):
     expected, item_bias = None, options.get("item_bias", True)
     while expected is None:
         # The more scores are compared, the rarer are data without two that are too near to be told apart.
-        n = 300 if loss.max_sampled <= 4 else 80
+        n = 150 if loss.max_sampled <= 4 else 80
         data = interactions(24, 70, n, seed=int(rng.integers(10**6)))
         given = {key: each(data) if callable(each) else each for key, each in options.items()}
         params = {

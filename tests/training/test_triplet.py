@@ -160,7 +160,7 @@ def test_known_positives_are_never_drawn(sampler, given):
     assert (visit.rows[:, 2] >= 0).all()
 
 
-@pytest.mark.parametrize("n_negatives", [1, 2])
+@pytest.mark.parametrize("n_negatives", quick([1, 2], 2))
 def test_candidates_of_hard_negatives(n_negatives):
     """They are unseen items of the positive's own block, so that no other thread touches them."""
     data = interactions(40, 140, 2800)
