@@ -9,7 +9,7 @@ import pytest
 import tripletrec as tr
 import tripletrec.cluster.store
 from cluster.fits import CASES, DATA, assert_same, fit_locally, fit_serially, model_of
-from tiers import quick
+from tiers import quick, quick_rows
 from tripletrec import sampling
 from tripletrec.cluster.engine import SerialEngine
 from tripletrec.cluster.fitting import fit_with
@@ -38,7 +38,9 @@ def test_workers_learn_the_bits_of_a_fit(case, tmp_path):
     assert_same(found, expected)
 
 
-@pytest.mark.parametrize("n_workers, n_threads", [(1, 1), (1, 2), (3, 1), (5, 3)])
+@pytest.mark.parametrize(
+    ("n_workers", "n_threads"), quick_rows([(1, 1), (1, 2), (3, 1), (5, 3)], (1, 1), (5, 3))
+)
 def test_number_of_workers_and_threads_changes_nothing(n_workers, n_threads, plain, tmp_path):
     model = model_of(n_epochs=5, optimizer="adam")
     fit_serially(model, tmp_path, n_workers=n_workers, n_threads=n_threads)

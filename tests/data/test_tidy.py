@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tiers import quick
 from tripletrec.data.interactions import Interactions
 
 IDS = {
@@ -29,7 +30,7 @@ MATRIX = np.array([[0, 0.1, 0], [2, 0, 3], [0, 0, 0]])
 
 
 @pytest.mark.parametrize("output", ["pandas", "polars"])
-@pytest.mark.parametrize("times", TIMES)
+@pytest.mark.parametrize("times", quick(TIMES, "dates", "none"))
 @pytest.mark.parametrize("ids", IDS)
 def test_round_trip(ids, times, output):
     if output == "polars":

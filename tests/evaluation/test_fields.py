@@ -6,6 +6,7 @@ import pytest
 import scipy.sparse as sp
 
 import tripletrec as tr
+from tiers import quick
 from tripletrec.evaluation import evaluate, full_auc
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* positives in test are", "ignore:the scores are")
@@ -30,7 +31,7 @@ def same(one, other):
     pd.testing.assert_frame_equal(one.per_user, other.per_user, check_exact=True)
 
 
-@pytest.mark.parametrize("repeat", range(5))
+@pytest.mark.parametrize("repeat", quick(range(5), 0))
 def test_candidates_for_all_users(repeat, rng):
     model, test, out = problem(rng)
     chosen = rng.choice(14, 6, replace=False)
@@ -42,7 +43,7 @@ def test_candidates_for_all_users(repeat, rng):
             same(evaluate(each, test, out, k=CUTOFFS, candidates=given), right)
 
 
-@pytest.mark.parametrize("repeat", range(5))
+@pytest.mark.parametrize("repeat", quick(range(5), 0))
 def test_candidates_of_each_user(repeat, rng):
     model, test, out = problem(rng)
     own = rng.random(test.shape) < 0.6
