@@ -102,7 +102,7 @@ def test_workers_that_are_lost_again_and_again(tmp_path):
     assert_same(fit_serially(model, tmp_path)[0], model_of().fit(DATA))
 
 
-@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("every", quick([1, 2], 2))
 def test_an_interrupted_fit_goes_on(every, plain, tmp_path, rng):
     stop_at = int(rng.integers(10, 150))
     count = itertools.count()

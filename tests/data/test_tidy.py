@@ -70,6 +70,7 @@ def test_other_outputs_get_one_sentence(output):
         Interactions(MATRIX).to_frame(output=output)
 
 
+@pytest.mark.thorough
 def test_without_polars_one_sentence_says_what_to_install():
     code = """if 1:
         import sys

@@ -78,7 +78,10 @@ class TestFeatures:
 
     @pytest.mark.parametrize(
         "settings",
-        [{}, {"own_factors": False}, {"combine": "concatenation", "user_layers": 4, "item_layers": 4}],
+        quick(
+            [{}, {"own_factors": False}, {"combine": "concatenation", "user_layers": 4, "item_layers": 4}],
+            {},
+        ),
     )  # fmt: skip
     def test_those_of_new_rows_are_enough(self, shop, settings, tmp_path):
         shop, days = shop

@@ -16,6 +16,7 @@ from contracts.recommend import RecommendContract
 from contracts.saved import SavedContract, TamperedContract
 from contracts.support import assert_same
 from contracts.vectors import VectorsContract
+from tiers import quick
 from tripletrec import losses, rates, sampling
 
 # A few epochs on pairs without a pattern need not move the loss.
@@ -113,12 +114,15 @@ def tastes():
 
 @pytest.mark.parametrize(
     "settings",
-    [
-        {},
-        {"own_factors": False},
+    quick(
+        [
+            {},
+            {"own_factors": False},
+            {"combine": "concatenation", "user_layers": (8,), "item_layers": (8,)},
+            {"user_layers": (8, 6), "item_layers": (6,), "activation": "linear"},
+        ],
         {"combine": "concatenation", "user_layers": (8,), "item_layers": (8,)},
-        {"user_layers": (8, 6), "item_layers": (6,), "activation": "linear"},
-    ],
+    ),
     ids=str,
 )
 def test_unseen_users_and_items_by_their_features(tastes, settings, tmp_path):

@@ -94,7 +94,7 @@ def train_both(training, twin, n_epochs=2):
 )
 def test_against_the_twin(loss, scorer, n_negatives, mix, rng):
     share, history_dropout = mix
-    data = tr.Interactions(rng.random((7, 11)) < 0.3)
+    data = tr.Interactions(rng.random((5, 8)) < 0.4)
     weights = rng.uniform(0.5, 2.0, data.nnz).astype(np.float32)
     training = training_of(
         data, weights, n_negatives, loss=CASES[loss], scorer=scorer,

@@ -77,7 +77,7 @@ def assert_close(training, twin, rtol=2e-3, atol=2e-4):
 
 
 def random_data(rng):
-    data = tr.Interactions(rng.random((7, 11)) < 0.3)
+    data = tr.Interactions(rng.random((5, 8)) < 0.4)
     return data, rng.uniform(0.5, 2.0, data.nnz).astype(np.float32)
 
 
