@@ -171,6 +171,7 @@ class FitContract(Contract):
         for ours, theirs in zip(got, expected, strict=True):
             assert_same(ours, theirs)
 
+    @pytest.mark.thorough  # but for one model: a process is started for it
     def test_same_bits_in_another_process(self, pairs, elsewhere):
         expected = digest(self.make(n_jobs=2).fit(pairs))
         assert elsewhere(fit_and_digest, self.make(n_jobs=1), pairs) == expected

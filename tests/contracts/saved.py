@@ -157,6 +157,7 @@ class SavedContract(Contract):
         assert [each.name for each in tmp_path.iterdir()] == ["folder"]
         assert not list((tmp_path / "folder").iterdir())
 
+    @pytest.mark.thorough  # but for one model: a process is started for it
     def test_full_disk_leaves_the_older_file(self, fitted, tmp_path, elsewhere):
         pytest.importorskip("resource")
         path = tmp_path / "model.safetensors"
