@@ -9,7 +9,7 @@ import tripletrec as tr
 from contracts.support import interactions
 from naive_history import HistoryTwin, mixed_user
 from tiers import quick_rows
-from training.fits import covering
+from training.fits import covering, few_likes
 from tripletrec import losses, scorers
 from tripletrec.training.listwise import ListwiseTraining, PieceSizes
 
@@ -94,7 +94,7 @@ def train_both(training, twin, n_epochs=2):
 )
 def test_against_the_twin(loss, scorer, n_negatives, mix, rng):
     share, history_dropout = mix
-    data = tr.Interactions(rng.random((5, 8)) < 0.4)
+    data = few_likes(rng)
     weights = rng.uniform(0.5, 2.0, data.nnz).astype(np.float32)
     training = training_of(
         data, weights, n_negatives, loss=CASES[loss], scorer=scorer,

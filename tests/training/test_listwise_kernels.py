@@ -8,7 +8,7 @@ import pytest
 import naive
 import tripletrec as tr
 from tiers import quick, quick_rows
-from training.fits import covering
+from training.fits import covering, few_likes
 from tripletrec import losses, scorers
 from tripletrec.training.listwise import ListwiseTraining, PieceSizes
 
@@ -77,7 +77,7 @@ def assert_close(training, twin, rtol=2e-3, atol=2e-4):
 
 
 def random_data(rng):
-    data = tr.Interactions(rng.random((5, 8)) < 0.4)
+    data = few_likes(rng)
     return data, rng.uniform(0.5, 2.0, data.nnz).astype(np.float32)
 
 
