@@ -2,7 +2,7 @@
 
 Without ``--thorough`` the tests that are marked `thorough` are left out: what costs much and checks in more
 combinations, or more often, what a quick test checks once; Hypothesis and the fuzzers in ``tests/hostile/``
-then try a quarter of their examples. A test that is asked for by its name (``file.py::name``) is run anyhow.
+then try a tenth of their examples. A test that is asked for by its name (``file.py::name``) is run anyhow.
 ``--hostile N`` lets the fuzzers try N times as many inputs as ``--thorough`` does. With ``--benchmark`` the
 suites in ``benchmarks/`` are run and nothing else; without it they are never run. Nothing here judges a
 time: results go to a JSON file.
@@ -84,7 +84,8 @@ def pytest_collection_modifyitems(config, items):
     if not (config.getoption("--thorough") or named or "thorough" in config.option.markexpr):
         kept = [item for item in kept if item.get_closest_marker("thorough") is None]
     if len(kept) < len(items):
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        chosen = {id(item) for item in kept}
+        config.hook.pytest_deselected(items=[item for item in items if id(item) not in chosen])
         items[:] = kept
 
 

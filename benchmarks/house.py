@@ -88,16 +88,17 @@ def read(package: Path) -> House:
     files = {_module_name(file, package): file for file in sorted(package.rglob("*.py"))}
     texts = {name: file.read_text("utf-8") for name, file in files.items()}
     trees = {name: ast.parse(text) for name, text in texts.items()}
+    nodes = {name: list(ast.walk(tree)) for name, tree in trees.items()}
     return House(
         package.name,
         files,
         {name: len(text.splitlines()) for name, text in texts.items()},
-        [each for name, tree in trees.items() for each in _functions(name, tree)],
+        [each for name, inside in nodes.items() for each in _functions(name, inside)],
         [ast.get_docstring(node) is not None for tree in trees.values() for node in _public(tree)],
         {
             (name, target)
-            for name, tree in trees.items()
-            for target in _imports(tree, package.name, files)
+            for name, inside in nodes.items()
+            for target in _imports(inside, package.name, files)
         },
         _floors(package.parent / "tests" / "test_package.py"),
     )
@@ -108,8 +109,8 @@ def _module_name(file: Path, package: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _functions(module: str, tree: ast.AST) -> Iterator[Function]:
-    for node in ast.walk(tree):
+def _functions(module: str, nodes: list[ast.AST]) -> Iterator[Function]:
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body[1:] if ast.get_docstring(node) is not None else node.body
             decorators = {ast.unparse(each).partition("(")[0] for each in node.decorator_list}
@@ -140,9 +141,9 @@ def _public(tree: ast.Module) -> Iterator[ast.AST]:
             yield from (each for each in named(node.body) if isinstance(each, ast.FunctionDef))
 
 
-def _imports(tree: ast.AST, package: str, modules: dict[str, Path]) -> Iterator[str]:
+def _imports(nodes: list[ast.AST], package: str, modules: dict[str, Path]) -> Iterator[str]:
     """Yield the package's modules that a file imports, by their dotted names within the package."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             targets = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

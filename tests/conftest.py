@@ -1,5 +1,6 @@
 """Shared by all tests."""
 
+import math
 import os
 import secrets
 
@@ -14,7 +15,7 @@ pytest.register_assert_rewrite("contracts")
 
 # The first call of a kernel compiles it: no example may be judged by its time.
 hypothesis.settings.register_profile("thorough", deadline=None)
-hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=10)
 
 
 def pytest_configure(config):
@@ -29,6 +30,14 @@ def rng(request):
     request.node.user_properties.append(("seed", seed))
     print(f"to repeat: TRIPLETREC_TEST_SEED={seed}")
     return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def many(request):
+    """A function: how many random cases to try in this run, of how many in a thorough one."""
+    option = request.config.getoption
+    share = option("--hostile") or option("--thorough") or 0.1
+    return lambda n: math.ceil(n * share)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import tripletrec
+from tiers import quick
 
 MODULES = sorted(
     each.name for each in pkgutil.walk_packages(tripletrec.__path__, prefix="tripletrec.")
@@ -47,7 +48,11 @@ def has_examples(name):
     return ">>> " in Path(importlib.util.find_spec(name).origin).read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", filter(has_examples, ["tripletrec", *MODULES]))
+WITH_EXAMPLES = [name for name in ["tripletrec", *MODULES] if has_examples(name)]
+
+
+# The example of a report draws all its figures, as the page in `test_report` does.
+@pytest.mark.parametrize("name", quick(WITH_EXAMPLES, *{*WITH_EXAMPLES} - {"tripletrec.report"}))
 def test_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)

@@ -1,8 +1,8 @@
 """The pages under docs/: their Python and shell blocks run, page by page, and all public names are listed.
 
 The blocks of a page run in order, in one namespace and one folder that is empty at first. Of a ``bash`` block
-those lines run that call ``tripletrec``. A block with ``needs=`` behind its language is for those who have
-installed that.
+those lines run that call ``tripletrec``, but of the README the Python blocks alone. A block with ``needs=``
+behind its language is for those who have installed that.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from pages import blocks_of, check_printed, expected
 from tripletrec.cli import main
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+README = DOCS.parent / "README.md"
 LANGUAGES = ("python", "bash")
 PAGES = [
     page
@@ -61,12 +62,15 @@ def run(block, names, page):
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if page.name not in HEAVY], ids=lambda page: page.stem
+    "page",
+    [README, *(page for page in PAGES if page.name not in HEAVY)],
+    ids=lambda page: page.stem,
 )
 def test_blocks_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
-    for block, wanted in expected(blocks_of(page.read_text("utf-8"), LANGUAGES)):
+    languages = LANGUAGES[:1] if page == README else LANGUAGES
+    for block, wanted in expected(blocks_of(page.read_text("utf-8"), languages)):
         if is_there(block.info):
             got = run(block, names, str(page))
             check_printed(got, wanted, f"{page}, line {block.line}")

@@ -46,7 +46,9 @@ def check(text, folder):
         check_printed(got, wanted, f"README.md, line {block.line}")
 
 
+@pytest.mark.thorough
 def test_readme(tmp_path):
+    """In a process of its own, as whoever copies it has it; within this one: `test_pages`."""
     text = README.read_text("utf-8")
     assert any(block.runs for block in blocks_of(text))
     check(text, tmp_path)

@@ -510,7 +510,7 @@ def test_several_writers_and_a_reader(tmp_path):
     path.write_text("0" * 10_000)
 
     def write(digit):
-        for _ in range(40):
+        for _ in range(10):
             with replacing(path) as temporary:
                 temporary.write_text(digit * 10_000)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import tripletrec as tr
+from tiers import quick_rows
 from tripletrec.cli import main
 from tripletrec.cli.command import build_parser
 
@@ -80,7 +81,10 @@ def options_with_values():
                 yield name, action.option_strings[0]
 
 
-@pytest.mark.parametrize("name, option", list(options_with_values()))
+OPTIONS = list(options_with_values())
+
+
+@pytest.mark.parametrize(("name", "option"), quick_rows(OPTIONS, *OPTIONS[::2]))
 def test_no_option_takes_nonsense(name, option, refused, shop, tmp_path, monkeypatch):
     """Usage errors are told before the work, whatever the data."""
     monkeypatch.chdir(tmp_path)
@@ -161,6 +165,7 @@ print(code, *sys.modules, file=sys.stderr)
 """
 
 
+@pytest.mark.thorough
 def test_info_is_light(shop):
     """As a process of its own; what help imports is in test_package."""
     process = [sys.executable, "-c", LIGHT, str(shop / "model.safetensors")]

@@ -9,7 +9,7 @@ import pytest
 import tripletrec as tr
 import tripletrec.cluster.store
 from cluster.fits import CASES, DATA, assert_same, fit_locally, fit_serially, model_of
-from tiers import quick
+from tiers import quick, quick_rows
 from tripletrec import sampling
 from tripletrec.cluster.engine import SerialEngine
 from tripletrec.cluster.fitting import fit_with
@@ -38,7 +38,9 @@ def test_workers_learn_the_bits_of_a_fit(case, tmp_path):
     assert_same(found, expected)
 
 
-@pytest.mark.parametrize("n_workers, n_threads", [(1, 1), (1, 2), (3, 1), (5, 3)])
+@pytest.mark.parametrize(
+    ("n_workers", "n_threads"), quick_rows([(1, 1), (1, 2), (3, 1), (5, 3)], (1, 1), (5, 3))
+)
 def test_number_of_workers_and_threads_changes_nothing(n_workers, n_threads, plain, tmp_path):
     model = model_of(n_epochs=5, optimizer="adam")
     fit_serially(model, tmp_path, n_workers=n_workers, n_threads=n_threads)
@@ -63,7 +65,7 @@ def test_lost_workers_change_nothing(every, plain, tmp_path, rng):
     model = model_of(n_epochs=5, optimizer="adam")
     fit_serially(model, tmp_path, n_workers=4, before=counting, every=every)
     n_tasks = next(counting.count)
-    for _ in range(4):
+    for _ in range(2):
         losing = Losing(rng.choice(n_tasks, 3, replace=False).tolist())
         fit_serially(model, tmp_path, n_workers=4, before=losing, every=every)
         assert losing.lost
@@ -100,7 +102,7 @@ def test_workers_that_are_lost_again_and_again(tmp_path):
     assert_same(fit_serially(model, tmp_path)[0], model_of().fit(DATA))
 
 
-@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("every", quick([1, 2], 2))
 def test_an_interrupted_fit_goes_on(every, plain, tmp_path, rng):
     stop_at = int(rng.integers(10, 150))
     count = itertools.count()

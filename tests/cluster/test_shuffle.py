@@ -6,6 +6,7 @@ import pytest
 
 import tripletrec as tr
 from cluster.here import Here
+from tiers import quick
 from tripletrec.cluster.events import EventsSource
 from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.pieces import pieces_of
@@ -44,7 +45,7 @@ def blocks_of(source, names, n_blocks=4, **options):
 
 
 @pytest.mark.parametrize("text", [False, True])
-@pytest.mark.parametrize("n_files", [1, 5])
+@pytest.mark.parametrize("n_files", quick([1, 5], 5))
 def test_blocks_hold_what_is_read_in_memory(text, n_files, rng, tmp_path):
     frame = frame_of(rng, 500, text, values=True)
     names = {**NAMES, "value": "value"}
@@ -80,7 +81,7 @@ def test_neither_files_nor_their_order_matter(rng, tmp_path):
             np.testing.assert_array_equal(mine, theirs)
 
 
-@pytest.mark.parametrize("duplicates", ["max", "last", "first", "count"])
+@pytest.mark.parametrize("duplicates", quick(["max", "last", "first", "count"], "max", "last"))
 def test_duplicates_are_merged_as_in_memory(duplicates, rng, tmp_path):
     frame = frame_of(rng, 300, values=True)
     frame["time"] = rng.permutation(len(frame))
@@ -143,7 +144,7 @@ def test_a_url_is_a_source(rng, tmp_path):
     assert len(pieces_of(f"file://{source}/1.parquet", NAMES)) == 1
 
 
-@pytest.mark.parametrize("how", ["plain", "weighted", "graded"])
+@pytest.mark.parametrize("how", quick(["plain", "weighted", "graded"], "plain", "graded"))
 def test_blocks_are_written_as_those_of_interactions(how, rng, tmp_path):
     names = {**NAMES, "value": "value"}
     source = write(frame_of(rng, 400, values=True), tmp_path / "events", 3)

@@ -1,6 +1,7 @@
 """The contract of interrupted fits: what is learnt does not depend on where a fit was cut in two."""
 
 import contextlib
+import itertools
 
 import numpy as np
 import pytest
@@ -50,29 +51,31 @@ class CheckpointContract(Contract):
         for name, each in training.state().items():
             np.testing.assert_array_equal(each, before[name])
 
-    def test_an_interrupted_fit_goes_on_to_the_same_bits(self, tmp_path, rng):
+    def test_an_interrupted_fit_goes_on_to_the_same_bits(self, tmp_path, rng, many):
         """Cut in two after any epoch, with and without what is given beside the data."""
         data, path = interactions(40, 60, 600), tmp_path / "fit.checkpoint"
         held_out = negatives_of(data, seed=9)
-        for params in self.variants:
+        stops = {}, {"early_stopping": 2, "validation_metric": "ndcg@5"}
+        cases = list(itertools.product(self.variants, stops))
+        for n in rng.permutation(len(cases))[: many(20)]:
+            params, stopping = cases[n]
             given = {"negatives": negatives_of(data)} if params.get("sampler") == "explicit" else {}
+            if stopping:
+                given["validation"] = held_out
             cut = int(rng.integers(1, 5))
-            for stopping in ({}, {"early_stopping": 2, "validation_metric": "ndcg@5"}):
-                if stopping:
-                    given = {**given, "validation": held_out}
-                settings = {"random_state": int(rng.integers(99)), **params, **stopping}
-                expected = self.make(**settings).fit(data, **given)
-                with contextlib.suppress(CutError):
-                    self.make(**settings).fit(data, **given, callbacks=cut_at(cut), checkpoint=path)
-                assert path.exists() == (1 < cut <= len(expected.history_))
-                seen = []
-                resumed = self.make(**settings).fit(
-                    data, **given, checkpoint=str(path),
-                    callbacks=lambda model, record, seen=seen: seen.append(record["epoch"]),
-                )  # fmt: skip
-                assert_same(resumed, expected)
-                assert seen[0] == (cut if cut <= len(expected.history_) else 1)
-                assert not list(tmp_path.iterdir())
+            settings = {"random_state": int(rng.integers(99)), **params, **stopping}
+            expected = self.make(**settings).fit(data, **given)
+            with contextlib.suppress(CutError):
+                self.make(**settings).fit(data, **given, callbacks=cut_at(cut), checkpoint=path)
+            assert path.exists() == (1 < cut <= len(expected.history_))
+            seen = []
+            resumed = self.make(**settings).fit(
+                data, **given, checkpoint=str(path),
+                callbacks=lambda model, record, seen=seen: seen.append(record["epoch"]),
+            )  # fmt: skip
+            assert_same(resumed, expected)
+            assert seen[0] == (cut if cut <= len(expected.history_) else 1)
+            assert not list(tmp_path.iterdir())
 
     def test_a_checkpoint_changes_nothing_and_is_gone_at_the_end(self, fitted, pairs, tmp_path):
         for checkpoint in (tmp_path / "a", str(tmp_path / "b"), (tmp_path / "c", 60), ("d", 0.0)):

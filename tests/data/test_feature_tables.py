@@ -75,10 +75,13 @@ def expected():
     return encoding, encode(encoding, aligned, "f").toarray()
 
 
+TABLES = tables()
+
+
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("form", tables())
+@pytest.mark.parametrize("form", TABLES)
 def test_the_same_table_in_every_form_is_encoded_alike(form, expected):
-    table, (encoding, rows) = tables()[form], expected
+    table, (encoding, rows) = TABLES[form], expected
     assert is_table(table)
     aligned = align(table, IDS, ALL, "f", "id")
     assert learn_encoding(aligned, np.arange(4), "f") == encoding

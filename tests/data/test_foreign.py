@@ -181,6 +181,7 @@ def test_parts_that_do_not_fit_together():
         Interactions.from_frame(parts)
 
 
+@pytest.mark.thorough
 def test_without_pyarrow_one_sentence_says_what_to_install():
     code = """if 1:
         import sys

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from data.equality import same
+from tiers import quick
 from tripletrec.data.interactions import Interactions
 from tripletrec.data.paths import find_files
 from tripletrec.data.streaming import Sizes, stream_to_memory_map
@@ -79,8 +80,8 @@ def write_in_parts(folder, frame, rng):
 
 
 @pytest.mark.parametrize("duplicates", ["sum", "max", "last", "first", "count"])
-def test_the_same_as_in_memory(tmp_path, rng, duplicates):
-    for number in range(12):
+def test_the_same_as_in_memory(tmp_path, rng, duplicates, many):
+    for number in range(many(12)):
         n = int(rng.integers(1, 40))
         frame = pd.DataFrame({"user": ids(rng, n), "item": ids(rng, n), "v": values(rng, n)})
         frame["t"] = times(rng, n)
@@ -273,7 +274,7 @@ def test_files_that_change_meanwhile(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
-@pytest.mark.parametrize("number", ["SIGINT", "SIGKILL"])
+@pytest.mark.parametrize("number", quick(["SIGINT", "SIGKILL"], "SIGKILL"))
 def test_an_interrupted_read_leaves_nothing(tmp_path, number):
     """After a kill, the next one tidies up."""
     path = parquet(tmp_path / "a.parquet", pd.DataFrame(NUMBERS))

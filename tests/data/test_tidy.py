@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tiers import quick
 from tripletrec.data.interactions import Interactions
 
 IDS = {
@@ -29,7 +30,7 @@ MATRIX = np.array([[0, 0.1, 0], [2, 0, 3], [0, 0, 0]])
 
 
 @pytest.mark.parametrize("output", ["pandas", "polars"])
-@pytest.mark.parametrize("times", TIMES)
+@pytest.mark.parametrize("times", quick(TIMES, "dates", "none"))
 @pytest.mark.parametrize("ids", IDS)
 def test_round_trip(ids, times, output):
     if output == "polars":
@@ -69,6 +70,7 @@ def test_other_outputs_get_one_sentence(output):
         Interactions(MATRIX).to_frame(output=output)
 
 
+@pytest.mark.thorough
 def test_without_polars_one_sentence_says_what_to_install():
     code = """if 1:
         import sys

@@ -94,4 +94,4 @@ def test_models_find_the_taste(rng):
 )
 def test_wrong_arguments(wrong, message):
     with pytest.raises(ValueError, match=message):
-        make_events(**wrong)
+        make_events(**{"n_users": 20, "n_items": 10, "n_events": 50, **wrong})

@@ -252,6 +252,7 @@ def test_another_process_writes_while_this_one_reads(tiny, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == [CACHE]
 
 
+@pytest.mark.thorough
 def test_importing_the_data_sets_is_light():
     script = (
         "import sys, tripletrec.datasets; print({'pandas', 'scipy', 'numba'} & set(sys.modules))"
@@ -273,6 +274,7 @@ def real(tmp_path_factory):
         pytest.skip(f"no source of MovieLens-100K can be reached from here: {error}")
 
 
+@pytest.mark.thorough
 @pytest.mark.network
 def test_the_real_data(real):
     data, _ = real
@@ -289,6 +291,7 @@ def test_the_real_data(real):
     assert data.item_features.Drama.sum() == 725
 
 
+@pytest.mark.thorough
 @pytest.mark.network
 def test_the_real_data_from_the_cache(real, pip, monkeypatch):
     data, folder = real

@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
 import naive
-from tiers import examples
+from tiers import examples, quick
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import check_metric, evaluate, full_auc
 from tripletrec.ranking.ranks import MAX_SWEPT
@@ -448,17 +448,17 @@ def test_cutoffs_beyond_any_number_of_items(k):
     assert row["recall@2147483647"] == row["hit_rate@2147483647"] == 1
 
 
-def test_progress_is_shown_where_asked_for(capfd):
+@pytest.mark.parametrize("measure", quick([full_auc, evaluate], evaluate))
+def test_progress_is_shown_where_asked_for(measure, capfd):
     def slow(rows):
         time.sleep(1.2)
         return np.tile(np.arange(5.0), (len(rows), 1))
 
     test = np.eye(3, 5)
-    for measure in (full_auc, evaluate):
-        measure(slow, test)
-        assert capfd.readouterr() == ("", "")
-        measure(slow, test, verbose=1)
-        out, err = capfd.readouterr()
-        assert out == "" and "evaluating" in err and "3/3" in err
-        with pytest.raises((ValueError, TypeError), match="verbose"):
-            measure(slow, test, verbose="yes")
+    measure(slow, test)
+    assert capfd.readouterr() == ("", "")
+    measure(slow, test, verbose=1)
+    out, err = capfd.readouterr()
+    assert out == "" and "evaluating" in err and "3/3" in err
+    with pytest.raises((ValueError, TypeError), match="verbose"):
+        measure(slow, test, verbose="yes")

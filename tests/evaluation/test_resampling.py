@@ -23,7 +23,7 @@ def test_95_percent_intervals_cover_95_percent(kind, rng):
     found = bootstrap(values, 0.95, random_state=rng)
     covered = np.mean((found.low <= truth) & (truth <= found.high))
     assert 0.93 <= covered <= 0.97
-    plain = bootstrap(values[:, :1000], 0.9, method="percentile", random_state=rng)
+    plain = bootstrap(values, 0.9, method="percentile", random_state=rng)
     covered = np.mean((plain.low <= truth) & (truth <= plain.high))
     assert 0.87 <= covered <= 0.93
 

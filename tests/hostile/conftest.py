@@ -1,20 +1,12 @@
-"""How many hostile inputs, and which; ``pytest tests/hostile --hostile 10`` tries ten times as many.
+"""Which hostile inputs; ``pytest tests/hostile --hostile 10`` tries ten times as many.
 
-As many as with ``--thorough``, that is; without either it is a quarter of them.
+As with ``--thorough``, that is; the fixture `many` of all tests says how many it is without either.
 """
 
-import math
 import os
 
 import numpy as np
 import pytest
-
-
-@pytest.fixture
-def many(request):
-    """A function: how many inputs to try in this run, from how many in a thorough one."""
-    factor = request.config.getoption("--hostile") or request.config.getoption("--thorough") or 0.25
-    return lambda n: math.ceil(n * factor)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def test_text_files(many, rng, tmp_path):
         path.write_bytes(damaged(content, rng) if rng.random() < 0.3 else content)
         data = read(path, rng)
         accepted += not isinstance(data, Exception)
-    assert accepted > many(10)
+    assert accepted >= many(10)
 
 
 def damaged(content, rng):

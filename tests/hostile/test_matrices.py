@@ -1,7 +1,7 @@
 """Sparse matrices that lie about themselves, at every door: refused, never followed out of an array.
 
-Their attributes can be set to anything after they were made, and SciPy does not look at them again. A short
-run tries 2,000 of them, and 500 that are odd but honest and must give what they give as an ndarray.
+Their attributes can be set to anything after they were made, and SciPy does not look at them again. A
+thorough run tries 2,000 of them, and 500 that are odd but honest and must give what they give as an ndarray.
 """
 
 import numpy as np

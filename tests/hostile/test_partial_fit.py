@@ -1,7 +1,7 @@
 """New events of every kind: learnt from, or refused in one sentence with the model as it was.
 
-A short run tries 300 of them: ids of the kinds and the shapes of the model and of others, matrices, weights,
-negatives and numbers of epochs that are none.
+A thorough run tries 300 of them: ids of the kinds and the shapes of the model and of others, matrices,
+weights, negatives and numbers of epochs that are none.
 """
 
 import copy

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 import tripletrec as tr
 from contracts.continuing import ContinuingContract
 from contracts.support import assert_same, interactions, rewrite
+from tiers import quick
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -77,7 +78,10 @@ class TestFeatures:
 
     @pytest.mark.parametrize(
         "settings",
-        [{}, {"own_factors": False}, {"combine": "concatenation", "user_layers": 4, "item_layers": 4}],
+        quick(
+            [{}, {"own_factors": False}, {"combine": "concatenation", "user_layers": 4, "item_layers": 4}],
+            {},
+        ),
     )  # fmt: skip
     def test_those_of_new_rows_are_enough(self, shop, settings, tmp_path):
         shop, days = shop
@@ -190,7 +194,9 @@ def test_a_cold_user_of_a_list_loss_learns_when_events_come():
     assert model.user_factors_[7].any()
 
 
-@pytest.mark.parametrize("name", ["state.0", "state.1", "state.2", "step_counts.0"])
+@pytest.mark.parametrize(
+    "name", quick(["state.0", "state.1", "state.2", "step_counts.0"], "state.0", "step_counts.0")
+)
 def test_files_whose_state_is_damaged_are_refused(name, tmp_path):
     tr.MatrixFactorization(4, n_epochs=1).fit(interactions(9, 8, 30)).save(
         tmp_path / "a", state=True

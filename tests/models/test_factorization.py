@@ -66,6 +66,13 @@ class TestContract(
     def make(self, **overrides):
         return make(**overrides)
 
+    # Of one model also when quick.
+    def test_same_bits_in_another_process(self, pairs, elsewhere):
+        super().test_same_bits_in_another_process(pairs, elsewhere)
+
+    def test_full_disk_leaves_the_older_file(self, fitted, tmp_path, elsewhere):
+        super().test_full_disk_leaves_the_older_file(fitted, tmp_path, elsewhere)
+
 
 @pytest.mark.thorough
 class TestNewUsersOfListLosses(HistoriesContract):

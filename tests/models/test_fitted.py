@@ -108,6 +108,7 @@ def test_nothing_of_it_is_an_attribute_or_pickled(made):
 
 
 def test_it_ends_with_the_model(made):
+    gc.freeze()  # of what is there already, nothing is looked for
     model = twin(made[0])
     answers(model)
     factors, gone = weakref.ref(model.item_factors_), weakref.ref(model)
@@ -137,12 +138,12 @@ def test_memory_does_not_grow_with_calls_nor_with_threads(made):
         ask(1)
         before, _ = tracemalloc.get_traced_memory()
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(ask, range(400)))
+            list(pool.map(ask, range(200)))
         gc.collect()
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert after - before < 100_000
+    assert after - before < 50_000
 
 
 def test_ids_are_looked_up_without_being_checked_again():
@@ -186,7 +187,7 @@ def test_answers_belong_together_while_users_and_items_come(rng):
     readers = [threading.Thread(target=read, args=(n,)) for n in (0, 4, 7)]
     for each in readers:
         each.start()
-    for n in range(12):
+    for n in range(4):
         model.add_users({"user": [f"new {n}"], "item": ["3"]})
         model.partial_fit(
             tr.Interactions.from_frame({"user": [f"newer {n}"], "item": [f"new {n}"]})
@@ -195,7 +196,7 @@ def test_answers_belong_together_while_users_and_items_come(rng):
     for each in readers:
         each.join()
     assert not wrong, wrong[0]
-    assert model.n_users_ == 64 and model.n_items_ == 42
+    assert model.n_users_ == 48 and model.n_items_ == 34
 
 
 def test_two_threads_that_add_users_lose_none():

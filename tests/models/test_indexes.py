@@ -10,7 +10,7 @@ from tiers import quick
 
 @pytest.fixture(scope="module")
 def shop():
-    return tr.datasets.make_interactions(300, 3000, 12_000, random_state=0)
+    return tr.datasets.make_interactions(200, 1000, 6_000, random_state=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -18,7 +18,7 @@ def shop():
 def test_lists_are_nearly_those_of_all_items(shop, kind, preset):
     pytest.importorskip(LIBRARIES[kind], reason="needs an optional library")
     model = tr.MatrixFactorization.preset(preset, n_factors=16, n_epochs=2).fit(shop)
-    exact, _ = model.recommend(np.arange(300), k=20, exclude=None)
+    exact, _ = model.recommend(np.arange(200), k=20, exclude=None)
     found = neighbours(model.to_index(kind), kind, model.user_vectors(), 20)
     shared = [len(set(a) & set(b)) for a, b in zip(exact.tolist(), found.tolist(), strict=True)]
     assert np.mean(shared) / 20 >= 0.95

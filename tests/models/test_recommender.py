@@ -1,6 +1,7 @@
 """What every fitted model answers with, tried on a table of scores; ties, ids, alignment."""
 
 import copy
+import functools
 import hashlib
 import os
 import subprocess
@@ -184,18 +185,22 @@ def answers(model, n_users):
 
 
 @pytest.fixture(scope="module")
-def all_fitted():
-    """Each model, and of how many users it is asked."""
-    data = interactions(1)
-    return {
-        name: (make().fit(data), N_USERS if name in ("factors", "towers") else 200)
-        for name, make in MODELS.items()
-    }
+def fitted_of():
+    """A function: the model of a name, and of how many users it is asked."""
+
+    @functools.cache
+    def fit(name):
+        return MODELS[name]().fit(interactions(1)), N_USERS if name in (
+            "factors",
+            "towers",
+        ) else 200
+
+    return fit
 
 
 @pytest.mark.parametrize("name", quick(MODELS, "perceptron"))
-def test_any_number_of_threads(name, all_fitted):
-    model, n_users = all_fitted[name]
+def test_any_number_of_threads(name, fitted_of):
+    model, n_users = fitted_of(name)
     expected = answers(model.set_params(n_jobs=1), n_users)
     for n_blas, n_jobs in ((2, 1), (1, 2), (2, 2), (2, None)):
         with threadpool_limits(n_blas, user_api="blas"):
@@ -203,9 +208,10 @@ def test_any_number_of_threads(name, all_fitted):
 
 
 @pytest.mark.thorough
-def test_any_setting_of_the_environment(all_fitted, tmp_path):
+def test_any_setting_of_the_environment(fitted_of, tmp_path):
     asked = []
-    for name, (model, n_users) in all_fitted.items():
+    for name in MODELS:
+        model, n_users = fitted_of(name)
         model.set_params(n_jobs=None).save(tmp_path / name)
         asked.append((str(tmp_path / name), n_users))
     code = (
@@ -223,7 +229,7 @@ def test_any_setting_of_the_environment(all_fitted, tmp_path):
         encoding="utf-8",
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines() == [str(answers(*each)) for each in all_fitted.values()]
+    assert result.stdout.splitlines() == [str(answers(*fitted_of(name))) for name in MODELS]
 
 
 @pytest.mark.parametrize("spread", [1.0, 1e-6, 0.0])

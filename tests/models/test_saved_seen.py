@@ -7,10 +7,15 @@ import tripletrec as tr
 from contracts.support import rewrite
 
 
+@pytest.fixture(scope="module")
+def model(pairs):
+    return tr.MatrixFactorization(n_factors=2, n_epochs=1).fit(pairs)
+
+
 @pytest.fixture
-def path(pairs, tmp_path):
+def path(model, tmp_path):
     path = tmp_path / "model"
-    tr.MatrixFactorization(n_factors=2, n_epochs=1).fit(pairs).save(path)
+    model.save(path)
     return path
 
 

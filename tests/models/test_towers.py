@@ -1,5 +1,7 @@
 """What goes into TwoTower's towers and comes out: columns and groups, unseen rows, blocks."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,12 +85,18 @@ def test_all_rows_pass_a_tower_block_by_block(rng):
     np.testing.assert_allclose(vectors[rows], stack.infer(layer.forward(rows)), rtol=1e-5)
 
 
-@pytest.fixture
-def fitted(data):
-    """The attributes of a fitted model with features and layers on one side only."""
+@pytest.fixture(scope="module")
+def model(data):
+    """A fitted model with features and layers on one side only."""
     features = pd.DataFrame({"kind": list("aabbcc"), "price": range(6)}).iloc[: data.n_items]
     model = tr.TwoTower(3, user_layers=(6,), combine="concatenation", n_epochs=1)
-    return vars(model.set_params(item_layers=(6,)).fit(data, item_features=features))
+    return model.set_params(item_layers=(6,)).fit(data, item_features=features)
+
+
+@pytest.fixture
+def fitted(model):
+    """Its attributes, to be modified."""
+    return vars(copy.deepcopy(model))
 
 
 def test_shapes_of_a_fitted_tower(fitted):

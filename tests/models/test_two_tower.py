@@ -16,6 +16,7 @@ from contracts.recommend import RecommendContract
 from contracts.saved import SavedContract, TamperedContract
 from contracts.support import assert_same
 from contracts.vectors import VectorsContract
+from tiers import quick
 from tripletrec import losses, rates, sampling
 from tripletrec.data.features import encode
 
@@ -114,12 +115,15 @@ def tastes():
 
 @pytest.mark.parametrize(
     "settings",
-    [
-        {},
-        {"own_factors": False},
+    quick(
+        [
+            {},
+            {"own_factors": False},
+            {"combine": "concatenation", "user_layers": (8,), "item_layers": (8,)},
+            {"user_layers": (8, 6), "item_layers": (6,), "activation": "linear"},
+        ],
         {"combine": "concatenation", "user_layers": (8,), "item_layers": (8,)},
-        {"user_layers": (8, 6), "item_layers": (6,), "activation": "linear"},
-    ],
+    ),
     ids=str,
 )
 def test_unseen_users_and_items_by_their_features(tastes, settings, tmp_path):
@@ -268,17 +272,21 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_every_parameter_changes_something(tastes, name):
+def scores_with(tastes, **settings):
     data, users, items = tastes
-    base = {"user_layers": (5, 4), "item_layers": (5, 4)}
-    one, two = (
-        make(**{**base, **extra}).fit(data, user_features=users, item_features=items)
-        for extra in ({}, {name: CHANGES[name]})
-    )
-    assert not np.array_equal(
-        one.user_factors_ @ one.item_factors_.T, two.user_factors_ @ two.item_factors_.T
-    )
+    model = make(**{"user_layers": (5, 4), "item_layers": (5, 4), **settings})
+    model.fit(data, user_features=users, item_features=items)
+    return model.user_factors_ @ model.item_factors_.T
+
+
+@pytest.fixture(scope="module")
+def plain_scores(tastes):
+    return scores_with(tastes)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_parameter_changes_something(tastes, plain_scores, name):
+    assert not np.array_equal(scores_with(tastes, **{name: CHANGES[name]}), plain_scores)
 
 
 def test_the_nearest_negatives_need_features(small):
@@ -302,6 +310,11 @@ def batches():
     return tr.datasets.make_interactions(200, 100, 3000, random_state=0)
 
 
+@pytest.fixture(scope="module")
+def plain_listwise(batches):
+    return make_listwise(n_negatives=20).fit(batches)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -319,9 +332,9 @@ def batches():
     ],
     ids="-".join,
 )
-def test_every_parameter_of_list_wise_fits_changes_something(batches, change):
-    one, two = (make_listwise(**{"n_negatives": 20, **each}).fit(batches) for each in ({}, change))
-    assert not np.array_equal(one.item_factors_, two.item_factors_)
+def test_every_parameter_of_list_wise_fits_changes_something(batches, plain_listwise, change):
+    changed = make_listwise(**{"n_negatives": 20, **change}).fit(batches)
+    assert not np.array_equal(changed.item_factors_, plain_listwise.item_factors_)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 
 import tripletrec as tr
 from contracts.support import assert_same, interactions, learnt, negatives_of
+from tiers import quick
 from tripletrec.models.validation import epochs_between, sample_users
 
 # A few epochs on pairs without a pattern need not move the loss.
@@ -26,7 +27,7 @@ def values(model):
     return [record.get("validation_auc") for record in model.history_]
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", quick(MODELS, tr.MatrixFactorization))
 def test_every_few_epochs_and_the_last(kind, data, held_out):
     each = kind(6, n_epochs=5).fit(data, validation=held_out)
     for every in (2, 3, 5, 9):

@@ -30,7 +30,7 @@ def means(above, size, positives, before, k):
     return np.mean(rows, axis=0)
 
 
-@pytest.mark.parametrize("k", quick([1, 2, 3, 5, 9, 100], 3, 9))
+@pytest.mark.parametrize("k", quick([1, 2, 3, 5, 9, 100], 3))
 @pytest.mark.parametrize("above", [0, 1, 4])
 def test_equal_the_means_over_all_orders(above, k):
     for size in range(1, 8):
@@ -44,7 +44,7 @@ def test_equal_the_means_over_all_orders(above, k):
 
 
 @pytest.mark.parametrize(
-    ("above", "positives"), quick_rows([(0, 1), (0, 2), (3, 50), (10, 5000)], (0, 2), (10, 5000))
+    ("above", "positives"), quick_rows([(0, 1), (0, 2), (3, 50), (10, 5000)], (0, 2))
 )
 def test_large_ties(above, positives):
     """Against whole numbers; the first positive of many comes early."""

@@ -134,7 +134,7 @@ def test_folds_in_time(data, side):
 
 
 @pytest.mark.parametrize("n_jobs", quick([1, 2], 1))
-@pytest.mark.parametrize("name", quick(SEARCHES, "grid", "halving of samples"))
+@pytest.mark.parametrize("name", quick(SEARCHES, "halving of samples"))
 def test_searches_choose_and_pass_side_data_whole(name, n_jobs, data, side):
     model = factors(early_stopping=10, n_epochs=20)
     search = SEARCHES[name](model, tr.splits.InteractionKFold(3, random_state=0), n_jobs)

@@ -55,6 +55,13 @@ CHOOSING = [
 QUICK_CHOOSING = [(choice, ("bpr", "dot", "adagrad")) for choice in ("hardest", "semi_hard")]
 
 
+def few_likes(rng):
+    """What five users like of eight items: five or more in all, and nobody the last one."""
+    likes = rng.random((5, 8)) < 0.35
+    likes[np.arange(5), np.arange(5)], likes[:, 7] = True, False
+    return tr.Interactions(likes)
+
+
 def plan_of(given=None, **params):
     plan = tr.MatrixFactorization(**{"n_factors": 6, "n_epochs": 3, **params})._plan()
     if given is not None and plan.sampler.share == 0.0:

@@ -8,6 +8,7 @@ import pytest
 
 import tripletrec as tr
 from contracts.support import interactions
+from tiers import quick
 from training.fits import SHARED, negatives_of, plan_of, run, start, weights_of
 from tripletrec import losses, sampling
 from tripletrec.training.disk_layout import DiskLayout, FitSize
@@ -71,7 +72,10 @@ def assert_same(found, expected):
         np.testing.assert_array_equal(found[name], each, err_msg=name)
 
 
-@pytest.mark.parametrize("case", CASES)
+SOME = ("one part", "four parts", "popularity", "dynamic", "k-os warp", "graded", "given, weights")
+
+
+@pytest.mark.parametrize("case", quick(CASES, *SOME))
 def test_the_bits_are_those_of_the_fit_in_memory(case, data, mapped):
     options, layout, n_jobs = options_of(case, data)
     memory = start(data, **options)

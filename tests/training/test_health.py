@@ -208,7 +208,7 @@ def test_blow_ups_that_stay_finite_are_errors(kind, optimizer, rng):
     assert not hasattr(model, "history_")
 
 
-@pytest.mark.parametrize("kind", quick(MODELS, tr.MatrixFactorization, tr.MLPMatcher))
+@pytest.mark.parametrize("kind", quick(MODELS, tr.MatrixFactorization))
 def test_healthy_trainings_hear_nothing(kind, rng):
     """Rates that people use, whatever the weights, margins and temperatures are."""
     data = tr.datasets.make_interactions(60, 40, 1200, random_state=0)

@@ -8,7 +8,7 @@ import pytest
 import naive
 import tripletrec as tr
 from tiers import quick, quick_rows
-from training.fits import covering
+from training.fits import covering, few_likes
 from tripletrec import losses, scorers
 from tripletrec.training.listwise import ListwiseTraining, PieceSizes
 
@@ -77,19 +77,22 @@ def assert_close(training, twin, rtol=2e-3, atol=2e-4):
 
 
 def random_data(rng):
-    data = tr.Interactions(rng.random((7, 11)) < 0.3)
+    data = few_likes(rng)
     return data, rng.uniform(0.5, 2.0, data.nnz).astype(np.float32)
 
 
+# Of all items the sampler says no more than whether known positives are among them.
+CANDIDATES = [("unseen", None), ("uniform", None), ("unseen", 5), ("uniform", 5), ("popularity", 5)]
+
+
 @pytest.mark.parametrize(
-    ("sampler", "n_negatives"),
-    # Of all items the sampler says no more than whether known positives are among them.
+    ("loss", "scorer", "optimizer", "sampler", "n_negatives"),
     quick_rows(
-        [("unseen", None), ("uniform", None), ("unseen", 5), ("uniform", 5), ("popularity", 5)],
-        *[("unseen", None), ("popularity", 5)],
+        [(*parts, *candidates) for candidates in CANDIDATES for parts in COVERING],
+        *[(*parts, "unseen", None) for parts in QUICK[:2]],
+        *[(*QUICK[2], "popularity", 5)],
     ),
 )
-@pytest.mark.parametrize(("loss", "scorer", "optimizer"), quick_rows(COVERING, *QUICK))
 def test_against_the_twin(loss, scorer, optimizer, sampler, n_negatives, rng):
     data, weights = random_data(rng)
     training, twin = pair(

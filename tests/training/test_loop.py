@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 import tripletrec as tr
 from contracts.support import assert_same, interactions, learnt, run_python
+from tiers import quick
 from tripletrec._runtime.threads import UninterruptedThread
 from tripletrec.training import loop
 from tripletrec.training.listwise import ListwiseTraining
@@ -162,7 +163,7 @@ def test_an_error_in_a_callback_leaves_the_model_as_it_was(fitted, n_jobs, split
 # -------------------------------------------------------------------- validation, early stopping
 
 
-@pytest.mark.parametrize("metric", ["auc", "mrr", "ndcg@5", "hit_rate@20"])
+@pytest.mark.parametrize("metric", quick(["auc", "mrr", "ndcg@5", "hit_rate@20"], "auc", "ndcg@5"))
 def test_validation_metric_is_that_of_evaluate(metric, split):
     train, test = split
     model = make(validation_metric=metric).fit(train, validation=test)
@@ -182,7 +183,7 @@ def test_validation_changes_nothing_learnt(split):
         assert_same(make().fit(train, validation=given), model)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", quick([1, 2], 2))
 def test_early_stopping_keeps_the_best_epoch(n_jobs, split):
     train, test = split
     # Steps this large overfit soon: the best epoch comes early.
@@ -212,7 +213,7 @@ def test_early_stopping_that_does_not_stop(split):
 # -------------------------------------------------------------------- Ctrl-C
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", quick([1, 2], 2))
 @pytest.mark.parametrize("epoch", [2, 5])
 def test_ctrl_c_leaves_the_last_whole_epoch(epoch, n_jobs, split):
     def press(model, record):
@@ -282,7 +283,7 @@ def heeds_ctrl_c():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal of POSIX")
 @pytest.mark.usefixtures("heeds_ctrl_c")
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", quick([1, 2], 2))
 @pytest.mark.parametrize("validated", [False, True])
 def test_ctrl_c_within_an_epoch(validated, n_jobs, split, monkeypatch):
     """The epoch is finished, though not validated, and is the last one."""

@@ -107,8 +107,11 @@ class Apart:
         return self.tables.state()
 
 
+SOME = ("uniform", "dynamic", "k-os warp", "graded", "given, weights")
+
+
 @pytest.mark.parametrize("optimizer", quick(optimizers.OPTIMIZERS, "adagrad"))
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", quick(CASES, *SOME))
 def test_parts_learn_the_bits_of_the_whole(case, optimizer, data, rng):
     options = {
         name: each(data) if name in ("weights", "given") else each

@@ -36,13 +36,14 @@ def test_same_bits_as_a_naive_twin(n_factors, table, seed, rng):
     assert np.median(abs(found - 0.3 * np.array(exact))) < 0.3 * 1e-6
 
 
-@pytest.mark.parametrize("a", [0, 1, 2, 2**32 - 1, 2**32 - 200, 2**31, 0xB504F333, 0xB504F334])
-@pytest.mark.parametrize("b", [0, 1, 2**31 - 1, 2**31, 2**32 - 1])
-def test_the_ends_of_a_pair(a, b):
+def test_the_ends_of_a_pair():
     """Words as they come once in four billion: never 0, never out of bounds, near to what is exact."""
-    found = naive_start.pair(a, b)
-    np.testing.assert_allclose(found, naive_start.exact_pair(a, b), rtol=0, atol=3e-4)
-    assert 0 < math.hypot(*found) < 6.56
+    for a in (0, 1, 2, 2**32 - 1, 2**32 - 200, 2**31, 0xB504F333, 0xB504F334):
+        for b in (0, 1, 2**31 - 1, 2**31, 2**32 - 1):
+            found = naive_start.pair(a, b)
+            exact = naive_start.exact_pair(a, b)
+            np.testing.assert_allclose(found, exact, rtol=0, atol=3e-4, err_msg=f"{a} {b}")
+            assert 0 < math.hypot(*found) < 6.56, (a, b)
 
 
 def test_normal_for_any_seed(seed):
@@ -62,8 +63,8 @@ def test_normal_for_any_seed(seed):
 
 def test_neighbours_are_independent(seed):
     """Of columns, rows, tables and seeds: no correlation of values, signs or squares."""
-    users, items = (drawn(range(20_001), 16, seed=seed, table=t) for t in (USERS, ITEMS))
-    other = drawn(range(20_001), 16, seed=seed + 1)
+    users, items = (drawn(range(8_001), 16, seed=seed, table=t) for t in (USERS, ITEMS))
+    other = drawn(range(8_001), 16, seed=seed + 1)
     joined = np.hstack([users[:-1], users[1:], items[:-1], other[:-1]])
     columns = np.hstack([joined, joined**2, np.sign(joined)])
     columns = (columns - columns.mean(0)) / columns.std(0)

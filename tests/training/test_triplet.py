@@ -85,7 +85,7 @@ def known(data):
 # -------------------------------------------------------------------- what an epoch visits
 
 
-@pytest.mark.parametrize("n_negatives", [1, 3])
+@pytest.mark.parametrize("n_negatives", quick([1, 3], 3))
 @pytest.mark.parametrize("sampler", ["uniform", "unseen", "popularity"])
 def test_every_positive_is_visited_once_for_each_negative(sampler, n_negatives, blocks):
     visit = Visit(blocks, sampler=sampler, n_negatives=n_negatives, random_state=None)
@@ -160,7 +160,7 @@ def test_known_positives_are_never_drawn(sampler, given):
     assert (visit.rows[:, 2] >= 0).all()
 
 
-@pytest.mark.parametrize("n_negatives", [1, 2])
+@pytest.mark.parametrize("n_negatives", quick([1, 2], 2))
 def test_candidates_of_hard_negatives(n_negatives):
     """They are unseen items of the positive's own block, so that no other thread touches them."""
     data = interactions(40, 140, 2800)
@@ -260,7 +260,7 @@ def test_order_within_a_stratum_is_random(blocks):
 
 @pytest.mark.parametrize(
     ("given", "weighted"),
-    quick_rows(itertools.product((False, True), repeat=2), (False, False), (True, True)),
+    quick_rows(itertools.product((False, True), repeat=2), (True, True)),
 )
 def test_an_epoch_equals_its_naive_twin(given, weighted, blocks):
     """From the triplets on: order, weights and tables of the whole path, not of a stratum only."""
@@ -285,7 +285,7 @@ def test_an_epoch_equals_its_naive_twin(given, weighted, blocks):
     assert record["loss"] == pytest.approx(loss / mass, rel=1e-3)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", quick([False, True], True))
 @pytest.mark.parametrize("sampler", [sampling.dynamic(3), sampling.semi_hard(3)])
 def test_an_epoch_chooses_as_its_naive_twin(sampler, weighted, blocks):
     """With steps too small to matter: which candidates meet which positives and weights."""
@@ -425,7 +425,7 @@ def test_tasks_of_a_round_may_run_in_any_order(given, blocks, rng):
 
 @pytest.mark.parametrize("optimizer", optimizers.OPTIMIZERS)
 @pytest.mark.parametrize("given", [False, True])
-@pytest.mark.parametrize("former", [2, 3])
+@pytest.mark.parametrize("former", quick([2, 3], 3))
 def test_training_may_begin_at_any_epoch(former, given, optimizer, blocks):
     """Also between the two epochs of a partition."""
     options = {

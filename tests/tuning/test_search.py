@@ -139,6 +139,7 @@ def test_trials_that_diverge_are_pruned(small):
         tuned(small, 1, {"learning_rate": [1e30]})
 
 
+@pytest.mark.thorough  # opens a database, for which Optuna imports what takes a second
 def test_an_interruption_is_passed_on_and_told(small, tmp_path):
     storage = f"sqlite:///{tmp_path}/tuning.db"
 
