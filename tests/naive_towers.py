@@ -45,7 +45,7 @@ def order_in_groups(sizes, batch_size, random):
     """The pairs of an epoch, in which pairs of one user come together; user u has ``sizes[u]`` of them."""
     places, first = [], 0
     for size in sizes:
-        most = max(1, min(16, batch_size // 32, size // 6))
+        most = max(1, min(8, batch_size // 32, size // 6))
         n_groups = math.ceil(size / most)
         own = list(range(first, first + size))
         ends = [n * size // n_groups for n in range(n_groups + 1)] if n_groups else [0]

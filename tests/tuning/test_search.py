@@ -54,8 +54,8 @@ def test_the_first_trial_takes_what_a_fit_on_these_data_takes():
     train, valid = tr.splits.train_test_split(dense, random_state=0)
     template = tr.MatrixFactorization.preset("softmax", n_factors=4, random_state=0)
     found = tuned(train, 1, None, template, validation=valid, refit=None)
-    assert found.trials["n_epochs"][0] == 20
     plain = clone(template).fit(train)
+    assert found.trials["n_epochs"][0] == plain.companions_["n_epochs"] < 40
     assert found.best_value == tr.evaluate(plain, valid).mean["ndcg@10"]
     assert tuned(train, 1, {"n_epochs": [30, None]}, template, refit=None).best_params == {
         "n_epochs": None

@@ -5,6 +5,7 @@ import pytest
 from sklearn.base import clone
 
 import tripletrec as tr
+from tripletrec.models.companions import Sizes, epochs_for
 from tripletrec.tuning.spaces import default_space, read_space
 
 
@@ -27,9 +28,10 @@ def test_default_spaces_lie_around_the_model():
 
 def test_default_spaces_of_data(small):
     model = tr.MatrixFactorization(loss="softmax")
+    n_epochs = epochs_for(Sizes.of(small), tr.losses.softmax())
     assert (
         default_space(model, small)["n_epochs"]
-        == default_space(model.set_params(n_epochs=20))["n_epochs"]
+        == default_space(model.set_params(n_epochs=n_epochs))["n_epochs"]
     )
     large = tr.datasets.make_interactions(1000, 1100, 9000, random_state=0)
     triplets = tr.MatrixFactorization()
