@@ -56,12 +56,17 @@ def test_popularity_of_the_parts(published, tmp_path, capsys):
 
 
 def test_every_configuration_is_one_that_a_model_takes(published):
-    options = argparse.Namespace(epochs=None, n_jobs=1)
+    options = argparse.Namespace(epochs=None, n_jobs=1, untuned=False)
     for name, grid in published.GRIDS.items():
         for label in grid:
             plan = published.make(name, label, options)._plan()
             assert plan.loss.name == {"defaults": "bpr"}.get(name, name.split(",")[0])
             assert plan.n_epochs == published.EPOCHS[name]
+
+
+def test_an_untuned_model_takes_its_own_epochs(published):
+    options = argparse.Namespace(epochs=None, n_jobs=1, untuned=True)
+    assert published.make("softmax", "the preset", options).n_epochs is None
 
 
 @pytest.mark.parametrize("untuned", [True, False])
@@ -83,8 +88,7 @@ def test_test_is_looked_at_once(published, tmp_path, capsys, monkeypatch, untune
     out = capsys.readouterr().out
     assert "tripletrec bpr " in out
     assert ("little, epoch 1" in out) != untuned
-    n_configurations = 1 if untuned else 2
-    assert [of_test for _, of_test in looks] == [False] * 2 * n_configurations + [True]
+    assert [of_test for _, of_test in looks] == [False] * (0 if untuned else 4) + [True]
     assert all(of_valid for of_valid, _ in looks[:-1])
 
 
@@ -94,7 +98,7 @@ def test_the_best_configuration_and_epoch_win(published, tmp_path, monkeypatch):
     values = {"low": (0.1, 3), "high": (0.3, 2), "between": (0.2, 1)}
     monkeypatch.setitem(published.GRIDS, "softmax", dict.fromkeys(values, {}))
     monkeypatch.setattr(published, "look", lambda name, label, *rest: values[label])
-    options = argparse.Namespace(untuned=False)
+    options = argparse.Namespace()
     assert published.choose("softmax", fit, valid, options) == ("high", 2)
 
 

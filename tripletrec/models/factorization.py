@@ -172,7 +172,7 @@ class MatrixFactorization(PlannedFactorModel):
     scorer        "dot"                      "dot"      "dot"               "cosine"
     optimizer     "adagrad"                  "adagrad"  adagrad(1.0)        adam(beta1=0.5, beta2=0.99)
     learning_rate 0.05                       0.1        0.05                0.005; 0.01
-    n_epochs      20 to 30                   20 to 30   10                  20 to 40; 30
+    n_epochs      20 to 30                   20 to 30   10                  20 to 60; 30
     user_l2       0.05                       0.01       0.3                 0.2
     item_l2       0.01                       0.003      0.3                 0.2
     negative_l2   as item_l2                 as item_l2 as item_l2          0.0
@@ -184,7 +184,7 @@ class MatrixFactorization(PlannedFactorModel):
 
     How many epochs goes by the density d, the share of positives among all pairs of users and items that have
     some, and with "softmax" by m, the mean number of positives of such an item: it is
-    :math:`20 \sqrt{0.003 / d}` and :math:`20 \max(\sqrt{0.003 / d}, 20 / m)`, in the bounds of the table.
+    :math:`20 (0.003 / d)^{2/3}` and :math:`20 \max((0.003 / d)^{2/3}, 20 / m)`, in the bounds of the table.
 
     Where the optimizer is given but no learning rate, it is that of the optimizer: with losses of triplets
     0.003 for "adam", 0.05 for "adagrad" and "sgd" ("sigmoid": 0.1 and 0.2); with list-wise losses 0.005
