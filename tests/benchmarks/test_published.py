@@ -67,6 +67,8 @@ def test_every_configuration_is_one_that_a_model_takes(published):
 def test_an_untuned_model_takes_its_own_epochs(published):
     options = argparse.Namespace(epochs=None, n_jobs=1, untuned=True)
     assert published.make("softmax", "the preset", options).n_epochs is None
+    label = next(iter(published.GRIDS["bsl, as published"]))
+    assert published.make("bsl, as published", label, options).n_epochs == 60
 
 
 @pytest.mark.parametrize("untuned", [True, False])
