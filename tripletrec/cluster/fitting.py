@@ -301,10 +301,7 @@ def _begin_or_resume(
     else:
         users, items = read_axis(folder, "user"), read_axis(folder, "item")
         facts, known = Facts(**meta["facts"]), Report(**meta["workers"])
-    sizes = Sizes(
-        int(np.count_nonzero(users.counts)), int(np.count_nonzero(items.counts)),
-        int(users.counts.sum()),
-    )  # fmt: skip
+    sizes = Sizes.of_counts(users.counts, items.counts)
     has_given = facts.nnz > 0
     plan = model._plan_for_sizes(plan, sizes, has_given)
     counted = None if facts.n_given is None else facts

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
@@ -155,9 +156,13 @@ class Sizes(NamedTuple):
         """Return those of data."""
         from tripletrec.training.triplet import count_items  # here, because loading does without
 
-        n_users = int(np.count_nonzero(np.diff(data.indptr)))
-        n_items = int(np.count_nonzero(count_items(data.indices, data.n_items)))
-        return cls(n_users, n_items, data.nnz)
+        return cls.of_counts(np.diff(data.indptr), count_items(data.indices, data.n_items))
+
+    @classmethod
+    def of_counts(cls, users: NDArray[Any], items: NDArray[Any]) -> Sizes:
+        """Return those of data whose users and items have so many positives each."""
+        n_users, n_items = (int(np.count_nonzero(each)) for each in (users, items))
+        return cls(n_users, n_items, int(users.sum()))
 
 
 def sampler_for(sizes: Sizes, *, has_given: bool) -> Sampler:

@@ -150,21 +150,27 @@ class PlannedFactorModel(FactorModel):
         return resolve(loss, {**chosen, **{k: v for k, v in own.items() if v is not None}})
 
     def _plan_for(self, plan: Any, data: Interactions, given: Interactions | None) -> FactorPlan:
-        has_given = given is not None and given.nnz > 0
-        return self._plan_for_sizes(plan, Sizes.of(data), has_given)
+        found: FactorPlan = plan
+        if self._left_open(found):  # large data are not counted for nothing
+            has_given = given is not None and given.nnz > 0
+            found = self._plan_for_sizes(found, Sizes.of(data), has_given)
+        return found
 
     def _plan_for_sizes(self, plan: FactorPlan, sizes: Sizes, has_given: bool) -> FactorPlan:
         """Return the plan with what goes by the data; `has_given`: there are given negatives."""
-        found, of = plan, companions_of(plan.loss)
-        if self.n_epochs is None and of["n_epochs"] is None:
+        found, left_open = plan, self._left_open(plan)
+        if "n_epochs" in left_open:
             n = epochs_for(sizes, plan.loss)
             found = replace(found, n_epochs=n, companions={**found.companions, "n_epochs": n})
-        if self._leaves_sampler_open(found):
+        if "sampler" in left_open:
             found = self._with_sampler(found, sampler_for(sizes, has_given=has_given))
         return found
 
-    def _leaves_sampler_open(self, plan: FactorPlan) -> bool:
-        return self.sampler is None and companions_of(plan.loss)["sampler"] is None
+    def _left_open(self, plan: FactorPlan) -> set[str]:
+        """Return which parameters go by the data: neither the user nor the loss says them."""
+        of = companions_of(plan.loss)
+        names = ("n_epochs", "sampler")
+        return {name for name in names if getattr(self, name) is None and of[name] is None}
 
     def _with_sampler(self, plan: FactorPlan, sampler: Sampler) -> FactorPlan:
         named = sampler.name if sampler == UNSEEN else sampler

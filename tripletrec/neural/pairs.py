@@ -79,9 +79,8 @@ class Groups:
         n_groups = -(-sizes // np.clip(sizes // _LEAST_GROUPS, 1, max(most, 1)))
         ends, n_all = np.cumsum(n_groups), int(n_groups.sum())
         of_user = np.repeat(np.arange(len(sizes)), n_groups)
-        number = (
-            np.arange(n_all) - (ends - n_groups)[of_user]
-        )  # of a group, among those of its user
+        # Of each group among those of its user.
+        number = np.arange(n_all) - (ends - n_groups)[of_user]
         self._bounds = np.empty(n_all + 1, np.int64)
         self._bounds[:-1] = indptr[of_user] + number * sizes[of_user] // n_groups[of_user]
         self._bounds[-1] = len(users)
