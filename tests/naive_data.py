@@ -33,3 +33,32 @@ def filtered(entries, min_per_user, min_per_item, min_value, users, items):
         if (left, kept_users, kept_items) == (entries, users, items):
             return entries, users, items
         entries, users, items = left, kept_users, kept_items
+
+
+def percentile_ranks(rows, tested, left_out):
+    """Of each of the tested rows, how many of the items that it does not have stand above the one left out.
+
+    `rows` are sets of items, `left_out` has an item for each tested row. Items are ranked by the rows that
+    share others; of equal ones half stand above.
+    """
+    rest = [set(row) for row in rows]
+    for u, item in zip(tested, left_out, strict=True):
+        rest[u].discard(item)
+    items = sorted(set().union(*rows))
+    n_users = {i: max(1, sum(i in row for row in rest)) for i in items}
+
+    def score(u, j):
+        return sum(
+            sum(1 / n_users[i] for i in rest[u] & row) / max(1, len(row)) / n_users[j] ** 0.5
+            for row in rest
+            if j in row
+        )
+
+    found = []
+    for u, item in zip(tested, left_out, strict=True):
+        own = score(u, item)
+        others = [score(u, j) for j in items if j not in rows[u]]
+        above = sum(x > own + 1e-12 for x in others)
+        equal = sum(abs(x - own) <= 1e-12 for x in others)
+        found.append(max(above + equal / 2, 0.5) / len(others))
+    return found

@@ -10,8 +10,9 @@ from tiers import quick
 from tripletrec.cluster.events import EventsSource
 from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.pieces import pieces_of
-from tripletrec.cluster.shuffle import deal_out, shuffle
+from tripletrec.cluster.shuffle import deal_out, rows_of, shuffle
 from tripletrec.cluster.sources import InteractionsSource
+from tripletrec.models.percentile_rank import percentile_rank
 from tripletrec.training.bucketing import deal
 
 pytest.importorskip("pyarrow", reason="reads parquet")
@@ -138,6 +139,16 @@ def test_partitions_of_several_types_are_refused(rng):
         shuffle(pieces, NAMES, Here())
 
 
+def test_rows_of_some_users(rng, tmp_path):
+    source = write(frame_of(rng, 400), tmp_path / "events", 3)
+    data = tr.Interactions.read(source, user="user", item="item")
+    found = shuffle(pieces_of(source, NAMES), NAMES, Here())
+    for users in ([], [3], [0, 7, 8, 41], range(data.n_users)):
+        indptr, indices = rows_of(found, np.array(users, np.int64), Here())
+        rows = [indices[a:b].tolist() for a, b in zip(indptr[:-1], indptr[1:], strict=True)]
+        assert rows == [data.indices[data.indptr[u] : data.indptr[u + 1]].tolist() for u in users]
+
+
 def test_a_url_is_a_source(rng, tmp_path):
     source = write(frame_of(rng, 100), tmp_path / "events", 3)
     assert len(pieces_of(f"file://{source}", NAMES)) == len(pieces_of(source, NAMES))
@@ -160,7 +171,8 @@ def test_blocks_are_written_as_those_of_interactions(how, rng, tmp_path):
         users = deal(np.argsort(-counts, kind="stable").astype(np.int32), 4, np.uint64(3))
         for first, last in zip(users.bounds[:-1], users.bounds[1:], strict=True):
             users.order[first:last].sort()
-        assert each.facts() == (None, weighted, True)
+        rank = percentile_rank(data.indptr, data.indices)
+        assert each.facts() == (None, weighted, True, rank)
         each.write_blocks(folder, users, graded=graded)
     assert folders[0].names("blocks") == folders[1].names("blocks")
     for name in folders[0].names("blocks"):

@@ -13,13 +13,14 @@ from tripletrec.models.companions import (
     COMPANIONS,
     LEAST_CANDIDATES,
     MOST_CANDIDATES,
-    ROWS_PER_CANDIDATE,
     Sizes,
     companions_of,
     epochs_for,
     most_epochs,
     sampler_for,
+    temperature_for,
 )
+from tripletrec.models.percentile_rank import percentile_rank
 
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
 
@@ -32,11 +33,9 @@ def make(**overrides):
 
 @pytest.fixture(scope="module")
 def wide():
-    """Data of as many users and items as the fewest candidates ask for."""
-    n = LEAST_CANDIDATES * ROWS_PER_CANDIDATE
-    diagonal = np.arange(n)
-    users, items = np.tile(diagonal, 3), np.concatenate([(diagonal + k) % n for k in (0, 1, 7)])
-    return tr.Interactions.from_arrays(users, items, shape=(n, n))
+    """Ten users of a kind have the same five items: neighbours tell all, and negatives are hard."""
+    users = np.repeat(np.arange(400), 5)
+    return tr.Interactions.from_arrays(users, 5 * (users % 40) + np.tile(np.arange(5), 400))
 
 
 def test_every_loss_has_a_row_of_all_names():
@@ -84,17 +83,47 @@ def test_a_preset_is_its_loss(name):
     assert preset.get_params() == tr.MatrixFactorization(5, loss=name).get_params()
 
 
-def test_sampler_by_the_size_of_the_data():
-    def of(n_users, n_items):
-        return sampler_for(Sizes(n_users, n_items, 10 * n_users), has_given=False)
+def never():
+    raise AssertionError("this rank is not to be computed")
 
-    per, least, most = ROWS_PER_CANDIDATE, LEAST_CANDIDATES, MOST_CANDIDATES
-    assert of(5 * per, 5 * per) == sampling.dynamic(5)
-    assert of((least - 1) * per, 9 * per) == of(9 * per, 3) == of(3, 9 * per) == sampling.UNSEEN
-    assert of(5 * per, least * per) == sampling.dynamic(least)
-    assert of(2 * most * per, 3 * most * per) == sampling.dynamic(most)
-    given = Sizes(5 * per, 5 * per, 50 * per)
-    assert sampler_for(given, has_given=True) == sampling.UNSEEN
+
+def test_sampler_by_the_data():
+    def of(n_users, n_items, rank):
+        return sampler_for(Sizes(n_users, n_items, 10 * n_users), lambda: rank, has_given=False)
+
+    assert of(4900, 9000, 0.1) == of(9000, 4900, 0.1) == sampling.dynamic(5)  # 70 / 70 · 10^.7
+    assert of(4900, 9000, 0.01) == sampling.dynamic(25)
+    assert of(19_600, 90_000, 0.1) == sampling.dynamic(10)
+    assert of(4900, 9000, 0.001) == of(10**6, 10**6, 0.1) == sampling.dynamic(MOST_CANDIDATES)
+    assert of(9, 9000, 0.1) == of(4900, 9000, 0.5) == sampling.UNSEEN
+    hardest = max(c for c in range(1, 9) if of(4900, 9000, c**-1.43) == sampling.UNSEEN)
+    assert hardest == LEAST_CANDIDATES - 1
+    assert sampler_for(Sizes(9000, 9000, 9**6), never, has_given=True) == sampling.UNSEEN
+
+
+def test_temperature_by_the_data():
+    dense, sparse = Sizes(1000, 1000, 100_000), Sizes(1000, 1000, 1000)
+    assert temperature_for(dense, 0.01) == pytest.approx(1.1 * 0.1 ** (1 / 9) / np.log(100) ** 0.9)
+    assert (
+        temperature_for(sparse, 0.01) < temperature_for(dense, 0.01) < temperature_for(dense, 0.03)
+    )
+    # What is told badly is noise, however badly it is told.
+    assert temperature_for(sparse, 0.1) == temperature_for(sparse, 0.5)
+    for sizes in (dense, sparse, Sizes(1, 1, 1), Sizes(10**9, 10**9, 10**9), Sizes(0, 0, 0)):
+        for rank in (1e-7, 1e-3, 0.5):
+            assert 0.0 < temperature_for(sizes, rank) <= 0.35
+
+
+def test_the_temperature_of_a_fit(wide, pairs):
+    expected = temperature_for(Sizes.of(wide), percentile_rank(wide.indptr, wide.indices))
+    model = make(loss="softmax").fit(wide)
+    assert model.temperature_ == expected
+    given = make(loss=losses.softmax(expected)).fit(wide)
+    assert_same(given, model)
+    assert make(loss="softmax", scorer="dot").fit(pairs).temperature_ == 1.0
+    # A later part of the data says little of all.
+    model.seen_ = None
+    assert model.partial_fit(wide[:3], n_epochs=1).temperature_ == expected
 
 
 def test_sizes_leave_out_what_has_no_positive():
@@ -131,7 +160,8 @@ def test_fits_go_by_the_data(pairs, loss):
 
 
 def test_given_negatives_and_weights(wide):
-    assert make().fit(wide).companions_["sampler"] == sampling.dynamic(LEAST_CANDIDATES)
+    hard = make().fit(wide).companions_["sampler"]
+    assert hard.name == "dynamic"
     dislikes = tr.Interactions.from_arrays([0, 3], [5, 9], shape=(wide.n_users, wide.n_items))
     model = make().fit(wide, negatives=dislikes)
     assert model.companions_["sampler"] == "unseen"
@@ -141,9 +171,9 @@ def test_given_negatives_and_weights(wide):
     assert_same(make().fit(wide, negatives=none), make().fit(wide))
     weights = np.arange(len(wide)) % 3
     weighted = make().fit(wide, sample_weight=weights)
-    assert_same(
-        make(sampler=sampling.dynamic(LEAST_CANDIDATES)).fit(wide, sample_weight=weights), weighted
-    )
+    spelled_out = make(sampler=weighted.companions_["sampler"])
+    assert_same(spelled_out.fit(wide, sample_weight=weights), weighted)
+    assert_same(make().fit(wide[weights > 0], sample_weight=weights[weights > 0]), weighted)
 
 
 @pytest.mark.thorough
@@ -163,13 +193,12 @@ def test_a_fitted_model_keeps_them(pairs, tmp_path):
     assert model.fit(pairs).companions_["scorer"] == "dot"
 
 
-def test_more_users_and_items_more_candidates(wide):
-    n = ROWS_PER_CANDIDATE
-    few = tr.Interactions.from_arrays(np.arange(n), np.arange(n))
+def test_what_is_added_tells_more(wide):
+    few = tr.Interactions.from_arrays(np.arange(9), np.arange(9))
     model = make(n_factors=2, n_epochs=1).fit(few)
     assert model.companions_["sampler"] == "unseen"
     model.partial_fit(wide)
-    assert model.companions_["sampler"] == sampling.dynamic(LEAST_CANDIDATES)
+    assert model.companions_["sampler"].name == "dynamic"
 
 
 @pytest.mark.parametrize(

@@ -302,13 +302,6 @@ def test_divergence_is_told_within_the_epoch(data):
     assert len(batches) == 1
 
 
-def test_temperature_that_suits_the_catalogue(data):
-    per_user = data.nnz / np.count_nonzero(np.diff(data.indptr))
-    for scorer, temperature in (("cosine", 1 / math.log(40 / math.sqrt(per_user))), ("dot", 1.0)):
-        suited = make(scorer=scorer).fit(data)
-        assert_same(suited, make(scorer=scorer, loss=losses.softmax(temperature)).fit(data))
-
-
 def test_small_temperatures_train(data):
     for temperature in (1e-3, 1e-6, 1e-30):
         model = make(loss=losses.softmax(temperature), user_l2=0, item_l2=0).fit(data)

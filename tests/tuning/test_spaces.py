@@ -33,16 +33,17 @@ def test_default_spaces_of_data(small):
         default_space(model, small)["n_epochs"]
         == default_space(model.set_params(n_epochs=n_epochs))["n_epochs"]
     )
-    large = tr.datasets.make_interactions(1000, 1100, 9000, random_state=0)
+    users = np.repeat(np.arange(400), 5)
+    alike = tr.Interactions.from_arrays(users, 5 * (users % 40) + np.tile(np.arange(5), 400))
     triplets = tr.MatrixFactorization()
-    hard = tr.sampling.dynamic(4)
+    hard, *others = default_space(triplets, alike)["sampler"]
     assert default_space(triplets)["sampler"][:2] == [None, "unseen"]
-    assert default_space(triplets, large)["sampler"] == [hard, "unseen", tr.sampling.dynamic(16)]
-    disliked = tr.Interactions.from_arrays([], [], shape=(1000, 1100))
-    assert default_space(triplets, large, negatives=disliked)["sampler"][0] == hard
-    unseen = np.setdiff1d(range(1100), large.indices[: large.indptr[1]])
-    disliked = tr.Interactions.from_arrays([0], unseen[:1], shape=(1000, 1100))
-    assert default_space(triplets, large, negatives=disliked)["sampler"][0] == "unseen"
+    assert hard.name == "dynamic"
+    assert others == ["unseen", tr.sampling.dynamic(4), tr.sampling.dynamic(16)]
+    disliked = tr.Interactions.from_arrays([], [], shape=(400, 200))
+    assert default_space(triplets, alike, negatives=disliked)["sampler"][0] == hard
+    disliked = tr.Interactions.from_arrays([0], [7], shape=(400, 200))
+    assert default_space(triplets, alike, negatives=disliked)["sampler"][0] == "unseen"
 
 
 def test_default_spaces_of_data_draw_nothing(small):

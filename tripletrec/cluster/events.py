@@ -13,13 +13,14 @@ import numpy as np
 from tripletrec._runtime.arrays import picked, read_only
 from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.pieces import FilePiece, pieces_of
-from tripletrec.cluster.shuffle import BlockRows, Shuffled, Tasks, deal_out, shuffle
+from tripletrec.cluster.shuffle import BlockRows, Shuffled, Tasks, deal_out, rows_of, shuffle
 from tripletrec.cluster.sources import Facts
 from tripletrec.cluster.store import Axis, read_positives, write_block
 from tripletrec.data.csr import Rows
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 from tripletrec.data.merging import Duplicates
+from tripletrec.models.percentile_rank import percentile_rank, users_to_look_at
 from tripletrec.sampling.draw import RowNumbers
 from tripletrec.sampling.grades import by_rising_value
 from tripletrec.training.bucketing import Partition, Positives
@@ -72,7 +73,10 @@ class EventsSource:
 
     def facts(self) -> Facts:
         """Return what is known of all of them."""
-        return Facts(None, self._weighted, self._shuffled().has_grades)
+        found = self._shuffled()
+        users = users_to_look_at(found.user_counts)
+        rank = percentile_rank(*rows_of(found, users, self._tasks))
+        return Facts(None, self._weighted, found.has_grades, rank)
 
     def write_blocks(self, folder: Folder, users: Partition, *, graded: bool) -> None:
         """Write all blocks, see `Source.write_blocks`."""

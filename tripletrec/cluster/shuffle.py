@@ -27,7 +27,7 @@ from tripletrec.data.numbering import Collected, Numbers
 from tripletrec.sampling.grades import has_grades
 from tripletrec.training.bucketing import Partition
 
-__all__ = ["BlockRows", "Shuffled", "deal_out", "shuffle"]
+__all__ = ["BlockRows", "Shuffled", "deal_out", "rows_of", "shuffle"]
 
 Names = Mapping[str, Any]
 
@@ -186,6 +186,28 @@ def deal_out(
     return tasks.gather(written)
 
 
+def rows_of(
+    shuffled: Shuffled, users: NDArray[np.int64], tasks: Tasks
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Bring the rows of some users here, as the indptr and the indices of a CSR matrix.
+
+    Parameters
+    ----------
+    shuffled : Shuffled
+    users : int64 array
+        Their numbers, rising.
+    tasks : Tasks
+    """
+    own = np.split(users, np.searchsorted(users, shuffled.bounds[1:-1]))
+    first = shuffled.bounds[:-1].tolist()
+    parts = [
+        tasks.submit(_rows_of, rows, each - start)
+        for rows, each, start in zip(shuffled.ranges, own, first, strict=True)
+    ]
+    counts = shuffled.user_counts[users]
+    return np.concatenate([[0], np.cumsum(counts)]), np.concatenate(tasks.gather(parts))
+
+
 def _collect(found: list[Any], names: Names) -> tuple[Ids, Ids, int]:
     """Return the ids of all pieces, sorted, and the number of events."""
     n_events = sum(n for _, n in found)
@@ -268,6 +290,11 @@ def _counts(rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64], int, bool
     items = np.bincount(rows.indices, minlength=rows.shape[1])
     graded = has_grades(rows.indptr, rows.values)
     return np.diff(rows.indptr), items, rows.n_merged, graded
+
+
+def _rows_of(rows: Rows, users: NDArray[np.int64]) -> NDArray[np.int32]:
+    indices: NDArray[np.int32] = rows.indices[picked(rows.indptr, users)[1]]
+    return indices
 
 
 def _cut(rows: Rows, first: int, block_of: NDArray[np.int16], n_blocks: int) -> list[BlockRows]:

@@ -11,6 +11,7 @@ from tripletrec._runtime.arrays import read_only
 from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.store import Axis, write_block
 from tripletrec.data.interactions import Interactions
+from tripletrec.models.percentile_rank import percentile_rank, users_to_look_at
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.sampling.grades import by_rising_value, has_grades
 from tripletrec.training.bucketing import Partition, Positives
@@ -33,11 +34,14 @@ class Facts(NamedTuple):
         Whether positives have weights.
     has_grades : bool
         Whether there is a user with positives of different values.
+    percentile_rank : float
+        See `tripletrec.models.percentile_rank`.
     """
 
     n_given: int | None
     is_weighted: bool
     has_grades: bool
+    percentile_rank: float
 
     @property
     def nnz(self) -> int:
@@ -116,6 +120,7 @@ class InteractionsSource:
             None if given is None else given.nnz,
             self._weights is not None,
             has_grades(data.indptr, data.values),
+            percentile_rank(data.indptr, data.indices, users_to_look_at(np.diff(data.indptr))),
         )
 
     def write_blocks(self, folder: Folder, users: Partition, *, graded: bool) -> None:

@@ -95,7 +95,7 @@ class ListLoss(NamedTuple):
         return text_of(self, "losses", LIST_LOSSES, _ARGUMENTS)
 
     def temperature_for(self, cosine: bool, n_items: int, n_each: float) -> float:
-        """Return the temperature; where it is None, the one for such data that `softmax` documents.
+        """Return the temperature; where it is None, the one of `TwoTower` that `softmax` documents.
 
         Parameters
         ----------
@@ -257,11 +257,12 @@ def softmax(temperature: float | None = None) -> ListLoss:
     ----------
     temperature : float or None, default None
         τ > 0, in units of the score. The smaller it is, the more the hardest negatives count. With the scorer
-        "dot" 1 is the multinomial likelihood; with "cosine" 0.08 to 0.3 work well. None: 1 with "dot", and
-        ``1 / log(n_items / sqrt(p))`` with "cosine", where p is the mean number of positives of the users who
-        have any. At ``1 / log(n_items)`` one item in exactly the user's direction weighs as much as all
-        others at right angles to it; with more positives per user a higher temperature is better (found on
-        validation data).
+        "dot" 1 is the multinomial likelihood; with "cosine" 0.08 to 0.35 work well. None: 1 with "dot"; with
+        "cosine" it goes by the data. `MatrixFactorization` looks at their density and at how well they tell a
+        user's items (see its notes). `TwoTower` takes ``1 / log(n_items / sqrt(p))``, where p is the mean
+        number of positives of the users who have any: at ``1 / log(n_items)`` one item in exactly the user's
+        direction weighs as much as all others at right angles to it, and with more positives per user a
+        higher temperature is better (found on validation data).
 
     Returns
     -------

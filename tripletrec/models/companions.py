@@ -7,6 +7,7 @@ training data: ``benchmarks/defaults.py`` shows what they are worth, docs/choosi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -26,7 +27,6 @@ __all__ = [
     "LEAST_CANDIDATES",
     "MOST_CANDIDATES",
     "PARTS",
-    "ROWS_PER_CANDIDATE",
     "Sizes",
     "check_companions",
     "companions_of",
@@ -34,6 +34,7 @@ __all__ = [
     "most_epochs",
     "resolve",
     "sampler_for",
+    "temperature_for",
 ]
 
 _OF_TRIPLETS: dict[str, Any] = {
@@ -106,9 +107,10 @@ COMPANIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 COMPANION_NAMES = frozenset(_OF_TRIPLETS)
 PARTS = frozenset({"scorer", "optimizer", "sampler", "schedule"})
 
-ROWS_PER_CANDIDATE = 250  # users or items, whichever are fewer
 LEAST_CANDIDATES = 3  # with two, easy negatives did as well or better
 MOST_CANDIDATES = 64
+_HIGHEST_RANK = 0.1  # what is told no better than that is noise to a temperature
+_HIGHEST_TEMPERATURE = 0.35
 _LEAST_EPOCHS = 20
 
 
@@ -165,18 +167,38 @@ class Sizes(NamedTuple):
         return cls(n_users, n_items, int(users.sum()))
 
 
-def sampler_for(sizes: Sizes, *, has_given: bool) -> Sampler:
+def sampler_for(sizes: Sizes, rank: Callable[[], float], *, has_given: bool) -> Sampler:
     """Return the sampler that a loss of triplets is trained with on such data.
 
-    It is ``dynamic(c)``, with one candidate for every 250 users or items, whichever are fewer: only where
-    many users tell many items apart do hard negatives teach more than easy ones. It is "unseen" where that
-    makes fewer than three, and where negatives are given.
+    It is ``dynamic(c)``, with c = √n / 70 · r^-0.7, where n is the number of users or items, whichever are
+    fewer, and r the percentile rank. Where neighbours tell a user's items well from others, easy negatives
+    teach nothing but popularity; where they do not, the hardest of many negatives are items that the user
+    would like. It is "unseen" where c is less than three, and where negatives are given.
+
+    Parameters
+    ----------
+    sizes : Sizes
+    rank : callable
+        Returns the percentile rank, see `tripletrec.models.percentile_rank`; called only if it counts.
+    has_given : bool
+        Whether there are given negatives.
     """
     if has_given:
         return UNSEEN
-    fewer = min(sizes.n_users, sizes.n_items)
-    n_candidates = min(round(fewer / ROWS_PER_CANDIDATE), MOST_CANDIDATES)
+    n_candidates = math.sqrt(min(sizes.n_users, sizes.n_items)) / 70.0 * rank() ** -0.7
+    n_candidates = min(round(n_candidates), MOST_CANDIDATES)
     return dynamic(n_candidates) if n_candidates >= LEAST_CANDIDATES else UNSEEN
+
+
+def temperature_for(sizes: Sizes, rank: float) -> float:
+    """Return the temperature of a softmax of cosines on such data: 1.1 · d^(1/9) / log(1/r)^0.9.
+
+    d is the density and r the percentile rank, at most 0.1; the temperature is at most 0.35. Where it is well
+    told which items a user has, the few that are ranked above them should count most; noise asks for more.
+    """
+    density = max(1, sizes.n_positives) / max(1, sizes.n_users * sizes.n_items)
+    told = math.log(1.0 / min(rank, _HIGHEST_RANK))
+    return min(_HIGHEST_TEMPERATURE, 1.1 * density ** (1 / 9) / told**0.9)
 
 
 def epochs_for(sizes: Sizes, loss: Loss | ListLoss) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +31,7 @@ from tripletrec.models.companions import (
     most_epochs,
     resolve,
     sampler_for,
+    temperature_for,
 )
 from tripletrec.models.factor_model import FactorModel
 from tripletrec.models.fit_arguments import (
@@ -43,7 +45,7 @@ from tripletrec.optimizers import check_optimizer
 from tripletrec.rates import check_schedule
 from tripletrec.sampling import UNSEEN, Sampler
 from tripletrec.sampling.samplers import check_sampler
-from tripletrec.scorers import SCORERS, check_scorer
+from tripletrec.scorers import COSINE, SCORERS, check_scorer
 from tripletrec.training.plan import L2, FactorPlan
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ class PlannedFactorModel(FactorModel):
         >>> data = tr.datasets.make_interactions(800, 900, 10_000, random_state=0)
         >>> model = tr.MatrixFactorization(n_epochs=2).fit(data)
         >>> model.companions_["sampler"], model.companions_["optimizer"]
-        (sampling.dynamic(n_candidates=3), 'adagrad')
+        ('unseen', 'adagrad')
         """
         taken = self._companions.items()
         return {name: value for name, value in taken if getattr(self, name) is None}
@@ -140,7 +142,10 @@ class PlannedFactorModel(FactorModel):
         check_companions(self._companions, type(self))
 
     def _plan_again(self) -> FactorPlan:
-        return self._plan_with(check_random_state(self.random_state), self._companions)
+        plan = self._plan_with(check_random_state(self.random_state), self._companions)
+        if "temperature" in self._left_open(plan):  # not by what is new alone
+            plan = _with_temperature(plan, self.temperature_)
+        return plan
 
     def _settings(self, loss: Loss | ListLoss, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters that losses have companions for; None is what goes by the data."""
@@ -153,24 +158,34 @@ class PlannedFactorModel(FactorModel):
         found: FactorPlan = plan
         if self._left_open(found):  # large data are not counted for nothing
             has_given = given is not None and given.nnz > 0
-            found = self._plan_for_sizes(found, Sizes.of(data), has_given)
+            found = self._plan_for_sizes(found, Sizes.of(data), partial(_rank_of, data), has_given)
         return found
 
-    def _plan_for_sizes(self, plan: FactorPlan, sizes: Sizes, has_given: bool) -> FactorPlan:
-        """Return the plan with what goes by the data; `has_given`: there are given negatives."""
+    def _plan_for_sizes(
+        self, plan: FactorPlan, sizes: Sizes, rank: Callable[[], float], has_given: bool
+    ) -> FactorPlan:
+        """Return the plan with what goes by the data.
+
+        `rank` returns their percentile rank; `has_given`: there are given negatives.
+        """
         found, left_open = plan, self._left_open(plan)
         if "n_epochs" in left_open:
             n = epochs_for(sizes, plan.loss)
             found = replace(found, n_epochs=n, companions={**found.companions, "n_epochs": n})
         if "sampler" in left_open:
-            found = self._with_sampler(found, sampler_for(sizes, has_given=has_given))
+            found = self._with_sampler(found, sampler_for(sizes, rank, has_given=has_given))
+        if "temperature" in left_open:
+            found = _with_temperature(found, temperature_for(sizes, rank()))
         return found
 
     def _left_open(self, plan: FactorPlan) -> set[str]:
         """Return which parameters go by the data: neither the user nor the loss says them."""
         of = companions_of(plan.loss)
         names = ("n_epochs", "sampler")
-        return {name for name in names if getattr(self, name) is None and of[name] is None}
+        found = {name for name in names if getattr(self, name) is None and of[name] is None}
+        if isinstance(plan.loss, ListLoss) and plan.loss.temperature is None:
+            found |= {"temperature"} if plan.scorer == COSINE else set()
+        return found
 
     def _with_sampler(self, plan: FactorPlan, sampler: Sampler) -> FactorPlan:
         named = sampler.name if sampler == UNSEEN else sampler
@@ -237,3 +252,15 @@ class PlannedFactorModel(FactorModel):
             check_dropout(self.dropout), check_n_jobs(self.n_jobs, self._work(plan, data)),
         )  # fmt: skip
         return Start(training, {"_companions": plan.companions})
+
+
+def _with_temperature(plan: FactorPlan, temperature: float | None) -> FactorPlan:
+    loss: Any = plan.loss
+    return replace(plan, loss=loss._replace(temperature=temperature))
+
+
+def _rank_of(data: Interactions) -> float:
+    # Here, because answers do without.
+    from tripletrec.models.percentile_rank import percentile_rank, users_to_look_at
+
+    return percentile_rank(data.indptr, data.indices, users_to_look_at(np.diff(data.indptr)))

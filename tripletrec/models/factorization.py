@@ -66,9 +66,8 @@ class MatrixFactorization(PlannedFactorModel):
         See `tripletrec.sampling`; ``sampling.popularity(alpha)``, ``sampling.explicit(share)``,
         ``sampling.graded(share)``, which prefers a user's items of high value to those of low value. The last
         two choose each negative among several items by their scores, with losses of triplets only.
-        None: with a loss of triplets ``sampling.dynamic(c)``, c being the number of users or items,
-        whichever are fewer, divided by 250, and at most 64; "unseen" where that is less than 3, where
-        `negatives` are given, and with WARP, which searches by itself. With a list-wise loss
+        None: with a loss of triplets ``sampling.dynamic(c)``, where c goes by the data, see the notes;
+        "unseen" where `negatives` are given, and with WARP, which searches by itself. With a list-wise loss
         ``sampling.popularity(0.5)``.
     learning_rate : float or None, default None
         Step size.
@@ -186,6 +185,14 @@ class MatrixFactorization(PlannedFactorModel):
     some, and with "softmax" by m, the mean number of positives of such an item: it is
     :math:`20 (0.003 / d)^{2/3}` and :math:`20 \max((0.003 / d)^{2/3}, 20 / m)`, in the bounds of the table.
 
+    Two more go by how well the data tell a user's items, the *percentile rank* r [4]_: one of a user's items
+    is left out, all items are ranked by the users who share others with this one, and r is the share of what
+    the user does not have that stands above it; the geometric mean of 200 users, among 20,000 at most. Losses
+    of triplets take the hardest of :math:`c = \sqrt{n} / (70\, r^{0.7})` negatives, at most 64, where n is
+    the number of users or items, whichever are fewer; where c is below 3, an easy one ("unseen"). With the
+    scorer "cosine" a list-wise loss without a temperature, as "softmax" is, takes
+    :math:`1.1\, d^{1/9} / \log(1/r)^{0.9}`, with an r of 0.1 at most, and at most 0.35.
+
     Where the optimizer is given but no learning rate, it is that of the optimizer: with losses of triplets
     0.003 for "adam", 0.05 for "adagrad" and "sgd" ("sigmoid": 0.1 and 0.2); with list-wise losses 0.005
     ("bsl" and "ccl": 0.01), 0.05 and 0.01.
@@ -204,6 +211,8 @@ class MatrixFactorization(PlannedFactorModel):
     .. [2] Milogradskii et al. "Revisiting BPR", RecSys 2024: item biases and an L2 for each role.
     .. [3] Kabbur, Ning, Karypis. "FISM: Factored item similarity models for top-N recommender systems",
        KDD 2013; Mao et al. "SimpleX", CIKM 2021: users as means of what they did.
+    .. [4] Hu, Koren, Volinsky. "Collaborative filtering for implicit feedback datasets", ICDM 2008,
+       section 5: the percentile rank.
 
     Examples
     --------
