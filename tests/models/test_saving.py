@@ -56,7 +56,7 @@ def own_slope(x, parameters):
         {"optimizer": optimizers.adagrad(0.7)},
         {"sampler": sampling.popularity(1.25)},
         {"sampler": sampling.UNIFORM},
-        {"sampler": sampling.semi_hard(8)},
+        {"sampler": sampling.semi_hard(3)},
         {"random_state": np.int64(3), "learning_rate": np.float32(0.25), "item_bias": np.True_},
         {"negative_l2": 0.5, "early_stopping": None, "validation_metric": "ndcg@7"},
     ],

@@ -82,7 +82,7 @@ def test_losses_may_differ_in_their_parameters():
 @pytest.mark.parametrize("build", [perceptron, towers])
 def test_scores_of_stacked_items_are_those_of_each_list(build, rng, dense, embedding):
     network = build(dense, embedding, losses.BPR)
-    users, items = rng.integers(0, 5, 4), rng.integers(0, 9, (3, 4))
+    users, items = (rng.integers(0, n, size).astype(np.int32) for n, size in ((5, 4), (9, (3, 4))))
     stacked = network.scores(users, items.reshape(-1)).reshape(3, 4)
     for row, scores in zip(items, stacked, strict=True):
         np.testing.assert_allclose(scores, network.scores(users, row))

@@ -294,7 +294,7 @@ def test_divergence_is_told_within_the_epoch(data):
     with pytest.raises(FloatingPointError, match="training diverged in epoch 1"):
         model.fit(data)
     assert not hasattr(model, "user_factors_")
-    training = training_of(data, scorer="dot")
+    training = training_of(data, scorer="dot", optimizer="adagrad")
     training.tables.items[3, 0, 0] = np.nan
     batches = []
     training.learn_from = lambda *args, learn=training.learn_from: batches.append(1) or learn(*args)
@@ -305,8 +305,9 @@ def test_divergence_is_told_within_the_epoch(data):
 def test_temperature_that_suits_the_catalogue(data):
     per_user = data.nnz / np.count_nonzero(np.diff(data.indptr))
     for scorer, temperature in (("cosine", 1 / math.log(40 / math.sqrt(per_user))), ("dot", 1.0)):
-        suited = make(scorer=scorer).fit(data)
-        assert_same(suited, make(scorer=scorer, loss=losses.softmax(temperature)).fit(data))
+        parts = {"scorer": scorer, "optimizer": "adagrad"}
+        suited = make(**parts).fit(data)
+        assert_same(suited, make(**parts, loss=losses.softmax(temperature)).fit(data))
 
 
 def test_small_temperatures_train(data):
