@@ -57,9 +57,9 @@ class TestMLPMatcher(ContinuingContract):
         return tr.MLPMatcher(**{**settings, **overrides})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shop():
-    """Return the tables of a small shop, and the days of its events."""
+    """Return the tables of a small shop, and the days of its events; never modified."""
     shop = tr.datasets.make_events(80, 60, 3000, n_days=10, random_state=3)
     days = (shop.events["time"] - shop.events["time"].min().floor("D")).dt.days
     return shop, days.to_numpy()
