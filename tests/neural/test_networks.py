@@ -20,6 +20,7 @@ LOSSES = {
     losses.SIGMOID: lambda x: 1.0 / (1.0 + math.exp(x)),
     losses.hinge(0.7): lambda x: max(0.0, 0.7 - x),
 }
+WITH_AND_WITHOUT_MARGIN = losses.hinge(0.7), losses.BPR
 
 
 def perceptron(dense, embedding, loss):
@@ -32,7 +33,7 @@ def towers(dense, embedding, loss):
     return Towers(embedding(5, 3), embedding(9, 4), *layers, loss)
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda x: x.name)
+@pytest.mark.parametrize("loss", quick(LOSSES, *WITH_AND_WITHOUT_MARGIN), ids=lambda x: x.name)
 @pytest.mark.parametrize("build", [perceptron, towers])
 @pytest.mark.parametrize("l2", quick([L2(), L2(0.1, 0.2)], L2(0.1, 0.2)), ids=["no L2", "L2"])
 def test_gradients_against_central_differences(build, loss, l2, rng, dense, embedding):
