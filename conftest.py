@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 SUITES = Path(__file__).parent / "benchmarks"
 PACKAGES = (
@@ -87,6 +88,24 @@ def pytest_collection_modifyitems(config, items):
         chosen = {id(item) for item in kept}
         config.hook.pytest_deselected(items=[item for item in items if id(item) not in chosen])
         items[:] = kept
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    """Workers of xdist report a passed test once: sending two reports more takes longer than most tests do.
+
+    What failed or was skipped is reported as ever, and so is a setup or a teardown that took long.
+    """
+    if not hasattr(item.config, "workerinput"):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    passed = all(each.passed for each in reports)
+    for each in reports:
+        if each.when == "call" or each.duration > 0.01 or not passed:
+            item.ihook.pytest_runtest_logreport(report=each)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
 
 
 @pytest.hookimpl(optionalhook=True)

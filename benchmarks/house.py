@@ -81,6 +81,8 @@ class House(NamedTuple):
     documented: list[bool]  # of public names
     imports: set[tuple[str, str]]  # modules: importer, imported
     floors: dict[str, int]  # of rooms, 0 the lowest; empty where no test names them
+    trees: dict[str, ast.Module]  # by dotted name, as `files`
+    nodes: dict[str, list[ast.AST]]  # all those of each tree
 
 
 def read(package: Path) -> House:
@@ -101,6 +103,8 @@ def read(package: Path) -> House:
             for target in _imports(inside, package.name, files)
         },
         _floors(package.parent / "tests" / "test_package.py"),
+        trees,
+        nodes,
     )
 
 

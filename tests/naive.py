@@ -319,11 +319,12 @@ def batch_loss(U, V, b, users, liked, weights, importance, loss, cosine, masked,
             hidden = set(liked[u]) if masked else {p} if loss.name == "softmax" else set()
             others.append([j for j in importance if j not in hidden])
         n_unknown = len(V) - (len(liked[u]) if masked else 0)
+        scores = {i: score(u, i) for i in {*liked[u], *importance}}
         total += list_loss(
             loss.name,
-            [score(u, p) for p in liked[u]],
+            [scores[p] for p in liked[u]],
             weights[u],
-            [[score(u, j) for j in each] for each in others],
+            [[scores[j] for j in each] for each in others],
             [[importance[j] for j in each] for each in others],
             n_unknown,
             tau,

@@ -51,20 +51,36 @@ MODULES = {name_of(file): file for file in FILES}
 
 
 @pytest.fixture(scope="module")
-def trees():
-    return {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in MODULES.items()}
+def house():
+    """Return `benchmarks/house.py`, which reads the sources and also checks complexity, given radon."""
+    spec = importlib.util.spec_from_file_location("house", PROJECT / "benchmarks" / "house.py")
+    house = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(house)
+    return house
+
+
+@pytest.fixture(scope="module")
+def counted(house):
+    return house.read(PACKAGE)
+
+
+@pytest.fixture(scope="module")
+def trees(counted):
+    assert counted.files == MODULES
+    return counted.trees
 
 
 WANTED = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.Assert, ast.Call)
 
 
 @pytest.fixture(scope="module")
-def found(trees):
+def found(counted):
     """The nodes that rules are about, each with "module:line"."""
+    assert counted.files == MODULES
     return [
         (f"{name or '__init__'}:{node.lineno}", node)
-        for name, tree in trees.items()
-        for node in ast.walk(tree)
+        for name, nodes in counted.nodes.items()
+        for node in nodes
         if isinstance(node, WANTED)
     ]
 
@@ -204,12 +220,7 @@ def test_no_bin_of_everything():
     assert not names & {"utils", "helpers", "core", "common", "misc"}
 
 
-def test_nothing_is_too_long():
-    """By `benchmarks/house.py`, which also checks complexity, for which it needs radon."""
-    spec = importlib.util.spec_from_file_location("house", PROJECT / "benchmarks" / "house.py")
-    house = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(house)
-    counted = house.read(PACKAGE)
+def test_nothing_is_too_long(house, counted):
     many_arguments = {
         f"{each.where.partition(':')[0]}:{each.name}": each.n_arguments
         for each in house.long_signatures(counted)

@@ -66,7 +66,9 @@ def test_a_loss_of_ones_own_is_trained_as_a_built_in_one():
 
 
 def test_what_is_given_wins(pairs):
-    given = {"scorer": "dot", "optimizer": "adagrad", "learning_rate": 0.3, "user_l2": 0}
+    given = {
+        "scorer": "dot", "optimizer": "adagrad", "learning_rate": 0.3, "user_l2": 0, "history": 0.0,
+    }  # fmt: skip
     model = make(loss="softmax", **given).fit(pairs)
     assert not given.keys() & model.companions_.keys()
     assert model.companions_["item_l2"] == COMPANIONS["softmax"]["item_l2"]

@@ -37,8 +37,14 @@ class TestUsersWithHistory(ContinuingContract):
         settings = {"n_factors": 8, "n_epochs": 4, "history": 0.6, **overrides}
         return tr.MatrixFactorization.preset("softmax", **settings)
 
+    @pytest.mark.thorough  # by kernels of its own
+    def test_parameters_that_shape_what_is_learnt(self, of_today, today):
+        super().test_parameters_that_shape_what_is_learnt(of_today, today)
+
 
 class TestTwoTower(ContinuingContract):
+    other_optimizer = "adam"
+
     def make(self, **overrides):
         settings = {"n_factors": 6, "user_layers": 5, "item_layers": 5, "n_epochs": 4}
         return tr.TwoTower(**{**settings, **overrides})
@@ -51,9 +57,9 @@ class TestMLPMatcher(ContinuingContract):
         return tr.MLPMatcher(**{**settings, **overrides})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shop():
-    """Return the tables of a small shop, and the days of its events."""
+    """Return the tables of a small shop, and the days of its events; never modified."""
     shop = tr.datasets.make_events(80, 60, 3000, n_days=10, random_state=3)
     days = (shop.events["time"] - shop.events["time"].min().floor("D")).dt.days
     return shop, days.to_numpy()

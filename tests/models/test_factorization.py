@@ -151,7 +151,7 @@ def test_parameters_of_the_parts_change_the_result(pairs):
         ),
         ("sampler", [sampling.popularity(a) for a in (0.0, 0.5, 1.0)]),
         ("sampler", list(sampling.SAMPLERS)[:3]),
-        ("sampler", [sampling.dynamic(3), sampling.dynamic(8), sampling.semi_hard(8)]),
+        ("sampler", [sampling.dynamic(3), sampling.dynamic(8), sampling.semi_hard(3)]),
     ]
     for name, parts in groups:
         models = [make(**{name: part, "learning_rate": 0.1}) for part in parts]
@@ -178,7 +178,6 @@ def test_names_stand_for_the_defaults_of_the_parts(pairs):
         ("sampler", "popularity", sampling.popularity(0.75)),
         ("sampler", "unseen", sampling.UNSEEN),
         ("sampler", "dynamic", sampling.dynamic(8)),
-        ("sampler", "semi_hard", sampling.semi_hard(8)),
     ]:
         assert_same(make(**{name: part}).fit(pairs), make(**{name: named}).fit(pairs))
     assert_same(
@@ -186,6 +185,13 @@ def test_names_stand_for_the_defaults_of_the_parts(pairs):
         make(item_l2=0.3, negative_l2=None).fit(pairs),
     )
     assert_same(make(sampler=sampling.popularity(0)).fit(pairs), make().fit(pairs))
+    assert make(sampler="semi_hard")._plan().sampler == sampling.semi_hard(8)
+
+
+@pytest.mark.thorough  # by a kernel of its own
+def test_semi_hard_stands_for_eight_candidates(pairs):
+    models = (make(sampler=each).fit(pairs) for each in ("semi_hard", sampling.semi_hard(8)))
+    assert_same(*models)
 
 
 def test_without_item_bias(pairs):

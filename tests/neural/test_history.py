@@ -52,7 +52,8 @@ def test_a_user_is_mixed_with_the_mean_of_the_history(units, share, likes, rng):
 def test_what_is_kept_of_histories_is_that_of_the_twin(dropout, likes, rng):
     histories = Histories(tr.Interactions(likes), Mix(0.5, dropout))
     slots = Slots(N_USERS, N_ITEMS)
-    users, positives = np.array([5, 1, 4, 1]), np.array([1, 0, 0, 1])  # slots of items 1 and 0
+    users = np.array([5, 1, 4, 1], np.int32)
+    positives = np.array([1, 0, 0, 1], np.int32)  # slots of items 1 and 0
     pairs = slots.fill(users, positives, np.empty(0, np.int64))
     batch = histories.of_batch(KEY, pairs, slots)
     assert slots.of_items.tolist() == [1, 0] + [-1] * (N_ITEMS - 2)

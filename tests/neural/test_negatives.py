@@ -64,7 +64,9 @@ def test_hard_candidates_equal_a_twin(choose, rng):
     """Small whole numbers: also where scores are equal."""
     candidates = rng.integers(-1, 50, (200, 5)).astype(np.int32)
     candidates[0] = -1
-    scores, positive = rng.integers(0, 9, (200, 5)).astype(np.float32), rng.integers(0, 9, 200)
+    # As networks give them: the first candidate of all triplets, then the second.
+    scores = np.asfortranarray(rng.integers(0, 9, (200, 5)), np.float32)
+    positive = rng.integers(0, 9, 200)
     with pytest.raises(ValueError, match="scores and positive_scores must have the shapes"):
         choose_candidates(candidates, scores[:, 1:], positive.astype(np.float32), choose)
     chosen = choose_candidates(candidates, scores, positive.astype(np.float32), choose)

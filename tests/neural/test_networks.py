@@ -20,6 +20,7 @@ LOSSES = {
     losses.SIGMOID: lambda x: 1.0 / (1.0 + math.exp(x)),
     losses.hinge(0.7): lambda x: max(0.0, 0.7 - x),
 }
+WITH_AND_WITHOUT_MARGIN = losses.hinge(0.7), losses.BPR
 
 
 def perceptron(dense, embedding, loss):
@@ -32,7 +33,7 @@ def towers(dense, embedding, loss):
     return Towers(embedding(5, 3), embedding(9, 4), *layers, loss)
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda x: x.name)
+@pytest.mark.parametrize("loss", quick(LOSSES, *WITH_AND_WITHOUT_MARGIN), ids=lambda x: x.name)
 @pytest.mark.parametrize("build", [perceptron, towers])
 @pytest.mark.parametrize("l2", quick([L2(), L2(0.1, 0.2)], L2(0.1, 0.2)), ids=["no L2", "L2"])
 def test_gradients_against_central_differences(build, loss, l2, rng, dense, embedding):
@@ -82,7 +83,7 @@ def test_losses_may_differ_in_their_parameters():
 @pytest.mark.parametrize("build", [perceptron, towers])
 def test_scores_of_stacked_items_are_those_of_each_list(build, rng, dense, embedding):
     network = build(dense, embedding, losses.BPR)
-    users, items = rng.integers(0, 5, 4), rng.integers(0, 9, (3, 4))
+    users, items = (rng.integers(0, n, size).astype(np.int32) for n, size in ((5, 4), (9, (3, 4))))
     stacked = network.scores(users, items.reshape(-1)).reshape(3, 4)
     for row, scores in zip(items, stacked, strict=True):
         np.testing.assert_allclose(scores, network.scores(users, row))

@@ -116,9 +116,8 @@ def test_the_compiled_loops_equal_plain_python():
     rng = np.random.default_rng(2)
     for dtype, count in ((np.float32, np.int32), (np.float64, np.int64)):
         scores = read_only(rng.integers(0, 4, (2, 9)).astype(dtype))
-        index = [
-            np.array(each) for each in ([0, 1], [0, 2, 5], [1, 4, 0, 2, 8], [0, 2, 3], [3, 5, 1])
-        ]
+        items, excluded = np.array([1, 4, 0, 2, 8], np.int32), np.array([3, 5, 1], np.int32)
+        index = np.array([0, 1]), np.array([0, 2, 5]), items, np.array([0, 2, 3]), excluded
         positives = Positives(*map(read_only, index))
         one, out_scores = read_only(np.ones(1, count)), np.empty(2, dtype)
         counts = np.full((2, 2, 5), -1, count)

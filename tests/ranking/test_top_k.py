@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import naive
 from tiers import examples
+from tripletrec._runtime.arrays import read_only
 from tripletrec.data.interactions import Interactions
 from tripletrec.ranking.scores import BatchLimits, factor_scores
 from tripletrec.ranking.top_k import _select, top_k
@@ -137,13 +138,14 @@ def test_sorted_scores_and_whole_catalogues(order):
 
 def test_the_compiled_loop_equals_plain_python():
     rng = np.random.default_rng(1)
-    scores = rng.integers(0, 5, (2, 30)).astype(np.float32)
-    bounds, excluded = np.array([0, 2, 3]), np.array([4, 9, 0], np.int32)
+    scores = read_only(rng.integers(0, 5, (2, 30)).astype(np.float32))
+    bounds, excluded = read_only(np.array([0, 2, 3])), read_only(np.array([4, 9, 0], np.int32))
+    candidates = read_only(np.arange(30))
     lists = [(np.full((2, 4), -np.inf, np.float32), np.full((2, 4), 99)) for _ in range(2)]
     for select, (best, items) in zip(
         (_select, getattr(_select, "py_func", _select)), lists, strict=True
     ):
-        assert select(scores, np.arange(30), bounds, excluded, np.arange(2), best, items) == -1
+        assert select(scores, candidates, bounds, excluded, np.arange(2), best, items) == -1
     for array, same in zip(*lists, strict=True):
         np.testing.assert_array_equal(array, same)
 

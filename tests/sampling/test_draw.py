@@ -65,7 +65,7 @@ def sample(n, liked, *, n_items=20, verified=True, counts=None, alpha=0.0, given
     drawn = np.empty(n, np.int64)
     items = np.random.default_rng(2).permutation(n_items).astype(np.int32)
     pool = Pool(items, sampler.cumulative(counts[items]))
-    _draw(naive.derive(99, n), n, known, dislikes, share, pool, verified, drawn)
+    _draw(np.uint64(naive.derive(99, n)), n, known, dislikes, share, pool, verified, drawn)
     return drawn
 
 

@@ -1,11 +1,14 @@
 """Which candidate becomes the negative, compiled and not, for exact scores of a factor model."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import naive
+from tiers import quick_rows
 from tripletrec._runtime.jit import kernel
 from tripletrec.sampling import hard
 from tripletrec.scorers import COSINE, DOT
@@ -29,6 +32,7 @@ def build(choose, scorer):
     return chosen
 
 
+BY_HAND = [("dot", True), ("dot", False), ("cosine", False)]
 KERNELS = {(name, s.name): build(each, s) for name, each in HARD.items() for s in (DOT, COSINE)}
 
 
@@ -56,8 +60,10 @@ def choose(name, candidates, positive, scores, scorer="dot", compiled=True):
     return function(negatives, len(candidates), len(candidates), 0, positive, users, items)
 
 
-@pytest.mark.parametrize("compiled", [True, False])
-@pytest.mark.parametrize("scorer", ["dot", "cosine"])
+@pytest.mark.parametrize(
+    ("scorer", "compiled"),
+    quick_rows(itertools.product(("dot", "cosine"), (True, False)), *BY_HAND),
+)
 def test_by_hand(scorer, compiled):
     #         0    1    2    3    4    5    6    7
     scores = [0.5, 0.9, 0.1, 0.4, 0.7, 0.5, 0.8, 1.0]

@@ -294,7 +294,7 @@ def test_divergence_is_told_within_the_epoch(data):
     with pytest.raises(FloatingPointError, match="training diverged in epoch 1"):
         model.fit(data)
     assert not hasattr(model, "user_factors_")
-    training = training_of(data, scorer="dot")
+    training = training_of(data, scorer="dot", optimizer="adagrad")
     training.tables.items[3, 0, 0] = np.nan
     batches = []
     training.learn_from = lambda *args, learn=training.learn_from: batches.append(1) or learn(*args)

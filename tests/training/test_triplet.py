@@ -56,15 +56,17 @@ class Visit:
         self.weights = np.array(self.weights)[order] if options.get("weights") is not None else None
 
     def note(self, first, last, bounds, triplets, n_negatives, group, users, items, *rest):
-        (pairs, negatives, weights, _), row_at = triplets, items[1]
-        m, bounds = max(1, self.training.loop.n_drawn // n_negatives), bounds - bounds[first]
+        # Lists, for single elements of arrays are slow.
+        pairs, negatives, weights, row_at = (each.tolist() for each in (*triplets[:3], items[1]))
+        bounds = (bounds - bounds[first]).tolist()
+        m = max(1, self.training.loop.n_drawn // n_negatives)
         for s in range(first, last):
             for begin in range(bounds[s], bounds[s + 1], group):
                 for c in range(n_negatives):
                     for t in range(begin, min(begin + group, bounds[s + 1])):
                         place = (t * n_negatives + c) * m
                         drawn = [row_at[j] if j >= 0 else j for j in negatives[place : place + m]]
-                        self.rows.append((pairs[t, 0], row_at[pairs[t, 1]], *drawn))
+                        self.rows.append((pairs[t][0], row_at[pairs[t][1]], *drawn))
                         self.stratum.append(s)
                         self.groups.append((s, begin, c))
                         self.weights.append(weights[t] if len(weights) else 1.0)
@@ -169,9 +171,9 @@ def test_candidates_of_hard_negatives(n_negatives):
     assert visit.pairs == pairs_of(data, n_negatives)
     block_of = visit.training.schedule.strata.item_block[visit.stratum]
     assert len(set(block_of)) > 1 and visit.rows.shape[1] == 5
-    blocks = {}
+    blocks, is_known = {}, known(data)
     for row, block in zip(visit.rows.tolist(), block_of, strict=True):
-        assert not known(data)[row[0], row[2:]].any()
+        assert not is_known[row[0], row[2:]].any()
         for item in row[1:]:
             assert blocks.setdefault(item, block) == block
     params["random_state"] = 0

@@ -75,7 +75,7 @@ class PlannedFactorModel(FactorModel):
         --------
         >>> import tripletrec as tr
         >>> data = tr.datasets.make_interactions(800, 900, 10_000, random_state=0)
-        >>> model = tr.MatrixFactorization(n_epochs=2).fit(data)
+        >>> model = tr.MatrixFactorization(16, n_epochs=2).fit(data)
         >>> model.companions_["sampler"], model.companions_["optimizer"]
         ('unseen', 'adagrad')
         """
