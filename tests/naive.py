@@ -331,7 +331,9 @@ def batch_loss(U, V, b, users, liked, weights, importance, loss, cosine, masked,
             loss.parameters,
         )
         for p, w in zip(liked[u], weights[u], strict=True):
-            total += 0.5 * w * (l2[0] * U[u] @ U[u] + l2[1] * V[p] @ V[p] + l2[3] * b[p] ** 2)
+            total += (
+                0.5 * w * (l2[0] * U[u] @ U[u] + l2[1] * V[p] @ V[p] + l2[3] * (tau * b[p]) ** 2)
+            )
     return total + sum(0.5 * l2[2] * V[j] @ V[j] for j in importance)
 
 

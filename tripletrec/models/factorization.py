@@ -80,7 +80,7 @@ class MatrixFactorization(PlannedFactorModel):
         L2 of the rows of negative items; with a loss of triplets None: as `item_l2`. With a list-wise loss:
         of the candidates, once for each batch.
     bias_l2 : float or None, default None
-        L2 of the item biases.
+        L2 of the item biases, which are in units of the score.
     item_bias : bool, default True
         Whether each item has a learnt bias; without biases a model hardly learns popularity.
     n_negatives : int, "all" or None, default None
@@ -175,7 +175,7 @@ class MatrixFactorization(PlannedFactorModel):
     user_l2       0.05                       0.01       0.3                 0.2
     item_l2       0.01                       0.003      0.3                 0.2
     negative_l2   as item_l2                 as item_l2 as item_l2          0.0
-    bias_l2       0.0                        0.0        0.0                 0.01; 0.0
+    bias_l2       0.0                        0.0        0.0                 0.8; 0.0
     init_scale    0.02                       0.02       0.005               0.01
     history       0.0                        0.0        0.0                 0.8; 0.0
     schedule      "constant"                 "constant" "constant"          "cosine"
@@ -191,7 +191,7 @@ class MatrixFactorization(PlannedFactorModel):
     of triplets take the hardest of :math:`c = \sqrt{n} / (70\, r^{0.7})` negatives, at most 64, where n is
     the number of users or items, whichever are fewer; where c is below 3, an easy one ("unseen"). With the
     scorer "cosine" a list-wise loss without a temperature, as "softmax" is, takes
-    :math:`1.1\, d^{1/9} / \log(1/r)^{0.9}`, with an r of 0.1 at most, and at most 0.35.
+    :math:`1.16\, d^{1/9} / \log(1/r)^{0.9}`, with an r of 0.1 at most, and at most 0.35.
 
     Where the optimizer is given but no learning rate, it is that of the optimizer: with losses of triplets
     0.003 for "adam", 0.05 for "adagrad" and "sgd" ("sigmoid": 0.1 and 0.2); with list-wise losses 0.005

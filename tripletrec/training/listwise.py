@@ -89,7 +89,8 @@ class _Numbers(NamedTuple):
         with np.errstate(over="ignore"):  # see `run_epoch`
             return cls(
                 real(1.0 / temperature), real(temperature), real(plan.l2.user),
-                (real(plan.l2.positive), real(plan.l2.negative), real(plan.l2.bias)),
+                # Biases are learnt in units of the logit; their L2 is that of what they are in the end.
+                (real(plan.l2.positive), real(plan.l2.negative), real(plan.l2.bias * temperature**2)),
                 tuple(map(real, plan.optimizer.parameters)),
                 Mix(*map(real, (plan.history, plan.history_dropout, own_dropout, dropout))),
             )  # fmt: skip
