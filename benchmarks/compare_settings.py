@@ -7,6 +7,7 @@ with its standard error.
     python benchmarks/compare_settings.py --data movielens shop:500,500,8000 --cuts 8 "dropout=0.1" ""
     python benchmarks/compare_settings.py "loss='bpr'" "loss='bpr', schedule='cosine'"
     python benchmarks/compare_settings.py --data FOLDER --cuts 2 "" "n_factors=128, dropout=0.1"
+    python benchmarks/compare_settings.py --data tags:Packages.xz "loss='bpr', sampler=dynamic(16)" ""
 
 The loss is "softmax" where none is given. Data are named as for `benchmarks/history.py`.
 """
@@ -25,18 +26,29 @@ import tripletrec as tr
 from history import read
 
 METRICS = ("ndcg@10", "recall@20", "ndcg@20")
+PARTS = {
+    each.__name__: each
+    for each in (tr.sampling.dynamic, tr.sampling.popularity, tr.losses.softmax, tr.losses.hinge)
+}
 
 
 def settings(text: str) -> dict[str, Any]:
     """Return the arguments of a text such as ``"n_factors=128, dropout=0.1"``."""
     try:
         call = ast.parse(f"f({text})", mode="eval").body
-        assert isinstance(call, ast.Call) and not call.args
-        return {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
+        assert isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args
+        return {str(each.arg): _value(each.value) for each in call.keywords}
     except (SyntaxError, ValueError, AssertionError):
         raise argparse.ArgumentTypeError(
             f"must be arguments such as dropout=0.1, got {text!r}"
         ) from None
+
+
+def _value(node: ast.expr) -> Any:
+    if not isinstance(node, ast.Call):
+        return ast.literal_eval(node)
+    assert isinstance(node.func, ast.Name) and node.func.id in PARTS and not node.keywords
+    return PARTS[node.func.id](*map(ast.literal_eval, node.args))
 
 
 def measured(

@@ -11,7 +11,8 @@ one than 1 is best, training makes too much or too little of popularity.
 FOLDER holds `train.npz` and `valid.npz`, as for `benchmarks/published.py`; the test set is not read.
 With ``--spectral K`` the scores are also mixed, after the training, with those of a low-pass filter: what the
 first K singular vectors of the normalised matrix keep of a user's items (Shen et al., CIKM 2021, section 4).
-``shop:U,I,E`` are E events of U users and I items from `tripletrec.datasets.make_events`.
+``shop:U,I,E`` are E events of U users and I items from `tripletrec.datasets.make_events`, ``needs:FILE`` and
+``tags:FILE`` are those of the packages in a list of Debian, see `package_data`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ def read(name: str, n_users: int | None, seed: int) -> tuple[tr.Interactions, tr
     if name == "movielens":
         data = tr.datasets.fetch_movielens_100k().train
         return tr.splits.train_test_split(data, 0.2, random_state=seed)
+    if name.startswith(("needs:", "tags:")):
+        from package_data import read_packages  # here, because other data do without
+
+        kind, _, path = name.partition(":")
+        return tr.splits.train_test_split(read_packages(path, kind), 0.2, random_state=seed)
     if name.startswith("shop:"):
         sizes = map(int, name.removeprefix("shop:").split(","))
         events = tr.datasets.make_events(*sizes, random_state=seed).events
