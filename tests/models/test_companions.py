@@ -105,7 +105,7 @@ def test_sampler_by_the_data():
 
 def test_temperature_by_the_data():
     dense, sparse = Sizes(1000, 1000, 100_000), Sizes(1000, 1000, 1000)
-    assert temperature_for(dense, 0.01) == pytest.approx(1.16 * 0.1 ** (1 / 9) / np.log(100) ** 0.9)
+    assert temperature_for(dense, 0.01) == pytest.approx(1.12 * 0.1 ** (1 / 9) / np.log(100) ** 0.9)
     assert (
         temperature_for(sparse, 0.01) < temperature_for(dense, 0.01) < temperature_for(dense, 0.03)
     )

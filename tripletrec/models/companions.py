@@ -191,14 +191,14 @@ def sampler_for(sizes: Sizes, rank: Callable[[], float], *, has_given: bool) -> 
 
 
 def temperature_for(sizes: Sizes, rank: float) -> float:
-    """Return the temperature of a softmax of cosines on such data: 1.16 · d^(1/9) / log(1/r)^0.9.
+    """Return the temperature of a softmax of cosines on such data: 1.12 · d^(1/9) / log(1/r)^0.9.
 
     d is the density and r the percentile rank, at most 0.1; the temperature is at most 0.35. Where it is well
     told which items a user has, the few that are ranked above them should count most; noise asks for more.
     """
     density = max(1, sizes.n_positives) / max(1, sizes.n_users * sizes.n_items)
     told = math.log(1.0 / min(rank, _HIGHEST_RANK))
-    return min(_HIGHEST_TEMPERATURE, 1.16 * density ** (1 / 9) / told**0.9)
+    return min(_HIGHEST_TEMPERATURE, 1.12 * density ** (1 / 9) / told**0.9)
 
 
 def epochs_for(sizes: Sizes, loss: Loss | ListLoss) -> int:

@@ -191,7 +191,7 @@ class MatrixFactorization(PlannedFactorModel):
     of triplets take the hardest of :math:`c = \sqrt{n} / (70\, r^{0.7})` negatives, at most 64, where n is
     the number of users or items, whichever are fewer; where c is below 3, an easy one ("unseen"). With the
     scorer "cosine" a list-wise loss without a temperature, as "softmax" is, takes
-    :math:`1.16\, d^{1/9} / \log(1/r)^{0.9}`, with an r of 0.1 at most, and at most 0.35.
+    :math:`1.12\, d^{1/9} / \log(1/r)^{0.9}`, with an r of 0.1 at most, and at most 0.35.
 
     Where the optimizer is given but no learning rate, it is that of the optimizer: with losses of triplets
     0.003 for "adam", 0.05 for "adagrad" and "sgd" ("sigmoid": 0.1 and 0.2); with list-wise losses 0.005
