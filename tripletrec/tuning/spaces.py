@@ -13,7 +13,7 @@ from tripletrec.sampling import dynamic
 __all__ = ["Choice", "Space", "default_space", "need_optuna", "read_space"]
 
 _FORMS = "(low, high), (low, high, 'log'), a list of choices or a distribution of Optuna"  # of a parameter
-_TEMPERATURES = (0.07, 0.1, 0.14, 0.2, 0.28)
+_TEMPERATURES = (0.07, 0.1, 0.14, 0.2, 0.28, 0.36)
 # By how much a value may be smaller or larger than the model's.
 _WIDTHS = {"learning_rate": 3.0, "n_epochs": 2.0, "user_l2": 3.0, "item_l2": 3.0}
 
