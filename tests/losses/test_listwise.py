@@ -130,10 +130,3 @@ def test_wrong_parameters_of_losses():
 def test_bad_temperatures(temperature):
     with pytest.raises(ValueError, match="temperature must be a finite number > 0"):
         losses.softmax(temperature)
-
-
-def test_temperature_for_a_catalogue():
-    assert losses.softmax().temperature_for(True, 40, 9.0) == 1 / math.log(40 / 3)
-    assert losses.softmax().temperature_for(True, 2, 1.0) == 1.0
-    assert losses.softmax().temperature_for(False, 40, 9.0) == 1.0
-    assert losses.softmax(0.3).temperature_for(True, 40, 9.0) == 0.3

@@ -12,6 +12,8 @@ import tripletrec as tr
 from tiers import quick, quick_rows
 from tripletrec import rates, sampling
 from tripletrec.losses import listwise
+from tripletrec.models.companions import Sizes, temperature_for
+from tripletrec.models.percentile_rank import percentile_rank
 from tripletrec.neural import Dense, FeatureEmbedding, Normalize, ReLU, Stack
 from tripletrec.neural.listwise import CandidateSampler, ListwiseTowers
 from tripletrec.training.plan import L2
@@ -210,9 +212,10 @@ def test_it_learns(data, loss, settings):
 
 
 def test_temperature_where_none_is_given(data):
+    rank = percentile_rank(data.indptr, data.indices)
     for settings, temperature in (
         ({"normalize": False}, 1.0),
-        ({"normalize": True}, 1.0 / math.log(100 / math.sqrt(3000 / 200))),
+        ({"normalize": True}, 0.75 * temperature_for(Sizes.of(data), rank)),
     ):
         expected = make(loss=listwise.softmax(temperature), **settings).fit(data)
         np.testing.assert_array_equal(

@@ -80,7 +80,7 @@ class ListLoss(NamedTuple):
         It writes the derivatives by the positives' logits to `slopes` and returns the loss, divided by τ, and
         the number by which the exponentiated row must be multiplied to be the gradient.
     temperature : float or None, default 1
-        τ: scores are divided by it. None: chosen for the data, see `softmax`.
+        τ: scores are divided by it. None: the model chooses it, see `softmax`.
     parameters : tuple of float, default ()
         Handed to both functions.
     """
@@ -93,25 +93,6 @@ class ListLoss(NamedTuple):
 
     def __repr__(self) -> str:
         return text_of(self, "losses", LIST_LOSSES, _ARGUMENTS)
-
-    def temperature_for(self, cosine: bool, n_items: int, n_each: float) -> float:
-        """Return the temperature; where it is None, the one of `TwoTower` that `softmax` documents.
-
-        Parameters
-        ----------
-        cosine : bool
-            Whether scores are cosines.
-        n_items : int
-        n_each : float
-            Mean number of positives of a user who has any, >= 1.
-
-        Returns
-        -------
-        float
-        """
-        if self.temperature is not None:
-            return self.temperature
-        return 1.0 / max(1.0, math.log(n_items / math.sqrt(n_each))) if cosine else 1.0
 
     def fields(self) -> list[Field]:
         """Return the parts and how they are called."""
@@ -258,11 +239,8 @@ def softmax(temperature: float | None = None) -> ListLoss:
     temperature : float or None, default None
         τ > 0, in units of the score. The smaller it is, the more the hardest negatives count. With the scorer
         "dot" 1 is the multinomial likelihood; with "cosine" 0.08 to 0.35 work well. None: 1 with "dot"; with
-        "cosine" it goes by the data. `MatrixFactorization` looks at their density and at how well they tell a
-        user's items (see its notes). `TwoTower` takes ``1 / log(n_items / sqrt(p))``, where p is the mean
-        number of positives of the users who have any: at ``1 / log(n_items)`` one item in exactly the user's
-        direction weighs as much as all others at right angles to it, and with more positives per user a
-        higher temperature is better (found on validation data).
+        "cosine" it goes by the data, by their density and by how well they tell a user's items: see the notes
+        of `MatrixFactorization`; `TwoTower` takes three quarters of that.
 
     Returns
     -------

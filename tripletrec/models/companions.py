@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.optimizers import adagrad, adam, check_optimizer
 from tripletrec.sampling import UNSEEN, Sampler, dynamic, popularity
+
+Plan = TypeVar("Plan", bound=Any)
 
 __all__ = [
     "COMPANIONS",
@@ -31,10 +34,13 @@ __all__ = [
     "check_companions",
     "companions_of",
     "epochs_for",
+    "has_open_temperature",
     "most_epochs",
     "resolve",
+    "percentile_rank_of",
     "sampler_for",
     "temperature_for",
+    "with_temperature",
 ]
 
 _OF_TRIPLETS: dict[str, Any] = {
@@ -195,10 +201,30 @@ def temperature_for(sizes: Sizes, rank: float) -> float:
 
     d is the density and r the percentile rank, at most 0.1; the temperature is at most 0.35. Where it is well
     told which items a user has, the few that are ranked above them should count most; noise asks for more.
+    In batches of pairs, as those of `TwoTower`, three quarters of it are best.
     """
     density = max(1, sizes.n_positives) / max(1, sizes.n_users * sizes.n_items)
     told = math.log(1.0 / min(rank, _HIGHEST_RANK))
     return min(_HIGHEST_TEMPERATURE, 1.12 * density ** (1 / 9) / told**0.9)
+
+
+def percentile_rank_of(data: Interactions) -> float:
+    """Return the percentile rank of data, see `tripletrec.models.percentile_rank`."""
+    # Here, because answers do without.
+    from tripletrec.models.percentile_rank import percentile_rank, users_to_look_at
+
+    return percentile_rank(data.indptr, data.indices, users_to_look_at(np.diff(data.indptr)))
+
+
+def has_open_temperature(plan: Any, *, cosine: bool) -> bool:
+    """Return whether a plan has a list-wise loss of cosines whose temperature is to go by the data."""
+    return cosine and isinstance(plan.loss, ListLoss) and plan.loss.temperature is None
+
+
+def with_temperature(plan: Plan, temperature: float | None) -> Plan:
+    """Return the plan with a temperature for its list-wise loss."""
+    loss: Any = plan.loss
+    return replace(plan, loss=loss._replace(temperature=temperature))
 
 
 def epochs_for(sizes: Sizes, loss: Loss | ListLoss) -> int:

@@ -28,10 +28,13 @@ from tripletrec.models.companions import (
     check_companions,
     companions_of,
     epochs_for,
+    has_open_temperature,
     most_epochs,
+    percentile_rank_of,
     resolve,
     sampler_for,
     temperature_for,
+    with_temperature,
 )
 from tripletrec.models.factor_model import FactorModel
 from tripletrec.models.fit_arguments import (
@@ -45,7 +48,7 @@ from tripletrec.optimizers import check_optimizer
 from tripletrec.rates import check_schedule
 from tripletrec.sampling import UNSEEN, Sampler
 from tripletrec.sampling.samplers import check_sampler
-from tripletrec.scorers import COSINE, SCORERS, check_scorer
+from tripletrec.scorers import SCORERS, check_scorer
 from tripletrec.training.plan import L2, FactorPlan
 
 if TYPE_CHECKING:
@@ -142,9 +145,12 @@ class PlannedFactorModel(FactorModel):
         check_companions(self._companions, type(self))
 
     def _plan_again(self) -> FactorPlan:
-        plan = self._plan_with(check_random_state(self.random_state), self._companions)
+        chosen, of = self._companions, companions_of(check_loss(self.loss, search=True))
+        if of["sampler"] is None:  # that goes by what is known by then
+            chosen = {**chosen, "sampler": None}
+        plan = self._plan_with(check_random_state(self.random_state), chosen)
         if "temperature" in self._left_open(plan):  # not by what is new alone
-            plan = _with_temperature(plan, self.temperature_)
+            plan = with_temperature(plan, self.temperature_)
         return plan
 
     def _settings(self, loss: Loss | ListLoss, chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,7 +164,9 @@ class PlannedFactorModel(FactorModel):
         found: FactorPlan = plan
         if self._left_open(found):  # large data are not counted for nothing
             has_given = given is not None and given.nnz > 0
-            found = self._plan_for_sizes(found, Sizes.of(data), partial(_rank_of, data), has_given)
+            found = self._plan_for_sizes(
+                found, Sizes.of(data), partial(percentile_rank_of, data), has_given
+            )
         return found
 
     def _plan_for_sizes(
@@ -175,16 +183,22 @@ class PlannedFactorModel(FactorModel):
         if "sampler" in left_open:
             found = self._with_sampler(found, sampler_for(sizes, rank, has_given=has_given))
         if "temperature" in left_open:
-            found = _with_temperature(found, temperature_for(sizes, rank()))
+            found = with_temperature(found, temperature_for(sizes, rank()))
         return found
 
     def _left_open(self, plan: FactorPlan) -> set[str]:
-        """Return which parameters go by the data: neither the user nor the loss says them."""
+        """Return which parameters go by the data: neither the user nor the loss says them.
+
+        Those that need more than sizes are open only until the plan has them.
+        """
         of = companions_of(plan.loss)
-        names = ("n_epochs", "sampler")
-        found = {name for name in names if getattr(self, name) is None and of[name] is None}
-        if isinstance(plan.loss, ListLoss) and plan.loss.temperature is None:
-            found |= {"temperature"} if plan.scorer == COSINE else set()
+        found = set()
+        if self.n_epochs is None and of["n_epochs"] is None:
+            found.add("n_epochs")
+        if self.sampler is None and plan.companions["sampler"] is None:
+            found.add("sampler")
+        if has_open_temperature(plan, cosine=self._is_cosine(plan)):
+            found.add("temperature")
         return found
 
     def _with_sampler(self, plan: FactorPlan, sampler: Sampler) -> FactorPlan:
@@ -252,15 +266,3 @@ class PlannedFactorModel(FactorModel):
             check_dropout(self.dropout), check_n_jobs(self.n_jobs, self._work(plan, data)),
         )  # fmt: skip
         return Start(training, {"_companions": plan.companions})
-
-
-def _with_temperature(plan: FactorPlan, temperature: float | None) -> FactorPlan:
-    loss: Any = plan.loss
-    return replace(plan, loss=loss._replace(temperature=temperature))
-
-
-def _rank_of(data: Interactions) -> float:
-    # Here, because answers do without.
-    from tripletrec.models.percentile_rank import percentile_rank, users_to_look_at
-
-    return percentile_rank(data.indptr, data.indices, users_to_look_at(np.diff(data.indptr)))

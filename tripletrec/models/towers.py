@@ -179,15 +179,13 @@ def _start_listwise(
     items: Tower,
     mix: Mix,
 ) -> NetworkListwiseTraining:
-    n_each = data.nnz / len(np.unique(data.rows))
-    temperature = loss.temperature_for(mix.units, data.n_items, n_each)
     network = ListwiseTowers(
         users.layer,
         items.layer,
         users.stack,
         items.stack,
         loss,
-        temperature,
+        loss.temperature or 1.0,
         data,
         plan.sampler,
         mix,

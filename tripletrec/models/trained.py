@@ -258,12 +258,9 @@ class TrainedModel(NewUsers, Recommender):
             )
         start = self._start(replace(plan, sampler=sampler), data, weights, given, **features)
         # What new users are learnt with, by a model from a file too.
-        n_users = np.count_nonzero(np.diff(data.indptr))
         temperature = None
         if isinstance(plan.loss, ListLoss):
-            n_each = data.nnz / max(1, int(n_users))
-            cosine = self._is_cosine(plan)
-            temperature = plan.loss.temperature_for(cosine, data.n_items, n_each)
+            temperature = plan.loss.temperature or 1.0
         from tripletrec.training.triplet import count_items  # here, because loading does without
 
         counts = count_items(data.indices, data.n_items)

@@ -12,6 +12,13 @@ from tripletrec._checks import check_count, check_flag
 from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
+from tripletrec.models.companions import (
+    Sizes,
+    has_open_temperature,
+    percentile_rank_of,
+    temperature_for,
+    with_temperature,
+)
 from tripletrec.models.fit_arguments import check_dropout, check_history, check_widths
 from tripletrec.models.known_features import ContinuedTowers, features_of
 from tripletrec.models.names import FeatureSamplerName, LossName, OptimizerName, ScheduleName
@@ -340,6 +347,20 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         least = 0 if isinstance(loss, ListLoss) else 1
         n = self.n_negatives
         return least if n is None else check_count(n, "n_negatives", least)
+
+    def _plan_for(
+        self, plan: NetworkPlan, data: Interactions, given: Interactions | None
+    ) -> NetworkPlan:
+        if has_open_temperature(plan, cosine=self._is_cosine()):
+            rank = percentile_rank_of(data)
+            plan = with_temperature(plan, 0.75 * temperature_for(Sizes.of(data), rank))
+        return plan
+
+    def _plan_again(self) -> NetworkPlan:
+        plan = self._plan()
+        if has_open_temperature(plan, cosine=self._is_cosine()):  # not by what is new alone
+            plan = with_temperature(plan, self.temperature_)
+        return plan
 
     def _start(
         self,

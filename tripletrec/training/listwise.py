@@ -164,9 +164,7 @@ class ListwiseTraining:
         counts, n_items = np.diff(interactions.indptr), interactions.n_items
         self._users_with_positives = np.flatnonzero(counts).astype(np.int32)
         n_users = len(self._users_with_positives)
-        self._temperature = self._loss.temperature_for(
-            plan.scorer == COSINE, n_items, interactions.nnz / max(1, n_users)
-        )
+        self._temperature = self._loss.temperature or 1.0
         self._numbers = _Numbers.of(plan, self._temperature, own_dropout, dropout)
         self.tables = self._start(counts, n_items) if tables is None else tables
         _check_tables(self.tables, plan, interactions)
