@@ -116,7 +116,7 @@ def test_temperature_by_the_data():
             assert 0.0 < temperature_for(sizes, rank) <= 0.35
 
 
-def test_the_temperature_of_a_fit(wide, pairs):
+def test_the_temperature_of_a_fit(wide, pairs, rng):
     expected = temperature_for(Sizes.of(wide), percentile_rank(wide.indptr, wide.indices))
     model = make(loss="softmax").fit(wide)
     assert model.temperature_ == expected
@@ -125,9 +125,12 @@ def test_the_temperature_of_a_fit(wide, pairs):
     assert make(loss="softmax", scorer="dot").fit(pairs).temperature_ == 1.0
     towers = tr.TwoTower(6, loss="softmax", n_epochs=1).fit(wide)
     assert towers.temperature_ == 0.75 * expected
-    for each in (model, towers):  # a later part of the data says little of all
-        temperature, each.seen_ = each.temperature_, None
-        assert each.partial_fit(wide[:3], n_epochs=1).temperature_ == temperature
+    noise = tr.Interactions.from_arrays(rng.integers(0, 400, 3000), rng.integers(0, 200, 3000))
+    for each in (model, towers):  # biases are in its units
+        temperature = each.temperature_
+        each.partial_fit(noise, n_epochs=1)
+        assert each.temperature_ == temperature
+        assert each.fit(each.seen_).temperature_ > temperature
 
 
 def test_sizes_leave_out_what_has_no_positive():
