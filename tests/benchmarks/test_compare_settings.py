@@ -46,5 +46,7 @@ def test_packages_are_users(compare, tmp_path, capsys):
     assert data.n_users == 8 and data.nnz == 40
     assert data.item_ids.tolist() == ["adduser", "libc6", "perl", "python3", "x11-common"]
     assert read_packages(path, "tags").item_ids.tolist() == ["a::b", "c::d", "c::e", "f", "g"]
-    compare.main(["loss='bpr', n_epochs=1", "n_epochs=1", "--data", f"needs:{path}", "--cuts", "1"])
+    compare.main(
+        ["loss='bpr', n_factors=6", "n_factors=6", "--data", f"needs:{path}", "--cuts", "1"]
+    )
     assert len(capsys.readouterr().out.splitlines()) == 3
