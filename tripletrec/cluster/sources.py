@@ -11,7 +11,7 @@ from tripletrec._runtime.arrays import read_only
 from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.store import Axis, write_block
 from tripletrec.data.interactions import Interactions
-from tripletrec.models.percentile_rank import percentile_rank, users_to_look_at
+from tripletrec.models.companions import percentile_rank_of
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.sampling.grades import by_rising_value, has_grades
 from tripletrec.training.bucketing import Partition, Positives
@@ -120,7 +120,7 @@ class InteractionsSource:
             None if given is None else given.nnz,
             self._weights is not None,
             has_grades(data.indptr, data.values),
-            percentile_rank(data.indptr, data.indices, users_to_look_at(np.diff(data.indptr))),
+            percentile_rank_of(data),
         )
 
     def write_blocks(self, folder: Folder, users: Partition, *, graded: bool) -> None:
