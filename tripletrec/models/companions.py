@@ -117,6 +117,7 @@ LEAST_CANDIDATES = 3  # with two, easy negatives did as well or better
 MOST_CANDIDATES = 64
 _HIGHEST_RANK = 0.1  # what is told no better than that is noise to a temperature
 _HIGHEST_TEMPERATURE = 0.35
+_IN_BATCHES = 0.75  # of the temperature where candidates come in batches of pairs
 _LEAST_EPOCHS = 20
 
 
@@ -196,16 +197,17 @@ def sampler_for(sizes: Sizes, rank: Callable[[], float], *, has_given: bool) -> 
     return dynamic(n_candidates) if n_candidates >= LEAST_CANDIDATES else UNSEEN
 
 
-def temperature_for(sizes: Sizes, rank: float) -> float:
+def temperature_for(sizes: Sizes, rank: float, *, in_batches: bool = False) -> float:
     """Return the temperature of a softmax of cosines on such data: 1.12 · d^(1/9) / log(1/r)^0.9.
 
     d is the density and r the percentile rank, at most 0.1; the temperature is at most 0.35. Where it is well
     told which items a user has, the few that are ranked above them should count most; noise asks for more.
-    In batches of pairs, as those of `TwoTower`, three quarters of it are best.
+    With `in_batches`, whose items are the candidates, as in `TwoTower`, it is three quarters of that.
     """
     density = max(1, sizes.n_positives) / max(1, sizes.n_users * sizes.n_items)
     told = math.log(1.0 / min(rank, _HIGHEST_RANK))
-    return min(_HIGHEST_TEMPERATURE, 1.12 * density ** (1 / 9) / told**0.9)
+    share = _IN_BATCHES if in_batches else 1.0
+    return share * min(_HIGHEST_TEMPERATURE, 1.12 * density ** (1 / 9) / told**0.9)
 
 
 def percentile_rank_of(data: Interactions) -> float:

@@ -352,8 +352,8 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         self, plan: NetworkPlan, data: Interactions, given: Interactions | None
     ) -> NetworkPlan:
         if has_open_temperature(plan, cosine=self._is_cosine()):
-            rank = percentile_rank_of(data)
-            plan = with_temperature(plan, 0.75 * temperature_for(Sizes.of(data), rank))
+            sizes, rank = Sizes.of(data), percentile_rank_of(data)
+            plan = with_temperature(plan, temperature_for(sizes, rank, in_batches=True))
         return plan
 
     def _plan_again(self) -> NetworkPlan:
