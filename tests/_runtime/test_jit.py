@@ -183,10 +183,10 @@ def test_exact_kernels_round_as_numpy_does(exact, compiled_anew, rng):
 
 
 @pytest.mark.parametrize("size", [1, 15, 16, 1000])
-def test_aligned_begins_with_a_cache_line(size):
+def test_aligned_begins_with_a_page(size):
     array = aligned(size)
     assert array.dtype == np.float32 and array.shape == (size,)
-    assert array.ctypes.data % 64 == 0
+    assert array.ctypes.data % 4096 == 0
     assert not array.any()
 
 

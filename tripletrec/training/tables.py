@@ -295,6 +295,6 @@ def _start_state(rows: Float32, optimizer: Optimizer) -> None:
 
 
 def _zeros(n_rows: int, width: int, optimizer: Optimizer) -> Float32:
-    """Return a table of zeros, each row on whole cache lines."""
+    """Return a table of zeros, each row on whole cache lines, see `aligned`."""
     shape = (n_rows, 1 + len(optimizer.state), width)
     return aligned(math.prod(shape)).reshape(shape)
