@@ -92,7 +92,7 @@ def test_tables_do_not_shrink(size):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda each: each.name)
 def test_release_gives_arrays_of_their_own(optimizer):
-    tables = start(700, 4000, optimizer)  # whose state takes more than the page that all may begin with
+    tables = start(700, 4000, optimizer)  # the state takes more than the page they may begin with
     expected = [each.copy() for each in tables.factors]
     for released in (tables.release(), tables.release()):  # as after an interrupt
         for each, wanted in zip(released, expected, strict=True):
