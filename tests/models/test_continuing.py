@@ -191,6 +191,46 @@ def test_after_early_stopping_the_history_goes_on():
     assert len(model.history_) == model.best_epoch_ == n + 1
 
 
+@pytest.mark.parametrize(
+    "settings",
+    quick(
+        [
+            {},
+            {"loss": "softmax", "history": 0.0},
+            {"loss": "softmax", "history": 0.6},
+            {"loss": "softmax", "history": 1.0},
+            {"loss": "softmax", "history": 0.5, "scorer": "dot"},
+        ],
+        {},
+        {"loss": "softmax", "history": 0.6},
+    ),
+    ids=str,
+)
+def test_users_without_a_row_begin_with_what_their_history_says(settings):
+    old = interactions(30, 20, 200).tocsr().toarray()
+    old[7] = 0
+    model = tr.MatrixFactorization(n_factors=8, n_epochs=3, **settings).fit(old)
+    today, known = np.zeros((33, 22)), {7: [0, 9], 30: [1, 4, 7], 32: [2, 3]}
+    for user, items in known.items():
+        today[user, items] = 1
+    today[31, 21] = 1  # of whom nothing is known that the model knows
+    expected, before = model.encode_histories(list(known.values())), model.user_factors_.copy()
+    model.set_params(learning_rate=1e-9).partial_fit(today)
+    np.testing.assert_allclose(model.user_factors_[list(known)], expected, atol=1e-6)
+    others = np.setdiff1d(np.arange(30), list(known))
+    np.testing.assert_allclose(model.user_factors_[others], before[others], atol=1e-5)
+    assert model.user_factors_[31].any()
+
+
+def test_items_that_are_new_say_nothing_of_where_a_user_begins():
+    old = interactions(30, 20, 200).tocsr()
+    model = tr.MatrixFactorization(n_factors=8, n_epochs=3).fit(old)
+    expected = model.encode_histories([[3, 5]])
+    today = sp.csr_matrix((np.ones(3), ([30, 30, 30], [3, 5, 20])), (31, 21))
+    model.set_params(learning_rate=1e-9).partial_fit(today)
+    np.testing.assert_allclose(model.user_factors_[30:], expected, atol=1e-6)
+
+
 def test_a_cold_user_of_a_list_loss_learns_when_events_come():
     old = interactions(30, 20, 200).tocsr().tolil()
     old[7] = 0

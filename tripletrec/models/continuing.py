@@ -51,7 +51,7 @@ class ContinuedModel(TrainedModel):
         """Return what `take_up` of a training takes."""
         raise NotImplementedError
 
-    def _training_parameters(self) -> Any:
+    def _training_parameters(self, data: Interactions) -> Any:
         """Return what a training goes on from: what was learnt, in the form in which it is trained."""
         return self._learnt_parameters()
 
@@ -80,8 +80,9 @@ class ContinuedModel(TrainedModel):
         which was learnt from in many epochs; less if a fifth or more of all positives are those of `X`.
 
         Users and items that the model does not know are appended: those that it knows keep their rows, and
-        vectors of before can be compared with those of after. A model that is not fitted is fitted, with
-        `n_epochs` epochs.
+        vectors of before can be compared with those of after. Users of whom no positive was known begin, in
+        `MatrixFactorization`, with the rows that `add_users` would give them, items that are new left out. A
+        model that is not fitted is fitted, with `n_epochs` epochs.
 
         Parameters
         ----------
@@ -195,7 +196,7 @@ class ContinuedModel(TrainedModel):
         given = check_negatives(negatives, data)
         features = self._known_features(News(new, merger, data), **features)
         done, first = len(self.history_), len(self.history_) + 1
-        learnt_so_far = self._training_parameters()
+        learnt_so_far = self._training_parameters(data)
 
         def start(plan: Plan, row_state: Mapping[str, NDArray[Any]] | None) -> Start:
             begun = self._begin(plan, data, weights, given, **features)

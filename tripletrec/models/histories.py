@@ -210,8 +210,8 @@ class NewUsers(Recommending):
         a pass. These numbers were found on users left out of the training data of MovieLens-100K and Gowalla;
         ``benchmarks/fold_in.py`` compares with a full refit on other users.
 
-        With `history` (of `MatrixFactorization`) nothing is learnt: a user is the mean of its items, as
-        some users of each batch were in training.
+        With `history` (of `MatrixFactorization`) the row is the mix of a row of its own and the mean of the
+        items' rows that is nearest to the row learnt so; with ``history=1.0`` it is that mean.
 
         Examples
         --------
