@@ -222,9 +222,17 @@ def test_users_without_a_row_begin_with_what_their_history_says(settings):
     assert model.user_factors_[31].any()
 
 
-def test_items_that_are_new_say_nothing_of_where_a_user_begins():
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tr.MatrixFactorization(n_factors=8, n_epochs=3),
+        lambda: tr.MLPMatcher(n_user_factors=4, n_item_factors=6, hidden=(8,), n_epochs=4),
+    ],
+    ids=["factors", "perceptron"],
+)
+def test_items_that_are_new_say_nothing_of_where_a_user_begins(make):
     old = interactions(30, 20, 200).tocsr()
-    model = tr.MatrixFactorization(n_factors=8, n_epochs=3).fit(old)
+    model = make().fit(old)
     expected = model.encode_histories([[3, 5]])
     today = sp.csr_matrix((np.ones(3), ([30, 30, 30], [3, 5, 20])), (31, 21))
     model.set_params(learning_rate=1e-9).partial_fit(today)

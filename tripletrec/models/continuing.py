@@ -17,9 +17,11 @@ from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.union import Merged, Merger
 from tripletrec.models.fit_arguments import check_callbacks, check_negatives, check_sample_weight
 from tripletrec.models.folds import check_order
+from tripletrec.models.history_input import Histories
 from tripletrec.models.trained import Start, TrainedModel
 from tripletrec.models.validation import Watch
 from tripletrec.rates import constant
+from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.training.plan import Plan
 
 if TYPE_CHECKING:
@@ -55,6 +57,25 @@ class ContinuedModel(TrainedModel):
         """Return what a training goes on from: what was learnt, in the form in which it is trained."""
         return self._learnt_parameters()
 
+    def _new_histories(self, data: Interactions) -> tuple[NDArray[np.int64], ItemsOfUsers]:
+        """Return the users with positives in `data` of whom none was known, and their known items."""
+        has_row, seen = np.arange(data.n_users) < self.n_users_, vars(self).get("seen_")
+        if seen is not None:
+            has_row[: seen.n_users] &= np.diff(seen.indptr) > 0
+        new = np.flatnonzero(~has_row & (np.diff(data.indptr) > 0))
+        positives = data.tocsr()[new][:, : self.n_items_]
+        return new, ItemsOfUsers(positives.indptr.astype(np.int64), positives.indices)
+
+    def _begin_users(
+        self, rows: NDArray[np.float32], n_users: int, new: NDArray[np.int64], items: ItemsOfUsers
+    ) -> NDArray[np.float32]:
+        """Return all users' rows, of new ones what histories say: random rows would need many epochs."""
+        more = np.zeros((n_users - len(rows), rows.shape[1]), np.float32)
+        users = np.concatenate([rows, more])
+        if len(new):
+            users[new] = self._encode_histories(Histories(items, None, False))
+        return users
+
     def _plan_again(self) -> Plan:
         """Return the plan of a fitted model, which has not forgotten what it has chosen itself."""
         return self._plan()
@@ -81,8 +102,8 @@ class ContinuedModel(TrainedModel):
 
         Users and items that the model does not know are appended: those that it knows keep their rows, and
         vectors of before can be compared with those of after. Users of whom no positive was known begin, in
-        `MatrixFactorization`, with the rows that `add_users` would give them, items that are new left out. A
-        model that is not fitted is fitted, with `n_epochs` epochs.
+        `MatrixFactorization` and `MLPMatcher`, with the rows that `add_users` would give them, from the items
+        that the model knows. A model that is not fitted is fitted, with `n_epochs` epochs.
 
         Parameters
         ----------

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from tripletrec.data.interactions import Interactions
 from tripletrec.models.continuing import ContinuedModel
 from tripletrec.models.histories import FoldIn
-from tripletrec.models.history_input import Histories
 from tripletrec.models.trained import width_of
 from tripletrec.ranking.products import Products
 from tripletrec.ranking.rows import Rows
@@ -46,37 +45,20 @@ class FactorModel(ContinuedModel):
 
     def _training_parameters(self, data: Interactions) -> Factors:
         plan, learnt = self._plan_with(0, self._companions), self._learnt_parameters()
-        new, mixed = (
-            self._without_row(data),
-            plan.history > 0.0 and vars(self).get("seen_") is not None,
-        )
+        new, items = self._new_histories(data)
+        mixed = plan.history > 0.0 and vars(self).get("seen_") is not None
         if not mixed and not len(new):
             return learnt
-        more = np.zeros((data.n_users - self.n_users_, learnt.user_factors.shape[1]), np.float32)
-        users, history = np.concatenate([learnt.user_factors, more]), None
-        if mixed:
-            seen, history = self.seen_, np.zeros_like(users)
-            of_seen = ItemsOfUsers(seen.indptr, seen.indices)
-            history[: seen.n_users] = self._start_history_fold_in(plan).learn(of_seen)
-        if len(new):
-            # Random rows would need many epochs to get where histories bring them at once.
-            positives = data.tocsr()[new][:, : self.n_items_]
-            items = ItemsOfUsers(positives.indptr.astype(np.int64), positives.indices)
-            users[new] = self._encode_histories(Histories(items, None, False))
-            if history is not None:
-                history[new] = self._start_history_fold_in(plan).learn(items)
-        if history is None:
+        users = self._begin_users(learnt.user_factors, data.n_users, new, items)
+        if not mixed:
             return learnt._replace(user_factors=users)
         from tripletrec.training.histories import own_rows  # here, because most do without
 
+        seen, fold_in = self.seen_, self._start_history_fold_in(plan)
+        history = np.zeros_like(users)
+        history[: seen.n_users] = fold_in.learn(ItemsOfUsers(seen.indptr, seen.indices))
+        history[new] = fold_in.learn(items)
         return learnt._replace(user_factors=own_rows(users, history, plan))
-
-    def _without_row(self, data: Interactions) -> NDArray[np.int64]:
-        """Return the users with positives in `data` of whom no positive was known."""
-        has_row, seen = np.arange(data.n_users) < self.n_users_, vars(self).get("seen_")
-        if seen is not None:
-            has_row[: seen.n_users] &= np.diff(seen.indptr) > 0
-        return np.flatnonzero(~has_row & (np.diff(data.indptr) > 0))
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         n_factors = width_of(self.user_factors_, "user_factors_")

@@ -314,6 +314,13 @@ class MLPMatcher(TrainedNetwork):
     def _learnt_parameters(self) -> tuple[NDArray[np.float32], ...]:
         return self.user_factors_, self.item_factors_, self.weights_[None]
 
+    def _training_parameters(self, data: Interactions) -> tuple[NDArray[np.float32], ...]:
+        users, *others = self._learnt_parameters()
+        new, items = self._new_histories(data)
+        if len(new):
+            users = self._begin_users(users, data.n_users, new, items)
+        return users, *others
+
     def _is_cosine(self, plan: Any = None) -> bool:
         return False
 
