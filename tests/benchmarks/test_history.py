@@ -40,3 +40,11 @@ def test_it_prints_a_line_for_each_configuration(history, tmp_path, capsys):
     assert header.startswith(f"{tmp_path}: 40 users, 30 items")
     assert len(lines) == 4 and "history 0.5, n_epochs 2, bias_l2 0.1" in lines[3]
     assert all("× 1: 0." in each and "× 0.5: 0." in each for each in lines)
+
+
+def test_ratings_of_movielens_are_read(history, tmp_path):
+    path = tmp_path / "ratings.csv"
+    rows = [f"{1 + n // 10},{31 + n % 10},2.5,1260759144" for n in range(50)]
+    path.write_text("\n".join(["userId,movieId,rating,timestamp", *rows]))
+    train, valid = history.read(f"ratings:{path}", None, 0)
+    assert (train.n_users, train.n_items, train.nnz, valid.nnz) == (5, 10, 40, 10)

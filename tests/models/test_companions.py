@@ -93,12 +93,12 @@ def test_sampler_by_the_data():
     def of(n_users, n_items, rank):
         return sampler_for(Sizes(n_users, n_items, 10 * n_users), lambda: rank, has_given=False)
 
-    assert of(4900, 9000, 0.1) == of(9000, 4900, 0.1) == sampling.dynamic(5)  # 70 / 70 · 10^.7
-    assert of(4900, 9000, 0.01) == sampling.dynamic(25)
-    assert of(19_600, 90_000, 0.1) == sampling.dynamic(10)
-    assert of(4900, 9000, 0.001) == of(10**6, 10**6, 0.1) == sampling.dynamic(MOST_CANDIDATES)
-    assert of(9, 9000, 0.1) == of(4900, 9000, 0.5) == sampling.UNSEEN
-    hardest = max(c for c in range(1, 9) if of(4900, 9000, c**-1.43) == sampling.UNSEEN)
+    assert of(90, 4900, 0.1) == of(90_000, 4900, 0.1) == sampling.dynamic(5)  # 70 / 70 · 10^.7
+    assert of(900, 4900, 0.01) == sampling.dynamic(25)
+    assert of(900, 19_600, 0.1) == sampling.dynamic(10)
+    assert of(900, 4900, 0.001) == of(10**6, 10**6, 0.1) == sampling.dynamic(MOST_CANDIDATES)
+    assert of(9000, 9, 0.1) == of(900, 4900, 0.5) == sampling.UNSEEN
+    hardest = max(c for c in range(1, 9) if of(900, 4900, c**-1.43) == sampling.UNSEEN)
     assert hardest == LEAST_CANDIDATES - 1
     assert sampler_for(Sizes(9000, 9000, 9**6), never, has_given=True) == sampling.UNSEEN
 

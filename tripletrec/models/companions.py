@@ -177,10 +177,10 @@ class Sizes(NamedTuple):
 def sampler_for(sizes: Sizes, rank: Callable[[], float], *, has_given: bool) -> Sampler:
     """Return the sampler that a loss of triplets is trained with on such data.
 
-    It is ``dynamic(c)``, with c = √n / 70 · r^-0.7, where n is the number of users or items, whichever are
-    fewer, and r the percentile rank. Where neighbours tell a user's items well from others, easy negatives
-    teach nothing but popularity; where they do not, the hardest of many negatives are items that the user
-    would like. It is "unseen" where c is less than three, and where negatives are given.
+    It is ``dynamic(c)``, with c = √n / 70 · r^-0.7, where n is the number of items and r the percentile rank.
+    Where neighbours tell a user's items well from others, easy negatives teach nothing but popularity; where
+    they do not, the hardest of many negatives are items that the user would like. It is "unseen" where c is
+    less than three, and where negatives are given.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def sampler_for(sizes: Sizes, rank: Callable[[], float], *, has_given: bool) -> 
     """
     if has_given:
         return UNSEEN
-    n_candidates = math.sqrt(min(sizes.n_users, sizes.n_items)) / 70.0 * rank() ** -0.7
+    n_candidates = math.sqrt(sizes.n_items) / 70.0 * rank() ** -0.7
     n_candidates = min(round(n_candidates), MOST_CANDIDATES)
     return dynamic(n_candidates) if n_candidates >= LEAST_CANDIDATES else UNSEEN
 
