@@ -17,6 +17,7 @@ from tripletrec.models.companions import (
     companions_of,
     epochs_for,
     most_epochs,
+    rate_for,
     sampler_for,
     temperature_for,
 )
@@ -103,6 +104,22 @@ def test_sampler_by_the_data():
     assert sampler_for(Sizes(9000, 9000, 9**6), never, has_given=True) == sampling.UNSEEN
 
 
+def test_rate_by_the_data(wide):
+    loss = losses.LOSSES["bpr"]()
+    least = rate_for(loss)
+    assert least == rate_for(loss, 0.5) == rate_for(loss, 0.01)
+    assert rate_for(loss, 0.002) == pytest.approx(least * 5**0.25)
+    assert rate_for(loss, 1e-9) == 2 * least
+    model = make().fit(wide)
+    rate = model.companions_["learning_rate"]
+    assert rate == rate_for(loss, percentile_rank(wide.indptr, wide.indices)) > least
+    assert model.partial_fit(wide[:3]).companions_["learning_rate"] == rate
+    few = tr.Interactions.from_arrays([0, 1], [7, 4], shape=(wide.n_users, wide.n_items))
+    for given in ({"sampler": "unseen"}, {"optimizer": "adagrad"}):
+        assert make(**given).fit(wide).companions_["learning_rate"] == least
+    assert make().fit(wide, negatives=few).companions_["learning_rate"] == least
+
+
 def test_temperature_by_the_data():
     dense, sparse = Sizes(1000, 1000, 100_000), Sizes(1000, 1000, 1000)
     assert temperature_for(dense, 0.01) == pytest.approx(1.12 * 0.1 ** (1 / 9) / np.log(100) ** 0.9)
@@ -178,7 +195,8 @@ def test_given_negatives_and_weights(wide):
     assert_same(make().fit(wide, negatives=none), make().fit(wide))
     weights = np.arange(len(wide)) % 3
     weighted = make().fit(wide, sample_weight=weights)
-    spelled_out = make(sampler=weighted.companions_["sampler"])
+    chosen = {name: weighted.companions_[name] for name in ("sampler", "learning_rate")}
+    spelled_out = make(**chosen)
     assert_same(spelled_out.fit(wide, sample_weight=weights), weighted)
     assert_same(make().fit(wide[weights > 0], sample_weight=weights[weights > 0]), weighted)
 

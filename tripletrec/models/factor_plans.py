@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,6 +31,7 @@ from tripletrec.models.companions import (
     has_open_temperature,
     most_epochs,
     percentile_rank_of,
+    rate_for,
     resolve,
     sampler_for,
     temperature_for,
@@ -96,6 +97,8 @@ class PlannedFactorModel(FactorModel):
         settings = self._settings(loss, taken)
         if settings["n_epochs"] is None:
             settings["n_epochs"] = most_epochs(loss)
+        if settings["learning_rate"] is None:
+            settings["learning_rate"] = rate_for(loss)
         return {**self.get_params(), **settings}
 
     def _plan(self) -> FactorPlan:
@@ -120,7 +123,9 @@ class PlannedFactorModel(FactorModel):
             scorer=check_scorer(of["scorer"]),
             optimizer=check_optimizer(of["optimizer"]),
             sampler=UNSEEN if of["sampler"] is None else check_sampler(of["sampler"]),
-            learning_rate=check_positive(of["learning_rate"], "learning_rate"),
+            learning_rate=rate_for(loss)
+            if of["learning_rate"] is None
+            else check_positive(of["learning_rate"], "learning_rate"),
             l2=L2(
                 user=check_non_negative(of["user_l2"], "user_l2"),
                 positive=check_non_negative(of["item_l2"], "item_l2"),
@@ -165,7 +170,7 @@ class PlannedFactorModel(FactorModel):
         if self._left_open(found):  # large data are not counted for nothing
             has_given = given is not None and given.nnz > 0
             found = self._plan_for_sizes(
-                found, Sizes.of(data), partial(percentile_rank_of, data), has_given
+                found, Sizes.of(data), cache(partial(percentile_rank_of, data)), has_given
             )
         return found
 
@@ -182,6 +187,10 @@ class PlannedFactorModel(FactorModel):
             found = replace(found, n_epochs=n, companions={**found.companions, "n_epochs": n})
         if "sampler" in left_open:
             found = self._with_sampler(found, sampler_for(sizes, rank, has_given=has_given))
+        if "learning_rate" in left_open:
+            rate = rate_for(plan.loss, None if has_given else rank())
+            companions = {**found.companions, "learning_rate": rate}
+            found = replace(found, learning_rate=rate, companions=companions)
         if "temperature" in left_open:
             found = with_temperature(found, temperature_for(sizes, rank()))
         return found
@@ -197,6 +206,8 @@ class PlannedFactorModel(FactorModel):
             found.add("n_epochs")
         if self.sampler is None and plan.companions["sampler"] is None:
             found.add("sampler")
+        if plan.companions["learning_rate"] is None:
+            found.add("learning_rate")
         if has_open_temperature(plan, cosine=self._is_cosine(plan)):
             found.add("temperature")
         return found
