@@ -105,7 +105,7 @@ COMPANIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         },
         "hinge": {  # whose slopes do not become smaller
             **_OF_TRIPLETS,
-            "learning_rate": {"adagrad": 0.025, "adam": 0.003, "sgd": 0.05},
+            "learning_rate": {"adagrad": 0.025, "adam": 0.0012, "sgd": 0.025},
         },
         "warp": _OF_SEARCHES,
         "k-os warp": _OF_SEARCHES,
