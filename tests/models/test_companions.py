@@ -11,7 +11,6 @@ from tripletrec import losses, sampling
 from tripletrec.models.companions import (
     COMPANION_NAMES,
     COMPANIONS,
-    LEAST_CANDIDATES,
     MOST_CANDIDATES,
     Sizes,
     companions_of,
@@ -94,13 +93,12 @@ def test_sampler_by_the_data():
     def of(n_users, n_items, rank):
         return sampler_for(Sizes(n_users, n_items, 10 * n_users), lambda: rank, has_given=False)
 
-    assert of(90, 4900, 0.1) == of(90_000, 4900, 0.1) == sampling.dynamic(5)  # 70 / 70 · 10^.7
-    assert of(900, 4900, 0.01) == sampling.dynamic(25)
-    assert of(900, 19_600, 0.1) == sampling.dynamic(10)
-    assert of(900, 4900, 0.001) == of(10**6, 10**6, 0.1) == sampling.dynamic(MOST_CANDIDATES)
+    assert of(90, 8100, 0.1) == of(90_000, 8100, 0.1) == sampling.dynamic(5)  # 90 / 90 · 10^.7
+    assert of(900, 8100, 0.01) == sampling.dynamic(25)
+    assert of(900, 32_400, 0.1) == sampling.dynamic(10)
+    assert of(900, 8100, 0.001) == of(9, 2 * 10**6, 0.1) == sampling.dynamic(MOST_CANDIDATES)
+    assert of(900, 8100, 0.5) == sampling.dynamic(2)
     assert of(9000, 9, 0.1) == of(900, 4900, 0.5) == sampling.UNSEEN
-    hardest = max(c for c in range(1, 9) if of(900, 4900, c**-1.43) == sampling.UNSEEN)
-    assert hardest == LEAST_CANDIDATES - 1
     assert sampler_for(Sizes(9000, 9000, 9**6), never, has_given=True) == sampling.UNSEEN
 
 

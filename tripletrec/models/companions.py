@@ -27,7 +27,6 @@ Plan = TypeVar("Plan", bound=Any)
 __all__ = [
     "COMPANIONS",
     "COMPANION_NAMES",
-    "LEAST_CANDIDATES",
     "MOST_CANDIDATES",
     "PARTS",
     "Sizes",
@@ -117,7 +116,6 @@ COMPANIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 COMPANION_NAMES = frozenset(_OF_TRIPLETS)
 PARTS = frozenset({"scorer", "optimizer", "sampler", "schedule"})
 
-LEAST_CANDIDATES = 3  # with two, easy negatives did as well or better
 MOST_CANDIDATES = 64
 _HIGHEST_RANK = 0.1  # what is told no better than that is noise to a temperature
 _HIGHEST_TEMPERATURE = 0.35
@@ -185,10 +183,10 @@ class Sizes(NamedTuple):
 def sampler_for(sizes: Sizes, rank: Callable[[], float], *, has_given: bool) -> Sampler:
     """Return the sampler that a loss of triplets is trained with on such data.
 
-    It is ``dynamic(c)``, with c = √n / 70 · r^-0.7, where n is the number of items and r the percentile rank.
+    It is ``dynamic(c)``, with c = √n / 90 · r^-0.7, where n is the number of items and r the percentile rank.
     Where neighbours tell a user's items well from others, easy negatives teach nothing but popularity; where
-    they do not, the hardest of many negatives are items that the user would like. It is "unseen" where c is
-    less than three, and where negatives are given.
+    they do not, the hardest of many negatives are items that the user would like. It is "unseen" where that
+    is one candidate, and where negatives are given.
 
     Parameters
     ----------
@@ -200,9 +198,9 @@ def sampler_for(sizes: Sizes, rank: Callable[[], float], *, has_given: bool) -> 
     """
     if has_given:
         return UNSEEN
-    n_candidates = math.sqrt(sizes.n_items) / 70.0 * rank() ** -0.7
+    n_candidates = math.sqrt(sizes.n_items) / 90.0 * rank() ** -0.7
     n_candidates = min(round(n_candidates), MOST_CANDIDATES)
-    return dynamic(n_candidates) if n_candidates >= LEAST_CANDIDATES else UNSEEN
+    return dynamic(n_candidates) if n_candidates > 1 else UNSEEN
 
 
 def rate_for(loss: Loss | ListLoss, rank: float | None = None) -> float:
