@@ -106,7 +106,7 @@ def test_rate_by_the_data(wide):
     loss = losses.LOSSES["bpr"]()
     least = rate_for(loss)
     assert least == rate_for(loss, 0.5) == rate_for(loss, 0.01)
-    assert rate_for(loss, 0.002) == pytest.approx(least * 5**0.25)
+    assert rate_for(loss, 0.005) == pytest.approx(least * 2**0.5)
     assert rate_for(loss, 1e-9) == 2 * least
     model = make().fit(wide)
     rate = model.companions_["learning_rate"]

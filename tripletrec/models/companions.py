@@ -206,11 +206,11 @@ def sampler_for(sizes: Sizes, rank: Callable[[], float], *, has_given: bool) -> 
 def rate_for(loss: Loss | ListLoss, rank: float | None = None) -> float:
     """Return the learning rate of a loss of triplets with the optimizer that is its companion.
 
-    It is a, and where the percentile rank r is known and below .01 more, a · (.01 / r)^(1/4), at most 2 a:
-    where it is well told which items a user has, there is little noise that could be learnt.
+    It is a, and where the percentile rank r is known and below .01 more, a · √(.01 / r), at most 2 a: where
+    it is well told which items a user has, there is little noise that could be learnt.
     """
     own: float = next(iter(companions_of(loss)["learning_rate"].values()))
-    return own if rank is None else own * min(2.0, max(1.0, (0.01 / rank) ** 0.25))
+    return own if rank is None else own * min(2.0, max(1.0, math.sqrt(0.01 / rank)))
 
 
 def temperature_for(sizes: Sizes, rank: float, *, in_batches: bool = False) -> float:

@@ -190,7 +190,7 @@ class MatrixFactorization(PlannedFactorModel):
     the user does not have that stands above it; the geometric mean of 200 users, among 20,000 at most. Losses
     of triplets take the hardest of :math:`c = \sqrt{n} / (90\, r^{0.7})` negatives, at most 64, where n is
     the number of items that have some; where c is below 1.5, an easy one ("unseen"). Their learning rate is the
-    least one of the table, times :math:`(0.01 / r)^{1/4}` where r is below 0.01, at most twice as much. With
+    least one of the table, times :math:`\sqrt{0.01 / r}` where r is below 0.01, at most twice as much. With
     the scorer "cosine" a list-wise loss without a temperature, as "softmax" is, takes
     :math:`1.12\, d^{1/9} / \log(1/r)^{0.9}`, with an r of 0.1 at most, and at most 0.35.
 
