@@ -185,19 +185,19 @@ class MatrixFactorization(PlannedFactorModel):
     some, and with "softmax" by m, the mean number of positives of such an item: it is
     :math:`20 (0.003 / d)^{2/3}` and :math:`20 \max((0.003 / d)^{2/3}, 20 / m)`, in the bounds of the table.
 
-    Three more go by how well the data tell a user's items, the *percentile rank* r [4]_: one of a user's items
+    Three more go by how well the data tell a user's items, the *percentile rank* r [4]_: an item of a user
     is left out, all items are ranked by the users who share others with this one, and r is the share of what
     the user does not have that stands above it; the geometric mean of 200 users, among 20,000 at most. Losses
     of triplets take the hardest of :math:`c = \sqrt{n} / (90\, r^{0.7})` negatives, at most 64, where n is
-    the number of items that have some; where c is below 1.5, an easy one ("unseen"). Their learning rate is the
-    least one of the table, times :math:`\sqrt{0.01 / r}` where r is below 0.01, at most twice as much. With
-    the scorer "cosine" a list-wise loss without a temperature, as "softmax" is, takes
+    the number of items that have some; where c is below 1.5, an easy one ("unseen"). Their learning rate is
+    the least one of the table, times :math:`\sqrt{0.01 / r}` where r is below 0.01, at most twice as much.
+    With the scorer "cosine" a list-wise loss without a temperature, as "softmax" is, takes
     :math:`1.12\, d^{1/9} / \log(1/r)^{0.9}`, with an r of 0.1 at most, and at most 0.35.
 
-    Where the sampler is given, or there are negatives, the learning rate is the least one. Where the optimizer
-    is given but no learning rate, it is that of the optimizer: with losses of triplets the least one for
-    "adagrad", 0.003 for "adam" ("hinge": 0.0012) and 0.05 for "sgd" ("hinge": 0.025, "sigmoid": 0.2); with
-    list-wise losses 0.005 for "adam" ("bsl" and "ccl": 0.01), 0.05 for "adagrad" and 0.01 for "sgd".
+    Where the sampler is given, or there are negatives, the learning rate is the least one. An optimizer that
+    is given has a rate of its own: with losses of triplets the least one for "adagrad", 0.003 for "adam"
+    ("hinge": 0.0012) and 0.05 for "sgd" ("hinge": 0.025, "sigmoid": 0.2); with list-wise losses 0.005 for
+    "adam" ("bsl" and "ccl": 0.01), 0.05 for "adagrad" and 0.01 for "sgd".
 
     Raises
     ------
