@@ -64,6 +64,7 @@ def published_bsl(temperature: float, power: float) -> losses.ListLoss:
     )
 
 
+_PLAIN = {"learning_rate": 0.01, "history": 0.0, "bias_l2": 0.0}
 # What is chosen on validation; all else is as in `make`. The first of each stands for the model untuned.
 GRIDS: dict[str, dict[str, dict[str, Any]]] = {
     "softmax": {
@@ -71,7 +72,7 @@ GRIDS: dict[str, dict[str, dict[str, Any]]] = {
         "8,192 candidates, all items alike": {"sampler": "unseen", "n_negatives": 8192},
     },
     "bsl": {
-        "temperatures 0.1, 1": {"loss": losses.bsl(0.1, 1.0)},
+        "its companions": {"loss": "bsl"},
         "temperatures 0.1, 0.5": {"loss": losses.bsl(0.1, 0.5)},
     },
     "ccl": {
@@ -85,6 +86,7 @@ GRIDS: dict[str, dict[str, dict[str, Any]]] = {
     "defaults": {"no argument": {}},
     "softmax, 128 factors": {"the preset": {"n_factors": 128}},
     "softmax, 256 factors": {"the preset": {"n_factors": 256}},
+    "bsl, 128 factors": {"its companions": {"loss": "bsl", "n_factors": 128}},
     # The optimizer is ours: theirs is Adam on batches of 1,024 and 256 pairs, each with negatives of its own,
     # stopped by the test set (the best of 389 and of 43 epochs).
     "bsl, as published": {
@@ -96,6 +98,7 @@ GRIDS: dict[str, dict[str, dict[str, Any]]] = {
             "item_bias": False,
             "user_l2": 0.0,
             "item_l2": 0.0,
+            **_PLAIN,
         },
     },
     "ccl, as published": {
@@ -104,16 +107,17 @@ GRIDS: dict[str, dict[str, dict[str, Any]]] = {
             "sampler": "unseen",
             "n_negatives": 800,
             "item_bias": False,
+            **_PLAIN,
         },
     },
 }
 EPOCHS = {
-    "softmax": 40, "bsl": 30, "ccl": 30, "bpr": 40, "defaults": 30, "softmax, 128 factors": 40,
-    "softmax, 256 factors": 40,
+    "softmax": 40, "bsl": 40, "ccl": 40, "bpr": 40, "defaults": 30, "softmax, 128 factors": 40,
+    "softmax, 256 factors": 40, "bsl, 128 factors": 40,
     "bsl, as published": 60, "ccl, as published": 60,
 }  # fmt: skip
-# Untuned they take their own number of epochs, which goes by the data.
-PRESETS = {"softmax", "softmax, 128 factors", "softmax, 256 factors", "defaults"}
+# Untuned all others take their own number of epochs, which goes by the data.
+TUNED = {"bpr", "bsl, as published", "ccl, as published"}
 METRICS = ("recall@20", "ndcg@20")
 
 
@@ -149,7 +153,7 @@ def popularity(folder: Path) -> str:
 def make(name: str, label: str, options: argparse.Namespace) -> tr.MatrixFactorization:
     """Return the model that a row of the table is about, in one of the configurations of its grid."""
     parameters = {"n_jobs": options.n_jobs, **GRIDS[name][label]}
-    if options.epochs or not (options.untuned and name in PRESETS):
+    if options.epochs or not options.untuned or name in TUNED:
         parameters["n_epochs"] = options.epochs or EPOCHS[name]
     if name == "bpr":
         l2 = {"user_l2": 0.01, "item_l2": 0.01}

@@ -110,6 +110,13 @@ def test_positives_of_bsl_at_an_infinite_temperature_count_alike():
     np.testing.assert_allclose(slopes, -1.0, rtol=1e-6)
 
 
+def test_temperatures_of_bsl():
+    assert losses.bsl(0.2) == losses.bsl(0.2, 2.0)
+    assert losses.bsl()._replace(temperature=0.3) == losses.bsl(0.3, 3.0)
+    for loss in (losses.bsl(), losses.bsl(0.5, 1.0)):
+        assert eval(repr(loss), {"losses": losses}) == loss
+
+
 def test_wrong_parameters_of_losses():
     for make_loss, name in [
         (losses.softmax, "temperature"), (losses.bsl, "temperature"),
@@ -120,6 +127,8 @@ def test_wrong_parameters_of_losses():
                 make_loss(value)
         with pytest.raises(TypeError, match=f"^{name} must be"):
             make_loss("0.1")
+    with pytest.raises(ValueError, match="positive_temperature needs a temperature"):
+        losses.bsl(positive_temperature=1.0)
     with pytest.raises(ValueError, match="negative_weight must be a finite number >= 0, got -1"):
         losses.ccl(0.5, -1)
     with pytest.raises(ValueError, match="margin must be a finite number, got nan"):

@@ -131,14 +131,15 @@ def test_temperature_by_the_data():
             assert 0.0 < temperature_for(sizes, rank) <= 0.35
 
 
-def test_the_temperature_of_a_fit(wide, pairs, rng):
+@pytest.mark.parametrize("name", ["softmax", "bsl"])
+def test_the_temperature_of_a_fit(name, wide, pairs, rng):
     expected = temperature_for(Sizes.of(wide), percentile_rank(wide.indptr, wide.indices))
-    model = make(loss="softmax").fit(wide)
+    model = make(loss=name).fit(wide)
     assert model.temperature_ == expected
-    given = make(loss=losses.softmax(expected)).fit(wide)
+    given = make(loss=losses.LIST_LOSSES[name](expected)).fit(wide)
     assert_same(given, model)
-    assert make(loss="softmax", scorer="dot").fit(pairs).temperature_ == 1.0
-    towers = tr.TwoTower(6, loss="softmax", n_epochs=1).fit(wide)
+    assert make(loss=name, scorer="dot").fit(pairs).temperature_ == 1.0
+    towers = tr.TwoTower(6, loss=name, n_epochs=1).fit(wide)
     assert towers.temperature_ == 0.75 * expected
     noise = tr.Interactions.from_arrays(rng.integers(0, 400, 3000), rng.integers(0, 200, 3000))
     for each in (model, towers):  # biases are in its units

@@ -58,6 +58,7 @@ _ZERO = np.float32(0.0)
 _ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
 _LOWEST = np.int32(-0x7F800001)  # of minus infinity, see `_ordered`
 _MANY = 1e6  # items
+_RATIO = 10.0  # of the temperatures of "bsl"
 
 
 class ListLoss(NamedTuple):
@@ -267,7 +268,7 @@ def softmax(temperature: float | None = None) -> ListLoss:
     return ListLoss("softmax", _exponentiate, _reduce_softmax, temperature)
 
 
-def bsl(temperature: float = 0.1, positive_temperature: float = 1.0) -> ListLoss:
+def bsl(temperature: float | None = None, positive_temperature: float | None = None) -> ListLoss:
     r"""Return the bilateral softmax loss, with a temperature for each side.
 
     For each user :math:`\tau \log N - \tau_+ \log \frac{1}{|P|} \sum_p e^{x_p / \tau_+}`, times the
@@ -278,10 +279,10 @@ def bsl(temperature: float = 0.1, positive_temperature: float = 1.0) -> ListLoss
 
     Parameters
     ----------
-    temperature : float, default 0.1
-        τ of the negatives, > 0, in units of the score.
-    positive_temperature : float, default 1.0
-        :math:`\tau_+` of the positives, > 0.
+    temperature : float or None, default None
+        τ of the negatives, > 0, in units of the score. None: that of `softmax`, by the data.
+    positive_temperature : float or None, default None
+        :math:`\tau_+` of the positives, > 0. None: ten times that of the negatives.
 
     Returns
     -------
@@ -290,7 +291,7 @@ def bsl(temperature: float = 0.1, positive_temperature: float = 1.0) -> ListLoss
     Raises
     ------
     ValueError
-        If a temperature is not a positive finite number.
+        If a temperature is not a positive finite number, or only that of the positives is given.
 
     References
     ----------
@@ -302,12 +303,18 @@ def bsl(temperature: float = 0.1, positive_temperature: float = 1.0) -> ListLoss
     >>> bsl(0.1, 0.3).name
     'bsl'
     """
-    negative = check_positive(temperature, "temperature")
-    positive = check_positive(positive_temperature, "positive_temperature")
-    return ListLoss("bsl", _exponentiate, _reduce_bsl, negative, (positive / negative,))
+    ratio = _RATIO
+    if temperature is not None:
+        temperature = check_positive(temperature, "temperature")
+    if positive_temperature is not None:
+        positive = check_positive(positive_temperature, "positive_temperature")
+        if temperature is None:
+            raise ValueError("bsl with a positive_temperature needs a temperature of the negatives, too")
+        ratio = positive / temperature
+    return ListLoss("bsl", _exponentiate, _reduce_bsl, temperature, (ratio,))
 
 
-def ccl(margin: float = 0.4, negative_weight: float = 100.0) -> ListLoss:
+def ccl(margin: float = 0.4, negative_weight: float = 30.0) -> ListLoss:
     r"""Return the cosine contrastive loss of SimpleX.
 
     For each positive :math:`1 - x_p + \frac{w}{n} \sum_j \max(0, x_j - m)`: a mean of hinges over the items
@@ -317,7 +324,7 @@ def ccl(margin: float = 0.4, negative_weight: float = 100.0) -> ListLoss:
     ----------
     margin : float, default 0.4
         m, in units of the score: negatives that score less have no effect.
-    negative_weight : float, default 100.0
+    negative_weight : float, default 30.0
         w >= 0, of all negatives together. The best value grows with the number of items, of which a smaller
         share then scores above the margin: 30 for a few thousand items, 100 for some ten thousand.
 
@@ -338,7 +345,7 @@ def ccl(margin: float = 0.4, negative_weight: float = 100.0) -> ListLoss:
     --------
     >>> from tripletrec.losses import ccl
     >>> ccl(margin=0.8).parameters
-    (0.8, 100.0)
+    (0.8, 30.0)
     """
     parameters = (
         check_real(margin, "margin"),
@@ -364,7 +371,7 @@ _ARGUMENTS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "softmax": lambda loss: {"temperature": loss.temperature},
     "bsl": lambda loss: {
         "temperature": loss.temperature,
-        "positive_temperature": loss.temperature * loss.parameters[0],
+        "positive_temperature": loss.temperature and loss.temperature * loss.parameters[0],
     },
     "ccl": lambda loss: dict(zip(("margin", "negative_weight"), loss.parameters, strict=True)),
 }

@@ -85,13 +85,6 @@ _OF_LISTS: dict[str, Any] = {
     "history": 0.8,
     "schedule": "cosine",
 }
-_OF_OTHER_LISTS: dict[str, Any] = {
-    **_OF_LISTS,
-    "learning_rate": {**_OF_LISTS["learning_rate"], "adam": 0.01},
-    "n_epochs": 30,
-    "bias_l2": 0.0,
-    "history": 0.0,
-}
 
 COMPANIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -109,8 +102,8 @@ COMPANIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "warp": _OF_SEARCHES,
         "k-os warp": _OF_SEARCHES,
         "softmax": _OF_LISTS,
-        "bsl": _OF_OTHER_LISTS,
-        "ccl": _OF_OTHER_LISTS,
+        "bsl": _OF_LISTS,
+        "ccl": _OF_LISTS,
     }
 )
 COMPANION_NAMES = frozenset(_OF_TRIPLETS)
