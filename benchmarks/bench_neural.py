@@ -130,7 +130,7 @@ def test_two_towers(benchmark, show, movielens, keras_models):
 def test_scores_of_all_items(benchmark, show, movielens):
     """Scores of all users with all items: split first layer, and pair by pair in large batches."""
     benchmark.group = "MLPMatcher: scores of 944 users x 1,683 items"
-    model = tr.MLPMatcher(32, 64, (128,), n_epochs=1).fit(movielens.train)
+    model = tr.MLPMatcher(32, 64, (128,), n_epochs=1, sampler="unseen").fit(movielens.train)
     rows, items = np.arange(model.n_users_), np.arange(model.n_items_)
     score = model._score_function()
 

@@ -10,6 +10,7 @@ from contracts.lists import ListsContract
 from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
 from contracts.saved import SavedContract, TamperedContract
+from contracts.support import assert_same
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -99,10 +100,20 @@ def test_bad_parameters_leave_the_model_as_it_was(pairs, settings, message):
 def test_it_learns_with_any_number_of_hidden_layers(hidden):
     data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)
     train, test = tr.splits.train_test_split(data, random_state=0)
-    model = make(hidden=hidden, n_epochs=10).fit(train)
+    easy = {"sampler": "unseen", "learning_rate": 0.15}
+    model = make(hidden=hidden, n_epochs=10, **easy).fit(train)
     assert model.score(test) > 0.6
     assert model.history_[-1]["loss"] < model.history_[0]["loss"]
     assert len(model.layer_widths_) == 2 + len(hidden)
+
+
+def test_the_sampler_where_none_is_given(pairs):
+    hard = make(n_epochs=1).fit(pairs)
+    assert_same(make(n_epochs=1, sampler=tr.sampling.dynamic(4)).fit(pairs), hard)
+    unknown = np.argwhere(pairs.tocsr().toarray() == 0)[:5]
+    dislikes = tr.Interactions.from_arrays(*unknown.T, shape=pairs.tocsr().shape)
+    easy = make(n_epochs=1).fit(pairs, negatives=dislikes)
+    assert_same(make(n_epochs=1, sampler="unseen").fit(pairs, negatives=dislikes), easy)
 
 
 def test_k5s_model_by_the_estimator(pairs):

@@ -309,7 +309,9 @@ def bsl(temperature: float | None = None, positive_temperature: float | None = N
     if positive_temperature is not None:
         positive = check_positive(positive_temperature, "positive_temperature")
         if temperature is None:
-            raise ValueError("bsl with a positive_temperature needs a temperature of the negatives, too")
+            raise ValueError(
+                "bsl with a positive_temperature needs a temperature of the negatives, too"
+            )
         ratio = positive / temperature
     return ListLoss("bsl", _exponentiate, _reduce_bsl, temperature, (ratio,))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ from tripletrec.neural.triplet import NetworkTripletTraining
 from tripletrec.optimizers import Optimizer
 from tripletrec.ranking.scores import ScoreUsers
 from tripletrec.rates import Schedule
-from tripletrec.sampling import Sampler
+from tripletrec.sampling import UNSEEN, Sampler, dynamic
 from tripletrec.training.plan import NetworkPlan
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["MLPMatcher"]
 
 _PAIRS = 1 << 15  # scored at once
+# Chosen on cuts of MovieLens-100K, synthetic shops and packages: see docs/choosing.md.
+_SAMPLER = dynamic(4)
 
 
 class MLPMatcher(TrainedNetwork):
@@ -64,9 +67,10 @@ class MLPMatcher(TrainedNetwork):
         See `tripletrec.losses`.
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
         See `tripletrec.optimizers`. A step updates only the factors that occur in its batch.
-    sampler : str or Sampler, default "unseen"
-        Any of `tripletrec.sampling` but "nearest".
-    learning_rate : float, default 0.15
+    sampler : str or Sampler or None, default None
+        Any of `tripletrec.sampling` but "nearest". None: the hardest of four items, ``dynamic(4)``, and where
+        there are given negatives "unseen".
+    learning_rate : float, default 0.1
         Step size.
     n_epochs : int, default 15
         Passes over the positives.
@@ -159,8 +163,8 @@ class MLPMatcher(TrainedNetwork):
         final_relu: bool = False,
         loss: TripletLossName | Loss = "bpr",
         optimizer: OptimizerName | Optimizer = "adagrad",
-        sampler: SamplerName | Sampler = "unseen",
-        learning_rate: float = 0.15,
+        sampler: SamplerName | Sampler | None = None,
+        learning_rate: float = 0.1,
         n_epochs: int = 15,
         batch_size: int = 128,
         n_negatives: int = 1,
@@ -253,6 +257,22 @@ class MLPMatcher(TrainedNetwork):
         """
         return self._fit(X, validation, callbacks, sample_weight, negatives, checkpoint)
 
+    def _plan_for(
+        self, plan: NetworkPlan, data: Interactions, given: Interactions | None
+    ) -> NetworkPlan:
+        if isinstance(plan.loss, ListLoss):
+            raise ValueError(
+                f"loss of MLPMatcher must be a loss of triplets, got {plan.loss.name!r}"
+            )
+        has_given = given is not None and given.nnz > 0
+        return replace(plan, sampler=UNSEEN) if self.sampler is None and has_given else plan
+
+    def _chosen(self, name: str) -> Any:
+        return _SAMPLER if name == "sampler" and self.sampler is None else super()._chosen(name)
+
+    def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
+        return {name: self._chosen(name) for name in self.get_params()}
+
     def _start(
         self,
         plan: NetworkPlan,
@@ -261,10 +281,6 @@ class MLPMatcher(TrainedNetwork):
         given: Interactions | None,
         **features: Any,
     ) -> Start:
-        if isinstance(plan.loss, ListLoss):
-            raise ValueError(
-                f"loss of MLPMatcher must be a loss of triplets, got {plan.loss.name!r}"
-            )
         if plan.sampler.by_features:
             raise ValueError("sampler 'nearest' needs item features, which TwoTower has")
         hidden = check_widths(self.hidden, "hidden")

@@ -37,7 +37,7 @@ class TrainedNetwork(ContinuedModel):
 
     loss: LossName | Loss | ListLoss
     optimizer: OptimizerName | Optimizer | None
-    sampler: FeatureSamplerName | Sampler
+    sampler: FeatureSamplerName | Sampler | None
     schedule: ScheduleName | Schedule | None
     learning_rate: float | None
     n_epochs: int | None
@@ -66,7 +66,7 @@ class TrainedNetwork(ContinuedModel):
         return NetworkPlan(
             loss=loss,
             optimizer=check_optimizer(chosen("optimizer")),
-            sampler=check_sampler(self.sampler, features=True),
+            sampler=check_sampler(chosen("sampler"), features=True),
             learning_rate=check_positive(chosen("learning_rate"), "learning_rate"),
             batch_size=check_count(chosen("batch_size"), "batch_size"),
             n_negatives=self._n_negatives(loss),

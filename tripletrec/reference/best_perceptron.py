@@ -21,6 +21,7 @@ BEST = MappingProxyType(
         "n_user_factors": 64,
         "n_item_factors": 64,
         "hidden": (128,),
+        "sampler": "unseen",
         "learning_rate": 0.2,
         "batch_size": 256,
         "n_negatives": 4,
