@@ -260,10 +260,7 @@ class MLPMatcher(TrainedNetwork):
     def _plan_for(
         self, plan: NetworkPlan, data: Interactions, given: Interactions | None
     ) -> NetworkPlan:
-        if isinstance(plan.loss, ListLoss):
-            raise ValueError(
-                f"loss of MLPMatcher must be a loss of triplets, got {plan.loss.name!r}"
-            )
+        _triplet_loss(plan)
         has_given = given is not None and given.nnz > 0
         return replace(plan, sampler=UNSEEN) if self.sampler is None and has_given else plan
 
@@ -299,7 +296,7 @@ class MLPMatcher(TrainedNetwork):
         # Nothing is learnt of a user without positives: what the perceptron makes of items alone ranks them.
         users.table[np.diff(data.indptr) == 0] = 0.0
         trunk = self._trunk([users.width + items.width, *hidden, 1], rng, drops)
-        network = PairPerceptron(users, items, trunk, plan.loss, mean=False)
+        network = PairPerceptron(users, items, trunk, _triplet_loss(plan), mean=False)
         arrays = (users.table, items.table, trunk.flat[0])
         return Start(NetworkTripletTraining(plan, network, data, weights, given, lambda: arrays))
 
@@ -401,3 +398,9 @@ class MLPMatcher(TrainedNetwork):
             "item_factors_": (self.n_items_, n_item_factors),
             "weights_": (n_weights,),
         }
+
+
+def _triplet_loss(plan: NetworkPlan) -> Loss:
+    if isinstance(plan.loss, ListLoss):
+        raise ValueError(f"loss of MLPMatcher must be a loss of triplets, got {plan.loss.name!r}")
+    return plan.loss
