@@ -77,12 +77,13 @@ def _there(name: str, before: Any, now: Any) -> str:
     return f"{name} is {shorten(str(before), 60)} there and {shorten(str(now), 60)} here"
 
 
+# In this order, for parts that nobody gave go by the data.
 _SENTENCES: dict[str, Callable[[str, Any, Any], str]] = {
     "versions": lambda name, before, now: _there(f"the version of {name}", before, now),
     "fit": lambda name, before, now: _there(f"the {name}", before, now),
+    "data": lambda name, *_: f"the argument {name} differs",
     "parameters": _there,
     "parts": lambda name, *_: f"the code of the {name} has changed",
-    "data": lambda name, *_: f"the argument {name} differs",
 }
 
 
