@@ -37,23 +37,26 @@ METRICS = ("recall@20", "ndcg@20")
 
 def read(name: str, n_users: int | None, seed: int) -> tuple[tr.Interactions, tr.Interactions]:
     """Return what to fit on and what to find, both of training data."""
+    kind, _, rest = name.partition(":")
     if name == "movielens":
         data = tr.datasets.fetch_movielens_100k().train
-        return tr.splits.train_test_split(data, 0.2, random_state=seed)
-    if name.startswith(("needs:", "tags:")):
+    elif kind in ("needs", "tags"):
         from package_data import read_packages  # here, because other data do without
 
-        kind, _, path = name.partition(":")
-        return tr.splits.train_test_split(read_packages(path, kind), 0.2, random_state=seed)
-    if name.startswith("ratings:"):
-        path = name.removeprefix("ratings:")
-        data = tr.Interactions.read(path, user="userId", item="movieId")
-        return tr.splits.train_test_split(data, 0.2, random_state=seed)
-    if name.startswith("shop:"):
-        sizes = map(int, name.removeprefix("shop:").split(","))
-        events = tr.datasets.make_events(*sizes, random_state=seed).events
+        data = read_packages(rest, kind)
+    elif kind == "ratings":
+        data = tr.Interactions.read(rest, user="userId", item="movieId")
+    elif kind == "shop":
+        events = tr.datasets.make_events(*map(int, rest.split(",")), random_state=seed).events
         data = tr.Interactions.from_frame(events, user="user_id", item="item_id")
-        return tr.splits.train_test_split(data, 0.2, random_state=seed)
+    else:
+        return _read_folder(name, n_users, seed)
+    return tr.splits.train_test_split(data, 0.2, random_state=seed)
+
+
+def _read_folder(
+    name: str, n_users: int | None, seed: int
+) -> tuple[tr.Interactions, tr.Interactions]:
     train, valid = (sp.csr_matrix(sp.load_npz(Path(name, f"{x}.npz"))) for x in ("train", "valid"))
     train.data[:] = valid.data[:] = 1
     train = train - train.multiply(valid)

@@ -267,9 +267,6 @@ class MLPMatcher(TrainedNetwork):
     def _chosen(self, name: str) -> Any:
         return _SAMPLER if name == "sampler" and self.sampler is None else super()._chosen(name)
 
-    def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
-        return {name: self._chosen(name) for name in self.get_params()}
-
     def _start(
         self,
         plan: NetworkPlan,

@@ -56,6 +56,9 @@ class TrainedNetwork(ContinuedModel):
         """Return a parameter; where it is None by loss, what it is with this one."""
         return getattr(self, name)
 
+    def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
+        return {name: self._chosen(name) for name in self.get_params()}
+
     def _plan(self) -> NetworkPlan:
         return self._plan_with(check_random_state(self.random_state))
 

@@ -330,9 +330,6 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
             return BY_LOSS[name][isinstance(check_loss(self.loss), ListLoss)]
         return value
 
-    def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
-        return {name: self._chosen(name) for name in self.get_params()}
-
     def _is_cosine(self, plan: Any = None) -> bool:
         return check_flag(self._chosen("normalize"), "normalize")
 
