@@ -84,7 +84,8 @@ def test_two_towers(benchmark, show, movielens, keras_models):
     """Features and own factors, 64 factors, towers of 64 and 32. Keras gets dense rows."""
     users, items = feature_frames(movielens)
     data, widths = movielens.train, (64, 32)
-    model = tr.TwoTower(64, user_layers=widths, item_layers=widths, n_epochs=1, batch_size=BATCH)
+    layers = {"user_layers": widths, "item_layers": widths}
+    model = tr.TwoTower(64, loss="bpr", n_epochs=1, batch_size=BATCH, **layers)
     from tripletrec.data.features import align, encode, learn_encoding
 
     dense = []

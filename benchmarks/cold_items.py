@@ -19,7 +19,7 @@ LightFM
     The hybrid of item features and factors of users' and items' own, with WARP, if it can be imported.
 
 MovieLens-100K has genres, year and words of the title of an item; a shop of `make_events` category, brand,
-price and date of launch. `TwoTower` has the settings that naming the loss brings, which were chosen on
+price and date of launch. `TwoTower` has the settings that its loss brings, which were chosen on
 validation cuts of known items; .7 of history was chosen on items held out of the training part.
 
     python benchmarks/cold_items.py --seeds 3
@@ -47,11 +47,11 @@ METRICS = ("ndcg@10", "auc")
 Scores = Callable[[Any], np.ndarray]
 ByAlpha = Callable[[float], Scores]
 TOWERS: dict[str, dict[str, Any]] = {
-    "TwoTower, softmax": {"loss": "softmax"},
-    "TwoTower, softmax, history .7": {"loss": "softmax", "history": 0.7},
-    "TwoTower, softmax, features alone": {"loss": "softmax", "own_factors": False},
-    "TwoTower, softmax, no history": {"loss": "softmax", "history": 0.0},
-    "TwoTower, bpr": {},
+    "TwoTower": {},
+    "TwoTower, history .7": {"history": 0.7},
+    "TwoTower, features alone": {"own_factors": False},
+    "TwoTower, no history": {"history": 0.0},
+    "TwoTower, bpr": {"loss": "bpr"},
 }
 
 

@@ -261,14 +261,17 @@ def neural_cases(n_jobs: int) -> Iterator[Case]:
     for optimizer in OPTIMIZERS:
         yield (
             f"towers {optimizer}",
-            fit(tr.TwoTower, optimizer=optimizer, learning_rate=0.02, **both),
+            fit(tr.TwoTower, loss="bpr", optimizer=optimizer, learning_rate=0.02, **both),
         )
     for sampler in ("popularity", "dynamic", "semi_hard", "nearest"):
-        yield f"towers {sampler}", fit(tr.TwoTower, sampler=sampler, **both)
-    yield "towers nearest, negatives", fit(tr.TwoTower, sampler="nearest", negatives=True, **both)
+        yield f"towers {sampler}", fit(tr.TwoTower, loss="bpr", sampler=sampler, **both)
+    yield (
+        "towers nearest, negatives",
+        fit(tr.TwoTower, loss="bpr", sampler="nearest", negatives=True, **both),
+    )
     yield "towers, layers", fit(
-        tr.TwoTower, user_layers=(32, 16), item_layers=(16,), dropout=0.2, normalize=True, l2=0.01,
-        combine="concatenation", **both,
+        tr.TwoTower, loss="bpr", user_layers=(32, 16), item_layers=(16,), dropout=0.2,
+        normalize=True, l2=0.01, combine="concatenation", **both,
     )  # fmt: skip
     yield "towers softmax, layers, drawn, weights", fit(
         tr.TwoTower, loss="softmax", user_layers=(16,), item_layers=(16,), n_negatives=30,
@@ -290,7 +293,8 @@ def answer_cases(n_jobs: int) -> Iterator[Case]:
     cosine = tr.MatrixFactorization(**settings | {"scorer": "cosine"}).fit(train)
     mlp = tr.MLPMatcher(8, 8, (16,), n_epochs=1, n_jobs=n_jobs).fit(train)
     users = np.random.default_rng(10).permutation(data.n_users)[:1500]
-    towers = tr.TwoTower(8, user_layers=(8,), item_layers=(8,), n_epochs=1, n_jobs=n_jobs)
+    layers = {"user_layers": (8,), "item_layers": (8,)}
+    towers = tr.TwoTower(8, loss="bpr", n_epochs=1, n_jobs=n_jobs, **layers)
     models = {"dot": model, "cosine": cosine, "mlp": mlp, "towers": towers.fit(train)}
     for name, each in models.items():
         yield f"recommend, {name}", lambda each=each: each.recommend(users, 10, exclude=train)

@@ -16,8 +16,8 @@ towers
     `tune_movielens.py`, the empty item 0 left out.
 
 NDCG@10 and full AUC (known positives left out) are means over the cuts (least to most). So is "more": by how
-much a row exceeds "unseen" or "bpr, defaults" on the same cut. Time is that of the fastest epoch of a fit by
-the model's own clock, with one thread: the median over all fits of a row (least-most).
+much a row exceeds "unseen" or "bpr, its defaults" on the same cut. Time is that of the fastest epoch of a fit
+by the model's own clock, with one thread: the median over all fits of a row (least-most).
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ SAMPLERS: dict[str, Sampler] = {
     **{f"semi_hard({n})": semi_hard(n) for n in (2, 4, 8)},
 }
 TOWERS: dict[str, dict[str, Any]] = {
-    "softmax, the items of the batch": {"loss": "softmax"},
-    "softmax, without history": {"loss": "softmax", "history": 0.0, "n_epochs": 10},
-    "softmax, and 512 more": {"loss": "softmax", "n_negatives": 512},
-    "bpr, defaults": {"n_epochs": 10},
-    "bpr, 4 negatives": {"n_epochs": 10, "n_negatives": 4},
+    "softmax, the items of the batch": {},
+    "softmax, without history": {"history": 0.0, "n_epochs": 10},
+    "softmax, and 512 more": {"n_negatives": 512},
+    "bpr, its defaults": {"loss": "bpr", "n_epochs": 10},
+    "bpr, 4 negatives": {"loss": "bpr", "n_epochs": 10, "n_negatives": 4},
 }
 FIGURES = ("NDCG@10", "more", "AUC", "more", "ms per epoch")
 Result = dict[str, float]
@@ -132,7 +132,7 @@ def towers(n_cuts: int, quick: bool) -> list[str]:
                 )
             )  # fmt: skip
     rows = [
-        [name, *cells(runs, found["bpr, defaults"]), spread((run["ms"] for run in runs), 0)]
+        [name, *cells(runs, found["bpr, its defaults"]), spread((run["ms"] for run in runs), 0)]
         for name, runs in found.items()
     ]
     title = f"## Towers: features and own factors, cuts: {n_cuts}"

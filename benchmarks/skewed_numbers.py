@@ -30,7 +30,7 @@ def run(events: Any, users: Any, items: Any, seeds: int) -> tuple[float, float]:
     held = rng.random(len(known)) < 0.1
     train = events[known[~held]]
     for seed in range(seeds):
-        model = tr.TwoTower(32, n_epochs=8, random_state=seed)
+        model = tr.TwoTower(32, loss="bpr", n_epochs=8, random_state=seed)
         model.fit(events[~of_cold], item_features=items, user_features=users)
         auc = tr.full_auc(model, events[of_cold], tr.Interactions(others))
         model.fit(train, item_features=items, user_features=users)

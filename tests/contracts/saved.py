@@ -267,8 +267,8 @@ class SavedContract(Contract):
             ("learning_rate", 10**400, "learning_rate must be a finite number > 0, got 1000"),
             (
                 "loss",
-                None,
-                "loss must be a name or a Loss, got None; as that was set after fit, the",
+                3,
+                "loss must be a name or a Loss, got 3; as that was set after fit, the",
             ),
             ("loss", hinge()._replace(parameters=()), r"cannot be \[\]; .* saved with the default"),
             ("n_jobs", object(), "n_jobs must be a name, a number or several"),

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 import tripletrec as tr
-from contracts.continuing import ContinuingContract
+from contracts.continuing import ContinuingContract, tomorrow
 from contracts.support import assert_same, interactions, rewrite
 from tiers import quick
 
@@ -47,7 +47,21 @@ class TestTwoTower(ContinuingContract):
 
     def make(self, **overrides):
         settings = {"n_factors": 6, "user_layers": 5, "item_layers": 5, "n_epochs": 4}
-        return tr.TwoTower(**{**settings, **overrides})
+        return tr.TwoTower(**{"loss": "bpr", **settings, **overrides})
+
+
+@pytest.mark.thorough
+class TestTwoTowerWithHistory(ContinuingContract):
+    takes_negatives = False
+
+    def make(self, **overrides):
+        return tr.TwoTower(**{"n_factors": 6, "n_epochs": 4, **overrides})
+
+    def test_a_file_without_what_was_seen_learns_from_x_alone(self, of_today, rng, tmp_path):
+        """It cannot: users would lose what they did before."""
+        of_today.save(tmp_path / "a", seen=False)
+        with pytest.raises(ValueError, match="needs what users with a history did before"):
+            tr.load(tmp_path / "a").partial_fit(tomorrow(rng))
 
 
 @pytest.mark.thorough

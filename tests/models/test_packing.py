@@ -84,7 +84,7 @@ def test_parameters_come_back(name, value, loaded):
         ),
         ("loss", losses.Loss("a\nb", mine, mine), "name of a loss must be a string"),
         ("loss", losses.Loss("a" * 101, mine, mine), "name of a loss must be a string"),
-        ("loss", None, "loss must be a name or a Loss, got None"),
+        ("loss", 3, "loss must be a name or a Loss, got 3"),
         ("scorer", losses.BPR, "scorer must be a name or a Scorer, got losses.BPR"),
         ("schedule", rates.Schedule("cosine", abs), "a Schedule of your own cannot be saved"),
         ("n", object(), "n must be a name, a number or several, got <object"),

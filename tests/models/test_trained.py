@@ -20,7 +20,7 @@ MODELS = {
     "MatrixFactorization": lambda **options: make(**options),
     "softmax": lambda **options: make(loss="softmax", history=0.0, **options),
     "MLPMatcher": lambda **options: tr.MLPMatcher(4, 6, (8,), **{"n_epochs": 3, **options}),
-    "TwoTower": lambda **options: tr.TwoTower(6, **{"n_epochs": 3, **options}),
+    "TwoTower": lambda **options: tr.TwoTower(6, **{"n_epochs": 3, "loss": "bpr", **options}),
 }
 
 

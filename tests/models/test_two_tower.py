@@ -118,6 +118,7 @@ def tastes():
     quick(
         [
             {},
+            {"loss": None, "learning_rate": None},
             {"own_factors": False},
             {"combine": "concatenation", "user_layers": (8,), "item_layers": (8,)},
             {"user_layers": (8, 6), "item_layers": (6,), "activation": "linear"},
@@ -128,7 +129,7 @@ def tastes():
 )
 def test_unseen_users_and_items_by_their_features(tastes, settings, tmp_path):
     data, users, items = tastes
-    model = make(n_epochs=15, learning_rate=0.3, **settings)
+    model = make(**{"n_epochs": 15, "learning_rate": 0.3, "loss": "bpr", **settings})
     model.fit(data, user_features=users, item_features=items).save(tmp_path / "model")
     new_users = pd.DataFrame({"country": ["c0", "c1"]})
     new_items = pd.DataFrame({"kind": ["k0", "k1"], "price": [0.5, 0.5], "more": ["is", "ignored"]})
@@ -146,14 +147,15 @@ def test_unseen_users_and_items_by_their_features(tastes, settings, tmp_path):
 
 def test_without_own_factors_features_are_all(tastes):
     data, users, items = tastes
-    model = make(own_factors=False).fit(data, user_features=users, item_features=items)
+    model = make(own_factors=False, history=0.0)
+    model.fit(data, user_features=users, item_features=items)
     np.testing.assert_allclose(model.encode_users(users), model.user_factors_, rtol=1e-5)
     np.testing.assert_allclose(model.encode_items(items), model.item_factors_, rtol=1e-5)
     with pytest.raises(ValueError, match="own_factors=False needs features"):
         make(own_factors=False).fit(data, user_features=users)
 
 
-@pytest.mark.parametrize("settings", [{}, {"loss": "softmax"}, {"item_layers": (6,)}], ids=str)
+@pytest.mark.parametrize("settings", [{"loss": "bpr"}, {}, {"item_layers": (6,)}], ids=str)
 def test_features_explain_what_they_can(tastes, settings):
     """What is left to the own factors of known users and items is what a regression leaves."""
     data, users, items = tastes
@@ -239,7 +241,7 @@ def tr_not_fitted():
         ({"loss": "warp"}, "loss"),
         ({"batch_size": 0}, "batch_size"),
         ({"init_scale": 0.0}, "init_scale"),
-        ({"n_negatives": 0}, "n_negatives must be an integer >= 1, got 0"),
+        ({"n_negatives": 0, "loss": "bpr"}, "n_negatives must be an integer >= 1, got 0"),
         ({"schedule": "step"}, "schedule must be one of"),
     ],
     ids=str,
@@ -274,7 +276,7 @@ CHANGES = {
 
 def scores_with(tastes, **settings):
     data, users, items = tastes
-    model = make(**{"user_layers": (5, 4), "item_layers": (5, 4), **settings})
+    model = make(**{"loss": "bpr", "user_layers": (5, 4), "item_layers": (5, 4), **settings})
     model.fit(data, user_features=users, item_features=items)
     return model.user_factors_ @ model.item_factors_.T
 
@@ -374,7 +376,7 @@ def mixed(batches):
 def test_a_list_wise_loss_brings_its_settings(batches):
     given = {
         "normalize": True, "history": 0.5, "optimizer": "adagrad", "learning_rate": 0.02,
-        "n_epochs": 4, "batch_size": 512, "user_l2": 0.0, "item_l2": 0.0, "init_scale": 0.1,
+        "n_epochs": 4, "batch_size": 64, "user_l2": 0.0, "item_l2": 0.0, "init_scale": 0.1,
         "schedule": "constant",
     }  # fmt: skip
     model = tr.TwoTower(8, loss="softmax")
@@ -410,7 +412,7 @@ def test_histories_of_users_never_seen_must_fit(mixed, batches):
 
 def test_losses_of_triplets_have_no_history(batches):
     with pytest.raises(ValueError, match="history must be 0 with a loss of triplets.* got 0.5"):
-        make(history=0.5).fit(batches)
+        make(history=0.5, loss="bpr").fit(batches)
 
 
 def test_partial_fit_needs_what_users_did_before(mixed, batches, tmp_path):

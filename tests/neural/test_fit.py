@@ -40,7 +40,7 @@ class Training(NetworkTraining):
 def training_of(**changes):
     settings = {
         "loss": losses.BPR, "optimizer": optimizers.SGD, "sampler": sampling.UNSEEN, "seed": 0,
-        "learning_rate": 0.5, "n_negatives": 1, "batch_size": 4, "n_epochs": 2,
+        "learning_rate": 0.5, "n_negatives": 1, "batch_size": 4, "init_scale": 0.1, "n_epochs": 2,
     }  # fmt: skip
     network = Network()
     plan = NetworkPlan(**{**settings, **changes})

@@ -38,7 +38,7 @@ def test_rows_equal_those_of_the_loops(hidden, final_relu, loss, rng):
         return Stack(found if final_relu else found[:-1])
 
     model = tr.MLPMatcher(N_FACTORS, 2, loss=loss, user_l2=0.1, n_negatives=2, sampler="uniform")
-    plan, passes = model._plan_with(0), Passes(n=4, least=3)
+    plan, passes = model._plan_with(0, model._first_loss()), Passes(n=4, least=3)
     counts = np.ones(N_ITEMS, np.int64)
     fold_in = PerceptronFoldIn(plan, perceptron, N_FACTORS, factors, counts, passes)
     histories = read_histories(HISTORIES, Ids(None, N_ITEMS, "item"), "raise").items

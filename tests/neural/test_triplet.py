@@ -45,7 +45,7 @@ def likes():
 def training_of(likes, weights=None, given=None, nearest=None, **changes):
     settings = {
         "loss": losses.BPR, "optimizer": optimizers.SGD, "sampler": sampling.UNSEEN, "seed": 3,
-        "learning_rate": 0.1, "n_negatives": 2, "batch_size": 5, "l2": L2(0.1, 0.2),
+        "learning_rate": 0.1, "n_negatives": 2, "batch_size": 5, "init_scale": 0.1, "l2": L2(0.1, 0.2),
     }  # fmt: skip
     network = Recorder()
     data = tr.Interactions(likes)

@@ -27,7 +27,7 @@ def easiest(score, best, positive_score):
 PARTS = {"hardest": hard.hardest, "semi_hard": hard.semi_hard, "easiest": easiest}
 KINDS = [tr.MatrixFactorization, tr.MLPMatcher, tr.TwoTower]
 # Of a model that knows nothing and learns nothing.
-STILL = {"n_epochs": 1, "learning_rate": 1e-9, "init_scale": 1.0, "random_state": 1}
+STILL = {"loss": "bpr", "n_epochs": 1, "learning_rate": 1e-9, "init_scale": 1.0, "random_state": 1}
 
 
 def own(choose, n_candidates=8):
@@ -70,7 +70,7 @@ def test_a_choice_of_ones_own_is_as_good_as_a_built_in_one(kind, small):
 
 @pytest.mark.parametrize("kind", quick(KINDS, *KINDS[1:]))
 def test_one_candidate_is_as_none(kind, small):
-    plain = kind(6, n_epochs=2, sampler="unseen").fit(small)
+    plain = kind(6, loss="bpr", n_epochs=2, sampler="unseen").fit(small)
     model = kind(6, n_epochs=2, sampler=own(easiest, 1)).fit(small)
     pairs = np.arange(small.n_users), np.arange(small.n_users) % small.n_items
     np.testing.assert_allclose(model.predict(*pairs), plain.predict(*pairs), rtol=1e-4, atol=1e-6)

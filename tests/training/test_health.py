@@ -81,6 +81,15 @@ def test_a_model_that_ranks_well_or_better_may_rest():
         assert is_stuck(records) == stuck
 
 
+def test_losses_of_lists_move_little_where_much_is_learnt():
+    for values, n, stuck in (
+        ([1.288, 1.275, 1.2724, 1.2707], 30_000, False),
+        ([1.364, 1.3639, 1.364, 1.364], 30_000, True),
+        ([1.364, 1.3639, 1.364, 1.364], 999, False),
+    ):
+        assert is_stuck([{"loss": each, "n_positives": n} for each in values]) == stuck
+
+
 def test_few_steps_prove_nothing():
     assert warned(records_of([0.5, 0.5], n_triplets=999)) == []
 
@@ -88,7 +97,7 @@ def test_few_steps_prove_nothing():
 @pytest.mark.parametrize("kind", MODELS)
 def test_every_model_warns(kind):
     data = tr.datasets.make_interactions(60, 40, 1200, random_state=0)
-    still = kind(16, learning_rate=1e-9, n_epochs=3)
+    still = kind(16, loss="bpr", learning_rate=1e-9, n_epochs=3)
     if "dropout" in still.get_params():
         still.set_params(dropout=0.0, init_scale=0.001)  # no noise that moves the loss
     with pytest.warns(UserWarning, match="has not moved for an epoch"):
@@ -203,7 +212,7 @@ def test_steps_far_too_large_are_never_silent(kind, optimizer, rng):
 def test_blow_ups_that_stay_finite_are_errors(kind, optimizer, rng):
     data = tr.datasets.make_interactions(60, 40, 1200, random_state=0)
     # With much larger rates products of several layers may pass the largest float32.
-    model = kind(16, optimizer=optimizer, learning_rate=1e6, n_epochs=4)
+    model = kind(16, loss="bpr", optimizer=optimizer, learning_rate=1e6, n_epochs=4)
     with pytest.raises(FloatingPointError, match=r"grown to .*; try a learning_rate below 1e\+06"):
         model.set_params(random_state=int(rng.integers(2**31))).fit(data)
     assert not hasattr(model, "history_")

@@ -19,7 +19,7 @@ from tripletrec._checks import (
     check_positive,
     check_random_state,
 )
-from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.companions import (
     COMPANION_NAMES,
@@ -39,10 +39,11 @@ from tripletrec.models.companions import (
 )
 from tripletrec.models.factor_model import FactorModel
 from tripletrec.models.fit_arguments import (
+    are_given,
     check_dropout,
     check_history,
-    check_learnt_from,
     check_n_negatives,
+    read_learnt_from,
 )
 from tripletrec.models.trained import Start
 from tripletrec.optimizers import check_optimizer
@@ -89,8 +90,7 @@ class PlannedFactorModel(FactorModel):
     def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
         taken: Mapping[str, Any] = {}
         if X is not None:
-            side = (fit_params.get(name) for name in ("sample_weight", "negatives"))
-            data, _, given = check_learnt_from(as_interactions(X, "X"), *side)
+            data, _, given = read_learnt_from(X, **fit_params)
             # With any seed: a generator of the user draws none for it.
             taken = self._plan_for(self._plan_with(0), data, given).companions
         loss = check_loss(self.loss, search=True)
@@ -168,10 +168,8 @@ class PlannedFactorModel(FactorModel):
     def _plan_for(self, plan: Any, data: Interactions, given: Interactions | None) -> FactorPlan:
         found: FactorPlan = plan
         if self._left_open(found):  # large data are not counted for nothing
-            has_given = given is not None and given.nnz > 0
-            found = self._plan_for_sizes(
-                found, Sizes.of(data), cache(partial(percentile_rank_of, data)), has_given
-            )
+            rank = cache(partial(percentile_rank_of, data))
+            found = self._plan_for_sizes(found, Sizes.of(data), rank, are_given(given))
         return found
 
     def _plan_for_sizes(

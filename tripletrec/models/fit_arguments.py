@@ -90,6 +90,13 @@ def check_negatives(negatives: Any, data: Interactions) -> Interactions | None:
     return given
 
 
+def read_learnt_from(
+    X: Any, sample_weight: Any = None, negatives: Any = None, **others: Any
+) -> tuple[Interactions, NDArray[np.float32] | None, Interactions | None]:
+    """Return what `check_learnt_from` does, of arguments of a `fit`."""
+    return check_learnt_from(as_interactions(X, "X"), sample_weight, negatives)
+
+
 def check_learnt_from(
     data: Interactions, sample_weight: Any, negatives: Any
 ) -> tuple[Interactions, NDArray[np.float32] | None, Interactions | None]:
@@ -106,6 +113,11 @@ class Counted(Protocol):
     @property
     def nnz(self) -> int:
         """Their number."""
+
+
+def are_given(negatives: Counted | None) -> bool:
+    """Return whether there are given negatives: an argument without any is as good as none."""
+    return negatives is not None and negatives.nnz > 0
 
 
 def settle_sampler(plan: Plan, given: Counted | None, has_grades: Callable[[], bool]) -> Sampler:
@@ -136,7 +148,7 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Counted | Non
     if sampler.by_value:
         _check_graded(loss, sampler, given)
         return sampler
-    if given is not None and not given.nnz:
+    if given is not None and not are_given(given):
         given, sampler = None, sampler if sampler.is_hard else sampler._replace(share=0.0)
     takes_given = given is not None or sampler.share > 0.0
     _check_given(loss, sampler, takes_given)
@@ -162,7 +174,7 @@ def _check_graded(loss: Loss | ListLoss, sampler: Sampler, given: Counted | None
         raise ValueError(
             f"sampler {sampler.name!r} must not have by_value and choose or by_features"
         )
-    if given is not None and given.nnz:
+    if are_given(given):
         raise ValueError(
             f"sampler {sampler.name!r} takes negatives from the user's own items, so it takes none from the "
             "argument negatives of fit: use sampler 'explicit' for these"
@@ -182,7 +194,10 @@ def _check_given(loss: Loss | ListLoss, sampler: Sampler, takes_given: bool) -> 
             )
         return
     if takes_given:
-        raise ValueError(f"loss {loss.name!r} takes no given negatives, only sampled ones")
+        raise ValueError(
+            f"loss {loss.name!r} takes no given negatives, only sampled ones: use a loss of triplets, such "
+            "as 'bpr'"
+        )
     if sampler.is_hard:
         raise ValueError(
             f"loss {loss.name!r} learns from all its candidates: sampler {sampler.name!r}, which "

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from tripletrec.data.features import align, encode
 from tripletrec.data.interactions import Interactions
 from tripletrec.models.continuing import News
+from tripletrec.models.tower_plans import PlannedTowers
 from tripletrec.models.towers import Columns, Encoded
-from tripletrec.models.trained_network import TrainedNetwork
-from tripletrec.neural.history import Mix
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -27,7 +26,7 @@ def features_of(columns: Columns) -> csr_matrix | None:
     return columns.matrix[:, :n_columns] if n_columns else None
 
 
-class ContinuedTowers(TrainedNetwork):
+class ContinuedTowers(PlannedTowers):
     """Base of `TwoTower`: learns on, with the features of what is new."""
 
     user_table_: NDArray[np.float32]
@@ -100,9 +99,6 @@ class ContinuedTowers(TrainedNetwork):
             self.user_weights_[None],
             self.item_weights_[None],
         )
-
-    def _mix(self) -> Mix:
-        raise NotImplementedError
 
     def _known_features(self, news: News, **features: Any) -> dict[str, Any]:
         if self._mix().share > 0.0 and vars(self).get("seen_") is None:

@@ -13,12 +13,17 @@ from scipy.sparse import identity
 from tripletrec._checks import check_count, check_flag
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
-from tripletrec.models.fit_arguments import check_widths
+from tripletrec.models.fit_arguments import are_given, check_widths
 from tripletrec.models.fitted import freeze
 from tripletrec.models.histories import FoldIn
 from tripletrec.models.names import OptimizerName, SamplerName, ScheduleName, TripletLossName
 from tripletrec.models.trained import Start, width_of
-from tripletrec.models.trained_network import TrainedNetwork, count_weights, split_seed
+from tripletrec.models.trained_network import (
+    TrainedNetwork,
+    count_weights,
+    split_seed,
+    start_factors,
+)
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.layers import ReLU
 from tripletrec.neural.networks import PairPerceptron
@@ -261,11 +266,12 @@ class MLPMatcher(TrainedNetwork):
         self, plan: NetworkPlan, data: Interactions, given: Interactions | None
     ) -> NetworkPlan:
         _triplet_loss(plan)
-        has_given = given is not None and given.nnz > 0
-        return replace(plan, sampler=UNSEEN) if self.sampler is None and has_given else plan
+        is_open = self.sampler is None and are_given(given)
+        return replace(plan, sampler=UNSEEN) if is_open else plan
 
-    def _chosen(self, name: str) -> Any:
-        return _SAMPLER if name == "sampler" and self.sampler is None else super()._chosen(name)
+    def _chosen(self, name: str, loss: Loss | ListLoss) -> Any:
+        is_open = name == "sampler" and self.sampler is None
+        return _SAMPLER if is_open else super()._chosen(name, loss)
 
     def _start(
         self,
@@ -282,7 +288,7 @@ class MLPMatcher(TrainedNetwork):
         rng = np.random.default_rng(first)
         users, items = (
             FeatureEmbedding(
-                self._start_factors(rng, n_rows, check_count(getattr(self, name), name)),
+                start_factors(rng, n_rows, check_count(getattr(self, name), name), plan.init_scale),
                 identity(n_rows, np.float32, format="csr"),
             )
             for n_rows, name in (
@@ -335,8 +341,9 @@ class MLPMatcher(TrainedNetwork):
         return False
 
     def _fold_in_basis(self) -> tuple[Any, ...]:
+        plan = self._plan_with(0, self._last_loss())
         return (
-            self._plan_with(0), self.user_factors_.shape[1], self.item_factors_, self.item_counts_,
+            plan, self.user_factors_.shape[1], self.item_factors_, self.item_counts_,
             self.weights_,
         )  # fmt: skip
 

@@ -39,7 +39,6 @@ _PARTS: dict[str, tuple[tuple[type, ...], Mapping[str, Any]]] = {
     "sampler": ((Sampler,), SAMPLERS | HARD_SAMPLERS),
     "schedule": ((Schedule,), SCHEDULES),
 }
-_CHOOSES = "loss"  # what parts that are None go by
 _LONGEST_NAME = 100
 
 
@@ -53,7 +52,7 @@ def pack_parameter(name: str, value: Any) -> Any:
     ValueError
         If it is a part of the user's own that would be something else when it is read again.
     """
-    if name in _PARTS and not _is_left_to_the_loss(name, value):
+    if name in _PARTS and value is not None:
         return _pack_part(name, value)
     if name == "random_state" and isinstance(value, (np.random.Generator, np.random.RandomState)):
         return None
@@ -64,7 +63,7 @@ def pack_parameter(name: str, value: Any) -> Any:
 
 def unpack_parameter(name: str, value: Any) -> Any:
     """Return the parameter that `pack_parameter` was given; of a part of one's own its name."""
-    if name in _PARTS and not _is_left_to_the_loss(name, value):
+    if name in _PARTS and value is not None:
         return _unpack_part(name, value)
     if isinstance(value, dict):
         form, content = _only_item(value)
@@ -84,10 +83,6 @@ def is_own(value: Any) -> bool:
 def is_part(name: str) -> bool:
     """Tell whether a parameter is a part, such as a loss."""
     return name in _PARTS
-
-
-def _is_left_to_the_loss(name: str, value: Any) -> bool:
-    return value is None and name != "loss"
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -117,8 +112,6 @@ def _pack_period(value: timedelta | np.timedelta64) -> Any:
 
 def _pack_part(slot: str, part: Any) -> Any:
     kinds, known = _PARTS[slot]
-    if part is None and slot != _CHOOSES:
-        return None
     if isinstance(part, str):
         return str(part) if part in known else {"own": _checked_name(slot, part)}
     if not isinstance(part, kinds):
@@ -158,8 +151,6 @@ def _number(value: Any) -> Any:
 
 def _unpack_part(slot: str, value: Any) -> Any:
     _, known = _PARTS[slot]
-    if value is None and slot != _CHOOSES:
-        return None
     if isinstance(value, str):
         if value not in known:
             raise ValueError(

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec.models.histories import FoldIn
+from tripletrec.models.tower_plans import PlannedTowers
 from tripletrec.models.towers import infer_all, nobody
-from tripletrec.models.trained_network import TrainedNetwork
 from tripletrec.neural.history import Mix, mix
 from tripletrec.neural.stack import Stack
 from tripletrec.ranking.products import Products
@@ -60,7 +60,7 @@ class _MixFoldIn(NamedTuple):
         return np.asarray(mix(vectors, self.factors, histories, self.how))
 
 
-class TowerHistories(TrainedNetwork):
+class TowerHistories(PlannedTowers):
     """What `TwoTower` says of users that training has never seen and of whom no features are known."""
 
     normalize: bool | None
@@ -70,14 +70,11 @@ class TowerHistories(TrainedNetwork):
     user_widths_: list[int]
     user_encoding_: dict[str, Any]
 
-    def _stack(self, widths: Any, rng: Any, seed: int = 0) -> Stack:
-        raise NotImplementedError
-
-    def _mix(self) -> Mix:
+    def _learnt_stack(self, word: str) -> Stack:
         raise NotImplementedError
 
     def _fold_in_basis(self) -> tuple[Any, ...]:
-        network = self._plan_with(0)
+        network = self._plan_with(0, self._last_loss())
         sampler = network.sampler
         plan = FactorPlan(
             loss=network.loss,
@@ -113,10 +110,8 @@ class TowerHistories(TrainedNetwork):
 
     def _vector_of_nobody(self) -> NDArray[np.float32]:
         """Return what the tower gives for a user without features and without factors of their own."""
-        stack = self._stack(self.user_widths_, None)
-        stack.flat[0] = self.user_weights_
         layer = nobody(self.user_encoding_, self.user_table_, self.user_widths_[0])
-        vector: NDArray[np.float32] = infer_all(layer, stack)[0]
+        vector: NDArray[np.float32] = infer_all(layer, self._learnt_stack("user"))[0]
         return vector
 
     def _scores_of(self, rows: NDArray[np.float32]) -> ScoreUsers:

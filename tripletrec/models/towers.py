@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 __all__ = [
-    "BY_LOSS",
     "LEARNT",
     "Columns",
     "Encoded",
@@ -54,20 +53,6 @@ LEARNT = tuple(
     for name in ("factors", "table", "weights", "widths", "encoding")
     for word in ("user", "item")
 )
-# What parameters are that are None: with losses of triplets, and with list-wise ones. Those of list-wise
-# losses were chosen on validation data, see the notes of `TwoTower`.
-BY_LOSS: dict[str, tuple[Any, Any]] = {
-    "normalize": (False, True),
-    "history": (0.0, 0.5),
-    "optimizer": ("adagrad", "adagrad"),
-    "learning_rate": (0.1, 0.02),
-    "n_epochs": (20, 4),
-    "batch_size": (64, 512),
-    "user_l2": (0.02, 0.0),
-    "item_l2": (0.01, 0.0),
-    "init_scale": (0.05, 0.1),
-    "schedule": ("constant", "constant"),
-}
 _COMBINATIONS = ("sum", "concatenation")
 _ROWS = 1 << 13  # through a tower at once
 _NOTHING: dict[str, Any] = {"kind": "matrix", "n_columns": 0}

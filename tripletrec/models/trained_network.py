@@ -6,6 +6,7 @@ Networks, their layers and trainings are in `tripletrec.neural`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,14 @@ __all__ = [
     "TrainedNetwork",
     "count_weights",
     "split_seed",
+    "start_factors",
 ]
 
 
 class TrainedNetwork(ContinuedModel):
     """Base of the models that train a network in batches."""
 
-    loss: LossName | Loss | ListLoss
+    loss: LossName | Loss | ListLoss | None
     optimizer: OptimizerName | Optimizer | None
     sampler: FeatureSamplerName | Sampler | None
     schedule: ScheduleName | Schedule | None
@@ -52,19 +54,31 @@ class TrainedNetwork(ContinuedModel):
     user_factors_: NDArray[np.float32]
     item_factors_: NDArray[np.float32]
 
-    def _chosen(self, name: str) -> Any:
-        """Return a parameter; where it is None by loss, what it is with this one."""
+    def _first_loss(self) -> Loss | ListLoss:
+        """Return the loss of a fit, as far as the parameters tell it."""
+        loss: Any = self.loss
+        return check_loss(loss)
+
+    def _last_loss(self) -> Loss | ListLoss:
+        """Return the loss of the last fit, if there was one."""
+        return self._first_loss()
+
+    def _chosen(self, name: str, loss: Loss | ListLoss) -> Any:
+        """Return a parameter; where it is None, what it is with this loss."""
         return getattr(self, name)
 
     def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
-        return {name: self._chosen(name) for name in self.get_params()}
+        loss = self._last_loss()
+        return {name: self._chosen(name, loss) for name in self.get_params()}
 
     def _plan(self) -> NetworkPlan:
-        return self._plan_with(check_random_state(self.random_state))
+        return self._plan_with(check_random_state(self.random_state), self._first_loss())
 
-    def _plan_with(self, seed: int) -> NetworkPlan:
-        loss = check_loss(self.loss)
-        chosen = self._chosen
+    def _plan_again(self) -> NetworkPlan:
+        return self._plan_with(check_random_state(self.random_state), self._last_loss())
+
+    def _plan_with(self, seed: int, loss: Loss | ListLoss) -> NetworkPlan:
+        chosen = partial(self._chosen, loss=loss)
         item_l2 = check_non_negative(chosen("item_l2"), "item_l2")
         return NetworkPlan(
             loss=loss,
@@ -72,6 +86,7 @@ class TrainedNetwork(ContinuedModel):
             sampler=check_sampler(chosen("sampler"), features=True),
             learning_rate=check_positive(chosen("learning_rate"), "learning_rate"),
             batch_size=check_count(chosen("batch_size"), "batch_size"),
+            init_scale=check_positive(chosen("init_scale"), "init_scale"),
             n_negatives=self._n_negatives(loss),
             layer_l2=check_non_negative(self.l2, "l2"),
             l2=L2(check_non_negative(chosen("user_l2"), "user_l2"), item_l2, item_l2),
@@ -86,7 +101,6 @@ class TrainedNetwork(ContinuedModel):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_dropout(self.dropout)
-        check_positive(self._chosen("init_scale"), "init_scale")
 
     def _n_negatives(self, loss: Loss | ListLoss) -> int:
         return check_count(self.n_negatives, "n_negatives")
@@ -116,17 +130,18 @@ class TrainedNetwork(ContinuedModel):
                 layers.append(Dense.start(rng, n_inputs, n_outputs))
         return layers
 
-    def _start_factors(
-        self, rng: np.random.Generator, n_rows: int, width: int
-    ) -> NDArray[np.float32]:
-        limit = check_positive(self._chosen("init_scale"), "init_scale")
-        return rng.uniform(-limit, limit, (n_rows, width)).astype(np.float32)
-
     def _user_rows(self) -> NDArray[np.float32]:
         return self.user_factors_
 
     def _item_rows(self) -> NDArray[np.float32]:
         return self.item_factors_
+
+
+def start_factors(
+    rng: np.random.Generator, n_rows: int, width: int, limit: float
+) -> NDArray[np.float32]:
+    """Return factors that have learnt nothing, uniform from -limit to limit."""
+    return rng.uniform(-limit, limit, (n_rows, width)).astype(np.float32)
 
 
 def count_weights(widths: Any, name: str) -> int:

@@ -11,20 +11,14 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_count, check_flag
 from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
-from tripletrec.losses import ListLoss, Loss, check_loss
-from tripletrec.models.companions import (
-    Sizes,
-    has_open_temperature,
-    percentile_rank_of,
-    temperature_for,
-    with_temperature,
+from tripletrec.losses import ListLoss, Loss
+from tripletrec.models.fit_arguments import (
+    check_widths,
 )
-from tripletrec.models.fit_arguments import check_dropout, check_history, check_widths
 from tripletrec.models.known_features import ContinuedTowers, features_of
 from tripletrec.models.names import FeatureSamplerName, LossName, OptimizerName, ScheduleName
 from tripletrec.models.tower_histories import TowerHistories
 from tripletrec.models.towers import (
-    BY_LOSS,
     LEARNT,
     Tower,
     check_towers,
@@ -33,10 +27,9 @@ from tripletrec.models.towers import (
     tower_shapes,
 )
 from tripletrec.models.trained import Start
-from tripletrec.models.trained_network import split_seed
+from tripletrec.models.trained_network import split_seed, start_factors
 from tripletrec.models.unseen import Unseen
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.history import Mix
 from tripletrec.neural.layers import Normalize, ReLU
 from tripletrec.neural.stack import Stack
 from tripletrec.optimizers import Optimizer
@@ -61,9 +54,8 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
     follow. Users and items that training has not seen are scored by their features alone, users also by what
     they have done since (`recommend_history`, and `histories` of `recommend_unseen`).
 
-    A list-wise loss, such as ``TwoTower(loss="softmax")``, is the better choice where there are no dislikes.
-    Parameters that are None are chosen by the loss: the first default is that of the losses of triplets, the
-    second that of list-wise ones.
+    Parameters that are None are chosen by the loss: the first default is that of list-wise losses such as
+    "softmax", the second that of the losses of triplets.
 
     Parameters
     ----------
@@ -79,11 +71,11 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         concatenated (all columns of numbers count as one).
     activation : {"relu", "linear"}, default "relu"
         Activation between dense layers; there is none after the last.
-    normalize : bool or None, default False or True, by loss
+    normalize : bool or None, default True or False, by loss
         Whether the vectors have length 1, so that scores are cosines.
     dropout : float, default 0.0
         Share of the inputs of every dense layer that are set to zero while training, in [0, 1).
-    history : float or None, default 0 or 0.5, by loss
+    history : float or None, default 0.5 or 0, by loss
         Share a of the history in a user, in [0, 1]; for list-wise losses only. A user is then the mix
         :math:`(1 - a)` times what the user tower gives plus :math:`a` times the mean of the vectors of the
         user's training items (with `normalize` both are scaled to length 1, and so is the mix). Users whom
@@ -91,27 +83,30 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
     history_dropout : float, default 0.0
         Share of the items that are left out of a user's history each time the user is learnt from, in
         [0, 1). Those that the user is to be learnt from are always left out.
-    loss : {"bpr", "sigmoid", "hinge", "softmax", "bsl", "ccl"}, Loss or ListLoss, default "bpr"
-        See `tripletrec.losses`, and `tripletrec.losses.listwise` for the last three.
+    loss : {"bpr", "sigmoid", "hinge", "softmax", "bsl", "ccl"}, Loss or ListLoss, default None
+        See `tripletrec.losses`, and `tripletrec.losses.listwise` for the last three. None: "softmax", which
+        ranks better and learns sooner; "bpr" where only a loss of triplets can learn, from `negatives` of
+        `fit` or with a sampler that chooses or takes such. Later epochs of `partial_fit` stay with it.
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer or None, default "adagrad"
         See `tripletrec.optimizers`. A step updates only the factors that occur in its batch.
     sampler : str or Sampler, default "unseen"
         Any of `tripletrec.sampling`, hard ones included. Negatives are drawn from the items that have
         an interaction.
-    learning_rate : float or None, default 0.1 or 0.02, by loss
+    learning_rate : float or None, default 0.02 or 0.1, by loss
         Step size.
-    n_epochs : int or None, default 20 or 4, by loss
+    n_epochs : int or None, default 4 or 20, by loss
         Passes over the positives.
-    batch_size : int or None, default 64 or 512, by loss
-        Triplets per step; with a list-wise loss, positives per step.
+    batch_size : int or None, default 512 or 64, by loss
+        Positives per step; with a loss of triplets, triplets. None: where there are fewer than 32,768
+        positives, a 64th of them instead of 512, at least 64.
     n_negatives : int or None, default None
-        Negatives for each positive and epoch; None: 1. With a list-wise loss: items drawn for each batch
-        in addition to its own, at most as many as have a positive; None: 0.
-    user_l2, item_l2 : float or None, default 0.02 and 0.01, or 0 both, by loss
-        L2 of the factors, for each triplet that contains them; with a list-wise loss, for each positive.
+        Items drawn for each batch in addition to its own, at most as many as have a positive; None: 0. With a
+        loss of triplets: negatives for each positive and epoch; None: 1.
+    user_l2, item_l2 : float or None, default 0 both, or 0.02 and 0.01, by loss
+        L2 of the factors, for each positive; with a loss of triplets, for each triplet that contains them.
     l2 : float, default 0.0
         L2 of the weights of the dense layers, at every step.
-    init_scale : float or None, default 0.05 or 0.1, by loss
+    init_scale : float or None, default 0.1 or 0.05, by loss
         Factors start uniformly from -init_scale to init_scale.
     schedule : {"constant", "linear", "cosine"} or Schedule or None, default "constant"
         How the learning rate changes from the first step to the last; see `tripletrec.rates`.
@@ -206,7 +201,7 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         dropout: float = 0.0,
         history: float | None = None,
         history_dropout: float = 0.0,
-        loss: LossName | Loss | ListLoss = "bpr",
+        loss: LossName | Loss | ListLoss | None = None,
         optimizer: OptimizerName | Optimizer | None = None,
         sampler: FeatureSamplerName | Sampler = "unseen",
         learning_rate: float | None = None,
@@ -324,41 +319,6 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
             user_id=user_id, item_id=item_id,
         )  # fmt: skip
 
-    def _chosen(self, name: str) -> Any:
-        value = getattr(self, name)
-        if value is None and name in BY_LOSS:
-            return BY_LOSS[name][isinstance(check_loss(self.loss), ListLoss)]
-        return value
-
-    def _is_cosine(self, plan: Any = None) -> bool:
-        return check_flag(self._chosen("normalize"), "normalize")
-
-    def _mix(self) -> Mix:
-        return Mix(
-            check_history(self._chosen("history"), check_loss(self.loss)),
-            check_dropout(self.history_dropout, "history_dropout"),
-            self._is_cosine(),
-        )
-
-    def _n_negatives(self, loss: Loss | ListLoss) -> int:
-        least = 0 if isinstance(loss, ListLoss) else 1
-        n = self.n_negatives
-        return least if n is None else check_count(n, "n_negatives", least)
-
-    def _plan_for(
-        self, plan: NetworkPlan, data: Interactions, given: Interactions | None
-    ) -> NetworkPlan:
-        if has_open_temperature(plan, cosine=self._is_cosine()):
-            sizes, rank = Sizes.of(data), percentile_rank_of(data)
-            plan = with_temperature(plan, temperature_for(sizes, rank, in_batches=True))
-        return plan
-
-    def _plan_again(self) -> NetworkPlan:
-        plan = self._plan()
-        if has_open_temperature(plan, cosine=self._is_cosine()):  # not by what is new alone
-            plan = with_temperature(plan, self.temperature_)
-        return plan
-
     def _start(
         self,
         plan: NetworkPlan,
@@ -370,7 +330,7 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         first, *seeds = split_seed(plan.seed, 3)
         rng = np.random.default_rng(first)
         users, items = (
-            self._start_tower(word, features, data, rng, seed)
+            self._start_tower(word, plan, features, data, rng, seed)
             for word, seed in zip(("user", "item"), seeds, strict=True)
         )
         if users.widths[-1] != items.widths[-1]:
@@ -384,12 +344,13 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
             attributes[f"{word}_widths_"] = tower.widths
             # What `partial_fit` has to know again.
             attributes[f"_{word}_features"] = features_of(tower.columns)
-        training = start_training(plan, data, weights, given, users, items, self._mix())
+        training = start_training(plan, data, weights, given, users, items, self._mix(plan))
         return Start(training, attributes)
 
     def _start_tower(
         self,
         word: str,
+        plan: NetworkPlan,
         features: Mapping[str, Any],
         data: Interactions,
         rng: np.random.Generator,
@@ -400,14 +361,23 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         given = features[f"{word}_features"], features.get(f"{word}_id")
         columns = learn_columns(*given, data, word, own=own, combine=self.combine)
         n_factors = check_count(self.n_factors, "n_factors")
-        table = self._start_factors(rng, columns.matrix.shape[1], n_factors)
+        table = start_factors(rng, columns.matrix.shape[1], n_factors, plan.init_scale)
         layer = FeatureEmbedding(table, columns.matrix, columns.groups)
         sizes = f"{word}_layers"
         widths = [layer.width, *check_widths(getattr(self, sizes), sizes)]
-        return Tower(columns, layer, self._stack(widths, rng, seed), widths)
+        return Tower(columns, layer, self._stack(plan, widths, rng, seed), widths)
+
+    def _learnt_stack(self, word: str) -> Stack:
+        stack = self._stack(None, getattr(self, f"{word}_widths_"), None)
+        stack.flat[0] = getattr(self, f"{word}_weights_")
+        return stack
 
     def _stack(
-        self, widths: Sequence[int], rng: np.random.Generator | None, seed: int = 0
+        self,
+        plan: NetworkPlan | None,
+        widths: Sequence[int],
+        rng: np.random.Generator | None,
+        seed: int = 0,
     ) -> Stack:
         """Return the layers of a tower: untrained, or without `rng` with zeros for weights."""
         if self.activation not in _ACTIVATIONS:
@@ -415,15 +385,16 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
             raise ValueError(f"activation must be one of {known}, got {shown(self.activation)}")
         seeds = split_seed(seed, len(widths)) if rng is not None else ()
         layers = self._dense_layers(widths, _ACTIVATIONS[self.activation], rng, seeds)
-        if self._is_cosine():
+        if self._is_cosine(plan):
             layers.append(Normalize())
         return Stack(layers)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        self._mix()
+        plan = self._plan_with(0, self._first_loss())
+        self._mix(plan)
         check_towers(self.get_params())
-        self._stack([1], None)
+        self._stack(plan, [1], None)
 
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
         self.user_factors_, self.item_factors_ = arrays[:2]

@@ -5,7 +5,6 @@ How features are read is in `towers`, what a fitted model answers of those it kn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -26,9 +25,9 @@ from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fitted import answer, present
 from tripletrec.models.history_input import Histories, read_histories
 from tripletrec.models.lists import ranked
+from tripletrec.models.tower_plans import PlannedTowers
 from tripletrec.models.towers import infer_all, unseen_input
-from tripletrec.models.trained_network import TrainedNetwork
-from tripletrec.neural.history import Mix, mix
+from tripletrec.neural.history import mix
 from tripletrec.neural.stack import Stack
 from tripletrec.ranking.candidates import read_candidates
 from tripletrec.ranking.exclusion import Exclusion, Pairs, read_exclude
@@ -38,19 +37,14 @@ from tripletrec.sampling.draw import ItemsOfUsers
 __all__ = ["Unseen"]
 
 
-class Unseen(TrainedNetwork):
+class Unseen(PlannedTowers):
     """Base of `TwoTower`: what features alone are enough for."""
 
     user_table_: NDArray[np.float32]
     item_table_: NDArray[np.float32]
     item_encoding_: dict[str, Any]
 
-    def _mix(self) -> Mix:
-        raise NotImplementedError
-
-    def _stack(
-        self, widths: Sequence[int], rng: np.random.Generator | None, seed: int = 0
-    ) -> Stack:
+    def _learnt_stack(self, word: str) -> Stack:
         raise NotImplementedError
 
     @answer
@@ -323,9 +317,7 @@ class Unseen(TrainedNetwork):
         layer = unseen_input(encoding, features, table, name, widths[0])
         if id is not None:
             ids_of_rows(features, layer.n_rows, name, id)
-        stack = self._stack(widths, None)
-        stack.flat[0] = getattr(self, f"{word}_weights_")
-        return infer_all(layer, stack)
+        return infer_all(layer, self._learnt_stack(word))
 
 
 def _counts_from(ids: NDArray[Any], first: int) -> bool:

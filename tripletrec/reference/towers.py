@@ -51,12 +51,18 @@ _LOW = 2  # ratings up to it are dislikes
 # Chosen on the validation data of benchmarks/tune_movielens.py.
 CORRECTED: dict[str, dict[str, Any]] = {
     "features alone": {
+        "loss": "bpr",
         "own_factors": False,
         "user_layers": (64, 32),
         "item_layers": (128, 32),
         "n_epochs": 15,
     },
-    "features and own factors": {"user_l2": 0.02, "item_l2": 0.01, "n_epochs": 15},
+    "features and own factors": {
+        "loss": "bpr",
+        "user_l2": 0.02,
+        "item_l2": 0.01,
+        "n_epochs": 15,
+    },
 }
 
 

@@ -35,10 +35,12 @@ LARGEST = 1e6  # of a factor that makes sense
 LARGE = ((1e3, 0.65), (50.0, 0.55))  # a factor beyond it, and a smaller share of triplets in order
 MUCH_WORSE = 100.0
 
-_LEAST_TRIPLETS = 1000  # an epoch of fewer steps proves nothing
+_LEAST_TRIPLETS = 1000  # an epoch of fewer, or of fewer positives, proves nothing
 _LEAST_MOVE = 2e-3  # from one epoch to the next, as a share of the loss
 _LEAST_LATER_MOVE = 0.01  # since the second epoch
 _LEAST_TOTAL_MOVE = 0.05  # since the first epoch, as a share of its loss
+# The same with a list-wise loss: of many items, it is near that of equal scores also where much is learnt.
+_LEAST_TOTAL_MOVE_OF_LISTS = 0.002
 _LEAST_RISE = 0.05  # of the share of triplets in the right order
 _GOOD_AUC = 0.75  # share of triplets in the right order from which on a model has learnt
 _TRIED = (0.0, *(sign * x for x in (1e-3, 1e-2, 0.1, 0.5, 1, 2, 5, 10, 20, 50) for sign in (-1, 1)))
@@ -123,8 +125,11 @@ def is_stuck(records: Sequence[dict[str, Any]]) -> bool:
     >>> [is_stuck([{"loss": loss} for loss in losses]) for losses in ([0.5, 0.4999], [0.5, 0.4, 0.4])]
     [True, False]
     """
-    if len(records) < 2 or records[-1].get("n_triplets", _LEAST_TRIPLETS) < _LEAST_TRIPLETS:
+    n_learnt_from = records[-1].get("n_triplets", records[-1].get("n_positives", _LEAST_TRIPLETS))
+    if len(records) < 2 or n_learnt_from < _LEAST_TRIPLETS:
         return False
+    is_listwise = "n_positives" in records[-1]
+    total = _LEAST_TOTAL_MOVE_OF_LISTS if is_listwise else _LEAST_TOTAL_MOVE
     first, second, before, now = (float(records[n]["loss"]) for n in (0, 1, -2, -1))
     order, at_first = (each.get("train_auc", 0.0) for each in (records[-1], records[0]))
     if now == 0.0 or order >= _GOOD_AUC or order - at_first >= _LEAST_RISE:
@@ -132,7 +137,7 @@ def is_stuck(records: Sequence[dict[str, Any]]) -> bool:
     return (
         abs(now - before) <= _LEAST_MOVE * abs(before)
         and abs(now - second) <= _LEAST_LATER_MOVE * abs(second)
-        and abs(now - first) <= _LEAST_TOTAL_MOVE * abs(first)
+        and abs(now - first) <= total * abs(first)
     )
 
 

@@ -94,4 +94,5 @@ class NetworkPlan(Plan):
     """What a fit of a network depends on, the network apart; `layer_l2` is the L2 of its weights."""
 
     batch_size: int
+    init_scale: float
     layer_l2: float = 0.0

@@ -1,0 +1,144 @@
+"""How parameters of `TwoTower` make a plan: what they are where they are None; towers are in `towers`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tripletrec._checks import check_count, check_flag
+from tripletrec.data.interactions import Interactions
+from tripletrec.losses import ListLoss, Loss, check_loss
+from tripletrec.models.companions import (
+    Sizes,
+    has_open_temperature,
+    percentile_rank_of,
+    temperature_for,
+    with_temperature,
+)
+from tripletrec.models.fit_arguments import (
+    are_given,
+    check_dropout,
+    check_history,
+    read_learnt_from,
+)
+from tripletrec.models.trained_network import TrainedNetwork
+from tripletrec.neural.history import Mix
+from tripletrec.sampling import Sampler
+from tripletrec.sampling.samplers import check_sampler
+from tripletrec.training.plan import NetworkPlan
+
+__all__ = ["BY_LOSS", "PlannedTowers", "batch_size_for", "loss_for"]
+
+_LEAST_PAIRS, _MOST_PAIRS = 64, 512
+# What parameters are that are None: with losses of triplets, and with list-wise ones. Those of list-wise
+# losses were chosen on validation data, see the notes of `TwoTower`.
+BY_LOSS: dict[str, tuple[Any, Any]] = {
+    "normalize": (False, True),
+    "history": (0.0, 0.5),
+    "optimizer": ("adagrad", "adagrad"),
+    "learning_rate": (0.1, 0.02),
+    "n_epochs": (20, 4),
+    "batch_size": (64, _MOST_PAIRS),  # at most, see `batch_size_for`
+    "user_l2": (0.02, 0.0),
+    "item_l2": (0.01, 0.0),
+    "init_scale": (0.05, 0.1),
+    "schedule": ("constant", "constant"),
+}
+
+
+def loss_for(sampler: Sampler, *, has_given: bool) -> Loss | ListLoss:
+    """Return the loss of two towers where none is named.
+
+    It is "softmax", which ranks better and learns sooner, and "bpr" where only a loss of triplets can learn:
+    from given negatives, or those of a sampler that chooses them or takes them from the user's own items.
+    """
+    of_triplets = has_given or sampler.is_hard or sampler.by_value or sampler.share > 0.0
+    return check_loss("bpr" if of_triplets else "softmax")
+
+
+def batch_size_for(n_positives: int) -> int:
+    """Return the number of pairs in a batch of a list-wise loss where none is named.
+
+    It is one for every 64 positives, from 64 to 512: few data have too few steps in large batches.
+    """
+    return max(_LEAST_PAIRS, min(_MOST_PAIRS, n_positives // 64))
+
+
+class PlannedTowers(TrainedNetwork):
+    """What the parameters of `TwoTower` stand for, by the loss and the data."""
+
+    history_dropout: float
+    normalize: bool | None
+
+    def _first_loss(self) -> Loss | ListLoss:
+        if self.loss is None:
+            sampler: Any = self.sampler
+            return loss_for(check_sampler(sampler, features=True), has_given=False)
+        return super()._first_loss()
+
+    def _last_loss(self) -> Loss | ListLoss:
+        if self.loss is None and "temperature_" in vars(self):
+            return check_loss("bpr" if self.temperature_ is None else "softmax")
+        return self._first_loss()
+
+    def _chosen(self, name: str, loss: Loss | ListLoss) -> Any:
+        value = getattr(self, name)
+        if value is None and name == "loss":
+            return loss.name
+        if value is None and name in BY_LOSS:
+            return BY_LOSS[name][isinstance(loss, ListLoss)]
+        return value
+
+    def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
+        loss = self._last_loss()
+        n_positives = int(self.item_counts_.sum()) if "item_counts_" in vars(self) else None
+        if X is not None:
+            data, _, given = read_learnt_from(X, **fit_params)
+            # With any seed: a generator of the user draws none for it.
+            plan = self._plan_with(0, self._first_loss())
+            loss, n_positives = self._plan_with_negatives(plan, given).loss, data.nnz
+        found = {name: self._chosen(name, loss) for name in self.get_params()}
+        return {**found, "batch_size": self._batch_size(loss, n_positives)}
+
+    def _batch_size(self, loss: Loss | ListLoss, n_positives: int | None) -> int:
+        """Return the batch size; where it goes by the data and those are not known, the largest."""
+        if self.batch_size is None and isinstance(loss, ListLoss) and n_positives is not None:
+            return batch_size_for(n_positives)
+        return check_count(self._chosen("batch_size", loss), "batch_size")
+
+    def _is_cosine(self, plan: NetworkPlan | None = None) -> bool:
+        loss = self._last_loss() if plan is None else plan.loss
+        return check_flag(self._chosen("normalize", loss), "normalize")
+
+    def _mix(self, plan: NetworkPlan | None = None) -> Mix:
+        loss = self._last_loss() if plan is None else plan.loss
+        return Mix(
+            check_history(self._chosen("history", loss), loss),
+            check_dropout(self.history_dropout, "history_dropout"),
+            self._is_cosine(plan),
+        )
+
+    def _n_negatives(self, loss: Loss | ListLoss) -> int:
+        least = 0 if isinstance(loss, ListLoss) else 1
+        n = self.n_negatives
+        return least if n is None else check_count(n, "n_negatives", least)
+
+    def _plan_with_negatives(self, plan: NetworkPlan, given: Interactions | None) -> NetworkPlan:
+        if self.loss is None and are_given(given):
+            return self._plan_with(plan.seed, loss_for(plan.sampler, has_given=True))
+        return plan
+
+    def _plan_for(
+        self, plan: NetworkPlan, data: Interactions, given: Interactions | None
+    ) -> NetworkPlan:
+        plan = replace(plan, batch_size=self._batch_size(plan.loss, data.nnz))
+        if has_open_temperature(plan, cosine=self._is_cosine(plan)):
+            sizes, rank = Sizes.of(data), percentile_rank_of(data)
+            plan = with_temperature(plan, temperature_for(sizes, rank, in_batches=True))
+        return plan
+
+    def _plan_again(self) -> NetworkPlan:
+        plan = super()._plan_again()
+        if has_open_temperature(plan, cosine=self._is_cosine(plan)):  # not by what is new alone
+            plan = with_temperature(plan, self.temperature_)
+        return plan
