@@ -19,6 +19,7 @@ from contracts.vectors import VectorsContract
 from tiers import quick
 from tripletrec import losses, rates, sampling
 from tripletrec.data.features import encode
+from tripletrec.models.tower_histories import share_of_mix
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -428,3 +429,36 @@ def test_partial_fit_goes_on_with_all_that_users_did(mixed, batches):
     assert len(model.history_) == len(mixed.history_) + 1
     cosines = (model.user_factors_ * mixed.user_factors_).sum(axis=1)
     assert np.median(cosines) > 0.9
+
+
+@pytest.fixture(scope="module")
+def sharp(batches):
+    """A model whose users are well told by what they did, as far as its temperature says."""
+    users = {"country": ["x", "y"] * 100}
+    return make_listwise(loss=losses.softmax(0.16)).fit(batches, user_features=users)
+
+
+def test_the_lower_the_temperature_the_more_is_learnt_of_histories():
+    assert [share_of_mix(each) for each in (0.01, 0.2, 0.3)] == [0.2, 1.0, 1.0]
+    assert share_of_mix(0.16) == pytest.approx(0.8**6)
+
+
+def test_users_never_seen_are_mixed_with_what_the_loss_says(sharp):
+    """A mix of the mix of training and of a direction that a model without history would learn."""
+    histories = [[3, 7, 12, 30, 31], [0, 8, 44, 61, 70, 71, 90], []]
+    alone = copy.copy(sharp).set_params(history=0.0)
+    learnt = unit(alone.encode_histories(histories[:2]).astype(float))
+    means = unit(np.array([sharp.item_factors_[each].mean(axis=0) for each in histories[:2]]))
+    nobody = sharp.encode_histories([[]])[0].astype(float)
+    share, features = 0.8**6, {"country": ["x", "y", "x"]}
+    for given, vectors in (
+        (nobody[None], sharp.encode_histories(histories)),
+        (sharp.encode_users(features), sharp.encode_users(features, histories=histories)),
+    ):
+        expected = share * unit(0.5 * given[:2] + 0.5 * means) + (1 - share) * learnt
+        np.testing.assert_allclose(vectors[:2], unit(expected), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(vectors[2], given[-1] if len(given) > 1 else nobody, atol=1e-5)
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)

@@ -19,7 +19,10 @@ from tripletrec.sampling.samplers import UNSEEN
 from tripletrec.scorers import COSINE, DOT, normalize_rows
 from tripletrec.training.plan import FactorPlan
 
-__all__ = ["TowerHistories"]
+__all__ = ["MixFoldIn", "TowerHistories", "share_of_mix"]
+
+_NOISY = 0.2  # the temperature from which on nothing is learnt of a history
+_LEAST_SHARE = 0.2
 
 
 class _VectorFoldIn:
@@ -47,17 +50,54 @@ class _VectorFoldIn:
         return rows
 
 
-class _MixFoldIn(NamedTuple):
-    """Mixes nobody with histories, as users are mixed with theirs: there is nothing to learn."""
+class MixFoldIn(NamedTuple):
+    """Mixes vectors of new users with their histories, and with what the loss says of these.
+
+    Parameters
+    ----------
+    nobody : float32 array of shape (n_outputs,)
+    factors : float32 array of shape (n_items, n_outputs)
+        What the item tower gives.
+    how : Mix
+        As users of training are mixed with their histories.
+    fold_in : FoldIn or None
+        Learns directions by the loss; None: there is nothing to learn.
+    share : float
+        Of the mix, the rest is that of the learnt direction.
+    """
 
     nobody: NDArray[np.float32]
-    factors: NDArray[np.float32]  # of items
+    factors: NDArray[np.float32]
     how: Mix
+    fold_in: FoldIn | None = None
+    share: float = 1.0
 
     def learn(self, histories: ItemsOfUsers, n_jobs: int = 1) -> NDArray[np.float32]:
         """Return a vector for each history; for an empty one that of nobody."""
         vectors = np.tile(self.nobody, (len(histories.indptr) - 1, 1))
-        return np.asarray(mix(vectors, self.factors, histories, self.how))
+        return self.mix(vectors, histories, n_jobs)
+
+    def mix(
+        self, vectors: NDArray[np.float32], histories: ItemsOfUsers, n_jobs: int = 1
+    ) -> NDArray[np.float32]:
+        """Return the vectors of users of whom `vectors` is what features say."""
+        mixed: NDArray[np.float32] = np.asarray(mix(vectors, self.factors, histories, self.how))
+        if self.fold_in is None:
+            return mixed
+        learnt = normalize_rows(self.fold_in.learn(histories, n_jobs))[0]
+        share = np.float32(self.share)
+        rows: NDArray[np.float32] = normalize_rows(share * mixed + (1 - share) * learnt)[0]
+        return rows
+
+
+def share_of_mix(temperature: float) -> float:
+    """Return how much of a new user is the mix of training, beside what the loss says of the history.
+
+    It is (τ / .2)^6, from .2 to 1. The temperature τ says how well users can be told by what they did. Where
+    they are, a direction that ranks their items first says more than a mean of these; where they are not, it
+    follows every item.
+    """
+    return min(1.0, max(_LEAST_SHARE, (temperature / _NOISY) ** 6))
 
 
 class TowerHistories(PlannedTowers):
@@ -99,13 +139,16 @@ class TowerHistories(PlannedTowers):
 
         plan, factors, _, temperature, how, *_ = basis
         own, biases = self._vector_of_nobody(), np.zeros(len(factors), np.float32)
-        if how.share > 0.0:
-            return _MixFoldIn(own, factors, how)
+        share = share_of_mix(temperature) if how.units and temperature else 1.0
+        if how.share > 0.0 and share == 1.0:
+            return MixFoldIn(own, factors, how)
         if not self._is_cosine():
             biases = np.einsum("nk,k->n", factors, own)
         fold_in = start_fold_in(
             plan, factors, biases, self._item_counts(), temperature, only_used=True
         )
+        if how.share > 0.0:
+            return MixFoldIn(own, factors, how, fold_in, share)
         return _VectorFoldIn(fold_in, own, cosine=self._is_cosine())
 
     def _vector_of_nobody(self) -> NDArray[np.float32]:

@@ -62,7 +62,7 @@ class Unseen(PlannedTowers):
             of the rows; it is only checked to be there.
         histories : as of `recommend_history`, default None
             What they have done, one history for each row, for a model with `history`: they are then mixed
-            as users of the training data are. None: they have done nothing.
+            with it as `recommend_history` does. None: they have done nothing.
 
         Returns
         -------
@@ -309,7 +309,10 @@ class Unseen(PlannedTowers):
                 f"histories must be one for each of the {len(vectors)} rows of user_features, got "
                 f"{histories.n}"
             )
-        return mix(vectors, self.item_factors_, histories.items, how)
+        rows: NDArray[np.float32] = self._fold_in().mix(
+            vectors, histories.items, self._fold_in_jobs(histories)
+        )
+        return rows
 
     def _encode(self, word: str, features: Any, id: Any) -> NDArray[np.float32]:
         encoding, widths = getattr(self, f"{word}_encoding_"), getattr(self, f"{word}_widths_")
