@@ -1,4 +1,4 @@
-"""Settings of `MatrixFactorization` compared in pairs, on several validation cuts of training data only.
+"""Settings of a model compared in pairs, on several validation cuts of training data only.
 
 Each cut leaves out a fifth of the data (of a FOLDER, its validation part) and starts from another seed. All
 settings are fitted on the same cuts; the table gives means, and the mean change against the first settings
@@ -7,9 +7,11 @@ with its standard error.
     python benchmarks/compare_settings.py --data movielens shop:500,500,8000 --cuts 8 "dropout=0.1" ""
     python benchmarks/compare_settings.py "loss='bpr'" "loss='bpr', schedule='cosine'"
     python benchmarks/compare_settings.py --data FOLDER --cuts 2 "" "n_factors=128, dropout=0.1"
-    python benchmarks/compare_settings.py --data tags:Packages.xz "loss='bpr', sampler=dynamic(16)" ""
+    python benchmarks/compare_settings.py "loss='bpr', sampler=dynamic(16)" "" --data tags:Packages.xz
+    python benchmarks/compare_settings.py --model TwoTower "loss='bpr'" "" "loss='bpr', sampler=dynamic(4)"
 
-The loss is "softmax" where none is given. Data are named as for `benchmarks/history.py`.
+The loss of `MatrixFactorization` is "softmax" where none is given. Data are named as for
+`benchmarks/history.py`.
 """
 
 from __future__ import annotations
@@ -25,10 +27,18 @@ from numpy.typing import NDArray
 import tripletrec as tr
 from history import read
 
+MODELS = ("MatrixFactorization", "TwoTower", "MLPMatcher")
 METRICS = ("ndcg@10", "recall@20", "ndcg@20")
 PARTS = {
     each.__name__: each
-    for each in (tr.sampling.dynamic, tr.sampling.popularity, tr.losses.softmax, tr.losses.hinge)
+    for each in (
+        tr.sampling.dynamic,
+        tr.sampling.popularity,
+        tr.losses.softmax,
+        tr.losses.hinge,
+        tr.losses.bsl,
+        tr.losses.ccl,
+    )
 }
 
 
@@ -52,6 +62,7 @@ def _value(node: ast.expr) -> Any:
 
 
 def measured(
+    kind: type[Any],
     parameters: dict[str, Any],
     cuts: list[tuple[tr.Interactions, tr.Interactions]],
     n_jobs: int | None,
@@ -59,8 +70,10 @@ def measured(
     """Return the metrics of each cut, of shape (n_cuts, n_metrics)."""
     found = []
     for seed, (train, valid) in enumerate(cuts):
-        chosen = {"loss": "softmax", "random_state": seed, "n_jobs": n_jobs, **parameters}
-        model = tr.MatrixFactorization(**chosen).fit(train)
+        chosen = {"random_state": seed, "n_jobs": n_jobs, **parameters}
+        if kind is tr.MatrixFactorization:
+            chosen = {"loss": "softmax", **chosen}
+        model = kind(**chosen).fit(train)
         mean = tr.evaluate(model, valid, train, k=(10, 20)).mean
         found.append([float(mean[metric]) for metric in METRICS])
     return np.array(found)
@@ -70,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print a line for each settings on each data set."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("settings", nargs="+", type=settings, help='such as "dropout=0.1"')
+    parser.add_argument("--model", choices=MODELS, default="MatrixFactorization")
     parser.add_argument("--data", nargs="+", default=["movielens"])
     parser.add_argument("--cuts", type=int, default=4)
     parser.add_argument("--users", type=int, help="of a folder, a sample")
@@ -78,9 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.data:
         cuts = [read(name, options.users, seed) for seed in range(options.cuts)]
         print(f"{name}: {options.cuts} cuts; {', '.join(METRICS)}; change in percent")
-        first = measured(options.settings[0], cuts, options.n_jobs)
+        kind = getattr(tr, options.model)
+        first = measured(kind, options.settings[0], cuts, options.n_jobs)
         for n, parameters in enumerate(options.settings):
-            found = measured(parameters, cuts, options.n_jobs) if n else first
+            found = measured(kind, parameters, cuts, options.n_jobs) if n else first
             change = 100.0 * (found / first - 1.0)
             error = change.std(axis=0) / np.sqrt(max(1, len(cuts) - 1))
             both = zip(change.mean(axis=0), error, strict=True)

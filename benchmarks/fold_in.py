@@ -10,7 +10,10 @@ users of the groups 1 to 9, so that group 0 is the one to report.
     python benchmarks/fold_in.py
     python benchmarks/fold_in.py --data FOLDER --epochs 20
 
-The folder holds `train.npz`, a SciPy CSR matrix of users x items; without one it is MovieLens-100K.
+    python benchmarks/fold_in.py --model two_tower --groups 0 1 2 --data shop:2000,1000,60000
+
+A folder holds `train.npz`, a SciPy CSR matrix of users x items. Other data are named as for
+`benchmarks/history.py`; without a name it is MovieLens-100K.
 """
 
 from __future__ import annotations
@@ -37,13 +40,17 @@ LEAST = 5  # items of a user who is held out
 ALONE = 100  # users asked for one by one
 
 
-def read(folder: Path | None) -> sp.csr_matrix:
+def read(name: str | None) -> sp.csr_matrix:
     """Return the positives of a data set, without users who have none."""
-    if folder is None:
+    if name is None:
         data = tr.datasets.fetch_movielens_100k()
         matrix = sp.csr_matrix(data.train.tocsr() + data.test.tocsr())
+    elif Path(name).is_dir():
+        matrix = sp.csr_matrix(sp.load_npz(Path(name, "train.npz")))
     else:
-        matrix = sp.csr_matrix(sp.load_npz(folder / "train.npz"))
+        from history import read as read_parts  # here, because other data do without
+
+        matrix = sp.csr_matrix(sum(part.tocsr() for part in read_parts(name, None, 0)))
     matrix.data[:] = 1
     return matrix[np.diff(matrix.indptr) > 0]
 
@@ -120,7 +127,7 @@ def ratio(new: np.ndarray, old: np.ndarray) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a row for each model."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--data", type=Path, help="folder of train.npz; default: MovieLens-100K")
+    parser.add_argument("--data", help="folder of train.npz, or a name; default: MovieLens-100K")
     parser.add_argument(
         "--model", nargs="+", choices=MODELS, default=["bpr", "softmax", "two_tower"]
     )

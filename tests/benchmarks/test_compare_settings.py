@@ -50,3 +50,6 @@ def test_packages_are_users(compare, tmp_path, capsys):
         ["loss='bpr', n_factors=6", "n_factors=6", "--data", f"needs:{path}", "--cuts", "1"]
     )
     assert len(capsys.readouterr().out.splitlines()) == 3
+    towers = ["loss='bpr'", "", "--model", "TwoTower", "--data", f"tags:{path}", "--cuts", "1"]
+    compare.main(towers)
+    assert capsys.readouterr().out.endswith("as it is\n")

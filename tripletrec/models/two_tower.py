@@ -162,8 +162,9 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
 
     On validation data cut from the training part of MovieLens-100K (features and own factors, mean of
     three cuts) "softmax" reaches NDCG@10 .195 and AUC .927 in its four epochs; without history .189 and
-    .923 in ten. "bpr" reaches .159 and .911 in ten epochs, .175 and .912 with four negatives. For items
-    that training has not seen, ``benchmarks/cold_items.py`` has content baselines beside it.
+    .923 in ten. "bpr" reaches .159 and .911 in ten epochs, .175 and .912 with four negatives. On other
+    data see docs/choosing.md. For items that training has not seen, ``benchmarks/cold_items.py`` has content
+    baselines beside it.
 
     References
     ----------
