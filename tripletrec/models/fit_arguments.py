@@ -36,7 +36,8 @@ __all__ = [
     "settle_sampler",
 ]
 
-_DEFAULT_SHARE = 0.5
+# More of them order what is disliked no better, and lists of what is liked worse: benchmarks/dislikes.py.
+_DEFAULT_SHARE = 0.1
 # Candidates of a batch of users, where the user of the package does not say how many.
 _MOST_ITEMS = 8192  # that are all candidates
 _N_CANDIDATES = 4096  # of more items
