@@ -1,7 +1,7 @@
 """What given negatives are worth: liked above disliked items, and the price in lists of what is liked.
 
     python benchmarks/dislikes.py
-    python benchmarks/dislikes.py --data ratings.csv --models MLPMatcher TwoTower
+    python benchmarks/dislikes.py --data ratings.csv --models mlp "two towers"
 
 Ratings of 4 and more are positives, of 2 and less given negatives: of the training part of MovieLens-100K, or
 of a file with the columns of MovieLens' `ratings.csv`. A fifth of the positives and half of the negatives are
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,12 @@ import pandas as pd
 
 import tripletrec as tr
 
-MODELS = ("MatrixFactorization", "TwoTower", "MLPMatcher")
+MODELS: dict[str, Any] = {
+    "bpr": tr.MatrixFactorization,
+    "softmax": partial(tr.MatrixFactorization, loss="softmax"),
+    "two towers": tr.TwoTower,
+    "mlp": tr.MLPMatcher,
+}
 LIKED, DISLIKED = 4.0, 2.0
 
 
@@ -60,7 +66,7 @@ def figures(name: str, liked: Any, disliked: Any, share: float | None, seed: int
     settings: dict[str, Any] = {}
     if share is not None:
         settings["sampler"] = tr.sampling.explicit(share)
-    model = getattr(tr, name)(random_state=seed, **settings)
+    model = MODELS[name](random_state=seed, **settings)
     model.fit(train, negatives=None if share is None else given)
     mean = tr.evaluate(model, test, train, k=10).mean
     return [mean["ndcg@10"], mean["auc"], in_order(model, test, others)]
@@ -73,18 +79,20 @@ def rows(options: argparse.Namespace) -> Iterator[str]:
         for share in (None, *options.shares):
             cuts = [figures(name, liked, disliked, share, seed) for seed in range(options.cuts)]
             cells = (f"{mean:8.4f}" for mean in np.mean(cuts, axis=0))
-            yield f"{name:<20} {'none' if share is None else share:>5} " + " ".join(cells)
+            yield f"{name:<12} {'none' if share is None else share:>5} " + " ".join(cells)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data", help="a file of ratings; default: MovieLens-100K")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=["MatrixFactorization"])
+    parser.add_argument(
+        "--models", nargs="+", choices=MODELS, default=["bpr", "softmax", "two towers"]
+    )
     parser.add_argument("--shares", nargs="+", type=float, default=[0.0, 0.05, 0.1, 0.25, 0.5])
     parser.add_argument("--cuts", type=int, default=3)
     options = parser.parse_args(arguments)
-    print(f"{'model':<20} {'share':>5}  NDCG@10      AUC in order")
+    print(f"{'model':<12} {'share':>5}  NDCG@10      AUC in order")
     for row in rows(options):
         print(row, flush=True)
 

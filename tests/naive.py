@@ -302,8 +302,18 @@ def list_loss(name, positives, weights, others, importance, n_unknown, temperatu
     return pull + total * weight / max(n_unknown, 1) * mass
 
 
-def batch_loss(U, V, b, users, liked, weights, importance, loss, cosine, masked, l2):
-    """Objective of one batch, float64; `liked` and `weights` by user, `importance` by candidate."""
+def weigh_given(importance, given, share, n_items):
+    """Importance of candidates to a user with these given negatives."""
+    if not given:
+        return importance
+    factor = 1 + share / (1 - share) * n_items / len(given)
+    return {j: m * (factor if j in given else 1.0) for j, m in importance.items()}
+
+
+def batch_loss(
+    U, V, b, users, liked, weights, importance, loss, cosine, masked, l2, given=None, share=0.0
+):
+    """Objective of one batch, float64; `liked`, `weights`, `given` by user, `importance` by candidate."""
     total = 0.0
     tau = loss.temperature
 
@@ -314,7 +324,7 @@ def batch_loss(U, V, b, users, liked, weights, importance, loss, cosine, masked,
         return s + tau * b[i]
 
     for u in users:
-        others = []
+        others, weighed = [], weigh_given(importance, given and given[u], share, len(V))
         for p in liked[u]:
             hidden = set(liked[u]) if masked else {p} if loss.name == "softmax" else set()
             others.append([j for j in importance if j not in hidden])
@@ -325,7 +335,7 @@ def batch_loss(U, V, b, users, liked, weights, importance, loss, cosine, masked,
             [scores[p] for p in liked[u]],
             weights[u],
             [[scores[j] for j in each] for each in others],
-            [[importance[j] for j in each] for each in others],
+            [[weighed[j] for j in each] for each in others],
             n_unknown,
             tau,
             loss.parameters,
@@ -340,11 +350,13 @@ def batch_loss(U, V, b, users, liked, weights, importance, loss, cosine, masked,
 class ListwiseTwin:
     """Learns from batches in float64, row by row, from numerical derivatives.
 
-    `factors` are U, V, b at the start, with biases in units of the logit; `liked` and `weights` are by user.
+    `factors` are U, V, b at the start, with biases in units of the logit; `liked`, `weights` and `given` are
+    by user.
     """
 
-    def __init__(self, plan, factors, liked, weights, learn_items):
+    def __init__(self, plan, factors, liked, weights, learn_items, given=None):
         self.plan, self.liked, self.weights, self.learn_items = plan, liked, weights, learn_items
+        self.given = given or [[] for _ in liked]
         name, rate = plan.optimizer.name, plan.learning_rate
         self.rows = [[Row(row, name, rate) for row in array] for array in factors]
 
@@ -359,7 +371,7 @@ class ListwiseTwin:
             U, V, b = arrays
             return batch_loss(
                 U, V, b[:, 0], users, self.liked, self.weights, importance, plan.loss,
-                plan.scorer.name == "cosine", plan.sampler.verified, l2,
+                plan.scorer.name == "cosine", plan.sampler.verified, l2, self.given, plan.sampler.share,
             )  # fmt: skip
 
         loss = objective((0, 0, 0, 0))
@@ -387,7 +399,9 @@ def in_batch_importance(users, positives, drawn, liked, shares):
     return importance
 
 
-def in_batch_loss(A, V, users, positives, drawn, weights, liked, shares, loss, masked):
+def in_batch_loss(
+    A, V, users, positives, drawn, weights, liked, shares, loss, masked, given=None, share=0.0
+):
     """Loss of one batch, float64: A and V are what the towers give for all users and items."""
     importance = in_batch_importance(users, positives, drawn, liked, shares)
     n_items = len(set().union(*liked))
@@ -396,12 +410,13 @@ def in_batch_loss(A, V, users, positives, drawn, weights, liked, shares, loss, m
         batch = [t for t, each in enumerate(users) if each == u]
         hidden = liked[u] if masked else [positives[t] for t in batch]
         others = [j for j in importance if j not in hidden]
+        weighed = weigh_given(importance, given and given[u], share, n_items)
         total += list_loss(
             loss.name,
             [A[u] @ V[positives[t]] for t in batch],
             [weights[t] for t in batch],
             [[A[u] @ V[j] for j in others]] * len(batch),
-            [[importance[j] for j in others]] * len(batch),
+            [[weighed[j] for j in others]] * len(batch),
             n_items - (len(liked[u]) if masked else 0),
             loss.temperature,
             loss.parameters,

@@ -46,7 +46,7 @@ class HistoryTwin(naive.ListwiseTwin):
                 P[u] = row
             total = naive.batch_loss(
                 P, V, b[:, 0], users, self.liked, self.weights, importance, loss, cosine,
-                plan.sampler.verified, (0.0, *l2[1:]),
+                plan.sampler.verified, (0.0, *l2[1:]), self.given, plan.sampler.share,
             )  # fmt: skip
             return total + sum(
                 0.5 * self.weights[u].sum() * l2[0] * U[u] @ U[u]

@@ -189,7 +189,8 @@ def test_given_negatives_and_weights(wide):
     model = make().fit(wide, negatives=dislikes)
     assert model.companions_["sampler"] == "unseen"
     assert_same(make(sampler="unseen").fit(wide, negatives=dislikes), model)
-    assert_same(make(sampler="explicit").fit(wide, negatives=dislikes), model)
+    tenth = tr.sampling.explicit(0.1)
+    assert_same(make(sampler=tenth).fit(wide, negatives=dislikes), model)
     none = tr.Interactions.empty(like=wide)
     assert_same(make().fit(wide, negatives=none), make().fit(wide))
     weights = np.arange(len(wide)) % 3

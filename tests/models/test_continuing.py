@@ -22,15 +22,12 @@ class TestFactorization(ContinuingContract):
 
 @pytest.mark.thorough
 class TestListLoss(ContinuingContract):
-    takes_negatives = False
-
     def make(self, **overrides):
         settings = {"n_factors": 8, "n_epochs": 4, "history": 0.0, **overrides}
         return tr.MatrixFactorization.preset("softmax", **settings)
 
 
 class TestUsersWithHistory(ContinuingContract):
-    takes_negatives = False
     other_optimizer = "adagrad"
 
     def make(self, **overrides):
@@ -52,8 +49,6 @@ class TestTwoTower(ContinuingContract):
 
 @pytest.mark.thorough
 class TestTwoTowerWithHistory(ContinuingContract):
-    takes_negatives = False
-
     def make(self, **overrides):
         return tr.TwoTower(**{"n_factors": 6, "n_epochs": 4, **overrides})
 

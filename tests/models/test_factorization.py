@@ -82,8 +82,6 @@ class TestNewUsersOfListLosses(HistoriesContract):
 
 
 class TestContractOfListLosses(FitContract):
-    takes_negatives = False
-
     def make(self, **overrides):
         return make(**{"loss": "softmax", "batch_size": 8, **overrides})
 

@@ -219,16 +219,22 @@ def test_wrong_number_of_negatives(n_negatives, loss, kind, message):
 def test_share_of_given_negatives(pairs):
     given = tr.Interactions(negatives_of(pairs))
     for sampler, share in (
-        (sampling.UNSEEN, 0.5),
+        (sampling.UNSEEN, 0.1),
         (sampling.explicit(0.0), 0.0),
         (sampling.explicit(0.3), 0.3),
     ):
-        assert check_sampling(losses.BPR, sampler, given) == sampler._replace(share=share)
+        for loss in (losses.BPR, losses.softmax()):
+            assert check_sampling(loss, sampler, given) == sampler._replace(share=share)
     assert check_sampling(losses.BPR, sampling.UNSEEN, None) == sampling.UNSEEN
     assert check_sampling(losses.softmax(), sampling.UNSEEN, None) == sampling.UNSEEN
-    for sampler, negatives in ((sampling.UNSEEN, given), (sampling.explicit(0.3), None)):
-        with pytest.raises(ValueError, match="takes no given negatives, only sampled ones"):
-            check_sampling(losses.softmax(), sampler, negatives)
+    for loss in (losses.BPR, losses.softmax()):
+        with pytest.raises(
+            ValueError, match="from the argument negatives of fit, which is missing"
+        ):
+            check_sampling(loss, sampling.explicit(0.3), None)
+    assert check_sampling(losses.BPR, sampling.explicit(1.0), given).share == 1.0
+    with pytest.raises(ValueError, match="compares with all items.* must have a share below 1"):
+        check_sampling(losses.softmax(), sampling.explicit(1.0), given)
     with pytest.raises(ValueError, match="sampler 'dynamic', which chooses among them"):
         check_sampling(losses.softmax(), sampling.dynamic(), None)
 

@@ -33,7 +33,7 @@ def dislikes(pairs):
         (sampling.UNSEEN, "softmax"),
         (sampling.popularity(0.5), "softmax"),
         (sampling.explicit(0.0), "softmax"),
-        (sampling.explicit(0.5), "bpr"),
+        (sampling.explicit(0.5), "softmax"),
         (sampling.dynamic(4), "bpr"),
         (sampling.semi_hard(4), "bpr"),
         (sampling.nearest(0.5), "bpr"),
@@ -41,58 +41,48 @@ def dislikes(pairs):
     ids=str,
 )
 def test_only_losses_of_triplets_learn_from_chosen_negatives(sampler, name):
-    assert loss_for(sampler, has_given=False).name == name
-    assert loss_for(sampler, has_given=True).name == "bpr"
+    assert loss_for(sampler).name == name
 
 
-def test_the_loss_goes_by_negatives_and_sampler(pairs, dislikes):
-    for name, settings, given in (
-        ("softmax", {}, {}),
-        ("softmax", {}, {"negatives": dislikes[:0]}),
-        ("bpr", {}, {"negatives": dislikes}),
+def test_the_loss_goes_by_the_sampler(pairs, dislikes):
+    model = make()
+    for name, settings, given in (  # what an earlier fit took plays no part
+        ("softmax", {"sampler": "unseen"}, {}),
         ("bpr", {"sampler": "dynamic"}, {}),
+        ("softmax", {"sampler": "unseen"}, {"negatives": dislikes}),
+        ("bpr", {"sampler": "semi_hard"}, {}),
+        ("softmax", {"sampler": "explicit"}, {"negatives": dislikes}),
     ):
-        model, named = make(**settings), make(loss=name, **settings)
-        for _ in range(2):  # what an earlier fit took plays no part
-            model.fit(pairs, **given)
-            assert_same(model, named.fit(pairs, **given))
-            assert model.loss is None and model._last_loss().name == name
-            assert (model.temperature_ is None) == (name == "bpr")
-            model.fit(pairs, **({} if name == "bpr" else {"negatives": dislikes}))
+        model.set_params(**settings).fit(pairs, **given)
+        assert_same(model, make(loss=name, **settings).fit(pairs, **given))
+        assert model.loss is None and model._last_loss().name == name
+        assert (model.temperature_ is None) == (name == "bpr")
 
 
-def test_later_epochs_stay_with_the_loss(pairs, dislikes, tmp_path):
+def test_later_epochs_stay_with_the_loss(pairs, tmp_path):
     new = interactions(45, 32, 60, seed=1)
-    of_lists, of_triplets = make().fit(pairs), make().fit(pairs, negatives=dislikes)
+    of_lists, of_triplets = make().fit(pairs), make(sampler="dynamic").fit(pairs)
     for model, name in ((of_lists, "softmax"), (of_triplets, "bpr")):
         named = copy.copy(model).set_params(loss=name).partial_fit(new)
         model.save(tmp_path / name, state=True)
         assert_same(tr.load(tmp_path / name).partial_fit(new), named)
         assert_same(copy.copy(model).partial_fit(new), named)
-    unlike = tr.Interactions(1.0 * (new.tocsr().toarray() + _padded(pairs, new) == 0))
-    with pytest.raises(ValueError, match="takes no given negatives.*use a loss of triplets"):
-        of_lists.partial_fit(new, negatives=unlike)
-    assert len(of_triplets.partial_fit(new, negatives=unlike).history_) == 3
+    of_triplets.set_params(sampler="unseen")  # it has learnt with bpr all the same
+    assert "train_auc" in of_triplets.partial_fit(new).history_[-1]
 
 
-def _padded(old, new):
-    rows = np.zeros(new.space.shape)
-    rows[: old.n_users, : old.n_items] = old.tocsr().toarray()
-    return rows
-
-
-def test_settled_parameters_are_those_of_the_fit(pairs, dislikes):
+def test_settled_parameters_are_those_of_the_fit(pairs):
     model = make()
     assert (model._settled_params()["loss"], model._settled_params()["batch_size"]) == (
         "softmax",
         512,
     )
-    for given in ({}, {"negatives": dislikes}):
-        settled = model._settled_params(pairs, **given)
-        assert settled["loss"] == ("bpr" if given else "softmax")
-        assert settled["batch_size"] == 64 and settled["normalize"] is (not given)
-        spelled = tr.TwoTower(**settled).fit(pairs, **given)
-        assert_same(model.fit(pairs, **given), spelled)
+    for sampler in ("unseen", "dynamic"):
+        settled = model.set_params(sampler=sampler)._settled_params(pairs)
+        assert settled["loss"] == ("bpr" if sampler == "dynamic" else "softmax")
+        assert settled["batch_size"] == 64 and settled["normalize"] is (sampler == "unseen")
+        spelled = tr.TwoTower(**settled).fit(pairs)
+        assert_same(model.fit(pairs), spelled)
         assert model._settled_params() == settled
 
 
@@ -104,9 +94,9 @@ def test_small_data_have_small_batches():
     assert not np.array_equal(make(batch_size=512).fit(data).item_factors_, spelled.item_factors_)
 
 
-def test_what_does_not_go_together_is_said(pairs, dislikes):
+def test_what_does_not_go_together_is_said(pairs):
     with pytest.raises(ValueError, match="history must be 0 with a loss of triplets.*'bpr'"):
-        make(history=0.5).fit(pairs, negatives=dislikes)
+        make(history=0.5, sampler="dynamic").fit(pairs)
     with pytest.raises(ValueError, match="takes negatives from the argument negatives"):
         make(sampler="explicit").fit(pairs)
     with pytest.raises((TypeError, ValueError), match="loss must be .* a Loss, got 3"):

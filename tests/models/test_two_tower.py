@@ -67,7 +67,6 @@ class TestNewUsersOfDirections(HistoriesContract):
 class TestUsersWithHistory(HistoriesContract):
     """Users are mixed with the mean of what they did."""
 
-    takes_negatives = False
     learns_checkerboard = False
 
     def make(self, **overrides):
@@ -77,14 +76,12 @@ class TestUsersWithHistory(HistoriesContract):
 
 @pytest.mark.thorough
 class TestContractWithHistory(FitContract, SavedContract, TamperedContract):
-    takes_negatives = False
     learns_checkerboard = False
     make = TestUsersWithHistory.make
 
 
 @pytest.mark.thorough
 class TestContractOfListLosses(FitContract):
-    takes_negatives = False
     learns_checkerboard = False
 
     def make(self, **overrides):
@@ -347,11 +344,8 @@ def test_every_parameter_of_list_wise_fits_changes_something(batches, plain_list
         ({"n_negatives": 101}, r"n_negatives must be at most the number of items with .* got 101"),
         ({"n_negatives": "all"}, "n_negatives must be an integer >= 0, got 'all'"),
         ({"sampler": "dynamic"}, "learns from all its candidates: sampler 'dynamic'"),
-        (
-            {"sampler": "nearest"},
-            "'softmax' takes no given negatives|learns from all its candidates",
-        ),
-        ({"sampler": "explicit"}, "loss 'softmax' takes no given negatives, only sampled ones"),
+        ({"sampler": "nearest"}, "learns from all its candidates"),
+        ({"sampler": "explicit"}, "from the argument negatives of fit, which is missing"),
         ({"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
     ],
     ids=str,
@@ -361,10 +355,19 @@ def test_bad_parameters_of_list_wise_fits(batches, settings, message):
         make_listwise(**settings).fit(batches)
 
 
-def test_list_wise_fits_take_no_given_negatives(batches):
-    others = ~batches.tocsr().toarray().astype(bool)
-    with pytest.raises(ValueError, match="loss 'softmax' takes no given negatives"):
-        make_listwise().fit(batches, negatives=others)
+def test_list_wise_fits_learn_from_given_negatives(batches):
+    """They are ranked lower, the more so, the larger the share is."""
+    rng = np.random.default_rng(0)
+    others = tr.Interactions(
+        1.0 * ((batches.tocsr().toarray() == 0) & (rng.random((200, 100)) < 0.1))
+    )
+    found = []
+    for share in (0.0, 0.1, 0.5):
+        model = make_listwise(sampler=sampling.explicit(share)).fit(batches, negatives=others)
+        found.append(model.predict(others.rows, others.indices).mean())
+    assert found[0] > found[1] > found[2]
+    plain = make_listwise().fit(batches, negatives=others[:0])
+    assert_same(plain, make_listwise().fit(batches))
 
 
 @pytest.fixture(scope="module")

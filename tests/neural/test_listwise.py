@@ -15,6 +15,7 @@ from tripletrec.losses import listwise
 from tripletrec.models.companions import Sizes, temperature_for
 from tripletrec.models.percentile_rank import percentile_rank
 from tripletrec.neural import Dense, FeatureEmbedding, Normalize, ReLU, Stack
+from tripletrec.neural.history import Mix
 from tripletrec.neural.listwise import CandidateSampler, ListwiseTowers
 from tripletrec.training.plan import L2
 
@@ -78,10 +79,17 @@ LOSSES = [
     ),
     ids=lambda x: getattr(x, "name", x),
 )
-def test_loss_and_gradient_against_central_differences_of_the_twin(loss, sampler, n_drawn, rng):
-    likes = random_likes(rng)
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_loss_and_gradient_against_central_differences_of_the_twin(
+    loss, sampler, n_drawn, share, rng
+):
+    likes, sampler = random_likes(rng), sampler._replace(share=share)
+    dislikes = ~likes & (rng.random(likes.shape) < 0.4)
+    dislikes[0] = False
     data, arrays = tr.Interactions(likes), sides(rng)
-    network = network_of(*arrays, np.float32, loss, loss.temperature, data, sampler)
+    network = network_of(
+        *arrays, np.float32, loss, loss.temperature, data, sampler, Mix(), tr.Interactions(dislikes)
+    )
     users, items, user_tower, item_tower = network_of(*arrays, np.float64)
     for ours, twin in zip(
         network.parameters,
@@ -103,7 +111,7 @@ def test_loss_and_gradient_against_central_differences_of_the_twin(loss, sampler
         penalty += l2.positive * (items.table[batch[1]] ** 2).sum()
         loss_of_batch = naive.in_batch_loss(
             A, V, *(each.tolist() for each in (*batch, drawn, weights)), liked, shares, loss,
-            sampler.verified,
+            sampler.verified, [np.flatnonzero(row).tolist() for row in dislikes], share,
         )  # fmt: skip
         return loss_of_batch + penalised * penalty / 2
 

@@ -216,7 +216,8 @@ def test_features_in_every_fold(n_jobs, features, data, side):
     np.testing.assert_array_equal(found["test_score"], scores)
     search = ms.GridSearchCV(model, {"learning_rate": [1e-6, 0.1]}, cv=KFOLD, error_score="raise")
     assert search.fit(data, **options["params"]).best_params_ == {"learning_rate": 0.1}
-    assert_same(search.best_estimator_, towers(early_stopping=3).fit(data, **features, **side))
+    best = towers(early_stopping=3, learning_rate=0.1).fit(data, **features, **side)
+    assert_same(search.best_estimator_, best)
 
 
 def test_a_search_within_a_search(data, side):

@@ -27,12 +27,12 @@ def make(**overrides):
 
 def training_of(
     data, n_negatives=None, batch_size=3, dropout=0.0, n_jobs=1, *, sizes=SMALL_PIECES, tables=None,
-    learn_items=True, **params,
+    learn_items=True, given=None, **params,
 ):  # fmt: skip
     l2 = {"user_l2": 0.03, "item_l2": 0.02, "negative_l2": 0.01, "bias_l2": 0.05}
     return ListwiseTraining(
         make(init_scale=0.5, **l2, **params)._plan(), data, None, n_negatives, batch_size, dropout,
-        n_jobs, tables=tables, learn_items=learn_items, sizes=sizes,
+        n_jobs, tables=tables, learn_items=learn_items, sizes=sizes, given=given,
     )  # fmt: skip
 
 
@@ -72,11 +72,16 @@ def test_sampled_gradient_has_the_exact_one_as_its_limit():
 
 
 @pytest.mark.parametrize("n_negatives", [None, 37])
-def test_same_bits_at_any_number_of_threads(n_negatives):
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_same_bits_at_any_number_of_threads(n_negatives, share):
     data = interactions(40, 90, 700)
+    others = tr.Interactions(1.0 * (data.tocsr().toarray() == 0))
     results = []
     for n_jobs in (1, 2, 4):
-        training = training_of(data, n_negatives, 7, n_jobs=n_jobs, sizes=PieceSizes(16, least=16))
+        training = training_of(
+            data, n_negatives, 7, n_jobs=n_jobs, sizes=PieceSizes(16, least=16), given=others,
+            sampler=tr.sampling.explicit(share),
+        )  # fmt: skip
         with training.threads():
             losses_found = run(training, (1, 2))
         results.append((bits(training), losses_found))
@@ -275,7 +280,7 @@ def test_bad_input(data):
         ({"dropout": 1.0}, "dropout must be a number from 0 to 1"),
         ({"dropout": -0.1}, "dropout must be a number from 0 to 1"),
         ({"schedule": "step"}, "schedule must be one of 'constant', 'linear', 'cosine'"),
-        ({"sampler": "explicit"}, "takes no given negatives"),
+        ({"sampler": "explicit"}, "from the argument negatives of fit, which is missing"),
         (
             {"scorer": scorers.DOT._replace(name="mine")},
             "works with the scorers 'dot', 'cosine', got",
@@ -283,8 +288,9 @@ def test_bad_input(data):
     ]:
         with pytest.raises(ValueError, match=message):
             make(**params).fit(data)
-    with pytest.raises(ValueError, match="takes no given negatives"):
-        make().fit(data, negatives=~data.tocsr().toarray().astype(bool))
+    others = ~data.tocsr().toarray().astype(bool)
+    with pytest.raises(ValueError, match="must have a share below 1"):
+        make(sampler=tr.sampling.explicit(1.0)).fit(data, negatives=others)
     with pytest.raises(ValueError, match="preset must be one of 'bpr', 'softmax', got 'best'"):
         tr.MatrixFactorization.preset("best")
 

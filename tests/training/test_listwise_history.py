@@ -65,7 +65,7 @@ def train_both(training, twin, n_epochs=2):
     def learn_from(users, keys, rate):
         nonlocal n_alone
         value = learn(users, keys, rate)
-        positives, slots, *_, pasts = training._batch
+        positives, slots, *_, pasts, _ = training._batch
         twin.kept, twin.alone = {}, set()
         for r, u in enumerate(users.tolist()):
             places = np.arange(positives.bounds[r], positives.bounds[r + 1])

@@ -22,7 +22,7 @@ COVERING = covering(CASES, scorers.SCORERS, ("sgd", "adagrad"))
 QUICK = [("softmax", "cosine", "adagrad"), ("bsl", "dot", "adagrad"), ("ccl", "dot", "sgd")]
 
 
-def pair(data, weights=None, n_negatives=None, *, learn_items=True, **params):
+def pair(data, weights=None, n_negatives=None, *, learn_items=True, given=None, **params):
     """Return a training in batches of three users and several pieces, and its twin."""
     model = tr.MatrixFactorization(
         **{
@@ -33,7 +33,7 @@ def pair(data, weights=None, n_negatives=None, *, learn_items=True, **params):
     )  # fmt: skip
     training = ListwiseTraining(
         model._plan(), data, weights, n_negatives, 3, 0.0, 1,
-        learn_items=learn_items, sizes=PieceSizes(scores=8, least=4),
+        learn_items=learn_items, given=given, sizes=PieceSizes(scores=8, least=4),
     )  # fmt: skip
     matrix = data.tocsr()
     liked = [matrix[u].indices.tolist() for u in range(data.n_users)]
@@ -42,6 +42,7 @@ def pair(data, weights=None, n_negatives=None, *, learn_items=True, **params):
     twin = naive.ListwiseTwin(
         training.plan, (U, V, b[:, None] / training.plan.loss.temperature), liked,
         [each[a:b] for a, b in itertools.pairwise(data.indptr)], learn_items,
+        None if given is None else [given.tocsr()[u].indices.tolist() for u in range(data.n_users)],
     )  # fmt: skip
     return training, twin
 
@@ -101,6 +102,22 @@ def test_against_the_twin(loss, scorer, optimizer, sampler, n_negatives, rng):
     )  # fmt: skip
     train_both(training, twin)
     assert_close(training, twin)
+
+
+@pytest.mark.parametrize("n_negatives", [None, 5], ids=["all", "some"])
+@pytest.mark.parametrize(("loss", "scorer", "optimizer"), quick_rows(COVERING, *QUICK[:1]))
+def test_given_negatives_against_the_twin(loss, scorer, optimizer, n_negatives, rng):
+    data, weights = random_data(rng)
+    others = (data.tocsr().toarray() == 0) & (rng.random(data.space.shape) < 0.4)
+    others[0] = False
+    choice = {"loss": CASES[loss], "scorer": scorer, "optimizer": optimizer}
+    training, twin = pair(
+        data, weights, n_negatives, given=tr.Interactions(1.0 * others),
+        sampler=tr.sampling.explicit(0.3), **choice,
+    )  # fmt: skip
+    train_both(training, twin)
+    assert_close(training, twin)
+    assert (training.candidates.most == len(others.T)) == (n_negatives is None)
 
 
 @pytest.mark.parametrize("n_negatives", [None, 5], ids=["all", "some"])

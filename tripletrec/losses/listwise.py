@@ -30,6 +30,8 @@ bsl      :math:`-|P|\, q_p`       :math:`m_j e^{x_j / \tau} |P| / N`, q the soft
 ccl      :math:`-1`               :math:`m_j |P| w / n` if :math:`x_j > m`, else 0
 ======== ======================== ===================================================================
 
+Given negatives are candidates like all others, but weigh more: see `tripletrec.training.given_weights`.
+
 Exponentials are taken of :math:`x_j / \tau` minus its maximum (log-sum-exp), so that no τ overflows.
 
 Training computes a loss in two steps, the two functions of a `ListLoss`. `exponentiate` works on one user's

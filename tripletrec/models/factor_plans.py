@@ -224,7 +224,7 @@ class PlannedFactorModel(FactorModel):
         **features: Any,
     ) -> Start:
         if isinstance(plan.loss, ListLoss):
-            return self._start_listwise(plan, plan.loss, data, weights)
+            return self._start_listwise(plan, plan.loss, data, weights, given)
         n_jobs = check_n_jobs(self.n_jobs, self._work(plan, data))
         training: Trainable
         # Here, because answers do without.
@@ -255,6 +255,7 @@ class PlannedFactorModel(FactorModel):
         loss: ListLoss,
         data: Interactions,
         weights: NDArray[np.float32] | None,
+        given: Interactions | None,
     ) -> Start:
         # Here, because most fits do without it.
         from tripletrec.training.listwise import ListwiseTraining
@@ -273,5 +274,6 @@ class PlannedFactorModel(FactorModel):
         training = ListwiseTraining(
             plan, data, weights, n_negatives, batch_size,
             check_dropout(self.dropout), check_n_jobs(self.n_jobs, self._work(plan, data)),
+            given=given,
         )  # fmt: skip
         return Start(training, {"_companions": plan.companions})

@@ -356,8 +356,9 @@ class MatrixFactorization(PlannedFactorModel):
             A positive of weight 0 counts as absent. None: all weigh 1.
         negatives : as `X`, default None
             Known negatives, such as dislikes. For users who have some, the sampler's `share` of the
-            negatives (0.1 if the sampler has none) is drawn from them: enough to put them below what is liked,
-            and so few that lists lose little; see docs/choosing.md.
+            negatives (0.1 if the sampler has none) is drawn from them. With list-wise losses they weigh so
+            much among the candidates, see `tripletrec.training.given_weights`. These rank better with
+            dislikes than losses of triplets, whose negatives are easy then: see docs/choosing.md.
         checkpoint : path-like or (path-like, float), default None
             File for what is learnt so far, written after every epoch or, of a pair, once so many seconds have
             passed. If a fit of the same model and data has left one, this fit goes on from there and learns

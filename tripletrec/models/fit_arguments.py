@@ -153,7 +153,7 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Counted | Non
         given, sampler = None, sampler if sampler.is_hard else sampler._replace(share=0.0)
     takes_given = given is not None or sampler.share > 0.0
     _check_given(loss, sampler, takes_given)
-    if isinstance(loss, ListLoss) or sampler.is_hard or not takes_given:
+    if sampler.is_hard or not takes_given:
         return sampler
     if given is None:
         raise ValueError(
@@ -194,10 +194,10 @@ def _check_given(loss: Loss | ListLoss, sampler: Sampler, takes_given: bool) -> 
                 f"sampler {sampler.name!r} takes no given negatives, only sampled candidates"
             )
         return
-    if takes_given:
+    if sampler.share == 1.0:
         raise ValueError(
-            f"loss {loss.name!r} takes no given negatives, only sampled ones: use a loss of triplets, such "
-            "as 'bpr'"
+            f"loss {loss.name!r} compares with all items, given negatives among them: sampler "
+            f"{sampler.name!r} must have a share below 1"
         )
     if sampler.is_hard:
         raise ValueError(

@@ -16,7 +16,6 @@ from tripletrec.models.companions import (
     with_temperature,
 )
 from tripletrec.models.fit_arguments import (
-    are_given,
     check_dropout,
     check_history,
     read_learnt_from,
@@ -46,14 +45,13 @@ BY_LOSS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def loss_for(sampler: Sampler, *, has_given: bool) -> Loss | ListLoss:
+def loss_for(sampler: Sampler) -> Loss | ListLoss:
     """Return the loss of two towers where none is named.
 
     It is "softmax", which ranks better and learns sooner, and "bpr" where only a loss of triplets can learn:
-    from given negatives, or those of a sampler that chooses them or takes them from the user's own items.
+    with a sampler that chooses negatives, or takes them from the user's own items.
     """
-    of_triplets = has_given or sampler.is_hard or sampler.by_value or sampler.share > 0.0
-    return check_loss("bpr" if of_triplets else "softmax")
+    return check_loss("bpr" if sampler.is_hard or sampler.by_value else "softmax")
 
 
 def batch_size_for(n_positives: int) -> int:
@@ -73,7 +71,7 @@ class PlannedTowers(TrainedNetwork):
     def _first_loss(self) -> Loss | ListLoss:
         if self.loss is None:
             sampler: Any = self.sampler
-            return loss_for(check_sampler(sampler, features=True), has_given=False)
+            return loss_for(check_sampler(sampler, features=True))
         return super()._first_loss()
 
     def _last_loss(self) -> Loss | ListLoss:
@@ -93,10 +91,8 @@ class PlannedTowers(TrainedNetwork):
         loss = self._last_loss()
         n_positives = int(self.item_counts_.sum()) if "item_counts_" in vars(self) else None
         if X is not None:
-            data, _, given = read_learnt_from(X, **fit_params)
-            # With any seed: a generator of the user draws none for it.
-            plan = self._plan_with(0, self._first_loss())
-            loss, n_positives = self._plan_with_negatives(plan, given).loss, data.nnz
+            data, *_ = read_learnt_from(X, **fit_params)
+            loss, n_positives = self._first_loss(), data.nnz
         found = {name: self._chosen(name, loss) for name in self.get_params()}
         return {**found, "batch_size": self._batch_size(loss, n_positives)}
 
@@ -122,11 +118,6 @@ class PlannedTowers(TrainedNetwork):
         least = 0 if isinstance(loss, ListLoss) else 1
         n = self.n_negatives
         return least if n is None else check_count(n, "n_negatives", least)
-
-    def _plan_with_negatives(self, plan: NetworkPlan, given: Interactions | None) -> NetworkPlan:
-        if self.loss is None and are_given(given):
-            return self._plan_with(plan.seed, loss_for(plan.sampler, has_given=True))
-        return plan
 
     def _plan_for(
         self, plan: NetworkPlan, data: Interactions, given: Interactions | None

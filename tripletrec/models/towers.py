@@ -144,7 +144,7 @@ def start_training(
 ) -> NetworkTraining:
     """Return a training of two towers, by triplets or by lists as the loss of the plan says."""
     if isinstance(plan.loss, ListLoss):
-        return _start_listwise(plan, plan.loss, data, weights, users, items, mix)
+        return _start_listwise(plan, plan.loss, data, weights, given, users, items, mix)
     network = Towers(users.layer, items.layer, users.stack, items.stack, plan.loss, mean=False)
     nearest = None
     if plan.sampler.by_features:
@@ -160,6 +160,7 @@ def _start_listwise(
     loss: ListLoss,
     data: Interactions,
     weights: NDArray[np.float32] | None,
+    given: Interactions | None,
     users: Tower,
     items: Tower,
     mix: Mix,
@@ -174,6 +175,7 @@ def _start_listwise(
         data,
         plan.sampler,
         mix,
+        given,
     )
     n_items = len(network.candidates.items)
     if plan.n_negatives > n_items:

@@ -98,10 +98,6 @@ class TrainedModel(NewUsers, Recommender):
         """Check the parameters and return what the training depends on, data apart."""
         raise NotImplementedError
 
-    def _plan_with_negatives(self, plan: Any, given: Interactions | None) -> Any:
-        """Return the plan of a fit from scratch, another one where there are given negatives for it."""
-        return plan
-
     def _plan_for(self, plan: Any, data: Interactions, given: Interactions | None) -> Any:
         """Return the plan with what was left open until the data are known."""
         return plan
@@ -177,7 +173,6 @@ class TrainedModel(NewUsers, Recommender):
         if held_out is not None:
             held_out = drop_known(held_out, data, ("validation", "X"))
         inputs = _Inputs(data, weights, given, held_out)
-        plan = self._plan_with_negatives(plan, given)
         plan = self._plan_for(plan, data, given)
         plan, start, earlier = self._begin_or_resume(file, plan, inputs, **features)
         with removed_at_the_end:

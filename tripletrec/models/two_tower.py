@@ -85,8 +85,8 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         [0, 1). Those that the user is to be learnt from are always left out.
     loss : {"bpr", "sigmoid", "hinge", "softmax", "bsl", "ccl"}, Loss or ListLoss, default None
         See `tripletrec.losses`, and `tripletrec.losses.listwise` for the last three. None: "softmax", which
-        ranks better and learns sooner; "bpr" where only a loss of triplets can learn, from `negatives` of
-        `fit` or with a sampler that chooses or takes such. Later epochs of `partial_fit` stay with it.
+        ranks better and learns sooner; "bpr" with a sampler that chooses negatives, such as "dynamic". Later
+        epochs of `partial_fit` stay with it.
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer or None, default "adagrad"
         See `tripletrec.optimizers`. A step updates only the factors that occur in its batch.
     sampler : str or Sampler, default "unseen"

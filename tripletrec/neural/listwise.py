@@ -41,7 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import read_only
-from tripletrec._runtime.jit import kernel
+from tripletrec._runtime.jit import kernel, part
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.neural.features import FeatureEmbedding, FeatureTable
@@ -51,6 +51,7 @@ from tripletrec.neural.networks import Array, Towers
 from tripletrec.neural.pairs import Groups, Pairs, Slots
 from tripletrec.neural.stack import Stack
 from tripletrec.sampling import Sampler
+from tripletrec.training.given_weights import GivenWeights
 from tripletrec.training.plan import L2, NetworkPlan, Record
 
 __all__ = ["CandidateSampler", "ListwiseTowers", "NetworkListwiseTraining"]
@@ -153,6 +154,30 @@ class _Candidates(NamedTuple):
     masked: bool  # whether all items that a user is known to like are left out
     indptr: NDArray[np.int64]  # what users are known to like
     indices: NDArray[np.int32]
+    given: GivenWeights
+    kept: NDArray[np.float32]  # the importance of given negatives, while it is multiplied
+
+
+@part
+def _weigh_given(user, candidates):  # type: ignore[no-untyped-def]
+    """Multiply the importance of a user's given negatives among the candidates."""
+    if candidates.kept.shape[0] > 0:
+        indptr, indices, factors = candidates.given
+        for n, e in enumerate(range(indptr[user], indptr[user + 1])):
+            slot = candidates.slot_of[indices[e]]
+            if slot >= 0:
+                candidates.kept[n] = candidates.importance[slot]
+                candidates.importance[slot] *= factors[user]
+
+
+@part
+def _weigh_back(user, candidates):  # type: ignore[no-untyped-def]
+    if candidates.kept.shape[0] > 0:
+        indptr, indices, _ = candidates.given
+        for n, e in enumerate(range(indptr[user], indptr[user + 1])):
+            slot = candidates.slot_of[indices[e]]
+            if slot >= 0:
+                candidates.importance[slot] = candidates.kept[n]
 
 
 @cache
@@ -181,9 +206,11 @@ def _build_differentiate(loss: ListLoss) -> Any:
                     slot = slot_of[np.uint64(indices[np.uint64(e)])]
                     if slot >= 0:
                         row[np.uint64(slot)] = -np.inf
+            _weigh_given(users[r], candidates)
             peak, mass = exponentiate(
                 row, candidates.biases, candidates.importance, scale, parameters
             )
+            _weigh_back(users[r], candidates)
             value, factor = reduce(
                 first, last, peak, mass, n_unknown, logits, positives.weights, hits, slopes,
                 parameters,
@@ -232,6 +259,8 @@ class ListwiseTowers(Towers):
         the items that are not the user's positives in this batch.
     mix : Mix, default none
         How users are mixed with their histories.
+    given : Interactions or None, default None
+        Negatives given by the user; they weigh more than other candidates, by the sampler's share.
 
     Attributes
     ----------
@@ -253,10 +282,13 @@ class ListwiseTowers(Towers):
         positives: Interactions,
         sampler: Sampler,
         mix: Mix = _NO_MIX,
+        given: Interactions | None = None,
     ) -> None:
         super().__init__(users, items, user_tower, item_tower, None)
         self.histories = Histories(positives, mix) if mix.share > 0.0 else None
         self.candidates = CandidateSampler(positives, sampler)
+        self._given = GivenWeights.of(given, sampler.share, len(self.candidates.items))
+        self._kept = np.empty(self._given.most(1), np.float32)
         self._temperature, self._masked = temperature, sampler.verified
         # Losses that differ in numbers alone share a kernel.
         self._differentiate = _build_differentiate(loss._replace(temperature=None, parameters=()))
@@ -329,7 +361,7 @@ class ListwiseTowers(Towers):
         )
         candidates = _Candidates(
             importance, np.zeros_like(importance), slots.of_items, len(self.candidates.items),
-            self._masked, *self._known,
+            self._masked, *self._known, self._given, self._kept,
         )  # fmt: skip
         scratch = np.empty((3, len(pairs.slots)))
         self._differentiate(

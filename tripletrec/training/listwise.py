@@ -39,6 +39,7 @@ from tripletrec.losses.listwise import ListLoss
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.scorers import COSINE
 from tripletrec.training.candidates import Candidates
+from tripletrec.training.given_weights import GivenWeights
 from tripletrec.training.histories import LENGTHS, HistoryFoldIn, begin_rows, lengths_of, mix
 from tripletrec.training.listwise_batch import Batch
 from tripletrec.training.listwise_history import Mix, build_history_kernels
@@ -115,6 +116,8 @@ class ListwiseTraining:
         Share of the factors of a user that are left out when it is learnt from.
     n_jobs : int
         Threads, >= 1.
+    given : Interactions or None, default None
+        Negatives given by the user; they weigh more than other candidates, see `training.given_weights`.
     tables : FactorTables, default None
         Factors and optimizer state to go on from; they are trained in place. Epochs depend on the tables and
         on their number alone: those of an earlier training, continued with its next epoch, become what that
@@ -145,6 +148,7 @@ class ListwiseTraining:
         dropout: float,
         n_jobs: int,
         *,
+        given: Interactions | None = None,
         tables: FactorTables | None = None,
         own_dropout: float = 0.1,
         learn_items: bool = True,
@@ -184,9 +188,11 @@ class ListwiseTraining:
         self.batch_size = max(1, min(batch_size, n_users))
         self.piece_size = sizes.size(self.candidates.most, self.batch_size)
         n_pairs = int(np.sort(counts)[-self.batch_size :].sum())
+        self._given = GivenWeights.of(given, plan.sampler.share, n_items)
         self._batch = Batch.allocate(
             self.batch_size, n_pairs, min(n_items, self.candidates.most + n_pairs),
             self.candidates.most, self.piece_size, self.tables.width, mixed=self._mixed,
+            n_given=self._given.most(self.batch_size),
         )  # fmt: skip
         self._records = self._batch.of_kernels()
 
@@ -313,8 +319,8 @@ class ListwiseTraining:
         numbers, step_size, slots = self._numbers, np.float32(rate), self._batch.slots
         n_candidates = self.candidates.draw(keys[0], slots.items, slots.importance)
         n_slots = collect(
-            users, self._known, self._weights, self.candidates.slot_of, n_candidates,
-            self._records["collect"],
+            users, self._known, self._weights, tuple(self._given), self.candidates.slot_of,
+            n_candidates, self._records["collect"],
         )  # fmt: skip
         self.candidates.forget(slots.items[:n_slots])
         if not self.candidates.are_all:
@@ -360,7 +366,7 @@ class ListwiseTraining:
 
     def _exponentiate(self, n_rows: int, c: int, first: int, last: int) -> None:
         """Compute the scores of piece c, exponentiate them, and sum up the items' rows by them."""
-        _, slots, pieces, rows, _ = self._batch
+        slots, pieces, rows = self._batch[1:4]
         scores, units = pieces.exponentials[c, :n_rows, : last - first], slots.units[first:last]
         with np.errstate(over="ignore", invalid="ignore"):  # of this thread, see `run_epoch`
             np.matmul(rows.units[:n_rows], units.T, out=scores)
@@ -392,7 +398,7 @@ class ListwiseTraining:
         self, n_rows: int, n_candidates: int, step: ItemStep, c: int, first: int, last: int
     ) -> None:
         """Compute the gradients of slots first ... last - 1, those of piece c, and update their items."""
-        _, slots, pieces, rows, _ = self._batch
+        slots, pieces, rows = self._batch[1:4]
         end = min(last, n_candidates)
         if first < end:
             exponentials = pieces.exponentials[c, :n_rows, : end - first]

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RECORDS", "Batch", "Pasts", "Pieces", "Positives", "Slots", "UserRows"]
+__all__ = ["RECORDS", "Batch", "Given", "Pasts", "Pieces", "Positives", "Slots", "UserRows"]
 
 RECORDS = {
-    "collect": ("positives", "slots"),
+    "collect": ("positives", "slots", "given"),
     "take_users": ("positives", "slots", "rows", "pasts"),
-    "exponentiate": ("positives", "slots", "pieces"),
+    "exponentiate": ("positives", "slots", "pieces", "given"),
     "reduce": ("positives", "slots", "pieces", "rows"),
     "learn_users": ("positives", "rows", "pasts"),
     "learn_items": ("positives", "slots", "rows", "pasts"),
@@ -88,6 +88,15 @@ class Pasts(NamedTuple):
     gradients: Float32  # by the mean of the history's items
 
 
+class Given(NamedTuple):
+    """The given negatives of a batch that are candidates, row after row; see `training.given_weights`."""
+
+    slots: Int32
+    factors: Float32  # of their importance
+    kept: Float32  # the importance that the others have, while it is multiplied
+    bounds: Int64  # those of row r are bounds[r] ... bounds[r + 1] - 1
+
+
 class Batch(NamedTuple):
     """All that the kernels know and compute of a batch."""
 
@@ -96,13 +105,20 @@ class Batch(NamedTuple):
     pieces: Pieces
     rows: UserRows
     pasts: Pasts
+    given: Given
 
     @classmethod
     def allocate(
         cls, n_rows: int, n_pairs: int, n_slots: int, n_candidates: int, piece_size: int, width: int,
-        *, mixed: bool = False,
+        *, mixed: bool = False, n_given: int = 0,
     ) -> Batch:  # fmt: skip
         """Return arrays for batches of at most these sizes; `mixed`: users have a history."""
+        given = Given(
+            slots=np.zeros(n_given, np.int32),
+            factors=np.zeros(n_given, np.float32),
+            kept=np.zeros(n_given, np.float32),
+            bounds=np.zeros(n_rows + 1, np.int64),
+        )
         n_pieces = -(-n_candidates // piece_size)
         positives = Positives(
             rows=np.zeros(n_pairs, np.int32),
@@ -149,7 +165,7 @@ class Batch(NamedTuple):
             history_inverse_norms=np.zeros(n_rows, np.float32),
             gradients=np.zeros((n_rows, width), np.float32),
         )
-        return cls(positives, slots, pieces, rows, pasts)
+        return cls(positives, slots, pieces, rows, pasts, given)
 
     def of_kernels(self) -> dict[str, tuple[tuple[Any, ...], ...]]:
         """Return for each kernel the records that it gets, see `RECORDS`.

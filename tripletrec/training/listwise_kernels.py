@@ -17,7 +17,7 @@ from tripletrec._runtime.jit import kernel, part
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.optimizers import Optimizer
 from tripletrec.scorers import normalize_row, normalize_row_backward
-from tripletrec.training.listwise_batch import Pasts, Pieces, Positives, Slots, UserRows
+from tripletrec.training.listwise_batch import Given, Pasts, Pieces, Positives, Slots, UserRows
 
 __all__ = [
     "BatchKernels",
@@ -57,13 +57,28 @@ class BatchKernels(NamedTuple):
 # -------------------------------------------------------------------- which items a batch touches
 
 
+@part
+def _collect_given(row, user, given_weights, slot_of, n_candidates, given):
+    """List the given negatives of a user that are candidates, behind those of the rows before."""
+    n = given.bounds[row]
+    if given.slots.shape[0] > 0:
+        indptr, indices, factors = given_weights
+        for e in range(indptr[user], indptr[user + 1]):
+            slot = slot_of[indices[e]]
+            if 0 <= slot < n_candidates:
+                given.slots[n], given.factors[n] = slot, factors[user]
+                n += 1
+    given.bounds[row + 1] = n
+
+
 @kernel
-def collect(users, known, weights, slot_of, n_slots, batch):
+def collect(users, known, weights, given_weights, slot_of, n_slots, batch):
     """List the positives of a batch, give a slot to those without one; return the number of slots."""
     indptr, indices = known
-    positives, slots = Positives(*batch[0]), Slots(*batch[1])
-    n = 0
+    positives, slots, given = Positives(*batch[0]), Slots(*batch[1]), Given(*batch[2])
+    n, n_candidates = 0, n_slots
     for row in range(users.shape[0]):
+        _collect_given(row, users[row], given_weights, slot_of, n_candidates, given)
         positives.bounds[row] = n
         for e in range(indptr[users[row]], indptr[users[row] + 1]):
             item = indices[e]
@@ -149,6 +164,24 @@ def build_batch_kernels(
     return BatchKernels(take_items, take_users, exponentiate, reduce, learn_users, learn_items)
 
 
+@part
+def _weigh_given(r, first, last, importance, given):
+    """Multiply the importance of row r's given negatives among the slots first ... last - 1."""
+    for e in range(given.bounds[r], given.bounds[r + 1]):
+        slot = given.slots[e]
+        if first <= slot < last:
+            given.kept[e] = importance[slot - first]
+            importance[slot - first] *= given.factors[e]
+
+
+@part
+def _weigh_back(r, first, last, importance, given):
+    for e in range(given.bounds[r], given.bounds[r + 1]):
+        slot = given.slots[e]
+        if first <= slot < last:
+            importance[slot - first] = given.kept[e]
+
+
 @cache
 def _build_score_kernels(
     exponentiate_row: Callable[..., Any], reduce_row: Callable[..., Any]
@@ -157,6 +190,7 @@ def _build_score_kernels(
     def exponentiate(c, first, last, n_rows, masked, scale, parameters, batch):
         """Exponentiate the scores of piece c, whose slots are first ... last - 1, in all rows."""
         positives, slots, pieces = Positives(*batch[0]), Slots(*batch[1]), Pieces(*batch[2])
+        given = Given(*batch[3])  # whose slots no other piece has
         biases, importance = slots.biases[first:last], slots.importance[first:last]
         if masked:
             for slot in range(first, last):
@@ -165,7 +199,9 @@ def _build_score_kernels(
                     pieces.exponentials[c, row, slot - first] = -np.inf
         for r in range(n_rows):
             scores = pieces.exponentials[c, r, : last - first]
+            _weigh_given(r, first, last, importance, given)
             peak, mass = exponentiate_row(scores, biases, importance, scale, parameters)
+            _weigh_back(r, first, last, importance, given)
             pieces.peaks[c, r], pieces.masses[c, r] = peak, mass
 
     @kernel(noalias=True)
