@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 import tripletrec as tr
 from history import read
 
-MODELS = ("MatrixFactorization", "TwoTower", "MLPMatcher")
+MODELS = ("MatrixFactorization", "TwoTower", "MLPMatcher", "EASE")
 METRICS = ("ndcg@10", "recall@20", "ndcg@20")
 PARTS = {
     each.__name__: each
@@ -73,6 +73,8 @@ def measured(
         chosen = {"random_state": seed, "n_jobs": n_jobs, **parameters}
         if kind is tr.MatrixFactorization:
             chosen = {"loss": "softmax", **chosen}
+        elif kind is tr.EASE:
+            chosen = parameters
         model = kind(**chosen).fit(train)
         mean = tr.evaluate(model, valid, train, k=(10, 20)).mean
         found.append([float(mean[metric]) for metric in METRICS])

@@ -7,6 +7,8 @@ import tripletrec as tr
 from contracts.baseline import BaselineContract
 from contracts.support import catalogue, interactions
 from tiers import quick
+from tripletrec.models.companions import percentile_rank_of
+from tripletrec.models.ease import l2_for
 
 
 class TestContract(BaselineContract):
@@ -108,7 +110,23 @@ def test_memory_is_said_before_it_is_taken():
     assert not hasattr(model, "n_users_")
 
 
-@pytest.mark.parametrize("wrong", [0, -1.0, np.nan, np.inf, "300", None, True])
+def test_the_l2_goes_by_how_well_users_are_told(pairs):
+    assert [l2_for(each) for each in (0.4, 0.015)] == [300.0, 300.0]
+    assert l2_for(0.0015) == pytest.approx(300 * 0.1**1.5)
+    users = np.repeat(np.arange(400), 5)  # of forty groups with items of their own
+    alike = tr.Interactions.from_arrays(users, 5 * (users % 40) + np.tile(np.arange(5), 400))
+    model, named = tr.EASE().fit(alike), tr.EASE(l2_for(percentile_rank_of(alike))).fit(alike)
+    assert 0 < model.l2_ == named.l2_ < 300.0 and model.l2 is None
+    np.testing.assert_array_equal(model.item_weights_, named.item_weights_)
+    assert tr.EASE()._settled_params() == {"l2": 300.0}
+    assert tr.EASE()._settled_params(alike) == model._settled_params() == {"l2": model.l2_}
+    model.set_params(l2=7.0)
+    assert model._settled_params() == {"l2": 7.0} and model.l2_ < 300.0
+    grown = tr.EASE().fit(alike).partial_fit(alike[:50])
+    assert grown.l2_ == model.l2_  # by all that was seen
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, np.nan, np.inf, "300", True])
 def test_wrong_l2(wrong, pairs):
     with pytest.raises((ValueError, TypeError), match="l2 must be a finite number > 0, got"):
         tr.EASE(l2=wrong).fit(pairs)

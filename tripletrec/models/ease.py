@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_positive
 from tripletrec._runtime.memory import check_memory
-from tripletrec.data.interactions import Interactions
+from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.models.baseline import Baseline
 from tripletrec.models.explaining import Explanation, check_pair
 from tripletrec.models.fitted import answer
@@ -17,10 +17,11 @@ from tripletrec.models.history_input import Histories, read_histories
 from tripletrec.ranking.exclusion import Pairs, padded
 from tripletrec.ranking.scores import ScoreUsers
 
-__all__ = ["EASE"]
+__all__ = ["EASE", "l2_for"]
 
 _BYTES = 12  # of a pair of items: a float64 while solving, and the float32 that is kept
 _BLOCK = 512  # items whose numbers are computed at once
+_MOST_L2, _NOISY_RANK = 300.0, 0.015
 
 
 class EASE(Baseline):
@@ -37,13 +38,15 @@ class EASE(Baseline):
 
     Parameters
     ----------
-    l2 : float, default 300.0
-        λ > 0. Try 50 to 2000: more for data with more users.
+    l2 : float or None, default None
+        λ > 0. None: it goes by the data, see the notes.
 
     Attributes
     ----------
     item_weights_ : float32 array of shape (n_items, n_items)
         B: entry (j, i) is what having item j adds to the score of item i.
+    l2_ : float
+        λ, as it was taken.
     item_counts_ : int64 array of shape (n_items,)
         How many users each item has.
     seen_ : Interactions
@@ -64,6 +67,11 @@ class EASE(Baseline):
 
     Notes
     -----
+    Where `l2` is None it is 300 · (r / 0.015)^1.5, at most 300, r being the percentile rank: the share of
+    what a user does not have that stands above an item that was left out, see
+    `tripletrec.models.percentile_rank`. Where the others who share items with a user tell them well, there
+    is little noise to be damped. The numbers were chosen on cuts of training data, see docs/choosing.md.
+
     Time grows with the cube of the number of items: 10,000 take about a minute. BLAS works on one thread, so
     that the result does not depend on how many there are. The model keeps 4 bytes for each pair of items.
 
@@ -88,14 +96,32 @@ class EASE(Baseline):
     (5,)
     """
 
-    _learnt = ("item_weights_",)
+    _learnt = ("item_weights_", "l2_")
     item_weights_: NDArray[np.float32]
+    l2_: float
 
-    def __init__(self, l2: float = 300.0) -> None:
+    def __init__(self, l2: float | None = None) -> None:
         self.l2 = l2
 
     def _check_parameters(self) -> None:
-        check_positive(self.l2, "l2")
+        if self.l2 is not None:
+            check_positive(self.l2, "l2")
+
+    def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
+        if self.l2 is not None:
+            return {"l2": self.l2}
+        if X is not None:
+            return {"l2": self._l2_for(as_interactions(X, "X"))}
+        return {"l2": vars(self).get("l2_", _MOST_L2)}
+
+    def _l2_for(self, data: Interactions) -> float:
+        if self.l2 is not None:
+            return check_positive(self.l2, "l2")
+        from tripletrec.models.companions import (
+            percentile_rank_of,  # here, because answers do without
+        )
+
+        return l2_for(percentile_rank_of(data))
 
     def _learn(self, data: Interactions) -> None:
         check_memory(
@@ -103,7 +129,8 @@ class EASE(Baseline):
             f"EASE of {data.n_items:,} items",
             "keep fewer items, with Interactions.filter(min_per_item=...)",
         )
-        self.item_weights_ = _solve(data, check_positive(self.l2, "l2"))
+        self.l2_ = self._l2_for(data)
+        self.item_weights_ = _solve(data, self.l2_)
 
     def _check_continuable(self, seen: Interactions | None, new: Interactions) -> None:
         if seen is None:
@@ -111,6 +138,10 @@ class EASE(Baseline):
                 "partial_fit of an EASE needs what was seen before, which its file does not hold: save it "
                 "with seen=True, or fit it anew on all events"
             )
+
+    def _check_learnt(self, look_through: bool = True) -> None:
+        super()._check_learnt(look_through)
+        check_positive(self.l2_, "l2_")
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return {"item_weights_": (self.n_items_, self.n_items_)}
@@ -224,6 +255,11 @@ class EASE(Baseline):
             bias=0.0,
             score=float(contributions.sum()),
         )
+
+
+def l2_for(rank: float) -> float:
+    """Return the L2 for data of this percentile rank."""
+    return _MOST_L2 * min(1.0, (rank / _NOISY_RANK) ** 1.5)
 
 
 def _solve(data: Interactions, l2: float) -> NDArray[np.float32]:
