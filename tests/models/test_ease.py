@@ -111,7 +111,7 @@ def test_memory_is_said_before_it_is_taken():
 
 
 def test_the_l2_goes_by_how_well_users_are_told(pairs):
-    assert [l2_for(each) for each in (0.4, 0.015)] == [300.0, 300.0]
+    assert [l2_for(each) for each in (0.4, 0.015, 1e-9)] == [300.0, 300.0, 1.0]
     assert l2_for(0.0015) == pytest.approx(300 * 0.1**1.5)
     users = np.repeat(np.arange(400), 5)  # of forty groups with items of their own
     alike = tr.Interactions.from_arrays(users, 5 * (users % 40) + np.tile(np.arange(5), 400))

@@ -21,7 +21,7 @@ __all__ = ["EASE", "l2_for"]
 
 _BYTES = 12  # of a pair of items: a float64 while solving, and the float32 that is kept
 _BLOCK = 512  # items whose numbers are computed at once
-_MOST_L2, _NOISY_RANK = 300.0, 0.015
+_LEAST_L2, _MOST_L2, _NOISY_RANK = 1.0, 300.0, 0.015
 
 
 class EASE(Baseline):
@@ -67,7 +67,7 @@ class EASE(Baseline):
 
     Notes
     -----
-    Where `l2` is None it is 300 · (r / 0.015)^1.5, at most 300, r being the percentile rank: the share of
+    Where `l2` is None it is 300 · (r / 0.015)^1.5, from 1 to 300, r being the percentile rank: the share of
     what a user does not have that stands above an item that was left out, see
     `tripletrec.models.percentile_rank`. Where the others who share items with a user tell them well, there
     is little noise to be damped. The numbers were chosen on cuts of training data, see docs/choosing.md.
@@ -117,9 +117,8 @@ class EASE(Baseline):
     def _l2_for(self, data: Interactions) -> float:
         if self.l2 is not None:
             return check_positive(self.l2, "l2")
-        from tripletrec.models.companions import (
-            percentile_rank_of,  # here, because answers do without
-        )
+        # Here, because answers do without.
+        from tripletrec.models.companions import percentile_rank_of
 
         return l2_for(percentile_rank_of(data))
 
@@ -259,7 +258,7 @@ class EASE(Baseline):
 
 def l2_for(rank: float) -> float:
     """Return the L2 for data of this percentile rank."""
-    return _MOST_L2 * min(1.0, (rank / _NOISY_RANK) ** 1.5)
+    return max(_LEAST_L2, _MOST_L2 * min(1.0, (rank / _NOISY_RANK) ** 1.5))
 
 
 def _solve(data: Interactions, l2: float) -> NDArray[np.float32]:

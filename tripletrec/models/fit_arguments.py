@@ -194,15 +194,15 @@ def _check_given(loss: Loss | ListLoss, sampler: Sampler, takes_given: bool) -> 
                 f"sampler {sampler.name!r} takes no given negatives, only sampled candidates"
             )
         return
-    if sampler.share == 1.0:
-        raise ValueError(
-            f"loss {loss.name!r} compares with all items, given negatives among them: sampler "
-            f"{sampler.name!r} must have a share below 1"
-        )
     if sampler.is_hard:
         raise ValueError(
             f"loss {loss.name!r} learns from all its candidates: sampler {sampler.name!r}, which "
             "chooses among them, is for the losses of triplets"
+        )
+    if sampler.share == 1.0:
+        raise ValueError(
+            f"loss {loss.name!r} compares with all items, given negatives among them: sampler "
+            f"{sampler.name!r} must have a share below 1"
         )
 
 
