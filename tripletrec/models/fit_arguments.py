@@ -149,7 +149,7 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Counted | Non
     if sampler.by_value:
         _check_graded(loss, sampler, given)
         return sampler
-    if given is not None and not are_given(given):
+    if given is not None and not given.nnz:
         given, sampler = None, sampler if sampler.is_hard else sampler._replace(share=0.0)
     takes_given = given is not None or sampler.share > 0.0
     _check_given(loss, sampler, takes_given)

@@ -19,7 +19,7 @@ from tripletrec.sampling.samplers import UNSEEN
 from tripletrec.scorers import COSINE, DOT, normalize_rows
 from tripletrec.training.plan import FactorPlan
 
-__all__ = ["MixFoldIn", "TowerHistories", "share_of_mix"]
+__all__ = ["TowerHistories", "share_of_mix"]
 
 _NOISY = 0.2  # the temperature from which on nothing is learnt of a history
 _LEAST_SHARE = 0.2
@@ -50,7 +50,7 @@ class _VectorFoldIn:
         return rows
 
 
-class MixFoldIn(NamedTuple):
+class _MixFoldIn(NamedTuple):
     """Mixes vectors of new users with their histories, and with what the loss says of these.
 
     Parameters
@@ -141,14 +141,14 @@ class TowerHistories(PlannedTowers):
         own, biases = self._vector_of_nobody(), np.zeros(len(factors), np.float32)
         share = share_of_mix(temperature) if how.units and temperature else 1.0
         if how.share > 0.0 and share == 1.0:
-            return MixFoldIn(own, factors, how)
+            return _MixFoldIn(own, factors, how)
         if not self._is_cosine():
             biases = np.einsum("nk,k->n", factors, own)
         fold_in = start_fold_in(
             plan, factors, biases, self._item_counts(), temperature, only_used=True
         )
         if how.share > 0.0:
-            return MixFoldIn(own, factors, how, fold_in, share)
+            return _MixFoldIn(own, factors, how, fold_in, share)
         return _VectorFoldIn(fold_in, own, cosine=self._is_cosine())
 
     def _vector_of_nobody(self) -> NDArray[np.float32]:

@@ -41,7 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import read_only
-from tripletrec._runtime.jit import kernel, part
+from tripletrec._runtime.jit import kernel
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.neural.features import FeatureEmbedding, FeatureTable
@@ -51,7 +51,7 @@ from tripletrec.neural.networks import Array, Towers
 from tripletrec.neural.pairs import Groups, Pairs, Slots
 from tripletrec.neural.stack import Stack
 from tripletrec.sampling import Sampler
-from tripletrec.training.given_weights import GivenWeights
+from tripletrec.training.given_weights import GivenWeights, exchange, list_given
 from tripletrec.training.plan import L2, NetworkPlan, Record
 
 __all__ = ["CandidateSampler", "ListwiseTowers", "NetworkListwiseTraining"]
@@ -155,29 +155,8 @@ class _Candidates(NamedTuple):
     indptr: NDArray[np.int64]  # what users are known to like
     indices: NDArray[np.int32]
     given: GivenWeights
-    kept: NDArray[np.float32]  # the importance of given negatives, while it is multiplied
-
-
-@part
-def _weigh_given(user, candidates):  # type: ignore[no-untyped-def]
-    """Multiply the importance of a user's given negatives among the candidates."""
-    if candidates.kept.shape[0] > 0:
-        indptr, indices, factors = candidates.given
-        for n, e in enumerate(range(indptr[user], indptr[user + 1])):
-            slot = candidates.slot_of[indices[e]]
-            if slot >= 0:
-                candidates.kept[n] = candidates.importance[slot]
-                candidates.importance[slot] *= factors[user]
-
-
-@part
-def _weigh_back(user, candidates):  # type: ignore[no-untyped-def]
-    if candidates.kept.shape[0] > 0:
-        indptr, indices, _ = candidates.given
-        for n, e in enumerate(range(indptr[user], indptr[user + 1])):
-            slot = candidates.slot_of[indices[e]]
-            if slot >= 0:
-                candidates.importance[slot] = candidates.kept[n]
+    given_slots: NDArray[np.int32]  # of one user at a time, and so is their importance
+    weighed: NDArray[np.float32]
 
 
 @cache
@@ -189,6 +168,7 @@ def _build_differentiate(loss: ListLoss) -> Any:
         """Replace the scores S by G, the gradient with respect to S, row by row; add to the totals."""
         users, bounds, slots = positives.users, positives.bounds, positives.slots
         slot_of, indices = candidates.slot_of, candidates.indices
+        listed, n_slots = (candidates.given_slots, candidates.weighed), scores.shape[1]
         scale = np.float32(1.0 / temperature)
         logits, hits, slopes = scratch[0], scratch[1], scratch[2]
         for r in range(users.shape[0]):
@@ -206,11 +186,14 @@ def _build_differentiate(loss: ListLoss) -> Any:
                     slot = slot_of[np.uint64(indices[np.uint64(e)])]
                     if slot >= 0:
                         row[np.uint64(slot)] = -np.inf
-            _weigh_given(users[r], candidates)
+            n_given = list_given(
+                users[r], candidates.given, slot_of, n_slots, candidates.importance, 0, *listed
+            )
+            exchange(0, n_given, *listed, 0, n_slots, candidates.importance)
             peak, mass = exponentiate(
                 row, candidates.biases, candidates.importance, scale, parameters
             )
-            _weigh_back(users[r], candidates)
+            exchange(0, n_given, *listed, 0, n_slots, candidates.importance)
             value, factor = reduce(
                 first, last, peak, mass, n_unknown, logits, positives.weights, hits, slopes,
                 parameters,
@@ -288,7 +271,8 @@ class ListwiseTowers(Towers):
         self.histories = Histories(positives, mix) if mix.share > 0.0 else None
         self.candidates = CandidateSampler(positives, sampler)
         self._given = GivenWeights.of(given, sampler.share, len(self.candidates.items))
-        self._kept = np.empty(self._given.most(1), np.float32)
+        most = self._given.most(1)
+        self._listed = np.empty(most, np.int32), np.empty(most, np.float32)
         self._temperature, self._masked = temperature, sampler.verified
         # Losses that differ in numbers alone share a kernel.
         self._differentiate = _build_differentiate(loss._replace(temperature=None, parameters=()))
@@ -361,7 +345,7 @@ class ListwiseTowers(Towers):
         )
         candidates = _Candidates(
             importance, np.zeros_like(importance), slots.of_items, len(self.candidates.items),
-            self._masked, *self._known, self._given, self._kept,
+            self._masked, *self._known, self._given, *self._listed,
         )  # fmt: skip
         scratch = np.empty((3, len(pairs.slots)))
         self._differentiate(

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import read_only
+from tripletrec._runtime.jit import part
 from tripletrec.data.interactions import Interactions
 
-__all__ = ["GivenWeights"]
+__all__ = ["GivenWeights", "exchange", "list_given"]
 
 
 class GivenWeights(NamedTuple):
@@ -61,3 +62,31 @@ class GivenWeights(NamedTuple):
         if not len(self.indices):
             return 0
         return int(np.sort(np.diff(self.indptr))[-n_users:].sum())
+
+
+@part
+def list_given(user, weights, slot_of, n_candidates, importance, n, slots, weighed):  # type: ignore[no-untyped-def]
+    """List a user's given negatives among the candidates, from place n on; return the place behind them.
+
+    Their slots go to `slots`, their importance to `weighed`; `weights` are those of `GivenWeights`.
+    """
+    indptr, indices, factors = weights
+    if indices.shape[0] > 0:
+        for e in range(indptr[user], indptr[user + 1]):
+            slot = slot_of[indices[e]]
+            if 0 <= slot < n_candidates:
+                slots[n], weighed[n] = slot, importance[slot] * factors[user]
+                n += 1
+    return n
+
+
+@part
+def exchange(begin, end, slots, weighed, first, last, importance):  # type: ignore[no-untyped-def]
+    """Exchange the importance of listed negatives, those of the slots first ... last - 1.
+
+    Twice leaves all as it was. ``importance[0]`` is that of slot `first`.
+    """
+    for e in range(begin, end):
+        slot = slots[e]
+        if first <= slot < last:
+            importance[slot - first], weighed[e] = weighed[e], importance[slot - first]

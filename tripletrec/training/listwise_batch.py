@@ -92,8 +92,7 @@ class Given(NamedTuple):
     """The given negatives of a batch that are candidates, row after row; see `training.given_weights`."""
 
     slots: Int32
-    factors: Float32  # of their importance
-    kept: Float32  # the importance that the others have, while it is multiplied
+    weighed: Float32  # their importance
     bounds: Int64  # those of row r are bounds[r] ... bounds[r + 1] - 1
 
 
@@ -115,8 +114,7 @@ class Batch(NamedTuple):
         """Return arrays for batches of at most these sizes; `mixed`: users have a history."""
         given = Given(
             slots=np.zeros(n_given, np.int32),
-            factors=np.zeros(n_given, np.float32),
-            kept=np.zeros(n_given, np.float32),
+            weighed=np.zeros(n_given, np.float32),
             bounds=np.zeros(n_rows + 1, np.int64),
         )
         n_pieces = -(-n_candidates // piece_size)

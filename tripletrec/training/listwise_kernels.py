@@ -17,6 +17,7 @@ from tripletrec._runtime.jit import kernel, part
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.optimizers import Optimizer
 from tripletrec.scorers import normalize_row, normalize_row_backward
+from tripletrec.training.given_weights import exchange, list_given
 from tripletrec.training.listwise_batch import Given, Pasts, Pieces, Positives, Slots, UserRows
 
 __all__ = [
@@ -57,20 +58,6 @@ class BatchKernels(NamedTuple):
 # -------------------------------------------------------------------- which items a batch touches
 
 
-@part
-def _collect_given(row, user, given_weights, slot_of, n_candidates, given):
-    """List the given negatives of a user that are candidates, behind those of the rows before."""
-    n = given.bounds[row]
-    if given.slots.shape[0] > 0:
-        indptr, indices, factors = given_weights
-        for e in range(indptr[user], indptr[user + 1]):
-            slot = slot_of[indices[e]]
-            if 0 <= slot < n_candidates:
-                given.slots[n], given.factors[n] = slot, factors[user]
-                n += 1
-    given.bounds[row + 1] = n
-
-
 @kernel
 def collect(users, known, weights, given_weights, slot_of, n_slots, batch):
     """List the positives of a batch, give a slot to those without one; return the number of slots."""
@@ -78,7 +65,10 @@ def collect(users, known, weights, given_weights, slot_of, n_slots, batch):
     positives, slots, given = Positives(*batch[0]), Slots(*batch[1]), Given(*batch[2])
     n, n_candidates = 0, n_slots
     for row in range(users.shape[0]):
-        _collect_given(row, users[row], given_weights, slot_of, n_candidates, given)
+        given.bounds[row + 1] = list_given(
+            users[row], given_weights, slot_of, n_candidates, slots.importance, given.bounds[row],
+            given.slots, given.weighed,
+        )  # fmt: skip
         positives.bounds[row] = n
         for e in range(indptr[users[row]], indptr[users[row] + 1]):
             item = indices[e]
@@ -164,24 +154,6 @@ def build_batch_kernels(
     return BatchKernels(take_items, take_users, exponentiate, reduce, learn_users, learn_items)
 
 
-@part
-def _weigh_given(r, first, last, importance, given):
-    """Multiply the importance of row r's given negatives among the slots first ... last - 1."""
-    for e in range(given.bounds[r], given.bounds[r + 1]):
-        slot = given.slots[e]
-        if first <= slot < last:
-            given.kept[e] = importance[slot - first]
-            importance[slot - first] *= given.factors[e]
-
-
-@part
-def _weigh_back(r, first, last, importance, given):
-    for e in range(given.bounds[r], given.bounds[r + 1]):
-        slot = given.slots[e]
-        if first <= slot < last:
-            importance[slot - first] = given.kept[e]
-
-
 @cache
 def _build_score_kernels(
     exponentiate_row: Callable[..., Any], reduce_row: Callable[..., Any]
@@ -199,9 +171,10 @@ def _build_score_kernels(
                     pieces.exponentials[c, row, slot - first] = -np.inf
         for r in range(n_rows):
             scores = pieces.exponentials[c, r, : last - first]
-            _weigh_given(r, first, last, importance, given)
+            begin, end = given.bounds[r], given.bounds[r + 1]
+            exchange(begin, end, given.slots, given.weighed, first, last, importance)
             peak, mass = exponentiate_row(scores, biases, importance, scale, parameters)
-            _weigh_back(r, first, last, importance, given)
+            exchange(begin, end, given.slots, given.weighed, first, last, importance)
             pieces.peaks[c, r], pieces.masses[c, r] = peak, mass
 
     @kernel(noalias=True)
