@@ -8,7 +8,8 @@ import pytest
 import tripletrec as tr
 from contracts.support import assert_same, interactions
 from tripletrec import sampling
-from tripletrec.models.tower_plans import batch_size_for, loss_for
+from tripletrec.models.companions import Sizes
+from tripletrec.models.tower_plans import batch_size_for, epochs_for, loss_for
 
 
 def make(**overrides):
@@ -92,6 +93,40 @@ def test_small_data_have_small_batches():
     spelled = make(batch_size=batch_size_for(len(data))).fit(data)
     assert_same(make().fit(data), spelled)
     assert not np.array_equal(make(batch_size=512).fit(data).item_factors_, spelled.item_factors_)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_epochs"),
+    [
+        (Sizes(900, 1700, 40_000), 3),
+        (Sizes(670, 9000, 80_000), 24),
+        (Sizes(140, 140, 490_000), 5),
+        (Sizes(9000, 500, 56_000), 2),
+        (Sizes(1, 1, 1), 2),
+        (Sizes(0, 0, 0), 2),
+    ],
+)
+def test_many_items_for_few_users_take_more_epochs(sizes, n_epochs):
+    assert epochs_for(sizes) == n_epochs
+
+
+def test_the_number_of_epochs_goes_by_users_and_items_with_positives():
+    few = interactions(20, 400, 600)
+    more = tr.Interactions(few.tocsr()[np.arange(30) % 20])
+    wide = tr.Interactions(np.pad(few.tocsr().toarray(), ((0, 30), (0, 300))))
+    for data in (few, wide):
+        model = make(n_epochs=None)
+        n_items = len(np.unique(data.indices))
+        expected = round(n_items / 20 * np.sqrt(len(data)) / 140)
+        assert model._settled_params()["n_epochs"] == 24
+        assert model._settled_params(data)["n_epochs"] == expected > 2
+        assert len(model.fit(data).history_) == expected
+        assert model.n_epochs is None
+    assert epochs_for(Sizes.of(more)) < epochs_for(Sizes.of(few))
+    named = make(n_epochs=None, loss="bpr").fit(few)
+    assert len(named.history_) == 20
+    given = make(n_epochs=1).fit(few)
+    assert given._settled_params()["n_epochs"] == len(given.history_) == 1
 
 
 def test_what_does_not_go_together_is_said(pairs):

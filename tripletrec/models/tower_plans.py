@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from tripletrec._checks import check_count, check_flag
 from tripletrec.data.interactions import Interactions
@@ -26,17 +29,18 @@ from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.training.plan import NetworkPlan
 
-__all__ = ["BY_LOSS", "PlannedTowers", "batch_size_for", "loss_for"]
+__all__ = ["BY_LOSS", "PlannedTowers", "batch_size_for", "epochs_for", "loss_for"]
 
 _LEAST_PAIRS, _MOST_PAIRS = 64, 512
+_LEAST_EPOCHS, _MOST_EPOCHS = 2, 24
 # What parameters are that are None: with losses of triplets, and with list-wise ones. Those of list-wise
 # losses were chosen on validation data, see the notes of `TwoTower`.
 BY_LOSS: dict[str, tuple[Any, Any]] = {
     "normalize": (False, True),
     "history": (0.0, 0.5),
     "optimizer": ("adagrad", "adagrad"),
-    "learning_rate": (0.1, 0.02),
-    "n_epochs": (20, 4),
+    "learning_rate": (0.1, 0.04),
+    "n_epochs": (20, _MOST_EPOCHS),  # at most, see `epochs_for`
     "batch_size": (64, _MOST_PAIRS),  # at most, see `batch_size_for`
     "user_l2": (0.02, 0.0),
     "item_l2": (0.01, 0.0),
@@ -60,6 +64,17 @@ def batch_size_for(n_positives: int) -> int:
     It is one for every 64 positives, from 64 to 512: few data have too few steps in large batches.
     """
     return max(_LEAST_PAIRS, min(_MOST_PAIRS, n_positives // 64))
+
+
+def epochs_for(sizes: Sizes) -> int:
+    """Return for how many epochs a list-wise loss is trained where none is named.
+
+    It is n_items / n_users · √(n_positives) / 140, from 2 to 24. Users of whom little is known are soon
+    learnt by heart; many items of whom each has few users take long to be told apart.
+    """
+    ratio = sizes.n_items / max(1, sizes.n_users)
+    wanted = ratio * math.sqrt(sizes.n_positives) / 140.0
+    return max(_LEAST_EPOCHS, min(_MOST_EPOCHS, round(wanted)))
 
 
 class PlannedTowers(TrainedNetwork):
@@ -88,19 +103,25 @@ class PlannedTowers(TrainedNetwork):
         return value
 
     def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
-        loss = self._last_loss()
-        n_positives = int(self.item_counts_.sum()) if "item_counts_" in vars(self) else None
+        loss, sizes = self._last_loss(), None
         if X is not None:
             data, *_ = read_learnt_from(X, **fit_params)
-            loss, n_positives = self._first_loss(), data.nnz
+            loss, sizes = self._first_loss(), Sizes.of(data)
+        elif "item_counts_" in vars(self):
+            sizes = Sizes.of_counts(np.ones(self.n_users_, int), self.item_counts_)
+            sizes = sizes._replace(n_positives=int(self.item_counts_.sum()))
         found = {name: self._chosen(name, loss) for name in self.get_params()}
-        return {**found, "batch_size": self._batch_size(loss, n_positives)}
+        return {**found, **self._by_sizes(loss, sizes)}
 
-    def _batch_size(self, loss: Loss | ListLoss, n_positives: int | None) -> int:
-        """Return the batch size; where it goes by the data and those are not known, the largest."""
-        if self.batch_size is None and isinstance(loss, ListLoss) and n_positives is not None:
-            return batch_size_for(n_positives)
-        return check_count(self._chosen("batch_size", loss), "batch_size")
+    def _by_sizes(self, loss: Loss | ListLoss, sizes: Sizes | None) -> dict[str, int]:
+        """Return what goes by the size of the data where it is None; the most where that is not known."""
+        found = {name: self._chosen(name, loss) for name in ("batch_size", "n_epochs")}
+        if isinstance(loss, ListLoss) and sizes is not None:
+            if self.batch_size is None:
+                found["batch_size"] = batch_size_for(sizes.n_positives)
+            if self.n_epochs is None:
+                found["n_epochs"] = epochs_for(sizes)
+        return {name: check_count(value, name) for name, value in found.items()}
 
     def _is_cosine(self, plan: NetworkPlan | None = None) -> bool:
         loss = self._last_loss() if plan is None else plan.loss
@@ -122,9 +143,11 @@ class PlannedTowers(TrainedNetwork):
     def _plan_for(
         self, plan: NetworkPlan, data: Interactions, given: Interactions | None
     ) -> NetworkPlan:
-        plan = replace(plan, batch_size=self._batch_size(plan.loss, data.nnz))
+        sizes = Sizes.of(data)
+        found = self._by_sizes(plan.loss, sizes)
+        plan = replace(plan, batch_size=found["batch_size"], n_epochs=found["n_epochs"])
         if has_open_temperature(plan, cosine=self._is_cosine(plan)):
-            sizes, rank = Sizes.of(data), percentile_rank_of(data)
+            rank = percentile_rank_of(data)
             plan = with_temperature(plan, temperature_for(sizes, rank, in_batches=True))
         return plan
 

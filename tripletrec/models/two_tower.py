@@ -92,10 +92,12 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
     sampler : str or Sampler, default "unseen"
         Any of `tripletrec.sampling`, hard ones included. Negatives are drawn from the items that have
         an interaction.
-    learning_rate : float or None, default 0.02 or 0.1, by loss
+    learning_rate : float or None, default 0.04 or 0.1, by loss
         Step size.
-    n_epochs : int or None, default 4 or 20, by loss
-        Passes over the positives.
+    n_epochs : int or None, default 2 to 24 or 20, by loss
+        Passes over the positives. None: with a list-wise loss
+        :math:`\frac{n_{items}}{n_{users}} \sqrt{n_{positives}} / 140`, from 2 to 24, counting users and items
+        that have a positive: items of whom each has few users take long to be told apart.
     batch_size : int or None, default 512 or 64, by loss
         Positives per step; with a loss of triplets, triplets. None: where there are fewer than 32,768
         positives, a 64th of them instead of 512, at least 64.
@@ -160,11 +162,8 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
     a ridge regression explains, so that they say the most of users and items that training has not seen; of
     known ones nothing changes. See `tripletrec.neural.explained`.
 
-    On validation data cut from the training part of MovieLens-100K (features and own factors, mean of
-    three cuts) "softmax" reaches NDCG@10 .195 and AUC .927 in its four epochs; without history .189 and
-    .923 in ten. "bpr" reaches .159 and .911 in ten epochs, .175 and .912 with four negatives. On other
-    data see docs/choosing.md. For items that training has not seen, ``benchmarks/cold_items.py`` has content
-    baselines beside it.
+    How the defaults of list-wise losses were chosen, and what others are worth, says docs/choosing.md.
+    For items that training has not seen, ``benchmarks/cold_items.py`` has content baselines beside it.
 
     References
     ----------
