@@ -8,7 +8,7 @@ from contracts.baseline import BaselineContract
 from contracts.support import catalogue, interactions
 from tiers import quick
 from tripletrec.models.companions import percentile_rank_of
-from tripletrec.models.ease import l2_for
+from tripletrec.models.ease import _is_wide, _solve_by_items, l2_for
 
 
 class TestContract(BaselineContract):
@@ -40,10 +40,12 @@ def weights(data, l2):
 
 
 @pytest.mark.parametrize(
-    "size", quick([(30, 40, 300), (20, 700, 900), (5, 1, 2)], (20, 700, 900)), ids=str
+    "size",
+    quick([(30, 40, 300), (20, 700, 900), (400, 700, 900), (5, 1, 2), (1, 2, 1)], (20, 700, 900)),
+    ids=str,
 )
 def test_it_is_the_closed_form(size, rng):
-    """Also of more items than are computed at once."""
+    """Also of more items than are computed at once, and of more of them than users."""
     data = interactions(*size, seed=int(rng.integers(2**31)))
     l2 = float(rng.uniform(0.5, 20))
     model = tr.EASE(l2=l2).fit(data)
@@ -51,6 +53,19 @@ def test_it_is_the_closed_form(size, rng):
     np.testing.assert_allclose(model.item_weights_, B, rtol=1e-4, atol=1e-6)
     assert model.item_weights_.dtype == np.float32 and not np.diag(model.item_weights_).any()
     np.testing.assert_allclose(catalogue(model), X @ B, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("l2", [1e-3, 1.0, 300.0])
+def test_a_matrix_of_users_gives_what_one_of_items_gives(l2, rng):
+    wide = interactions(40, 90, 400, seed=int(rng.integers(2**31)))
+    # Users without anything change nothing, but their number.
+    found = tr.EASE(l2=l2).fit(wide).item_weights_
+    nobody = tr.Interactions(np.pad(wide.tocsr().toarray(), ((7, 90), (0, 0))))
+    assert _is_wide(wide) and _is_wide(nobody)
+    np.testing.assert_array_equal(tr.EASE(l2=l2).fit(nobody).item_weights_, found)
+    expected = _solve_by_items(wide, l2)
+    np.fill_diagonal(expected, 0.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_it_minimizes_what_it_says(rng):
@@ -98,16 +113,18 @@ def test_explanations_are_weights(pairs):
 
 
 def test_memory_is_said_before_it_is_taken():
-    """2 million items would take 48,000 GB."""
-    data = tr.Interactions.from_arrays([0, 1], [0, 2_000_000])
-    model = tr.EASE()
-    for kind in (MemoryError, ValueError):
-        with pytest.raises(
-            kind,
-            match=r"EASE of 2,000,001 items needs 48,000.0 GB of memory, and .*: keep fewer",
-        ):
-            model.fit(data)
-    assert not hasattr(model, "n_users_")
+    """Two million items would take 48,000 GB, of two users a third of that."""
+    everyone = np.arange(1_000_001)
+    for users, needed in (([0, 1], "16,000.0"), (everyone, "48,000.0")):
+        items = np.linspace(0, 2_000_000, len(users)).astype(int)
+        data, model = tr.Interactions.from_arrays(users, items), tr.EASE()
+        for kind in (MemoryError, ValueError):
+            with pytest.raises(
+                kind,
+                match=f"EASE of 2,000,001 items needs {needed} GB of memory, and .*: keep fewer",
+            ):
+                model.fit(data)
+        assert not hasattr(model, "n_users_")
 
 
 def test_the_l2_goes_by_how_well_users_are_told(pairs):
@@ -133,9 +150,13 @@ def test_wrong_l2(wrong, pairs):
 
 
 def test_too_small_an_l2_is_told(pairs):
-    twins = np.repeat(pairs.tocsr().toarray(), 2, axis=1)
-    with pytest.raises(ValueError, match="l2 is too small for these 80 items .*, got 1e-30"):
-        tr.EASE(l2=1e-30).fit(twins)
+    some = pairs.tocsr().toarray()
+    twins = np.repeat(np.tile(some, (3, 1)), 2, axis=1), np.repeat(some[:9], 2, axis=0)
+    for data, n_items in zip(twins, (80, 40), strict=True):
+        with pytest.raises(
+            ValueError, match=f"l2 is too small for these {n_items} items .*, got 1e-30"
+        ):
+            tr.EASE(l2=1e-30).fit(data)
 
 
 def test_without_what_was_seen_only_histories_are_answered(pairs, tmp_path):

@@ -19,7 +19,6 @@ from tripletrec.ranking.scores import ScoreUsers
 
 __all__ = ["EASE", "l2_for"]
 
-_BYTES = 12  # of a pair of items: a float64 while solving, and the float32 that is kept
 _BLOCK = 512  # items whose numbers are computed at once
 _LEAST_L2, _MOST_L2, _NOISY_RANK = 1.0, 300.0, 0.015
 
@@ -63,7 +62,8 @@ class EASE(Baseline):
         In `fit`, if a parameter or the data is not allowed; a fitted model stays as it was.
     NotEnoughMemoryError
         In `fit`, before anything is allocated, if ``12 * n_items**2`` bytes are more than there are (a
-        `MemoryError` and a `ValueError`): 1.2 GB for 10,000 items, 30 GB for 50,000.
+        `MemoryError` and a `ValueError`): 1.2 GB for 10,000 items, 30 GB for 50,000; with few users down to a
+        third of that.
 
     Notes
     -----
@@ -72,8 +72,10 @@ class EASE(Baseline):
     `tripletrec.models.percentile_rank`. Where the others who share items with a user tell them well, there
     is little noise to be damped. The numbers were chosen on cuts of training data, see docs/choosing.md.
 
-    Time grows with the cube of the number of items: 10,000 take about a minute. BLAS works on one thread, so
-    that the result does not depend on how many there are. The model keeps 4 bytes for each pair of items.
+    Time grows with the cube of the number of items: 10,000 take about a minute. Where users are less than
+    half as many as items it grows with their number times the square of that of items, for P then comes from
+    a matrix of users (the identity of Woodbury). BLAS works on one thread, so that the result does not
+    depend on how many there are. The model keeps 4 bytes for each pair of items.
 
     ``recommend_history(h)`` ranks by ``h @ B``: nothing is learnt for a new user, and a known one gets the
     same list by the same history. `similar_items` gives partial correlations, those of two items given
@@ -124,7 +126,7 @@ class EASE(Baseline):
 
     def _learn(self, data: Interactions) -> None:
         check_memory(
-            _BYTES * data.n_items**2,
+            _bytes(data),
             f"EASE of {data.n_items:,} items",
             "keep fewer items, with Interactions.filter(min_per_item=...)",
         )
@@ -261,24 +263,49 @@ def l2_for(rank: float) -> float:
     return max(_LEAST_L2, _MOST_L2 * min(1.0, (rank / _NOISY_RANK) ** 1.5))
 
 
+def _users_of(data: Interactions) -> int:
+    """Return the number of users with an interaction."""
+    return int(np.count_nonzero(np.diff(data.indptr)))
+
+
+def _is_wide(data: Interactions) -> bool:
+    """Return whether it takes less to invert a matrix of users than one of items."""
+    return 2 * _users_of(data) <= data.n_items
+
+
+def _bytes(data: Interactions) -> int:
+    """Return the bytes that it takes to solve: float64, and the float32 that are kept."""
+    n, n_users = data.n_items, _users_of(data)
+    return 4 * n**2 + 8 * (n_users * (n + n_users) if _is_wide(data) else n**2)
+
+
 def _solve(data: Interactions, l2: float) -> NDArray[np.float32]:
     """Return B."""
+    from tripletrec._runtime.blas import one_blas_thread
+
+    with one_blas_thread():
+        weights = (_solve_by_users if _is_wide(data) else _solve_by_items)(data, l2)
+    if weights is None:
+        raise ValueError(
+            f"l2 is too small for these {data.n_items} items to be told apart in float64, got {l2:g}"
+        )
+    weights[np.diag_indices(data.n_items)] = 0.0
+    return weights
+
+
+def _solve_by_items(data: Interactions, l2: float) -> NDArray[np.float32] | None:
+    """Return B but for its diagonal; None where float64 does not tell it."""
     # Here, because a loaded model does without.
     from scipy.linalg.lapack import dpotrf, dpotri
-
-    from tripletrec._runtime.blas import one_blas_thread
 
     n = data.n_items
     gram = _gram(data)
     gram[np.diag_indices(n)] += l2
-    with one_blas_thread():
-        factor, failed = dpotrf(gram, lower=1, overwrite_a=1)
-        if not failed:
-            inverse, failed = dpotri(factor, lower=1, overwrite_c=1)
+    factor, failed = dpotrf(gram, lower=1, overwrite_a=1)
+    if not failed:
+        inverse, failed = dpotri(factor, lower=1, overwrite_c=1)
     if failed:
-        raise ValueError(
-            f"l2 is too small for these {n} items to be told apart in float64, got {l2:g}"
-        )
+        return None
     diagonal = inverse.diagonal().copy()
     weights = np.empty((n, n), np.float32)
     for a in range(0, n, _BLOCK):
@@ -289,16 +316,47 @@ def _solve(data: Interactions, l2: float) -> NDArray[np.float32]:
         weights[a:b, :a] = inverse[a:b, :a] / -diagonal[:a]
         weights[a:b, a:b] = corner / -diagonal[a:b]
         weights[a:b, b:] = inverse[b:, a:b].T / -diagonal[b:]
-    weights[np.diag_indices(n)] = 0.0
     return weights
+
+
+def _solve_by_users(data: Interactions, l2: float) -> NDArray[np.float32] | None:
+    """Return the same by a matrix of users.
+
+    With :math:`L L^T = X X^T + λ I` and :math:`Z = L^{-1} X`, :math:`P = (I - Z^T Z) / λ`: entry (j, i) of B
+    is that of :math:`Z^T Z` over 1 minus its entry (i, i).
+    """
+    from scipy.linalg.lapack import dpotrf, dtrtrs
+
+    X = _ones(data)[np.flatnonzero(np.diff(data.indptr))]
+    gram = (X @ X.T).toarray(order="F")
+    gram[np.diag_indices(len(gram))] += l2
+    factor, failed = dpotrf(gram, lower=1, overwrite_a=1)
+    if failed:
+        return None
+    Z, _ = dtrtrs(factor, X.toarray(order="F"), lower=1, overwrite_b=1)
+    left = 1.0 - np.einsum("ij,ij->j", Z, Z)  # of λ P, in the diagonal
+    if left.min(initial=1.0) <= np.finfo(float).eps * len(gram):
+        return None
+    weights = np.empty((data.n_items, data.n_items), np.float32)
+    for a in range(0, data.n_items, _BLOCK):
+        b = min(data.n_items, a + _BLOCK)
+        shared = Z[:, a:b].T @ Z[:, a:]
+        weights[a:b, a:] = shared / left[a:]
+        weights[b:, a:b] = shared[:, b - a :].T / left[a:b]
+    return weights
+
+
+def _ones(data: Interactions) -> Any:
+    """Return X."""
+    from scipy.sparse import csr_matrix
+
+    ones = np.ones(data.nnz)
+    return csr_matrix((ones, data.indices, data.indptr), shape=data.space.shape, copy=False)
 
 
 def _gram(data: Interactions) -> NDArray[np.float64]:
     """Return how many users each two items share, as LAPACK overwrites it."""
-    from scipy.sparse import csr_matrix
-
-    ones = np.ones(data.nnz)
-    X = csr_matrix((ones, data.indices, data.indptr), shape=data.space.shape, copy=False)
+    X = _ones(data)
     by_item = X.T.tocsr()
     gram = np.empty((data.n_items, data.n_items), order="F")
     for a in range(0, data.n_items, _BLOCK):
