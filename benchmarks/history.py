@@ -11,8 +11,8 @@ one than 1 is best, training makes too much or too little of popularity.
 FOLDER holds `train.npz` and `valid.npz`, as for `benchmarks/published.py`; the test set is not read.
 With ``--spectral K`` the scores are also mixed, after the training, with those of a low-pass filter: what the
 first K singular vectors of the normalised matrix keep of a user's items (Shen et al., CIKM 2021, section 4).
-``shop:U,I,E`` are E events of U users and I items from `tripletrec.datasets.make_events`, ``needs:FILE`` and
-``tags:FILE`` are those of the packages in a list of Debian, see `package_data`, and ``ratings:FILE`` is a
+``shop:U,I,E`` are E events of U users and I items from `tripletrec.datasets.make_events`, ``needs:FILE``,
+``tags:FILE``, ``builds:FILE`` and ``uploads:FILE`` are those of lists of Debian, see `package_data`, and ``ratings:FILE`` is a
 table with the columns of the ratings.csv of MovieLens' newer sets.
 """
 
@@ -40,7 +40,7 @@ def read(name: str, n_users: int | None, seed: int) -> tuple[tr.Interactions, tr
     kind, _, rest = name.partition(":")
     if name == "movielens":
         data = tr.datasets.fetch_movielens_100k().train
-    elif kind in ("needs", "tags"):
+    elif kind in ("needs", "tags", "builds", "uploads"):
         from package_data import read_packages  # here, because other data do without
 
         data = read_packages(rest, kind)

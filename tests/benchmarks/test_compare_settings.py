@@ -45,6 +45,15 @@ def test_packages_are_users(compare, tmp_path, capsys):
     data = read_packages(path, "needs")
     assert data.n_users == 8 and data.nnz == 40
     assert data.item_ids.tolist() == ["adduser", "libc6", "perl", "python3", "x11-common"]
+    everyone = "".join(
+        f"Package: s{n}\nMaintainer: A <A@x.org>\nUploaders: B <b@x.org>, {n} <{n}@x.org>\n"
+        "Build-Depends: gcc (>= 9) [amd64], make, perl <!nodoc>, tar | bsdtar, sed, awk\n\n"
+        for n in range(6)
+    )
+    (sources := tmp_path / "Sources").write_text(everyone, encoding="utf-8")
+    builds, uploads = (read_packages(sources, kind) for kind in ("builds", "uploads"))
+    assert builds.item_ids.tolist() == ["awk", "gcc", "make", "perl", "sed", "tar"]
+    assert uploads.user_ids.tolist() == ["a@x.org", "b@x.org"] and len(uploads) == 12
     assert read_packages(path, "tags").item_ids.tolist() == ["a::b", "c::d", "c::e", "f", "g"]
     compare.main(
         ["loss='bpr', n_factors=6", "n_factors=6", "--data", f"needs:{path}", "--cuts", "1"]

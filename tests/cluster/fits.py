@@ -32,9 +32,9 @@ CASES = {
         {"loss": "hinge", "optimizer": "adam"},
         {"sample_weight": WEIGHTS},
     ),
-    "dynamic, adagrad, weights": (
+    "dynamic, adagrad, weights, given": (
         {"sampler": sampling.dynamic(3), "n_negatives": 2},
-        {"sample_weight": WEIGHTS},
+        {"sample_weight": WEIGHTS, "negatives": GIVEN},
     ),
     "k-os warp, sgd": ({"loss": losses.k_os_warp(2, 3, 0.5, 4), "optimizer": "sgd"}, {}),
     "graded, adam": ({"sampler": "graded", "optimizer": "adam"}, {"data": GRADED}),

@@ -23,7 +23,7 @@ def plain():
 
 
 @pytest.mark.parametrize(
-    "case", quick(CASES, "bpr, adagrad, given", "dynamic, adagrad, weights", "graded, adam")
+    "case", quick(CASES, "bpr, adagrad, given", "dynamic, adagrad, weights, given", "graded, adam")
 )
 def test_workers_learn_the_bits_of_a_fit(case, tmp_path):
     params, given = CASES[case]

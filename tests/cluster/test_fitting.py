@@ -71,7 +71,7 @@ def test_workers_of_this_process_learn_the_bits_of_a_fit(tmp_path):
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(
-    "case", ["bpr, adam, weights, given", "dynamic, adagrad, weights", "bpr, sgd"]
+    "case", ["bpr, adam, weights, given", "dynamic, adagrad, weights, given", "bpr, sgd"]
 )
 def test_two_workers_learn_the_bits_of_a_fit(case, client, tmp_path):
     params, given = CASES[case]

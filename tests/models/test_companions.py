@@ -85,13 +85,9 @@ def test_a_preset_is_its_loss(name):
     assert preset.get_params() == tr.MatrixFactorization(5, loss=name).get_params()
 
 
-def never():
-    raise AssertionError("this rank is not to be computed")
-
-
 def test_sampler_by_the_data():
     def of(n_users, n_items, rank):
-        return sampler_for(Sizes(n_users, n_items, 10 * n_users), lambda: rank, has_given=False)
+        return sampler_for(Sizes(n_users, n_items, 10 * n_users), rank)
 
     assert of(90, 8100, 0.1) == of(90_000, 8100, 0.1) == sampling.dynamic(5)  # 90 / 90 · 10^.7
     assert of(900, 8100, 0.01) == sampling.dynamic(25)
@@ -99,7 +95,6 @@ def test_sampler_by_the_data():
     assert of(900, 8100, 0.001) == of(9, 2 * 10**6, 0.1) == sampling.dynamic(MOST_CANDIDATES)
     assert of(900, 8100, 0.5) == sampling.dynamic(2)
     assert of(9000, 9, 0.1) == of(900, 4900, 0.5) == sampling.UNSEEN
-    assert sampler_for(Sizes(9000, 9000, 9**6), never, has_given=True) == sampling.UNSEEN
 
 
 def test_rate_by_the_data(wide):
@@ -115,7 +110,7 @@ def test_rate_by_the_data(wide):
     few = tr.Interactions.from_arrays([0, 1], [7, 4], shape=(wide.n_users, wide.n_items))
     for given in ({"sampler": "unseen"}, {"optimizer": "adagrad"}):
         assert make(**given).fit(wide).companions_["learning_rate"] == least
-    assert make().fit(wide, negatives=few).companions_["learning_rate"] == least
+    assert make().fit(wide, negatives=few).companions_["learning_rate"] == rate
 
 
 def test_temperature_by_the_data():
@@ -187,10 +182,11 @@ def test_given_negatives_and_weights(wide):
     assert hard.name == "dynamic"
     dislikes = tr.Interactions.from_arrays([0, 3], [5, 9], shape=(wide.n_users, wide.n_items))
     model = make().fit(wide, negatives=dislikes)
-    assert model.companions_["sampler"] == "unseen"
-    assert_same(make(sampler="unseen").fit(wide, negatives=dislikes), model)
-    tenth = tr.sampling.explicit(0.1)
-    assert_same(make(sampler=tenth).fit(wide, negatives=dislikes), model)
+    assert model.companions_["sampler"] == hard
+    rate = model.companions_["learning_rate"]
+    for sampler in (hard, hard._replace(share=0.1)):
+        named = make(sampler=sampler, learning_rate=rate)
+        assert_same(named.fit(wide, negatives=dislikes), model)
     none = tr.Interactions.empty(like=wide)
     assert_same(make().fit(wide, negatives=none), make().fit(wide))
     weights = np.arange(len(wide)) % 3

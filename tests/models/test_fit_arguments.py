@@ -288,15 +288,10 @@ def test_widths():
 
 
 def test_samplers_that_models_refuse(small):
-    others = ~small.tocsr().toarray().astype(bool)
     for sampler in ("dynamic", sampling.semi_hard(4), sampling.dynamic()._replace(share=0.5)):
         name = getattr(sampler, "name", sampler)
         with pytest.raises(ValueError, match=f"loss 'bsl' .* sampler '{name}'|given"):
             tr.MatrixFactorization(loss="bsl", sampler=sampler).fit(small)
-        with pytest.raises(ValueError, match=f"sampler '{name}' takes no given negatives"):
-            tr.MatrixFactorization(sampler=sampler).fit(small, negatives=others)
-    with pytest.raises(ValueError, match="sampler 'dynamic' takes no given negatives"):
-        tr.MatrixFactorization(sampler=sampler).fit(small)
     for loss in ("bpr", "softmax"):
         with pytest.raises(ValueError, match="sampler 'nearest' compares features of items, which"):
             tr.MatrixFactorization(loss=loss, sampler="nearest").fit(small)
@@ -359,13 +354,23 @@ def test_without_grades_all_negatives_are_unseen(small):
 
 @pytest.mark.parametrize("kind", [tr.MLPMatcher, tr.TwoTower, tr.MatrixFactorization])
 @pytest.mark.parametrize("sampler", ["dynamic", "semi_hard"])
-def test_candidates_and_given_negatives_do_not_mix(kind, sampler, small):
+def test_a_share_of_the_negatives_chosen_is_given(kind, sampler, small):
     others = ~small.tocsr().toarray().astype(bool)
-    message = f"sampler '{sampler}' takes no given negatives, only sampled candidates"
-    with pytest.raises(ValueError, match=message):
-        kind(sampler=sampler).fit(small, negatives=others)
-    with pytest.raises(ValueError, match="'dynamic' takes no given negatives"):
-        kind(sampler=sampling.dynamic()._replace(share=0.5)).fit(small)
+    named = sampling.HARD_SAMPLERS[sampler]()
+    fits = [
+        kind(n_epochs=1, sampler=each).fit(small, negatives=others).item_factors_.tobytes()
+        for each in (sampler, named._replace(share=0.1), named._replace(share=0.6))
+    ]
+    assert fits[0] == fits[1] != fits[2]
+    plain, without = (
+        kind(n_epochs=1, sampler=sampler).fit(small, negatives=given).item_factors_
+        for given in (None, 0.0 * others)
+    )
+    np.testing.assert_array_equal(without, plain)
+    with pytest.raises(ValueError, match=f"sampler '{sampler}' .* a share of given .* below 1"):
+        kind(sampler=named._replace(share=1.0)).fit(small, negatives=others)
+    with pytest.raises(ValueError, match=f"sampler '{sampler}' takes negatives from .* missing"):
+        kind(sampler=named._replace(share=0.5)).fit(small)
 
 
 # -------------------------------------------------------------------- nothing to learn

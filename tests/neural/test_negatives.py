@@ -47,6 +47,26 @@ def test_draws_equal_a_twin(data, rng):
                 assert drawn[t, c] == expected
 
 
+def test_candidates_are_all_the_same_given_one_or_none_of_them(data, rng):
+    key, users = int(rng.integers(2**63)), np.repeat(np.arange(20, dtype=np.int32), 40)
+    others = data.tocsr()[::-1]
+    given = tr.Interactions(others - others.multiply(data.tocsr() > 0))
+    sampler = sampling.dynamic(3, 0.4)
+    mixed = Negatives(sampler, data, given).draw(np.uint64(key), users, 3, first=7)
+    plain = Negatives(sampler, data).draw(np.uint64(key), users, 3, first=7)
+    placed = 0
+    for t, user in enumerate(users):
+        own = given.tocsr()[[user]].indices
+        head = naive.derive(key, (7 + t) * 3)
+        if len(own) and naive.below(head, 0, 2**53) / 2**53 < 0.4:
+            assert set(mixed[t]) == {own[naive.below(head, 1, len(own))]}
+            placed += 1
+        else:
+            np.testing.assert_array_equal(mixed[t], plain[t])
+    n = np.count_nonzero(np.diff(given.indptr)[users])
+    assert abs(placed / n - 0.4) < 6 * np.sqrt(0.24 / n)
+
+
 def test_who_likes_everything_has_no_negative():
     data = tr.Interactions(np.array([[1, 1, 1], [1, 0, 1]]))
     drawn = Negatives(sampling.UNSEEN, data).draw(np.uint64(0), np.array([0, 1], np.int32), 4)

@@ -65,7 +65,8 @@ def few_likes(rng):
 def plan_of(given=None, **params):
     plan = tr.MatrixFactorization(**{"n_factors": 6, "n_epochs": 3, **params})._plan()
     if given is not None and plan.sampler.share == 0.0:
-        plan = replace(plan, sampler=sampling.explicit(0.5))
+        mixed = plan.sampler._replace(share=0.5)
+        plan = replace(plan, sampler=sampling.explicit(0.5) if mixed.choose is None else mixed)
     return plan
 
 

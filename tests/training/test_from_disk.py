@@ -29,6 +29,10 @@ CASES = {
         DiskLayout(4, 2),
         2,
     ),
+    "dynamic, given": (
+        {"sampler": sampling.dynamic(3), "given": negatives_of, "weights": weights_of},
+        *("adagrad", DiskLayout(4, 2), 2),
+    ),
     "weights": ({"weights": weights_of}, "adagrad", DiskLayout(4, 2), 1),
     "k-os warp": (
         {"loss": losses.k_os_warp(2, 3, 0.5, 4), "weights": weights_of},
@@ -72,7 +76,15 @@ def assert_same(found, expected):
         np.testing.assert_array_equal(found[name], each, err_msg=name)
 
 
-SOME = ("one part", "four parts", "popularity", "dynamic", "k-os warp", "graded", "given, weights")
+SOME = (
+    "one part",
+    "four parts",
+    "popularity",
+    "dynamic, given",
+    "k-os warp",
+    "graded",
+    "given, weights",
+)
 
 
 @pytest.mark.parametrize("case", quick(CASES, *SOME))

@@ -17,6 +17,7 @@ CASES = {
     "uniform": {"sampler": "uniform", "n_negatives": 2},
     "popularity": {"sampler": "popularity"},
     "dynamic": {"sampler": sampling.dynamic(3), "n_negatives": 2},
+    "dynamic, given": {"sampler": sampling.dynamic(3), "given": negatives_of},
     "weights": {"weights": weights_of},
     "k-os warp": {"loss": losses.k_os_warp(2, 3, 0.5, 4), "weights": weights_of},
     "graded": {"sampler": sampling.graded(0.5)},
@@ -107,7 +108,7 @@ class Apart:
         return self.tables.state()
 
 
-SOME = ("uniform", "dynamic", "k-os warp", "graded", "given, weights")
+SOME = ("uniform", "dynamic, given", "k-os warp", "graded", "given, weights")
 
 
 @pytest.mark.parametrize("optimizer", quick(optimizers.OPTIMIZERS, "adagrad"))
@@ -120,7 +121,7 @@ def test_parts_learn_the_bits_of_the_whole(case, optimizer, data, rng):
     whole, other = (start(data, optimizer=optimizer, n_jobs=99, **options) for _ in range(2))
     n_user_blocks = whole.schedule.strata.n_user_blocks
     assert n_user_blocks > 1
-    apart = Apart(other, n_user_blocks if "given" in options or case == "graded" else 2)
+    apart = Apart(other, n_user_blocks if whole.schedule.stores_negatives else 2)
     for number in (1, 2, 3):
         record = run(whole, [number])[0]
         loss, right, mass, count, _ = apart.run_epoch(number, rng)

@@ -303,7 +303,7 @@ def _begin_or_resume(
         facts, known = Facts(**meta["facts"]), Report(**meta["workers"])
     sizes = Sizes.of_counts(users.counts, items.counts)
     has_given = facts.nnz > 0
-    plan = model._plan_for_sizes(plan, sizes, lambda: facts.percentile_rank, has_given)
+    plan = model._plan_for_sizes(plan, sizes, lambda: facts.percentile_rank)
     counted = None if facts.n_given is None else facts
     plan = replace(plan, sampler=settle_sampler(plan, counted, lambda: facts.has_grades))
     graded = plan.sampler.by_value and plan.sampler.share > 0.0

@@ -173,25 +173,21 @@ class Sizes(NamedTuple):
         return cls(n_users, n_items, int(users.sum()))
 
 
-def sampler_for(sizes: Sizes, rank: Callable[[], float], *, has_given: bool) -> Sampler:
+def sampler_for(sizes: Sizes, rank: float) -> Sampler:
     """Return the sampler that a loss of triplets is trained with on such data.
 
     It is ``dynamic(c)``, with c = √n / 90 · r^-0.7, where n is the number of items and r the percentile rank.
     Where neighbours tell a user's items well from others, easy negatives teach nothing but popularity; where
     they do not, the hardest of many negatives are items that the user would like. It is "unseen" where that
-    is one candidate, and where negatives are given.
+    is one candidate.
 
     Parameters
     ----------
     sizes : Sizes
-    rank : callable
-        Returns the percentile rank, see `tripletrec.models.percentile_rank`; called only if it counts.
-    has_given : bool
-        Whether there are given negatives.
+    rank : float
+        The percentile rank, see `tripletrec.models.percentile_rank`.
     """
-    if has_given:
-        return UNSEEN
-    n_candidates = math.sqrt(sizes.n_items) / 90.0 * rank() ** -0.7
+    n_candidates = math.sqrt(sizes.n_items) / 90.0 * rank**-0.7
     n_candidates = min(round(n_candidates), MOST_CANDIDATES)
     return dynamic(n_candidates) if n_candidates > 1 else UNSEEN
 

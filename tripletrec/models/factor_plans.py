@@ -39,7 +39,6 @@ from tripletrec.models.companions import (
 )
 from tripletrec.models.factor_model import FactorModel
 from tripletrec.models.fit_arguments import (
-    are_given,
     check_dropout,
     check_history,
     check_n_negatives,
@@ -169,24 +168,21 @@ class PlannedFactorModel(FactorModel):
         found: FactorPlan = plan
         if self._left_open(found):  # large data are not counted for nothing
             rank = cache(partial(percentile_rank_of, data))
-            found = self._plan_for_sizes(found, Sizes.of(data), rank, are_given(given))
+            found = self._plan_for_sizes(found, Sizes.of(data), rank)
         return found
 
     def _plan_for_sizes(
-        self, plan: FactorPlan, sizes: Sizes, rank: Callable[[], float], has_given: bool
+        self, plan: FactorPlan, sizes: Sizes, rank: Callable[[], float]
     ) -> FactorPlan:
-        """Return the plan with what goes by the data.
-
-        `rank` returns their percentile rank; `has_given`: there are given negatives.
-        """
+        """Return the plan with what goes by the data; `rank` returns their percentile rank."""
         found, left_open = plan, self._left_open(plan)
         if "n_epochs" in left_open:
             n = epochs_for(sizes, plan.loss)
             found = replace(found, n_epochs=n, companions={**found.companions, "n_epochs": n})
         if "sampler" in left_open:
-            found = self._with_sampler(found, sampler_for(sizes, rank, has_given=has_given))
+            found = self._with_sampler(found, sampler_for(sizes, rank()))
         if "learning_rate" in left_open:
-            rate = rate_for(plan.loss, None if has_given else rank())
+            rate = rate_for(plan.loss, rank())
             companions = {**found.companions, "learning_rate": rate}
             found = replace(found, learning_rate=rate, companions=companions)
         if "temperature" in left_open:

@@ -66,9 +66,8 @@ class MatrixFactorization(PlannedFactorModel):
         See `tripletrec.sampling`; ``sampling.popularity(alpha)``, ``sampling.explicit(share)``,
         ``sampling.graded(share)``, which prefers a user's items of high value to those of low value. The last
         two choose each negative among several items by their scores, with losses of triplets only.
-        None: with a loss of triplets ``sampling.dynamic(c)``, where c goes by the data, see the notes;
-        "unseen" where `negatives` are given, and with WARP, which searches by itself. With a list-wise loss
-        ``sampling.popularity(0.5)``.
+        None: with a loss of triplets ``sampling.dynamic(c)``, where c goes by the data, see the notes, but
+        "unseen" with WARP, which searches by itself. With a list-wise loss ``sampling.popularity(0.5)``.
     learning_rate : float or None, default None
         Step size.
     n_epochs : int or None, default None
@@ -357,8 +356,8 @@ class MatrixFactorization(PlannedFactorModel):
         negatives : as `X`, default None
             Known negatives, such as dislikes. For users who have some, the sampler's `share` of the
             negatives (0.1 if the sampler has none) is drawn from them. With list-wise losses they weigh so
-            much among the candidates, see `tripletrec.training.given_weights`. These rank better with
-            dislikes than losses of triplets, whose negatives are easy then: see docs/choosing.md.
+            much among the candidates, see `tripletrec.training.given_weights`. What they are worth says
+            docs/choosing.md.
         checkpoint : path-like or (path-like, float), default None
             File for what is learnt so far, written after every epoch or, of a pair, once so many seconds have
             passed. If a fit of the same model and data has left one, this fit goes on from there and learns

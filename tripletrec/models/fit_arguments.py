@@ -150,10 +150,10 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Counted | Non
         _check_graded(loss, sampler, given)
         return sampler
     if given is not None and not given.nnz:
-        given, sampler = None, sampler if sampler.is_hard else sampler._replace(share=0.0)
+        given, sampler = None, sampler if sampler.by_features else sampler._replace(share=0.0)
     takes_given = given is not None or sampler.share > 0.0
     _check_given(loss, sampler, takes_given)
-    if sampler.is_hard or not takes_given:
+    if sampler.by_features or not takes_given:
         return sampler
     if given is None:
         raise ValueError(
@@ -189,9 +189,10 @@ def _check_given(loss: Loss | ListLoss, sampler: Sampler, takes_given: bool) -> 
                 f"loss {loss.name!r} searches among sampled items for its negatives: it takes no given ones, "
                 f"and no sampler that chooses, got sampler {sampler.name!r}"
             )
-        if sampler.choose is not None and takes_given:
+        if sampler.choose is not None and sampler.share == 1.0:
             raise ValueError(
-                f"sampler {sampler.name!r} takes no given negatives, only sampled candidates"
+                f"sampler {sampler.name!r} chooses among sampled candidates: it must have a share of given "
+                "negatives below 1"
             )
         return
     if sampler.is_hard:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +12,7 @@ from scipy.sparse import identity
 from tripletrec._checks import check_count, check_flag
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
-from tripletrec.models.fit_arguments import are_given, check_widths
+from tripletrec.models.fit_arguments import check_widths
 from tripletrec.models.fitted import freeze
 from tripletrec.models.histories import FoldIn
 from tripletrec.models.names import OptimizerName, SamplerName, ScheduleName, TripletLossName
@@ -33,7 +32,7 @@ from tripletrec.neural.triplet import NetworkTripletTraining
 from tripletrec.optimizers import Optimizer
 from tripletrec.ranking.scores import ScoreUsers
 from tripletrec.rates import Schedule
-from tripletrec.sampling import UNSEEN, Sampler, dynamic
+from tripletrec.sampling import Sampler, dynamic
 from tripletrec.training.plan import NetworkPlan
 
 if TYPE_CHECKING:
@@ -73,8 +72,7 @@ class MLPMatcher(TrainedNetwork):
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
         See `tripletrec.optimizers`. A step updates only the factors that occur in its batch.
     sampler : str or Sampler or None, default None
-        Any of `tripletrec.sampling` but "nearest". None: the hardest of four items, ``dynamic(4)``, and where
-        there are given negatives "unseen".
+        Any of `tripletrec.sampling` but "nearest". None: the hardest of four items, ``dynamic(4)``.
     learning_rate : float, default 0.1
         Step size.
     n_epochs : int, default 15
@@ -266,8 +264,7 @@ class MLPMatcher(TrainedNetwork):
         self, plan: NetworkPlan, data: Interactions, given: Interactions | None
     ) -> NetworkPlan:
         _triplet_loss(plan)
-        is_open = self.sampler is None and are_given(given)
-        return replace(plan, sampler=UNSEEN) if is_open else plan
+        return plan
 
     def _chosen(self, name: str, loss: Loss | ListLoss) -> Any:
         is_open = name == "sampler" and self.sampler is None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import read_only
-from tripletrec._runtime.counter_random import derive
+from tripletrec._runtime.counter_random import derive, uniform
 from tripletrec._runtime.jit import kernel
 from tripletrec.data.interactions import Interactions
 from tripletrec.sampling import Sampler
@@ -30,15 +30,24 @@ class _Source(NamedTuple):
 
 
 @kernel
-def _draw(key, users, first, source, negatives):  # type: ignore[no-untyped-def]
-    """Fill `negatives`; each is a function of `key` and of its number in the stream."""
-    n = negatives.shape[1]
+def _draw(key, users, first, source, alike, negatives):  # type: ignore[no-untyped-def]
+    """Fill `negatives`; each is a function of `key` and of its number in the stream.
+
+    If they are `alike`, candidates for one negative, the first decides whether all are the same given one.
+    """
+    n, given = negatives.shape[1], source.given
     for t in range(negatives.shape[0]):
         for c in range(n):
+            stream, share = derive(key, (first + t) * n + c), source.share
+            if alike and c > 0:
+                share = 0.0
             negatives[t, c] = draw_given(
-                derive(key, (first + t) * n + c), users[t], source.given, source.share, source.pool,
-                source.verified, source.known,
-            )  # fmt: skip
+                stream, users[t], given, share, source.pool, source.verified, source.known
+            )
+        head = derive(key, (first + t) * n)
+        if alike and given.indptr[users[t] + 1] > given.indptr[users[t]]:
+            if uniform(head, 0) < source.share:
+                negatives[t] = negatives[t, 0]
 
 
 class Negatives:
@@ -72,6 +81,7 @@ class Negatives:
         nothing = ItemsOfUsers(
             read_only(np.zeros(n_users + 1, np.int64)), read_only(np.empty(0, np.int32))
         )
+        self._alike = sampler.choose is not None
         self._source = _Source(
             nothing if given is None else _items_of_users(given),
             sampler.share,
@@ -85,6 +95,8 @@ class Negatives:
     ) -> NDArray[np.int32]:
         """Return `n` negatives for each of `users`, shape (len(users), n).
 
+        With a sampler that chooses they are the candidates for one: of given negatives all are the same.
+
         A user who likes all items has none: the number is negative then.
 
         Parameters
@@ -97,7 +109,7 @@ class Negatives:
             Number of the first of these users in the stream.
         """
         negatives = np.empty((len(users), n), np.int32)
-        _draw(key, users, first, self._source, negatives)
+        _draw(key, users, first, self._source, self._alike, negatives)
         return negatives
 
 

@@ -26,8 +26,9 @@ nearest        with probability `share` the given          see `tripletrec.neura
 ============== =========================================== ============================================
 
 The last three are *hard* negatives. `dynamic` and `semi_hard` draw candidates, with replacement, and choose
-by the scores of the model as it stands; `nearest` compares features, so it is for `TwoTower`. List-wise
-losses by themselves give hard candidates more weight, and take none of the three.
+by the scores of the model as it stands, unless the negative is one of the user's given ones; `nearest`
+compares features, so it is for `TwoTower`. List-wise losses by themselves give hard candidates more weight,
+and take none of the three.
 
 Uniform negatives teach a model popularity first, popular ones hide it from the model; see the
 README for what that does to the full AUC.
@@ -261,13 +262,16 @@ def graded(share: float = 0.05) -> Sampler:
     return Sampler("graded", True, share=share, by_value=True)
 
 
-def dynamic(n_candidates: int = 8) -> Sampler:
+def dynamic(n_candidates: int = 8, share: float = 0.0) -> Sampler:
     """Return the sampler of the hardest of some unseen items: the one that the model scores highest.
 
     Parameters
     ----------
     n_candidates : int, default 8
         How many are drawn, uniformly, and scored for each negative; >= 2.
+    share : float, default 0.0
+        Share of the negatives taken from the user's given ones, the argument `negatives` of ``fit``, below 1;
+        nothing is chosen there. 0: a tenth, where there are any.
 
     Returns
     -------
@@ -276,7 +280,7 @@ def dynamic(n_candidates: int = 8) -> Sampler:
     Raises
     ------
     ValueError
-        If `n_candidates` is less than 2.
+        If `n_candidates` is less than 2, or `share` not from 0 to 1.
 
     Notes
     -----
@@ -292,10 +296,11 @@ def dynamic(n_candidates: int = 8) -> Sampler:
     4
     """
     n = check_count(n_candidates, "n_candidates", 2)
-    return Sampler("dynamic", True, n_candidates=n, choose=hard.hardest)
+    share = check_share(share, "share", closed=True)
+    return Sampler("dynamic", True, share=share, n_candidates=n, choose=hard.hardest)
 
 
-def semi_hard(n_candidates: int = 8) -> Sampler:
+def semi_hard(n_candidates: int = 8, share: float = 0.0) -> Sampler:
     """Return the sampler of the highest scored of some unseen items that score below the positive.
 
     Where none does, the lowest scored is taken.
@@ -304,6 +309,9 @@ def semi_hard(n_candidates: int = 8) -> Sampler:
     ----------
     n_candidates : int, default 8
         How many are drawn, uniformly, and scored for each negative; >= 2.
+    share : float, default 0.0
+        Share of the negatives taken from the user's given ones, the argument `negatives` of ``fit``, below 1;
+        nothing is chosen there. 0: a tenth, where there are any.
 
     Returns
     -------
@@ -312,7 +320,7 @@ def semi_hard(n_candidates: int = 8) -> Sampler:
     Raises
     ------
     ValueError
-        If `n_candidates` is less than 2.
+        If `n_candidates` is less than 2, or `share` not from 0 to 1.
 
     Notes
     -----
@@ -326,7 +334,8 @@ def semi_hard(n_candidates: int = 8) -> Sampler:
     8
     """
     n = check_count(n_candidates, "n_candidates", 2)
-    return Sampler("semi_hard", True, n_candidates=n, choose=hard.semi_hard)
+    share = check_share(share, "share", closed=True)
+    return Sampler("semi_hard", True, share=share, n_candidates=n, choose=hard.semi_hard)
 
 
 def nearest(share: float = 0.5) -> Sampler:
@@ -372,12 +381,18 @@ HARD_SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "nearest": nearest,
 }
 
+
+def _of_candidates(sampler: Sampler) -> dict[str, Any]:
+    of_given = {"share": sampler.share} if sampler.share else {}
+    return {"n_candidates": sampler.n_candidates, **of_given}
+
+
 _ARGUMENTS: dict[str, Callable[[Sampler], dict[str, Any]]] = {
     "popularity": lambda sampler: {"alpha": sampler.alpha},
     "explicit": lambda sampler: {"share": sampler.share},
     "graded": lambda sampler: {"share": sampler.share},
-    "dynamic": lambda sampler: {"n_candidates": sampler.n_candidates},
-    "semi_hard": lambda sampler: {"n_candidates": sampler.n_candidates},
+    "dynamic": _of_candidates,
+    "semi_hard": _of_candidates,
     "nearest": lambda sampler: {"share": sampler.share},
 }
 

@@ -82,7 +82,7 @@ class FitSize(NamedTuple):
         """Return the size of a fit of `plan`."""
         state, counts = 4 * (1 + len(plan.optimizer.state)), 4 * len(plan.optimizer.step_counts)
         graded = given is None and plan.sampler.by_value and plan.sampler.share > 0.0
-        stores_negatives = graded or given is not None
+        stores_negatives = (graded or given is not None) and plan.sampler.choose is None
         entry, triplet = 4 + 4 * weighted + 8 * graded, 4 + 4 * stores_negatives + 4 * weighted
         rows = data.n_users, data.n_items, n_jobs
         row = state * row_width(plan.n_factors) + counts

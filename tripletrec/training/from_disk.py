@@ -149,6 +149,7 @@ class DiskTripletTraining(StratumLearner):
             plan, user_counts, count_items(interactions.indices, interactions.n_items),
             given=graded or given is not None, limits=limits,
         )  # fmt: skip
+        self._places_given = given is not None and not self.schedule.stores_negatives
         users = BlockOrder(*self.schedule.deal_users(user_counts)[:2])
         size = FitSize.of(plan, interactions, given, weighted=weights is not None, n_jobs=n_jobs)
         strata = self.schedule.strata
@@ -270,7 +271,8 @@ class DiskTripletTraining(StratumLearner):
             return _Visit(tile, self._parts.read(a, buffers.part), rows, buffers.stored)
         # Strata whose known pairs have no filter look them up where they are, at any place.
         looks_up = self.plan.sampler.verified and self._longest > self.limits.filter_words
-        known = self._parts.read(a, buffers.part) if looks_up else self._parts.known(a)
+        reads = looks_up or self._places_given
+        known = self._parts.read(a, buffers.part) if reads else self._parts.known(a)
         first, last = self._starts[a][[tile.first, tile.last]].tolist()
         stored = cut_stored(buffers.stored, 0, last - first)
         self._triplets.read(a, first, stored)

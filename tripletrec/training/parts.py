@@ -24,6 +24,7 @@ from tripletrec.training.bucketing import (
     Stored,
     bucket,
 )
+from tripletrec.training.placed_negatives import Placed, chances
 from tripletrec.training.schedule import ItemDeal, Schedule
 from tripletrec.training.stratum import Contents, Epoch
 from tripletrec.training.tables import FactorTables
@@ -115,12 +116,12 @@ def part_users(bounds: NDArray[np.int64]) -> Partition:
 
 def empty_stored(schedule: Schedule, part: UserPart) -> Stored:
     """Return place for the triplets of a part."""
-    n, given = len(part.positives.indices), part.given is not None
-    if given:
+    n, stores = len(part.positives.indices), schedule.stores_negatives
+    if stores:
         n *= schedule.plan.n_negatives
     return Stored(
         np.empty(n, schedule.codes.dtype),
-        np.empty(n if given else 0, np.int32),
+        np.empty(n if stores else 0, np.int32),
         np.empty(n if len(part.positives.weights) else 0, np.float32),
     )
 
@@ -154,7 +155,7 @@ def bucket_part(
     strata, sampler, n_blocks = schedule.strata, schedule.plan.sampler, len(part.users.bounds) - 1
     executor, tasks = executor or SerialExecutor(), tasks or [(0, n_blocks)]
     given = None
-    if part.given is not None:
+    if part.given is not None and schedule.stores_negatives:
         given = GivenNegatives(
             schedule.streams(deal.number).given, part.given, part.n_lower, sampler.share, deal.pool,
             sampler.verified, schedule.plan.n_negatives,
@@ -204,9 +205,17 @@ def epoch_of_part(
         are not looked at.
     """
     known: Any = ItemsOfUsers(*part.positives[:2])
+    placed = None
+    if part.given is not None and not schedule.stores_negatives:
+        n_blocks = schedule.strata.n_item_blocks
+        placed = Placed(
+            ItemsOfUsers(read_only(part.given.indptr), read_only(part.given.indices)),
+            read_only(deal.items.position_of),
+            *chances(schedule.plan.sampler.share, n_blocks),
+        )  # fmt: skip
     contents = Contents(
         schedule.buckets(*strata, deal, part.users, part.block), stored, schedule.codes.item_bits, known,
-        deal.pool, part.numbers,
+        deal.pool, part.numbers, placed,
     )  # fmt: skip
     return Epoch(contents, *rows, schedule.hyper(number), schedule.streams(number))
 

@@ -70,14 +70,16 @@ class Schedule:
     user_counts, item_counts : int64 array of shape (n_users,), (n_items,)
         Positives of each.
     given : bool
-        Whether negatives are stored with the positives, because the user gives some or grades the positives.
+        Whether the user gives negatives, or grades the positives.
     limits : Limits, default LIMITS
 
     Attributes
     ----------
     shape : (n_users, n_items)
     n_positives : int
-    given : bool
+    stores_negatives : bool
+        Whether negatives are stored with the positives: where they are given, or positives are graded, unless
+        the sampler chooses among candidates, see `placed_negatives`.
     strata : Strata
     codes : Codes
     group : int
@@ -100,7 +102,8 @@ class Schedule:
     ) -> None:
         if isinstance(plan.loss, ListLoss):
             raise TypeError(f"loss {plan.loss.name!r} is not one of triplets")
-        self.plan, self.limits, self._loss, self.given = plan, limits, plan.loss, given
+        self.plan, self.limits, self._loss = plan, limits, plan.loss
+        self.stores_negatives = given and plan.sampler.choose is None
         self.shape = n_users, n_items = len(user_counts), len(item_counts)
         self.n_positives = int(item_counts.sum())
         self._hyper, self._streams = self._make_hyper(), dict[int, Streams]()
@@ -118,7 +121,7 @@ class Schedule:
         item_bytes = 4 * (1 + len(plan.optimizer.state)) * row_width(plan.n_factors)
         blocks = n_blocks(n_users, n_items, nnz, item_bytes, limits)
         # Negatives that are given, or lower-valued positives, may be of any block.
-        if self.given:
+        if self.stores_negatives:
             return given_strata(min(blocks, _MOST_GIVEN_BLOCKS))
         return drawn_strata(blocks, most_lanes(nnz))
 
@@ -132,7 +135,7 @@ class Schedule:
             prefetch_rows=prefetch_rows, learn_items=learn_items,
         )  # fmt: skip
         n_each, n_drawn = plan.n_negatives, plan.n_negatives * plan.n_candidates
-        if self.given:  # a triplet is stored for each negative, else for each positive
+        if self.stores_negatives:  # a triplet is stored for each negative, else for each positive
             n_each, n_drawn = 1, 0
         return Loop(
             kernel,
@@ -176,7 +179,7 @@ class Schedule:
 
         A partition serves two epochs: on large data it costs a quarter of one.
         """
-        return number - (number - 1) % (1 if self.given else _EPOCHS_OF_PARTITION)
+        return number - (number - 1) % (1 if self.stores_negatives else _EPOCHS_OF_PARTITION)
 
     def deal_items(self, number: int) -> ItemDeal:
         """Deal the items for the partition that begins with epoch `number`."""
@@ -185,7 +188,7 @@ class Schedule:
         row_at = np.zeros(strata.n_item_blocks << self.codes.place_bits, np.int32)
         row_at[items.position_of] = np.arange(len(items.order), dtype=np.int32)
         # Beside given negatives others are drawn from all blocks, between which positions leave gaps.
-        drawn_from = items.order if self.given else row_at
+        drawn_from = items.order if self.stores_negatives else row_at
         pool = Pool(drawn_from, sampler.cumulative(self._item_counts[drawn_from]))
         return ItemDeal(number, items, row_at, pool)
 
@@ -207,7 +210,7 @@ class Schedule:
         """
         strata, last = self.strata, first + len(bounds) - 1
         first_position = last_position = np.zeros(last - first, np.int64)
-        if not self.given:
+        if not self.stores_negatives:
             blocks = strata.item_block[first:last]
             first_position = blocks.astype(np.int64) << self.codes.place_bits
             last_position = first_position + np.diff(deal.items.bounds)[blocks]

@@ -22,6 +22,7 @@ from tripletrec.training.bucketing import (
     make_distinct,
     shuffle_strata,
 )
+from tripletrec.training.placed_negatives import Placed, place_given
 from tripletrec.training.strata import LIMITS, Limits
 from tripletrec.training.triplet_records import (
     HyperParameters,
@@ -92,6 +93,8 @@ class Contents(NamedTuple):
     pool : Pool
     numbers : RowNumbers or None
         None where these are all the users and items there are.
+    placed : Placed or None
+        Given negatives that take the place of candidates.
     """
 
     buckets: Buckets
@@ -100,6 +103,7 @@ class Contents(NamedTuple):
     known: ItemsOfUsers
     pool: Pool
     numbers: RowNumbers | None
+    placed: Placed | None = None
 
 
 class Streams(NamedTuple):
@@ -107,9 +111,7 @@ class Streams(NamedTuple):
 
     users: Any  # how users are dealt into blocks
     items: Any
-    given: (
-        Any  # negatives that are drawn before triplets are bucketed, or positives that are compared
-    )
+    given: Any  # negatives that are given, or positives that are compared
     drawn: Any  # negatives that are drawn after that
     order: Any  # of the triplets of a stratum
 
@@ -195,6 +197,11 @@ def learn_strata(
         make_distinct(
             first, last, streams.drawn, buckets, tuple(contents.known), tuple(contents.pool),
             loop.verified, loop.n_drawn, loop.n_drawn // loop.n_negatives, triplets,
+        )  # fmt: skip
+    if contents.placed is not None:
+        place_given(
+            first, last, streams.given, buckets, tuple(contents.placed), loop.n_negatives,
+            loop.n_drawn // loop.n_negatives, triplets,
         )  # fmt: skip
     if loop.n_positives > 1:
         draw_others(

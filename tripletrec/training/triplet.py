@@ -61,7 +61,7 @@ class TripletTraining(StratumLearner):
     weights : float32 array of shape (nnz,) or None
         Weight of each positive.
     given : Interactions or None
-        Negatives given by the user, of the same shape; not with a sampler that chooses hard negatives.
+        Negatives given by the user, of the same shape.
     n_jobs : int
         The most threads, >= 1.
     tables : FactorTables or None, default None

@@ -34,9 +34,9 @@ class TripletFiles:
         *,
         weighted: bool,
     ) -> None:
-        self._parts, self._k = parts, schedule.plan.n_negatives if schedule.given else 1
+        self._parts, self._k = parts, schedule.plan.n_negatives if schedule.stores_negatives else 1
         self._kinds = schedule.codes.dtype, np.int32, np.float32
-        self._has = True, schedule.given, weighted
+        self._has = True, schedule.stores_negatives, weighted
         lengths = [self._k * n_positives * has for has in self._has]
         self._files = [
             scratch.array((n,), kind) for n, kind in zip(lengths, self._kinds, strict=True)

@@ -7,10 +7,8 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from tripletrec._runtime.messages import shown
-from tripletrec.data.interactions import as_interactions
 from tripletrec.losses import ListLoss, Loss, check_loss, softmax
 from tripletrec.sampling import dynamic
-from tripletrec.sampling.samplers import check_sampler
 
 __all__ = ["Choice", "Space", "default_space", "need_optuna", "read_space"]
 
@@ -47,9 +45,9 @@ def default_space(model: Any, X: Any = None, **fit_params: Any) -> dict[str, Any
     -------
     dict
         The learning rate, L2, the number of factors and of epochs; with losses of triplets the learning-rate
-        schedule, the L2 of biases and, unless they search for their negatives, the sampler, where there are
-        given ones none that chooses among candidates; with list-wise losses and networks the dropout and the
-        share of the history, with "softmax" its temperature. Of `EASE` its L2.
+        schedule, the L2 of biases and, unless they search for their negatives, the sampler; with list-wise
+        losses and networks the dropout and the share of the history, with "softmax" its temperature. Of
+        `EASE` its L2.
 
     Raises
     ------
@@ -73,7 +71,7 @@ def default_space(model: Any, X: Any = None, **fit_params: Any) -> dict[str, Any
         if name in given:
             space[name] = [max(1, given[name] // 2), given[name], 2 * given[name]]
     if "loss" in given:
-        space |= _of_loss(given, fit_params.get("negatives"))
+        space |= _of_loss(given)
     elif "l2" in given:
         space["l2"] = _around(given["l2"], 20.0)
     if not space:
@@ -81,15 +79,7 @@ def default_space(model: Any, X: Any = None, **fit_params: Any) -> dict[str, Any
     return space
 
 
-def _are_any(negatives: Any) -> bool:
-    return negatives is not None and as_interactions(negatives, "negatives").nnz > 0
-
-
-def _chooses(sampler: Any) -> bool:
-    return sampler is not None and check_sampler(sampler, features=True).choose is not None
-
-
-def _of_loss(given: Mapping[str, Any], negatives: Any) -> dict[str, Any]:
+def _of_loss(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a space that depends on the kind of loss."""
     loss = check_loss(given["loss"], search=True)
     listwise = isinstance(loss, ListLoss)
@@ -97,7 +87,7 @@ def _of_loss(given: Mapping[str, Any], negatives: Any) -> dict[str, Any]:
     if loss.name == "softmax":  # whose best temperature depends on how dense the data are
         space["loss"] = [given["loss"], *map(softmax, _TEMPERATURES)]
     if isinstance(loss, Loss):
-        space |= _of_triplets(given, loss, negatives)
+        space |= _of_triplets(given, loss)
     if listwise and "history" in given:
         space["history"] = sorted({0.0, 0.5, 0.8, given["history"]})
     if "dropout" in given and (listwise or "hidden" in given):
@@ -105,12 +95,10 @@ def _of_loss(given: Mapping[str, Any], negatives: Any) -> dict[str, Any]:
     return space
 
 
-def _of_triplets(given: Mapping[str, Any], loss: Loss, negatives: Any) -> dict[str, Any]:
+def _of_triplets(given: Mapping[str, Any], loss: Loss) -> dict[str, Any]:
     space = {"schedule": _with(given["schedule"], "constant", "linear")}
     if not loss.searches:  # more candidates: a better top of the list, a worse full AUC
-        samplers = _with(given["sampler"], "unseen", dynamic(4), dynamic(16))
-        has_given = _are_any(negatives)
-        space["sampler"] = [each for each in samplers if not (has_given and _chooses(each))]
+        space["sampler"] = _with(given["sampler"], "unseen", dynamic(4), dynamic(16))
     if "bias_l2" in given:
         space["bias_l2"] = _with(given["bias_l2"], 0.0, 0.01)
     return space
