@@ -1,4 +1,4 @@
-"""What Debian's packages need, their tags and who maintains them, as interactions: data that every mirror has.
+"""What Debian's packages need, their tags and who maintains them, as interactions: every mirror has them.
 
 A file ``Packages`` (or ``.gz``, ``.xz``) is the list of all packages of a release, as in
 ``dists/bookworm/main/binary-amd64`` of a mirror. A package is a user; its items are the packages that it
