@@ -12,8 +12,8 @@ FOLDER holds `train.npz` and `valid.npz`, as for `benchmarks/published.py`; the 
 With ``--spectral K`` the scores are also mixed, after the training, with those of a low-pass filter: what the
 first K singular vectors of the normalised matrix keep of a user's items (Shen et al., CIKM 2021, section 4).
 ``shop:U,I,E`` are E events of U users and I items from `tripletrec.datasets.make_events`, ``needs:FILE``,
-``tags:FILE``, ``builds:FILE`` and ``uploads:FILE`` are those of lists of Debian, see `package_data`, and ``ratings:FILE`` is a
-table with the columns of the ratings.csv of MovieLens' newer sets.
+``tags:FILE``, ``builds:FILE`` and ``uploads:FILE`` are those of lists of Debian, see `package_data`, and
+``ratings:FILE`` is a table with the columns of the ratings.csv of MovieLens' newer sets.
 """
 
 from __future__ import annotations
