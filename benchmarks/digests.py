@@ -168,6 +168,11 @@ def factor_cases(n_jobs: int) -> Iterator[Case]:
     yield "weights and negatives given", fit(sample_weight=weights, negatives=dislikes)
     yield "three negatives", fit(n_negatives=3, optimizer="adam")
     yield "three hard negatives", fit(n_negatives=3, sampler=tr.sampling.dynamic(5))
+    yield (
+        "two hard negatives, some given",
+        fit(n_negatives=2, sampler=tr.sampling.dynamic(3, 0.3), negatives=dislikes),
+    )
+    yield "softmax, negatives given", fit(loss="softmax", negatives=dislikes)
     yield "no item bias, 64 factors", fit(item_bias=False, n_factors=64)
     yield "100 factors, linear rate", fit(n_factors=100, schedule="linear", n_epochs=3)
     yield "warm-up", fit(schedule=tr.rates.cosine(warmup=0.3), n_epochs=4)
@@ -268,6 +273,10 @@ def neural_cases(n_jobs: int) -> Iterator[Case]:
     yield (
         "towers nearest, negatives",
         fit(tr.TwoTower, loss="bpr", sampler="nearest", negatives=True, **both),
+    )
+    yield (
+        "towers softmax, negatives",
+        fit(tr.TwoTower, loss="softmax", **SPELLED, normalize=True, negatives=True),
     )
     yield "towers, layers", fit(
         tr.TwoTower, loss="bpr", user_layers=(32, 16), item_layers=(16,), dropout=0.2,
