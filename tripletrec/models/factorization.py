@@ -170,7 +170,7 @@ class MatrixFactorization(PlannedFactorModel):
     scorer        "dot"                       "dot"         "dot"               "cosine"
     optimizer     "adagrad"                   "adagrad"     adagrad(1.0)        adam(beta1=0.5, beta2=0.99)
     learning_rate 0.05 to 0.1; 0.025 to 0.05  0.065 to 0.13 0.05                0.005
-    n_epochs      20 to 30                    20 to 30      10                  20 to 60
+    n_epochs      20 to 45                    20 to 45      10                  20 to 60
     user_l2       0.05                        0.01          0.3                 0.2
     item_l2       0.01                        0.003         0.3                 0.2
     negative_l2   as item_l2                  as item_l2    as item_l2          0.0
@@ -181,8 +181,9 @@ class MatrixFactorization(PlannedFactorModel):
     ============= =========================== ============= =================== ===========================
 
     How many epochs goes by the density d, the share of positives among all pairs of users and items that have
-    some, and with list-wise losses by m, the mean number of positives of such an item: it is
-    :math:`20 (0.003 / d)^{2/3}` and :math:`20 \max((0.003 / d)^{2/3}, 20 / m)`, in the bounds of the table.
+    some, and by m, the mean number of positives of such an item: with losses of triplets it is
+    :math:`20 \max(\min(1.5, (0.003 / d)^{2/3}), 6 / m)`, with list-wise ones
+    :math:`20 \max((0.003 / d)^{2/3}, 20 / m)`, in the bounds of the table.
 
     Three more go by how well the data tell a user's items, the *percentile rank* r [4]_: an item of a user
     is left out, all items are ranked by the users who share others with this one, and r is the share of what
@@ -193,10 +194,10 @@ class MatrixFactorization(PlannedFactorModel):
     With the scorer "cosine" a list-wise loss without a temperature, as "softmax" and "bsl" are, takes
     :math:`1.12\, d^{1/9} / \log(1/r)^{0.9}`, with an r of 0.1 at most, and at most 0.35.
 
-    Where the sampler is given, or there are negatives, the learning rate is the least one. An optimizer that
-    is given has a rate of its own: with losses of triplets the least one for "adagrad", 0.003 for "adam"
-    ("hinge": 0.0012) and 0.05 for "sgd" ("hinge": 0.025, "sigmoid": 0.2); with list-wise losses 0.005 for
-    "adam", 0.05 for "adagrad" and 0.01 for "sgd".
+    Where the sampler is given, the learning rate is the least one. An optimizer that is given has a rate of
+    its own: with losses of triplets the least one for "adagrad", 0.003 for "adam" ("hinge": 0.0012) and 0.05
+    for "sgd" ("hinge": 0.025, "sigmoid": 0.2); with list-wise losses 0.005 for "adam", 0.05 for "adagrad"
+    and 0.01 for "sgd".
 
     Raises
     ------
