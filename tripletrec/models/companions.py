@@ -239,8 +239,8 @@ def epochs_for(sizes: Sizes, loss: Loss | ListLoss) -> int:
 
     Dense data are learnt sooner, and then too well: 20 epochs are enough where 3 of 1,000 pairs are
     positives, and it takes 30 where half of that are, or less. Items with few positives take longer: 30
-    epochs with 4 of them, 45 with fewer than 3. With a list-wise loss, whose rate falls, it takes 32 epochs at
-    that half, 60 where a fifth of that are, and 60 where an item has 7 positives instead of 20.
+    epochs with 4 of them, 45 with fewer than 3. With a list-wise loss, whose rate falls, it takes 32 at that
+    half, 60 where a fifth of that are, and 60 where an item has 7 positives instead of 20.
     """
     n_positives = max(1, sizes.n_positives)
     density = n_positives / max(1, sizes.n_users * sizes.n_items)
