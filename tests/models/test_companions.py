@@ -157,7 +157,7 @@ def test_sizes_leave_out_what_has_no_positive():
         (Sizes(4000, 4000, 96_000), 20, 20),
         (Sizes(4000, 2000, 6_000), 40, 60),  # 3 of an item
         (Sizes(400, 2000, 3_000), 45, 60),
-        (Sizes(10_000, 200, 1_400), 30, 60),  # 7 of an item, and less than 1 of 1,000 pairs
+        (Sizes(10_000, 200, 1_400), 30, 57),  # 7 of an item, and less than 1 of 1,000 pairs
         (Sizes(10_000, 2000, 40_000), 26, 26),  # 2 of 1,000 pairs
         (Sizes(100, 90, 1200), 20, 30),  # dense, but 13 of an item
         (Sizes(100, 100, 900), 20, 44),
