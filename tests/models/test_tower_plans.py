@@ -121,7 +121,7 @@ def test_the_number_of_epochs_goes_by_users_and_items_with_positives():
         assert model._settled_params()["n_epochs"] == 24
         assert model._settled_params(data)["n_epochs"] == expected > 2
         assert len(model.fit(data).history_) == expected
-        assert model.n_epochs is None
+        assert model.n_epochs is None and model._settled_params()["n_epochs"] == expected
     assert epochs_for(Sizes.of(more)) < epochs_for(Sizes.of(few))
     named = make(n_epochs=None, loss="bpr").fit(few)
     assert len(named.history_) == 20

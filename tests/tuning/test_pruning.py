@@ -1,5 +1,6 @@
 """`pruning_callback`, in a loop of one's own."""
 
+import numpy as np
 import pytest
 
 import tripletrec as tr
@@ -32,6 +33,23 @@ def test_trials_report_twentieths_of_their_epochs(small):
     assert study.trials[2].intermediate_values
     with pytest.raises(ValueError, match="pruning_callback needs the argument validation"):
         model().fit(train, callbacks=tr.pruning_callback(study.ask()))
+
+
+@pytest.mark.parametrize("kind", [tr.TwoTower, tr.MLPMatcher, tr.MatrixFactorization])
+def test_epochs_by_the_data_are_counted(kind):
+    """Of all models, whose number of epochs may be None: the last one is the twentieth twentieth."""
+    users = np.repeat(np.arange(30), 2)
+    few = tr.Interactions.from_arrays(users, np.arange(60) % 53, shape=(40, 400))
+    wide = tr.Interactions.from_arrays(np.repeat(np.arange(10), 60), np.arange(600) % 590)
+    for data in (few, wide):
+        train, valid = tr.splits.train_test_split(data, random_state=0)
+        study = optuna.create_study(direction="maximize")
+        trial = study.ask()
+        fitted = kind().fit(train, validation=valid, callbacks=tr.pruning_callback(trial))
+        values = study.trials[0].intermediate_values
+        assert max(values) == 20 and len(values) == min(20, len(fitted.history_))
+        with pytest.raises(ValueError, match="pruning_callback needs the argument validation"):
+            kind().fit(train, callbacks=tr.pruning_callback(study.ask()))
 
 
 def test_poor_trials_are_pruned(small):

@@ -108,10 +108,17 @@ class PlannedTowers(TrainedNetwork):
             data, *_ = read_learnt_from(X, **fit_params)
             loss, sizes = self._first_loss(), Sizes.of(data)
         elif "item_counts_" in vars(self):
-            sizes = Sizes.of_counts(np.ones(self.n_users_, int), self.item_counts_)
-            sizes = sizes._replace(n_positives=int(self.item_counts_.sum()))
+            sizes = self._known_sizes()
         found = {name: self._chosen(name, loss) for name in self.get_params()}
         return {**found, **self._by_sizes(loss, sizes)}
+
+    def _known_sizes(self) -> Sizes:
+        """Return those of what was learnt; of a model that does not know it all users count."""
+        seen = vars(self).get("seen_")
+        if seen is not None:
+            return Sizes.of(seen)
+        n_items, n = np.count_nonzero(self.item_counts_), self.item_counts_.sum()
+        return Sizes(self.n_users_, int(n_items), int(n))
 
     def _by_sizes(self, loss: Loss | ListLoss, sizes: Sizes | None) -> dict[str, int]:
         """Return what goes by the size of the data where it is None; the most where that is not known."""

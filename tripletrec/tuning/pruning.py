@@ -45,7 +45,7 @@ def pruning_callback(trial: Any) -> Callable[[Any, dict[str, Any]], bool]:
     def report(model: Any, record: dict[str, Any]) -> bool:
         nonlocal reported
         value = record.get(f"validation_{model.validation_metric}")
-        n_epochs = (model.get_params() | getattr(model, "companions_", {}))["n_epochs"]
+        n_epochs = (model._settled_params() | getattr(model, "companions_", {}))["n_epochs"]
         if value is None:
             if record["epoch"] == n_epochs:
                 raise ValueError("pruning_callback needs the argument validation of fit")
