@@ -48,6 +48,32 @@ def test_what_validation_has_of_training_is_said_of_the_files(name, shop, comman
     assert f"positives in {held_out} are in {train} too and are left out" in said
 
 
+def test_negatives_are_learnt_from_whatever_their_values(shop, as_json, command, tmp_path):
+    train = shop / "parts/train.csv"
+    data = tr.Interactions.read(train, value="value", timestamp="time")
+    likes = data.filter(min_value=1.0)
+    known = likes.tocsr().toarray() > 0
+    pairs = np.argwhere(~known)[:: known.size // 50]
+    dislikes = tmp_path / "dislikes.csv"
+    rows = [f"{likes.user_ids[u]},{likes.item_ids[i]},0.1" for u, i in pairs.tolist()]
+    dislikes.write_text("\n".join(["user,item,value", *rows, "nobody,nothing,0.1"]) + "\n")
+    path = tmp_path / "m.safetensors"
+    options = [*SMALL, "--min-value", "1", "--negatives", dislikes, "-o", path]
+    as_json("fit", train, *options)
+    given = tr.Interactions.from_arrays(
+        *pairs.T, shape=known.shape, user_ids=likes.user_ids, item_ids=likes.item_ids
+    )
+    model = tr.MatrixFactorization(4, n_epochs=2, random_state=0).fit(likes, negatives=given)
+    np.testing.assert_array_equal(tr.load(path).item_factors_, model.item_factors_)
+    plain = tr.MatrixFactorization(4, n_epochs=2, random_state=0).fit(likes)
+    assert not np.array_equal(plain.item_factors_, model.item_factors_)
+    code, _, said = command("fit", train, *SMALL, "--negatives", train, "-o", path)
+    assert code == 1 and "negatives must not be positives too" in said
+    dislikes.write_text("user,item\nnobody,nothing\n")
+    code, _, said = command("fit", train, *SMALL, "--negatives", dislikes, "-o", path)
+    assert code == 1 and "dislikes.csv" in said.splitlines()[-1]
+
+
 def test_progress_is_on_stderr_unless_quiet(shop, command, tmp_path):
     arguments = ["fit", shop / "parts/train.csv", *SMALL, "-o", tmp_path / "m.safetensors"]
     code, out, err = command(*arguments)
@@ -101,6 +127,10 @@ def test_models_without_epochs(name, shop, as_json, command, tmp_path):
         (["--epochs", "0"], "--epochs: must be an integer >= 1, got '0'"),
         (["--model", "ease", "--epochs", "2"], "the model ease has no parameter 'n_epochs'"),
         (["--model", "ease", "--weighted"], "--weighted: the model ease has no use for it"),
+        (
+            ["--model", "popularity", "--negatives", "x.csv"],
+            "--negatives: the model popularity has no use",
+        ),
         (["--set", "magic=1"], "has no parameter 'magic'"),
         (["--set", "n_factors"], "--set must be NAME=VALUE"),
         (["--set", "learning_rate=-1"], "learning_rate must be"),

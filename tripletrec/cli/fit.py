@@ -53,6 +53,11 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--metric", metavar="NAME", help="on --validation, such as ndcg@10")
     parser.add_argument(
+        "--negatives",
+        metavar="FILE",
+        help="events of what users do not like, whatever their values; --min-value leaves none out",
+    )
+    parser.add_argument(
         "--user-features", metavar="FILE", help="a row for each user (with --model two-tower)"
     )
     parser.add_argument(
@@ -77,7 +82,10 @@ def run(options: argparse.Namespace) -> None:
     """Read, learn, write."""
     model = make_model(options)
     _check(options)
-    inputs = (options.train, options.validation, options.user_features, options.item_features)
+    inputs = (
+        options.train, options.validation, options.negatives, options.user_features,
+        options.item_features,
+    )  # fmt: skip
     check_output(options.output, inputs)
     if options.checkpoint is not None:
         check_output(options.checkpoint, (*inputs, options.output), "--checkpoint")
@@ -97,9 +105,10 @@ def run(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     """Raise if an option can have no effect with the others."""
-    if options.model in ("ease", "popularity") and (options.weighted or options.checkpoint):
-        option = "--weighted" if options.weighted else "--checkpoint"
-        raise UsageError(f"{option}: the model {options.model} has no use for it")
+    if options.model in ("ease", "popularity"):
+        for option in ("weighted", "checkpoint", "negatives"):
+            if getattr(options, option):
+                raise UsageError(f"--{option}: the model {options.model} has no use for it")
     for word in ("user", "item"):
         if getattr(options, f"{word}_features") is not None and options.model != "two-tower":
             raise UsageError(f"--{word}-features needs --model two-tower, got {options.model}")
@@ -113,6 +122,10 @@ def _extra(options: argparse.Namespace, data: Interactions) -> dict[str, Any]:
     given: dict[str, Any] = {}
     if options.validation is not None:
         given["validation"] = read_validation(options, data)
+    if options.negatives is not None:
+        every = argparse.Namespace(**{**vars(options), "min_value": None})
+        given["negatives"] = read_events(every, options.negatives, like=data)
+        given["negatives"].check_not_empty(repr(options.negatives))
     if options.weighted:
         given["sample_weight"] = "values"
     if options.checkpoint is not None:
