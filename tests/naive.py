@@ -232,8 +232,12 @@ def derive(key, name):
     return bits(bits(key, name + 1), 0)
 
 
+def uniform(key, counter):
+    return (bits(key, counter) >> 11) / 2**53
+
+
 def below(key, counter, n):
-    return int((bits(key, counter) >> 11) / 2**53 * n)
+    return int(uniform(key, counter) * n)
 
 
 # --- Mini-batches --------------------------------------------------------------------------------

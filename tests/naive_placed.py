@@ -3,11 +3,6 @@
 import naive
 
 
-def uniform(key, counter):
-    """A number in [0, 1)."""
-    return naive.below(key, counter, 2**53) / 2**53
-
-
 def placed(key, stratum, pairs, given, block_of, block, n_tries, chance, n_negatives):
     """For each pair of a stratum and each of its negatives the given item that is placed, or None.
 
@@ -20,7 +15,7 @@ def placed(key, stratum, pairs, given, block_of, block, n_tries, chance, n_negat
             drawn = [
                 own[naive.below(tries, 2 * x + 1, len(own))]
                 for x in range(n_tries)
-                if own and uniform(tries, 2 * x) < chance
+                if own and naive.uniform(tries, 2 * x) < chance
             ]
             inside = [item for item in drawn if block_of[item] == block]
             found.append(inside[0] if inside else None)

@@ -65,7 +65,7 @@ def test_they_are_placed_as_the_twin_places_them(n_negatives, share, blocks):
     n_tries, chance = chances(share, strata.n_item_blocks)
     own = [row.indices.tolist() for row in others.tocsr()]
     assert strata.n_item_blocks > 1 and found.pairs == plain.pairs
-    n_placed = 0
+    n_placed, chances_of_all = 0, []
     for s, pairs in found.pairs.items():
         expected = naive_placed.placed(
             int(found.key), s, pairs, own, found.block_of, strata.item_block[s], n_tries, chance,
@@ -76,9 +76,13 @@ def test_they_are_placed_as_the_twin_places_them(n_negatives, share, blocks):
         ):
             np.testing.assert_array_equal(ours, without if item is None else [item] * 3)
             n_placed += item is not None
-    has_given = np.diff(others.indptr)[blocks.rows] > 0
-    # A user has a few given ones, which the blocks share unevenly: so much of a bound is left.
-    assert 0.5 * share < n_placed / (n_negatives * has_given.sum()) < 1.5 * share
+        for user, _ in pairs:  # whose given ones are shared out to the blocks in this way
+            inside = (
+                np.mean(found.block_of[own[user]] == strata.item_block[s]) if own[user] else 0.0
+            )
+            chances_of_all += [1 - (1 - chance * inside) ** n_tries] * n_negatives
+    p = np.array(chances_of_all)
+    assert abs(n_placed - p.sum()) < 6 * np.sqrt((p * (1 - p)).sum())
 
 
 @pytest.mark.parametrize("sampler", quick([sampling.dynamic(3), sampling.semi_hard(3)]))

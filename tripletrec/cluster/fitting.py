@@ -306,15 +306,14 @@ def _begin_or_resume(
     plan = model._plan_for_sizes(plan, sizes, lambda: facts.percentile_rank)
     counted = None if facts.n_given is None else facts
     plan = replace(plan, sampler=settle_sampler(plan, counted, lambda: facts.has_grades))
-    graded = plan.sampler.by_value and plan.sampler.share > 0.0
-    schedule = Schedule(plan, users.counts, items.counts, given=has_given or graded)
+    schedule = Schedule(plan, users.counts, items.counts, given=has_given)
     dealt = schedule.deal_users(users.counts)
     probing = ProbeOf(engine, (plan, has_given, facts.is_weighted), known)
     probing.check()
     if meta is None:
         write_axis(folder, "user", users)
         write_axis(folder, "item", items)
-        source.write_blocks(folder, dealt, graded=graded)
+        source.write_blocks(folder, dealt, graded=plan.is_graded)
         workers = None if probing.report is None else probing.report._asdict()
         told = {"of": of, "workers": workers, "facts": facts._asdict()}
         write_meta(folder, told)

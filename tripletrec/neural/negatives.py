@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import read_only
-from tripletrec._runtime.counter_random import derive, uniform
+from tripletrec._runtime.counter_random import derive
 from tripletrec._runtime.jit import kernel
 from tripletrec.data.interactions import Interactions
 from tripletrec.sampling import Sampler
-from tripletrec.sampling.draw import NONE_LEFT, ItemsOfUsers, Pool, draw_given
+from tripletrec.sampling.draw import NONE_LEFT, ItemsOfUsers, Pool, draw_given, takes_given
 
 __all__ = ["Negatives", "choose_candidates"]
 
@@ -38,16 +38,14 @@ def _draw(key, users, first, source, alike, negatives):  # type: ignore[no-untyp
     n, given = negatives.shape[1], source.given
     for t in range(negatives.shape[0]):
         for c in range(n):
-            stream, share = derive(key, (first + t) * n + c), source.share
-            if alike and c > 0:
-                share = 0.0
+            share = source.share if c == 0 or not alike else 0.0
             negatives[t, c] = draw_given(
-                stream, users[t], given, share, source.pool, source.verified, source.known
-            )
-        head = derive(key, (first + t) * n)
-        if alike and given.indptr[users[t] + 1] > given.indptr[users[t]]:
-            if uniform(head, 0) < source.share:
-                negatives[t] = negatives[t, 0]
+                derive(key, (first + t) * n + c), users[t], given, share, source.pool,
+                source.verified, source.known,
+            )  # fmt: skip
+        n_given = given.indptr[users[t] + 1] - given.indptr[users[t]]
+        if alike and takes_given(derive(key, (first + t) * n), n_given, source.share):
+            negatives[t] = negatives[t, 0]
 
 
 class Negatives:

@@ -32,6 +32,7 @@ __all__ = [
     "is_known",
     "propose",
     "search_cumulative",
+    "takes_given",
 ]
 
 NONE_LEFT = -1  # in place of a negative: the user likes all there is
@@ -232,9 +233,15 @@ def draw_given(stream, user, given, share, pool, verified, known):
 
 
 @part
+def takes_given(stream, n, share):
+    """Whether the draw of a stream is one of n given items, for which the probability is `share`."""
+    return n > 0 and uniform(stream, 0) < share
+
+
+@part
 def draw_from(stream, user, items, first, n, share, pool, verified, known):
     """Draw, with probability `share`, one of ``items[first:first + n]``, else from the pool."""
-    if n > 0 and uniform(stream, 0) < share:
+    if takes_given(stream, n, share):
         return items[first + below(stream, 1, n)]
     return draw(derive(stream, 2), 0, user, pool, verified, known)
 

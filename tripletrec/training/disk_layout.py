@@ -81,8 +81,8 @@ class FitSize(NamedTuple):
     ) -> FitSize:
         """Return the size of a fit of `plan`."""
         state, counts = 4 * (1 + len(plan.optimizer.state)), 4 * len(plan.optimizer.step_counts)
-        graded = given is None and plan.sampler.by_value and plan.sampler.share > 0.0
-        stores_negatives = (graded or given is not None) and plan.sampler.choose is None
+        graded = given is None and plan.is_graded
+        stores_negatives = plan.stores_negatives(given is not None)
         entry, triplet = 4 + 4 * weighted + 8 * graded, 4 + 4 * stores_negatives + 4 * weighted
         rows = data.n_users, data.n_items, n_jobs
         row = state * row_width(plan.n_factors) + counts

@@ -143,11 +143,11 @@ class DiskTripletTraining(StratumLearner):
     ) -> None:
         super().__init__(limits, weighted=weights is not None)
         self.plan, self._n, self._n_users = plan, interactions.nnz, interactions.n_users
-        graded = given is None and plan.sampler.by_value and plan.sampler.share > 0.0
+        graded = given is None and plan.is_graded
         user_counts = np.diff(interactions.indptr)
         self.schedule = Schedule(
             plan, user_counts, count_items(interactions.indices, interactions.n_items),
-            given=graded or given is not None, limits=limits,
+            given=given is not None, limits=limits,
         )  # fmt: skip
         self._places_given = given is not None and not self.schedule.stores_negatives
         users = BlockOrder(*self.schedule.deal_users(user_counts)[:2])

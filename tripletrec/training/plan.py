@@ -84,6 +84,19 @@ class FactorPlan(Plan):
     history: float = 0.0
     history_dropout: float = 0.5
 
+    @property
+    def is_graded(self) -> bool:
+        """Whether positives are compared with positives of lower value."""
+        return self.sampler.by_value and self.sampler.share > 0.0
+
+    def stores_negatives(self, given: bool) -> bool:
+        """Return whether negatives are stored with the positives; `given`: whether the user gives some.
+
+        They are where they are given, or positives are graded, unless the sampler chooses among candidates,
+        see `tripletrec.training.placed_negatives`.
+        """
+        return (given or self.is_graded) and self.sampler.choose is None
+
     def fields(self) -> list[Field]:
         """Return the parts and how they are called."""
         return [*super().fields(), *self.scorer.fields()]

@@ -70,7 +70,7 @@ class Schedule:
     user_counts, item_counts : int64 array of shape (n_users,), (n_items,)
         Positives of each.
     given : bool
-        Whether the user gives negatives, or grades the positives.
+        Whether the user gives negatives.
     limits : Limits, default LIMITS
 
     Attributes
@@ -78,8 +78,7 @@ class Schedule:
     shape : (n_users, n_items)
     n_positives : int
     stores_negatives : bool
-        Whether negatives are stored with the positives: where they are given, or positives are graded, unless
-        the sampler chooses among candidates, see `placed_negatives`.
+        Whether negatives are stored with the positives, see `FactorPlan.stores_negatives`.
     strata : Strata
     codes : Codes
     group : int
@@ -103,7 +102,7 @@ class Schedule:
         if isinstance(plan.loss, ListLoss):
             raise TypeError(f"loss {plan.loss.name!r} is not one of triplets")
         self.plan, self.limits, self._loss = plan, limits, plan.loss
-        self.stores_negatives = given and plan.sampler.choose is None
+        self.stores_negatives = plan.stores_negatives(given)
         self.shape = n_users, n_items = len(user_counts), len(item_counts)
         self.n_positives = int(item_counts.sum())
         self._hyper, self._streams = self._make_hyper(), dict[int, Streams]()

@@ -115,7 +115,7 @@ class TripletTraining(StratumLearner):
         self._given = self._n_lower = None
         if given is not None:
             self._given = ItemsOfUsers(read_only(given.indptr), read_only(given.indices))
-        elif plan.sampler.by_value and plan.sampler.share > 0.0:
+        elif plan.is_graded:
             self._given, self._n_lower = by_rising_value((indptr, indices), interactions.values)
         if tables is None:
             # While start values are drawn one thread works the strata out.
