@@ -15,7 +15,7 @@ import pytest
 import tripletrec
 from tripletrec._runtime.digests import COMPILING
 from tripletrec._runtime.jit import kernel
-from tripletrec._runtime.kernel_cache import enable_cache, environment
+from tripletrec._runtime.kernel_cache import enable_cache, environment, provide_symbols
 from tripletrec._runtime.marks import PART_MARK
 
 PROJECT = Path(tripletrec.__file__).parents[1]
@@ -127,6 +127,28 @@ def test_damaged_files_and_full_disks_cost_a_compilation_only(project):
     after = {name for name in results if name.startswith("after")}
     check({name: results[name] for name in after}, [1, 0])
     check({name: results[name] for name in results.keys() - after}, [0, 1])
+
+
+def test_code_from_disk_is_read_without_what_compiles(project):
+    """All that Numba can compile takes longer to load than a small fit takes."""
+    compiled, found = project.run("calls_libraries.py"), project.run("calls_libraries.py")
+    assert found["numbers"] == compiled["numbers"]
+    assert [compiled["hits"], found["hits"]] == [0, 1]
+    assert [compiled["loaded"], found["loaded"]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("needed", "n_loads"), [(["sqrt", "memcpy"], 0), (["sqrt", "unheard_of"], 1)]
+)
+def test_a_symbol_that_is_not_known_yet_is_looked_for(needed, n_loads):
+    loads = []
+
+    class Context:
+        def refresh(self):
+            loads.append(needed)
+
+    provide_symbols(needed, Context())
+    assert len(loads) == n_loads
 
 
 @pytest.mark.thorough

@@ -32,15 +32,16 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
-from llvmlite.binding import llvm_version_info
+from llvmlite.binding import address_of_symbol, llvm_version_info
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, NullCache
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from tripletrec._runtime.digests import COMPILING, digest_function, join
 from tripletrec._runtime.files import replacing
 
-__all__ = ["enable_cache", "environment"]
+__all__ = ["enable_cache", "environment", "provide_symbols"]
 
 _LOG = logging.getLogger("tripletrec")
 _SETTINGS = (
@@ -95,8 +96,9 @@ class _KernelCache(NullCache):
             checksum, data = content[:32], content[32:]
             if hashlib.sha256(data).digest() != checksum:
                 return None
-            target_context.refresh()
-            return self._numba.rebuild(target_context, pickle.loads(data))
+            needed, code = pickle.loads(data)
+            provide_symbols(needed, target_context)
+            return self._numba.rebuild(target_context, code)
         except FileNotFoundError:
             pass
         except Exception as error:  # what is damaged, or of another program, may raise anything
@@ -116,7 +118,7 @@ class _KernelCache(NullCache):
             _LOG.debug("%s is not kept on disk: %r", self._py_func.__qualname__, error)
 
     def _write(self, file: Path, data: Any) -> None:
-        content = dumps(self._numba.reduce(data))
+        content = dumps((_needed_symbols(data.library), self._numba.reduce(data)))
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as temporary:
             temporary.write_bytes(hashlib.sha256(content).digest() + content)
@@ -130,6 +132,24 @@ class _KernelCache(NullCache):
         about = repr((self._compiler, processor, settings)).encode()
         digest = digest_function(self._py_func, *sig)
         return join(_ENVIRONMENT or b"", about, digest).hex()[:40]
+
+
+def _needed_symbols(library: Any) -> list[str]:
+    """Return the names of functions and values that compiled code takes from elsewhere."""
+    module = library._final_module
+    found = [*module.functions, *module.global_variables]
+    return [value.name for value in found if value.is_declaration and value.name[:5] != "llvm."]
+
+
+def provide_symbols(needed: list[str], target_context: Any) -> None:
+    """Make the linker know every symbol that code from disk needs: at an unknown one it ends the process.
+
+    Few need more than what Numba knows at its start. Where one does, everything that it can compile is
+    loaded, as it always does before it reads code from disk: a third of a second.
+    """
+    rtsys.initialize(target_context)
+    if not all(map(address_of_symbol, needed)):
+        target_context.refresh()
 
 
 def environment(folder: Path) -> bytes | None:
