@@ -37,7 +37,7 @@ def derive(key, name):
 @part
 def uniform(key, counter):
     """Return a float64 in [0, 1) with 53 random bits."""
-    return np.float64(bits(key, counter) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return np.float64(bits(key, np.uint64(counter)) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
 @part

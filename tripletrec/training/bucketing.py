@@ -176,33 +176,22 @@ def deal(ranking: NDArray[np.int32], n_blocks: int, key: Any) -> Partition:
     key : uint64
         The stream of random numbers.
     """
-    n = len(ranking)
-    partition = Partition(
-        np.empty_like(ranking),
-        np.empty(n_blocks + 1, np.int64),
-        np.empty(n, np.int16),
-        np.empty_like(ranking),
-    )
-    _deal(ranking.copy(), n_blocks, key, place_bits(n, n_blocks), *partition)
-    return partition
+    n, dealt = len(ranking), ranking.copy()
+    _shuffle_runs(dealt, 32 * n_blocks, key)
+    place, block = np.divmod(np.arange(n, dtype=np.int32), np.int32(n_blocks))
+    block_of, position_of = np.empty(n, np.int16), np.empty_like(ranking)
+    block_of[dealt] = block
+    position_of[dealt] = (block << place_bits(n, n_blocks)) | place
+    sizes = np.bincount(block, minlength=n_blocks)
+    order = np.concatenate([dealt[first::n_blocks] for first in range(n_blocks)])
+    return Partition(order, np.append(0, sizes.cumsum()), block_of, position_of)
 
 
 @kernel
-def _deal(dealt, n_blocks, key, place_bits, order, bounds, block_of, position_of):
-    n = dealt.shape[0]
-    run = 32 * n_blocks
-    for first in range(0, n, run):
-        shuffle(dealt, first, min(first + run, n), derive(key, first))
-    filled = 0
-    for block in range(n_blocks):
-        bounds[block] = filled
-        for turn in range(block, n, n_blocks):
-            row = dealt[turn]
-            order[filled] = row
-            block_of[row] = block
-            position_of[row] = (block << place_bits) | (filled - bounds[block])
-            filled += 1
-    bounds[n_blocks] = n
+def _shuffle_runs(rows, run, key):
+    for first in range(0, rows.shape[0], run):
+        last = first + run
+        shuffle(rows, first, last if last < rows.shape[0] else rows.shape[0], derive(key, first))
 
 
 @kernel(noalias=True)
@@ -342,7 +331,7 @@ def draw_negatives(
             continue
         # The known pairs of the stratum's users and items are its own.
         own = pairs[bounds[s] - bounds[first] : bounds[s + 1] - bounds[first]]
-        bloom = BloomFilter(words, bits(~stream, 0) | np.uint64(1), filter_bits(words, n))
+        bloom = BloomFilter(words, bits(~stream, _index(0)) | np.uint64(1), filter_bits(words, n))
         fill_filter(bloom, own, numbers)
         n_doubtful = _list_doubtful(own, drawn, n_negatives, pool, known, bloom, numbers, doubtful)
         for x in range(n_doubtful):

@@ -79,7 +79,7 @@ def _draw(rows, key, scale, n_lines, size, words, table):
     # The two words of each row are read from memory: LLVM would otherwise calculate with 64 bits
     # throughout, in twice the time.
     for t in range(rows.shape[0]):
-        z = bits(key, rows[t])
+        z = bits(key, _index(rows[t]))
         words[2 * t], words[2 * t + 1] = _W(z), _W(z >> np.uint64(32))
     for t in range(rows.shape[0]):
         low, high = words[2 * t], words[2 * t + 1]
