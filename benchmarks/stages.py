@@ -36,7 +36,7 @@ class _Watch:
 
 
 _PREPARING = (
-    (bucketing, "_deal"), (parts, "bucket"), (stratum, "shuffle_strata"), (stratum, "draw_negatives"),
+    (bucketing, "_shuffle_runs"), (parts, "bucket"), (stratum, "shuffle_strata"), (stratum, "draw_negatives"),
 )  # fmt: skip
 
 
