@@ -62,3 +62,14 @@ def percentile_ranks(rows, tested, left_out):
         equal = sum(abs(x - own) <= 1e-12 for x in others)
         found.append(max(above + equal / 2, 0.5) / len(others))
     return found
+
+
+def rank_by_popularity(counts):
+    """The mean share of other items that have more positives than an item, of which one is left out."""
+    shares = []
+    for i, n in enumerate(counts):
+        others = [m for j, m in enumerate(counts) if j != i and m > 0]
+        for _ in range(n):
+            above = sum(1.0 if m > n - 1 else 0.5 if m == n - 1 else 0.0 for m in others)
+            shares.append(above / len(others))
+    return sum(shares) / len(shares)

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 
 import tripletrec as tr
-from naive_data import percentile_ranks
-from tripletrec.models.percentile_rank import BY_CHANCE, percentile_rank, users_to_look_at
+from naive_data import percentile_ranks, rank_by_popularity
+from tripletrec.models.percentile_rank import (
+    BY_CHANCE,
+    percentile_rank,
+    popularity_rank,
+    users_to_look_at,
+)
 
 
 def csr(rows):
@@ -66,3 +71,19 @@ def test_users_to_look_at():
     assert len(many) == 20_000 and (np.diff(many) >= 2).all() and many[-1] >= 49_990
     assert len(users_to_look_at(np.full(50_000, 500))) == 2000
     assert len(users_to_look_at(np.full(3, 10**7))) == 1
+
+
+def test_popularity_equals_its_naive_twin(rng):
+    for n_items in (2, 3, 40):
+        counts = rng.integers(0, 7, n_items) * (rng.random(n_items) < 0.8)
+        counts[:2] += 1
+        assert popularity_rank(counts) == pytest.approx(rank_by_popularity(counts), rel=1e-9)
+    assert popularity_rank(counts) == popularity_rank(np.append(counts, [0, 0])[::-1])
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [([], 0.5), ([0, 0], 0.5), ([7], 0.5), ([4, 4, 4], 1.0), ([10**6, 1], 1e-6), ([2, 1], 2 / 3)],
+)
+def test_how_much_popularity_tells(counts, expected):
+    assert popularity_rank(np.array(counts, np.int64)) == pytest.approx(expected, rel=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,9 +13,10 @@ from scipy.sparse import identity
 from tripletrec._checks import check_count, check_flag
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
-from tripletrec.models.fit_arguments import check_widths
+from tripletrec.models.fit_arguments import check_widths, read_learnt_from
 from tripletrec.models.fitted import freeze
 from tripletrec.models.histories import FoldIn
+from tripletrec.models.mlp_plans import MOST_EPOCHS, SAMPLER, epochs_of
 from tripletrec.models.names import OptimizerName, SamplerName, ScheduleName, TripletLossName
 from tripletrec.models.trained import Start, width_of
 from tripletrec.models.trained_network import (
@@ -32,7 +34,7 @@ from tripletrec.neural.triplet import NetworkTripletTraining
 from tripletrec.optimizers import Optimizer
 from tripletrec.ranking.scores import ScoreUsers
 from tripletrec.rates import Schedule
-from tripletrec.sampling import Sampler, dynamic
+from tripletrec.sampling import Sampler
 from tripletrec.training.plan import NetworkPlan
 
 if TYPE_CHECKING:
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["MLPMatcher"]
 
 _PAIRS = 1 << 15  # scored at once
-# Chosen on cuts of MovieLens-100K, synthetic shops and packages: see docs/choosing.md.
-_SAMPLER = dynamic(4)
 
 
 class MLPMatcher(TrainedNetwork):
@@ -75,8 +75,9 @@ class MLPMatcher(TrainedNetwork):
         Any of `tripletrec.sampling` but "nearest". None: the hardest of four items, ``dynamic(4)``.
     learning_rate : float, default 0.1
         Step size.
-    n_epochs : int, default 15
-        Passes over the positives.
+    n_epochs : int or None, default None
+        Passes over the positives. None: 3 to 30, the fewer the less neighbours of a user tell beyond
+        popularity (`get_params` keeps None; ``len(model.history_)`` is the number).
     batch_size : int, default 128
         Triplets per step.
     n_negatives : int, default 1
@@ -168,7 +169,7 @@ class MLPMatcher(TrainedNetwork):
         optimizer: OptimizerName | Optimizer = "adagrad",
         sampler: SamplerName | Sampler | None = None,
         learning_rate: float = 0.1,
-        n_epochs: int = 15,
+        n_epochs: int | None = None,
         batch_size: int = 128,
         n_negatives: int = 1,
         user_l2: float = 0.01,
@@ -264,11 +265,25 @@ class MLPMatcher(TrainedNetwork):
         self, plan: NetworkPlan, data: Interactions, given: Interactions | None
     ) -> NetworkPlan:
         _triplet_loss(plan)
+        if self.n_epochs is None and not plan.companions:  # ranking twice would tell the same
+            n = epochs_of(data)
+            plan = replace(plan, n_epochs=n, companions={"n_epochs": n})
         return plan
 
+    def _plan_again(self) -> NetworkPlan:
+        return replace(super()._plan_again(), companions={"n_epochs": None})  # nothing is open
+
     def _chosen(self, name: str, loss: Loss | ListLoss) -> Any:
-        is_open = name == "sampler" and self.sampler is None
-        return _SAMPLER if is_open else super()._chosen(name, loss)
+        value = super()._chosen(name, loss)
+        of_data = {"sampler": SAMPLER, "n_epochs": MOST_EPOCHS}
+        return of_data.get(name) if value is None else value
+
+    def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
+        found = super()._settled_params(X, **fit_params)
+        data = vars(self).get("seen_") if X is None else read_learnt_from(X, **fit_params)[0]
+        if self.n_epochs is None and data is not None:
+            found["n_epochs"] = epochs_of(data)
+        return found
 
     def _start(
         self,

@@ -1,4 +1,4 @@
-r"""How far up their neighbours rank an item that users have: a number of the data that companions go by.
+r"""How far up neighbours, or popularity, rank an item that users have: numbers that companions go by.
 
 Some users have one of their items left out. Items are ranked for each of them by the users with whom it
 shares others, and the *percentile rank* of the item that was left out is the share of all items that the user
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import picked
 
-__all__ = ["BY_CHANCE", "percentile_rank", "users_to_look_at"]
+__all__ = ["BY_CHANCE", "percentile_rank", "popularity_rank", "users_to_look_at"]
 
 BY_CHANCE = 0.5
 _MOST_USERS = 20_000
@@ -106,6 +106,35 @@ def percentile_rank(
         return BY_CHANCE
     above, n_unknown = above[told], n_unknown[told]
     return float(np.exp(np.mean(np.log(np.maximum(above, 0.5) / n_unknown))))
+
+
+def popularity_rank(counts: NDArray[Any]) -> float:
+    """Return the mean percentile rank of a positive among all items, ranked by their other positives.
+
+    Parameters
+    ----------
+    counts : int array of shape (n_items,)
+        Positives of each item; items without any are left out.
+
+    Returns
+    -------
+    float
+        In [0, 1]: 0 where the most popular item is all there is to tell, 1 where all items are as popular;
+        0.5 where no second item has a positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> popularity_rank(np.array([3, 3, 3])), popularity_rank(np.array([9, 1, 0]))
+    (1.0, 0.1)
+    """
+    rising = np.sort(counts[counts > 0])
+    if len(rising) < 2:
+        return BY_CHANCE
+    last = np.searchsorted(rising, rising - 1, "right")  # what is left where a positive is left out
+    equal = last - np.searchsorted(rising, rising - 1, "left")
+    above = len(rising) - 1 - last + 0.5 * equal  # the item itself is not among them
+    return float(np.average(above, weights=rising) / (len(rising) - 1))
 
 
 def _spread(n: int, most: int) -> NDArray[np.int64]:

@@ -1,0 +1,60 @@
+"""What the parameters of `MLPMatcher` are where they are None."""
+
+import numpy as np
+import pytest
+
+import tripletrec as tr
+from contracts.support import assert_same
+from tripletrec.models.mlp_plans import epochs_for, epochs_of
+
+# A few epochs on pairs without a pattern need not move the loss.
+pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
+
+
+def make(**overrides):
+    return tr.MLPMatcher(2, 2, (3,), **overrides)
+
+
+def shop(n_users, n_items, n_events):
+    events = tr.datasets.make_events(n_users, n_items, n_events, random_state=0).events
+    return tr.Interactions.from_frame(events, user="user_id", item="item_id")
+
+
+@pytest.mark.parametrize(
+    ("rank", "popularity", "n_epochs"),
+    [
+        (0.01, 0.2, 30),  # neighbours know what users like
+        (0.03, 0.2, 21),
+        (0.04, 0.2, 15),
+        (0.06, 0.2, 15),
+        (0.1, 0.2, 6),
+        (0.2, 0.2, 3),  # they know what is popular
+        (0.5, 0.0, 3),
+        (0.5, 0.75, 4),
+        (1e-6, 0.5, 30),
+        (0.5, 0.9, 30),  # nothing is popular
+    ],
+)
+def test_the_less_is_to_be_learnt_the_fewer_epochs(rank, popularity, n_epochs):
+    assert epochs_for(rank, popularity) == n_epochs
+
+
+def test_epochs_go_by_the_data(pairs):
+    few, many = shop(2000, 150, 8000), shop(300, 100, 8000)
+    assert 3 <= epochs_of(few) < epochs_of(many) <= 30
+    for data in (few, pairs):
+        model, n_epochs = make(), epochs_of(data)
+        assert model._settled_params(data)["n_epochs"] == n_epochs
+        assert model._settled_params()["n_epochs"] == 30  # at most
+        spelled = make(n_epochs=n_epochs).fit(data)
+        assert_same(model.fit(data), spelled)
+        assert len(model.history_) == n_epochs and model.n_epochs is None
+        assert model._settled_params() == spelled._settled_params()
+
+
+def test_later_epochs_are_those_of_the_number_spelled_out(pairs, tmp_path):
+    new = tr.Interactions(np.eye(pairs.n_users, pairs.n_items, dtype=np.float32))
+    spelled = make(schedule="linear", n_epochs=epochs_of(pairs)).fit(pairs)
+    model = make(schedule="linear").fit(pairs, checkpoint=tmp_path / "checkpoint")
+    assert_same(model, spelled)
+    assert_same(model.partial_fit(new), spelled.partial_fit(new))
