@@ -404,12 +404,16 @@ def in_batch_importance(users, positives, drawn, liked, shares):
 
 
 def in_batch_loss(
-    A, V, users, positives, drawn, weights, liked, shares, loss, masked, given=None, share=0.0
+    A, V, b, users, positives, drawn, weights, liked, shares, loss, masked, given=None, share=0.0
 ):
-    """Loss of one batch, float64: A and V are what the towers give for all users and items."""
+    """Loss of one batch, float64: A and V are what towers give for users and items, b biases of items."""
     importance = in_batch_importance(users, positives, drawn, liked, shares)
     n_items = len(set().union(*liked))
     total = 0.0
+
+    def score(u, j):
+        return A[u] @ V[j] + min(loss.temperature, 1.0) * b[j]
+
     for u in sorted(set(users)):
         batch = [t for t, each in enumerate(users) if each == u]
         hidden = liked[u] if masked else [positives[t] for t in batch]
@@ -417,9 +421,9 @@ def in_batch_loss(
         weighed = weigh_given(importance, given and given[u], share, n_items)
         total += list_loss(
             loss.name,
-            [A[u] @ V[positives[t]] for t in batch],
+            [score(u, positives[t]) for t in batch],
             [weights[t] for t in batch],
-            [[A[u] @ V[j] for j in others]] * len(batch),
+            [[score(u, j) for j in others]] * len(batch),
             [[weighed[j] for j in others]] * len(batch),
             n_items - (len(liked[u]) if masked else 0),
             loss.temperature,

@@ -465,3 +465,30 @@ def test_users_never_seen_are_mixed_with_what_the_loss_says(sharp):
 
 def unit(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_biases_of_items_are_learnt_by_lists(tmp_path):
+    """They are part of the score, follow popularity, and are 0 of items that training has not seen."""
+    likes = np.zeros((40, 12), bool)
+    likes[:, 0], likes[::2, 1], likes[1::2, 2], likes[::8, 3] = True, True, True, True
+    likes[np.arange(40), 4 + np.arange(40) % 7] = True  # nobody has the last item
+    features = np.eye(12, dtype=np.float32)
+    model = tr.TwoTower(8, n_epochs=20, history=0.0).fit(likes, item_features=features)
+    biases = model.item_biases_
+    assert biases.shape == (12,) and biases.dtype == np.float32 and biases[11] == 0.0
+    assert biases[0] > biases[1] > biases[3] and biases[2] > biases[4:11].max()
+    scores = model.user_factors_ @ model.item_factors_.T + biases
+    np.testing.assert_allclose(model.predict(7, np.arange(12)), scores[7], atol=1e-6)
+    U, V = model.user_vectors(), model.item_vectors()
+    np.testing.assert_allclose(U @ V.T, scores, atol=1e-6)
+    assert model.explain(7, 0).bias == pytest.approx(float(biases[0]))
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(tr.load(tmp_path / "model").item_biases_, biases)
+
+    grown = copy.copy(model).add_items(features[:2])
+    np.testing.assert_array_equal(grown.item_biases_, [*biases, 0, 0])
+    assert grown.predict(7, [0, 12])[0] > grown.predict(7, [0, 12])[1]
+    model.partial_fit(likes & (np.arange(40) < 4)[:, None], n_epochs=1)
+    assert 0 < np.abs(model.item_biases_[:11] - biases[:11]).max() < 0.5 * np.abs(biases).max()
+    of_triplets = tr.TwoTower(8, loss="bpr", n_epochs=1).fit(likes)
+    np.testing.assert_array_equal(of_triplets.item_biases_, np.zeros(12, np.float32))

@@ -92,8 +92,10 @@ def test_gradient_against_central_differences_of_the_twin(units, dropout, likes,
         sampling.UNSEEN,
         Mix(share, dropout, units),
     )
+    network.item_biases[:] = rng.normal(size=(N_ITEMS, 1))
     users, items, user_tower, item_tower = towers(np.float64)
-    twins = [users.table, items.table, user_tower.flat, item_tower.flat]
+    biases = np.empty((N_ITEMS, 1))
+    twins = [users.table, items.table, user_tower.flat, item_tower.flat, biases]
     for ours, twin in zip(network.parameters, twins, strict=True):
         twin[...] = ours
     pairs = rng.permutation(data.nnz)[: data.nnz // 2]
@@ -118,8 +120,8 @@ def test_gradient_against_central_differences_of_the_twin(units, dropout, likes,
         penalty = l2.user * (users.table[batch[0]] ** 2).sum()
         penalty += l2.positive * (items.table[batch[1]] ** 2).sum()
         found = naive.in_batch_loss(
-            P, V, batch[0].tolist(), batch[1].tolist(), [], [1.0] * len(pairs), liked, shares, loss,
-            True,
+            P, V, biases[:, 0], batch[0].tolist(), batch[1].tolist(), [], [1.0] * len(pairs), liked,
+            shares, loss, True,
         )  # fmt: skip
         return found + penalised * penalty / 2
 

@@ -1,4 +1,4 @@
-"""List-wise losses for two towers: gradients, importance weights, candidates, what an epoch learns."""
+"""List-wise losses for two towers: gradients, what an epoch learns."""
 
 import itertools
 import math
@@ -16,7 +16,7 @@ from tripletrec.models.companions import Sizes, temperature_for
 from tripletrec.models.percentile_rank import percentile_rank
 from tripletrec.neural import Dense, FeatureEmbedding, Normalize, ReLU, Stack
 from tripletrec.neural.history import Mix
-from tripletrec.neural.listwise import CandidateSampler, ListwiseTowers
+from tripletrec.neural.listwise import ListwiseTowers
 from tripletrec.training.plan import L2
 
 # A few epochs, and settings that hardly learn, need not move the loss.
@@ -90,10 +90,12 @@ def test_loss_and_gradient_against_central_differences_of_the_twin(
     network = network_of(
         *arrays, np.float32, loss, loss.temperature, data, sampler, Mix(), tr.Interactions(dislikes)
     )
+    network.item_biases[:] = rng.normal(size=(N_ITEMS, 1))
     users, items, user_tower, item_tower = network_of(*arrays, np.float64)
+    biases = np.empty((N_ITEMS, 1))
     for ours, twin in zip(
         network.parameters,
-        [users.table, items.table, user_tower.flat, item_tower.flat],
+        [users.table, items.table, user_tower.flat, item_tower.flat, biases],
         strict=True,
     ):
         twin[...] = ours
@@ -110,7 +112,7 @@ def test_loss_and_gradient_against_central_differences_of_the_twin(
         penalty = l2.user * (users.table[batch[0]] ** 2).sum()
         penalty += l2.positive * (items.table[batch[1]] ** 2).sum()
         loss_of_batch = naive.in_batch_loss(
-            A, V, *(each.tolist() for each in (*batch, drawn, weights)), liked, shares, loss,
+            A, V, biases[:, 0], *(each.tolist() for each in (*batch, drawn, weights)), liked, shares, loss,
             sampler.verified, [np.flatnonzero(row).tolist() for row in dislikes], share,
         )  # fmt: skip
         return loss_of_batch + penalised * penalty / 2
@@ -119,56 +121,9 @@ def test_loss_and_gradient_against_central_differences_of_the_twin(
     network.step_on_batch(*batch, drawn, weights, l2, totals)
     assert totals[0] == pytest.approx(value(penalised=False), rel=1e-3, abs=1e-3)
     assert totals[1] == pytest.approx(weights.sum())
-    twins = [users.table, items.table, user_tower.flat, item_tower.flat]
+    twins = [users.table, items.table, user_tower.flat, item_tower.flat, biases]
     for array, gradient in zip(twins, network.gradients, strict=True):
         np.testing.assert_allclose(gradient, naive.slopes(value, array), rtol=5e-3, atol=5e-3)
-
-
-@pytest.mark.parametrize("n_drawn", [0, 2])
-@pytest.mark.parametrize("n_pairs", [2, 3])
-def test_the_sum_over_all_other_items_is_estimated_without_bias(n_pairs, n_drawn, rng):
-    """The mean over all batches that one pair can be in, and over all that can be drawn for them."""
-    likes = np.array([[1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [1, 1, 0, 1, 0]], bool)
-    data = tr.Interactions(likes)
-    candidates = CandidateSampler(data, sampling.UNSEEN)
-    values = np.exp(rng.normal(size=5))
-    pair, estimates = 2, []  # of user 1, who does not know items 1 and 3; nobody likes item 4
-    others = [t for t in range(data.nnz) if t != pair]
-    for chosen in itertools.combinations(others, n_pairs - 1):
-        for drawn in itertools.combinations(candidates.items.tolist(), n_drawn):
-            found = [*data.indices[[pair, *chosen]].tolist(), *drawn]
-            items, counts = np.unique(np.array(found, int), return_counts=True)
-            importance = candidates.importance_weights(items, counts, n_pairs, n_drawn)
-            unknown = ~likes[1][items]
-            estimates.append((importance * values[items])[unknown].sum())
-            twin = naive.in_batch_importance(
-                [0] * n_pairs, found[:n_pairs], drawn,
-                [np.flatnonzero(row).tolist() for row in likes], [0.25, 0.25, 0.25, 0.25, 0.0],
-            )  # fmt: skip
-            np.testing.assert_allclose(importance, list(twin.values()), rtol=1e-6)
-    assert np.mean(estimates) == pytest.approx(values[1] + values[3], rel=1e-5)
-
-
-def test_popular_items_of_a_batch_weigh_less():
-    likes = np.zeros((10, 4), bool)
-    likes[:, 0] = likes[:3, 1] = likes[0, 2] = likes[9, 3] = True
-    candidates = CandidateSampler(tr.Interactions(likes), sampling.UNSEEN)
-    importance = candidates.importance_weights(np.arange(4), np.ones(4, int), 5, 0)
-    assert importance[0] < importance[1] < importance[2] == importance[3]
-    np.testing.assert_allclose(importance[1] / importance[0], 10 / 3, rtol=1e-6)
-
-
-def test_what_is_drawn(rng):
-    likes = np.zeros((20, 6), bool)
-    likes[:, 1] = likes[:5, 2] = likes[0, 4] = True
-    data = tr.Interactions(likes)
-    plain = CandidateSampler(data, sampling.UNSEEN)
-    assert plain.items.tolist() == [1, 2, 4]
-    assert sorted(plain.draw(rng, 3).tolist()) == [1, 2, 4]
-    drawn = CandidateSampler(data, sampling.popularity(1.0)).draw(rng, 40_000)
-    np.testing.assert_allclose(
-        np.bincount(drawn, minlength=6) / 40_000, [0, 20 / 26, 5 / 26, 0, 1 / 26, 0], atol=0.02
-    )
 
 
 @pytest.mark.parametrize("sampler", [sampling.UNSEEN, sampling.UNIFORM], ids=lambda x: x.name)

@@ -13,6 +13,7 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.models.continuing import News
 from tripletrec.models.tower_plans import PlannedTowers
 from tripletrec.models.towers import Columns, Encoded
+from tripletrec.neural.listwise import unit_of_biases
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -93,12 +94,16 @@ class ContinuedTowers(PlannedTowers):
         )  # fmt: skip
 
     def _learnt_parameters(self) -> tuple[NDArray[np.float32], ...]:
-        return (
+        learnt = (
             self.user_table_,
             self.item_table_,
             self.user_weights_[None],
             self.item_weights_[None],
         )
+        if self.temperature_ is None:
+            return learnt
+        unit = np.float32(unit_of_biases(self.temperature_))
+        return *learnt, self.item_biases_[:, None] / unit
 
     def _known_features(self, news: News, **features: Any) -> dict[str, Any]:
         if self._mix().share > 0.0 and vars(self).get("seen_") is None:

@@ -104,6 +104,7 @@ class TowerHistories(PlannedTowers):
     """What `TwoTower` says of users that training has never seen and of whom no features are known."""
 
     normalize: bool | None
+    item_biases_: NDArray[np.float32]
     item_table_: NDArray[np.float32]
     user_table_: NDArray[np.float32]
     user_weights_: NDArray[np.float32]
@@ -131,19 +132,19 @@ class TowerHistories(PlannedTowers):
         )
         return (
             plan, self.item_factors_, self.item_counts_, self.temperature_, self._mix(),
-            self.user_table_, self.user_weights_,
+            self.user_table_, self.user_weights_, self.item_biases_,
         )  # fmt: skip
 
     def _start_fold_in(self, *basis: Any) -> FoldIn:
         from tripletrec.training.fold_in import start_fold_in  # here, because most do without
 
         plan, factors, _, temperature, how, *_ = basis
-        own, biases = self._vector_of_nobody(), np.zeros(len(factors), np.float32)
+        own, biases = self._vector_of_nobody(), basis[-1]
         share = share_of_mix(temperature) if how.units and temperature else 1.0
         if how.share > 0.0 and share == 1.0:
             return _MixFoldIn(own, factors, how)
         if not self._is_cosine():
-            biases = np.einsum("nk,k->n", factors, own)
+            biases = biases + np.einsum("nk,k->n", factors, own)
         fold_in = start_fold_in(
             plan, factors, biases, self._item_counts(), temperature, only_used=True
         )
@@ -158,7 +159,7 @@ class TowerHistories(PlannedTowers):
         return vector
 
     def _scores_of(self, rows: NDArray[np.float32]) -> ScoreUsers:
-        return Products(rows, self._panels(self._item_table(), "item"))
+        return Products(rows, self._panels(self._item_table(), "item"), self.item_biases_)
 
     def _with_rows(self, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         table = self.user_table_

@@ -52,7 +52,7 @@ LEARNT = tuple(
     f"{word}_{name}_"
     for name in ("factors", "table", "weights", "widths", "encoding")
     for word in ("user", "item")
-)
+) + ("item_biases_",)
 _COMBINATIONS = ("sum", "concatenation")
 _ROWS = 1 << 13  # through a tower at once
 _NOTHING: dict[str, Any] = {"kind": "matrix", "n_columns": 0}
@@ -303,11 +303,15 @@ def infer_all(layer: FeatureEmbedding, stack: Stack) -> NDArray[np.float32]:
 
 
 def _fitted_arrays(network: Towers, users: Tower, items: Tower) -> tuple[NDArray[Any], ...]:
-    """Return vectors, factors of columns and weights of layers, each of users, then of items."""
+    """Return vectors, factors of columns and weights of layers, each of users and of items; then biases."""
     (of_users, user_table), (of_items, item_table) = _fitted(users), _fitted(items)
-    if isinstance(network, ListwiseTowers) and network.histories is not None:
-        of_users = network.histories.mix_all(of_users, of_items)
-    return of_users, of_items, user_table, item_table, users.stack.flat[0], items.stack.flat[0]
+    biases = np.zeros(len(of_items), np.float32)
+    if isinstance(network, ListwiseTowers):
+        biases = network.biases_of_scores()
+        if network.histories is not None:
+            of_users = network.histories.mix_all(of_users, of_items)
+    weights = users.stack.flat[0], items.stack.flat[0]
+    return of_users, of_items, user_table, item_table, *weights, biases
 
 
 def _fitted(tower: Tower) -> tuple[NDArray[Any], NDArray[Any]]:

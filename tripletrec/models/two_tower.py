@@ -47,12 +47,13 @@ _ACTIVATIONS = {"relu": ReLU, "linear": None}
 
 
 class TwoTower(ContinuedTowers, Unseen, TowerHistories):
-    r"""Two towers that turn users and items into vectors, learnt from triplets.
+    r"""Two towers that turn users and items into vectors, learnt from lists or triplets.
 
-    The score of user u and item i is :math:`s_{ui} = f(x_u) \cdot g(y_i)`. The input of a tower consists of
-    the factors of the features that a user or an item has, and of factors of its own; dense layers
-    follow. Users and items that training has not seen are scored by their features alone, users also by what
-    they have done since (`recommend_history`, and `histories` of `recommend_unseen`).
+    The score of user u and item i is :math:`s_{ui} = f(x_u) \cdot g(y_i) + b_i`. The input of a tower
+    consists of the factors of the features that a user or an item has, and of factors of its own; dense
+    layers follow. Biases are learnt by list-wise losses; others have none. Users and items that training has
+    not seen are scored by their features alone, users also by what they have done since (`recommend_history`,
+    and `histories` of `recommend_unseen`).
 
     Parameters that are None are chosen by the loss: the first default is that of list-wise losses such as
     "softmax", the second that of the losses of triplets.
@@ -130,6 +131,9 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
     ----------
     user_factors_, item_factors_ : float32 arrays of shape (n_users, n_outputs), (n_items, n_outputs)
         Outputs of the towers; those of users mixed with their `history`.
+    item_biases_ : float32 array of shape (n_items,)
+        What an item's score has from all users alike, learnt by list-wise losses; of others, and of items
+        that training has not seen, 0.
     user_table_, item_table_ : float32 arrays of shape (n_columns, n_factors)
         Factors of the columns of the encoded features, of a constant and, last, own factors.
     user_weights_, item_weights_ : float32 arrays of shape (n_weights,)
@@ -398,19 +402,27 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
 
     def _set_factors(self, arrays: tuple[NDArray[Any], ...]) -> None:
         self.user_factors_, self.item_factors_ = arrays[:2]
-        self.user_table_, self.item_table_, self.user_weights_, self.item_weights_ = arrays[2:]
+        self.user_table_, self.item_table_, self.user_weights_, self.item_weights_ = arrays[2:6]
+        self.item_biases_ = arrays[6]
 
     def _vectors(self, word: str, rows: Any) -> NDArray[np.float32]:
-        return np.array(getattr(self, f"{word}_factors_")[rows])
+        factors = getattr(self, f"{word}_factors_")[rows]
+        last = self.item_biases_[rows] if word == "item" else np.ones(len(factors), np.float32)
+        return np.column_stack((factors, last))
+
+    @property
+    def _has_biases(self) -> bool:
+        return True
 
     def _score_function(self) -> ScoreUsers:
-        return self._factor_scores()
+        return self._factor_scores(self.item_biases_)
 
     def _score_pairs(
         self, users: NDArray[np.int64], items: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        return self._factor_scores().pairs(users, items)
+        return self._factor_scores(self.item_biases_).pairs(users, items)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         users = tower_shapes("user", self.n_users_, vars(self))
-        return users | tower_shapes("item", self.n_items_, vars(self))
+        items = tower_shapes("item", self.n_items_, vars(self))
+        return users | items | {"item_biases_": (self.n_items_,)}

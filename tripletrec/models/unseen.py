@@ -31,7 +31,6 @@ from tripletrec.neural.history import mix
 from tripletrec.neural.stack import Stack
 from tripletrec.ranking.candidates import read_candidates
 from tripletrec.ranking.exclusion import Exclusion, Pairs, read_exclude
-from tripletrec.ranking.products import Products
 from tripletrec.sampling.draw import ItemsOfUsers
 
 __all__ = ["Unseen"]
@@ -67,7 +66,7 @@ class Unseen(PlannedTowers):
         Returns
         -------
         float32 array of shape (n, n_outputs)
-            Their scores with all items are ``vectors @ model.item_factors_.T``.
+            Their scores with all items are ``vectors @ model.item_factors_.T + model.item_biases_``.
 
         Raises
         ------
@@ -151,7 +150,7 @@ class Unseen(PlannedTowers):
         k = check_count(k, "k", most=None)
         read = self._read_histories(histories)
         vectors = self._encode_users(user_features, id, read)
-        score_users = Products(vectors, self._panels(self._item_table(), "item"))
+        score_users = self._scores_of(vectors)
         users, nobody = np.arange(len(vectors)), np.zeros(len(vectors), bool)
         chosen = read_candidates(candidates, self._items(), len(vectors))
         width = min(k, chosen.width(self.n_items_))
@@ -229,6 +228,7 @@ class Unseen(PlannedTowers):
                 )
             changed: dict[str, Any] = {
                 "item_factors_": np.concatenate([self.item_factors_, vectors]),
+                "item_biases_": np.append(self.item_biases_, np.zeros(len(vectors), np.float32)),
                 "item_table_": table,
                 "item_ids_": items.values,
                 "n_items_": items.n,

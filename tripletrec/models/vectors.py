@@ -36,8 +36,9 @@ class Vectors(Fitted):
         Returns
         -------
         float32 array of shape (n, width)
-            A new array; a single id gives one row. The width is ``n_factors + 1`` for
-            `MatrixFactorization`, of whose vectors the last number goes with the items' biases.
+            A new array; a single id gives one row. Of the vectors of `MatrixFactorization` and
+            `TwoTower`, whose width is one more than that of the factors, the last number goes with the items'
+            biases.
 
         Raises
         ------

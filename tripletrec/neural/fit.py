@@ -39,8 +39,10 @@ class NetworkTraining:
         self.plan, self.network = plan, network
         self.cancelled = False  # set by another thread to cancel the running epoch
         # The penalty on factors depends on the batch, so that they get it with their gradients.
-        l2 = (0.0, 0.0, *[plan.layer_l2] * len(network.stacks))
-        self._optimizer = RowOptimizer(plan.optimizer, plan.learning_rate, network.parameters, l2)
+        parameters, n_stacks = network.parameters, len(network.stacks)
+        l2 = [0.0] * len(parameters)
+        l2[2 : 2 + n_stacks] = [plan.layer_l2] * n_stacks
+        self._optimizer = RowOptimizer(plan.optimizer, plan.learning_rate, parameters, tuple(l2))
         self._gradients = network.gradients
         self._make_factors = factors
         self._factors: tuple[NDArray[Any], ...] | None = None

@@ -5,9 +5,11 @@ of all pairs are candidates for all users: each user's positives are compared wi
 that the user is not known to like. With A the outputs of
 the user tower and V those of the item tower, scores and both gradients are matrix products:
 
-.. math:: S = A V^T, \qquad \nabla_A = G V, \qquad \nabla_V = G^T A,
+.. math:: S = A V^T + \nu 1 b^T, \qquad \nabla_A = G V, \qquad \nabla_V = G^T A, \qquad
+          \nabla_b = \nu G^T 1,
 
-where G is the gradient of the loss with respect to S, see `tripletrec.losses.listwise`. Popular items come
+where b are biases of the items, :math:`\nu` is their unit, the temperature or 1 if that is less, and G the
+gradient of the loss with respect to S, see `tripletrec.losses.listwise`. Popular items come
 into more batches, so the items of a batch are no uniform sample. The expected number of occurrences of item
 j in a batch is
 
@@ -44,6 +46,7 @@ from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.jit import kernel
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
+from tripletrec.neural.candidates import CandidateSampler
 from tripletrec.neural.features import FeatureEmbedding, FeatureTable
 from tripletrec.neural.fit import NetworkTraining
 from tripletrec.neural.history import Histories, Mix
@@ -54,7 +57,7 @@ from tripletrec.sampling import Sampler
 from tripletrec.training.given_weights import GivenWeights, exchange, list_given
 from tripletrec.training.plan import L2, NetworkPlan, Record
 
-__all__ = ["CandidateSampler", "ListwiseTowers", "NetworkListwiseTraining"]
+__all__ = ["ListwiseTowers", "NetworkListwiseTraining", "unit_of_biases"]
 
 _ZERO = np.float32(0.0)
 _NO_KEY = np.uint64(0)
@@ -63,85 +66,9 @@ _NO_MIX = Mix()
 _LEAST_GRADIENT = np.float32(1e-30)
 
 
-@kernel
-def _weigh(items, counts, n_others, n_drawn, by_pair, by_draw, importance):  # type: ignore[no-untyped-def]
-    """Write how often items occur over how often they are expected to, of pairs and of draws."""
-    for s in range(items.shape[0]):
-        expected = n_others * by_pair[items[s]] + n_drawn * by_draw[items[s]]
-        # Nothing is expected where a single pair is the whole batch; it is masked then.
-        importance[s] = counts[s] / (expected if expected > 0.0 else 1.0)
-
-
-class CandidateSampler:
-    """Draws candidates for a batch and weighs all of a batch's; only items with a positive are candidates.
-
-    Parameters
-    ----------
-    positives : Interactions
-    sampler : tripletrec.sampling.Sampler
-        "unseen", "uniform" and "popularity", or one like these.
-
-    Attributes
-    ----------
-    items : int array of shape (n,)
-        All candidates, in ascending order.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from tripletrec import Interactions
-    >>> from tripletrec.sampling import UNSEEN
-    >>> data = Interactions(np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0]]))  # 3 positives of item 0
-    >>> candidates = CandidateSampler(data, UNSEEN)
-    >>> candidates.items
-    array([0, 1])
-    >>> candidates.importance_weights(candidates.items, np.array([2, 1]), n_pairs=3, n_drawn=0)
-    array([1. , 1.5], dtype=float32)
-    """
-
-    def __init__(self, positives: Interactions, sampler: Sampler) -> None:
-        counts = np.bincount(positives.indices, minlength=positives.n_items)
-        self.items = np.flatnonzero(counts)
-        cumulative = sampler.cumulative(counts[self.items])
-        weights = None if cumulative is None else np.diff(cumulative)
-        self._weights = None if weights is None else weights / weights.sum()
-        # One of the n pairs of a batch is the user's own; the n - 1 others are of all but that one.
-        self._expected_by_pair = counts / max(1, positives.nnz - 1)
-        self._expected_by_draw = np.zeros(positives.n_items)
-        self._expected_by_draw[self.items] = (
-            1 / len(self.items) if weights is None else self._weights
-        )
-
-    def draw(self, random: np.random.Generator, n: int) -> NDArray[np.int64]:
-        """Return `n` items: different ones if all have the same weight, else with replacement."""
-        if n == 0:  # NumPy takes a tenth of a millisecond for it
-            return self.items[:0]
-        alike = self._weights is None
-        chosen = random.choice(len(self.items), n, replace=not alike, p=self._weights)
-        return self.items[chosen]
-
-    def importance_weights(
-        self, items: Array, counts: Array, n_pairs: int, n_drawn: int
-    ) -> NDArray[np.float32]:
-        """Return for items of a batch their number of occurrences over the expected one.
-
-        Parameters
-        ----------
-        items, counts : int arrays of shape (n,)
-            Different items, and how often each occurs in the batch.
-        n_pairs, n_drawn : int
-            Pairs of the batch, and items drawn for it.
-
-        Returns
-        -------
-        float32 array of shape (n,)
-        """
-        importance = np.empty(len(items), np.float32)
-        _weigh(
-            items, counts, n_pairs - 1, n_drawn, self._expected_by_pair, self._expected_by_draw,
-            importance,
-        )  # fmt: skip
-        return importance
+def unit_of_biases(temperature: float) -> float:
+    """Return what biases of items are measured in: the temperature, so that they add to logits, at most 1."""
+    return min(1.0, temperature)
 
 
 class _Candidates(NamedTuple):
@@ -174,7 +101,7 @@ def _build_differentiate(loss: ListLoss) -> Any:
         for r in range(users.shape[0]):
             row, first, last = scores[r], bounds[r], bounds[r + 1]
             for p in range(first, last):
-                logits[p] = row[slots[p]] * scale
+                logits[p] = row[slots[p]] * scale + candidates.biases[slots[p]]
                 hits[p] = 0.0
             for p in range(first, last):
                 row[slots[p]] = -np.inf
@@ -248,6 +175,8 @@ class ListwiseTowers(Towers):
     Attributes
     ----------
     candidates : CandidateSampler
+    item_biases : float32 array of shape (n_items, 1)
+        What is added to the scores of each item, in units of `unit_of_biases`.
     histories : Histories or None
         None: users are what the user tower gives.
     touched : list
@@ -274,11 +203,29 @@ class ListwiseTowers(Towers):
         most = self._given.most(1)
         self._listed = np.empty(most, np.int32), np.empty(most, np.float32)
         self._temperature, self._masked = temperature, sampler.verified
+        self._unit = np.float32(unit_of_biases(temperature))
+        self.item_biases = np.zeros((positives.n_items, 1), np.float32)
+        self._bias_gradient = np.zeros_like(self.item_biases)
         # Losses that differ in numbers alone share a kernel.
         self._differentiate = _build_differentiate(loss._replace(temperature=None, parameters=()))
         self._parameters = loss.parameters
         self._known = read_only(positives.indptr), read_only(positives.indices)
         self._slots = Slots(positives.n_users, positives.n_items)
+
+    @property
+    def parameters(self) -> list[Array]:
+        """Those of both towers, then the items' biases."""
+        return [*super().parameters, self.item_biases]
+
+    def biases_of_scores(self) -> Array:
+        """Return the items' biases in units of the score, a new array of shape (n_items,)."""
+        biases: Array = self._unit * self.item_biases[:, 0]
+        return biases
+
+    @property
+    def gradients(self) -> list[Array]:
+        """Those of `parameters`."""
+        return [*super().gradients, self._bias_gradient]
 
     def step_on_batch(
         self,
@@ -319,6 +266,7 @@ class ListwiseTowers(Towers):
         candidates, scores = v[: len(items)], self._array("scores", len(rows), len(items))
         np.matmul(p, candidates.T, out=scores)
         self._differentiate_scores(pairs, scores, len(drawn), totals)
+        self._bias_gradient[items, 0] += self._unit * scores.sum(axis=0)
         a_gradient, v_gradient = (
             self._array("gradient of a", *a.shape),
             self._array("gradient of v", *v.shape),
@@ -328,6 +276,7 @@ class ListwiseTowers(Towers):
         if history is not None:
             a_gradient = history.unmix(a_gradient, v_gradient)
         self._run_back(rows, everything, (a_gradient, v_gradient), L2())
+        self.touched.append(items.copy())  # which the optimizer writes to
         if l2.user or l2.positive:
             counts = np.diff(pairs.bounds), np.bincount(pairs.slots, minlength=len(items))
             _add_l2_gradients(
@@ -343,9 +292,10 @@ class ListwiseTowers(Towers):
         importance = self.candidates.importance_weights(
             slots.items, slots.counts, len(pairs.slots), n_drawn
         )
+        biases = self.item_biases[slots.items, 0] * (self._unit / np.float32(self._temperature))
         candidates = _Candidates(
-            importance, np.zeros_like(importance), slots.of_items, len(self.candidates.items),
-            self._masked, *self._known, self._given, *self._listed,
+            importance, biases, slots.of_items, len(self.candidates.items), self._masked,
+            *self._known, self._given, *self._listed,
         )  # fmt: skip
         scratch = np.empty((3, len(pairs.slots)))
         self._differentiate(
