@@ -176,3 +176,13 @@ def test_what_was_learnt_passes_the_check(features):
 def test_encodings_of_a_file_that_are_none(encoding, message):
     with pytest.raises((ValueError, TypeError), match=message):
         check_encoding(encoding, "f")
+
+
+def test_long_names_of_missing_columns_are_shortened():
+    frame = pd.DataFrame({"x" * 2000: ["a", "a"], "y" * 900: [1.0, 2.0]})
+    encoding = learn_encoding(frame, np.arange(2), "item_features")
+    with pytest.raises(
+        ValueError, match=r"^item_features lacks the columns 'xxx.*\.\.\."
+    ) as raised:
+        encode(encoding, pd.DataFrame({"z": ["a"]}), "item_features")
+    assert len(str(raised.value)) < 250

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tripletrec._runtime.messages import shorten
 from tripletrec.cli.options import UsageError, note
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def guess(role: str, header: Sequence[str]) -> str | None:
         found = [name for name, each in plain.items() if each == common]
         if len(found) > 1:
             raise ValueError(
-                f"{' and '.join(map(repr, found))} could both be the column: give {_OPTIONS[role]}"
+                f"{shorten(' and '.join(map(repr, found)))} could both be the column: give {_OPTIONS[role]}"
             )
         if found:
             return found[0]
@@ -123,7 +124,7 @@ def _name_of(role: str, asked: str | None, header: Sequence[str], path: str) -> 
             )
         raise ValueError(
             f"no column of {path!r} looks like that of the {role}s: give {_OPTIONS[role]}; "
-            f"there are {', '.join(map(repr, header))}"
+            f"there are {shorten(', '.join(map(repr, header)), 400)}"
         )
     return name
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tripletrec._runtime.messages import shorten
 from tripletrec.cli.columns import LACKING, named_columns
 from tripletrec.cli.options import UsageError, add_columns, add_command, as_usage, note, seed
 from tripletrec.cli.printing import print_json, print_rows
@@ -105,7 +106,7 @@ def _without_times(events: str, files: Files) -> str:
         return f"{events!r} is a matrix, which has no times to split by: give --by random"
     return (
         f"no column of {events!r} looks like that of the times to split by: give --time, or --by random; "
-        f"there are {', '.join(map(repr, read_header(files)))}"
+        f"there are {shorten(', '.join(map(repr, read_header(files))), 400)}"
     )
 
 

@@ -100,7 +100,7 @@ def learn_column(column: Any, label: Any, name: str) -> dict[str, Any]:
         What error messages call the features.
     """
     label = label if isinstance(label, str) else int(label)
-    what = f"column {label!r} of {name}"
+    what = f"column {shown(label)} of {name}"
     kind, values = read_column(comparable(column), what)
     if kind == "cells":
         return {"name": label} | _learn_categories(values, what)
@@ -234,7 +234,7 @@ def encode_column(column: Any, spec: dict[str, Any], name: str) -> Entries:
     name : str
         What error messages call the features.
     """
-    what, kind = f"column {spec['name']!r} of {name}", spec["kind"]
+    what, kind = f"column {shown(spec['name'])} of {name}", spec["kind"]
     column = comparable(column)
     found, values = read_column(column, what)
     if kind in _CATEGORIES:

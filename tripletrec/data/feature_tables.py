@@ -48,7 +48,7 @@ def as_frame(features: Any, name: str, only: Collection[Any] | None = None) -> A
     if not isinstance(features, Mapping):
         features = {each: features[each] for each in features.columns}
     columns = {
-        label: _series(values, f"column {label!r} of {name}")
+        label: _series(values, f"column {shown(label)} of {name}")
         for label, values in features.items()
         if only is None or label in only
     }
@@ -67,18 +67,20 @@ def aligned_frame(
     keys, frame, where = _keys(frame, name, id)
     if not keys.is_unique:
         twice = keys[keys.duplicated()][0]
-        raise ValueError(f"{name} must have one row per id, got {twice!r} twice in {where}")
+        raise ValueError(f"{name} must have one row per id, got {shown(twice)} twice in {where}")
     wanted = np.arange(n) if ids is None else ids
     positions = _positions(keys, wanted, where, name)
     missing = (positions < 0) & used
     if missing.any():
         holding = [] if id is not None else _columns_with(frame, wanted[used])
         hint = (
-            f"; column {holding[0]!r} holds them: give {keyword}={holding[0]!r}" if holding else ""
+            f"; column {shown(holding[0])} holds them: give {keyword}={shown(holding[0])}"
+            if holding
+            else ""
         )
         raise ValueError(
             f"{name} must have a row for every id with interactions: {int(missing.sum())} are "
-            f"missing from {where}, the first is {wanted[missing].tolist()[0]!r}{hint}"
+            f"missing from {where}, the first is {shown(wanted[missing].tolist()[0])}{hint}"
         )
     frame = frame.reset_index(drop=True)
     if (positions >= 0).all():
@@ -108,7 +110,9 @@ def ids_of_rows(features: Any, n: int, name: str, id: Any) -> Any:
         return ids
     if not is_table(features):
         if id is not None:
-            raise ValueError(f"id must be the {n} ids, for {name} has no column of the name {id!r}")
+            raise ValueError(
+                f"id must be the {n} ids, for {name} has no column of the name {shown(id)}"
+            )
         return None
     frame = as_frame(features, name, None if id is None else [id])
     if id is None and (not hasattr(features, "index") or _only_counts(frame.index)):
@@ -138,7 +142,7 @@ def _checked(frame: Any, name: str) -> Any:
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise ValueError(
-            f"{name} has more than one column of the name {twice!r}: rename all but one"
+            f"{name} has more than one column of the name {shown(twice)}: rename all but one"
         )
     return frame
 
@@ -175,7 +179,7 @@ def _in_order(frame: Any, ids: NDArray[Any] | None, n: int, name: str) -> Any:
         holding = _columns_with(frame, ids) or ["..."]
         raise ValueError(
             f"{name} has no index to find the ids of X in: name the column that holds them, "
-            f"{keyword}={holding[0]!r}"
+            f"{keyword}={shown(holding[0])}"
         )
     if len(frame) != n:
         raise ValueError(
@@ -192,13 +196,13 @@ def _keys(frame: Any, name: str, id: Any) -> tuple[Any, Any, str]:
         return frame.index, frame, "its index"
     if id not in frame.columns:
         raise ValueError(
-            f"{name} has no column {id!r}, its columns are {shown(list(frame.columns), 300)}"
+            f"{name} has no column {shown(id)}, its columns are {shown(list(frame.columns), 300)}"
         )
     keys = pd.Index(frame[id])
     if keys.hasnans:
         place = int(np.argmax(keys.isna()))
-        raise ValueError(f"column {id!r} of {name} has a missing id at position {place}")
-    return keys, frame.drop(columns=id), f"its column {id!r}"
+        raise ValueError(f"column {shown(id)} of {name} has a missing id at position {place}")
+    return keys, frame.drop(columns=id), f"its column {shown(id)}"
 
 
 def _positions(keys: Any, wanted: NDArray[Any], where: str, name: str) -> NDArray[np.int64]:
