@@ -492,3 +492,13 @@ def test_biases_of_items_are_learnt_by_lists(tmp_path):
     assert 0 < np.abs(model.item_biases_[:11] - biases[:11]).max() < 0.5 * np.abs(biases).max()
     of_triplets = tr.TwoTower(8, loss="bpr", n_epochs=1).fit(likes)
     np.testing.assert_array_equal(of_triplets.item_biases_, np.zeros(12, np.float32))
+
+
+@pytest.mark.parametrize(("first", "then"), [("softmax", "bpr"), ("bpr", "softmax")])
+def test_later_epochs_may_be_of_another_kind_of_loss(batches, first, then):
+    model = tr.TwoTower(4, loss=first, n_epochs=1).fit(batches)
+    before = model.item_factors_.copy()
+    model.set_params(loss=then).partial_fit(batches)
+    assert model.item_biases_.any() == (then == "softmax")
+    assert np.isfinite(model.item_factors_).all()
+    assert not np.array_equal(model.item_factors_, before)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tripletrec.data.features import align, encode
 from tripletrec.data.interactions import Interactions
+from tripletrec.losses import ListLoss
 from tripletrec.models.continuing import News
 from tripletrec.models.tower_plans import PlannedTowers
 from tripletrec.models.towers import Columns, Encoded
@@ -104,6 +105,11 @@ class ContinuedTowers(PlannedTowers):
             return learnt
         unit = np.float32(unit_of_biases(self.temperature_))
         return *learnt, self.item_biases_[:, None] / unit
+
+    def _training_parameters(self, data: Interactions) -> tuple[NDArray[np.float32], ...]:
+        *learnt, biases = (*self._learnt_parameters(), self.item_biases_[:, None])[:5]
+        # The loss may be of the other kind by now: one of triplets has no biases, and none were learnt by it.
+        return (*learnt, biases) if isinstance(self._last_loss(), ListLoss) else tuple(learnt)
 
     def _known_features(self, news: News, **features: Any) -> dict[str, Any]:
         if self._mix().share > 0.0 and vars(self).get("seen_") is None:

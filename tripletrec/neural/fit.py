@@ -107,6 +107,8 @@ class NetworkTraining:
             mine[: len(theirs)] = theirs
         if row_state is not None:
             for name, mine in self._optimizer.state().items():
+                if name not in row_state:  # of a parameter that the other training had not
+                    continue
                 state = row_state[name][: len(learnt[int(name.rpartition(".")[2])])]
                 mine[: len(state)] = state
 
