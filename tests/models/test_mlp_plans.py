@@ -39,7 +39,7 @@ def test_the_less_is_to_be_learnt_the_fewer_epochs(rank, popularity, n_epochs):
     assert epochs_for(rank, popularity) == n_epochs
 
 
-def test_epochs_go_by_the_data(pairs):
+def test_epochs_go_by_the_data(pairs, tmp_path):
     few, many = shop(2000, 150, 8000), shop(300, 100, 8000)
     assert 3 <= epochs_of(few) < epochs_of(many) <= 30
     for data in (few, pairs):
@@ -50,6 +50,8 @@ def test_epochs_go_by_the_data(pairs):
         assert_same(model.fit(data), spelled)
         assert len(model.history_) == n_epochs and model.n_epochs is None
         assert model._settled_params() == spelled._settled_params()
+        model.save(tmp_path / "model", seen=False)
+        assert tr.load(tmp_path / "model")._settled_params()["n_epochs"] == n_epochs
 
 
 def test_later_epochs_are_those_of_the_number_spelled_out(pairs, tmp_path):

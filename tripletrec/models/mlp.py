@@ -283,6 +283,8 @@ class MLPMatcher(TrainedNetwork):
         data = vars(self).get("seen_") if X is None else read_learnt_from(X, **fit_params)[0]
         if self.n_epochs is None and data is not None:
             found["n_epochs"] = epochs_of(data)
+        elif self.n_epochs is None and "history_" in vars(self):  # from a file without its data
+            found["n_epochs"] = len(self.history_)
         return found
 
     def _start(
