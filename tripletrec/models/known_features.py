@@ -95,21 +95,22 @@ class ContinuedTowers(PlannedTowers):
         )  # fmt: skip
 
     def _learnt_parameters(self) -> tuple[NDArray[np.float32], ...]:
+        return self._network_parameters(by_lists=self.temperature_ is not None)
+
+    def _training_parameters(self, data: Interactions) -> tuple[NDArray[np.float32], ...]:
+        # The loss may be of the other kind by now: those of triplets learn no biases.
+        return self._network_parameters(by_lists=isinstance(self._last_loss(), ListLoss))
+
+    def _network_parameters(self, *, by_lists: bool) -> tuple[NDArray[np.float32], ...]:
+        """Return what was learnt in the order of the network's parameters; by lists with biases of items."""
         learnt = (
             self.user_table_,
             self.item_table_,
             self.user_weights_[None],
             self.item_weights_[None],
         )
-        if self.temperature_ is None:
-            return learnt
-        unit = np.float32(unit_of_biases(self.temperature_))
-        return *learnt, self.item_biases_[:, None] / unit
-
-    def _training_parameters(self, data: Interactions) -> tuple[NDArray[np.float32], ...]:
-        *learnt, biases = (*self._learnt_parameters(), self.item_biases_[:, None])[:5]
-        # The loss may be of the other kind by now: one of triplets has no biases, and none were learnt by it.
-        return (*learnt, biases) if isinstance(self._last_loss(), ListLoss) else tuple(learnt)
+        unit = np.float32(unit_of_biases(self.temperature_ or 1.0))
+        return (*learnt, self.item_biases_[:, None] / unit) if by_lists else learnt
 
     def _known_features(self, news: News, **features: Any) -> dict[str, Any]:
         if self._mix().share > 0.0 and vars(self).get("seen_") is None:
