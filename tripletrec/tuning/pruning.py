@@ -40,12 +40,13 @@ def pruning_callback(trial: Any) -> Callable[[Any, dict[str, Any]], bool]:
     >>> import optuna  # doctest: +SKIP
     >>> optuna.create_study(direction="maximize").optimize(objective, n_trials=3)  # doctest: +SKIP
     """
-    reported = 0
+    reported = n_epochs = 0
 
     def report(model: Any, record: dict[str, Any]) -> bool:
-        nonlocal reported
+        nonlocal reported, n_epochs
         value = record.get(f"validation_{model.validation_metric}")
-        n_epochs = (model._settled_params() | getattr(model, "companions_", {}))["n_epochs"]
+        if not n_epochs:  # once: some models look at all their data to tell
+            n_epochs = (model._settled_params() | getattr(model, "companions_", {}))["n_epochs"]
         if value is None:
             if record["epoch"] == n_epochs:
                 raise ValueError("pruning_callback needs the argument validation of fit")
