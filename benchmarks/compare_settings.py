@@ -9,6 +9,7 @@ with its standard error.
     python benchmarks/compare_settings.py --data FOLDER --cuts 2 "" "n_factors=128, dropout=0.1"
     python benchmarks/compare_settings.py "loss='bpr', sampler=dynamic(16)" "" --data tags:Packages.xz
     python benchmarks/compare_settings.py --model TwoTower "loss='bpr'" "" "loss='bpr', sampler=dynamic(4)"
+    python benchmarks/compare_settings.py --data movielens --known 5 "loss='bpr', user_l2=0.05" "loss='bpr'"
 
 The loss of `MatrixFactorization` is "softmax" where none is given. Data are named as for
 `benchmarks/history.py`.
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 import tripletrec as tr
 from history import read
 
-MODELS = ("MatrixFactorization", "TwoTower", "MLPMatcher", "EASE")
+MODELS = ("MatrixFactorization", "TwoTower", "MLPMatcher", "EASE", "Popularity")
 METRICS = ("ndcg@10", "recall@20", "ndcg@20")
 PARTS = {
     each.__name__: each
@@ -61,6 +62,17 @@ def _value(node: ast.expr) -> Any:
     return PARTS[node.func.id](*map(ast.literal_eval, node.args))
 
 
+def thinned(train: tr.Interactions, known: int, seed: int) -> tr.Interactions:
+    """Return at most so many positives of each user, drawn at random."""
+    order = np.lexsort((np.random.default_rng(seed).random(train.nnz), train.rows))
+    places = order[
+        np.arange(train.nnz) - np.repeat(train.indptr[:-1], np.diff(train.indptr)) < known
+    ]
+    return tr.Interactions.from_arrays(
+        train.rows[places], train.indices[places], shape=(train.n_users, train.n_items)
+    )
+
+
 def measured(
     kind: type[Any],
     parameters: dict[str, Any],
@@ -73,7 +85,7 @@ def measured(
         chosen = {"random_state": seed, "n_jobs": n_jobs, **parameters}
         if kind is tr.MatrixFactorization:
             chosen = {"loss": "softmax", **chosen}
-        elif kind is tr.EASE:
+        elif kind in (tr.EASE, tr.Popularity):
             chosen = parameters
         model = kind(**chosen).fit(train)
         mean = tr.evaluate(model, valid, train, k=(10, 20)).mean
@@ -89,10 +101,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", nargs="+", default=["movielens"])
     parser.add_argument("--cuts", type=int, default=4)
     parser.add_argument("--users", type=int, help="of a folder, a sample")
+    parser.add_argument("--known", type=int, help="positives of each user in training, at most")
     parser.add_argument("--n-jobs", type=int)
     options = parser.parse_args(arguments)
     for name in options.data:
         cuts = [read(name, options.users, seed) for seed in range(options.cuts)]
+        if options.known is not None:
+            cuts = [
+                (thinned(train, options.known, seed), valid)
+                for seed, (train, valid) in enumerate(cuts)
+            ]
         print(f"{name}: {options.cuts} cuts; {', '.join(METRICS)}; change in percent")
         kind = getattr(tr, options.model)
         first = measured(kind, options.settings[0], cuts, options.n_jobs)

@@ -17,10 +17,12 @@ from tripletrec.models.companions import (
     epochs_for,
     most_epochs,
     rate_for,
+    relative_rank,
     sampler_for,
     temperature_for,
+    user_l2_for,
 )
-from tripletrec.models.percentile_rank import percentile_rank
+from tripletrec.models.percentile_rank import percentile_rank, popularity_rank
 
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
 
@@ -119,11 +121,39 @@ def test_temperature_by_the_data():
     assert (
         temperature_for(sparse, 0.01) < temperature_for(dense, 0.01) < temperature_for(dense, 0.03)
     )
-    # What is told badly is noise, however badly it is told.
-    assert temperature_for(sparse, 0.1) == temperature_for(sparse, 0.5)
-    for sizes in (dense, sparse, Sizes(1, 1, 1), Sizes(10**9, 10**9, 10**9), Sizes(0, 0, 0)):
+    # What is told badly is noise, however badly it is told; more so, where popularity tells as much.
+    nothing = sparse._replace(popularity=0.86)
+    assert temperature_for(nothing, 0.1) == temperature_for(nothing, 0.5)
+    for popularity, times in ((0.5, 1.0), (0.25, 0.4 / 0.22), (0.12, 3.0), (0.0, 3.0)):
+        expected = pytest.approx(times * temperature_for(nothing, 0.1))
+        assert temperature_for(sparse._replace(popularity=popularity), 0.1) == expected
+    for sizes in (dense, sparse, Sizes(1, 1, 1), Sizes(10**9, 10**9, 10**9), Sizes(0, 0, 0, 0.0)):
         for rank in (1e-7, 1e-3, 0.5):
-            assert 0.0 < temperature_for(sizes, rank) <= 0.35
+            assert 0.0 < temperature_for(sizes, rank) <= 3 * 0.35
+
+
+def test_relative_rank():
+    assert relative_rank(Sizes(9, 9, 9, 0.4), 0.1) == pytest.approx(0.25)
+    assert relative_rank(Sizes(9, 9, 9, 0.86), 0.1) == 0.0  # popularity is no help at all
+    assert relative_rank(Sizes(9, 9, 9, 0.0), 0.1) > 1.0
+
+
+def test_l2_of_users_by_the_data(pairs, wide):
+    loss = losses.LOSSES["bpr"]()
+    least = user_l2_for(loss)
+    assert least == COMPANIONS["bpr"]["user_l2"] == user_l2_for(loss, 0.05)
+    assert user_l2_for(loss, 0.14) == pytest.approx(2 * least)
+    assert user_l2_for(loss, 0.4) == 4 * least
+    rank = percentile_rank(pairs.indptr, pairs.indices)
+    model = make().fit(pairs)
+    taken = model.companions_["user_l2"]
+    assert taken == user_l2_for(loss, rank) > least == make().fit(wide).companions_["user_l2"]
+    assert_same(make(user_l2=taken).fit(pairs), model)
+    assert not np.array_equal(make(user_l2=least).fit(pairs).user_factors_, model.user_factors_)
+    assert model.partial_fit(pairs[:3]).companions_["user_l2"] == taken
+    for given in ({"sampler": "unseen"}, {"optimizer": "adagrad"}):
+        assert make(**given).fit(pairs).companions_["user_l2"] == least
+    assert "user_l2" not in make(user_l2=0.1).fit(pairs).companions_
 
 
 @pytest.mark.parametrize("name", ["softmax", "bsl"])
@@ -146,7 +176,7 @@ def test_the_temperature_of_a_fit(name, wide, pairs, rng):
 
 def test_sizes_leave_out_what_has_no_positive():
     data = tr.Interactions.from_arrays([0, 0, 3], [1, 4, 1], shape=(6, 7))
-    assert Sizes.of(data) == Sizes(2, 2, 3)
+    assert Sizes.of(data) == Sizes(2, 2, 3, popularity_rank(np.array([2, 1])))
 
 
 @pytest.mark.parametrize(

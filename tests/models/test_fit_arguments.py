@@ -344,7 +344,7 @@ def test_where_values_are_not_compared(small):
 
 def test_without_grades_all_negatives_are_unseen(small):
     """A warning, and the bits of a fit that does not ask for them."""
-    plain = tr.MatrixFactorization(4, n_epochs=1).fit(small)
+    plain = tr.MatrixFactorization(4, n_epochs=1, user_l2=0.05).fit(small)
     with pytest.warns(
         UserWarning, match="sampler 'graded' finds no user with two items of different"
     ):

@@ -5,6 +5,7 @@ import pytest
 
 import tripletrec as tr
 from contracts.support import assert_same
+from tripletrec.models.companions import Sizes
 from tripletrec.models.mlp_plans import epochs_for, epochs_of
 
 # A few epochs on pairs without a pattern need not move the loss.
@@ -36,7 +37,7 @@ def shop(n_users, n_items, n_events):
     ],
 )
 def test_the_less_is_to_be_learnt_the_fewer_epochs(rank, popularity, n_epochs):
-    assert epochs_for(rank, popularity) == n_epochs
+    assert epochs_for(Sizes(9, 9, 9, popularity), rank) == n_epochs
 
 
 def test_epochs_go_by_the_data(pairs, tmp_path):

@@ -9,6 +9,7 @@ import tripletrec as tr
 from contracts.support import assert_same, interactions
 from tripletrec import sampling
 from tripletrec.models.companions import Sizes
+from tripletrec.models.percentile_rank import percentile_rank
 from tripletrec.models.tower_plans import batch_size_for, epochs_for, loss_for
 
 
@@ -107,22 +108,35 @@ def test_small_data_have_small_batches():
     ],
 )
 def test_many_items_for_few_users_take_more_epochs(sizes, n_epochs):
-    assert epochs_for(sizes) == n_epochs
+    assert epochs_for(sizes, 0.1) == n_epochs
 
 
-def test_the_number_of_epochs_goes_by_users_and_items_with_positives():
+def test_what_is_badly_told_takes_more_epochs():
+    def of(rank, popularity=0.2):
+        return epochs_for(Sizes(9000, 500, 56_000, popularity), rank)
+
+    assert [of(0.2 * q) for q in (0.01, 0.25, 0.35, 0.45, 2.0)] == [2, 2, 11, 20, 20]
+    assert [of(0.01, popularity) for popularity in (0.5, 0.55, 0.6, 1.0)] == [2, 11, 20, 20]
+    assert epochs_for(Sizes(670, 9000, 80_000, 0.2), 0.2) == 24
+
+
+def test_the_number_of_epochs_goes_by_users_and_items_with_positives(tmp_path):
     few = interactions(20, 400, 600)
     more = tr.Interactions(few.tocsr()[np.arange(30) % 20])
     wide = tr.Interactions(np.pad(few.tocsr().toarray(), ((0, 30), (0, 300))))
     for data in (few, wide):
         model = make(n_epochs=None)
-        n_items = len(np.unique(data.indices))
-        expected = round(n_items / 20 * np.sqrt(len(data)) / 140)
+        expected = epochs_for(Sizes.of(data), percentile_rank(data.indptr, data.indices))
         assert model._settled_params()["n_epochs"] == 24
         assert model._settled_params(data)["n_epochs"] == expected > 2
         assert len(model.fit(data).history_) == expected
         assert model.n_epochs is None and model._settled_params()["n_epochs"] == expected
-    assert epochs_for(Sizes.of(more)) < epochs_for(Sizes.of(few))
+        model.save(tmp_path / "model", seen=False)
+        spelled = make(n_epochs=expected, batch_size=batch_size_for(len(data))).fit(data)
+        assert tr.load(tmp_path / "model")._settled_params() == {
+            **spelled._settled_params(), "n_epochs": expected,
+        }  # fmt: skip
+    assert epochs_for(Sizes.of(more), 0.01) < epochs_for(Sizes.of(few), 0.01)
     named = make(n_epochs=None, loss="bpr").fit(few)
     assert len(named.history_) == 20
     given = make(n_epochs=1).fit(few)

@@ -380,7 +380,7 @@ def mixed(batches):
 def test_a_list_wise_loss_brings_its_settings(batches):
     given = {
         "normalize": True, "history": 0.5, "optimizer": "adagrad", "learning_rate": 0.04,
-        "n_epochs": 2, "batch_size": 64, "user_l2": 0.0, "item_l2": 0.0, "init_scale": 0.1,
+        "n_epochs": 13, "batch_size": 64, "user_l2": 0.0, "item_l2": 0.0, "init_scale": 0.1,
         "schedule": "constant",
     }  # fmt: skip
     model = tr.TwoTower(8, loss="softmax")

@@ -38,8 +38,10 @@ __all__ = [
     "resolve",
     "percentile_rank_of",
     "rate_for",
+    "relative_rank",
     "sampler_for",
     "temperature_for",
+    "user_l2_for",
     "with_temperature",
 ]
 
@@ -49,7 +51,7 @@ _OF_TRIPLETS: dict[str, Any] = {
     "sampler": None,  # by the size of the data, see `sampler_for`
     "learning_rate": {"adagrad": 0.05, "adam": 0.003, "sgd": 0.05},  # at least, see `rate_for`
     "n_epochs": None,  # by the data, see `epochs_for`
-    "user_l2": 0.05,
+    "user_l2": 0.05,  # at least, see `user_l2_for`
     "item_l2": 0.01,
     "negative_l2": None,  # as item_l2
     "bias_l2": 0.0,
@@ -112,6 +114,7 @@ PARTS = frozenset({"scorer", "optimizer", "sampler", "schedule"})
 MOST_CANDIDATES = 64
 _HIGHEST_RANK = 0.1  # what is told no better than that is noise to a temperature
 _HIGHEST_TEMPERATURE = 0.35
+_NO_HELP = 0.85  # popularity that ranks worse
 _IN_BATCHES = 0.75  # of the temperature where candidates come in batches of pairs
 _LEAST_EPOCHS = 20
 
@@ -137,40 +140,62 @@ def resolve(loss: Loss | ListLoss, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that are given, and companions in place of the others.
 
     None is left only of what goes by the data: the sampler and the epochs, see `companions_of`, and the
-    learning rate if the sampler is left and no optimizer is given.
+    learning rate and the L2 of users if the sampler is left and no optimizer is given.
     """
     found = {**companions_of(loss), **given}
     if found["negative_l2"] is None:
         found["negative_l2"] = found["item_l2"]
+    by_data = found["sampler"] is None and "optimizer" not in given
+    if by_data and "user_l2" not in given:
+        found["user_l2"] = None
     if "learning_rate" not in given:
         rates = found["learning_rate"]
         optimizer = check_optimizer(found["optimizer"])
-        by_data = found["sampler"] is None and "optimizer" not in given
-        found["learning_rate"] = (
-            None if by_data else rates.get(optimizer.name, next(iter(rates.values())))
-        )
+        rate = rates.get(optimizer.name, next(iter(rates.values())))
+        found["learning_rate"] = None if by_data else rate
     return found
 
 
 class Sizes(NamedTuple):
-    """What companions go by: how many users and items have a positive, and how many positives there are."""
+    """What companions go by: how many users and items have a positive, and how many positives there are.
+
+    Beside them stands how popularity ranks a positive, see `percentile_rank.popularity_rank`.
+    """
 
     n_users: int
     n_items: int
     n_positives: int
+    popularity: float = 0.5
 
     @classmethod
     def of(cls, data: Interactions) -> Sizes:
         """Return those of data."""
-        from tripletrec.training.triplet import count_items  # here, because loading does without
+        from tripletrec.training.triplet import count_items  # here, because answers do without
 
         return cls.of_counts(np.diff(data.indptr), count_items(data.indices, data.n_items))
 
     @classmethod
     def of_counts(cls, users: NDArray[Any], items: NDArray[Any]) -> Sizes:
         """Return those of data whose users and items have so many positives each."""
+        from tripletrec.models.percentile_rank import popularity_rank  # as above
+
         n_users, n_items = (int(np.count_nonzero(each)) for each in (users, items))
-        return cls(n_users, n_items, int(users.sum()))
+        return cls(n_users, n_items, int(users.sum()), popularity_rank(items))
+
+
+def relative_rank(sizes: Sizes, rank: float) -> float:
+    """Return the percentile rank over that of popularity: how much neighbours tell beside what is popular.
+
+    It is small where they tell much, and near 1 where they tell little or nothing. It is 0 where popularity
+    ranks a positive below .85, for then it is no help at all.
+
+    Parameters
+    ----------
+    sizes : Sizes
+    rank : float
+        The percentile rank, see `tripletrec.models.percentile_rank`.
+    """
+    return 0.0 if sizes.popularity > _NO_HELP else rank / max(sizes.popularity, 1e-9)
 
 
 def sampler_for(sizes: Sizes, rank: float) -> Sampler:
@@ -202,16 +227,29 @@ def rate_for(loss: Loss | ListLoss, rank: float | None = None) -> float:
     return own if rank is None else own * min(2.0, max(1.0, math.sqrt(0.01 / rank)))
 
 
+def user_l2_for(loss: Loss | ListLoss, rank: float | None = None) -> float:
+    """Return the L2 of users of a loss of triplets.
+
+    It is a, and where the percentile rank r is known and above .07 more, a · r / .07, at most 4 a: where it
+    is badly told which items a user has, much of what would be learnt of the user is noise.
+    """
+    own: float = companions_of(loss)["user_l2"]
+    return own if rank is None else own * min(4.0, max(1.0, rank / 0.07))
+
+
 def temperature_for(sizes: Sizes, rank: float, *, in_batches: bool = False) -> float:
     """Return the temperature of a softmax of cosines on such data: 1.12 · d^(1/9) / log(1/r)^0.9.
 
     d is the density and r the percentile rank, at most 0.1; the temperature is at most 0.35. Where it is well
     told which items a user has, the few that are ranked above them should count most; noise asks for more.
+    Where neighbours tell little that popularity does not, with a `relative_rank` q above .22, it is q / .22
+    times as high, at most 3 times: what is left for the factors to learn is mostly noise then.
     With `in_batches`, whose items are the candidates, as in `TwoTower`, it is three quarters of that.
     """
     density = max(1, sizes.n_positives) / max(1, sizes.n_users * sizes.n_items)
     told = math.log(1.0 / min(rank, _HIGHEST_RANK))
     share = _IN_BATCHES if in_batches else 1.0
+    share *= min(3.0, max(1.0, relative_rank(sizes, rank) / 0.22))
     return share * min(_HIGHEST_TEMPERATURE, 1.12 * density ** (1 / 9) / told**0.9)
 
 

@@ -35,6 +35,7 @@ from tripletrec.models.companions import (
     resolve,
     sampler_for,
     temperature_for,
+    user_l2_for,
     with_temperature,
 )
 from tripletrec.models.factor_model import FactorModel
@@ -98,6 +99,8 @@ class PlannedFactorModel(FactorModel):
             settings["n_epochs"] = most_epochs(loss)
         if settings["learning_rate"] is None:
             settings["learning_rate"] = rate_for(loss)
+        if settings["user_l2"] is None:
+            settings["user_l2"] = user_l2_for(loss)
         return {**self.get_params(), **settings}
 
     def _plan(self) -> FactorPlan:
@@ -126,7 +129,9 @@ class PlannedFactorModel(FactorModel):
             if of["learning_rate"] is None
             else check_positive(of["learning_rate"], "learning_rate"),
             l2=L2(
-                user=check_non_negative(of["user_l2"], "user_l2"),
+                user=user_l2_for(loss)
+                if of["user_l2"] is None
+                else check_non_negative(of["user_l2"], "user_l2"),
                 positive=check_non_negative(of["item_l2"], "item_l2"),
                 negative=check_non_negative(of["negative_l2"], "negative_l2"),
                 bias=check_non_negative(of["bias_l2"], "bias_l2"),
@@ -185,6 +190,10 @@ class PlannedFactorModel(FactorModel):
             rate = rate_for(plan.loss, rank())
             companions = {**found.companions, "learning_rate": rate}
             found = replace(found, learning_rate=rate, companions=companions)
+        if "user_l2" in left_open:
+            user_l2 = user_l2_for(plan.loss, rank())
+            companions = {**found.companions, "user_l2": user_l2}
+            found = replace(found, l2=found.l2._replace(user=user_l2), companions=companions)
         if "temperature" in left_open:
             found = with_temperature(found, temperature_for(sizes, rank()))
         return found
@@ -200,8 +209,7 @@ class PlannedFactorModel(FactorModel):
             found.add("n_epochs")
         if self.sampler is None and plan.companions["sampler"] is None:
             found.add("sampler")
-        if plan.companions["learning_rate"] is None:
-            found.add("learning_rate")
+        found |= {name for name in ("learning_rate", "user_l2") if plan.companions[name] is None}
         if has_open_temperature(plan, cosine=self._is_cosine(plan)):
             found.add("temperature")
         return found

@@ -171,7 +171,7 @@ class MatrixFactorization(PlannedFactorModel):
     optimizer     "adagrad"                   "adagrad"     adagrad(1.0)        adam(beta1=0.5, beta2=0.99)
     learning_rate 0.05 to 0.1; 0.025 to 0.05  0.065 to 0.13 0.05                0.005
     n_epochs      20 to 45                    20 to 45      10                  20 to 60
-    user_l2       0.05                        0.01          0.3                 0.2
+    user_l2       0.05 to 0.2                 0.01 to 0.04  0.3                 0.2
     item_l2       0.01                        0.003         0.3                 0.2
     negative_l2   as item_l2                  as item_l2    as item_l2          0.0
     bias_l2       0.0                         0.0           0.0                 0.8
@@ -185,17 +185,21 @@ class MatrixFactorization(PlannedFactorModel):
     :math:`20 \max(\min(1.5, (0.003 / d)^{2/3}), 6 / m)`, with list-wise ones
     :math:`20 \max((0.003 / d)^{2/3}, 20 / m)`, in the bounds of the table.
 
-    Three more go by how well the data tell a user's items, the *percentile rank* r [4]_: an item of a user
+    Four more go by how well the data tell a user's items, the *percentile rank* r [4]_: an item of a user
     is left out, all items are ranked by the users who share others with this one, and r is the share of what
     the user does not have that stands above it; the geometric mean of 200 users, among 20,000 at most. Losses
     of triplets take the hardest of :math:`c = \sqrt{n} / (90\, r^{0.7})` negatives, at most 64, where n is
     the number of items that have some; where c is below 1.5, an easy one ("unseen"). Their learning rate is
-    the least one of the table, times :math:`\sqrt{0.01 / r}` where r is below 0.01, at most twice as much.
+    the least one of the table, times :math:`\sqrt{0.01 / r}` where r is below 0.01, at most twice as much,
+    their L2 of users the least one times :math:`r / 0.07` where r is above 0.07, at most four times as much.
     With the scorer "cosine" a list-wise loss without a temperature, as "softmax" and "bsl" are, takes
-    :math:`1.12\, d^{1/9} / \log(1/r)^{0.9}`, with an r of 0.1 at most, and at most 0.35.
+    :math:`1.12\, d^{1/9} / \log(1/r)^{0.9}`, with an r of 0.1 at most, and at most 0.35. That is multiplied
+    by :math:`q / 0.22`, from 1 to 3, where q is r over the same rank by popularity, that is with the items
+    ranked by their other positives: where neighbours tell no more than that, the rest is noise. (Not where
+    popularity ranks below 0.85, for then it tells nothing.)
 
-    Where the sampler is given, the learning rate is the least one. An optimizer that is given has a rate of
-    its own: with losses of triplets the least one for "adagrad", 0.003 for "adam" ("hinge": 0.0012) and 0.05
+    Where the sampler is given, learning rate and L2 are the least ones. An optimizer that is given has the
+    least L2, too, and a rate of its own: with losses of triplets the least one for "adagrad", 0.003 for "adam" ("hinge": 0.0012) and 0.05
     for "sgd" ("hinge": 0.025, "sigmoid": 0.2); with list-wise losses 0.005 for "adam", 0.05 for "adagrad"
     and 0.01 for "sgd".
 

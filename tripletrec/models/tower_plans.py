@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
-
-import numpy as np
 
 from tripletrec._checks import check_count, check_flag
 from tripletrec.data.interactions import Interactions
@@ -15,6 +15,7 @@ from tripletrec.models.companions import (
     Sizes,
     has_open_temperature,
     percentile_rank_of,
+    relative_rank,
     temperature_for,
     with_temperature,
 )
@@ -32,7 +33,7 @@ from tripletrec.training.plan import NetworkPlan
 __all__ = ["BY_LOSS", "PlannedTowers", "batch_size_for", "epochs_for", "loss_for"]
 
 _LEAST_PAIRS, _MOST_PAIRS = 64, 512
-_LEAST_EPOCHS, _MOST_EPOCHS = 2, 24
+_LEAST_EPOCHS, _LEAST_OF_NOISE, _MOST_EPOCHS = 2, 20, 24
 # What parameters are that are None: with losses of triplets, and with list-wise ones. Those of list-wise
 # losses were chosen on validation data, see the notes of `TwoTower`.
 BY_LOSS: dict[str, tuple[Any, Any]] = {
@@ -66,15 +67,26 @@ def batch_size_for(n_positives: int) -> int:
     return max(_LEAST_PAIRS, min(_MOST_PAIRS, n_positives // 64))
 
 
-def epochs_for(sizes: Sizes) -> int:
+def epochs_for(sizes: Sizes, rank: float) -> int:
     """Return for how many epochs a list-wise loss is trained where none is named.
 
     It is n_items / n_users · √(n_positives) / 140, from 2 to 24. Users of whom little is known are soon
-    learnt by heart; many items of whom each has few users take long to be told apart.
+    learnt by heart; many items of whom each has few users take long to be told apart. It is more where the
+    temperature keeps users from being learnt by heart, or most positives are of items that hardly anybody
+    has: from 2 to 20 at least for a `relative_rank` from .25 to .45, and so for a percentile rank of
+    popularity from .5 to .6.
+
+    Parameters
+    ----------
+    sizes : Sizes
+    rank : float
+        The percentile rank, see `tripletrec.models.percentile_rank`.
     """
     ratio = sizes.n_items / max(1, sizes.n_users)
     wanted = ratio * math.sqrt(sizes.n_positives) / 140.0
-    return max(_LEAST_EPOCHS, min(_MOST_EPOCHS, round(wanted)))
+    share = max((relative_rank(sizes, rank) - 0.25) / 0.2, (sizes.popularity - 0.5) / 0.1)
+    least = _LEAST_EPOCHS + (_LEAST_OF_NOISE - _LEAST_EPOCHS) * min(1.0, max(0.0, share))
+    return round(max(least, min(_MOST_EPOCHS, wanted)))
 
 
 class PlannedTowers(TrainedNetwork):
@@ -103,31 +115,32 @@ class PlannedTowers(TrainedNetwork):
         return value
 
     def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
-        loss, sizes = self._last_loss(), None
+        loss, data = self._last_loss(), vars(self).get("seen_")
         if X is not None:
-            data, *_ = read_learnt_from(X, **fit_params)
-            loss, sizes = self._first_loss(), Sizes.of(data)
-        elif "item_counts_" in vars(self):
-            sizes = self._known_sizes()
+            loss, (data, *_) = self._first_loss(), read_learnt_from(X, **fit_params)
         found = {name: self._chosen(name, loss) for name in self.get_params()}
-        return {**found, **self._by_sizes(loss, sizes)}
+        if data is not None:
+            by_data = self._by_data(loss, Sizes.of(data), partial(percentile_rank_of, data))
+            return {**found, **by_data}
+        if isinstance(loss, ListLoss) and "item_counts_" in vars(
+            self
+        ):  # from a file without its data
+            if self.batch_size is None:
+                found["batch_size"] = batch_size_for(int(self.item_counts_.sum()))
+            if self.n_epochs is None:
+                found["n_epochs"] = len(self.history_)
+        return found
 
-    def _known_sizes(self) -> Sizes:
-        """Return those of what was learnt; of a model that does not know it all users count."""
-        seen = vars(self).get("seen_")
-        if seen is not None:
-            return Sizes.of(seen)
-        n_items, n = np.count_nonzero(self.item_counts_), self.item_counts_.sum()
-        return Sizes(self.n_users_, int(n_items), int(n))
-
-    def _by_sizes(self, loss: Loss | ListLoss, sizes: Sizes | None) -> dict[str, int]:
-        """Return what goes by the size of the data where it is None; the most where that is not known."""
+    def _by_data(
+        self, loss: Loss | ListLoss, sizes: Sizes, rank: Callable[[], float]
+    ) -> dict[str, int]:
+        """Return what goes by the data where it is None; `rank` returns their percentile rank."""
         found = {name: self._chosen(name, loss) for name in ("batch_size", "n_epochs")}
-        if isinstance(loss, ListLoss) and sizes is not None:
+        if isinstance(loss, ListLoss):
             if self.batch_size is None:
                 found["batch_size"] = batch_size_for(sizes.n_positives)
             if self.n_epochs is None:
-                found["n_epochs"] = epochs_for(sizes)
+                found["n_epochs"] = epochs_for(sizes, rank())
         return {name: check_count(value, name) for name, value in found.items()}
 
     def _is_cosine(self, plan: NetworkPlan | None = None) -> bool:
@@ -150,12 +163,11 @@ class PlannedTowers(TrainedNetwork):
     def _plan_for(
         self, plan: NetworkPlan, data: Interactions, given: Interactions | None
     ) -> NetworkPlan:
-        sizes = Sizes.of(data)
-        found = self._by_sizes(plan.loss, sizes)
+        sizes, rank = Sizes.of(data), cache(partial(percentile_rank_of, data))
+        found = self._by_data(plan.loss, sizes, rank)
         plan = replace(plan, batch_size=found["batch_size"], n_epochs=found["n_epochs"])
         if has_open_temperature(plan, cosine=self._is_cosine(plan)):
-            rank = percentile_rank_of(data)
-            plan = with_temperature(plan, temperature_for(sizes, rank, in_batches=True))
+            plan = with_temperature(plan, temperature_for(sizes, rank(), in_batches=True))
         return plan
 
     def _plan_again(self) -> NetworkPlan:
