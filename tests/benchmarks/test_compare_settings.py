@@ -4,6 +4,7 @@ import gzip
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tripletrec as tr
@@ -28,6 +29,15 @@ def test_settings_are_read(compare):
     for wrong in ("3", "n_factors", "sampler=open('x')", "sampler=dynamic(x)", "a=1)("):
         with pytest.raises(Exception, match="must be arguments such as"):
             compare.settings(wrong)
+
+
+def test_users_of_whom_little_is_known(compare):
+    data = tr.datasets.make_interactions(50, 30, 400, random_state=0)
+    few = compare.thinned(data, 3, seed=1)
+    assert (np.diff(few.indptr) == np.minimum(3, np.diff(data.indptr))).all()
+    assert few.tocsr().multiply(data.tocsr()).nnz == few.nnz  # no others
+    assert (few.tocsr() != compare.thinned(data, 3, seed=2).tocsr()).nnz > 0
+    assert compare.thinned(data, 30, seed=1).nnz == data.nnz
 
 
 def test_packages_are_users(compare, tmp_path, capsys):

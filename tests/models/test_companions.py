@@ -141,13 +141,20 @@ def test_relative_rank():
 def test_l2_of_users_by_the_data(pairs, wide):
     loss = losses.LOSSES["bpr"]()
     least = user_l2_for(loss)
-    assert least == COMPANIONS["bpr"]["user_l2"] == user_l2_for(loss, 0.05)
-    assert user_l2_for(loss, 0.14) == pytest.approx(2 * least)
-    assert user_l2_for(loss, 0.4) == 4 * least
+    sizes = Sizes(9, 9, 9)
+    assert least == COMPANIONS["bpr"]["user_l2"] == user_l2_for(loss, sizes, 0.05)
+    assert user_l2_for(loss, sizes, 0.14) == pytest.approx(2 * least)
+    assert user_l2_for(loss, sizes, 0.4) == 4 * least
+    assert user_l2_for(loss, sizes._replace(popularity=0.86), 0.4) == least
     rank = percentile_rank(pairs.indptr, pairs.indices)
     model = make().fit(pairs)
     taken = model.companions_["user_l2"]
-    assert taken == user_l2_for(loss, rank) > least == make().fit(wide).companions_["user_l2"]
+    assert (
+        taken
+        == user_l2_for(loss, Sizes.of(pairs), rank)
+        > least
+        == make().fit(wide).companions_["user_l2"]
+    )
     assert_same(make(user_l2=taken).fit(pairs), model)
     assert not np.array_equal(make(user_l2=least).fit(pairs).user_factors_, model.user_factors_)
     assert model.partial_fit(pairs[:3]).companions_["user_l2"] == taken

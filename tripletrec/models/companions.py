@@ -114,7 +114,7 @@ PARTS = frozenset({"scorer", "optimizer", "sampler", "schedule"})
 MOST_CANDIDATES = 64
 _HIGHEST_RANK = 0.1  # what is told no better than that is noise to a temperature
 _HIGHEST_TEMPERATURE = 0.35
-_NO_HELP = 0.85  # popularity that ranks worse
+_HELPFUL = 0.85  # popularity that ranks no worse
 _IN_BATCHES = 0.75  # of the temperature where candidates come in batches of pairs
 _LEAST_EPOCHS = 20
 
@@ -167,6 +167,11 @@ class Sizes(NamedTuple):
     n_positives: int
     popularity: float = 0.5
 
+    @property
+    def has_popular(self) -> bool:
+        """Whether popularity is of any help: it is not where it ranks a positive below .85."""
+        return self.popularity <= _HELPFUL
+
     @classmethod
     def of(cls, data: Interactions) -> Sizes:
         """Return those of data."""
@@ -187,7 +192,7 @@ def relative_rank(sizes: Sizes, rank: float) -> float:
     """Return the percentile rank over that of popularity: how much neighbours tell beside what is popular.
 
     It is small where they tell much, and near 1 where they tell little or nothing. It is 0 where popularity
-    ranks a positive below .85, for then it is no help at all.
+    is no help.
 
     Parameters
     ----------
@@ -195,7 +200,7 @@ def relative_rank(sizes: Sizes, rank: float) -> float:
     rank : float
         The percentile rank, see `tripletrec.models.percentile_rank`.
     """
-    return 0.0 if sizes.popularity > _NO_HELP else rank / max(sizes.popularity, 1e-9)
+    return rank / max(sizes.popularity, 1e-9) if sizes.has_popular else 0.0
 
 
 def sampler_for(sizes: Sizes, rank: float) -> Sampler:
@@ -227,14 +232,19 @@ def rate_for(loss: Loss | ListLoss, rank: float | None = None) -> float:
     return own if rank is None else own * min(2.0, max(1.0, math.sqrt(0.01 / rank)))
 
 
-def user_l2_for(loss: Loss | ListLoss, rank: float | None = None) -> float:
-    """Return the L2 of users of a loss of triplets.
+def user_l2_for(
+    loss: Loss | ListLoss, sizes: Sizes | None = None, rank: float | None = None
+) -> float:
+    """Return the L2 of users of a loss of triplets with the optimizer that is its companion.
 
     It is a, and where the percentile rank r is known and above .07 more, a · r / .07, at most 4 a: where it
-    is badly told which items a user has, much of what would be learnt of the user is noise.
+    is badly told which items a user has, much of what would be learnt of the user is noise, and what is
+    popular the better guess. Where popularity is no help it is a.
     """
     own: float = companions_of(loss)["user_l2"]
-    return own if rank is None else own * min(4.0, max(1.0, rank / 0.07))
+    if sizes is None or rank is None or not sizes.has_popular:
+        return own
+    return own * min(4.0, max(1.0, rank / 0.07))
 
 
 def temperature_for(sizes: Sizes, rank: float, *, in_batches: bool = False) -> float:

@@ -191,7 +191,7 @@ class PlannedFactorModel(FactorModel):
             companions = {**found.companions, "learning_rate": rate}
             found = replace(found, learning_rate=rate, companions=companions)
         if "user_l2" in left_open:
-            user_l2 = user_l2_for(plan.loss, rank())
+            user_l2 = user_l2_for(plan.loss, sizes, rank())
             companions = {**found.companions, "user_l2": user_l2}
             found = replace(found, l2=found.l2._replace(user=user_l2), companions=companions)
         if "temperature" in left_open:

@@ -195,13 +195,13 @@ class MatrixFactorization(PlannedFactorModel):
     With the scorer "cosine" a list-wise loss without a temperature, as "softmax" and "bsl" are, takes
     :math:`1.12\, d^{1/9} / \log(1/r)^{0.9}`, with an r of 0.1 at most, and at most 0.35. That is multiplied
     by :math:`q / 0.22`, from 1 to 3, where q is r over the same rank by popularity, that is with the items
-    ranked by their other positives: where neighbours tell no more than that, the rest is noise. (Not where
-    popularity ranks below 0.85, for then it tells nothing.)
+    ranked by their other positives: where neighbours tell no more than that, the rest is noise. Where that
+    rank is above 0.85 popularity tells nothing; then neither this nor the L2 of users is higher.
 
     Where the sampler is given, learning rate and L2 are the least ones. An optimizer that is given has the
-    least L2, too, and a rate of its own: with losses of triplets the least one for "adagrad", 0.003 for "adam" ("hinge": 0.0012) and 0.05
-    for "sgd" ("hinge": 0.025, "sigmoid": 0.2); with list-wise losses 0.005 for "adam", 0.05 for "adagrad"
-    and 0.01 for "sgd".
+    least L2, too, and a rate of its own: with losses of triplets the least one for "adagrad", 0.003 for
+    "adam" ("hinge": 0.0012) and 0.05 for "sgd" ("hinge": 0.025, "sigmoid": 0.2); with list-wise losses 0.005
+    for "adam", 0.05 for "adagrad" and 0.01 for "sgd".
 
     Raises
     ------

@@ -99,8 +99,8 @@ class TwoTower(ContinuedTowers, Unseen, TowerHistories):
         Passes over the positives. None: with a list-wise loss
         :math:`\frac{n_{items}}{n_{users}} \sqrt{n_{positives}} / 140`, from 2 to 24, counting users and items
         that have a positive: items of whom each has few users take long to be told apart. But from 2 to 20 at
-        least where neighbours tell little that popularity does not, with a q from .25 to .45 (see the notes of
-        `MatrixFactorization`), or most positives are of items that hardly anybody has.
+        least where neighbours tell little that popularity does not, with a q (see the notes of
+        `MatrixFactorization`) from 0.25 to 0.45, or most positives are of items that hardly anybody has.
     batch_size : int or None, default 512 or 64, by loss
         Positives per step; with a loss of triplets, triplets. None: where there are fewer than 32,768
         positives, a 64th of them instead of 512, at least 64.
