@@ -442,7 +442,8 @@ def sharp(batches):
 
 
 def test_the_lower_the_temperature_the_more_is_learnt_of_histories():
-    assert [share_of_mix(each) for each in (0.01, 0.2, 0.3)] == [0.2, 1.0, 1.0]
+    assert [share_of_mix(each) for each in (0.01, 0.2, 0.24, 0.9)] == [0.2, 1.0, 1.0, 0.2]
+    assert share_of_mix(0.3) == pytest.approx(0.8**3)
     assert share_of_mix(0.16) == pytest.approx(0.8**6)
 
 

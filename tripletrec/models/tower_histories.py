@@ -21,7 +21,7 @@ from tripletrec.training.plan import FactorPlan
 
 __all__ = ["TowerHistories", "share_of_mix"]
 
-_NOISY = 0.2  # the temperature from which on nothing is learnt of a history
+_NOISY, _MILD = 0.2, 0.24  # temperatures between which nothing is learnt of a history
 _LEAST_SHARE = 0.2
 
 
@@ -95,9 +95,10 @@ def share_of_mix(temperature: float) -> float:
 
     It is (τ / .2)^6, from .2 to 1. The temperature τ says how well users can be told by what they did. Where
     they are, a direction that ranks their items first says more than a mean of these; where they are not, it
-    follows every item.
+    follows every item. Above .24 it is (.24 / τ)^3: at such temperatures no item is followed far.
     """
-    return min(1.0, max(_LEAST_SHARE, (temperature / _NOISY) ** 6))
+    of_noise = min((temperature / _NOISY) ** 6, (_MILD / temperature) ** 3)
+    return min(1.0, max(_LEAST_SHARE, of_noise))
 
 
 class TowerHistories(PlannedTowers):
