@@ -372,9 +372,10 @@ def test_list_wise_fits_learn_from_given_negatives(batches):
 
 @pytest.fixture(scope="module")
 def mixed(batches):
-    """A model whose users are partly their history, with features of users."""
+    """A model whose users are partly their history, with features of users; new ones are the mix alone."""
     users = {"country": ["x", "y"] * 100}
-    return make_listwise(history=0.6).fit(batches, user_features=users)
+    model = make_listwise(history=0.6, loss=losses.softmax(0.22))
+    return model.fit(batches, user_features=users)
 
 
 def test_a_list_wise_loss_brings_its_settings(batches):
