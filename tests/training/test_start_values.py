@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import naive_start
-from tripletrec.training.start_values import ITEMS, USERS, start_rows
+from tripletrec.training.start_values import ITEMS, USERS, _draw_few, start_rows
 
 
 def drawn(rows, n_factors, *, seed=0, table=USERS, scale=1.0, n_numbers=1):
@@ -34,6 +34,16 @@ def test_same_bits_as_a_naive_twin(n_factors, table, seed, rng):
     # 1e-6 of a length of at most 6.6, and the rounding of u: where the length is 0, of its square.
     np.testing.assert_allclose(found, 0.3 * np.array(exact), rtol=0, atol=0.3 * 3e-4)
     assert np.median(abs(found - 0.3 * np.array(exact))) < 0.3 * 1e-6
+
+
+@pytest.mark.parametrize("n_factors", [5, 16, 50])
+def test_numpy_draws_what_the_loop_does(n_factors, seed):
+    n_rows = 6_000 if n_factors == 50 else 20_000  # more than what NumPy draws in a process
+    by_loop = drawn(range(n_rows), n_factors, seed=seed, scale=0.3)
+    key = np.random.SeedSequence(seed, spawn_key=(USERS,)).generate_state(1, np.uint64)
+    table = np.empty((n_rows, 16 * -(-n_factors // 16)), np.float32)
+    _draw_few(np.arange(n_rows), key, np.float32(0.3), table)
+    np.testing.assert_array_equal(table[:, :n_factors], by_loop)
 
 
 def test_the_ends_of_a_pair():
