@@ -15,7 +15,7 @@ from numba.core import event
 
 import tripletrec
 from tripletrec._runtime.digests import digest_function
-from tripletrec._runtime.jit import aligned, kernel, part
+from tripletrec._runtime.jit import Kernel, aligned, kernel, part
 
 FIT = """
 import gc, json, sys
@@ -279,3 +279,20 @@ def test_a_kernel_is_made_once_by_many_threads(compiled_anew):
         list(pool.map(work, arrays))
     assert all(each[0] == 1.0 for each in arrays)
     assert len(work.signatures) == 1
+
+
+def test_a_compiled_kernel_is_still_one():
+    """Its calls go to the compiled loop; it is of the same kind, and travels to other processes."""
+
+    def double(values, doubled):
+        for n in range(values.shape[0]):
+            doubled[n] = 2 * values[n]
+
+    one, other = kernel(double), kernel(double)
+    values, doubled = np.arange(3.0), np.zeros(3)
+    one(values, doubled)
+    assert doubled.tolist() == [0.0, 2.0, 4.0]
+    assert isinstance(one, Kernel) and type(other) is Kernel and one.py_func is double
+    rebuilt, arguments = one.__reduce__()
+    rebuilt(*arguments)(values, doubled[::-1])
+    assert doubled.tolist() == [4.0, 2.0, 0.0]

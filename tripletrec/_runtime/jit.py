@@ -124,6 +124,10 @@ class Kernel:
         with self._lock:
             if self._compiled is None:
                 self._compiled = _compiler().compile_kernel(self.py_func, *self._options)
+                # From now on a call is one of the compiled loop, without a frame of Python.
+                self.__class__ = type(
+                    "Kernel", (Kernel,), {"__call__": staticmethod(self._compiled)}
+                )
             return self._compiled
 
 
