@@ -169,7 +169,7 @@ class Sizes(NamedTuple):
 
     @property
     def has_popular(self) -> bool:
-        """Whether popularity is of any help: it is not where it ranks a positive below .85."""
+        """Whether popularity is of any help: not where its rank of a positive is above .85."""
         return self.popularity <= _HELPFUL
 
     @classmethod

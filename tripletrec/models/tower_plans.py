@@ -122,9 +122,8 @@ class PlannedTowers(TrainedNetwork):
         if data is not None:
             by_data = self._by_data(loss, Sizes.of(data), partial(percentile_rank_of, data))
             return {**found, **by_data}
-        if isinstance(loss, ListLoss) and "item_counts_" in vars(
-            self
-        ):  # from a file without its data
+        # From a file without its data:
+        if isinstance(loss, ListLoss) and "item_counts_" in vars(self):
             if self.batch_size is None:
                 found["batch_size"] = batch_size_for(int(self.item_counts_.sum()))
             if self.n_epochs is None:

@@ -111,7 +111,7 @@ def _draw_few(
 ) -> None:
     """Do what `_draw` does, by NumPy; `table` has the lines of each row, of shape (n, n_lines * LINE)."""
     places = np.arange(table.shape[1], dtype=np.uint32).reshape(-1, 2).T
-    n_each = max(1, _AT_ONCE // table.shape[1])
+    n_each = max(1, _AT_ONCE // max(1, table.shape[1]))
     for first in range(0, len(rows), n_each):
         z = bits(key, rows[first : first + n_each, None].astype(np.uint64))
         key_of_row = z.astype(np.uint32), (z >> np.uint64(32)).astype(np.uint32)
