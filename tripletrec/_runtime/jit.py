@@ -108,9 +108,8 @@ class Kernel:
         self._compiled: Any = None
 
     def __call__(self, *arguments: Any) -> Any:
-        """Call the compiled loop."""
-        compiled = self._compiled
-        return (self._dispatcher() if compiled is None else compiled)(*arguments)
+        """Compile the loop, and call it; later calls go to it directly, see `_dispatcher`."""
+        return self._dispatcher()(*arguments)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -5,12 +5,21 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["Said", "said_by", "shorten", "shown", "warn_of_all", "warn_user", "warnings_of"]
+__all__ = [
+    "Said",
+    "said_by",
+    "shorten",
+    "shown",
+    "shown_names",
+    "warn_of_all",
+    "warn_user",
+    "warnings_of",
+]
 
 Said = dict[str, list[str]]
 """Messages, and the names of all that they were said of."""
@@ -30,6 +39,11 @@ def shorten(text: str, width: int = 160) -> str:
     """Return a text in one line of limited length: its begin and its end."""
     text = " ".join(text.split())
     return text if len(text) <= width else f"{text[: width // 2]}...{text[-width // 4 :]}"
+
+
+def shown_names(names: Iterable[Any], width: int = 160) -> str:
+    """Return what a message shows of names, as of columns: with commas, in one line of limited length."""
+    return shorten(", ".join(map(repr, names)), width)
 
 
 def said_by(error: BaseException) -> str:

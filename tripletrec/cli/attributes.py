@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tripletrec._runtime.messages import shorten
+from tripletrec._runtime.messages import shown_names
 from tripletrec.cli.columns import guess
 
 __all__ = ["read_attributes"]
@@ -43,7 +43,7 @@ def read_attributes(options: argparse.Namespace, path: str, word: str, form: Any
     if column is None:
         raise ValueError(
             f"no column of {path!r} looks like that of the {word}s: give --{word}; "
-            f"there are {shorten(', '.join(map(repr, header)), 400)}"
+            f"there are {shown_names(header, 400)}"
         )
     if files.format == "parquet":
         return pd.read_parquet(path).set_index(column)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tripletrec._runtime.messages import shorten
+from tripletrec._runtime.messages import shorten, shown_names
 from tripletrec.cli.options import UsageError, note
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _name_of(role: str, asked: str | None, header: Sequence[str], path: str) -> 
             )
         raise ValueError(
             f"no column of {path!r} looks like that of the {role}s: give {_OPTIONS[role]}; "
-            f"there are {shorten(', '.join(map(repr, header)), 400)}"
+            f"there are {shown_names(header, 400)}"
         )
     return name
 

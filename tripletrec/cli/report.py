@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tripletrec._runtime.messages import shorten
+from tripletrec._runtime.messages import shown_names
 from tripletrec.cli.attributes import read_attributes
 from tripletrec.cli.compare import load_models
 from tripletrec.cli.loading import read_test
@@ -78,6 +78,6 @@ def _names_of_items(options: argparse.Namespace, form: Any) -> dict[Any, str]:
     if column not in known:
         raise ValueError(
             f"no column of {options.items!r} is {column!r}: give --name, one of "
-            f"{shorten(', '.join(map(repr, known)), 400)}"
+            f"{shown_names(known, 400)}"
         )
     return dict(zip(table.index.tolist(), table[column].astype(str), strict=True))

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tripletrec._runtime.messages import shorten
+from tripletrec._runtime.messages import shown_names
 from tripletrec.cli.columns import LACKING, named_columns
 from tripletrec.cli.options import UsageError, add_columns, add_command, as_usage, note, seed
 from tripletrec.cli.printing import print_json, print_rows
@@ -106,7 +106,7 @@ def _without_times(events: str, files: Files) -> str:
         return f"{events!r} is a matrix, which has no times to split by: give --by random"
     return (
         f"no column of {events!r} looks like that of the times to split by: give --time, or --by random; "
-        f"there are {shorten(', '.join(map(repr, read_header(files))), 400)}"
+        f"there are {shown_names(read_header(files), 400)}"
     )
 
 

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
-from tripletrec._runtime.messages import shorten, shown
+from tripletrec._runtime.messages import shown, shown_names
 from tripletrec.data.checks import as_array
 from tripletrec.data.feature_kinds import (
     NO_ENTRIES,
@@ -149,7 +149,7 @@ def encode(encoding: Encoding, features: Any, name: str) -> csr_matrix:
     frame = as_frame(features, name, known)
     missing = [each for each in known if each not in frame.columns]
     if missing:
-        raise ValueError(f"{name} lacks the columns {shorten(', '.join(map(repr, missing)))}")
+        raise ValueError(f"{name} lacks the columns {shown_names(missing)}")
     entries, start = [NO_ENTRIES], 0
     for spec in encoding["columns"]:
         row, column, value = encode_column(frame[spec["name"]], spec, name)

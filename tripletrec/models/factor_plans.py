@@ -94,14 +94,7 @@ class PlannedFactorModel(FactorModel):
             # With any seed: a generator of the user draws none for it.
             taken = self._plan_for(self._plan_with(0), data, given).companions
         loss = check_loss(self.loss, search=True)
-        settings = self._settings(loss, taken)
-        if settings["n_epochs"] is None:
-            settings["n_epochs"] = most_epochs(loss)
-        if settings["learning_rate"] is None:
-            settings["learning_rate"] = rate_for(loss)
-        if settings["user_l2"] is None:
-            settings["user_l2"] = user_l2_for(loss)
-        return {**self.get_params(), **settings}
+        return {**self.get_params(), **_without_data(loss, self._settings(loss, taken))}
 
     def _plan(self) -> FactorPlan:
         return self._plan_with(check_random_state(self.random_state))
@@ -111,27 +104,24 @@ class PlannedFactorModel(FactorModel):
         check_dropout(self.dropout)
         if self.batch_size is not None:
             check_count(self.batch_size, "batch_size")
-        of = self._settings(loss, chosen)
+        settings = self._settings(loss, chosen)
         # Complete, so that files are; in place of the user's own parts those of the loss.
         companions = {
             name: companions_of(loss)[name]
             if name in PARTS and getattr(self, name) is not None
             else value
-            for name, value in of.items()
+            for name, value in settings.items()
         }
+        of = _without_data(loss, settings)
         return FactorPlan(
             n_factors=check_count(self.n_factors, "n_factors"),
             loss=loss,
             scorer=check_scorer(of["scorer"]),
             optimizer=check_optimizer(of["optimizer"]),
             sampler=UNSEEN if of["sampler"] is None else check_sampler(of["sampler"]),
-            learning_rate=rate_for(loss)
-            if of["learning_rate"] is None
-            else check_positive(of["learning_rate"], "learning_rate"),
+            learning_rate=check_positive(of["learning_rate"], "learning_rate"),
             l2=L2(
-                user=user_l2_for(loss)
-                if of["user_l2"] is None
-                else check_non_negative(of["user_l2"], "user_l2"),
+                user=check_non_negative(of["user_l2"], "user_l2"),
                 positive=check_non_negative(of["item_l2"], "item_l2"),
                 negative=check_non_negative(of["negative_l2"], "negative_l2"),
                 bias=check_non_negative(of["bias_l2"], "bias_l2"),
@@ -141,9 +131,7 @@ class PlannedFactorModel(FactorModel):
             init_scale=check_positive(of["init_scale"], "init_scale"),
             seed=seed,
             schedule=check_schedule(of["schedule"]),
-            n_epochs=most_epochs(loss)
-            if of["n_epochs"] is None
-            else check_count(of["n_epochs"], "n_epochs"),
+            n_epochs=check_count(of["n_epochs"], "n_epochs"),
             history=check_history(of["history"], loss),
             history_dropout=check_dropout(self.history_dropout, "history_dropout"),
             companions=companions,
@@ -183,17 +171,15 @@ class PlannedFactorModel(FactorModel):
         found, left_open = plan, self._left_open(plan)
         if "n_epochs" in left_open:
             n = epochs_for(sizes, plan.loss)
-            found = replace(found, n_epochs=n, companions={**found.companions, "n_epochs": n})
+            found = _taking(found, "n_epochs", n, n_epochs=n)
         if "sampler" in left_open:
             found = self._with_sampler(found, sampler_for(sizes, rank()))
         if "learning_rate" in left_open:
             rate = rate_for(plan.loss, rank())
-            companions = {**found.companions, "learning_rate": rate}
-            found = replace(found, learning_rate=rate, companions=companions)
+            found = _taking(found, "learning_rate", rate, learning_rate=rate)
         if "user_l2" in left_open:
             user_l2 = user_l2_for(plan.loss, sizes, rank())
-            companions = {**found.companions, "user_l2": user_l2}
-            found = replace(found, l2=found.l2._replace(user=user_l2), companions=companions)
+            found = _taking(found, "user_l2", user_l2, l2=found.l2._replace(user=user_l2))
         if "temperature" in left_open:
             found = with_temperature(found, temperature_for(sizes, rank()))
         return found
@@ -216,8 +202,7 @@ class PlannedFactorModel(FactorModel):
 
     def _with_sampler(self, plan: FactorPlan, sampler: Sampler) -> FactorPlan:
         named = sampler.name if sampler == UNSEEN else sampler
-        companions = {**plan.companions, "sampler": named}
-        return replace(plan, sampler=sampler, companions=companions)
+        return _taking(plan, "sampler", named, sampler=sampler)
 
     def _start(
         self,
@@ -281,3 +266,16 @@ class PlannedFactorModel(FactorModel):
             given=given,
         )  # fmt: skip
         return Start(training, {"_companions": plan.companions})
+
+
+def _without_data(loss: Loss | ListLoss, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with numbers in place of those that go by the data, as long as these are not known."""
+    least: dict[str, Callable[[Loss | ListLoss], float]] = {
+        "n_epochs": most_epochs, "learning_rate": rate_for, "user_l2": user_l2_for,
+    }  # fmt: skip
+    return dict(settings) | {name: of(loss) for name, of in least.items() if settings[name] is None}
+
+
+def _taking(plan: FactorPlan, name: str, companion: Any, **fields: Any) -> FactorPlan:
+    """Return the plan with other fields, and with what they stand for among its companions."""
+    return replace(plan, companions={**plan.companions, name: companion}, **fields)
