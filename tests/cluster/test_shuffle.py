@@ -13,7 +13,7 @@ from tripletrec.cluster.pieces import pieces_of
 from tripletrec.cluster.shuffle import deal_out, rows_of, shuffle
 from tripletrec.cluster.sources import InteractionsSource
 from tripletrec.models.percentile_rank import percentile_rank
-from tripletrec.training.bucketing import deal
+from tripletrec.training.dealing import deal
 
 pytest.importorskip("pyarrow", reason="reads parquet")
 pytest.importorskip("fsspec", reason="reads what is behind a URL")

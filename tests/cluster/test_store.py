@@ -10,7 +10,7 @@ from tripletrec.cluster import store
 from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.sources import InteractionsSource
 from tripletrec.cluster.store import Axis, Committed, ItemGroup
-from tripletrec.training.bucketing import deal
+from tripletrec.training.dealing import deal
 from tripletrec.training.parts import cut_part
 
 

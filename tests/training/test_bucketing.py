@@ -14,10 +14,11 @@ from tripletrec.training.bucketing import (
     Positives,
     Stored,
     bucket,
-    deal,
+    bucket_first,
     draw_negatives,
     shuffle_strata,
 )
+from tripletrec.training.dealing import _shuffle_first, _shuffle_runs, deal
 from tripletrec.training.strata import codes_of, drawn_strata, given_strata, place_bits
 from tripletrec.training.triplet_records import Triplets
 
@@ -53,13 +54,21 @@ def test_all_pairs_of_rows_meet_alike():
     assert np.abs(share - 15 / 63).max() < 6 * spread
 
 
+@given(n=st.integers(0, 300), run=st.integers(1, 400), key=st.integers(0, 2**64 - 1))
+def test_python_shuffles_as_the_loop_does(n, run, key):
+    loop, python = np.arange(n, dtype=np.int32), np.arange(n, dtype=np.int32)
+    _shuffle_runs(loop, run, np.uint64(key))
+    _shuffle_first(python, run, np.uint64(key))
+    np.testing.assert_array_equal(loop, python)
+
+
 # -------------------------------------------------------------------- buckets
 
 
 class Bucketed:
     """Interactions in buckets, each with a weight that tells which one it is."""
 
-    def __init__(self, data, n_negatives=0, n_tasks=1):
+    def __init__(self, data, n_negatives=0, n_tasks=1, weighted=True, by_numpy=False):
         """Bucket `data`; with `n_negatives` from given ones, which here are half of them."""
         self.strata = (given_strata if n_negatives else drawn_strata)(4)
         self.codes = codes_of(self.strata, *data.space.shape)
@@ -69,9 +78,10 @@ class Bucketed:
         self.stored = Stored(
             np.zeros(n_stored, self.codes.dtype),
             np.zeros(n_stored if n_negatives else 0, np.int32),
-            np.zeros(n_stored, np.float32),
+            np.zeros(n_stored if weighted else 0, np.float32),
         )
         weights, others = np.arange(data.nnz, dtype=np.float32), (data.indices + 1) % data.n_items
+        weights = weights if weighted else weights[:0]
         for array in (weights, others):
             array.flags.writeable = (
                 False  # as in a fit, for whose types the kernel is compiled anyhow
@@ -88,10 +98,10 @@ class Bucketed:
         for place in (False, True):
             step = self.strata.n_user_blocks // n_tasks
             for first in range(0, self.strata.n_user_blocks, step):
-                bucket(
-                    first, first + step, self.users, self.items, positives, given,
-                    self.strata.stratum, self.codes[:2], place, self.starts, sizes, self.stored,
-                )  # fmt: skip
+                blocks = first, first + step, self.users, self.items, positives
+                rest = self.strata.stratum, self.codes[:2], place, self.starts, sizes, self.stored
+                bucket_first(*blocks, *rest) if by_numpy else bucket(*blocks, given, *rest)
+            self.sizes = sizes.copy()
             if not place:
                 np.cumsum(sizes.sum(0), out=self.starts[1:])
                 sizes[:] = 0
@@ -146,6 +156,17 @@ def test_triplets_of_given_negatives_are_in_the_bucket_of_their_blocks(data, n_n
 def test_buckets_are_the_same_in_any_number_of_tasks(data, n_negatives):
     one, two = (Bucketed(data, n_negatives, n_tasks) for n_tasks in (1, 2))
     for ours, theirs in zip(one.stored, two.stored, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", [(40, 60, 500), (3, 200, 90), (300, 2, 310), (5, 7, 0)])
+def test_numpy_fills_the_buckets_as_the_loop_does(shape, weighted):
+    data = interactions(*shape)
+    loop, numpy = (Bucketed(data, 0, 2, weighted, by_numpy) for by_numpy in (False, True))
+    for ours, theirs in zip(
+        (*loop.stored, loop.sizes, loop.starts), (*numpy.stored, numpy.sizes, numpy.starts), strict=True
+    ):  # fmt: skip
         np.testing.assert_array_equal(ours, theirs)
 
 

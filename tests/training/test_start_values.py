@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import naive_start
-from tripletrec.training.start_values import ITEMS, USERS, _draw_few, start_rows
+from tripletrec.training.start_values import ITEMS, USERS, _draw_first, start_rows
 
 
 def drawn(rows, n_factors, *, seed=0, table=USERS, scale=1.0, n_numbers=1):
@@ -42,7 +42,7 @@ def test_numpy_draws_what_the_loop_does(n_factors, seed):
     by_loop = drawn(range(n_rows), n_factors, seed=seed, scale=0.3)
     key = np.random.SeedSequence(seed, spawn_key=(USERS,)).generate_state(1, np.uint64)
     table = np.empty((n_rows, 16 * -(-n_factors // 16)), np.float32)
-    _draw_few(np.arange(n_rows), key, np.float32(0.3), table)
+    _draw_first(np.arange(n_rows), key, np.float32(0.3), table)
     np.testing.assert_array_equal(table[:, :n_factors], by_loop)
 
 

@@ -23,7 +23,8 @@ from tripletrec.data.merging import Duplicates
 from tripletrec.models.percentile_rank import percentile_rank, users_to_look_at
 from tripletrec.sampling.draw import RowNumbers
 from tripletrec.sampling.grades import by_rising_value
-from tripletrec.training.bucketing import Partition, Positives
+from tripletrec.training.bucketing import Positives
+from tripletrec.training.dealing import Partition
 from tripletrec.training.parts import UserPart, part_users
 
 __all__ = ["EventsSource", "read_seen"]

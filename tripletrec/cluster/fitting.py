@@ -44,7 +44,7 @@ from tripletrec.models.factorization import MatrixFactorization
 from tripletrec.models.fingerprints import difference, fingerprint
 from tripletrec.models.fit_arguments import check_negatives, check_sample_weight, settle_sampler
 from tripletrec.models.saved_state import OptimizerState
-from tripletrec.training.bucketing import Partition
+from tripletrec.training.dealing import Partition
 from tripletrec.training.health import warn_at_the_end
 from tripletrec.training.plan import FactorPlan
 from tripletrec.training.schedule import Schedule

@@ -25,7 +25,7 @@ from tripletrec.data.ids import Ids
 from tripletrec.data.merging import Duplicates
 from tripletrec.data.numbering import Collected, Numbers
 from tripletrec.sampling.grades import has_grades
-from tripletrec.training.bucketing import Partition
+from tripletrec.training.dealing import Partition
 
 __all__ = ["BlockRows", "Shuffled", "deal_out", "rows_of", "shuffle"]
 

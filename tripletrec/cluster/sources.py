@@ -14,7 +14,8 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.models.companions import percentile_rank_of
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.sampling.grades import by_rising_value, has_grades
-from tripletrec.training.bucketing import Partition, Positives
+from tripletrec.training.bucketing import Positives
+from tripletrec.training.dealing import Partition
 from tripletrec.training.parts import cut_part, whole_part
 from tripletrec.training.triplet import count_items
 

@@ -1,4 +1,4 @@
-"""The kernels that prepare an epoch: blocks, buckets, order, negatives; learning is in `triplet_kernel`.
+"""The kernels that prepare an epoch: buckets, order, negatives; rows are dealt into blocks in `dealing`.
 
 Once for each deal of the items the interactions are *bucketed* by their strata, in two passes: the first
 counts what is in each bucket, the second places it there. In every epoch the triplets of a stratum are
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.counter_random import below, bits, derive, shuffle
+from tripletrec._runtime.counter_random import below, bits, derive
 from tripletrec._runtime.intrinsics import prefer_wide_vectors, prefetch
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.sampling.draw import (
@@ -28,17 +28,16 @@ from tripletrec.sampling.draw import (
     is_known,
     propose,
 )
-from tripletrec.training.strata import place_bits
+from tripletrec.training.dealing import Partition
 from tripletrec.training.triplet_records import Triplets
 
 __all__ = [
     "Buckets",
     "GivenNegatives",
-    "Partition",
     "Positives",
     "Stored",
     "bucket",
-    "deal",
+    "bucket_first",
     "draw_negatives",
     "draw_others",
     "make_distinct",
@@ -46,27 +45,6 @@ __all__ = [
 ]
 
 _index = np.uint64  # signed indices would be checked for "from the end"
-
-
-class Partition(NamedTuple):
-    """Users or items, dealt into blocks.
-
-    Parameters
-    ----------
-    order : int32 array of shape (n_rows,)
-        The rows, block by block.
-    bounds : int64 array of shape (n_blocks + 1,)
-        Where the blocks begin in `order`.
-    block_of : int16 array of shape (n_rows,)
-        Block of each row.
-    position_of : int32 array of shape (n_rows,)
-        Its block and, in the bits below, its place within the block; see `strata.Codes`.
-    """
-
-    order: NDArray[np.int32]
-    bounds: NDArray[np.int64]
-    block_of: NDArray[np.int16]
-    position_of: NDArray[np.int32]
 
 
 class Positives(NamedTuple):
@@ -163,37 +141,6 @@ class Buckets(NamedTuple):
     last_position: NDArray[np.int64]
 
 
-def deal(ranking: NDArray[np.int32], n_blocks: int, key: Any) -> Partition:
-    """Deal rows at random into blocks that are alike in size and weight.
-
-    Parameters
-    ----------
-    ranking : int32 array of shape (n_rows,)
-        The rows by falling weight. Runs of it are shuffled and dealt out in turn, so every block gets its
-        part of the heavy rows and of the light ones. A run is many times the number of blocks, so that rows
-        of similar weight meet as often as others do.
-    n_blocks : int
-    key : uint64
-        The stream of random numbers.
-    """
-    n, dealt = len(ranking), ranking.copy()
-    _shuffle_runs(dealt, 32 * n_blocks, key)
-    place, block = np.divmod(np.arange(n, dtype=np.int32), np.int32(n_blocks))
-    block_of, position_of = np.empty(n, np.int16), np.empty_like(ranking)
-    block_of[dealt] = block
-    position_of[dealt] = (block << place_bits(n, n_blocks)) | place
-    sizes = np.bincount(block, minlength=n_blocks)
-    order = np.concatenate([dealt[first::n_blocks] for first in range(n_blocks)])
-    return Partition(order, np.append(0, sizes.cumsum()), block_of, position_of)
-
-
-@kernel
-def _shuffle_runs(rows, run, key):
-    for first in range(0, rows.shape[0], run):
-        last = first + run
-        shuffle(rows, first, last if last < rows.shape[0] else rows.shape[0], derive(key, first))
-
-
 @kernel(noalias=True)
 def bucket(
     first, last, users, items, positives, given, stratum, code_bits, place, starts, sizes, stored
@@ -235,6 +182,43 @@ def bucket(
                             stored.negatives[end] = items.position_of[j]
                         if weights.shape[0] > 0:
                             stored.weights[end] = weights[e]
+
+
+def bucket_first(
+    first: int,
+    last: int,
+    users: Partition,
+    items: Partition,
+    positives: Positives,
+    stratum: NDArray[np.int32],
+    code_bits: tuple[int, int],
+    place: bool,
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    stored: Stored,
+) -> None:
+    """Do what `bucket` does where no negatives are given, by NumPy."""
+    bounds = users.bounds[first : last + 1]
+    rows, n_rows = users.order[bounds[0] : bounds[-1]], np.diff(bounds)
+    begins = positives.indptr[rows]
+    n_each = positives.indptr[rows + np.int64(1)] - begins
+    e = np.repeat(begins - n_each.cumsum() + n_each, n_each) + np.arange(n_each.sum())
+    i = positives.indices[e]
+    block = np.repeat(np.arange(first, last), n_rows)
+    s = stratum[np.repeat(block, n_each), items.block_of[i], 0]
+    # A stratum has one user block.
+    np.add.at(sizes, (np.repeat(block, n_each), s), 1)
+    if not place:
+        return
+    places = np.arange(len(rows)) - np.repeat(bounds[:-1] - bounds[0], n_rows)
+    item_bits = code_bits[1]
+    codes = np.repeat(places, n_each) << item_bits | items.position_of[i] & ((1 << item_bits) - 1)
+    order = s.argsort(kind="stable")
+    s = s[order]
+    end = starts[s] + np.arange(len(s)) - s.searchsorted(s)
+    stored.codes[end] = codes[order]
+    if len(positives.weights):
+        stored.weights[end] = positives.weights[e[order]]
 
 
 @part

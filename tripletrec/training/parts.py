@@ -15,15 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import picked, read_only
+from tripletrec._runtime.first_work import FirstWork
 from tripletrec._runtime.threads import Executor, SerialExecutor
 from tripletrec.sampling.draw import ItemsOfUsers, RowNumbers
 from tripletrec.training.bucketing import (
     GivenNegatives,
-    Partition,
     Positives,
     Stored,
     bucket,
+    bucket_first,
 )
+from tripletrec.training.dealing import Partition
 from tripletrec.training.placed_negatives import Placed, chances
 from tripletrec.training.schedule import ItemDeal, Schedule
 from tripletrec.training.stratum import Contents, Epoch
@@ -41,6 +43,8 @@ __all__ = [
     "part_users",
     "whole_part",
 ]
+
+_FIRST = FirstWork(2**21)  # positives, in two passes
 
 
 class UserPart(NamedTuple):
@@ -160,16 +164,18 @@ def bucket_part(
             schedule.streams(deal.number).given, part.given, part.n_lower, sampler.share, deal.pool,
             sampler.verified, schedule.plan.n_negatives,
         )  # fmt: skip
+    by_numpy = given is None and _FIRST.covers(2 * len(part.positives.indices))
     table = strata.stratum[part.block : part.block + n_blocks]
     # A row for each user block: threads that write to one cache line wait for each other.
     sizes = np.zeros((n_blocks, len(strata.item_block)), np.int64)
     starts = np.zeros(len(strata.item_block) + 1, np.int64)
 
     def task(place: bool, first: int, last: int) -> None:
-        bucket(
-            first, last, part.users, deal.items, part.positives, given, table, schedule.codes[:2],
-            place, starts, sizes, stored,
-        )  # fmt: skip
+        blocks, bits = (first, last, part.users, deal.items, part.positives), schedule.codes[:2]
+        if by_numpy:
+            bucket_first(*blocks, table, bits, place, starts, sizes, stored)
+        else:
+            bucket(*blocks, given, table, bits, place, starts, sizes, stored)
 
     executor.run(partial(task, False), tasks)
     np.cumsum(sizes.sum(0), out=starts[1:])

@@ -40,7 +40,7 @@ class Placed(NamedTuple):
     items : ItemsOfUsers
         The given negatives.
     position_of : int32 array of shape (n_items,)
-        Of each item, see `bucketing.Partition`.
+        Of each item, see `dealing.Partition`.
     n_tries : int
     chance : float
         Probability that a try is made, see the module.

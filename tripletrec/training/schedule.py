@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from tripletrec.losses import ListLoss
 from tripletrec.sampling.draw import Pool
-from tripletrec.training.bucketing import Buckets, Partition, deal
+from tripletrec.training.bucketing import Buckets
+from tripletrec.training.dealing import Partition, deal
 from tripletrec.training.plan import L2, FactorPlan, Record
 from tripletrec.training.strata import (
     LIMITS,

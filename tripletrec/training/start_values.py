@@ -7,7 +7,7 @@ length √(-2 ln u) and a direction. Logarithm, sine and cosine are polynomials,
 so the loop is vectorised, about ten times as fast as NumPy's normals, and its bits depend on no processor or
 library. No value is farther from 0 than 6.56 standard deviations.
 
-The first few values of a process NumPy draws, by the same functions of whole arrays: in less time than it
+The first values of a process NumPy draws, by the same functions of whole arrays: in less time than it
 takes to compile the loop.
 """
 
@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.counter_random import bits
+from tripletrec._runtime.first_work import FirstWork
 from tripletrec._runtime.jit import kernel, part
 
 __all__ = ["ITEMS", "LINE", "USERS", "start_rows"]
 
-_FEW, _AT_ONCE = 2**18, 2**14
-_n_drawn = 0  # by this process; threads that count at once may both be the last to draw by NumPy
+_AT_ONCE = 2**14
+_FIRST = FirstWork(2**18)  # values
 USERS, ITEMS = 0, 1  # the tables: each has random numbers of its own
 LINE = 16  # float32 in a cache line: rows are padded to whole ones
 
@@ -106,7 +107,7 @@ def _draw(rows, key, scale, n_lines, size, words, table):
                 table[at + k + k + _index(1)] = scale * y
 
 
-def _draw_few(
+def _draw_first(
     rows: NDArray[np.int64], key: NDArray[Any], scale: np.float32, table: NDArray[np.float32]
 ) -> None:
     """Do what `_draw` does, by NumPy; `table` has the lines of each row, of shape (n, n_lines * LINE)."""
@@ -174,10 +175,8 @@ def start_rows(
     key = stream.generate_state(1, np.uint64)
     rows = np.ascontiguousarray(rows, np.int64)
     n_lines, size = -(-n_factors // LINE), n_numbers * width
-    global _n_drawn
-    _n_drawn += n * n_lines * LINE
-    if _n_drawn <= _FEW:
-        _draw_few(rows, key, np.float32(scale), into[:, 0, : n_lines * LINE])
+    if _FIRST.covers(n * n_lines * LINE):
+        _draw_first(rows, key, np.float32(scale), into[:, 0, : n_lines * LINE])
     else:
         words = np.empty(2 * n, np.uint32)
         _draw(rows, key[0], np.float32(scale), n_lines, size, words, into.reshape(-1))
