@@ -61,7 +61,7 @@ class PerceptronModel:
 
     def rows_read(self, users: Any, positives: Any, negatives: Any) -> list[Any]:
         """Return for each parameter the rows that a batch reads; None: all."""
-        return [users, np.concatenate([positives, negatives]), None]
+        return [users, np.concatenate([positives, negatives], dtype=np.int32), None]
 
     def score_function(self) -> Callable[[NDArray[np.int64]], NDArray[Any]]:
         """Return the function rows -> scores of all items, without dropout."""

@@ -34,22 +34,15 @@ def test_the_compiled_loops_equal_plain_python():
     moments = [rng.random((6, 3), dtype=np.float32) for _ in range(2)]
     last, rates = np.array([300, 299, 0, 0, 290, 10]), rng.random(512)
     found = []
-    for catch_up, step in (
-        (deferred_adam._catch_up_tables, deferred_adam._step_tables),
-        [
-            getattr(each, "py_func", each)
-            for each in (deferred_adam._catch_up_tables, deferred_adam._step_tables)
-        ],
-    ):
-        table = deferred_adam._Table(
-            last.copy(), weights.copy(), *(each.copy() for each in moments)
-        )
+    kernels = deferred_adam._catch_up, deferred_adam._step
+    for catch_up, step in (kernels, [each.py_func for each in kernels]):
+        table = [each.copy() for each in (last, weights, *moments)]
         gradient, epsilon = np.full((6, 3), 0.5, np.float32), np.float32(1e-7)
         sums, root2 = np.empty_like(adam._sums), np.sqrt(0.999)
-        catch_up((rows,), 300, rates, (table,), 0.9, root2, sums, adam._powers, epsilon)
-        assert table.last.tolist() == [300, 300, 0, 0, 300, 300]
-        step((rows,), 301, 0.1, (table,), (gradient,), 0.9, 0.999, epsilon)
+        catch_up(rows, 300, rates, *table, 0.9, root2, sums, adam._powers, epsilon)
+        assert table[0].tolist() == [300, 300, 0, 0, 300, 300]
+        step(rows, 301, 0.1, *table, gradient, 0.9, 0.999, epsilon)
         assert (gradient == 0.0).any(axis=1).tolist() == [True, True, False, False, True, True]
-        found.append([*table[1:]])
+        found.append(table[1:])
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)

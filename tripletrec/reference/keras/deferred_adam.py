@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.jit import kernel, part
+from tripletrec._runtime.jit import kernel
 from tripletrec.reference.keras.optimizers import Adam
 
 __all__ = ["DeferredAdam"]
@@ -29,23 +29,13 @@ __all__ = ["DeferredAdam"]
 _NEGLIGIBLE = 1e-9  # a momentum that has decayed to this share moves no weight
 
 
-class _Table(NamedTuple):
-    """The rows of one parameter with their moments."""
-
-    last: NDArray[np.int64]  # step up to which a row has been moved
-    weights: NDArray[Any]
-    mean: NDArray[Any]
-    square: NDArray[Any]
-
-
-@part
-def _catch_up(rows, now, rates, table, beta1, root2, sums, powers, epsilon):  # type: ignore[no-untyped-def]
-    """Make the deferred steps of `rows`, up to step `now`.
+@kernel
+def _catch_up(rows, now, rates, last, weights, mean, square, beta1, root2, sums, powers, epsilon):  # type: ignore[no-untyped-def]
+    """Make the deferred steps of `rows`, up to step `now`; `last` is that up to which a row has been moved.
 
     Row k of `sums`, which is scratch, is for the two sums over j of rows that are k steps behind; row k of
     `powers` holds β₁ᵏ and β₂^(k/2). Both end where β₁ᵏ is negligible.
     """
-    last, weights, mean, square = table.last, table.weights, table.mean, table.square
     real = weights.dtype.type
     one, tiny, zero = real(1.0), real(1e-30), real(0.0)
     most, n_known = sums.shape[0] - 1, 0
@@ -62,10 +52,10 @@ def _catch_up(rows, now, rates, table, beta1, root2, sums, powers, epsilon):  # 
             sums[age, 0] = beta1 * (rate + sums[age - 1, 0])
             sums[age, 1] = both * (rate + sums[age - 1, 1])
         n_known = max(n_known, min(k, most))
-        first, second, b, s = 0.0, 0.0, 0.0, math.exp(k * math.log(root2))
         if k <= most:
             first, second, b, s = sums[k, 0], sums[k, 1], powers[k, 0], powers[k, 1]
         else:
+            first, second, b, s = 0.0, 0.0, 0.0, math.exp(k * math.log(root2))
             for j in range(1, most + 1):
                 share = rates[last[row] + j] * powers[j, 0]
                 first += share
@@ -81,10 +71,9 @@ def _catch_up(rows, now, rates, table, beta1, root2, sums, powers, epsilon):  # 
             square[row, c] *= v_left
 
 
-@part
-def _step(rows, now, rate, table, gradient, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
+@kernel
+def _step(rows, now, rate, last, weights, mean, square, gradient, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
     """Make step `now` of `rows`, each once, and clear their gradients."""
-    last, weights, mean, square = table.last, table.weights, table.mean, table.square
     real = weights.dtype.type
     first, second, step, zero = real(1.0 - beta1), real(1.0 - beta2), real(rate), real(0.0)
     keep1, keep2, tiny = real(beta1), real(beta2), real(1e-30)
@@ -102,20 +91,6 @@ def _step(rows, now, rate, table, gradient, beta1, beta2, epsilon):  # type: ign
             mean[row, c] = m if abs(m) > tiny else zero
             square[row, c], gradient[row, c] = v, zero
             weights[row, c] -= step * m / (np.sqrt(v) + epsilon)
-
-
-@kernel
-def _catch_up_tables(rows, now, rates, tables, beta1, root2, sums, powers, epsilon):  # type: ignore[no-untyped-def]
-    """Make the deferred steps of ``rows[t]`` of each table t."""
-    for t in range(len(tables)):
-        _catch_up(rows[t], now, rates, tables[t], beta1, root2, sums, powers, epsilon)
-
-
-@kernel
-def _step_tables(rows, now, rate, tables, gradients, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
-    """Make step `now` of ``rows[t]`` of each table t."""
-    for t in range(len(tables)):
-        _step(rows[t], now, rate, tables[t], gradients[t], beta1, beta2, epsilon)
 
 
 class DeferredAdam(Adam):
@@ -157,8 +132,9 @@ class DeferredAdam(Adam):
         n_terms = math.ceil(math.log(_NEGLIGIBLE) / math.log(beta1))
         self._sums = np.empty((n_terms + 1, 2))
         steps = np.arange(n_terms + 1)
-        self._powers = np.stack([beta1**steps, math.sqrt(beta2) ** steps], axis=1)
-        self._tables: tuple[_Table, ...] = ()
+        self._root2 = math.sqrt(beta2)
+        self._powers = np.stack([beta1**steps, self._root2**steps], axis=1)
+        self._tables: list[tuple[NDArray[Any], ...]] = []  # `last`, weights and moments of each
 
     def catch_up(self, parameters: Sequence[NDArray[Any]], rows: Sequence[Any]) -> None:
         """Make the deferred steps of rows.
@@ -171,17 +147,18 @@ class DeferredAdam(Adam):
             Rows of each parameter, repetitions allowed; None: all rows are moved at every step.
         """
         if not self._tables:
-            self._tables = tuple(
-                _Table(np.zeros(len(w), np.int64), w, np.zeros_like(w), np.zeros_like(w))
+            self._tables = [
+                (np.zeros(len(w), np.int64), w, np.zeros_like(w), np.zeros_like(w))
                 for w in parameters
-            )
+            ]
             self._all = [np.arange(len(w), dtype=np.int32) for w in parameters]
-        nothing = self._all[0][:0]
-        _catch_up_tables(
-            tuple(nothing if each is None else np.asarray(each, np.int32) for each in rows),
-            self.n_steps, self._rates, self._tables, self.beta1, math.sqrt(self.beta2), self._sums,
-            self._powers, parameters[0].dtype.type(self.epsilon),
-        )  # fmt: skip
+        epsilon = parameters[0].dtype.type(self.epsilon)
+        for own, table in zip(rows, self._tables, strict=True):
+            if own is not None:
+                _catch_up(
+                    np.asarray(own, np.int32), self.n_steps, self._rates, *table, self.beta1, self._root2,
+                    self._sums, self._powers, epsilon,
+                )  # fmt: skip
 
     def settle(self, parameters: Sequence[NDArray[Any]]) -> None:
         """Bring all rows up to date."""
@@ -204,11 +181,11 @@ class DeferredAdam(Adam):
         if self.n_steps == len(self._rates):
             self._rates = np.concatenate([self._rates, np.zeros_like(self._rates)])
         rate = self._rates[self.n_steps] = self._scalars()[0]
-        _step_tables(
-            tuple(
-                every if each is None else np.asarray(each, np.int32)
-                for every, each in zip(self._all, rows, strict=True)
-            ),
-            self.n_steps, rate, self._tables, tuple(gradients), self.beta1, self.beta2,
-            parameters[0].dtype.type(self.epsilon),
-        )  # fmt: skip
+        epsilon = parameters[0].dtype.type(self.epsilon)
+        for own, every, table, gradient in zip(
+            rows, self._all, self._tables, gradients, strict=True
+        ):
+            _step(
+                every if own is None else np.asarray(own, np.int32), self.n_steps, rate, *table, gradient,
+                self.beta1, self.beta2, epsilon,
+            )  # fmt: skip
