@@ -14,7 +14,7 @@ from tripletrec.training.strata import place_bits
 
 __all__ = ["Partition", "deal"]
 
-_FIRST = FirstWork(2**19)  # rows
+_FIRST = FirstWork(2**16)  # rows
 
 
 class Partition(NamedTuple):
