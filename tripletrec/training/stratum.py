@@ -161,7 +161,7 @@ def pieces(
 ) -> Iterator[tuple[int, int]]:
     """Cut a run of strata into runs of up to `at_once` triplets, but at least one stratum."""
     while first < last:
-        end = int(np.searchsorted(bounds, bounds[first] + at_once, side="right")) - 1
+        end = int(bounds.searchsorted(bounds[first] + at_once, side="right")) - 1
         end = min(max(end, first + 1), last)
         yield first, end
         first = end

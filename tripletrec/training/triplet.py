@@ -34,7 +34,7 @@ from tripletrec.training.schedule import ItemDeal, Schedule, record_of
 from tripletrec.training.strata import LIMITS, Limits
 from tripletrec.training.stratum import Epoch, StratumLearner
 from tripletrec.training.tables import FactorTables
-from tripletrec.training.triplet_records import N_TOTALS, ItemRows, UserRows
+from tripletrec.training.triplet_records import N_TOTALS, UserRows
 
 __all__ = ["TripletTraining", "count_items"]
 
@@ -42,12 +42,11 @@ Float32 = NDArray[np.float32]
 
 
 class _Prepared(NamedTuple):
-    """The interactions in strata, by the deal of the items, and where the strata begin."""
+    """The interactions in strata, by the deal of the items, and the first epoch that learnt them."""
 
     deal: ItemDeal
-    starts: NDArray[np.int64]
     longest: int  # triplets of a stratum
-    rows: ItemRows
+    epoch: Epoch
 
 
 class TripletTraining(StratumLearner):
@@ -167,7 +166,7 @@ class TripletTraining(StratumLearner):
         and no two threads write to it.
         """
         if self._prepared is not None:
-            from_positions(self.tables, self._prepared.deal, self._prepared.rows)
+            from_positions(self.tables, self._prepared.deal, self._prepared.epoch.items)
         return self.tables
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -224,23 +223,22 @@ class TripletTraining(StratumLearner):
 
     def epoch(self, number: int) -> Epoch:
         """Return all that the strata of an epoch depend on, valid until that of another partition."""
-        prepared = self._prepare(number)
-        return epoch_of_part(
-            self.schedule, number, prepared.deal, self.part, (0, prepared.starts), self._stored,
-            (UserRows(self.tables.users.reshape(-1), self.tables.user_step_counts), prepared.rows),
-        )  # fmt: skip
-
-    def _prepare(self, number: int) -> _Prepared:
-        """Deal the items, and bucket the positives (with given negatives: triplets)."""
-        number = self.schedule.first_of_partition(number)
-        if self._prepared is None or self._prepared.deal.number != number:
-            deal = self.schedule.deal_items(number)
+        schedule, first = self.schedule, self.schedule.first_of_partition(number)
+        if self._prepared is None or self._prepared.deal.number != first:
+            # Deal the items, and bucket the positives (with given negatives: triplets).
+            deal = schedule.deal_items(first)
             starts = bucket_part(
-                self.schedule, deal, self.part, self._stored, self.executor, self._bucket_tasks
+                schedule, deal, self.part, self._stored, self.executor, self._bucket_tasks
             )
-            rows = by_position(self.settle(), deal)
-            self._prepared = _Prepared(deal, starts, int(np.diff(starts).max()), rows)
-        return self._prepared
+            items = by_position(self.settle(), deal)
+            users = UserRows(self.tables.users.reshape(-1), self.tables.user_step_counts)
+            epoch = epoch_of_part(
+                schedule, number, deal, self.part, (0, starts), self._stored, (users, items)
+            )
+            self._prepared = _Prepared(deal, int(np.diff(starts).max()), epoch)
+        return self._prepared.epoch._replace(
+            hyper=schedule.hyper(number), streams=schedule.streams(number)
+        )
 
 
 def _check_tables(tables: FactorTables, plan: FactorPlan, data: Interactions) -> None:
