@@ -41,7 +41,7 @@ ALTERNATIVES = {
     "random_state": 1,
 }
 UNCHANGING = {"n_jobs": 2, "verbose": 1}
-ONLY_WITH_LISTS = {"batch_size": 7, "dropout": 0.3, "history": 0.6}
+ONLY_WITH_LISTS = {"batch_size": 7, "dropout": 0.3, "history": 0.3}
 ONLY_WITH_VALIDATION = {
     "early_stopping", "validate_every", "validation_metric", "validation_users",
 }  # fmt: skip

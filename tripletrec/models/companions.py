@@ -84,7 +84,7 @@ _OF_LISTS: dict[str, Any] = {
     "negative_l2": 0.0,
     "bias_l2": 0.8,
     "init_scale": 0.01,
-    "history": 0.8,
+    "history": 0.6,
     "schedule": "cosine",
 }
 

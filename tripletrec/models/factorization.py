@@ -176,7 +176,7 @@ class MatrixFactorization(PlannedFactorModel):
     negative_l2   as item_l2                  as item_l2    as item_l2          0.0
     bias_l2       0.0                         0.0           0.0                 0.8
     init_scale    0.02                        0.02          0.005               0.01
-    history       0.0                         0.0           0.0                 0.8
+    history       0.0                         0.0           0.0                 0.6
     schedule      "constant"                  "constant"    "constant"          "cosine"
     ============= =========================== ============= =================== ===========================
 

@@ -89,7 +89,7 @@ def _of_loss(given: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(loss, Loss):
         space |= _of_triplets(given, loss)
     if listwise and "history" in given:
-        space["history"] = sorted({0.0, 0.5, 0.8, given["history"]})
+        space["history"] = sorted({0.0, 0.3, 0.8, given["history"]})
     if "dropout" in given and (listwise or "hidden" in given):
         space["dropout"] = (0.0, 0.5)
     return space
