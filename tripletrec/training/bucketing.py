@@ -198,16 +198,16 @@ def bucket_first(
     stored: Stored,
 ) -> None:
     """Do what `bucket` does where no negatives are given, by NumPy."""
-    bounds = users.bounds[first : last + 1]
+    bounds, own = users.bounds[first : last + 1], sizes[first:last]
     rows, n_rows = users.order[bounds[0] : bounds[-1]], np.diff(bounds)
     begins = positives.indptr[rows]
     n_each = positives.indptr[rows + np.int64(1)] - begins
     e = np.repeat(begins - n_each.cumsum() + n_each, n_each) + np.arange(n_each.sum())
     i = positives.indices[e]
-    block = np.repeat(np.arange(first, last), n_rows)
-    s = stratum[np.repeat(block, n_each), items.block_of[i], 0]
-    # A stratum has one user block.
-    np.add.at(sizes, (np.repeat(block, n_each), s), 1)
+    block = np.repeat(np.repeat(np.arange(last - first), n_rows), n_each)
+    s = stratum[first:last][block, items.block_of[i], 0]
+    counts = np.bincount(block * own.shape[1] + s, minlength=own.size)
+    own += counts.reshape(own.shape)
     if not place:
         return
     places = np.arange(len(rows)) - np.repeat(bounds[:-1] - bounds[0], n_rows)
@@ -215,7 +215,7 @@ def bucket_first(
     codes = np.repeat(places, n_each) << item_bits | items.position_of[i] & ((1 << item_bits) - 1)
     order = s.argsort(kind="stable")
     s = s[order]
-    end = starts[s] + np.arange(len(s)) - s.searchsorted(s)
+    end = starts[s] + np.arange(len(s)) - s.searchsorted(s)  # a stratum has one user block
     stored.codes[end] = codes[order]
     if len(positives.weights):
         stored.weights[end] = positives.weights[e[order]]
