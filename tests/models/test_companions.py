@@ -154,8 +154,12 @@ def test_l2_of_users_by_the_data(pairs, wide):
     assert_same(make(user_l2=taken).fit(pairs), model)
     assert not np.array_equal(make(user_l2=least).fit(pairs).user_factors_, model.user_factors_)
     assert model.partial_fit(pairs[:3]).companions_["user_l2"] == taken
-    for given in ({"sampler": "unseen"}, {"optimizer": "adagrad"}):
+    for given in ({"sampler": "unseen"}, {"optimizer": "sgd"}):
         assert make(**given).fit(pairs).companions_["user_l2"] == least
+    for given in ({"optimizer": "adam"}, {"optimizer": "adagrad"}):
+        other = make(**given).fit(pairs)
+        assert other.companions_["user_l2"] == taken
+        assert_same(make(user_l2=taken, **given).fit(pairs), other)
     assert "user_l2" not in make(user_l2=0.1).fit(pairs).companions_
 
 

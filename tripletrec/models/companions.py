@@ -117,6 +117,7 @@ _HIGHEST_TEMPERATURE = 0.35
 _HELPFUL = 0.85  # popularity that ranks no worse
 _IN_BATCHES = 0.75  # of the temperature where candidates come in batches of pairs
 _LEAST_EPOCHS = 20
+_WITH_MORE_L2 = frozenset({"adagrad", "adam"})  # "sgd" learns too little with more
 
 
 def companions_of(loss: Loss | ListLoss) -> Mapping[str, Any]:
@@ -139,20 +140,20 @@ def companions_of(loss: Loss | ListLoss) -> Mapping[str, Any]:
 def resolve(loss: Loss | ListLoss, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that are given, and companions in place of the others.
 
-    None is left only of what goes by the data: the sampler and the epochs, see `companions_of`, and the
-    learning rate and the L2 of users if the sampler is left and no optimizer is given.
+    None is left only of what goes by the data: the sampler and the epochs, see `companions_of`; if the
+    sampler is left also the L2 of users with the optimizers of `_WITH_MORE_L2`, and the learning rate if no
+    optimizer is given.
     """
     found = {**companions_of(loss), **given}
     if found["negative_l2"] is None:
         found["negative_l2"] = found["item_l2"]
-    by_data = found["sampler"] is None and "optimizer" not in given
-    if by_data and "user_l2" not in given:
+    optimizer, by_data = check_optimizer(found["optimizer"]), found["sampler"] is None
+    if by_data and "user_l2" not in given and optimizer.name in _WITH_MORE_L2:
         found["user_l2"] = None
     if "learning_rate" not in given:
         rates = found["learning_rate"]
-        optimizer = check_optimizer(found["optimizer"])
         rate = rates.get(optimizer.name, next(iter(rates.values())))
-        found["learning_rate"] = None if by_data else rate
+        found["learning_rate"] = None if by_data and "optimizer" not in given else rate
     return found
 
 
@@ -235,7 +236,7 @@ def rate_for(loss: Loss | ListLoss, rank: float | None = None) -> float:
 def user_l2_for(
     loss: Loss | ListLoss, sizes: Sizes | None = None, rank: float | None = None
 ) -> float:
-    """Return the L2 of users of a loss of triplets with the optimizer that is its companion.
+    """Return the L2 of users of a loss of triplets with Adagrad and Adam.
 
     It is a, and where the percentile rank r is known and above .07 more, a · r / .07, at most 4 a: where it
     is badly told which items a user has, much of what would be learnt of the user is noise, and what is
