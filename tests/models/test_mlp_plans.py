@@ -6,7 +6,7 @@ import pytest
 import tripletrec as tr
 from contracts.support import assert_same
 from tripletrec.models.companions import Sizes
-from tripletrec.models.mlp_plans import epochs_for, epochs_of
+from tripletrec.models.mlp_plans import epochs_for, epochs_of, sampler_for
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -24,29 +24,53 @@ def shop(n_users, n_items, n_events):
 @pytest.mark.parametrize(
     ("rank", "popularity", "n_epochs"),
     [
-        (0.01, 0.2, 30),  # neighbours know what users like
-        (0.03, 0.2, 21),
-        (0.04, 0.2, 15),
-        (0.06, 0.2, 15),
-        (0.1, 0.2, 6),
-        (0.2, 0.2, 3),  # they know what is popular
-        (0.5, 0.0, 3),
-        (0.5, 0.75, 4),
-        (1e-6, 0.5, 30),
-        (0.5, 0.9, 30),  # nothing is popular
+        (0.01, 0.2, 60),  # neighbours know what users like
+        (0.03, 0.2, 42),
+        (0.04, 0.2, 30),
+        (0.06, 0.2, 30),
+        (0.1, 0.2, 12),
+        (0.2, 0.2, 6),  # they know what is popular
+        (0.5, 0.0, 6),
+        (0.5, 0.75, 7),
+        (1e-6, 0.5, 60),
+        (0.5, 0.9, 60),  # nothing is popular
     ],
 )
 def test_the_less_is_to_be_learnt_the_fewer_epochs(rank, popularity, n_epochs):
     assert epochs_for(Sizes(9, 9, 9, popularity), rank) == n_epochs
 
 
+@pytest.mark.parametrize(
+    ("n_items", "n_candidates"), [(1, 4), (300, 4), (400, 5), (500, 6), (1_000_000, 6)]
+)
+def test_the_more_items_the_more_candidates(n_items, n_candidates):
+    assert sampler_for(n_items) == tr.sampling.dynamic(n_candidates)
+
+
+def test_the_sampler_goes_by_the_catalogue(pairs, tmp_path):
+    wide = pairs.tocsr()
+    wide.resize(pairs.n_users, 600)  # most items without a positive
+    for data, n_candidates in ((pairs, 4), (tr.Interactions(wide), 6)):
+        sampler = tr.sampling.dynamic(n_candidates)
+        model, named = make(n_epochs=2), make(n_epochs=2, sampler=sampler)
+        assert model._settled_params(data)["sampler"] == sampler
+        assert_same(model.fit(data), named.fit(data))
+        assert model.sampler is None and model._settled_params()["sampler"] == sampler
+        histories = [[0, 3], [5]]
+        learnt, expected = (x.recommend_history(histories, k=5) for x in (model, named))
+        np.testing.assert_array_equal(learnt[1], expected[1])
+        assert_same(model.partial_fit(data), named.partial_fit(data))
+        model.save(tmp_path / "model", seen=False)
+        assert tr.load(tmp_path / "model")._settled_params()["sampler"] == sampler
+
+
 def test_epochs_go_by_the_data(pairs, tmp_path):
     few, many = shop(2000, 150, 8000), shop(300, 100, 8000)
-    assert 3 <= epochs_of(few) < epochs_of(many) <= 30
+    assert 6 <= epochs_of(few) < epochs_of(many) <= 60
     for data in (few, pairs):
         model, n_epochs = make(), epochs_of(data)
         assert model._settled_params(data)["n_epochs"] == n_epochs
-        assert model._settled_params()["n_epochs"] == 30  # at most
+        assert model._settled_params()["n_epochs"] == 60  # at most
         spelled = make(n_epochs=n_epochs).fit(data)
         assert_same(model.fit(data), spelled)
         assert len(model.history_) == n_epochs and model.n_epochs is None

@@ -16,7 +16,7 @@ from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.fit_arguments import check_widths, read_learnt_from
 from tripletrec.models.fitted import freeze
 from tripletrec.models.histories import FoldIn
-from tripletrec.models.mlp_plans import MOST_EPOCHS, SAMPLER, epochs_of
+from tripletrec.models.mlp_plans import BY_DATA, epochs_of, sampler_for
 from tripletrec.models.names import OptimizerName, SamplerName, ScheduleName, TripletLossName
 from tripletrec.models.trained import Start, width_of
 from tripletrec.models.trained_network import (
@@ -72,11 +72,12 @@ class MLPMatcher(TrainedNetwork):
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
         See `tripletrec.optimizers`. A step updates only the factors that occur in its batch.
     sampler : str or Sampler or None, default None
-        Any of `tripletrec.sampling` but "nearest". None: the hardest of four items, ``dynamic(4)``.
-    learning_rate : float, default 0.1
+        Any of `tripletrec.sampling` but "nearest". None: the hardest of some items, ``dynamic(4)`` to
+        ``dynamic(6)``, the more the more items there are.
+    learning_rate : float, default 0.07
         Step size.
     n_epochs : int or None, default None
-        Passes over the positives. None: 3 to 30, the fewer the less neighbours of a user tell beyond
+        Passes over the positives. None: 6 to 60, the fewer the less neighbours of a user tell beyond
         popularity (`get_params` keeps None; ``len(model.history_)`` is the number).
     batch_size : int, default 128
         Triplets per step.
@@ -88,7 +89,7 @@ class MLPMatcher(TrainedNetwork):
         L2 of the perceptron's weights, at every step.
     init_scale : float, default 0.1
         Factors start uniformly from -init_scale to init_scale.
-    schedule : {"constant", "linear", "cosine"} or Schedule, default "constant"
+    schedule : {"constant", "linear", "cosine"} or Schedule, default "linear"
         How the learning rate changes from the first step to the last; see `tripletrec.rates`.
     early_stopping : int or None, default None
         With `validation` data: stop after this many epochs without a better `validation_metric` and keep
@@ -168,7 +169,7 @@ class MLPMatcher(TrainedNetwork):
         loss: TripletLossName | Loss = "bpr",
         optimizer: OptimizerName | Optimizer = "adagrad",
         sampler: SamplerName | Sampler | None = None,
-        learning_rate: float = 0.1,
+        learning_rate: float = 0.07,
         n_epochs: int | None = None,
         batch_size: int = 128,
         n_negatives: int = 1,
@@ -176,7 +177,7 @@ class MLPMatcher(TrainedNetwork):
         item_l2: float = 0.01,
         l2: float = 0.0,
         init_scale: float = 0.1,
-        schedule: ScheduleName | Schedule = "constant",
+        schedule: ScheduleName | Schedule = "linear",
         early_stopping: int | None = None,
         validation_metric: str = "auc",
         validate_every: int | None = None,
@@ -265,9 +266,9 @@ class MLPMatcher(TrainedNetwork):
         self, plan: NetworkPlan, data: Interactions, given: Interactions | None
     ) -> NetworkPlan:
         _triplet_loss(plan)
-        if self.n_epochs is None and not plan.companions:  # ranking twice would tell the same
-            n = epochs_of(data)
-            plan = replace(plan, n_epochs=n, companions={"n_epochs": n})
+        if not plan.companions:  # ranking twice would tell the same
+            found = self._by_data(data)
+            plan = replace(plan, **found, companions=found)
         return plan
 
     def _plan_again(self) -> NetworkPlan:
@@ -275,14 +276,24 @@ class MLPMatcher(TrainedNetwork):
 
     def _chosen(self, name: str, loss: Loss | ListLoss) -> Any:
         value = super()._chosen(name, loss)
-        of_data = {"sampler": SAMPLER, "n_epochs": MOST_EPOCHS}
-        return of_data.get(name) if value is None else value
+        if value is None and name == "sampler" and "n_items_" in vars(self):
+            return sampler_for(self.n_items_)
+        return BY_DATA.get(name) if value is None else value
+
+    def _by_data(self, data: Interactions) -> dict[str, Any]:
+        """Return what goes by the data where it is None."""
+        found: dict[str, Any] = {}
+        if self.n_epochs is None:
+            found["n_epochs"] = epochs_of(data)
+        if self.sampler is None:
+            found["sampler"] = sampler_for(data.n_items)
+        return found
 
     def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
         found = super()._settled_params(X, **fit_params)
         data = vars(self).get("seen_") if X is None else read_learnt_from(X, **fit_params)[0]
-        if self.n_epochs is None and data is not None:
-            found["n_epochs"] = epochs_of(data)
+        if data is not None:
+            found |= self._by_data(data)
         elif self.n_epochs is None and "history_" in vars(self):  # from a file without its data
             found["n_epochs"] = len(self.history_)
         return found

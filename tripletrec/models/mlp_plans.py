@@ -1,23 +1,28 @@
-"""What parameters of `MLPMatcher` are where they are None, by the data or not; the model is in `mlp`."""
+"""What parameters of `MLPMatcher` are where they are None, by the data; the model is in `mlp`."""
 
 from __future__ import annotations
 
+import math
+
 from tripletrec.data.interactions import Interactions
 from tripletrec.models.companions import Sizes, percentile_rank_of, relative_rank
-from tripletrec.sampling import dynamic
+from tripletrec.sampling import Sampler, dynamic
 
-__all__ = ["MOST_EPOCHS", "SAMPLER", "epochs_for", "epochs_of"]
+__all__ = ["BY_DATA", "epochs_for", "epochs_of", "sampler_for"]
 
 # Chosen on cuts of MovieLens, synthetic shops, packages and Gowalla: see docs/choosing.md.
-SAMPLER = dynamic(4)
-_EPOCHS, _LEAST_EPOCHS, MOST_EPOCHS = 15, 3, 30
+_EPOCHS, _LEAST_EPOCHS, _MOST_EPOCHS = 30, 6, 60
+_LEAST_CANDIDATES, _MOST_CANDIDATES = 4, 6
+
+# What stands for them until the data are known.
+BY_DATA = {"n_epochs": _MOST_EPOCHS, "sampler": dynamic(_MOST_CANDIDATES)}
 
 
 def epochs_for(sizes: Sizes, rank: float) -> int:
     """Return for how many epochs a perceptron is trained.
 
-    With q the `relative_rank` it is 15 for q from .2 to .3, 15 (.2 / q)^1.2 below, at most 30, and
-    15 (.3 / q)^1.8 above, at least 3. A perceptron learns first what is popular. Where neighbours tell little
+    With q the `relative_rank` it is 30 for q from .2 to .3, 30 (.2 / q)^1.2 below, at most 60, and
+    30 (.3 / q)^1.8 above, at least 6. A perceptron learns first what is popular. Where neighbours tell little
     more than that, it then learns its users by heart.
 
     Parameters
@@ -28,9 +33,19 @@ def epochs_for(sizes: Sizes, rank: float) -> int:
     """
     q = max(relative_rank(sizes, rank), 1e-9)
     wanted = _EPOCHS * ((0.3 / q) ** 1.8 if q > 0.3 else max(1.0, 0.2 / q) ** 1.2)
-    return max(_LEAST_EPOCHS, min(MOST_EPOCHS, round(wanted)))
+    return max(_LEAST_EPOCHS, min(_MOST_EPOCHS, round(wanted)))
 
 
 def epochs_of(data: Interactions) -> int:
     """Return for how many epochs a perceptron is trained on such data."""
     return epochs_for(Sizes.of(data), percentile_rank_of(data))
+
+
+def sampler_for(n_items: int) -> Sampler:
+    """Return the sampler for a catalogue: the hardest of √n_items / 4 candidates, from 4 to 6.
+
+    The hardest of many of a small catalogue is one of the popular items, whoever the user. From 8 on a
+    perceptron that has learnt nothing yet may never begin to learn.
+    """
+    wanted = round(math.sqrt(n_items) / 4)
+    return dynamic(max(_LEAST_CANDIDATES, min(_MOST_CANDIDATES, wanted)))
