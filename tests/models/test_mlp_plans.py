@@ -64,6 +64,24 @@ def test_the_sampler_goes_by_the_catalogue(pairs, tmp_path):
         assert tr.load(tmp_path / "model")._settled_params()["sampler"] == sampler
 
 
+@pytest.mark.parametrize(
+    ("settings", "rate"),
+    [
+        ({}, 0.15),
+        ({"loss": "hinge"}, 0.08),
+        ({"loss": "sigmoid"}, 0.5),
+        ({"loss": "hinge", "optimizer": "adagrad"}, 0.07),
+        ({"optimizer": "adam"}, 0.002),
+        ({"optimizer": tr.optimizers.SGD._replace(name="mine")}, 0.15),
+    ],
+)
+def test_the_rate_goes_by_loss_and_optimizer(pairs, settings, rate):
+    model, named = make(n_epochs=2, **settings), make(n_epochs=2, learning_rate=rate, **settings)
+    assert model._settled_params()["learning_rate"] == rate
+    assert_same(model.fit(pairs), named.fit(pairs))
+    assert_same(model.partial_fit(pairs), named.partial_fit(pairs))
+
+
 def test_epochs_go_by_the_data(pairs, tmp_path):
     few, many = shop(2000, 150, 8000), shop(300, 100, 8000)
     assert 6 <= epochs_of(few) < epochs_of(many) <= 60

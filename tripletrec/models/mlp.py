@@ -16,7 +16,7 @@ from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.fit_arguments import check_widths, read_learnt_from
 from tripletrec.models.fitted import freeze
 from tripletrec.models.histories import FoldIn
-from tripletrec.models.mlp_plans import BY_DATA, epochs_of, sampler_for
+from tripletrec.models.mlp_plans import BY_DATA, epochs_of, rate_for, sampler_for
 from tripletrec.models.names import OptimizerName, SamplerName, ScheduleName, TripletLossName
 from tripletrec.models.trained import Start, width_of
 from tripletrec.models.trained_network import (
@@ -31,7 +31,7 @@ from tripletrec.neural.networks import PairPerceptron
 from tripletrec.neural.pair_scores import score_catalogue
 from tripletrec.neural.stack import Stack
 from tripletrec.neural.triplet import NetworkTripletTraining
-from tripletrec.optimizers import Optimizer
+from tripletrec.optimizers import Optimizer, check_optimizer
 from tripletrec.ranking.scores import ScoreUsers
 from tripletrec.rates import Schedule
 from tripletrec.sampling import Sampler
@@ -69,13 +69,14 @@ class MLPMatcher(TrainedNetwork):
         Whether negative scores become 0, as in the reference system K5.
     loss : {"bpr", "sigmoid", "hinge"} or Loss, default "bpr"
         See `tripletrec.losses`.
-    optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "adagrad"
+    optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "sgd"
         See `tripletrec.optimizers`. A step updates only the factors that occur in its batch.
     sampler : str or Sampler or None, default None
         Any of `tripletrec.sampling` but "nearest". None: the hardest of some items, ``dynamic(4)`` to
         ``dynamic(6)``, the more the more items there are.
-    learning_rate : float, default 0.07
-        Step size.
+    learning_rate : float or None, default None
+        Step size. None: 0.15 with "sgd" (with the loss "hinge" 0.08, "sigmoid" 0.5) or an optimizer of your
+        own, 0.07 with "adagrad", 0.002 with "adam".
     n_epochs : int or None, default None
         Passes over the positives. None: 6 to 60, the fewer the less neighbours of a user tell beyond
         popularity (`get_params` keeps None; ``len(model.history_)`` is the number).
@@ -167,9 +168,9 @@ class MLPMatcher(TrainedNetwork):
         dropout: float = 0.1,
         final_relu: bool = False,
         loss: TripletLossName | Loss = "bpr",
-        optimizer: OptimizerName | Optimizer = "adagrad",
+        optimizer: OptimizerName | Optimizer = "sgd",
         sampler: SamplerName | Sampler | None = None,
-        learning_rate: float = 0.07,
+        learning_rate: float | None = None,
         n_epochs: int | None = None,
         batch_size: int = 128,
         n_negatives: int = 1,
@@ -276,9 +277,14 @@ class MLPMatcher(TrainedNetwork):
 
     def _chosen(self, name: str, loss: Loss | ListLoss) -> Any:
         value = super()._chosen(name, loss)
-        if value is None and name == "sampler" and "n_items_" in vars(self):
+        if value is not None:
+            return value
+        if name == "learning_rate":
+            optimizer: Any = self.optimizer
+            return rate_for(loss, check_optimizer(optimizer))
+        if name == "sampler" and "n_items_" in vars(self):
             return sampler_for(self.n_items_)
-        return BY_DATA.get(name) if value is None else value
+        return BY_DATA.get(name)
 
     def _by_data(self, data: Interactions) -> dict[str, Any]:
         """Return what goes by the data where it is None."""

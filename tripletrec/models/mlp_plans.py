@@ -1,18 +1,26 @@
-"""What parameters of `MLPMatcher` are where they are None, by the data; the model is in `mlp`."""
+"""What parameters of `MLPMatcher` are where they are None; the model is in `mlp`."""
 
 from __future__ import annotations
 
 import math
 
 from tripletrec.data.interactions import Interactions
+from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.companions import Sizes, percentile_rank_of, relative_rank
+from tripletrec.optimizers import Optimizer
 from tripletrec.sampling import Sampler, dynamic
 
-__all__ = ["BY_DATA", "epochs_for", "epochs_of", "sampler_for"]
+__all__ = ["BY_DATA", "epochs_for", "epochs_of", "rate_for", "sampler_for"]
 
 # Chosen on cuts of MovieLens, synthetic shops, packages and Gowalla: see docs/choosing.md.
 _EPOCHS, _LEAST_EPOCHS, _MOST_EPOCHS = 30, 6, 60
 _LEAST_CANDIDATES, _MOST_CANDIDATES = 4, 6
+_RATE = 0.15
+_RATES_OF_LOSSES = {
+    "hinge": 0.08,
+    "sigmoid": 0.5,
+}  # whose slopes do not become smaller; are a quarter
+_RATES_OF_OPTIMIZERS = {"adagrad": 0.07, "adam": 0.002}  # whose steps do not grow with the slopes
 
 # What stands for them until the data are known.
 BY_DATA = {"n_epochs": _MOST_EPOCHS, "sampler": dynamic(_MOST_CANDIDATES)}
@@ -39,6 +47,12 @@ def epochs_for(sizes: Sizes, rank: float) -> int:
 def epochs_of(data: Interactions) -> int:
     """Return for how many epochs a perceptron is trained on such data."""
     return epochs_for(Sizes.of(data), percentile_rank_of(data))
+
+
+def rate_for(loss: Loss | ListLoss, optimizer: Optimizer) -> float:
+    """Return the learning rate of a loss and an optimizer; one of the user's own has that of "sgd"."""
+    of_loss = _RATES_OF_LOSSES.get(loss.name, _RATE)
+    return _RATES_OF_OPTIMIZERS.get(optimizer.name, of_loss)
 
 
 def sampler_for(n_items: int) -> Sampler:
