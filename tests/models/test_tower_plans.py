@@ -46,6 +46,23 @@ def test_only_losses_of_triplets_learn_from_chosen_negatives(sampler, name):
     assert loss_for(sampler).name == name
 
 
+@pytest.mark.parametrize(
+    ("settings", "rate"),
+    [
+        ({}, 0.04),
+        ({"loss": "bpr"}, 0.1),
+        ({"optimizer": "adam"}, 0.005),
+        ({"optimizer": tr.optimizers.adam(beta1=0.8)}, 0.005),
+        ({"loss": "bpr", "optimizer": "adam"}, 0.006),
+        ({"loss": "bpr", "optimizer": "sgd"}, 0.1),
+    ],
+)
+def test_the_rate_goes_by_loss_and_optimizer(pairs, settings, rate):
+    model = make(**settings)
+    assert model._settled_params()["learning_rate"] == rate
+    assert_same(model.fit(pairs), make(learning_rate=rate, **settings).fit(pairs))
+
+
 def test_the_loss_goes_by_the_sampler(pairs, dislikes):
     model = make()
     for name, settings, given in (  # what an earlier fit took plays no part

@@ -26,6 +26,7 @@ from tripletrec.models.fit_arguments import (
 )
 from tripletrec.models.trained_network import TrainedNetwork
 from tripletrec.neural.history import Mix
+from tripletrec.optimizers import check_optimizer
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.training.plan import NetworkPlan
@@ -48,6 +49,7 @@ BY_LOSS: dict[str, tuple[Any, Any]] = {
     "init_scale": (0.05, 0.1),
     "schedule": ("constant", "constant"),
 }
+_RATES_OF_ADAM = (0.006, 0.005)  # whose steps do not grow with the slopes
 
 
 def loss_for(sampler: Sampler) -> Loss | ListLoss:
@@ -110,6 +112,10 @@ class PlannedTowers(TrainedNetwork):
         value = getattr(self, name)
         if value is None and name == "loss":
             return loss.name
+        if value is None and name == "learning_rate":
+            optimizer = check_optimizer(self._chosen("optimizer", loss))
+            if optimizer.name == "adam":
+                return _RATES_OF_ADAM[isinstance(loss, ListLoss)]
         if value is None and name in BY_LOSS:
             return BY_LOSS[name][isinstance(loss, ListLoss)]
         return value
