@@ -63,7 +63,7 @@ class TestTwoTowerWithHistory(ContinuingContract):
 class TestMLPMatcher(ContinuingContract):
     def make(self, **overrides):
         settings = {"n_user_factors": 4, "n_item_factors": 6, "hidden": (8,), "n_epochs": 4}
-        return tr.MLPMatcher(**{**settings, **overrides})
+        return tr.MLPMatcher(**{**settings, "optimizer": "adagrad", **overrides})
 
 
 @pytest.fixture(scope="module")

@@ -82,6 +82,19 @@ def test_the_rate_goes_by_loss_and_optimizer(pairs, settings, rate):
     assert_same(model.partial_fit(pairs), named.partial_fit(pairs))
 
 
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+def test_later_epochs_learn_slowly(pairs, schedule):
+    model = make(schedule=schedule, n_epochs=2, learning_rate=0.2).fit(pairs)
+    plan = model._late_plan(1)
+    assert plan.rate_at(0.0) == plan.rate_at(2.5) == pytest.approx(0.005)
+
+
+def test_without_state_later_epochs_by_sgd_are_the_same(pairs, tmp_path):
+    model = make(n_epochs=2).fit(pairs)
+    model.save(tmp_path / "model")
+    assert_same(tr.load(tmp_path / "model").partial_fit(pairs), model.partial_fit(pairs))
+
+
 def test_epochs_go_by_the_data(pairs, tmp_path):
     few, many = shop(2000, 150, 8000), shop(300, 100, 8000)
     assert 6 <= epochs_of(few) < epochs_of(many) <= 60

@@ -16,7 +16,7 @@ from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.fit_arguments import check_widths, read_learnt_from
 from tripletrec.models.fitted import freeze
 from tripletrec.models.histories import FoldIn
-from tripletrec.models.mlp_plans import BY_DATA, epochs_of, rate_for, sampler_for
+from tripletrec.models.mlp_plans import BY_DATA, LATE_SHARE, epochs_of, rate_for, sampler_for
 from tripletrec.models.names import OptimizerName, SamplerName, ScheduleName, TripletLossName
 from tripletrec.models.trained import Start, width_of
 from tripletrec.models.trained_network import (
@@ -274,6 +274,9 @@ class MLPMatcher(TrainedNetwork):
 
     def _plan_again(self) -> NetworkPlan:
         return replace(super()._plan_again(), companions={"n_epochs": None})  # nothing is open
+
+    def _late_rate(self, plan: NetworkPlan) -> float:
+        return LATE_SHARE * plan.learning_rate
 
     def _chosen(self, name: str, loss: Loss | ListLoss) -> Any:
         value = super()._chosen(name, loss)

@@ -10,7 +10,7 @@ from tripletrec.models.companions import Sizes, percentile_rank_of, relative_ran
 from tripletrec.optimizers import Optimizer
 from tripletrec.sampling import Sampler, dynamic
 
-__all__ = ["BY_DATA", "epochs_for", "epochs_of", "rate_for", "sampler_for"]
+__all__ = ["BY_DATA", "LATE_SHARE", "epochs_for", "epochs_of", "rate_for", "sampler_for"]
 
 # Chosen on cuts of MovieLens, synthetic shops, packages and Gowalla: see docs/choosing.md.
 _EPOCHS, _LEAST_EPOCHS, _MOST_EPOCHS = 30, 6, 60
@@ -21,6 +21,10 @@ _RATES_OF_LOSSES = {
     "sigmoid": 0.5,
 }  # whose slopes do not become smaller; are a quarter
 _RATES_OF_OPTIMIZERS = {"adagrad": 0.07, "adam": 0.002}  # whose steps do not grow with the slopes
+
+# Of the learning rate, in epochs that learn what is new: a perceptron that learns faster then puts new items
+# above all others for everybody, and new users have worse lists than by their histories alone.
+LATE_SHARE = 0.025
 
 # What stands for them until the data are known.
 BY_DATA = {"n_epochs": _MOST_EPOCHS, "sampler": dynamic(_MOST_CANDIDATES)}
