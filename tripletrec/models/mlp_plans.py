@@ -16,10 +16,7 @@ __all__ = ["BY_DATA", "LATE_SHARE", "epochs_for", "epochs_of", "rate_for", "samp
 _EPOCHS, _LEAST_EPOCHS, _MOST_EPOCHS = 30, 6, 60
 _LEAST_CANDIDATES, _MOST_CANDIDATES = 4, 6
 _RATE = 0.15
-_RATES_OF_LOSSES = {
-    "hinge": 0.08,
-    "sigmoid": 0.5,
-}  # whose slopes do not become smaller; are a quarter
+_RATES_OF_LOSSES = {"hinge": 0.08, "sigmoid": 0.5}  # whose slopes stay large; are always small
 _RATES_OF_OPTIMIZERS = {"adagrad": 0.07, "adam": 0.002}  # whose steps do not grow with the slopes
 
 # Of the learning rate, in epochs that learn what is new: a perceptron that learns faster then puts new items
