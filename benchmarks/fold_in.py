@@ -77,12 +77,14 @@ def split(matrix: sp.csr_matrix, group: int) -> tuple[sp.csr_matrix, sp.csr_matr
     return rest, *parts
 
 
+def behind(n_rest: int, part: sp.csr_matrix) -> tr.Interactions:
+    """Return the rows of the held-out users, who come after `n_rest` others."""
+    return tr.Interactions(sp.vstack([sp.csr_matrix((n_rest, part.shape[1])), part]).tocsr())
+
+
 def ndcg(model: Any, n_rest: int, known: sp.csr_matrix, asked: sp.csr_matrix) -> np.ndarray:
     """Return NDCG@10 of each held-out user, who come after `n_rest` others in the model."""
-    shape = (n_rest, known.shape[1])
-    test, exclude = (
-        tr.Interactions(sp.vstack([sp.csr_matrix(shape), part]).tocsr()) for part in (asked, known)
-    )
+    test, exclude = behind(n_rest, asked), behind(n_rest, known)
     return tr.evaluate(model, test, exclude, k=10).per_user["ndcg@10"].to_numpy()
 
 
@@ -107,8 +109,7 @@ def run(name: str, matrix: sp.csr_matrix, options: argparse.Namespace) -> str:
         milliseconds(model, lists)  # warms up
         batch.append(milliseconds(model, lists) / len(lists))
         alone += [milliseconds(model, one) for one in lists[:ALONE]]
-        new = sp.vstack([sp.csr_matrix(rest.shape), history]).tocsr()
-        later = copy.copy(model).partial_fit(tr.Interactions(new))
+        later = copy.copy(model).partial_fit(behind(rest.shape[0], history))
         continued.append(ndcg(later, rest.shape[0], history, asked))
         model.add_users(tr.Interactions(history))
         folded.append(ndcg(model, rest.shape[0], history, asked))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
-from tripletrec.optimizers import adagrad, adam, check_optimizer
+from tripletrec.optimizers import Optimizer, adagrad, adam, check_optimizer
 from tripletrec.sampling import UNSEEN, Sampler, dynamic, popularity
 
 Plan = TypeVar("Plan", bound=Any)
@@ -38,6 +38,7 @@ __all__ = [
     "resolve",
     "percentile_rank_of",
     "rate_for",
+    "rate_of",
     "relative_rank",
     "sampler_for",
     "temperature_for",
@@ -151,8 +152,7 @@ def resolve(loss: Loss | ListLoss, given: Mapping[str, Any]) -> dict[str, Any]:
     if by_data and "user_l2" not in given and optimizer.name in _WITH_MORE_L2:
         found["user_l2"] = None
     if "learning_rate" not in given:
-        rates = found["learning_rate"]
-        rate = rates.get(optimizer.name, next(iter(rates.values())))
+        rate = rate_of(found["learning_rate"], optimizer)
         found["learning_rate"] = None if by_data and "optimizer" not in given else rate
     return found
 
@@ -221,6 +221,11 @@ def sampler_for(sizes: Sizes, rank: float) -> Sampler:
     n_candidates = math.sqrt(sizes.n_items) / 90.0 * rank**-0.7
     n_candidates = min(round(n_candidates), MOST_CANDIDATES)
     return dynamic(n_candidates) if n_candidates > 1 else UNSEEN
+
+
+def rate_of(rates: Mapping[str, float], optimizer: Optimizer) -> float:
+    """Return an optimizer's learning rate of those by name; one of the user's own has the first."""
+    return rates.get(optimizer.name, next(iter(rates.values())))
 
 
 def rate_for(loss: Loss | ListLoss, rank: float | None = None) -> float:

@@ -271,9 +271,9 @@ class ContinuedModel(TrainedModel):
             plan, learning_rate=self._late_rate(plan), schedule=constant(), n_epochs=n_all
         )
 
-    def _late_rate(self, plan: Any) -> float:
-        rate: float = plan.rate_at(_LATE * plan.n_epochs)
-        return rate
+    def _late_rate(self, plan: Plan) -> float:
+        """Return the learning rate of later epochs."""
+        return plan.rate_at(_LATE * plan.n_epochs)
 
     def _new_positives(
         self, X: Any, sample_weight: Any

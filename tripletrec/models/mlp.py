@@ -35,7 +35,7 @@ from tripletrec.optimizers import Optimizer, check_optimizer
 from tripletrec.ranking.scores import ScoreUsers
 from tripletrec.rates import Schedule
 from tripletrec.sampling import Sampler
-from tripletrec.training.plan import NetworkPlan
+from tripletrec.training.plan import NetworkPlan, Plan
 
 if TYPE_CHECKING:
     from tripletrec.models.checkpoints import CheckpointPath
@@ -275,7 +275,7 @@ class MLPMatcher(TrainedNetwork):
     def _plan_again(self) -> NetworkPlan:
         return replace(super()._plan_again(), companions={"n_epochs": None})  # nothing is open
 
-    def _late_rate(self, plan: NetworkPlan) -> float:
+    def _late_rate(self, plan: Plan) -> float:
         return LATE_SHARE * plan.learning_rate
 
     def _chosen(self, name: str, loss: Loss | ListLoss) -> Any:

@@ -6,7 +6,7 @@ import math
 
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
-from tripletrec.models.companions import Sizes, percentile_rank_of, relative_rank
+from tripletrec.models.companions import Sizes, percentile_rank_of, rate_of, relative_rank
 from tripletrec.optimizers import Optimizer
 from tripletrec.sampling import Sampler, dynamic
 
@@ -15,9 +15,12 @@ __all__ = ["BY_DATA", "LATE_SHARE", "epochs_for", "epochs_of", "rate_for", "samp
 # Chosen on cuts of MovieLens, synthetic shops, packages and Gowalla: see docs/choosing.md.
 _EPOCHS, _LEAST_EPOCHS, _MOST_EPOCHS = 30, 6, 60
 _LEAST_CANDIDATES, _MOST_CANDIDATES = 4, 6
-_RATE = 0.15
-_RATES_OF_LOSSES = {"hinge": 0.08, "sigmoid": 0.5}  # whose slopes stay large; are always small
-_RATES_OF_OPTIMIZERS = {"adagrad": 0.07, "adam": 0.002}  # whose steps do not grow with the slopes
+# The steps of "adagrad" and "adam" do not grow with the slopes of a loss.
+_RATES = {
+    "bpr": {"sgd": 0.15, "adagrad": 0.07, "adam": 0.002},
+    "hinge": {"sgd": 0.08, "adagrad": 0.07, "adam": 0.002},
+    "sigmoid": {"sgd": 0.5, "adagrad": 0.07, "adam": 0.002},
+}
 
 # Of the learning rate, in epochs that learn what is new: a perceptron that learns faster then puts new items
 # above all others for everybody, and new users have worse lists than by their histories alone.
@@ -51,9 +54,8 @@ def epochs_of(data: Interactions) -> int:
 
 
 def rate_for(loss: Loss | ListLoss, optimizer: Optimizer) -> float:
-    """Return the learning rate of a loss and an optimizer; one of the user's own has that of "sgd"."""
-    of_loss = _RATES_OF_LOSSES.get(loss.name, _RATE)
-    return _RATES_OF_OPTIMIZERS.get(optimizer.name, of_loss)
+    """Return the learning rate; a loss of the user's own has that of "bpr", an optimizer that of "sgd"."""
+    return rate_of(_RATES.get(loss.name, _RATES["bpr"]), optimizer)
 
 
 def sampler_for(n_items: int) -> Sampler:

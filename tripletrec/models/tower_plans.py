@@ -15,6 +15,7 @@ from tripletrec.models.companions import (
     Sizes,
     has_open_temperature,
     percentile_rank_of,
+    rate_of,
     relative_rank,
     temperature_for,
     with_temperature,
@@ -41,7 +42,7 @@ BY_LOSS: dict[str, tuple[Any, Any]] = {
     "normalize": (False, True),
     "history": (0.0, 0.5),
     "optimizer": ("adagrad", "adagrad"),
-    "learning_rate": (0.1, 0.04),
+    "learning_rate": ({"adagrad": 0.1, "adam": 0.006}, {"adagrad": 0.04, "adam": 0.005}),
     "n_epochs": (20, _MOST_EPOCHS),  # at most, see `epochs_for`
     "batch_size": (64, _MOST_PAIRS),  # at most, see `batch_size_for`
     "user_l2": (0.02, 0.0),
@@ -49,7 +50,6 @@ BY_LOSS: dict[str, tuple[Any, Any]] = {
     "init_scale": (0.05, 0.1),
     "schedule": ("constant", "constant"),
 }
-_RATES_OF_ADAM = (0.006, 0.005)  # whose steps do not grow with the slopes
 
 
 def loss_for(sampler: Sampler) -> Loss | ListLoss:
@@ -112,12 +112,10 @@ class PlannedTowers(TrainedNetwork):
         value = getattr(self, name)
         if value is None and name == "loss":
             return loss.name
-        if value is None and name == "learning_rate":
-            optimizer = check_optimizer(self._chosen("optimizer", loss))
-            if optimizer.name == "adam":
-                return _RATES_OF_ADAM[isinstance(loss, ListLoss)]
         if value is None and name in BY_LOSS:
-            return BY_LOSS[name][isinstance(loss, ListLoss)]
+            value = BY_LOSS[name][isinstance(loss, ListLoss)]
+            if name == "learning_rate":
+                value = rate_of(value, check_optimizer(self._chosen("optimizer", loss)))
         return value
 
     def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
