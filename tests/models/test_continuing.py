@@ -1,6 +1,7 @@
 """partial_fit: its contract for each model, what is learnt from, features; ids are in `data/test_merging`."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import tripletrec as tr
 from contracts.continuing import ContinuingContract, tomorrow
 from contracts.support import assert_same, interactions, rewrite
 from tiers import quick
+from tripletrec.sampling.draw import ItemsOfUsers
+from tripletrec.training.fold_in import start_fold_in
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -246,6 +249,71 @@ def test_items_that_are_new_say_nothing_of_where_a_user_begins(make):
     today = sp.csr_matrix((np.ones(3), ([30, 30, 30], [3, 5, 20])), (31, 21))
     model.set_params(learning_rate=1e-9).partial_fit(today)
     np.testing.assert_allclose(model.user_factors_[30:], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    quick([{}, {"loss": "softmax", "history": 0.0}, {"loss": "softmax", "history": 1.0}], {}),
+    ids=str,
+)
+def test_new_items_begin_with_what_their_users_say(settings):
+    old = interactions(30, 20, 200)
+    model = tr.MatrixFactorization(n_factors=8, n_epochs=3, **settings).fit(old)
+    known, counts = {20: [0, 9], 21: [1, 4, 7]}, np.bincount(old.indices, minlength=20)
+    today = np.zeros((32, 24))
+    for item, users in known.items():
+        today[users, item] = 1
+    today[30, [2, 20, 23]] = today[31, 23] = 1  # item 22 has nobody, and 23 only users who are new
+    # Users and items with their parts exchanged: what a model of these users as items would learn.
+    of_users = np.bincount(np.r_[old.rows, np.concatenate(list(known.values()))], minlength=30)
+    plan = replace(model._plan_with(0, model._companions), history=0.0)
+    users = ItemsOfUsers(np.array([0, 2, 5]), np.array([0, 9, 1, 4, 7], np.int32))
+    fold_in = start_fold_in(
+        plan, model.user_factors_, np.zeros(30, np.float32), of_users, model.temperature_
+    )
+    expected = fold_in.learn(users)
+    lengths, biases = np.linalg.norm(model.item_factors_, axis=1), model.item_biases_.copy()
+
+    def at(values, count):
+        line = np.polyval(np.polyfit(np.log1p(counts), values, 1), np.log1p(count))
+        return np.clip(line, values.min(), values.max())
+
+    before = model.item_factors_.copy()
+    model.set_params(learning_rate=1e-9).partial_fit(today)
+    rows = model.item_factors_
+    np.testing.assert_allclose(rows[:20], before, atol=1e-5)
+    np.testing.assert_allclose(
+        rows[20:22], expected * (at(lengths, [3, 3]) / np.linalg.norm(expected, axis=1))[:, None],
+        atol=1e-5,
+    )  # fmt: skip
+    np.testing.assert_allclose(model.item_biases_[20:], at(biases, [3, 3, 0, 2]), atol=1e-5)
+    assert rows[22].any() and rows[23].any()
+
+
+def test_lines_over_counts_that_are_all_alike():
+    """They have no slope: new items are like the mean."""
+    old = sp.csr_matrix(np.tile(np.eye(4), (3, 1)))
+    model = tr.MatrixFactorization(4, n_epochs=2).fit(old)
+    mean = model.item_biases_.mean()
+    today = sp.csr_matrix((np.ones(2), ([0, 1], [4, 4])), (12, 5))
+    model.set_params(learning_rate=1e-9).partial_fit(today)
+    assert model.item_biases_[4] == pytest.approx(mean, abs=1e-6)
+
+
+def test_new_items_are_found_and_not_above_all_others():
+    """Two tastes, and a new item of each: who has the one taste is told of the new item of that taste."""
+    taste = np.arange(60) % 2
+    has = (taste[:, None] == np.arange(20) % 2) & (np.random.default_rng(0).random((60, 20)) < 0.6)
+    new = np.zeros((60, 22))
+    new[:8, 20], new[:8, 21] = taste[:8] == 0, taste[:8] == 1
+    for loss in ("bpr", "softmax"):
+        model = tr.MatrixFactorization(8, loss=loss, random_state=0).fit(has)
+        model.partial_fit(new)
+        scores = model.predict(np.repeat(np.arange(8, 60), 2), np.tile([20, 21], 52)).reshape(52, 2)
+        assert (np.argmax(scores, axis=1) == taste[8:]).mean() > 0.8
+        every = model.predict(np.repeat(np.arange(60), 22), np.tile(np.arange(22), 60))
+        best = every.reshape(60, 22).argmax(axis=1)
+        assert np.isin(best, [20, 21]).mean() < 0.5
 
 
 def test_a_cold_user_of_a_list_loss_learns_when_events_come():

@@ -49,6 +49,8 @@ class ContinuedModel(TrainedModel):
     features, what is known of old and new users and items (`_known_features`).
     """
 
+    _weight_of_new_items = _WEIGHT  # of a positive of an item that the model does not know
+
     def _learnt_parameters(self) -> Any:
         """Return what `take_up` of a training takes."""
         raise NotImplementedError
@@ -75,6 +77,16 @@ class ContinuedModel(TrainedModel):
         if len(new):
             users[new] = self._encode_histories(Histories(items, None, False))
         return users
+
+    def _users_of_new_items(self, data: Interactions) -> tuple[NDArray[np.int64], ItemsOfUsers]:
+        """Return how many users each new item has in `data`, and those that the model knows.
+
+        As `ItemsOfUsers`, with the parts of users and items exchanged.
+        """
+        positives = data.tocsr()[:, self.n_items_ :]
+        known = positives[: self.n_users_].T.tocsr().sorted_indices()
+        counts = np.bincount(positives.indices, minlength=positives.shape[1])
+        return counts, ItemsOfUsers(known.indptr.astype(np.int64), known.indices)
 
     def _plan_again(self) -> Plan:
         """Return the plan of a fitted model, which has not forgotten what it has chosen itself."""
@@ -103,7 +115,9 @@ class ContinuedModel(TrainedModel):
         Users and items that the model does not know are appended: those that it knows keep their rows, and
         vectors of before can be compared with those of after. Users of whom no positive was known begin, in
         `MatrixFactorization` and `MLPMatcher`, with the rows that `add_users` would give them, from the items
-        that the model knows. A model that is not fitted is fitted, with `n_epochs` epochs.
+        that the model knows. New items begin, in `MatrixFactorization`, with rows learnt in the same way from
+        their users that the model knows, as long, and with such a bias, as those of items with as many users;
+        their positives weigh 2 at most. A model that is not fitted is fitted, with `n_epochs` epochs.
 
         Parameters
         ----------
@@ -210,9 +224,10 @@ class ContinuedModel(TrainedModel):
         data.check_not_empty("X")
         if isinstance(sample_weight, str):
             of_all = check_sample_weight(sample_weight, data)
-            weights = _weigh(merged, None if of_all is None else of_all[merged.places], of_all)
+            weight_of_new = None if of_all is None else of_all[merged.places]
+            weights = self._weigh(merged, weight_of_new, of_all)
         else:
-            weights = _weigh(merged, weight_of_new, None)
+            weights = self._weigh(merged, weight_of_new, None)
         if negatives is not None:
             negatives = merger.place(as_interactions(negatives, "negatives", new.space))
         given = check_negatives(negatives, data)
@@ -263,6 +278,27 @@ class ContinuedModel(TrainedModel):
             self._become({k: v for k, v in vars(fresh).items() if k not in parameters})
         return self
 
+    def _weigh(
+        self,
+        merged: Merged,
+        of_new: NDArray[np.float32] | None,
+        of_all: NDArray[np.float32] | None,
+    ) -> NDArray[np.float32] | None:
+        """Return the weight of each positive; None: all weigh 1."""
+        n_new, n_all = len(merged.places), merged.data.nnz
+        most = n_all / max(1, n_new)
+        if of_new is None and of_all is None and (not n_new or most == 1.0):
+            return None
+        is_known = merged.data.indices[merged.places] < self.n_items_
+        factors = np.where(
+            is_known,
+            np.float32(min(_WEIGHT, most)),
+            np.float32(min(self._weight_of_new_items, most)),
+        )
+        weights = np.ones(n_all, np.float32) if of_all is None else of_all.copy()
+        weights[merged.places] = factors if of_new is None else factors * of_new
+        return weights
+
     def _late_plan(self, n_epochs: int) -> Plan:
         """Return the plan of later epochs, whose learning rate is constant."""
         plan = self._plan_again()
@@ -295,19 +331,6 @@ class ContinuedModel(TrainedModel):
             return None
         arrays: Mapping[str, NDArray[Any]] = kept.arrays
         return arrays
-
-
-def _weigh(
-    merged: Merged, of_new: NDArray[np.float32] | None, of_all: NDArray[np.float32] | None
-) -> NDArray[np.float32] | None:
-    """Return the weight of each positive; None: all weigh 1."""
-    n_new, n_all = len(merged.places), merged.data.nnz
-    factor = np.float32(min(_WEIGHT, n_all / max(1, n_new)))
-    if of_new is None and of_all is None and (not n_new or factor == 1.0):
-        return None
-    weights = np.ones(n_all, np.float32) if of_all is None else of_all.copy()
-    weights[merged.places] = factor * (np.float32(1.0) if of_new is None else of_new)
-    return weights
 
 
 def _take_up(training: Trainable, learnt: Any, row_state: Any) -> None:

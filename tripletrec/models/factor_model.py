@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from tripletrec.models.trained import width_of
 from tripletrec.ranking.products import Products
 from tripletrec.ranking.rows import Rows
 from tripletrec.sampling.draw import ItemsOfUsers
-from tripletrec.scorers import COSINE, Scorer, check_scorer
+from tripletrec.scorers import COSINE, Scorer, check_scorer, normalize_rows
 from tripletrec.training.plan import FactorPlan, Factors
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ class FactorModel(ContinuedModel):
     user_factors_: NDArray[np.float32]
     item_factors_: NDArray[np.float32]
     item_biases_: NDArray[np.float32]
+    # New items begin with what their users say: more would put them above the others. Chosen on training data
+    # of MovieLens-100K, 671 users, 2,000 of Gowalla, tags and a shop, a tenth of the items left out at first.
+    _weight_of_new_items = 2.0
 
     def _plan_with(self, seed: int, chosen: Mapping[str, Any] = MappingProxyType({})) -> FactorPlan:
         raise NotImplementedError
@@ -45,6 +49,8 @@ class FactorModel(ContinuedModel):
 
     def _training_parameters(self, data: Interactions) -> Factors:
         plan, learnt = self._plan_with(0, self._companions), self._learnt_parameters()
+        if data.n_items > self.n_items_:
+            learnt = self._begin_items(learnt, plan, data)
         new, items = self._new_histories(data)
         mixed = plan.history > 0.0 and vars(self).get("seen_") is not None
         if not mixed and not len(new):
@@ -59,6 +65,29 @@ class FactorModel(ContinuedModel):
         history[: seen.n_users] = fold_in.learn(ItemsOfUsers(seen.indptr, seen.indices))
         history[new] = fold_in.learn(items)
         return learnt._replace(user_factors=own_rows(users, history, plan))
+
+    def _begin_items(self, learnt: Factors, plan: FactorPlan, data: Interactions) -> Factors:
+        """Return factors and biases of all items, of new ones what their users say.
+
+        The direction of a row is learnt as that of a new user, from the users' rows in place of the items'.
+        Its length and the bias are what those of known items are that have as many users, by lines over
+        ln(1 + n): from few users, lengths would be learnt that put the item above all others.
+        """
+        from tripletrec.training.fold_in import start_fold_in  # here, because most do without
+
+        counts, users = self._users_of_new_items(data)
+        of_users = np.diff(data.indptr)[: self.n_users_]
+        plan, no_biases = replace(plan, history=0.0), np.zeros(self.n_users_, np.float32)
+        fold_in = start_fold_in(plan, learnt.user_factors, no_biases, of_users, self.temperature_)
+        units, _ = normalize_rows(fold_in.learn(users))
+        _, *items = learnt
+        lengths, biases = (
+            _by_count(self._item_counts(), each, counts)
+            for each in (np.linalg.norm(learnt.item_factors, axis=1), learnt.item_biases)
+        )
+        rows = units * lengths[:, None], biases
+        both = (np.concatenate(each) for each in zip(items, rows, strict=True))
+        return Factors(learnt.user_factors, *both)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         n_factors = width_of(self.user_factors_, "user_factors_")
@@ -146,3 +175,16 @@ class FactorModel(ContinuedModel):
         self, users: NDArray[np.int64], items: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         return self._factor_scores(self.item_biases_).pairs(users, items)
+
+
+def _by_count(
+    known: NDArray[np.int64], values: NDArray[np.float32], counts: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the values at `counts` of the line of least squares through `values` over ln(1 + known).
+
+    None is beyond the least and the greatest of the values.
+    """
+    x = np.log1p(known)
+    slope = np.cov(x, values, bias=True)[0, 1] / x.var() if np.ptp(x) else 0.0
+    line = values.mean() + slope * (np.log1p(counts) - x.mean())
+    return np.clip(line, values.min(), values.max()).astype(np.float32)
