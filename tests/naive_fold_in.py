@@ -26,19 +26,28 @@ def gradient_of_inputs(inputs, layers, final_relu):
 
 
 def learn_user(factors, layers, final_relu, slope, positives, negatives, l2, rates):
-    """Return a user's row after a step of Adagrad for each row of negatives, and how near a bend it came.
+    """Return a user's row after a step of Adagrad for each table of candidates, and how near a bend it came.
 
-    `slope` returns the slope and how near it is to a step.
+    `negatives` are of shape (passes, positives, candidates): the highest scored one counts, and how near the
+    next one comes. `slope` returns the slope and how near it is to a step.
     """
     n_factors = len(layers[0][0]) - factors.shape[1]
     row, state, nearest = np.zeros(n_factors), np.full(n_factors, 0.1), np.inf
     for drawn, rate in zip(negatives, rates, strict=True):
         total = len(positives) * l2 * row
-        for i, j in zip(positives, drawn, strict=True):
-            if j < 0:
+        for i, candidates in zip(positives, drawn, strict=True):
+            scored = [
+                forward(np.append(row, factors[each]), layers, final_relu)
+                for each in [i, *candidates[candidates >= 0]]
+            ]
+            if len(scored) == 1:
                 continue
-            pair = [forward(np.append(row, factors[each]), layers, final_relu) for each in (i, j)]
-            (up, near_up), (down, near_down) = pair
+            (up, near_up), *others = scored
+            scores = np.array([inputs[-1][0] for inputs, _ in others])
+            down, near_down = others[scores.argmax()]
+            # Of equal ones any counts: they are one item, or below the last ReLU.
+            below = scores[scores != scores.max()]
+            nearest = min([nearest, *(scores.max() - below)])
             g, near_step = slope(up[-1][0] - down[-1][0])
             nearest = min(nearest, near_up, near_down, near_step)
             for sign, inputs in ((1, up), (-1, down)):

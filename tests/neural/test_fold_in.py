@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import naive_fold_in
 import tripletrec as tr
-from contracts.support import interactions
 from tiers import quick
 from tripletrec import losses, sampling
 from tripletrec.data.ids import Ids
@@ -23,7 +23,8 @@ HISTORIES = [[3], [0, 7, 24], [1, 2, 5, 8, 11]]
 @pytest.mark.parametrize("hidden", quick([(5,), (16,), (), (6, 4)], (5,), (6, 4)), ids=str)
 @pytest.mark.parametrize("final_relu", [False, True])
 @pytest.mark.parametrize("loss", [losses.BPR, losses.hinge(0.3)], ids=lambda each: each.name)
-def test_rows_equal_those_of_the_loops(hidden, final_relu, loss, rng):
+@pytest.mark.parametrize("n_candidates", [1, 3])
+def test_rows_equal_those_of_the_loops(hidden, final_relu, loss, n_candidates, rng):
     widths = (N_FACTORS + 2, *hidden, 1)
     sizes = list(zip(widths, widths[1:], strict=False))
     layers = [(rng.normal(0, 0.7, size), rng.normal(0, 0.1, size[1])) for size in sizes]
@@ -37,15 +38,17 @@ def test_rows_equal_those_of_the_loops(hidden, final_relu, loss, rng):
             found += [dense, ReLU()]
         return Stack(found if final_relu else found[:-1])
 
-    model = tr.MLPMatcher(N_FACTORS, 2, loss=loss, user_l2=0.1, n_negatives=2, sampler="uniform")
+    sampler = sampling.UNIFORM if n_candidates == 1 else sampling.dynamic(n_candidates)
+    model = tr.MLPMatcher(N_FACTORS, 2, loss=loss, user_l2=0.1, n_negatives=2, sampler=sampler)
     plan, passes = model._plan_with(0, model._first_loss()), Passes(n=4, least=3)
     counts = np.ones(N_ITEMS, np.int64)
     fold_in = PerceptronFoldIn(plan, perceptron, N_FACTORS, factors, counts, passes)
     histories = read_histories(HISTORIES, Ids(None, N_ITEMS, "item"), "raise").items
     found = fold_in.learn(histories)
     keys = np.random.SeedSequence(0).generate_state(passes.n, np.uint64)
-    known = interactions(len(HISTORIES), N_ITEMS, 30)
-    negatives = Negatives(sampling.UNIFORM, known, counts=counts)
+    known = sp.csr_matrix((np.ones(len(histories.indices)), histories.indices, histories.indptr))
+    known.resize(len(HISTORIES), N_ITEMS)
+    negatives = Negatives(sampler, tr.Interactions(known), counts=counts)
 
     def slope(x):
         return loss.slope(x, loss.parameters), abs(x - 0.3) if loss.name == "hinge" else np.inf
@@ -55,11 +58,12 @@ def test_rows_equal_those_of_the_loops(hidden, final_relu, loss, rng):
         positives = np.repeat(np.tile(own, -(-passes.least // len(own))), 2)
         if len(hidden) == 1:  # all passes draw from one stream
             users = np.full(passes.n * len(positives), user, np.int32)
-            drawn = negatives.draw(keys[0], users, 1).reshape(passes.n, -1)
+            drawn = negatives.draw(keys[0], users, n_candidates)
+            drawn = drawn.reshape(passes.n, len(positives), n_candidates)
         else:
             users = np.full(len(positives), user, np.int32)
-            drawn = np.stack([negatives.draw(key, users, 1)[:, 0] for key in keys])
-        drawn[drawn == positives] = -1
+            drawn = np.stack([negatives.draw(key, users, n_candidates) for key in keys])
+        drawn[drawn == positives[:, None]] = -1
         expected, nearest = naive_fold_in.learn_user(
             factors, layers, final_relu, slope, positives, drawn, 0.1, rates
         )

@@ -1,9 +1,9 @@
 """New users of a perceptron: their input rows are learnt, all else stays; factor models are in `training`.
 
 The first layer is split as in `pair_scores`: what it makes of the items is computed once, and of a user once
-for each pass. With one hidden layer, and negatives that are not chosen by their scores, one kernel runs all
-passes over a history. Each user is learnt alone, so that the products of matrices, whose order of additions
-depends on their size, are functions of that user's history.
+for each pass. With one hidden layer, one kernel runs all passes over a history. Each user is learnt alone, so
+that the products of matrices, whose order of additions depends on their size, are functions of that user's
+history.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from tripletrec.neural.layers import Dense, ReLU
 from tripletrec.neural.negatives import Negatives, choose_candidates
 from tripletrec.neural.stack import Stack
 from tripletrec.ranking.products import Products
-from tripletrec.sampling.draw import ItemsOfUsers
+from tripletrec.sampling.draw import NONE_LEFT, ItemsOfUsers
+from tripletrec.sampling.hard import hardest
 from tripletrec.training.fold_in_triplet import PASSES, Passes
 from tripletrec.training.plan import NetworkPlan
 
@@ -69,7 +70,7 @@ class PerceptronFoldIn:
         if isinstance(plan.loss, ListLoss):
             raise TypeError(f"loss {plan.loss.name!r} is not one of triplets")
         self._plan, self._perceptron, self._passes = plan, perceptron, passes
-        self._counts = counts
+        self._counts, self._n_candidates = counts, plan.n_candidates
         first = perceptron().dense[0]
         self._users_of = np.ascontiguousarray(first.weights[:n_factors])
         terms = Products(factors, first.weights[n_factors:].T, first.bias)
@@ -79,15 +80,11 @@ class PerceptronFoldIn:
         rates = passes.rate * (1.0 - (np.arange(passes.n) + 0.5) / passes.n)
         self._rates = rates.astype(np.float32)
         loss = plan.loss._replace(name="", parameters=())
-        self._hidden = (
-            None
-            if plan.sampler.choose is not None
-            else _hidden_of(perceptron(), self._users_of, self._items)
-        )
+        self._hidden = _hidden_of(perceptron(), self._users_of, self._items)
         if self._hidden is None:
             self._slopes = _build_slopes(loss)
         else:
-            self._learn_all = _build_passes(loss)
+            self._learn_all = _build_passes(loss, plan.sampler.choose or hardest)
 
     def learn(self, histories: ItemsOfUsers, n_jobs: int = 1) -> Float32:
         """Return a row of factors for each history, float32 of shape (n_users, n_factors).
@@ -144,9 +141,10 @@ class PerceptronFoldIn:
         l2: np.float32,
     ) -> Float32:  # fmt: skip
         (n_factors, width), n_passes = hidden.weights.shape, len(self._rates)
-        users = np.full(n_passes * len(positives), user, np.int32)
-        drawn = negatives.draw(self._keys[0], users, 1).reshape(n_passes, -1)
-        drawn[drawn == positives] = -1
+        users, n_candidates = np.full(n_passes * len(positives), user, np.int32), self._n_candidates
+        drawn = negatives.draw(self._keys[0], users, n_candidates)
+        drawn = drawn.reshape(n_passes, len(positives), n_candidates)
+        drawn[drawn == positives[:, None]] = NONE_LEFT
         row = np.zeros(n_factors, np.float32)
         scratch = tuple(np.empty(n, np.float32) for n in (width, width, _LANES, n_factors))
         self._learn_all(hidden, positives, drawn, self._parameters, l2, self._rates, scratch, row)
@@ -180,13 +178,13 @@ class PerceptronFoldIn:
     ) -> NDArray[np.int32]:  # fmt: skip
         """Return a negative for each positive; < 0: none."""
         sampler, n = self._plan.sampler, len(positives)
-        drawn = negatives.draw(key, users, sampler.n_candidates)
-        drawn[drawn == positives[:, None]] = -1
+        drawn = negatives.draw(key, users, self._n_candidates)
+        drawn[drawn == positives[:, None]] = NONE_LEFT
         if sampler.choose is None:
             return drawn[:, 0]
-        scores = np.empty((n, sampler.n_candidates + 1), np.float32)
+        scores = np.empty((n, self._n_candidates + 1), np.float32)
         scores[:, 0] = rest.infer(x)[:, 0]
-        for c in range(sampler.n_candidates):
+        for c in range(self._n_candidates):
             of_candidates = self._items[np.maximum(drawn[:, c], 0)] + of_user
             scores[:, 1 + c] = rest.infer(of_candidates)[:, 0]
         return choose_candidates(drawn, scores[:, 1:], scores[:, 0], sampler.choose)
@@ -218,8 +216,9 @@ def _hidden_of(perceptron: Stack, weights: Float32, items: Float32) -> Hidden | 
 
 
 @part
-def _score(items, item, of_user, last, lanes):  # type: ignore[no-untyped-def]
-    """Return the score of an item but for the last bias; sixteen sums are added up in turn."""
+def _score(hidden, item, of_user, lanes):  # type: ignore[no-untyped-def]
+    """Return the score of an item; sixteen sums are added up in turn."""
+    items, last = hidden.items, hidden.last
     for k in range(_LANES):
         lanes[k] = np.float32(0.0)
     for first in range(0, last.shape[0], _LANES):
@@ -229,7 +228,8 @@ def _score(items, item, of_user, last, lanes):  # type: ignore[no-untyped-def]
     total = np.float32(0.0)
     for k in range(_LANES):
         total += lanes[k]
-    return total
+    total += hidden.bias
+    return total if not hidden.final_relu or total > np.float32(0.0) else np.float32(0.0)
 
 
 @part
@@ -252,12 +252,12 @@ def _step(weights, units, l2, rate, state, row):  # type: ignore[no-untyped-def]
 
 
 @cache
-def _build_passes(loss: Loss) -> Callable[..., None]:
+def _build_passes(loss: Loss, choose: Callable[..., Any]) -> Callable[..., None]:
     slope = loss.slope
 
     @kernel
     def passes(hidden, positives, negatives, parameters, l2, rates, scratch, row):  # type: ignore[no-untyped-def]
-        """Learn a row of factors by a step of Adagrad for each row of negatives."""
+        """Learn a row of factors by a step of Adagrad for each table of candidates."""
         zero = np.float32(0.0)
         n_factors, width = hidden.weights.shape
         of_user, units, lanes, state = scratch
@@ -269,18 +269,23 @@ def _build_passes(loss: Loss) -> Callable[..., None]:
                 for k in range(width):
                     of_user[k] += row[f] * hidden.weights[f, k]
             for t in range(positives.shape[0]):
-                i, j = positives[t], negatives[number, t]
+                i = positives[t]
+                x = _score(hidden, i, of_user, lanes)
+                j, y = np.int32(NONE_LEFT), zero
+                for c in range(negatives.shape[2]):
+                    candidate = negatives[number, t, c]
+                    if candidate < 0:
+                        continue
+                    score = _score(hidden, candidate, of_user, lanes)
+                    if j < 0 or choose(score, y, x):
+                        j, y = candidate, score
                 if j < 0:
                     continue
-                x = _score(hidden.items, i, of_user, hidden.last, lanes) + hidden.bias
-                y = _score(hidden.items, j, of_user, hidden.last, lanes) + hidden.bias
-                is_up, is_down = (
-                    not hidden.final_relu or x > zero,
-                    not hidden.final_relu or y > zero,
-                )
-                g = np.float32(slope((x if is_up else zero) - (y if is_down else zero), parameters))
-                _add_units(hidden.items, i, of_user, g if is_up else zero, units)
-                _add_units(hidden.items, j, of_user, -g if is_down else zero, units)
+                g = np.float32(slope(x - y, parameters))
+                if not hidden.final_relu or x > zero:
+                    _add_units(hidden.items, i, of_user, g, units)
+                if not hidden.final_relu or y > zero:
+                    _add_units(hidden.items, j, of_user, -g, units)
             for k in range(width):
                 units[k] *= hidden.last[k]
             _step(hidden.weights, units, l2, rates[number], state, row)
