@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def numbers(model: Any, learn: sp.csr_matrix, find: sp.csr_matrix, n_known: int)
     ]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print a line for each data set and model."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", nargs="+", default=["movielens"])
@@ -71,7 +72,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=10, help="positives of a new item")
     parser.add_argument("--cuts", type=int, default=2)
     parser.add_argument("--n-epochs", type=int, default=1, help="of partial_fit")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")  # of users and items that a cut leaves without positives
     print(f"{'':30}{'refit':^27}{'partial_fit':^27}")
     print(f"{'data, model':30}{''.join(f'{name:>9}' for name in PARTS * 2)}   share")
