@@ -201,8 +201,29 @@ class ContinuingContract(Contract):
 
     def test_a_file_without_what_was_seen_learns_from_x_alone(self, of_today, rng, tmp_path):
         of_today.save(tmp_path / "a", seen=False)
-        model, new = tr.load(tmp_path / "a"), tomorrow(rng)
-        assert pairs_of(model.partial_fit(new).seen_) == pairs_of(new)
+        model, new = tr.load(tmp_path / "a"), tomorrow(rng, nnz=30)
+        before, n_items = catalogue(model), model.n_items_
+        others = np.flatnonzero(~np.isin(model.user_ids_, new.user_ids))
+        model.partial_fit(new)
+        now = catalogue(model)[: len(before)]
+        lists, _ = model.recommend(model.user_ids_[others], k=1, exclude=None)
+        best = model.item_ids_[now[others].argmax(axis=1)]
+        np.testing.assert_array_equal(lists[:, 0], best)
+        assert np.corrcoef(before[others].ravel(), now[others, :n_items].ravel())[0, 1] > 0.95
+        for _ in range(2):  # what is not known stays so, in files too
+            model.save(tmp_path / "b", state=True)
+            model = tr.load(tmp_path / "b")
+            assert model.seen_ is None
+            with pytest.raises(ValueError, match="does not know what it was trained on"):
+                model.is_cold()
+            with pytest.warns(UserWarning, match="nothing is left out"):
+                model.recommend(k=1)
+            counts = model.item_counts_.copy()
+            model.partial_fit(new)
+            of_new = np.bincount(new.indices)
+            more = (model.item_counts_ - counts)[model._items().rows(new.item_ids)]
+            np.testing.assert_array_equal(more, of_new)
+        assert model.item_counts_.sum() == len(of_today.seen_) + 3 * len(new)
         with pytest.raises(ValueError, match="state must be False"):
             tr.load(tmp_path / "a").save(tmp_path / "b", state=True)
         with pytest.raises(ValueError, match="X has no interaction"):

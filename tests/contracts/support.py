@@ -66,6 +66,10 @@ def with_ids(kind, pairs):
 def catalogue(model):
     """Return the scores of all users and items."""
     users, items = np.indices((model.n_users_, model.n_items_))
+    if model.user_ids_ is not None:
+        users = model.user_ids_[users]
+    if model.item_ids_ is not None:
+        items = model.item_ids_[items]
     return model.predict(users.ravel(), items.ravel()).reshape(users.shape)
 
 

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 import tripletrec as tr
 from contracts.continuing import ContinuingContract, tomorrow
-from contracts.support import assert_same, interactions, rewrite
+from contracts.support import assert_same, catalogue, interactions, learnt, rewrite
 from tiers import quick
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.training.fold_in import start_fold_in
@@ -49,17 +49,22 @@ class TestTwoTower(ContinuingContract):
         settings = {"n_factors": 6, "user_layers": 5, "item_layers": 5, "n_epochs": 4}
         return tr.TwoTower(**{"loss": "bpr", **settings, **overrides})
 
+    def test_a_file_without_what_was_seen_learns_from_x_alone(self, of_today, rng, tmp_path):
+        """It cannot: users would lose what they did before, or factors of their own."""
+        of_today.save(tmp_path / "a", seen=False)
+        model = tr.load(tmp_path / "a")
+        before = learnt(model)
+        with pytest.raises(ValueError, match="history or own_factors needs what was seen before"):
+            model.partial_fit(tomorrow(rng))
+        assert learnt(model) == before
+
 
 @pytest.mark.thorough
-class TestTwoTowerWithHistory(ContinuingContract):
+class TestTwoTowerWithHistory(TestTwoTower):
+    other_optimizer = "sgd"
+
     def make(self, **overrides):
         return tr.TwoTower(**{"n_factors": 6, "n_epochs": 4, **overrides})
-
-    def test_a_file_without_what_was_seen_learns_from_x_alone(self, of_today, rng, tmp_path):
-        """It cannot: users would lose what they did before."""
-        of_today.save(tmp_path / "a", seen=False)
-        with pytest.raises(ValueError, match="needs what users with a history did before"):
-            tr.load(tmp_path / "a").partial_fit(tomorrow(rng))
 
 
 @pytest.mark.thorough
@@ -132,6 +137,22 @@ class TestFeatures:
         np.testing.assert_array_equal(lean.item_ids_, some.item_ids_)
         again = copy.copy(some).partial_fit(new)
         assert len(again.history_) == len(some.history_) + 1
+
+    def test_all_keep_features_where_what_was_seen_is_not_known(self, shop, tmp_path):
+        shop, days = shop
+        model, users, items = self.fit(shop, days, own_factors=False, history=0.0)
+        new = of_days(shop, days, [9])[:20]
+        own = users.loc[new.user_ids]
+        before = catalogue(model)
+        for state, every in ((True, {"user_features": own}), (False, {"user_features": users})):
+            model.save(tmp_path / "a", seen=False, state=state)
+            again = tr.load(tmp_path / "a")
+            if not state:
+                with pytest.raises(ValueError, match="user_features must have a row for every id"):
+                    again.partial_fit(new, user_features=own, item_features=items)
+            again.partial_fit(new, item_features=items, **every)
+            now = catalogue(again)[: len(before), : before.shape[1]]
+            assert np.corrcoef(before.ravel(), now.ravel())[0, 1] > 0.9
 
     def test_items_that_were_added_are_known(self, shop):
         shop, days = shop

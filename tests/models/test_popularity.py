@@ -130,6 +130,12 @@ def test_a_model_that_does_not_know_what_it_has_seen_adds_up_counts(pairs, tmp_p
     model = tr.load(tmp_path / "model").partial_fit(pairs)
     counts = np.bincount(pairs.indices, minlength=40)
     assert model.item_popularity_.tolist() == (2 * counts).tolist()
+    model.partial_fit(tr.Interactions.empty(pairs)).save(tmp_path / "model")
+    model = tr.load(tmp_path / "model").partial_fit(pairs)
+    assert model.item_counts_.tolist() == (3 * counts).tolist()
+    assert model.seen_ is None
+    with pytest.warns(UserWarning, match="does not know what it was trained on"):
+        model.recommend(0)
 
 
 def test_users_without_history_get_the_list_of_all():

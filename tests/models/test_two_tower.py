@@ -422,7 +422,7 @@ def test_losses_of_triplets_have_no_history(batches):
 
 def test_partial_fit_needs_what_users_did_before(mixed, batches, tmp_path):
     mixed.save(tmp_path / "model", seen=False, state=True)
-    with pytest.raises(ValueError, match="needs what users with a history did before"):
+    with pytest.raises(ValueError, match="history or own_factors needs what was seen before"):
         tr.load(tmp_path / "model").partial_fit(batches)
 
 

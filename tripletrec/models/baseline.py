@@ -79,7 +79,8 @@ class Baseline(NewUsers, Recommender):
         Returns
         -------
         model
-            The model itself; ``seen_`` holds all positives.
+            The model itself; ``seen_`` holds all positives. Where it was None, because the file was saved
+            with ``seen=False``, it stays None, and ``item_counts_`` adds up.
 
         Raises
         ------
@@ -97,7 +98,8 @@ class Baseline(NewUsers, Recommender):
             check_savable(merger.users.values, "user_ids")
             check_savable(merger.items.values, "item_ids")
             data = merger.merge(seen, new).data
-            data.check_not_empty("X")
+            if seen is not None:
+                data.check_not_empty("X")
             self._become(vars(self._now()._take(data, earlier=seen is None)))
             self._know(merger.users, merger.items)
         return self
@@ -123,20 +125,13 @@ class Baseline(NewUsers, Recommender):
         With `earlier` ones, too, of which the model has the counts alone.
         """
         counts = np.bincount(data.indices, minlength=data.n_items).astype(np.int64, copy=False)
-        if earlier:
-            counts += self._item_counts_of(data.n_items)
+        known = {"seen_": data, "item_counts_": counts}
+        vars(self).update(self._on_unknown_events(counts) if earlier else known)
         self.n_users_, self.n_items_ = data.n_users, data.n_items
         self.n_features_in_ = data.n_items
         self.user_ids_, self.item_ids_ = data.user_ids, data.item_ids
-        self.item_counts_ = counts
         self._learn(data)
-        self.seen_ = data
         return self
-
-    def _item_counts_of(self, n_items: int) -> Any:
-        counts = np.zeros(n_items, np.int64)
-        counts[: len(self.item_counts_)] = self.item_counts_
-        return counts
 
     @classmethod
     def _learnt_names(cls) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ class News(NamedTuple):
 
     X: Interactions
     merger: Merger
-    data: Interactions  # all that was ever seen, X included
+    data: Interactions  # all that is known to have been seen, X included
 
 
 class ContinuedModel(TrainedModel):
@@ -141,7 +141,7 @@ class ContinuedModel(TrainedModel):
         -------
         model
             The model itself. ``history_`` goes on with the next epochs, ``best_epoch_`` is the last one, and
-            ``seen_`` holds all positives.
+            ``seen_`` holds all positives, unless it was None.
 
         Raises
         ------
@@ -165,7 +165,9 @@ class ContinuedModel(TrainedModel):
         epoch is run first, whose steps have length 0, to find out how large gradients are.
 
         If ``seen_`` is not known (saved with ``seen=False``), the model learns from `X` alone: it may then
-        draw earlier positives as negatives, and forgets sooner.
+        draw earlier positives as negatives, and forgets sooner. ``seen_`` stays None, for `X` alone would say
+        that all others have had nothing: `recommend` leaves out what ``exclude`` is given, `X` too.
+        ``item_counts_`` adds up; a pair that was known before counts twice.
 
         Examples
         --------
@@ -219,7 +221,8 @@ class ContinuedModel(TrainedModel):
         merger = Merger(self._users(), self._items(), new)
         check_savable(merger.users.values, "user_ids")
         check_savable(merger.items.values, "item_ids")
-        merged = merger.merge(vars(self).get("seen_"), new)
+        seen = vars(self).get("seen_")
+        merged = merger.merge(seen, new)
         data = merged.data
         data.check_not_empty("X")
         if isinstance(sample_weight, str):
@@ -238,7 +241,10 @@ class ContinuedModel(TrainedModel):
         def start(plan: Plan, row_state: Mapping[str, NDArray[Any]] | None) -> Start:
             begun = self._begin(plan, data, weights, given, **features)
             _take_up(begun.training, learnt_so_far, row_state)
-            return begun
+            if seen is not None:
+                return begun
+            known = self._on_unknown_events(begun.attributes["item_counts_"])
+            return begun._replace(attributes={**begun.attributes, **known})
 
         row_state = self._row_state_for(plan)
         if row_state is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._checks import check_flag
 from tripletrec.data.features import align, encode
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss
@@ -31,6 +32,7 @@ def features_of(columns: Columns) -> csr_matrix | None:
 class ContinuedTowers(PlannedTowers):
     """Base of `TwoTower`: learns on, with the features of what is new."""
 
+    own_factors: bool
     user_table_: NDArray[np.float32]
     item_table_: NDArray[np.float32]
     user_weights_: NDArray[np.float32]
@@ -72,7 +74,9 @@ class ContinuedTowers(PlannedTowers):
         Raises
         ------
         TypeError, ValueError
-            As of `MatrixFactorization.partial_fit`; if features are missing, or the model was fitted without.
+            As of `MatrixFactorization.partial_fit`; if features are missing, or the model was fitted without;
+            if ``seen_`` is None and the model has `history` or `own_factors`: rows that `X` does not speak of
+            would lose theirs.
         FloatingPointError, KeyboardInterrupt
             As of `MatrixFactorization.partial_fit`.
 
@@ -113,10 +117,13 @@ class ContinuedTowers(PlannedTowers):
         return (*learnt, self.item_biases_[:, None] / unit) if by_lists else learnt
 
     def _known_features(self, news: News, **features: Any) -> dict[str, Any]:
-        if self._mix().share > 0.0 and vars(self).get("seen_") is None:
+        knows_all = vars(self).get("seen_") is not None
+        if not knows_all and (
+            self._mix().share > 0.0 or check_flag(self.own_factors, "own_factors")
+        ):
             raise ValueError(
-                "partial_fit needs what users with a history did before, which is not in the file that the "
-                "model is from: save models with seen=True"
+                "partial_fit of a TwoTower with history or own_factors needs what was seen before, which is "
+                "not in the file that the model is from: save models with seen=True"
             )
         return {
             f"{word}_features": _encode_all(
@@ -126,6 +133,7 @@ class ContinuedTowers(PlannedTowers):
                 features[f"{word}_id"],
                 news,
                 word,
+                0 if knows_all else getattr(self, f"n_{word}s_"),
             )
             for word in ("user", "item")
         }
@@ -138,6 +146,7 @@ def _encode_all(
     id: Any,
     news: News,
     word: str,
+    n_unknown: int,
 ) -> Encoded:
     """Return the features of all users or items: of old ones those that are known, of new ones those given.
 
@@ -153,6 +162,8 @@ def _encode_all(
         The column of ids of a table.
     news : News
     word : {"user", "item"}
+    n_unknown : int
+        Of how many old ones it is not known whether they have interactions: they are taken to.
     """
     from scipy.sparse import csr_matrix, vstack  # here, because answers do without
 
@@ -171,7 +182,8 @@ def _encode_all(
                 f"partial_fit needs {name} of all {word}s, old ones too, for they are not in the file that "
                 "the model is from: give them, or save models with state=True"
             )
-        aligned = align(features, every.values, _used(news.data, word), name, id)
+        used = _used(news.data, word) | (np.arange(every.n) < n_unknown)
+        aligned = align(features, every.values, used, name, id)
         return Encoded(encode(encoding, aligned, name), encoding)
     old = vstack([known, csr_matrix((every.n - known.shape[0], shape[1]), dtype=np.float32)], "csr")
     new = rows >= known.shape[0]

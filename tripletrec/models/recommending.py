@@ -374,3 +374,12 @@ class Recommending(Fitted):
             return np.bincount(seen.indices, minlength=n_items)
 
         return self._once("item counts", (counts, seen, (n_items,)), count)
+
+    def _on_unknown_events(self, counts: NDArray[np.int64]) -> dict[str, Any]:
+        """Return what is known of all events where only `counts` are, those of before and these of new ones.
+
+        ``seen_`` stays None: with the new events alone it would say that other users have had nothing.
+        """
+        counts = counts.copy()
+        counts[: self.n_items_] += self._item_counts()
+        return {"seen_": None, "item_counts_": counts}
