@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import tripletrec as tr
 from contracts.continuing import ContinuingContract, tomorrow
 from contracts.support import assert_same, catalogue, interactions, learnt, rewrite
-from tiers import quick
+from tiers import quick, quick_rows
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.training.fold_in import start_fold_in
 
@@ -192,6 +192,20 @@ class TestFeatures:
             ValueError, match="user_features must be None, for the model was fitted without"
         ):
             plain.partial_fit(new, user_features=users)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "weight"),
+    quick_rows([("unseen", "values"), (tr.sampling.graded(0.9), None)], ("unseen", "values")),
+)
+def test_a_file_with_state_knows_the_values(sampler, weight, tmp_path):
+    X, Y = interactions(30, 20, 200), interactions(30, 20, 60, seed=1)
+    rated = tr.Interactions(X.tocsr().multiply(np.arange(20) % 5 + 1).tocsr())
+    model = tr.MatrixFactorization(8, n_epochs=4, sampler=sampler)
+    model.fit(rated, sample_weight=weight).save(tmp_path / "model", state=True)
+    loaded = tr.load(tmp_path / "model").partial_fit(Y, sample_weight=weight)
+    assert_same(loaded, model.partial_fit(Y, sample_weight=weight))
+    np.testing.assert_array_equal(loaded.seen_.values, model.seen_.values)
 
 
 def test_new_events_weigh_more_than_old_ones_and_all_alike_if_all_are_new():

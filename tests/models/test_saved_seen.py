@@ -71,6 +71,47 @@ def test_damage_is_refused_in_one_sentence(damage, path):
     assert "\n" not in str(caught.value)
 
 
+VALUE_DAMAGE = {
+    "one value less": become("seen_values", lambda values: values[1:]),
+    "values of another type": become("seen_values", lambda values: values.astype(np.int16)),
+    "a value below zero": become("seen_values", lambda values: -values.astype(np.float32)),
+    "no number": become("seen_values", lambda values: np.full(len(values), np.nan, np.float32)),
+    "values of nothing": lambda description, tensors: (
+        tensors.__delitem__("seen_items"), tensors.__delitem__("seen_bounds"),
+        description.update(seen=False),
+    )[2],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", VALUE_DAMAGE)
+def test_damaged_values_are_refused(damage, pairs, tmp_path):
+    tr.Popularity().fit(2 * pairs.tocsr()).save(tmp_path / "model")
+    rewrite(tmp_path / "model", VALUE_DAMAGE[damage])
+    with pytest.raises(ValueError, match="does not hold a model of this tripletrec: .*seen"):
+        tr.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("values", "format_", "n_bytes"), [([1.0], 1, 0), ([1, 3, 255], 2, 1), ([0.5, 5], 2, 4), ([256], 2, 4)]
+)  # fmt: skip
+def test_values_take_no_more_than_they_need(values, format_, n_bytes, pairs, tmp_path):
+    data = tr.Interactions.from_arrays(
+        pairs.rows, pairs.indices, np.resize(values, len(pairs)), shape=pairs.space.shape
+    )
+    found = {}
+
+    def look(description, tensors):
+        found.update(format=description["format"], names=tensors.keys() & {"seen_values"})
+        found["n_bytes"] = tensors["seen_values"].nbytes if found["names"] else 0
+
+    tr.EASE().fit(data).save(tmp_path / "model")
+    seen = tr.load(tmp_path / "model").seen_
+    np.testing.assert_array_equal(seen.values, data.values)
+    assert seen.values.dtype == np.float32
+    rewrite(tmp_path / "model", look)
+    assert (found["format"], found["n_bytes"]) == (format_, n_bytes * len(data))
+
+
 def test_older_files_do_not_say_it(path):
     def older(description, tensors):
         for name in ("seen_bounds", "seen_items"):

@@ -94,7 +94,8 @@ class Recommender(Recommending, Comparing, Vectors):
             link stays one. Or a file that is open for writing, such as ``io.BytesIO()``: it stays open.
         seen : bool, default True
             Whether to write which items each user had in training, in 4 bytes an interaction and 8 a user, so
-            that the loaded model can leave them out, as this one does. Values and times are not written.
+            that the loaded model can leave them out, as this one does. Values that are not all 1 take another
+            byte each, or 4 if not all are whole numbers up to 255. Times are not written.
         state : bool, default False
             Whether to write the state of the optimizer, in a few bytes a row, and of `TwoTower` the features
             that it was given, so that the loaded model learns on (`partial_fit`) to the bits that this one

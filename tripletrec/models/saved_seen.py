@@ -1,7 +1,7 @@
 """What a model was trained on, in a saved file: the items of each user; all else is in `saving`.
 
-Four bytes an interaction and eight a user. Values and times are left out: nothing that a fitted model answers
-depends on them.
+Four bytes an interaction and eight a user. Values are there only if some are not 1, for `partial_fit`: one
+byte each where all are whole numbers up to 255, else four. Times are left out.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
-from tripletrec.data.checks import check_pointers, check_positions
+from tripletrec.data.checks import check_pointers, check_positions, check_values
 from tripletrec.data.csr import Rows
 from tripletrec.data.interactions import Interactions
 from tripletrec.ranking.exclusion import Pairs, padded
 
-__all__ = ["SEEN_ARRAYS", "pack_seen", "unpack_seen"]
+__all__ = ["SEEN_ARRAYS", "VALUES", "pack_seen", "unpack_seen"]
 
-SEEN_ARRAYS = _BOUNDS, _ITEMS = "seen_bounds", "seen_items"
+SEEN_ARRAYS = _BOUNDS, _ITEMS, VALUES = "seen_bounds", "seen_items", "seen_values"
 
 
 def pack_seen(model: Any, arrays: dict[str, NDArray[Any]]) -> bool:
@@ -30,11 +30,23 @@ def pack_seen(model: Any, arrays: dict[str, NDArray[Any]]) -> bool:
     seen.check_still_inside("what the model was trained on")
     pairs: Pairs = padded(seen, model.n_users_)
     arrays[_BOUNDS], arrays[_ITEMS] = pairs.indptr, pairs.indices
+    values = _as_values(seen.values, pairs, "values of what the model was trained on")
+    if not (values == 1.0).all():
+        small = values.max() <= 255.0 and (values == np.floor(values)).all()
+        arrays[VALUES] = values.astype(np.uint8) if small else values
     return True
 
 
+def _as_values(array: NDArray[Any], pairs: Pairs, name: str) -> NDArray[np.float32]:
+    def locate(place: int) -> tuple[int, int]:
+        user = int(np.searchsorted(pairs.indptr, place, side="right")) - 1
+        return user, int(pairs.indices[place])
+
+    return check_values(array, name, locate)
+
+
 def unpack_seen(value: Any, arrays: dict[str, NDArray[Any]], model: Any) -> Interactions | None:
-    """Return what a model was trained on, with values of 1, or None if a file does not say it.
+    """Return what a model was trained on, without times, or None if a file does not say it.
 
     Parameters
     ----------
@@ -52,8 +64,9 @@ def unpack_seen(value: Any, arrays: dict[str, NDArray[Any]], model: Any) -> Inte
     """
     if not (value is None or isinstance(value, bool)):
         raise ValueError(f"seen must be true or false, got {shown(value)}")
-    if len(arrays) != (2 if value else 0):
-        raise ValueError(f"seen is {value}, and there are {len(arrays)} of its two arrays")
+    allowed = ({_BOUNDS, _ITEMS}, set(SEEN_ARRAYS)) if value else (set(),)
+    if arrays.keys() not in allowed:
+        raise ValueError(f"seen is {value}, and there are of its arrays {sorted(arrays)}")
     if not value:
         return None
     bounds, items = arrays[_BOUNDS], arrays[_ITEMS]
@@ -70,5 +83,16 @@ def unpack_seen(value: Any, arrays: dict[str, NDArray[Any]], model: Any) -> Inte
     if not np.isin(falls, bounds).all():
         raise ValueError(f"{_ITEMS} must rise for each user")
     shape = model.n_users_, model.n_items_
-    rows = Rows(shape, bounds, items, np.ones(len(items), np.float32), None)
+    values = _unpack_values(arrays.get(VALUES), Pairs(bounds, items))
+    rows = Rows(shape, bounds, items, values, None)
     return Interactions.of_rows(rows, model._users(), model._items())
+
+
+def _unpack_values(array: NDArray[Any] | None, pairs: Pairs) -> NDArray[np.float32]:
+    if array is None:
+        return np.ones(len(pairs.indices), np.float32)
+    if array.dtype not in (np.uint8, np.float32) or array.shape != pairs.indices.shape:
+        raise ValueError(
+            f"{VALUES} must be {len(pairs.indices)} of uint8 or float32, got {array.dtype} {array.shape}"
+        )
+    return _as_values(array, pairs, VALUES)

@@ -28,14 +28,14 @@ from tripletrec.models.packing import (
     pack_parameter,
     unpack_parameter,
 )
-from tripletrec.models.saved_seen import SEEN_ARRAYS, pack_seen, unpack_seen
+from tripletrec.models.saved_seen import SEEN_ARRAYS, VALUES, pack_seen, unpack_seen
 from tripletrec.models.saved_state import pack_state, take_state, unpack_state
 
 __all__ = ["load", "save"]
 
 Model = TypeVar("Model")
 
-_FORMAT = 1
+_FORMAT = 2  # 1 without values of what was seen: older versions load that
 # The only classes that a file may name.
 _MODELS = {
     "MLPMatcher": "tripletrec.models.mlp",
@@ -116,8 +116,8 @@ def load(path_or_file: Any, *, mmap: bool = False, kind: type[Any] | None = None
     MatrixFactorization, MLPMatcher or TwoTower
         A fitted model of the class that was saved. Of a part of your own (such as a loss) only the name
         is restored: set the part with ``set_params`` before the next ``fit``. A scorer is needed before
-        the model can answer, too, so that a warning tells if it is one of your own. ``seen_`` has values of
-        1 and no times; of a file that was saved with ``seen=False`` it is None.
+        the model can answer, too, so that a warning tells if it is one of your own. ``seen_`` has no
+        times; of a file that was saved with ``seen=False`` it is None.
 
     Raises
     ------
@@ -212,12 +212,13 @@ def _describe(model: Any, *, seen: bool, state: bool) -> tuple[str, dict[str, ND
     fitted: dict[str, Any] = {}
     for name in model._learnt_names():
         fitted[name] = _pack(name, getattr(model, name), arrays)
+    knows_seen = check_flag(seen, "seen") and pack_seen(model, arrays)
     description = {
-        "format": _FORMAT,
+        "format": _FORMAT if VALUES in arrays else 1,
         "class": kind.__name__,
         "parameters": parameters,
         "fitted": fitted,
-        "seen": check_flag(seen, "seen") and pack_seen(model, arrays),
+        "seen": knows_seen,
         "state": pack_state(model, arrays) if check_flag(state, "state") else None,
     }
     try:
