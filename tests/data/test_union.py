@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import tripletrec as tr
 from tripletrec.data.ids import Ids
-from tripletrec.data.union import Merger
+from tripletrec.data.union import Merger, joined_times
 
 KINDS = {
     "numbers": st.integers(-(2**62), 2**62),
@@ -133,3 +133,17 @@ def test_what_does_not_go_together_is_refused(known, X, kind, message):
     data = tr.Interactions.from_frame(X) if isinstance(X, dict) else tr.Interactions(X)
     with pytest.raises(kind, match=message):
         Merger(users, Ids(None, 3, "item"), data)
+
+
+def test_times_are_those_of_both():
+    def one(time, n=1):
+        return tr.Interactions.from_arrays(
+            [0] * n, [0] * n, timestamps=time and [time] * n, shape=(1, 1)
+        )
+
+    day = np.datetime64("2024-03-01")
+    assert joined_times(one(2), one(3.5)).tolist() == [2.0, 3.5]
+    assert joined_times(one(day), one(day)).dtype == "M8[ns]"
+    assert joined_times(one(2), one(None)) is joined_times(one(None), one(2)) is None
+    assert joined_times(one(2), one(day)) is None
+    assert joined_times(one(2), one(None, 0)).tolist() == [2]

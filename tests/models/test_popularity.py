@@ -141,9 +141,37 @@ def test_a_model_that_does_not_know_what_it_has_seen_adds_up_counts(pairs, tmp_p
 def test_users_without_history_get_the_list_of_all():
     data = dated([0, 0, 9], ["a", "a", "b"], users=[1, 2, 3])
     more = tr.Interactions.from_frame({"user": [5], "item": ["a"]})
-    model = tr.Popularity(window="1D").fit(data).add_users(more)
+    with pytest.raises(ValueError, match="X must have timestamps that are dates, as those of ear"):
+        tr.Popularity(window="1D").fit(data).add_users(more)
+    more = {"user": [5], "item": ["a"], "day": [np.datetime64("2024-03-02")]}
+    model = tr.Popularity(window="1D").fit(data).add_users(more, timestamp="day")
     assert model.recommend_history([], k=2)[0].tolist() == ["b", "a"]
     assert model.recommend(5, k=1)[0].tolist() == ["b"]
+
+
+def test_added_users_keep_the_times(pairs):
+    """Later events then find them: the model is what a fit on all would be."""
+    old, new = dated([0, 1, 2], [0, 1, 2]), dated([3], [0], users=[1])
+    added = {"user": [7], "item": [1], "day": [np.datetime64("2024-03-03")]}
+    model = tr.Popularity(decay="2D").fit(old)
+    before = dict(vars(model))
+    for wrong in ({"user": [7], "item": [1]}, {**added, "day": [17.5]}):
+        with pytest.raises(ValueError, match="X must have timestamps that are dates, as those"):
+            model.add_users(wrong, timestamp="day" if "day" in wrong else None)
+        assert vars(model).keys() == before.keys()
+        assert all(vars(model)[name] is each for name, each in before.items())
+    model.add_users(tr.Interactions.from_arrays([], [], shape=(1, 3), user_ids=[9]))
+    model.add_users(added, timestamp="day").partial_fit(tr.Interactions.empty(new)).partial_fit(new)
+    every = tr.Popularity(decay="2D").fit(
+        dated([0, 1, 2, 2, 3], [0, 1, 2, 1, 0], users=[0, 1, 2, 7, 1])
+    )
+    np.testing.assert_array_equal(model.item_popularity_, every.item_popularity_)
+    model = tr.Popularity().fit(old).add_users({"user": [7], "item": [1]})
+    assert model.seen_.timestamps is None
+    with pytest.raises(
+        ValueError, match="earlier events, which .*, nor a model that was given some"
+    ):
+        model.set_params(decay="2D").partial_fit(new)
 
 
 def test_nothing_is_alike(pairs):

@@ -98,6 +98,25 @@ def test_the_value_is_what_evaluate_says(small):
     assert not hasattr(tuned(train, 1, validation=valid, refit=None).best_model, "item_factors_")
 
 
+def test_dates_and_numbers_do_not_end_a_search(small):
+    """The best model is fitted on both parts, whose times cannot be compared."""
+    train, valid = (
+        tr.Interactions.from_arrays(
+            part.rows,
+            part.indices,
+            timestamps=np.arange(len(part)).astype(kind),
+            shape=part.space.shape,
+        )
+        for part, kind in zip(
+            tr.splits.train_test_split(small, 0.2, random_state=1), ("M8[D]", float), strict=True
+        )
+    )
+    best = tr.tune(
+        tr.Popularity(), {"window": [None]}, train, validation=valid, n_trials=1, verbose=0
+    )
+    assert best.best_model.seen_.nnz == small.nnz and best.best_model.seen_.timestamps is None
+
+
 def test_early_stopping(small):
     template = model(n_epochs=20, early_stopping=2, learning_rate=0.5)
     space = {"user_l2": (0.001, 0.1)}

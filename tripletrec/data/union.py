@@ -13,7 +13,7 @@ from tripletrec.data.id_arrays import plain
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 
-__all__ = ["Merged", "Merger", "check_kinds"]
+__all__ = ["Merged", "Merger", "check_kinds", "joined_times"]
 
 _KINDS = {
     "U": "strings",
@@ -108,7 +108,7 @@ class Merger:
                 np.concatenate([old.rows, users]),
                 np.concatenate([old.indices, items]),
                 np.concatenate([old.values, new.values]),
-                _times(old, new),
+                joined_times(old, new),
             )
         every = data.rows.astype(np.int64) * self.items.n + data.indices
         return Merged(data, np.searchsorted(every, keys))
@@ -181,9 +181,14 @@ def _kind_of(each: Any) -> str:
     return "numbers" if isinstance(each, (int, float)) else f"{type(each).__name__}s"
 
 
-def _times(old: Interactions, new: Interactions) -> NDArray[Any] | None:
-    """Return the times of both, or None if one has none, or numbers and the other one dates."""
+def joined_times(old: Interactions, new: Interactions) -> NDArray[Any] | None:
+    """Return the times of both, or None if one has none, or numbers and the other one dates.
+
+    No interactions at all need no times.
+    """
     some, others = old.timestamps, new.timestamps
+    if not new.nnz:
+        return some
     if some is None or others is None:
         return None
     if (some.dtype.kind == "M") != (others.dtype.kind == "M"):

@@ -123,8 +123,9 @@ class ContinuedModel(TrainedModel):
         ----------
         X : Interactions, sparse matrix or array
             The new positives, with ids of their own, in any order. A pair that is in ``seen_`` too counts as
-            new; the values add up there, and the later time is kept. Where the model has no ids, `X` has none
-            either and at least as many rows and columns: further ones are new. May be empty.
+            new; the values add up there, and the later time is kept; without times of both there are none.
+            Where the model has no ids, `X` has none either and at least as many rows and columns: further
+            ones are new. May be empty.
         y : None
             Not used; there for scikit-learn. A whole number is taken for `n_epochs`.
         n_epochs : int, default 1

@@ -19,7 +19,7 @@ from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 from tripletrec.data.space import Space
-from tripletrec.data.union import check_kinds
+from tripletrec.data.union import check_kinds, joined_times
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fitted import answer, present
 from tripletrec.models.history_input import (
@@ -251,7 +251,13 @@ class NewUsers(Recommending):
         return present(*lists.all(), items.values, single=read.single)
 
     def add_users(
-        self, X: Any, *, user: str = "user", item: str = "item", unknown: str = "raise"
+        self,
+        X: Any,
+        *,
+        user: str = "user",
+        item: str = "item",
+        timestamp: str | None = None,
+        unknown: str = "raise",
     ) -> Self:
         """Add users that training has never seen, under their ids; nothing else of the model changes.
 
@@ -267,6 +273,9 @@ class NewUsers(Recommending):
             (``n_users_``, ``n_users_ + 1``, …) or, in Interactions, no ids.
         user, item : str, default "user" and "item"
             Columns of a table.
+        timestamp : str or None, default None
+            Column of its times. Without times, or of another kind, ``seen_`` loses those that it has, which
+            no answer needs; a `Popularity` with window or decay refuses that.
         unknown : {"raise", "drop"}, default "raise"
             What becomes of an item that the model does not know: an error, or it is passed over.
 
@@ -300,7 +309,9 @@ class NewUsers(Recommending):
         check_is_fitted(self)
         drop = check_unknown(unknown)
         with self._writing():
-            data = self._of_new_users(X, user, item, drop)
+            data = self._of_new_users(X, user, item, timestamp, drop)
+            seen = vars(self).get("seen_")
+            self._check_times(seen, data)
             rows = self._encode_histories(
                 Histories(ItemsOfUsers(data.indptr, data.indices), data.user_ids, False)
             )
@@ -309,7 +320,6 @@ class NewUsers(Recommending):
             )
             check_savable(users.values, "user_ids")
             new: dict[str, Any] = {**self._with_rows(rows)}
-            seen = vars(self).get("seen_")
             if seen is not None:
                 new["seen_"] = _joined(seen, data, users)
             new["n_users_"], new["user_ids_"] = users.n, users.values
@@ -317,11 +327,16 @@ class NewUsers(Recommending):
             self._know(users)
         return self
 
-    def _of_new_users(self, X: Any, user: str, item: str, drop: bool) -> Interactions:
+    def _check_times(self, seen: Interactions | None, new: Interactions) -> None:
+        """Raise if new events lack the times that this kind of model needs beside those of earlier ones."""
+
+    def _of_new_users(
+        self, X: Any, user: str, item: str, timestamp: str | None, drop: bool
+    ) -> Interactions:
         """Return what `add_users` was given, over the model's items; raise if a user is known."""
         data = X
         if not isinstance(X, Interactions):
-            data = Interactions.from_frame(X, user=user, item=item)
+            data = Interactions.from_frame(X, user=user, item=item, timestamp=timestamp)
         data.check_still_inside("X")
         data = over_items(data, self._items(), "X", drop)
         users, ids = self._users(), data.user_ids
@@ -374,16 +389,12 @@ class NewUsers(Recommending):
 
 
 def _joined(seen: Interactions, data: Interactions, users: Ids) -> Interactions:
-    """Return what was seen, and that of new users below it; times if both have them, of one type."""
-    times = None
-    if seen.timestamps is not None and data.timestamps is not None:
-        if seen.timestamps.dtype == data.timestamps.dtype:
-            times = np.concatenate([seen.timestamps, data.timestamps])
+    """Return what was seen, and that of new users below it."""
     rows = Rows(
         (users.n, seen.n_items),
         np.concatenate([seen.indptr, data.indptr[1:] + seen.nnz]),
         np.concatenate([seen.indices, data.indices]),
         np.concatenate([seen.values, data.values]),
-        times,
+        joined_times(seen, data),
     )
     return seen._like(rows, users, seen._items)

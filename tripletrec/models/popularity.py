@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_real
 from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
+from tripletrec.data.union import joined_times
 from tripletrec.models.baseline import Baseline
 from tripletrec.models.fitted import freeze
 from tripletrec.models.history_input import Histories
@@ -118,11 +119,23 @@ class Popularity(Baseline):
     def _check_continuable(self, seen: Interactions | None, new: Interactions) -> None:
         if self._periods() == (None, None):
             return
-        if seen is None or (seen.timestamps is None and new.timestamps is not None):
+        if seen is None or seen.timestamps is None:
             raise ValueError(
                 "partial_fit of a Popularity with window or decay needs the times of earlier events, which "
-                "a file does not hold: fit it anew on all events"
+                "a file does not hold, nor a model that was given some without: fit it anew on all events"
             )
+        self._check_times(seen, new)
+
+    def _check_times(self, seen: Interactions | None, new: Interactions) -> None:
+        if seen is None or seen.timestamps is None or self._periods() == (None, None):
+            return
+        if joined_times(seen, new) is not None:
+            return
+        kind = "dates" if seen.timestamps.dtype.kind == "M" else "numbers"
+        raise ValueError(
+            f"X must have timestamps that are {kind}, as those of earlier events, for a Popularity with "
+            "window or decay: give them with Interactions.from_frame(..., timestamp=...)"
+        )
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return {"item_popularity_": (self.n_items_,)}

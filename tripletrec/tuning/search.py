@@ -16,6 +16,7 @@ from tripletrec._checks import check_choice, check_count, check_positive, check_
 from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.progress import Progress
 from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.data.union import joined_times
 from tripletrec.evaluation import check_metric, drop_known, mean_metric
 from tripletrec.splits import train_test_split
 from tripletrec.tuning.pruning import pruning_callback
@@ -322,14 +323,11 @@ def _refitted(model: Any, job: _Job, best: Any, refit: str | None) -> Any:
 
 def _together(data: Interactions, more: Interactions) -> Interactions:
     """Return the interactions of both, which have none in common."""
-    times = None
-    if data.timestamps is not None and more.timestamps is not None:
-        times = np.concatenate([data.timestamps, more.timestamps])
     return Interactions._build(
         np.concatenate([data.rows, more.rows]),
         np.concatenate([data.indices, more.indices]),
         np.concatenate([data.values, more.values]),
-        times,
+        joined_times(data, more),
         data._users,
         data._items,
     )
