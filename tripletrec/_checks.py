@@ -95,6 +95,10 @@ def check_choice(value: Any, name: str, *allowed: str | None) -> None:
     raise ValueError(f"{name} must be {', '.join(others)} or {last}, got {shown(value)}")
 
 
+class OwnName(str):
+    """The name of a part of the user's own, of which a file of a model holds no more."""
+
+
 def choose(value: Any, known: Mapping[str, Callable[[], T]], kind: type[T], name: str) -> T:
     """Return the part that `value` names, or `value` itself if it is such a part."""
     if isinstance(value, kind):
@@ -102,6 +106,11 @@ def choose(value: Any, known: Mapping[str, Callable[[], T]], kind: type[T], name
     names = ", ".join(repr(each) for each in known)
     if not isinstance(value, str):
         raise TypeError(f"{name} must be one of {names} or {_a(kind.__name__)}, got {shown(value)}")
+    if isinstance(value, OwnName):
+        raise ValueError(
+            f"{name} {str(value)!r} is one of your own, of which the model's file holds only the name: set "
+            f"model.{name} = ..."
+        )
     if value not in known:
         raise ValueError(
             f"{name} must be one of {names} or {_a(kind.__name__)}, got {shown(value)}"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tripletrec import losses, optimizers, rates, sampling, scorers
+from tripletrec._checks import OwnName
 from tripletrec.models.packing import (
     is_own,
     pack_notes,
@@ -60,9 +61,9 @@ def test_built_in_parts_come_back_with_their_numbers(name, part):
         ("n", None, None),
         ("random_state", np.random.default_rng(0), None),
         ("random_state", np.random.RandomState(0), None),
-        ("loss", losses.Loss("mine", mine, mine), "mine"),
-        ("loss", losses.ListLoss("my loss", mine, mine), "my loss"),
-        ("loss", "not known", "not known"),
+        ("loss", losses.Loss("mine", mine, mine), OwnName("mine")),
+        ("loss", losses.ListLoss("my loss", mine, mine), OwnName("my loss")),
+        ("loss", "not known", OwnName("not known")),
     ],
 )
 def test_parameters_come_back(name, value, loaded):

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import pickle
 import stat
 import sys
 import uuid
@@ -16,10 +17,11 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from sklearn.base import clone
 
 import tripletrec as tr
 from contracts.support import assert_same, interactions, rewrite
-from tripletrec import losses, optimizers, sampling, scorers
+from tripletrec import losses, optimizers, rates, sampling, scorers
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +103,34 @@ def test_own_loss_is_there_by_name(data, tmp_path):
     again = tr.load(path)
     assert again.loss == "mine"
     np.testing.assert_array_equal(again.recommend([0, 1])[1], model.recommend([0, 1])[1])
-    with pytest.raises(ValueError, match="loss must be one of .* got 'mine'"):
+    with pytest.raises(ValueError, match="loss 'mine' is one of your own.* set model.loss = "):
         again.fit(data)
     assert_same(again.set_params(loss=own).fit(data), model)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("loss", losses.hinge()),
+        ("optimizer", optimizers.SGD),
+        ("sampler", sampling.popularity()),
+        ("schedule", rates.linear()),
+    ],
+)
+def test_a_part_that_is_there_by_name_is_asked_for_where_it_is_needed(name, part, data, tmp_path):
+    make().fit(data).set_params(**{name: part._replace(name="mine")}).save(tmp_path / "model")
+    again = pickle.loads(pickle.dumps(tr.load(tmp_path / "model")))
+    said = f"^{name} 'mine' is one of your own, of which .* holds only the name: set model.{name} ="
+    for call in (
+        lambda: again.recommend_history([1]),
+        lambda: again.add_users({"user": [12], "item": [3]}),
+        lambda: again.partial_fit(data),
+        lambda: again.fit(data),
+        lambda: clone(again).fit(data),
+    ):
+        with pytest.raises(ValueError, match=said):
+            call()
+    again.set_params(**{name: part}).partial_fit(data)
 
 
 def test_own_scorer_is_needed_before_the_model_answers(data, tmp_path):
@@ -115,7 +142,7 @@ def test_own_scorer_is_needed_before_the_model_answers(data, tmp_path):
         again = tr.load(path)
     assert caught[0].filename == __file__
     assert again.scorer == "mine"
-    with pytest.raises(ValueError, match="scorer must be one of .* got 'mine'"):
+    with pytest.raises(ValueError, match="scorer 'mine' is one of your own.* set model.scorer = "):
         again.predict(0, 0)
     again.save(path)
     with pytest.warns(UserWarning, match="scorer 'mine'"):

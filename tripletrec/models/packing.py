@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tripletrec._checks import OwnName
 from tripletrec._runtime.messages import shown
 from tripletrec.losses import LIST_LOSSES, LOSSES, SEARCHING_LOSSES, ListLoss, Loss
 from tripletrec.optimizers import OPTIMIZERS, Optimizer
@@ -159,7 +160,7 @@ def _unpack_part(slot: str, value: Any) -> Any:
         return value
     form, content = _only_item(value)
     if form == "own":
-        return _checked_name(slot, content)
+        return OwnName(_checked_name(slot, content))
     name = content.get("name") if form == "part" and isinstance(content, dict) else None
     if name not in list(known):
         raise ValueError(f"{slot} is {shown(value)}, which is no part that is known")

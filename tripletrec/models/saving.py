@@ -115,9 +115,10 @@ def load(path_or_file: Any, *, mmap: bool = False, kind: type[Any] | None = None
     -------
     MatrixFactorization, MLPMatcher or TwoTower
         A fitted model of the class that was saved. Of a part of your own (such as a loss) only the name
-        is restored: set the part with ``set_params`` before the next ``fit``. A scorer is needed before
-        the model can answer, too, so that a warning tells if it is one of your own. ``seen_`` has no
-        times; of a file that was saved with ``seen=False`` it is None.
+        is restored: set the part, as in ``model.loss = loss``, before the model learns anything: before
+        `fit`, `partial_fit`, and what new users' histories are given to. A scorer is needed before any
+        answer, so that a warning tells if it is one of your own. ``seen_`` has no times; of a file that was
+        saved with ``seen=False`` it is None.
 
     Raises
     ------
