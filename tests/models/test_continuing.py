@@ -351,6 +351,31 @@ def test_new_items_are_found_and_not_above_all_others():
         assert np.isin(best, [20, 21]).mean() < 0.5
 
 
+@pytest.mark.parametrize("settings", quick([{}, {"history": 0.0}, {"loss": "bpr"}], {}), ids=str)
+def test_own_factors_of_new_users_begin_with_what_their_history_says(settings):
+    model = tr.TwoTower(8, n_epochs=3, **settings).fit(interactions(30, 20, 200))
+    others = model.user_table_[-30:].copy()
+    today = np.zeros((33, 22))
+    today[30, [1, 4, 7]] = today[32, [2, 3]] = today[31, 21] = 1  # item 21 is new
+    expected = model.encode_histories([[1, 4, 7], [], [2, 3]])
+    model.set_params(learning_rate=1e-9).partial_fit(today)
+    own = model.user_table_[-33:]
+    np.testing.assert_allclose(own[:30], others, atol=1e-5)
+    if settings.get("loss") == "bpr":  # a vector is what is own and that of nobody
+        np.testing.assert_allclose(model.user_factors_[30:], expected, atol=1e-5)
+        return
+    lengths = np.linalg.norm(expected, axis=1, keepdims=True)
+    expected *= np.median(np.linalg.norm(others, axis=1)) / lengths
+    np.testing.assert_allclose(own[30:], expected, atol=1e-5)
+
+
+def test_behind_layers_new_users_begin_as_in_any_training():
+    model = tr.TwoTower(8, user_layers=6, item_layers=6, n_epochs=2).fit(interactions(30, 20, 200))
+    today = sp.csr_matrix((np.ones(2), ([30, 30], [1, 4])), (31, 20))
+    model.set_params(learning_rate=1e-9).partial_fit(today)
+    assert model.user_table_[-1].any()
+
+
 def test_a_cold_user_of_a_list_loss_learns_when_events_come():
     old = interactions(30, 20, 200).tocsr().tolil()
     old[7] = 0

@@ -13,7 +13,7 @@ from tripletrec.data.features import align, encode
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss
 from tripletrec.models.continuing import News
-from tripletrec.models.tower_plans import PlannedTowers
+from tripletrec.models.tower_histories import TowerHistories
 from tripletrec.models.towers import Columns, Encoded
 from tripletrec.neural.listwise import unit_of_biases
 
@@ -29,7 +29,7 @@ def features_of(columns: Columns) -> csr_matrix | None:
     return columns.matrix[:, :n_columns] if n_columns else None
 
 
-class ContinuedTowers(PlannedTowers):
+class ContinuedTowers(TowerHistories):
     """Base of `TwoTower`: learns on, with the features of what is new."""
 
     own_factors: bool
@@ -103,7 +103,16 @@ class ContinuedTowers(PlannedTowers):
 
     def _training_parameters(self, data: Interactions) -> tuple[NDArray[np.float32], ...]:
         # The loss may be of the other kind by now: those of triplets learn no biases.
-        return self._network_parameters(by_lists=isinstance(self._last_loss(), ListLoss))
+        by_lists = isinstance(self._last_loss(), ListLoss)
+        users, *others = self._network_parameters(by_lists=by_lists)
+        first, (new, items) = self._first_own_row("user"), self._new_histories(data)
+        if len(users) > first and len(new):
+            vectors = self._begin_users(self.user_factors_, data.n_users, new, items)
+            own = self._own_rows(vectors[new])
+            if own is not None:
+                users = np.concatenate([users, np.zeros_like(vectors[self.n_users_ :])])
+                users[first + new] = own
+        return users, *others
 
     def _network_parameters(self, *, by_lists: bool) -> tuple[NDArray[np.float32], ...]:
         """Return what was learnt in the order of the network's parameters; by lists with biases of items."""

@@ -165,11 +165,24 @@ class TowerHistories(PlannedTowers):
     def _with_rows(self, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         table = self.user_table_
         grown = {"user_factors_": np.concatenate([self.user_factors_, rows])}
-        if len(table) > self.user_encoding_["n_columns"] + 1:  # there are factors of users' own
-            own = np.zeros((len(rows), table.shape[1]), np.float32)
-            # Where a user's vector is a sum, the user's own part of it is known.
-            if len(self.user_widths_) == 1 == self.user_widths_[0] // table.shape[1]:
-                if not self._is_cosine() and not self._mix().share:
-                    own = rows - self._vector_of_nobody()
+        if len(table) > self._first_own_row("user"):
+            own = self._own_rows(rows)
+            if own is None:
+                own = np.zeros((len(rows), table.shape[1]), np.float32)
             grown["user_table_"] = np.concatenate([table, own])
         return grown
+
+    def _own_rows(self, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Return factors of users' own that lead to the vectors, or in their direction.
+
+        None: layers lie between. Of a vector of length one, and of one that is mixed with a history, only the
+        direction counts: factors in it are as long as those of others are in the middle.
+        """
+        table = self.user_table_
+        if not len(self.user_widths_) == 1 == self.user_widths_[0] // table.shape[1]:
+            return None
+        if not self._is_cosine() and not self._mix().share:
+            return vectors - self._vector_of_nobody()
+        others = table[self._first_own_row("user") :]
+        lengths = np.linalg.norm(others, axis=1)
+        return normalize_rows(vectors)[0] * np.median(lengths)

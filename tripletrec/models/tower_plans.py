@@ -146,6 +146,10 @@ class PlannedTowers(TrainedNetwork):
                 found["n_epochs"] = epochs_for(sizes, rank())
         return {name: check_count(value, name) for name, value in found.items()}
 
+    def _first_own_row(self, word: str) -> int:
+        """Return where factors of users' or items' own begin in their table, if there are any."""
+        return int(getattr(self, f"{word}_encoding_")["n_columns"]) + 1
+
     def _is_cosine(self, plan: NetworkPlan | None = None) -> bool:
         loss = self._last_loss() if plan is None else plan.loss
         return check_flag(self._chosen("normalize", loss), "normalize")

@@ -17,7 +17,6 @@ from tripletrec.models.fit_arguments import (
 )
 from tripletrec.models.known_features import ContinuedTowers, features_of
 from tripletrec.models.names import FeatureSamplerName, LossName, OptimizerName, ScheduleName
-from tripletrec.models.tower_histories import TowerHistories
 from tripletrec.models.towers import (
     LEARNT,
     Tower,
@@ -46,7 +45,7 @@ __all__ = ["TwoTower"]
 _ACTIVATIONS = {"relu": ReLU, "linear": None}
 
 
-class TwoTower(ContinuedTowers, Unseen, TowerHistories):
+class TwoTower(ContinuedTowers, Unseen):
     r"""Two towers that turn users and items into vectors, learnt from lists or triplets.
 
     The score of user u and item i is :math:`s_{ui} = f(x_u) \cdot g(y_i) + b_i`. The input of a tower
