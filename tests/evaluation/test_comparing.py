@@ -73,6 +73,18 @@ def test_a_model_beside_itself_does_not_differ(models, parts):
     assert (found["difference_low"] == 0).all() and (found["effect_size"] == 0).all()
 
 
+def test_what_is_undefined_for_all_users_is_no_number():
+    train = tr.Interactions.from_arrays([0, 0, 1, 1], [0, 1, 1, 2], shape=(2, 4))
+    # With what is in train no negative is left.
+    test = tr.Interactions.from_arrays([0, 0, 1, 1], [2, 3, 0, 3], shape=(2, 4))
+    model = tr.Popularity().fit(train)
+    found = compare({"a": model, "b": model}, test, k=2)
+    assert found.results["a"].interval().loc["auc"].isna().all()
+    of_auc = found.table.loc[("auc", "b")]
+    assert of_auc.drop("n_users").isna().all() and of_auc["n_users"] == 0
+    assert found.table.loc[("mrr", "b"), "p_value"] == 1
+
+
 def test_it_shows_itself(found):
     assert repr(found).startswith("Comparison of mf, ease with popular: 95 % intervals\n")
     html = found._repr_html_()

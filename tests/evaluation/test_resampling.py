@@ -61,7 +61,7 @@ def test_what_is_not_defined_is_left_out(rng):
     found = bootstrap(whole, random_state=1)
     np.testing.assert_allclose(found.mean[:2], np.nanmean(whole[:, :2], axis=0))
     assert found.low[1] < found.mean[1] < found.high[1]
-    assert np.isnan(found.mean[2])
+    assert np.isnan([each[2] for each in found]).all()
     # Of the same draws the mean over the defined ones.
     draws, means = np.random.default_rng(1), []
     for _ in range(1000):
@@ -69,6 +69,14 @@ def test_what_is_not_defined_is_left_out(rng):
     plain = bootstrap(whole, method="percentile", random_state=1)
     expected = np.quantile(means, [0.025, 0.975])
     np.testing.assert_allclose([plain.low[1], plain.high[1]], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["bca", "percentile"])
+def test_draws_of_none_that_is_defined_tell_nothing(method):
+    values = np.array([[np.nan, 0.5], [1.0, np.nan], [np.nan, np.nan], [np.nan, 0.75]])
+    found = bootstrap(values, method=method)
+    assert (found.low[0], found.mean[0], found.high[0]) == (1.0, 1.0, 1.0)
+    assert (found.low[1], found.mean[1], found.high[1]) == (0.5, 0.625, 0.75)
 
 
 def test_columns_without_spread_and_few_rows():
@@ -137,6 +145,9 @@ def test_no_difference_is_no_evidence():
     assert sign_flip_test(np.zeros((500, 2)), 50).tolist() == [1.0, 1.0]
     gaps = np.array([[1.0], [np.nan], [2.0], [3.0]])
     assert sign_flip_test(gaps).tolist() == [0.25]
+    nowhere = np.column_stack([gaps, np.full((4, 1), np.nan)])
+    for n_resamples in (1000, 10):
+        assert np.isnan(sign_flip_test(nowhere, n_resamples)).tolist() == [False, True]
 
 
 def test_holm():
@@ -145,6 +156,8 @@ def test_holm():
     np.testing.assert_allclose(holm(p)[:, 0], [0.03, 0.06, 0.06, 0.02])
     np.testing.assert_allclose(holm(p)[:, 1], [0.6, 1.0, 1.0, 0.04])
     assert holm(np.array([[0.3]])).tolist() == [[0.3]]
+    p = np.array([[0.02, np.nan], [np.nan, np.nan], [0.03, 0.4]])  # as if there were no others
+    np.testing.assert_allclose(holm(p), [[0.04, np.nan], [np.nan, np.nan], [0.04, 0.4]])
 
 
 def test_effect_sizes(rng):

@@ -42,7 +42,8 @@ class Comparison:
         - ``p_value``: of a sign-flip test over users of no difference; ``p_corrected``: by Holm's method, for
           all models that are compared in this metric;
         - ``effect_size``: the mean difference in standard deviations of the differences;
-        - ``n_users``: over how many users, those that both models are evaluated on.
+        - ``n_users``: over how many users, those that both models are evaluated on. Where that is 0, because
+          the metric is undefined for all of them, the other columns are NaN.
     results : dict of Evaluation
         What `evaluate` returned of each model.
     level : float

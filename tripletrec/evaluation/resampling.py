@@ -64,7 +64,8 @@ def bootstrap(
     Parameters
     ----------
     values : float64 array of shape (n_rows, n_columns)
-        NaN where a column is not defined; such rows are left out of its means.
+        NaN where a column is not defined; such rows are left out of its means, and draws of nothing else out
+        of its interval, which is NaN where the column is defined nowhere.
     level : float, default 0.95
         In how many of all cases the interval holds the true mean.
     n_resamples : int, default 1000
@@ -101,7 +102,10 @@ def bootstrap(
 
 
 def _resampled_means(columns: _Columns, n_resamples: int, seed: int) -> NDArray[np.float64]:
-    """Return the means of the columns over so many draws of the rows, shape (n_resamples, n_columns)."""
+    """Return the means of the columns over so many draws of the rows, shape (n_resamples, n_columns).
+
+    NaN where no row was drawn that a column is defined for.
+    """
     n = len(columns.values)
     rng = np.random.default_rng(seed)
     gaps = columns.with_gaps
@@ -116,10 +120,10 @@ def _resampled_means(columns: _Columns, n_resamples: int, seed: int) -> NDArray[
             for line in block:
                 line[:] = np.bincount(rng.integers(0, n, n), minlength=n)
             np.matmul(block, factors, out=sums[first : first + len(block)])
-    means = sums[:, :n_columns]
-    means[:, gaps] *= n / np.maximum(sums[:, n_columns:], 1.0)  # none was drawn: a mean of 0
-    means /= n
-    return means
+    n_drawn = np.full((n_resamples, n_columns), float(n))
+    n_drawn[:, gaps] = sums[:, n_columns:]
+    means = np.full(n_drawn.shape, np.nan)
+    return np.divide(sums[:, :n_columns], n_drawn, out=means, where=n_drawn > 0)
 
 
 def _corrected(
@@ -131,7 +135,8 @@ def _corrected(
     """Return between which quantiles a BCa interval lies; the plain ones where there is no such interval."""
     from scipy.special import ndtr, ndtri  # here, because evaluation alone does without
 
-    below = ((resampled < means).mean(axis=0) + (resampled <= means).mean(axis=0)) / 2
+    n = np.maximum(1, _n_known(resampled))
+    below = ((resampled < means).sum(axis=0) / n + (resampled <= means).sum(axis=0) / n) / 2
     bias = ndtri(below)
     away = np.where(columns.defined, columns.values - means, 0.0)
     squares = (away**2).sum(axis=0)
@@ -143,14 +148,22 @@ def _corrected(
     return np.where(usable, corrected, probabilities)
 
 
+def _n_known(resampled: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.count_nonzero(~np.isnan(resampled), axis=0)
+
+
 def _quantiles(
     resampled: NDArray[np.float64], probabilities: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the quantiles that each column asks for, linear between neighbours: shape (2, n_columns)."""
-    ordered = np.sort(resampled, axis=0)
-    at = probabilities * (len(ordered) - 1)
+    """Return the quantiles that each column asks for, linear between neighbours: shape (2, n_columns).
+
+    They are of what is known in a column; NaN where nothing is.
+    """
+    ordered = np.sort(resampled, axis=0)  # NaN last
+    last = np.maximum(1, _n_known(resampled)) - 1
+    at = probabilities * last
     below = np.floor(at).astype(np.int64)
-    above = np.minimum(below + 1, len(ordered) - 1)
+    above = np.minimum(below + 1, last)
     column = np.arange(ordered.shape[1])
     some, others = ordered[below, column], ordered[above, column]
     return some + (others - some) * (at - below)
@@ -176,7 +189,7 @@ def sign_flip_test(
     Returns
     -------
     float64 array of shape (n_columns,)
-        1 where all differences are 0.
+        1 where all differences are 0, NaN where there is none.
 
     Examples
     --------
@@ -204,7 +217,8 @@ def sign_flip_test(
                 _all_flips(first, *flips.shape) if exact else _random_flips(rng, *flips.shape)
             )
             count += (np.abs(2.0 * (flips @ values) - total) >= least).sum(axis=0)
-    return count / n_ways if exact else (count + 1) / (n_ways + 1)
+    p_values = count / n_ways if exact else (count + 1) / (n_ways + 1)
+    return np.where(np.isnan(differences).all(axis=0), np.nan, p_values)
 
 
 def _all_flips(first: int, m: int, n: int) -> NDArray[np.int64]:
@@ -224,7 +238,7 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     Parameters
     ----------
     p_values : float64 array of shape (n_tests, n_families)
-        Those of a column belong together.
+        Those of a column belong together; NaN is none of them and stays.
 
     Examples
     --------
@@ -234,8 +248,9 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     [0.03, 0.06, 0.06]
     """
     order = np.argsort(p_values, axis=0, kind="stable")
-    n = len(p_values)
-    ordered = np.take_along_axis(p_values, order, axis=0) * np.arange(n, 0, -1)[:, None]
+    n = np.count_nonzero(~np.isnan(p_values), axis=0)  # the others are last
+    ordered = np.take_along_axis(p_values, order, axis=0)
+    ordered *= np.maximum(1, n - np.arange(len(p_values))[:, None])
     found = np.empty_like(p_values)
     corrected = np.minimum(np.maximum.accumulate(ordered, axis=0), 1.0)
     np.put_along_axis(found, order, corrected, axis=0)

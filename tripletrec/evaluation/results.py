@@ -71,7 +71,8 @@ class Evaluation:
         Returns
         -------
         pandas.DataFrame
-            A row for each metric, with the columns "mean", "low" and "high".
+            A row for each metric, with the columns "mean", "low" and "high"; NaN where it is undefined for
+            all users.
 
         Raises
         ------
