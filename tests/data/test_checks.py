@@ -126,3 +126,18 @@ def test_scores_are_float32_or_float64(given, dtype):
     scores = np.ones((2, 3), given)
     checked = check_scores(scores, (2, 3))
     assert checked.dtype == dtype and (checked is scores) == (given == dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_whole_numbers_are_not_rounded(dtype):
+    least = 0 if dtype is np.uint64 else -(2**53)
+    exact = np.array([[2**53, 2**53 - 1, least]], dtype)
+    assert check_scores(exact, (1, 3)).astype(dtype).tolist() == exact.tolist()
+    assert check_factors(exact, exact)[0].astype(dtype).tolist() == exact.tolist()
+    for beyond in (2**53 + 1, 2**63 - 1, *([-(2**63)] if least else [2**64 - 1])):
+        wrong = np.array([[0, beyond, 1]], dtype)
+        with pytest.raises(ValueError, match=rf"scores must hold whole numbers .* got {beyond}"):
+            check_scores(wrong, (1, 3))
+        with pytest.raises(ValueError, match=rf"V must hold whole numbers .* got {beyond}"):
+            check_factors(exact, wrong)
+    assert check_scores(np.empty((0, 3), dtype), (0, 3)).dtype == np.float64

@@ -29,6 +29,8 @@ __all__ = [
     "refuse_masked",
 ]
 
+_EXACT = 2**53  # up to which float64 holds all whole numbers
+
 
 def as_array(value: Any, name: str, kind: str = "an array") -> NDArray[Any]:
     """Return `value` as an ndarray: the door of all numbers that users hand in.
@@ -206,7 +208,10 @@ def check_length(array: ArrayLike, length: int, name: str, what: str) -> NDArray
 def check_factors(
     U: ArrayLike, V: ArrayLike, b: ArrayLike | None = None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-    """Return the factors and biases in one dtype: float32, or float64 if any is that precise."""
+    """Return the factors and biases in one dtype: float32, or float64 if any is that precise.
+
+    Whole numbers that float64 would round are refused.
+    """
     given = {"U": as_array(U, "U"), "V": as_array(V, "V")}
     if b is not None:
         given["b"] = as_array(b, "b")
@@ -217,6 +222,7 @@ def check_factors(
             raise ValueError(f"{name} must be two-dimensional, got shape {array.shape}")
         if not np.isfinite(array).all():
             raise ValueError(f"{name} must be finite, got NaN or infinity")
+        _check_exact(array, name)
     if given["U"].shape[1] != given["V"].shape[1]:
         raise ValueError(
             "U and V must have the same number of factors, "
@@ -234,7 +240,7 @@ def check_factors(
 
 
 def check_scores(scores: Any, shape: tuple[int, int]) -> NDArray[Any]:
-    """Return the scores of a batch of users as float32 or float64."""
+    """Return the scores of a batch of users as float32 or float64, whole numbers unrounded."""
     array = as_array(scores, "scores")
     if array.shape != shape:
         raise ValueError(f"scores of {shape[0]} users must have shape {shape}, got {array.shape}")
@@ -242,4 +248,17 @@ def check_scores(scores: Any, shape: tuple[int, int]) -> NDArray[Any]:
         raise TypeError(f"scores must be real numbers, got dtype {array.dtype}")
     if array.dtype == np.float32 or array.dtype == np.float64:
         return array
+    _check_exact(array, "scores")
     return array.astype(np.float32 if array.dtype == np.float16 else np.float64)
+
+
+def _check_exact(array: NDArray[Any], name: str) -> None:
+    """Raise if an array has whole numbers that float64 might not tell from their neighbours."""
+    if array.dtype.kind not in "iu" or array.dtype.itemsize < 8 or not array.size:
+        return
+    for each in (array.min(), array.max()):
+        if abs(int(each)) > _EXACT:
+            raise ValueError(
+                f"{name} must hold whole numbers from -2**53 to 2**53, for they are taken as float64, which "
+                f"rounds larger ones, got {each}: make them smaller, or floats, or ranks"
+            )

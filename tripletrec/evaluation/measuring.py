@@ -101,7 +101,8 @@ def evaluate(
         A fitted estimator; arrays ``(U, V)`` or ``(U, V, b)`` from any library, of shapes
         (n_users, n_factors), (n_items, n_factors) and (n_items,), that score ``U @ V.T + b``; or
         a function from an int64 array of row numbers to scores of shape (len(rows), n_items).
-        Scores are compared in their own precision. A function may return infinite scores.
+        Scores are compared in the precision of their numbers, float32 or float64; of whole numbers those
+        beyond 2**53, which float64 rounds, are refused. A function may return infinite scores.
     test : Interactions, sparse matrix or array of shape (n_users, n_items)
         The positives to rank.
     exclude : "seen", None, interactions or a matrix of the same shape, item ids, or a tuple, default "seen"
@@ -166,8 +167,9 @@ def evaluate(
     Raises
     ------
     ValueError
-        If shapes or ids disagree, a factor is not finite, a score is NaN, or no user has a
-        positive (after exclusion), as where a model is to be evaluated on what it was trained on.
+        If shapes or ids disagree, a factor is not finite, a score is NaN or a whole number beyond 2**53, or
+        no user has a positive (after exclusion), as where a model is to be evaluated on what it was trained
+        on.
     TypeError
         If `model` is none of the above or its numbers are not real.
 
