@@ -24,7 +24,7 @@ def test_groups_of_users_are_means(rng):
     expected = found.per_user.groupby(groups[found.per_user.index]).mean()
     np.testing.assert_allclose(found.by[expected.columns].loc[expected.index], expected)
     assert found.by["n_users"].sum() == len(found.per_user)
-    series = pd.Series(groups, name="kind").iloc[::-1]  # in any order
+    series = pd.Series(groups, name="kind").iloc[::-1].rename_axis("user")  # in any order
     again = evaluate(model, test, out, k=3, by=series).by
     assert again.index.name == "kind" and again.index.tolist() == found.by.index.tolist()
     np.testing.assert_array_equal(again, found.by)
@@ -86,8 +86,30 @@ def test_series_over_ids_and_ids_without_a_group():
     assert len(evaluate(model, test, by=ages).by) == 3
 
 
+def test_keys_that_may_be_users_and_items_say_which():
+    """As many as there are items, or users, tells nothing: row numbers are both."""
+    model, test = (lambda rows: np.tile(np.arange(3.0), (len(rows), 1))), np.eye(3)[[1, 2, 0, 0, 1]]
+    for n in (2, 3):
+        some = dict.fromkeys(range(n), "vip")
+        for by in (some, pd.Series(some)):
+            with pytest.raises(ValueError, match="by must say whether it groups users or items"):
+                evaluate(model, test, by=by)
+        users = evaluate(model, test, by=pd.Series(some).rename_axis("user")).by
+        assert users["n_users"].to_dict() == {"vip": n}
+        items = evaluate(model, test, by=pd.Series(some).rename_axis("item")).by
+        assert items["n_users"].to_dict() == {"vip": 4 if n == 2 else 5}
+    assert evaluate(model, test, by={0: "a", 4: "b"}).by["n_users"].to_dict() == {"a": 1, "b": 1}
+    wide = test.T  # of 3 users and 5 items
+    found = evaluate(lambda rows: np.ones((len(rows), 5)), wide, by={4: "b", 1: "a", 0: "a"}).by
+    assert found.index.name == "item group" and found["n_users"].to_dict() == {"a": 2, "b": 1}
+
+
 def test_what_groups_cannot_be():
-    model, test = (lambda rows: np.eye(3)[rows]), np.eye(3)[[1, 2, 0]]
+    test = np.eye(3)[[1, 2, 0]]
+
+    def model(rows):
+        raise AssertionError("nothing is ranked before that is known")
+
     for wrong in (np.arange(4), 3, "user", np.ones((3, 3)), pd.Series({"a": 1})):
         with pytest.raises(
             ValueError, match="by must be a Series over the user or item ids of test"
@@ -95,5 +117,9 @@ def test_what_groups_cannot_be():
             evaluate(model, test, by=wrong)
     with pytest.raises(ValueError, match="by must say whether it groups users or items"):
         evaluate(model, test, by=np.arange(3))
+
+
+def test_the_name_of_an_index_says_what_is_grouped():
+    model, test = (lambda rows: np.eye(3)[rows]), np.eye(3)[[1, 2, 0]]
     named = pd.Series([1, 2, 2], index=pd.RangeIndex(3, name="item"))
     assert evaluate(model, test, by=named).by["n_users"].to_dict() == {1: 1, 2: 2}

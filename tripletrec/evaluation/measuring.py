@@ -21,7 +21,7 @@ from tripletrec.evaluation.metrics import (
 )
 from tripletrec.evaluation.protocol import Protocol
 from tripletrec.evaluation.results import Evaluation
-from tripletrec.evaluation.slices import metrics_by
+from tripletrec.evaluation.slices import metrics_by, read_groups
 from tripletrec.evaluation.standing import stand, warn_of_constant_scores
 
 if TYPE_CHECKING:
@@ -129,9 +129,10 @@ def evaluate(
         wrongly (Krichene and Rendle, "On sampled metrics for item recommendation", KDD 2020).
     by : Series, dict or array, default None
         Groups of users or of items for `Evaluation.by`: a Series or dict over their ids, or one group for
-        each user or item of `test` in their order. Groups of items: the rankings stay as they are, and only
-        the positives of the group count as positives (others are neither positive nor negative to AUC). An id
-        without a group, or with a missing one, is in none.
+        each user or item of `test` in their order. A Series whose keys may be ids of both, such as row
+        numbers, says which by the name of its index, "user" or "item". Groups of items: the rankings stay as
+        they are, and only the positives of the group count as positives (others are neither positive nor
+        negative to AUC). An id without a group, or with a missing one, is in none.
     random_state : int, RandomState, Generator or None, default 0
         Source of the draws of `sampled`.
     n_jobs : int, optional
@@ -196,6 +197,7 @@ def evaluate(
     """
     cutoffs, gains = check_cutoffs(k), check_gains(gains)
     test = as_interactions(test, "test")
+    groups = None if by is None else read_groups(by, test)
     protocol = Protocol(exclude, candidates, sampled, random_state, n_jobs, verbose)
     standing, ranked = stand(model, test, protocol)
     warn_of_constant_scores(standing)
@@ -206,14 +208,14 @@ def evaluate(
 
     per_user = pd.DataFrame(columns, index=pd.Index(standing.user_ids, name="user"))
     mean = pd.Series({name: mean_of(values) for name, values in columns.items()}, name="mean")
-    groups = None if by is None else metrics_by(by, test, standing, cutoffs, worth, columns)
+    of_groups = None if groups is None else metrics_by(groups, standing, cutoffs, worth, columns)
     known = known_counts(model, exclude, test)
 
     def lists() -> pd.DataFrame:
         of_test = np.bincount(test.indices, minlength=test.n_items), test.n_users
         return table_of_lists(ranked(), of_test if known is None else known, cutoffs)
 
-    return Evaluation(mean, per_user, groups, sampled)._with_lists(lists)
+    return Evaluation(mean, per_user, of_groups, sampled)._with_lists(lists)
 
 
 def mean_metric(

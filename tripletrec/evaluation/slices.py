@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,18 @@ from tripletrec.evaluation.standing import Standing
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["metrics_by"]
+__all__ = ["Groups", "metrics_by", "read_groups"]
+
+
+class Groups(NamedTuple):
+    """Whether "user" or "item" is grouped, and the group of each; None or NaN: none."""
+
+    word: str
+    of_each: pd.Series
 
 
 def metrics_by(
-    by: Any,
-    test: Interactions,
+    groups: Groups,
     standing: Standing,
     cutoffs: tuple[int, ...],
     gains: NDArray[np.float64] | None,
@@ -32,8 +38,8 @@ def metrics_by(
     """
     import pandas as pd
 
-    word, groups = _groups(by, test)
-    codes, names = pd.factorize(groups, sort=True)
+    word, of_each = groups
+    codes, names = pd.factorize(of_each, sort=True)
     rows = []
     if word == "user":
         for code in range(len(names)):
@@ -47,13 +53,13 @@ def metrics_by(
         {"n_users": n, **{name: mean_of(each) for name, each in metrics.items()}}
         for n, metrics in rows
     ]
-    index = pd.Index(names, name=getattr(groups, "name", None) or f"{word} group")
+    index = pd.Index(names, name=getattr(of_each, "name", None) or f"{word} group")
     columns = ["n_users", *of_all]
     return pd.DataFrame(table, index=index, columns=columns).loc[[n > 0 for n, _ in rows]]
 
 
-def _groups(by: Any, test: Interactions) -> tuple[str, pd.Series]:
-    """Return whether users or items are grouped, and the group of each; None or NaN: none."""
+def read_groups(by: Any, test: Interactions) -> Groups:
+    """Return what `by` says; raise ValueError if it does not say which users or items."""
     import pandas as pd
 
     axes = {"user": (test.n_users, test.user_ids), "item": (test.n_items, test.item_ids)}
@@ -67,8 +73,8 @@ def _groups(by: Any, test: Interactions) -> tuple[str, pd.Series]:
             "by must say whether it groups users or items, for it could do both: give a Series whose index "
             "is named 'user' or 'item'"
         )
-    for word, groups in found.items():
-        return word, groups
+    for word, of_each in found.items():
+        return Groups(word, of_each)
     raise ValueError(
         f"by must be a Series over the user or item ids of test, or a group for each of its {test.n_users} "
         f"users or {test.n_items} items in their order, got {shown(by)}"
@@ -76,21 +82,26 @@ def _groups(by: Any, test: Interactions) -> tuple[str, pd.Series]:
 
 
 def _of_series(given: pd.Series, axes: dict[str, Any]) -> dict[str, pd.Series]:
-    """Return the groups of all users, of all items, or of both where the index may speak of both."""
+    """Return the groups of all users, of all items, or of both where the index may speak of both.
+
+    It speaks of those that its name says, else of those whose ids it holds, of one kind alone if it can.
+    """
     aligned = {word: _aligned(given, *axis) for word, axis in axes.items()}
-    found = {word: each for word, each in aligned.items() if each is not None}
-    exact = [word for word, each in found.items() if len(given) == len(each)]
+    found = {word: each[0] for word, each in aligned.items() if each is not None}
+    alone = [word for word, each in aligned.items() if each is not None and each[1]]
     if given.index.name in found:
-        exact = [given.index.name]
-    return {exact[0]: found[exact[0]]} if len(exact) == 1 else found
+        alone = [given.index.name]
+    return {alone[0]: found[alone[0]]} if len(alone) == 1 else found
 
 
-def _aligned(given: pd.Series, n: int, ids: NDArray[Any] | None) -> pd.Series | None:
-    """Return the group of each id; None if the index speaks of something else."""
+def _aligned(given: pd.Series, n: int, ids: NDArray[Any] | None) -> tuple[pd.Series, bool] | None:
+    """Return the group of each id, and whether the index holds nothing else; None if it holds none."""
     places = given.index.get_indexer_for(np.arange(n) if ids is None else ids)
-    if len(places) != n or not (places >= 0).any():  # an id is there twice; none is there
+    known = places >= 0
+    if len(places) != n or not known.any():  # an id is there twice; none is there
         return None
-    return given.take(np.maximum(places, 0)).reset_index(drop=True).where(places >= 0)
+    groups = given.take(np.maximum(places, 0)).reset_index(drop=True).where(known)
+    return groups, int(known.sum()) == len(given)
 
 
 def _lost_to_negatives(standing: Standing) -> NDArray[np.int64]:
