@@ -22,7 +22,6 @@ VALUES = [2**53 + 1, 3]
         pd.Series(VALUES, dtype="category"),
         iter(VALUES),
         (each for each in VALUES),
-        dict.fromkeys(VALUES),
         dict.fromkeys(VALUES).keys(),
     ],
     ids=lambda values: type(values).__name__,
@@ -48,6 +47,11 @@ def test_other_libraries(library):
     [
         ({1, 2}, TypeError, "x must be a sequence of ids, but a set has no order"),
         (frozenset(), TypeError, "x must be a sequence of ids, but a set has no order"),
+        (
+            {7: "a"},
+            TypeError,
+            "x must be a sequence of ids, got the dict {7: 'a'}: use the list of its",
+        ),
         ("ab", TypeError, "x must be a sequence of ids, got 'ab'"),
         (b"ab", TypeError, "x must be a sequence of ids, got b'ab'"),
         (5, TypeError, "x must be a sequence of ids, got 5"),

@@ -87,6 +87,7 @@ def test_any_table_gives_the_same_interactions(kind):
         (pd.DataFrame([[1, 1, 2]], columns=["user", "user", "item"]), {}, ValueError,
          "frame has 2 columns of the name 'user'"),
         ({"user": {1, 2}, "item": [1, 2]}, {}, TypeError, "column 'user' .* a set has no order"),
+        (pd.DataFrame(COLUMNS).to_dict(), {}, TypeError, "column 'user' .* got the dict {0: "),
         ({"user": "ab", "item": [1, 2]}, {}, TypeError, "column 'user' must be a sequence"),
         ({"user": 5, "item": [1]}, {}, TypeError, "column 'user' must be a sequence of ids, got 5"),
         ({"user": [1, 2], "item": [1]}, {}, ValueError, "'user' and 'item' must be of one length"),

@@ -111,6 +111,9 @@ def test_a_fitted_model_and_ids():
         evaluate(model, test, candidates=[["x"], ["y"]])
     with pytest.raises(ValueError, match="candidates must have the 3 users and 3 items of test"):
         evaluate(model, test, candidates=np.ones((3, 4), bool))
+    for of_each in ({"u": ["x"]}, pd.DataFrame({"x": [1]})):
+        with pytest.raises(TypeError, match="candidates must be .* each of the 3 users of test"):
+            evaluate(model, test, candidates=of_each)
 
 
 def test_a_sample_of_all_is_no_sample(rng):

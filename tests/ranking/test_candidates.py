@@ -1,6 +1,8 @@
 """Candidates: one list for all, or one for each user."""
 
 import numpy as np
+import pandas as pd
+import pytest
 
 from tripletrec.data.ids import Ids
 from tripletrec.ranking.candidates import Candidates, read_candidates
@@ -15,3 +17,16 @@ def test_they_are_rows_in_order_none_twice():
     assert [each.tolist() for each in own.own] == [[0, 2], []] and own.width(3) == 2
     assert [each.tolist() for each in own.at(np.array([1])).own] == [[]]
     assert Candidates().at(np.array([1])) == Candidates()
+
+
+@pytest.mark.parametrize("of_each", [{0: [1], 1: [0, 2]}, pd.DataFrame({0: [1, 2], 1: [2, 0]})])
+def test_keys_and_columns_are_no_candidates(of_each):
+    items = Ids(None, 3, "item")
+    start = "candidates must be one list of item ids, or one for each of the 2 users asked for"
+    with pytest.raises(
+        TypeError, match=rf"{start}, .* use \[candidates\[user\] for user in users\]"
+    ):
+        read_candidates(of_each, items, 2)
+    for several in ([of_each, [1]], [[1], of_each]):
+        with pytest.raises(TypeError, match=f"{start}, got .* among them"):
+            read_candidates(several, items, 2)

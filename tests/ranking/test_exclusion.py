@@ -87,6 +87,17 @@ def test_items_are_known_in_any_order():
         known_rows(items, ["a", "x"], "exclude")
 
 
+def test_keys_are_no_items(rng):
+    of_each, items = {0: [1, 2], 1: [0]}, Ids(None, 6, "item")
+    with pytest.raises(TypeError, match="candidates must be a list or set of item ids, got {0:"):
+        known_rows(items, of_each, "candidates")
+    for exclude in (of_each, ("seen", of_each)):
+        with pytest.raises(
+            TypeError, match="exclude must be 'seen', None, interactions, a list of"
+        ):
+            read_exclude(exclude, None, Space(5, 6), items, owner="test")
+
+
 def test_users_added_since_have_seen_nothing(small):
     n = small.n_users
     wide = padded(small, n + 3)

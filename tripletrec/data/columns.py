@@ -116,9 +116,14 @@ def _objects(values: Any) -> NDArray[Any]:
 
 
 def in_order(values: Any, name: str, what: str = "values") -> Any:
-    """Return an iterator as a list, and what has its elements in order as it is; a set has none."""
+    """Return an iterator as a list, and what has its elements in order as it is; a set or dict has none."""
     if isinstance(values, (set, frozenset)):
         raise TypeError(f"{name} must be a sequence of {what}, but a set has no order: use a list")
+    if isinstance(values, Mapping):
+        raise TypeError(
+            f"{name} must be a sequence of {what}, got the dict {shown(values)}: use the list of its keys or "
+            "of its values"
+        )
     iterable = hasattr(values, "__iter__") and not hasattr(values, "__getitem__")
     return list(values) if iterable and not hasattr(values, "to_numpy") else values
 

@@ -112,7 +112,7 @@ class Ids:
         ValueError
             If an id is unknown or missing.
         TypeError
-            If `ids` is a set, which has no order, or an id is not hashable.
+            If `ids` is a set, which has no order, or a dict, or an id is not hashable.
         """
         asked = self._asked(ids)
         rows = self._find(asked)

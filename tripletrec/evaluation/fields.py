@@ -103,6 +103,8 @@ def _is_matrix(candidates: Any) -> bool:
     """Tell pairs of users and items from lists of ids, which an array of two dimensions may be, too."""
     if isinstance(candidates, Interactions) or hasattr(candidates, "tocsr"):
         return True
+    if not hasattr(candidates, "dtype"):  # a DataFrame has none
+        return False
     return getattr(candidates, "ndim", 0) == 2 and candidates.dtype == bool
 
 

@@ -167,6 +167,8 @@ class Recommending(Fitted):
         ValueError
             If an id is unknown (of the candidates and the excluded items too), k is not positive, `exclude`
             has another shape, or there is no such `output`.
+        TypeError
+            If users, candidates or excluded items are a dict: what its keys and values are, is not guessed.
         ImportError
             If polars is asked for and not installed.
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import distinct
 from tripletrec._runtime.messages import shown
+from tripletrec.data.feature_tables import is_table
 from tripletrec.data.ids import Ids, is_single
 from tripletrec.ranking.exclusion import known_rows
 
@@ -54,18 +55,32 @@ def read_candidates(
     ------
     ValueError
         If an item is unknown or there is a list for more or fewer users.
+    TypeError
+        If it is a dict or a table, or holds one.
     """
     if candidates is None:
         return Candidates()
+    allowed = f"one list of item ids, or one for each of the {n_asked} {who}"
+    if is_table(candidates):
+        raise TypeError(
+            f"candidates must be {allowed}, in their order, got {shown(candidates)}: of a dict of lists use "
+            "[candidates[user] for user in users]"
+        )
     listed = [candidates] if is_single(candidates) else list(candidates)
     if not listed or is_single(listed[0]):
         return Candidates(distinct(known_rows(items, listed, "candidates")))
-    if len(listed) != n_asked or any(is_single(each) for each in listed):
-        raise ValueError(
-            f"candidates must be one list of item ids, or one for each of the {n_asked} {who}, "
-            f"got {len(listed)} of which the first is {shown(listed[0])}"
-        )
+    _check_lists(listed, n_asked, allowed)
     lists = [list(each) for each in listed]
     rows = known_rows(items, list(chain.from_iterable(lists)), "candidates")
     bounds = np.cumsum([len(each) for each in lists])[:-1]
     return Candidates(None, tuple(distinct(each) for each in np.split(rows, bounds)))
+
+
+def _check_lists(listed: list[Any], n_asked: int, allowed: str) -> None:
+    for each in listed:
+        if is_table(each):
+            raise TypeError(f"candidates must be {allowed}, got {shown(each)} among them")
+    if len(listed) != n_asked or any(is_single(each) for each in listed):
+        raise ValueError(
+            f"candidates must be {allowed}, got {len(listed)} of which the first is {shown(listed[0])}"
+        )

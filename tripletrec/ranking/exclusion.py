@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import distinct, picked
 from tripletrec._runtime.messages import shown, warn_user
+from tripletrec.data.feature_tables import is_table
 from tripletrec.data.ids import Ids, is_single
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import Space, check_same_space
@@ -191,8 +192,9 @@ def read_exclude(
 
 
 def _items_of(given: Any, items: Ids) -> NDArray[np.int64]:
-    if is_single(given):
-        raise ValueError(
+    if is_single(given) or is_table(given):
+        kind = ValueError if is_single(given) else TypeError
+        raise kind(
             "exclude must be 'seen', None, interactions, a list of item ids, or ('seen', one of the last "
             f"two), got {shown(given)}"
         )
@@ -243,7 +245,16 @@ def known_rows(items: Ids, listed: Any, name: str) -> NDArray[np.int64]:
     listed : id, sequence or set of ids
     name : str
         What the error message calls them.
+
+    Raises
+    ------
+    ValueError
+        If one is unknown.
+    TypeError
+        If they are a dict or a table.
     """
+    if is_table(listed):
+        raise TypeError(f"{name} must be a list or set of {items.word} ids, got {shown(listed)}")
     listed = [listed] if is_single(listed) else list(listed)  # a set in any order
     rows = items.find(listed)
     unknown = [each for each, row in zip(listed, rows, strict=True) if row < 0]
