@@ -37,6 +37,22 @@ def test_a_saved_index_answers_the_same(shop, tmp_path):
         model.to_index("usearch", tmp_path / "no such folder" / "items.usearch")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_cannot_be_written_whole_is_none(shop, kind, tmp_path):
+    resource = pytest.importorskip("resource", reason="needs limits of Unix")
+    pytest.importorskip(LIBRARIES[kind], reason="needs an optional library")
+    model, path = tr.MatrixFactorization(4, n_epochs=1).fit(shop), tmp_path / "items.index"
+    path.write_bytes(b"an older one")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="cannot write an index to .*items.index: "):
+            model.to_index(kind, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_bytes() == b"an older one" and len(list(tmp_path.iterdir())) == 1
+
+
 @pytest.mark.parametrize("name", ["n_neighbors", "depth"])
 def test_numbers_are_checked(shop, name):
     model = tr.MatrixFactorization(4, n_epochs=1).fit(shop)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_count
 from tripletrec._runtime.files import displayed, replacing, with_sentence
-from tripletrec._runtime.messages import shown
+from tripletrec._runtime.messages import said_by, shown
 
 __all__ = ["build", "check_kind"]
 
@@ -45,7 +45,14 @@ def _hnswlib(vectors: Vectors, n_neighbors: int, depth: int) -> tuple[Any, Calla
     index.init_index(len(vectors), M=n_neighbors, ef_construction=depth)
     index.add_items(vectors, np.arange(len(vectors)))
     index.set_ef(depth)
-    return index, index.save_index
+
+    def save(path: str) -> None:
+        index.save_index(path)
+        written, size = os.path.getsize(path), index.index_file_size()
+        if written < size:  # as on a full disk, of which it says nothing
+            raise OSError(f"only {written} of {size} bytes could be written")
+
+    return index, save
 
 
 def _faiss(vectors: Vectors, n_neighbors: int, depth: int) -> tuple[Any, Callable[[str], Any]]:
@@ -88,7 +95,7 @@ def build(
         try:
             with replacing(path) as temporary:
                 save(os.fspath(Path(temporary)))
-        except OSError as error:
-            what = f"cannot write an index to {displayed(path)}"
-            raise with_sentence(error, what) from error
+        except (OSError, RuntimeError) as error:  # of the library
+            known = error if isinstance(error, OSError) else OSError(said_by(error))
+            raise with_sentence(known, f"cannot write an index to {displayed(path)}") from error
     return index
