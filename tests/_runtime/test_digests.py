@@ -8,6 +8,7 @@ import itertools
 import math
 import operator
 import pkgutil
+import textwrap
 import types
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ import tripletrec
 from tripletrec._runtime.digests import (
     PART_MARK,
     UndecidableError,
+    digest_content,
     digest_function,
     note_compiled,
     reached_parts,
@@ -332,3 +334,50 @@ def test_every_part_and_kernel_of_the_package_is_decided():
                 digest_function(function)
                 names.add(name)
     assert {"bits", "exp_of_negative"} <= names
+
+
+class Holder:
+    def __init__(self, value):
+        self.value = value
+
+    def method(self):
+        return self.value
+
+
+def test_contents_are_told_apart_where_functions_are_undecided():
+    listed = function_of([1])
+    with pytest.raises(UndecidableError):
+        digest_function(listed)
+
+    def makers():
+        yield from (
+            function_of(each) for each in ([1], [2], {1}, {"a": 1}, {"a": 2}, Holder(1), Holder(2))
+        )
+        yield from (
+            Holder(1).method,
+            Holder(2).method,
+            functools.partial(len, 1),
+            functools.partial(len, 2),
+        )
+        yield from (
+            np.array([1, "a"], object),
+            np.array([1, "b"], object),
+            np.ma.masked_less([1, 2], 0),
+        )
+        yield from (numba.njit(function_of(each)) for each in (3, 4))
+        yield from (np.random.default_rng(1), np.random.default_rng(2), Holder, open, None)
+
+    digests = [digest_content(each) for each in makers()]
+    assert len(set(digests)) == len(digests)
+    assert [digest_content(each) for each in makers()] == digests
+
+
+def test_contents_may_hold_themselves_and_others_by_name():
+    holder = Holder(None)
+    holder.value = [holder, lambda: holder]
+    assert digest_content(holder) == digest_content(holder)
+    # Of other modules, but for parts, that they are there.
+    assert digest_content(function_of(textwrap.dedent)) != digest_content(
+        function_of(textwrap.fill)
+    )
+    assert digest_content([{3, 1, 2}]) == digest_content([{2, 3, 1}]) != digest_content([[1, 2, 3]])

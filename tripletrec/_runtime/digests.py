@@ -27,6 +27,7 @@ from tripletrec._runtime.marks import PART_MARK
 __all__ = [
     "COMPILING",
     "UndecidableError",
+    "digest_content",
     "digest_function",
     "join",
     "note_compiled",
@@ -80,6 +81,16 @@ def digest_function(function: Callable[..., Any], *values: Any) -> bytes:
         if each in _compiled and digests.function(each) != _compiled[each]:
             raise UndecidableError(f"{_name(each)} was compiled when it read other values")
     return join(digests.function(function), *map(digests.value, values))
+
+
+def digest_content(value: Any) -> bytes:
+    """Return a digest of a value of any kind, as far as its content can be told; never raises Undecidable.
+
+    Of a function that is the bytecode, constants, defaults and the content of what it may read from outside,
+    of an object what it shows of itself or is pickled as, of a library's things and of functions of other
+    modules that are read, and are no parts, the name. The digest is the same in all processes.
+    """
+    return _Contents().value(value)
 
 
 def note_compiled(part: Callable[..., Any]) -> None:
@@ -249,6 +260,77 @@ class _Digests:
             self._called.append(value)
             return join(b"part")
         raise UndecidableError(f"{_name(value)} is neither a part nor a plain value")
+
+
+class _Contents(_Digests):
+    """Digests that go as far as they can where those of `_Digests` would not tell all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._module: Any = None  # whose functions are looked into
+        self._known: dict[int, bytes] = {}  # of functions and objects, by their ids
+        self._kept: list[Any] = []  # so that no id is given twice
+
+    def value(self, value: Any) -> bytes:
+        try:
+            return super().value(value)
+        except UndecidableError:
+            return self._content(value)
+
+    def _callee(self, value: Any) -> bytes:
+        if isinstance(value, types.FunctionType) and not _is_of_library(value):
+            is_part = getattr(value, PART_MARK, False)
+            if is_part or self._module in (None, value.__module__):
+                return self._once(value, self._function)
+            return join(b"function", _name(value).encode())
+        return super()._callee(value)
+
+    def _content(self, value: Any) -> bytes:
+        kind = type(value)
+        if isinstance(value, Dispatcher):
+            return self.value(value.py_func)
+        if isinstance(value, dict):
+            return join(_name(kind).encode(), *map(self.value, value.items()))
+        if isinstance(value, (list, tuple)):
+            return join(_name(kind).encode(), *map(self.value, value))
+        if isinstance(value, (set, frozenset)):
+            return join(_name(kind).encode(), *sorted(map(self.value, value)))
+        if isinstance(value, np.ndarray):
+            plain = np.asarray(value)
+            objects = plain.tolist() if plain.dtype.hasobject else None
+            about = repr((plain.dtype.str, plain.shape)).encode()
+            return join(about, plain.tobytes() if objects is None else self.value(objects))
+        if isinstance(value, types.MethodType):
+            return join(self.value(value.__func__), self.value(value.__self__))
+        if isinstance(value, type):
+            return join(b"class", _name(value).encode())
+        return self._once(value, self._object)
+
+    def _once(self, value: Any, digest: Callable[[Any], bytes]) -> bytes:
+        """Return the digest of what may reach itself."""
+        if id(value) not in self._known:
+            self._known[id(value)] = b"itself"
+            self._kept.append(value)
+            self._known[id(value)] = digest(value)
+        return self._known[id(value)]
+
+    def _function(self, function: Any) -> bytes:
+        outer, self._module = self._module, function.__module__
+        defaults = function.__defaults__, tuple(sorted((function.__kwdefaults__ or {}).items()))
+        pieces = [_digest_code(function.__code__), self.value(defaults)]
+        for name, value in _values_read(function):
+            pieces += [name.encode(), self.value(value)]
+        self._module = outer
+        return join(*pieces)
+
+    def _object(self, value: Any) -> bytes:
+        name, called = _name(type(value)).encode(), vars(type(value)).get("__call__")
+        shows, pickled = repr(value), None
+        if " at 0x" in shows:  # of it or of something in it
+            shows = ""
+            with suppress(Exception):  # what cannot be pickled
+                pickled = value.__reduce_ex__(4)[1:3]
+        return join(name, shows.encode(), self.value(pickled), self.value(called))
 
 
 def _digest_array(value: Any) -> bytes:

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.digests import UndecidableError, digest_function
+from tripletrec._runtime.digests import UndecidableError, digest_content, digest_function
 from tripletrec._runtime.messages import shorten
 from tripletrec.data.id_packing import pack_ids_of
 from tripletrec.data.interactions import Interactions
 from tripletrec.models.packing import is_part, pack_parameter
 from tripletrec.training.plan import Plan
 
-__all__ = ["Fingerprint", "difference", "fingerprint"]
+__all__ = ["Fingerprint", "difference", "digest_data", "fingerprint"]
 
 Fingerprint = dict[str, dict[str, Any]]
 """Plain data: "versions", "fit", "parameters", "parts" and "data", each an entry by name."""
@@ -49,7 +49,7 @@ def fingerprint(
     for name, value in model.get_params().items():
         if is_part(name):
             part = getattr(plan, name)
-            parameters[name], parts[name] = repr(part), _digest_part(part)
+            parameters[name], parts[name] = _text_of(part), _digest_part(part)
         elif name not in _WITHOUT_EFFECT:
             parameters[name] = repr(pack_parameter(name, value))
     return {
@@ -57,7 +57,7 @@ def fingerprint(
         "fit": {"model": type(model).__name__, "seed": plan.seed},
         "parameters": parameters,
         "parts": parts,
-        "data": {name: _digest_of(each) for name, each in data.items()},
+        "data": {name: digest_data(each) for name, each in data.items()},
     }
 
 
@@ -98,6 +98,17 @@ def _python() -> str:
     return ".".join(platform.python_version_tuple()[:2])  # whose bytecode is digested
 
 
+def _text_of(part: Any) -> str:
+    """Return the code that makes a part; of one of the user's own what it holds beside functions."""
+    text = repr(part)
+    if not text.startswith("<"):
+        return text
+    numbers = {name: each for name, each in part._asdict().items() if not callable(each)}
+    return (
+        f"{type(part).__name__}({', '.join(f'{name}={each!r}' for name, each in numbers.items())})"
+    )
+
+
 def _digest_part(part: Any) -> str:
     """Return a digest of the functions of a part."""
     digest = hashlib.sha256()
@@ -111,12 +122,15 @@ def _digest_function(function: Any) -> bytes:
     try:
         return digest_function(function)
     except (UndecidableError, AttributeError, TypeError):
-        # A function that reaches what has no digest, or an object that is called: its own code must do.
-        return bytes(getattr(getattr(function, "__code__", None), "co_code", b""))
+        # A function that reaches what has no digest, or an object that is called.
+        return digest_content(function)
 
 
-def _digest_of(given: Any) -> str:
-    """Return a digest of interactions, of an array or of several, or "" of None."""
+def digest_data(given: Any, *, whole: bool = False) -> str:
+    """Return a digest of interactions, of an array or of several, or "" of None.
+
+    Of interactions these are the pairs and the ids, with `whole` the values and the times, too.
+    """
     if given is None:
         return ""
     arrays: dict[str, NDArray[Any]] = {}
@@ -126,6 +140,10 @@ def _digest_of(given: Any) -> str:
         about = [given.space.shape]
         for name in ("user_ids", "item_ids"):
             about.append(pack_ids_of(name, getattr(given, name), arrays))
+        if whole:
+            arrays["values"] = given.values
+            if given.timestamps is not None:
+                arrays["timestamps"] = given.timestamps
     else:
         several = [given] if isinstance(given, np.ndarray) else given
         arrays = {str(n): each for n, each in enumerate(several)}
