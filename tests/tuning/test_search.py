@@ -77,8 +77,8 @@ def test_it_goes_on_as_if_it_had_not_been_interrupted(small, found, tmp_path):
     again = tuned(small, 11, storage=storage)
     assert without_seconds(again).equals(without_seconds(found))
     assert tuned(small, 11, storage=storage).trials["seconds"].equals(again.trials["seconds"])
-    other = tuned(small, 2, storage=storage, metric="auc")  # another study
-    assert len(other.trials) == 2
+    for other in ({"metric": "auc"}, {"sample_weight": np.arange(1.0, len(small) + 1)}):
+        assert len(tuned(small, 2, storage=storage, **other).trials) == 2  # another study
 
 
 def test_poor_trials_are_cut_short(found):
@@ -158,6 +158,78 @@ def test_trials_that_diverge_are_pruned(small):
         tuned(small, 1, {"learning_rate": [1e30]})
 
 
+@pytest.mark.parametrize("refit", ["all", "train"])
+def test_one_weight_for_each_interaction_is_cut_with_them(small, refit):
+    weights = np.arange(1.0, len(small) + 1)
+    pairs = small.tocsr().copy()
+    pairs.data = weights.astype(np.float32)
+    found, same = (
+        tuned(small, 2, validation=0.2, refit=refit, sample_weight=each)
+        for each in (weights, pairs)
+    )
+    assert found.best_value == same.best_value != tuned(small, 2, validation=0.2).best_value
+    np.testing.assert_array_equal(found.best_model.item_factors_, same.best_model.item_factors_)
+
+
+def test_what_cannot_be_fitted_in_the_end_is_told_first(small):
+    """Each of these is right for the trials; only the refit has the validation data, too."""
+    train, valid = tr.splits.train_test_split(small, 0.2, random_state=1)
+    item = valid.indices[0]
+    fewer = train[train.indices != item]
+    table = {
+        "id": np.delete(np.arange(small.n_items), item),
+        "size": np.arange(small.n_items - 1.0),
+    }
+    kinds = [
+        (train, {"sample_weight": np.ones(len(train))}, "sample_weight must be one number per"),
+        (train, {"sample_weight": train}, "sample_weight is 0 for all validation data"),
+        (train, {"negatives": valid}, f"negatives must not be positives too: {len(valid)} pairs"),
+        (fewer, {"item_features": table, "item_id": "id"}, "a row for every id with interactions"),
+    ]
+    begun = []
+    for data, options, message in kinds:
+        template = tr.TwoTower(4, n_epochs=1) if "item_id" in options else model(n_epochs=1)
+        given = {"template": template, "validation": valid, "space": {"learning_rate": [0.01]}}
+        given |= {**options, "callbacks": lambda *_: begun.append(1)}
+        with pytest.raises(ValueError, match=f"refit='all' is a fit on X and .*{message}.*'train'"):
+            tuned(data, 1, **given)
+        assert not begun
+        assert tuned(data, 1, **given, refit="train").best_model.seen_.nnz == data.nnz
+        begun.clear()
+
+
+def test_an_error_has_a_note_of_what_was_best(small):
+    train, valid = tr.splits.train_test_split(small, 0.2, random_state=1)
+    calls = []
+
+    class Once(tr.EASE):
+        def fit(self, X, y=None, **given):  # noqa: N803
+            calls.append(len(X))
+            if len(X) > len(train):
+                raise MemoryError("of the refit")
+            return super().fit(X, y, **given)
+
+    with pytest.raises(MemoryError) as told:
+        tuned(train, 2, {"l2": [5.0, 50.0]}, Once(), validation=valid)
+    best = tuned(train, 2, {"l2": [5.0, 50.0]}, tr.EASE(), validation=valid)
+    (note,) = told.value.__notes__
+    assert calls == [len(train)] * 2 + [len(small)]
+    assert f"ndcg@10 {best.best_value:.4f} with {best.best_params}" in note
+
+
+@pytest.mark.thorough  # opens a database, for which Optuna imports what takes a second
+def test_a_space_that_fails_is_told_of_its_trial(small, tmp_path):
+    def space(trial):
+        raise LookupError("of the space")
+
+    storage = f"sqlite:///{tmp_path}/tuning.db"
+    with pytest.raises(LookupError, match="of the space"):
+        tuned(small, 1, space, storage=storage)
+    (name,) = optuna.get_all_study_names(storage)
+    study = optuna.load_study(study_name=name, storage=storage)
+    assert [each.state.name for each in study.trials] == ["FAIL"]
+
+
 @pytest.mark.thorough  # opens a database, for which Optuna imports what takes a second
 def test_an_interruption_is_passed_on_and_told(small, tmp_path):
     storage = f"sqlite:///{tmp_path}/tuning.db"
@@ -196,6 +268,20 @@ def test_progress_is_on_stderr(small, capsys):
         ({"random_state": -1}, "random_state must be"),
         ({"space": {"magic": [1]}}, "no parameter of MatrixFactorization"),
         ({"space": {"n_factors": [0]}}, "n_factors must be"),
+        (
+            {"space": lambda trial: None},
+            "space, a function, must return a dict of parameters .* None",
+        ),
+        (
+            {"space": lambda trial: {"magic": 1}},
+            "space has drawn 'magic', which is no parameter of",
+        ),
+        (
+            {"template": tr.MatrixFactorization},
+            "model must be a model of tripletrec, such as .* got <class",
+        ),
+        ({"template": "mf"}, "model must be a model of tripletrec, such as .* got 'mf'"),
+        ({"checkpoint": "a.checkpoint"}, "checkpoint is not for tune"),
     ],
 )
 def test_bad_arguments(options, message, small):

@@ -76,6 +76,12 @@ def test_forms(name, given, text):
     assert repr(read_space({name: given}, tr.MatrixFactorization())[name][0]) == text
 
 
+@pytest.mark.parametrize("model", [None, tr.MatrixFactorization, "mf"])
+def test_what_is_no_model(model):
+    with pytest.raises(TypeError, match="model must be a model of tripletrec, such as"):
+        default_space(model)
+
+
 def test_parts_have_names_that_do_not_change():
     pytest.importorskip("optuna")
     samplers = [tr.sampling.dynamic(2), tr.sampling.dynamic(4)]

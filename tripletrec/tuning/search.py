@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from numbers import Integral
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,13 +13,19 @@ import numpy as np
 from tripletrec._checks import check_choice, check_count, check_positive, check_random_state
 from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.progress import Progress
-from tripletrec.data.interactions import Interactions, as_interactions
-from tripletrec.data.union import joined_times
-from tripletrec.evaluation import check_metric, drop_known, mean_metric
-from tripletrec.splits import train_test_split
+from tripletrec.evaluation import check_metric, mean_metric
+from tripletrec.tuning.fits import Fits, read_fits
 from tripletrec.tuning.pruning import pruning_callback
 from tripletrec.tuning.result import Tuning, quiet, table_of
-from tripletrec.tuning.spaces import Space, default_space, need_optuna, read_space
+from tripletrec.tuning.spaces import (
+    Space,
+    check_drawn,
+    check_template,
+    default_space,
+    need_optuna,
+    read_space,
+)
+from tripletrec.tuning.studies import study_name
 
 __all__ = ["tune"]
 
@@ -70,18 +74,22 @@ def tune(
     storage : str or optuna storage, default None
         Such as ``"sqlite:///tuning.db"``: trials are kept there, and the next call with the same arguments
         goes on from them, with the trials that it would have had without the interruption. Other models,
-        spaces, data and seeds have studies of their own there. None: in memory.
+        spaces, data, arguments of `fit` (but for callbacks) and seeds have studies of their own there. Of
+        functions, as a space or in parts such as losses, their code counts, and what they read of their own
+        module. None: in memory.
     refit : {"all", "train"} or None, default "all"
         What the best model is fitted on in the end: "all": `X` and the validation data; where
         `early_stopping` ended the best trial, with as many epochs as were best. "train": `X` alone, the
-        same bits as in its trial.
+        same bits as in its trial. None: nothing.
     random_state : int, RandomState, Generator or None, default 0
         Of the drawn parameters and the share. The same seed gives the same trials, at any `n_jobs`. The
         model's own seed is a parameter of `model`.
     verbose : int, default 1
         1: a progress bar on standard error.
     **fit_params
-        For `fit` of each trial, such as ``item_features=``.
+        For `fit` of each trial and of the best model, such as ``item_features=``. One ``sample_weight`` for
+        each interaction of `X` is cut with it where `validation` is a share; else, with ``refit="all"``,
+        weights must be of pairs, such as Interactions of both. No ``checkpoint``.
 
     Returns
     -------
@@ -94,7 +102,8 @@ def tune(
     ImportError
         If Optuna is not installed: ``pip install optuna``.
     ValueError, TypeError
-        If an argument is not as above, a trial's parameters are not allowed, or no trial was completed.
+        If an argument is not as above, a trial's parameters are not allowed, or no trial was completed. What
+        could not be fitted in the end is told before the first trial.
 
     Warns
     -----
@@ -105,7 +114,8 @@ def tune(
     -----
     The metric of a trial is computed on all validation data after its last epoch (with `early_stopping`, of
     its best one). Trials whose training diverges are pruned. The best of many trials flatters: measure the
-    refitted model on test data that no trial has seen.
+    refitted model on test data that no trial has seen. An error during the search, or the refit, has a note
+    that says what was best until then.
 
     Examples
     --------
@@ -117,6 +127,7 @@ def tune(
     (3,)
     """
     optuna = need_optuna()
+    check_template(model)
     check_metric(metric, "metric")
     n_trials, seed = check_count(n_trials, "n_trials"), check_random_state(random_state)
     if timeout is not None:
@@ -124,23 +135,25 @@ def tune(
     check_choice(refit, "refit", "all", "train", None)
     if "validation" in fit_params or "callbacks" in fit_params and not _learns_in_epochs(model):
         raise TypeError("validation and callbacks are not for a model without epochs")
-    data, held_out = _parts(X, validation, seed)
+    fits = read_fits(X, validation, seed, fit_params, on_all=refit == "all")
     if not callable(space):
-        given = default_space(model, data, **fit_params) if space is None else space
+        given = default_space(model, fits.data, **fits.params) if space is None else space
         space = read_space(given, model)
-    job = _Job(model, space, data, held_out, metric, fit_params)
+    job = _Job(model, space, fits, metric)
     with quiet():
         study = optuna.create_study(
             storage=_storage(storage),
-            study_name=None if storage is None else job.name(seed),
+            study_name=None if storage is None else job.name(seed, fit_params),
             load_if_exists=True,
             direction="maximize",
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2),
         )
-        _search(study, job, n_trials, timeout, seed, bool(check_count(verbose, "verbose", 0)))
+        with _telling_the_best(study, job):
+            _search(study, job, n_trials, timeout, seed, bool(check_count(verbose, "verbose", 0)))
     best = _best_of(study)
     params = job.parameters(best)
-    tuned = _refitted(job.made(params), job, best, refit)
+    with _telling_the_best(study, job):
+        tuned = _refitted(job.made(params), job, best, refit)
     return Tuning(tuned, params, float(best.value), table_of(study), study)
 
 
@@ -149,28 +162,30 @@ class _Job(NamedTuple):
 
     model: Any
     space: Space | Callable[[Any], dict[str, Any]]
-    data: Interactions
-    held_out: Interactions
+    fits: Fits
     metric: str
-    fit_params: dict[str, Any]
 
     def made(self, params: dict[str, Any]) -> Any:
         """Return an unfitted model with some parameters in place of the template's."""
         kind = type(self.model)
         return kind(**{**self.model.get_params(), **params})
 
-    def drawn(self, study: Any) -> tuple[Any, dict[str, Any]]:
-        """Return a new trial and its parameters."""
+    def asked(self, study: Any) -> Any:
+        """Return a new trial."""
         if callable(self.space):
-            trial = study.ask()
-            params = dict(self.space(trial))
-            trial.set_user_attr("parameters", {name: shown(each) for name, each in params.items()})
-            return trial, params
-        trial = study.ask({name: each.distribution for name, each in self.space.items()})
-        return trial, self.parameters(trial)
+            return study.ask()
+        return study.ask({name: each.distribution for name, each in self.space.items()})
+
+    def drawn(self, trial: Any) -> dict[str, Any]:
+        """Return the parameters of a trial that begins."""
+        if not callable(self.space):
+            return self.parameters(trial)
+        params = check_drawn(self.space(trial), self.model)
+        trial.set_user_attr("parameters", {name: shown(each) for name, each in params.items()})
+        return params
 
     def parameters(self, trial: Any) -> dict[str, Any]:
-        """Return the parameters of a trial."""
+        """Return the parameters of a trial that has ended."""
         if not callable(self.space):
             return {name: each.value(trial.params[name]) for name, each in self.space.items()}
         from optuna.trial import FixedTrial
@@ -184,7 +199,7 @@ class _Job(NamedTuple):
         found: dict[str, Any] = {}
         # None itself, if the space has it, before what it stands for.
         for params in (
-            self.model._settled_params(self.data, **self.fit_params),
+            self.model._settled_params(self.fits.data, **self.fits.params),
             self.model.get_params(),
         ):
             for name, each in self.space.items():
@@ -192,22 +207,10 @@ class _Job(NamedTuple):
                     found[name] = each.drawn(params[name])
         return found
 
-    def name(self, seed: int) -> str:
-        """Return a name that other models, spaces, data and seeds do not have."""
-        digest = hashlib.sha256(repr((self.metric, seed)).encode())
-        if callable(self.space):
-            digest.update(getattr(self.space, "__qualname__", "").encode())
-        else:
-            digest.update(repr([(n, e.distribution) for n, e in self.space.items()]).encode())
-        params = self.model.get_params()
-        plain = {name: getattr(each, "name", each) for name, each in params.items()}
-        digest.update(
-            repr([(n, e) for n, e in plain.items() if n not in ("n_jobs", "verbose")]).encode()
-        )
-        for part in (self.data, self.held_out):
-            digest.update(part.indptr.tobytes())
-            digest.update(part.indices.tobytes())
-        return f"{type(self.model).__name__} {self.metric} {digest.hexdigest()[:12]}"
+    def name(self, seed: int, fit_params: dict[str, Any]) -> str:
+        """Return a name that other models, spaces, data, arguments of `fit` and seeds do not have."""
+        data = self.fits.data, self.fits.held_out
+        return study_name(self.model, self.space, self.metric, seed, data, fit_params)
 
 
 def _search(
@@ -240,10 +243,9 @@ def _try(study: Any, job: _Job) -> None:
     from optuna import TrialPruned
     from optuna.trial import TrialState
 
-    trial, params = job.drawn(study)
-    epochs = _Count()
+    trial, epochs = job.asked(study), _Count()
     try:
-        value = _value_of(job.made(params), job, trial, epochs)
+        value = _value_of(job.made(job.drawn(trial)), job, trial, epochs)
     except (TrialPruned, FloatingPointError):
         trial.set_user_attr("epochs", epochs.n)
         study.tell(trial, state=TrialState.PRUNED)
@@ -267,17 +269,17 @@ class _Count:
 
 def _value_of(model: Any, job: _Job, trial: Any, epochs: _Count) -> float:
     """Fit a model and return its metric on all validation data."""
+    data, held_out, params, _ = job.fits
     if not _learns_in_epochs(model):
-        model.fit(job.data, **job.fit_params)
+        model.fit(data, **params)
     else:
         model.set_params(validation_metric=job.metric, verbose=0)
-        given = job.fit_params.get("callbacks") or ()
+        given = params.get("callbacks") or ()
         more = [given] if callable(given) else list(given)
         callbacks = [epochs, pruning_callback(trial), *more]
-        rest = {name: each for name, each in job.fit_params.items() if name != "callbacks"}
-        model.fit(job.data, validation=job.held_out, callbacks=callbacks, **rest)
+        model.fit(data, validation=held_out, **{**params, "callbacks": callbacks})
         trial.set_user_attr("best_epoch", int(model.best_epoch_))
-    value = mean_metric(model, job.held_out, job.data, job.metric, model.get_params().get("n_jobs"))
+    value = mean_metric(model, held_out, data, job.metric, model.get_params().get("n_jobs"))
     if math.isnan(value):
         raise ValueError(
             f"{job.metric} is undefined on the validation data: no user has a negative"
@@ -289,48 +291,41 @@ def _learns_in_epochs(model: Any) -> bool:
     return "validation_metric" in model.get_params()
 
 
-def _parts(X: Any, validation: Any, seed: int) -> tuple[Interactions, Interactions]:
-    data = as_interactions(X, "X")
-    data.check_not_empty("X")
-    if isinstance(validation, (float, np.floating)) or isinstance(validation, Integral):
-        try:
-            return train_test_split(data, float(validation), random_state=seed % 2**32)
-        except ValueError as error:
-            raise ValueError(str(error).replace("test_size", "validation")) from None
-    if validation is None:
-        raise TypeError("validation must be positives to measure on, or a share of X, got None")
-    held_out = as_interactions(validation, "validation", data.space)
-    held_out.check_not_empty("validation")
-    return data, drop_known(held_out, data, ("validation", "X"))
-
-
 def _refitted(model: Any, job: _Job, best: Any, refit: str | None) -> Any:
     """Return the best model, fitted on what `refit` says."""
     if refit is None:
         return model
-    fit_params = {name: each for name, each in job.fit_params.items() if name != "callbacks"}
-    if refit == "train":
-        if _learns_in_epochs(model) and model.early_stopping is not None:
-            metric = model.validation_metric
-            model.set_params(validation_metric=job.metric)
-            model.fit(job.data, validation=job.held_out, **fit_params)
-            return model.set_params(validation_metric=metric)
-        return model.fit(job.data, **fit_params)
-    if _learns_in_epochs(model) and model.early_stopping is not None:
-        model.set_params(early_stopping=None, n_epochs=best.user_attrs["best_epoch"])
-    return model.fit(_together(job.data, job.held_out), **fit_params)
+    by_epochs = _learns_in_epochs(model) and model.early_stopping is not None
+    if refit == "all":
+        if by_epochs:
+            model.set_params(early_stopping=None, n_epochs=best.user_attrs["best_epoch"])
+        return model.fit(job.fits.together(), **_without_callbacks(job.fits.params_of_all))
+    params = _without_callbacks(job.fits.params)
+    if not by_epochs:
+        return model.fit(job.fits.data, **params)
+    metric = model.validation_metric
+    model.set_params(validation_metric=job.metric)
+    model.fit(job.fits.data, validation=job.fits.held_out, **params)
+    return model.set_params(validation_metric=metric)
 
 
-def _together(data: Interactions, more: Interactions) -> Interactions:
-    """Return the interactions of both, which have none in common."""
-    return Interactions._build(
-        np.concatenate([data.rows, more.rows]),
-        np.concatenate([data.indices, more.indices]),
-        np.concatenate([data.values, more.values]),
-        joined_times(data, more),
-        data._users,
-        data._items,
-    )
+def _without_callbacks(fit_params: dict[str, Any]) -> dict[str, Any]:
+    return {name: each for name, each in fit_params.items() if name != "callbacks"}
+
+
+@contextmanager
+def _telling_the_best(study: Any, job: _Job) -> Iterator[None]:
+    """Add to an error, an interruption too, what was best until then: without a storage it would be lost."""
+    try:
+        yield
+    except BaseException as error:
+        if done := _completed(study):
+            best = max(done, key=_rank)
+            error.add_note(
+                f"the best of the {len(done)} trials that tune completed had {job.metric} {best.value:.4f} "
+                f"with {best.user_attrs.get('parameters', best.params)}"
+            )
+        raise
 
 
 def _n_done(study: Any) -> int:
@@ -340,20 +335,26 @@ def _n_done(study: Any) -> int:
 
 
 def _best_so_far(study: Any, metric: str) -> dict[str, float]:
-    values = [
-        each.value for each in study.get_trials(deepcopy=False) if each.state.name == "COMPLETE"
-    ]
+    values = [each.value for each in _completed(study)]
     return {f"best {metric}": max(values)} if values else {}
 
 
+def _completed(study: Any) -> list[Any]:
+    return [each for each in study.get_trials(deepcopy=False) if each.state.name == "COMPLETE"]
+
+
+def _rank(trial: Any) -> tuple[float, int]:
+    return trial.value, -trial.number
+
+
 def _best_of(study: Any) -> Any:
-    finished = [each for each in study.get_trials() if each.state.name == "COMPLETE"]
+    finished = _completed(study)
     if not finished:
         raise ValueError(
             f"none of the {len(study.get_trials())} trials was completed: training diverged in all, "
             "so choose a space of lower learning rates"
         )
-    return max(finished, key=lambda each: (each.value, -each.number))
+    return max(finished, key=_rank)
 
 
 def _storage(storage: Any) -> Any:

@@ -8,9 +8,18 @@ from typing import Any, NamedTuple
 
 from tripletrec._runtime.messages import shown
 from tripletrec.losses import ListLoss, Loss, check_loss, softmax
+from tripletrec.models.estimator import Estimator
 from tripletrec.sampling import dynamic
 
-__all__ = ["Choice", "Space", "default_space", "need_optuna", "read_space"]
+__all__ = [
+    "Choice",
+    "Space",
+    "check_drawn",
+    "check_template",
+    "default_space",
+    "need_optuna",
+    "read_space",
+]
 
 _FORMS = "(low, high), (low, high, 'log'), a list of choices or a distribution of Optuna"  # of a parameter
 _TEMPERATURES = (0.07, 0.1, 0.14, 0.2, 0.28, 0.36)
@@ -51,8 +60,8 @@ def default_space(model: Any, X: Any = None, **fit_params: Any) -> dict[str, Any
 
     Raises
     ------
-    ValueError
-        If the model has nothing to be tuned.
+    ValueError, TypeError
+        If the model has nothing to be tuned, or is none.
 
     Examples
     --------
@@ -60,6 +69,7 @@ def default_space(model: Any, X: Any = None, **fit_params: Any) -> dict[str, Any
     >>> default_space(tr.MatrixFactorization())["n_factors"]
     [32, 64, 128]
     """
+    check_template(model)
     given = model._settled_params(X, **fit_params)
     space: dict[str, Any] = {}
     for name, width in _WIDTHS.items():
@@ -148,17 +158,39 @@ def read_space(space: Any, model: Any) -> Space:
             f"space must be None, a function of a trial, or a dict from parameters to {_FORMS}, "
             f"got {shown(space)}"
         )
-    known = model.get_params()
-    for name in space:
-        if name not in known:
-            raise ValueError(
-                f"space has {shown(name)}, which is no parameter of {type(model).__name__}; there are "
-                f"{', '.join(known)}"
-            )
+    _check_names("space has", space, model)
     choices = {name: _choice(name, each) for name, each in space.items()}
     if hasattr(model, "_check_parameters"):
         _check_allowed(choices, model)
     return choices
+
+
+def check_template(model: Any) -> None:
+    """Raise TypeError unless models can be made like one."""
+    if not isinstance(model, Estimator):
+        raise TypeError(
+            f"model must be a model of tripletrec, such as MatrixFactorization(), got {shown(model)}"
+        )
+
+
+def check_drawn(params: Any, model: Any) -> dict[str, Any]:
+    """Return the parameters that a function gave as a space drew for a trial, or raise."""
+    if not isinstance(params, Mapping):
+        raise TypeError(
+            f"space, a function, must return a dict of parameters for each trial, got {shown(params)}"
+        )
+    _check_names("space has drawn", params, model)
+    return dict(params)
+
+
+def _check_names(what: str, params: Mapping[Any, Any], model: Any) -> None:
+    known = model.get_params()
+    for name in params:
+        if name not in known:
+            raise ValueError(
+                f"{what} {shown(name)}, which is no parameter of {type(model).__name__}; there are "
+                f"{', '.join(known)}"
+            )
 
 
 def _check_allowed(space: Space, model: Any) -> None:
