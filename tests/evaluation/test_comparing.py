@@ -170,3 +170,8 @@ def test_arguments_are_checked_before_anything_is_evaluated(models, parts):
     ):
         with pytest.raises(ValueError, match=message):
             compare({"a": never, "b": never}, parts[1], **wrong)
+    for last in (None, tr.EASE, tr.EASE(), (np.ones((2, 1)), np.ones((3, 1)))):
+        with pytest.raises(
+            (TypeError, ValueError), match=r"models\['b'\] (must be a|EASE|scores 2)"
+        ):
+            compare({"a": never, "b": last}, parts[1])

@@ -216,6 +216,11 @@ def compare(
     options = {
         "k": k, "candidates": candidates, "gains": gains, "n_jobs": n_jobs, "verbose": verbose,
     }  # fmt: skip
+    from tripletrec.ranking.scores import score_function  # here, as in `stand`
+
+    for name, each in models.items():  # before any is evaluated
+        if not isinstance(each, Evaluation):
+            score_function(each, test.n_users, test.n_items, f"models[{name!r}]")
     results: dict[str, Evaluation] = {}
     said: Said = {}
     for name, each in models.items():

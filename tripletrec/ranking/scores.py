@@ -66,7 +66,7 @@ class BatchLimits(NamedTuple):
 LIMITS = BatchLimits()
 
 
-def score_function(model: Any, n_users: int, n_items: int) -> ScoreUsers:
+def score_function(model: Any, n_users: int, n_items: int, name: str = "model") -> ScoreUsers:
     """Return the function rows -> scores of a model, after checking the model's shape.
 
     Parameters
@@ -76,6 +76,8 @@ def score_function(model: Any, n_users: int, n_items: int) -> ScoreUsers:
         ``(U, V, b)``, or a function of an int64 array of row numbers.
     n_users, n_items : int
         The shape of the interactions to rank.
+    name : str, default "model"
+        What error messages call it.
 
     Returns
     -------
@@ -84,32 +86,31 @@ def score_function(model: Any, n_users: int, n_items: int) -> ScoreUsers:
     """
     if isinstance(model, (tuple, list)):
         if len(model) not in (2, 3):
-            raise ValueError(f"model must be (U, V) or (U, V, b), got {len(model)} arrays")
+            raise ValueError(f"{name} must be (U, V) or (U, V, b), got {len(model)} arrays")
         arrays = check_factors(*model)
-        _check_model_shape(len(arrays[0]), len(arrays[1]), n_users, n_items)
+        _check_shape((len(arrays[0]), len(arrays[1])), (n_users, n_items), name)
         return factor_scores(*arrays)
     if hasattr(model, "_score_function") and not isinstance(model, type):
         if not hasattr(model, "n_items_"):
             from sklearn.exceptions import NotFittedError
 
-            raise NotFittedError(f"model {type(model).__name__} is not fitted yet: call fit first")
-        _check_model_shape(model.n_users_, model.n_items_, n_users, n_items)
+            raise NotFittedError(f"{name} {type(model).__name__} is not fitted yet: call fit first")
+        _check_shape((model.n_users_, model.n_items_), (n_users, n_items), name)
         score_users: ScoreUsers = model._score_function()
         return score_users
     if not callable(model) or isinstance(model, type):
         raise TypeError(
-            "model must be a fitted model, a tuple (U, V) or (U, V, b) of arrays, or a function "
+            f"{name} must be a fitted model, a tuple (U, V) or (U, V, b) of arrays, or a function "
             f"users -> scores, got {shown(model)}"
         )
     # A copy, because nothing keeps a foreign function from writing into its argument.
     return lambda rows: model(rows.copy())
 
 
-def _check_model_shape(model_users: int, model_items: int, n_users: int, n_items: int) -> None:
-    if (model_users, model_items) != (n_users, n_items):
+def _check_shape(scored: tuple[int, int], wanted: tuple[int, int], name: str) -> None:
+    if scored != wanted:
         raise ValueError(
-            f"model scores {model_users} users x {model_items} items, "
-            f"but test has shape ({n_users}, {n_items}): {HOW}"
+            f"{name} scores {scored[0]} users x {scored[1]} items, but test has shape {wanted}: {HOW}"
         )
 
 
