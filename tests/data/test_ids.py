@@ -36,6 +36,19 @@ def test_given_ids():
     assert repr(data) == "Interactions(3 users x 4 items, 4 positives, user ids, item ids)"
 
 
+ARRAYS = {"pandas": "array", "polars": "Series", "pyarrow": "array"}
+
+
+@pytest.mark.parametrize("library", list(ARRAYS))
+def test_large_numbers_beside_a_missing_one_are_found(library):
+    make, asked = pytest.importorskip(library), [2**60 + 1, None, 2**60]
+    column = getattr(make, ARRAYS[library])(asked)  # pandas makes Int64 of it
+    known = Ids([2**60, 2**60 + 1], None, "user")
+    assert known.find(column).tolist() == [1, -1, 0]
+    with pytest.raises(ValueError, match="unknown user id None"):
+        known.rows(column)
+
+
 def test_the_users_own_id_array_is_copied():
     mine = np.array([3, 1, 2])
     data = Interactions(DENSE, user_ids=mine)

@@ -1,5 +1,7 @@
 """Rows that lack an id, a value or a time: refused and counted, or left out; the same from all tables."""
 
+import decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -76,6 +78,81 @@ def test_whole_numbers_beside_missing_ones_stay_exact(kind):
     columns = {"user": ["a", "b", "c"], "item": ["x", "y", "z"], "t": nanoseconds(kind, times)}
     data = Interactions.from_frame(columns, timestamp="t", missing="drop")
     assert data.timestamps.tolist() == [times[0], times[2]]
+
+
+LARGE = [2**60 + 1, 2**60 + 2, 2**60 + 3]
+COLUMNS = {
+    "int64": LARGE,
+    "uint64": [each + 2**63 for each in LARGE],
+    "int32": [1, 2, 3],
+    "uint8": [1, 2, 3],
+    "bool": [False, True, True],
+}
+
+
+def column_of(kind, dtype, elements):
+    """A column of a type, with missing elements where there are None."""
+    if kind == "polars":
+        pl = pytest.importorskip("polars")
+        types = {"int64": pl.Int64, "uint64": pl.UInt64, "int32": pl.Int32, "uint8": pl.UInt8}
+        return pl.Series(elements, dtype=types.get(dtype, pl.Boolean))
+    if kind == "pandas":
+        names = {"bool": "boolean", "uint64": "UInt64", "uint8": "UInt8"}
+        return pd.array(elements, names.get(dtype, dtype.title()))
+    pa = pytest.importorskip("pyarrow")
+    array = pa.array(elements, getattr(pa, "bool_" if dtype == "bool" else dtype)())
+    return pa.chunked_array([array.dictionary_encode() if kind == "dictionary" else array])
+
+
+@pytest.mark.parametrize("dtype", list(COLUMNS))
+@pytest.mark.parametrize("kind", ["arrow", "dictionary", "polars", "pandas"])
+def test_ids_beside_missing_ones_stay_what_they_are(kind, dtype):
+    ids = COLUMNS[dtype]
+    whole = Interactions.from_frame({"user": column_of(kind, dtype, ids), "item": ["x"] * 3})
+    beside = column_of(kind, dtype, [ids[0], None, *ids[1:]])
+    for frame in ({"user": beside, "item": ["x"] * 4}, {"item": beside, "user": ["x"] * 4}):
+        data = Interactions.from_frame(frame, missing="drop")
+        found = data.user_ids if "x" in data.item_ids else data.item_ids
+        assert found.tolist() == sorted(set(ids)) and found.dtype == whole.user_ids.dtype
+        with pytest.raises(ValueError, match="has a missing id at position 1, and 1 in all"):
+            Interactions.from_frame(frame)
+
+
+def test_decimals_and_numbers_in_a_dictionary_beside_missing_ones():
+    pa, large = pytest.importorskip("pyarrow"), decimal.Decimal(2**60 + 1)
+    columns = {"user": pa.array([large, None, large + 1]), "item": pa.array([1, 2, 3])}
+    data = Interactions.from_frame(columns, missing="drop")
+    assert data.user_ids.tolist() == [large, large + 1] and data.n_dropped == 1
+    codes, numbers = pa.array([0, 1, 2]), pa.array([None, *LARGE[:2]])
+    columns["user"] = pa.DictionaryArray.from_arrays(codes, numbers)  # one stands for none
+    assert Interactions.from_frame(columns, missing="drop").user_ids.tolist() == LARGE[:2]
+
+
+def test_values_and_time_splits_beside_missing_ones():
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table({
+        "user": [*LARGE, None, *LARGE], "item": [1, 1, 1, 1, 1, 1, None], "t": range(7),
+        "v": [2, 1, 3, 1, 4, 5, 1], "flag": [True, True, None, True, False, True, True],
+    })  # fmt: skip
+    data = Interactions.from_frame(table, value="v", missing="drop")
+    assert data.user_ids.tolist() == LARGE and data.values.tolist() == [6, 6, 3]
+    flags = Interactions.from_frame(table, value="flag", duplicates="max", missing="drop")
+    assert flags.user_ids.tolist() == LARGE[:2] and flags.values.tolist() == [1, 1]
+    train, test = time_split(table, 4, timestamp="t", missing="drop")
+    assert train.user_ids.tolist() == LARGE and test.user_ids.tolist() == LARGE
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_ids_beside_missing_ones_in_parquet(mapped, tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    users = [*LARGE[:2], None, LARGE[2], LARGE[0]]
+    pq.write_table(pa.table({"user": users, "item": [1, 2, 3, 1, 2]}), tmp_path / "log.parquet")
+    where = {"memory_map": tmp_path / "map"} if mapped else {}
+    data = Interactions.read(tmp_path / "log.parquet", **where, missing="drop")
+    assert data.user_ids.tolist() == LARGE and data.user_ids.dtype == np.int64
+    assert data.tocsr().toarray().tolist() == [[1, 1], [0, 1], [1, 0]] and data.n_dropped == 1
+    later = Interactions.read(tmp_path / "log.parquet", like=data, **where, missing="drop")
+    assert later.rows.tolist() == data.rows.tolist()
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv.gz", "parquet", "map"])

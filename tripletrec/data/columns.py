@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ __all__ = [
     "eager",
     "in_order",
     "is_missing",
+    "known_numbers",
     "missing_from",
     "missing_position",
     "python_value",
@@ -141,6 +143,32 @@ def _as_pandas_would(values: Any) -> Any:
     import pandas as pd
 
     return pd.Series(values.to_numpy()).dt.tz_localize("UTC").dt.tz_convert(zone)
+
+
+def known_numbers(values: Any) -> tuple[NDArray[np.bool_], Any] | None:
+    """Tell which whole numbers of a column are there, and return these; None: all are, or it holds no such.
+
+    As an array the column would be of floats, which round large numbers.
+    """
+    dtype: Any = getattr(values, "dtype", None)
+    if hasattr(values, "null_count") and hasattr(dtype, "is_integer"):  # polars
+        if not dtype.is_integer() or not values.null_count():
+            return None
+        return values.is_not_null().to_numpy(), values.drop_nulls()
+    if type(values).__module__.startswith("pyarrow") and hasattr(values, "null_count"):
+        return _known_of_arrow(values)
+    if getattr(dtype, "kind", "") not in ("i", "u") or not hasattr(values, "isna"):
+        return None
+    missing = np.asarray(values.isna(), np.bool_)
+    return (~missing, values[~missing]) if missing.any() else None
+
+
+def _known_of_arrow(values: Any) -> tuple[NDArray[np.bool_], Any] | None:
+    if hasattr(values.type, "value_type") and hasattr(values.type, "index_type"):  # a dictionary
+        values = values.cast(values.type.value_type)
+    if not re.fullmatch(r"u?int\d+|bool", str(values.type)) or not values.null_count:
+        return None
+    return np.asarray(values.is_valid(), np.bool_), values.drop_null()
 
 
 def is_missing(each: Any) -> bool:

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_choice
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.checks import check_length
-from tripletrec.data.columns import column_of, is_missing, missing_from, missing_position, to_array
+from tripletrec.data.columns import (
+    column_of,
+    is_missing,
+    known_numbers,
+    missing_from,
+    missing_position,
+    to_array,
+)
 from tripletrec.data.foreign import Dictionary, dictionary_of, in_memory
 from tripletrec.data.id_arrays import check_types, id_array
 from tripletrec.data.ids import Ids
@@ -209,11 +216,15 @@ def _values(column: Any, n: int, name: str) -> NDArray[Any]:
 
 
 def _plain_column(column: Any, name: str) -> Any:
-    """Return a column as pandas has it, texts of Arrow as a dictionary, else an array."""
+    """Return a pandas column as it is, others as an array or, texts and numbers with gaps, a dictionary."""
     import pandas as pd
 
     if isinstance(column, (pd.Series, pd.Index, pd.Categorical)):
         return column
+    if (known := known_numbers(column)) is not None:
+        there, numbers = known
+        codes = np.where(there, np.cumsum(there) - 1, -1)
+        return Dictionary(codes, to_array(numbers, name, "ids"))
     texts = dictionary_of(column, name)
     return to_array(column, name, "ids") if texts is None else texts
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
-from tripletrec.data.columns import python_value, to_array
+from tripletrec.data.columns import known_numbers, python_value, to_array
 from tripletrec.data.id_arrays import check_ids, id_array, index_of, key_of_date, keys_of, plain
 
 __all__ = ["Form", "Ids", "is_single"]
@@ -146,10 +146,15 @@ class Ids:
         return more
 
     def _asked(self, ids: Any) -> NDArray[Any]:
+        name = f"{self.word} ids"
         if not is_single(ids):
-            return to_array(ids, f"{self.word} ids", "ids")
+            if (known := known_numbers(ids)) is None:
+                return to_array(ids, name, "ids")
+            asked = np.full(len(known[0]), None, object)
+            asked[known[0]] = to_array(known[1], name, "ids")
+            return asked
         if isinstance(ids, np.ndarray):
-            return to_array(np.atleast_1d(ids), f"{self.word} ids", "ids")
+            return to_array(np.atleast_1d(ids), name, "ids")
         one = np.empty(1, dtype=object)
         one[0] = python_value(ids)
         return one
