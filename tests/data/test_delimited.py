@@ -82,6 +82,24 @@ def test_several_files_and_whole_numbers_as_times(tmp_path):
     assert data.timestamps.dtype == np.int64
 
 
+LATE = 1_700_000_000_000_000_000
+
+
+@pytest.mark.parametrize("rest", ["", "b,1,1.5\n"])
+def test_whole_times_stay_exact_beside_missing_ones(rest, tmp_path):
+    lines = [f"u,{n},{LATE + n}\n" for n in range(3)]
+    path = write(tmp_path, f"user,item,t\n{lines[2]}{lines[0]}a,9,\n{lines[1]}", "0.csv")
+    write(tmp_path, "user,item,t\n" + rest, "1.csv")
+    data = Interactions.read(path, timestamp="t", missing="drop")
+    assert (data.timestamps - LATE).tolist() == [0, 1, 2] and data.n_dropped == 1
+    several = Interactions.read(tmp_path, timestamp="t", missing="drop")
+    assert several.timestamps.tolist() == (
+        [1.5, *[float(LATE)] * 3] if rest else [LATE, LATE + 1, LATE + 2]
+    )
+    with pytest.raises(ValueError, match="column 't' has a missing time at position 2, and 1 in"):
+        Interactions.read(path, timestamp="t")
+
+
 @pytest.mark.thorough
 def test_a_long_file_is_read_in_pieces(tmp_path):
     n = 1_100_000
@@ -108,7 +126,10 @@ def test_a_long_file_is_read_in_pieces(tmp_path):
         ("user,item\na,1\n,2\n", {}, ValueError, "column 'user' has a missing id at position 1"),
         ("user,item\na\n", {}, ValueError, "column 'item' has a missing id at position 0"),
         ("user,item,v\na,1,x\n", {"value": "v"}, ValueError,
-         "values of column 'v' of '.*log.csv' must be numbers: could not convert string to float: 'x'"),
+         "values of column 'v' of '.*log.csv' must be numbers, got 'x'"),
+        ("user,item,v\na,1,5\nb,1,1_000\n", {"value": "v"}, ValueError,
+         "values of column 'v' of '.*log.csv' must be numbers, got '1_000'"),
+        ("user,item,v\na,1,\uff15\n", {"value": "v"}, ValueError, "must be numbers, got '\uff15'"),
         ("user,item,v\na,1,-2\n", {"value": "v"}, ValueError, "negative value -2.0"),
         ("user,item,v\na,1,\n", {"value": "v"}, ValueError, "got the value nan"),
         ("user,item,v\na,1,NaN\n", {"value": "v"}, ValueError, "got the value nan"),
@@ -117,6 +138,8 @@ def test_a_long_file_is_read_in_pieces(tmp_path):
          "'.*log.csv' has 3 columns, but row 3 below the header has more fields: '1' is beyond the last"),
         ("user,item,t\na,1,yesterday\n", {"timestamp": "t"}, ValueError,
          "timestamps of column 't' must be numbers or dates of ISO 8601"),
+        ("user,item,t\na,1,true\n", {"timestamp": "t"}, ValueError, "dates of ISO 8601, .*, got True"),
+        ("user,item,t\na,1,5\na,2,1_0\n", {"timestamp": "t"}, ValueError, "ISO 8601, .*, got '1_0'"),
         ("user,item,t\na,1,\nb,1,3\n", {"timestamp": "t"}, ValueError, "missing time at position 0"),
         ("user,item,t\na,1,\nb,1,2024-01-01\n", {"timestamp": "t"}, ValueError, "missing date at pos"),
         (b"user,item\n\xff\xfe,1\n", {}, ValueError, "cannot read .*log.csv': UnicodeDecodeError"),
@@ -131,6 +154,18 @@ def test_other_files_get_one_sentence(tmp_path, text, options, error, message):
     with pytest.raises(error, match=message) as info:
         Interactions.read(write(tmp_path, text), **options)
     assert "\n" not in str(info.value) and len(str(info.value)) < 500
+
+
+def test_values_of_all_writings(tmp_path):
+    texts = ["5", " 2", "+3", "1e-1", ".5", "7.", "99999999999999999999999", "True"]
+    for number, text in enumerate(texts):
+        write(tmp_path, f"user,item,v\na,{number},{text}\n", f"{number}.csv")
+    data = Interactions.read(tmp_path, value="v")
+    np.testing.assert_allclose(data.values, [5, 2, 3, 0.1, 0.5, 7, 1e23, 1])
+    lines = "".join(f"a,{number},{text}\n" for number, text in enumerate([*texts[:-1], ""]))
+    path = write(tmp_path, "user,item,v\n" + lines, "log.csv")
+    again = Interactions.read(path, value="v", missing="drop")
+    assert again.values.tolist() == data.values[:-1].tolist() and again.n_dropped == 1
 
 
 def test_numbers_and_dates_do_not_mix(tmp_path):

@@ -88,6 +88,10 @@ def test_names_of_folders_are_columns(tmp_path, events):
         ValueError, match="0.parquet' has no column 'hour': its columns are .*'day'"
     ):
         Interactions.read(tmp_path / "log", **NAMES, timestamp="hour")
+    late = 1_700_000_000_000_000_001
+    parquet(tmp_path / "late" / f"time={late}" / "0.parquet", events[:3].drop(columns="time"))
+    whole = Interactions.read(tmp_path / "late", **NAMES, timestamp="time")
+    assert set(whole.timestamps.tolist()) == {late}
     parquet(tmp_path / "log" / "day=__HIVE_DEFAULT_PARTITION__" / "1.parquet", events[:3])
     with pytest.raises(ValueError, match="column 'day' has a missing value: there is a folder"):
         Interactions.read(tmp_path / "log", **NAMES, timestamp="day")

@@ -72,14 +72,14 @@ def read_delimited(
 
 def read_names(path: Path, format_: str) -> list[str]:
     """Return the names of the columns of a file."""
-    with _sentences(path, {}):
+    with _sentences(path):
         return _header(path, _DELIMITERS[format_])
 
 
 def read_whole(path: Path, format_: str, column: str) -> Any:
     """Return all columns of a file as a DataFrame, types guessed but for one column, which stays texts."""
     delimiter = _DELIMITERS[format_]
-    with _sentences(path, {}):
+    with _sentences(path):
         header = _header(path, delimiter)
         for name in (column, *header):
             check_column(name, header, table=repr(str(path)))
@@ -118,12 +118,32 @@ def _fits(number: int) -> bool:
     return -(2**63) <= number < 2**63
 
 
-def numbers_of(texts: list[str], name: str) -> NDArray[np.float64]:
-    """Return texts as numbers."""
+def numbers_of(texts: list[str], name: str) -> NDArray[Any]:
+    """Return texts as numbers, whole ones exactly."""
+    wrong = [each for each in texts if not _is_number(each)]
+    if wrong:
+        raise ValueError(f"{name} must be numbers, got {shown(wrong[0])}")
+    if all(_WHOLE.fullmatch(each) and _fits(int(each)) for each in texts):
+        return np.array([int(each) for each in texts], np.int64)
+    return np.array([float(each) for each in texts], np.float64)
+
+
+def _is_number(text: str) -> bool:
     try:
-        return np.array([float(each) for each in texts], np.float64)
-    except ValueError as error:
-        raise ValueError(f"{name} must be numbers: {error}") from None
+        float(text)
+    except ValueError:
+        return False
+    return text.isascii() and "_" not in text  # of which Python makes numbers, and nobody else
+
+
+def _values_of(column: Any, name: str) -> NDArray[np.float64]:
+    """Return a column of values as pandas has read it as floats, NaN where one is missing."""
+    if column.dtype.kind in "biuf":
+        read: NDArray[np.float64] = column.to_numpy(np.float64, na_value=np.nan)
+        return read
+    values, there = np.full(len(column), np.nan), column.notna().to_numpy(np.bool_)
+    values[there] = numbers_of(column[there].tolist(), name)
+    return values
 
 
 def times_of(parts: list[Any], name: str) -> Any:
@@ -132,12 +152,19 @@ def times_of(parts: list[Any], name: str) -> Any:
 
     if not parts:
         return np.empty(0, np.int64)
-    columns = [each if each.dtype.kind in "iuf" else _dates(each, name) for each in parts]
+    columns = [_numbers(each) if each.dtype.kind in "iuf" else _dates(each, name) for each in parts]
     columns = [each for each in columns if len(each)] or columns[:1]
     known = [each for each in columns if not each.isna().all()]
-    if len({each.dtype.kind for each in known}) > 1:
+    if len({each.dtype.kind in "iuf" for each in known}) > 1:
         raise TypeError(f"{name} must be all numbers or all dates, got both")
     return pd.concat(columns, ignore_index=True)
+
+
+def _numbers(column: Any) -> Any:
+    """Return numbers in a type of NumPy's, but whole ones beside missing ones, which floats would round."""
+    if column.dtype.kind != "f" and column.isna().any():
+        return column
+    return column.astype(str(column.dtype).lower())
 
 
 def _dates(column: Any, name: str) -> Any:
@@ -147,10 +174,10 @@ def _dates(column: Any, name: str) -> Any:
         return pd.to_datetime(column, utc=True, format="ISO8601")
     except (ValueError, TypeError):
         dates = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
-        wrong = column[dates.isna() & column.notna()]
+        wrong = column[dates.isna() & column.notna()].tolist() or column.tolist()
+        first = next((each for each in wrong if not _is_number(str(each))), wrong[0])
         raise ValueError(
-            f"{name} must be numbers or dates of ISO 8601, such as 2024-01-31T12:00:00Z, got "
-            f"{shown((wrong if len(wrong) else column).iloc[0])}"
+            f"{name} must be numbers or dates of ISO 8601, such as 2024-01-31T12:00:00Z, got {shown(first)}"
         ) from None
 
 
@@ -174,7 +201,7 @@ def _together(
 def _chunks(path: Path, delimiter: str, names: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     import pandas as pd
 
-    with _sentences(path, names):
+    with _sentences(path):
         header = _header(path, delimiter)
         for name in names.values():
             check_column(name, header, table=repr(str(path)))
@@ -185,13 +212,18 @@ def _chunks(path: Path, delimiter: str, names: Mapping[str, Any]) -> Iterator[di
             label: _MISSING if role in ("value", "timestamp") else [""]
             for role, label in (place | {"beyond": labels[-1]}).items()
         }
+        # Not "category", which makes 7 of "007".
+        texts = dict.fromkeys([place["user"], place["item"], labels[-1]], object)
         with _opened(path) as file, _parse(
             file, delimiter, labels, missing, usecols=sorted({*place.values(), labels[-1]}),
-            dtype=_types(place) | {labels[-1]: object}, chunksize=_ROWS,
+            dtype=texts, chunksize=_ROWS, dtype_backend="numpy_nullable",
         ) as pieces:  # fmt: skip
             for piece in pieces:
                 _check_width(piece.pop(labels[-1]), len(header), path)
                 chunk = {role: piece[label] for role, label in place.items()}
+                if "value" in chunk:
+                    name = f"values of column {names['value']!r} of {str(path)!r}"
+                    chunk["value"] = _values_of(chunk["value"], name)
                 yield chunk | {
                     role: pd.factorize(chunk[role].to_numpy()) for role in ("user", "item")
                 }
@@ -240,7 +272,7 @@ class _Relabelled(io.RawIOBase):
 
 
 @contextmanager
-def _sentences(path: Path, names: Mapping[str, Any]) -> Iterator[None]:
+def _sentences(path: Path) -> Iterator[None]:
     """Say in one sentence which file cannot be read, and why."""
     import pandas as pd
 
@@ -252,12 +284,6 @@ def _sentences(path: Path, names: Mapping[str, Any]) -> Iterator[None]:
         raise with_sentence(error, f"cannot read {str(path)!r}") from None
     except (EOFError, zlib.error, UnicodeDecodeError, pd.errors.ParserError) as error:
         raise ValueError(f"cannot read {str(path)!r}: {said_by(error)}") from None
-    except ValueError as error:
-        if "convert string to float" in str(error):
-            raise ValueError(
-                f"values of column {names['value']!r} of {str(path)!r} must be numbers: {error}"
-            ) from None
-        raise
 
 
 def _header(path: Path, delimiter: str) -> list[str]:
@@ -282,8 +308,3 @@ def _check_width(beyond: Any, n: int, path: Path) -> None:
             f"{str(path)!r} has {n} columns, but row {row + 1} below the header has more fields: "
             f"{shown(text)} is beyond the last; text that holds the separator needs quotes"
         )
-
-
-def _types(place: Mapping[str, str]) -> dict[str, Any]:
-    types: dict[str, Any] = {place["value"]: np.float64} if "value" in place else {}
-    return types | {place["user"]: object, place["item"]: object}  # "category" makes 7 of "007"
