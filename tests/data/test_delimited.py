@@ -44,7 +44,9 @@ def test_columns(tmp_path, name, change):
         (["-0", "1", "2"], ["-0", "1", "2"]),
         (["1e3", "1", "2"], ["1", "1e3", "2"]),
         (["9223372036854775807", "-9223372036854775808", "0"], [-(2**63), 0, 2**63 - 1]),
-        (["9223372036854775808", "1", "2"], ["1", "2", "9223372036854775808"]),
+        (["9223372036854775808", "1", "18446744073709551615"], [1, 2**63, 2**64 - 1]),
+        (["9223372036854775808", "-1", "2"], [-1, 2, 2**63]),
+        (["18446744073709551616", "1", "2"], ["1", "18446744073709551616", "2"]),
         (["NA", "null", "None"], ["NA", "None", "null"]),
         (["True", "False", "nan"], ["False", "True", "nan"]),
         (["2024-01-01", "2", "3"], ["2", "2024-01-01", "3"]),
@@ -72,6 +74,19 @@ def test_ids_are_what_those_of_like_are(tmp_path):
         Interactions.read(write(tmp_path, "user,item\n1,2\n1,junk\n", "junk.csv"), like=train)
     numbered = Interactions(np.eye(3))
     assert Interactions.read(path, like=numbered).rows.tolist() == [1, 1]
+
+
+def test_unsigned_ids_are_found_in_text(tmp_path):
+    large = [1, 2, 2**63 + 5, 2**64 - 1]
+    train = Interactions.from_frame({"user": np.array(large, np.uint64), "item": [1, 2, 3, 4]})
+    lines = "".join(f"{user},{item}\n" for user, item in zip(large, [4, 1, 2, 3], strict=True))
+    path = write(tmp_path, "user,item\n" + lines)
+    test = Interactions.read(path, like=train)
+    assert test.rows.tolist() == [0, 1, 2, 3] and test.indices.tolist() == [3, 0, 1, 2]
+    own = Interactions.read(path)
+    assert own.user_ids.dtype == np.uint64 and own.user_ids.tolist() == large
+    odd = write(tmp_path, f"user,item\n{large[3]},4\n-1,4\nx,4\n", "odd.csv")
+    assert Interactions.read(odd, like=train, unknown="drop").rows.tolist() == [3]
 
 
 def test_several_files_and_whole_numbers_as_times(tmp_path):

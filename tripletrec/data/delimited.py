@@ -18,6 +18,7 @@ from tripletrec._runtime.files import with_sentence
 from tripletrec._runtime.messages import said_by, shown
 from tripletrec.data.columns import check_column
 from tripletrec.data.foreign import Dictionary
+from tripletrec.data.id_arrays import id_array
 from tripletrec.data.ids import Form
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 _ROWS = 1 << 20  # that are read at once
-_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,19}")
 # What pandas takes for missing, in all columns but those of ids: there it is an id unless the field is empty.
 _MISSING = [
     "", "nan", "NaN", "NAN", "-nan", "-NaN", "NaT", "NA", "N/A", "n/a", "#NA", "#N/A", "#N/A N/A", "<NA>",
@@ -105,17 +106,18 @@ def text_ids(codes: NDArray[np.integer], texts: NDArray[Any], form: Form) -> Dic
         where others are not. None: all or none.
     """
     elements = texts.tolist()
-    whole = [_WHOLE.fullmatch(each) is not None and _fits(int(each)) for each in elements]
+    whole = [_is_whole(each, 2**64) for each in elements]  # as `id_array` keeps them
     if form == "texts" or not any(whole) or (form is None and not all(whole)):
         return Dictionary(codes, texts)
     numbers = [
         int(each) if is_whole else each for each, is_whole in zip(elements, whole, strict=True)
     ]
-    return Dictionary(codes, np.array(numbers, np.int64 if all(whole) else object))
+    return Dictionary(codes, id_array(numbers, "ids") if all(whole) else np.array(numbers, object))
 
 
-def _fits(number: int) -> bool:
-    return -(2**63) <= number < 2**63
+def _is_whole(text: str, end: int) -> bool:
+    """Return whether a text is how a whole number from -2**63 to below `end` is written."""
+    return _WHOLE.fullmatch(text) is not None and -(2**63) <= int(text) < end
 
 
 def numbers_of(texts: list[str], name: str) -> NDArray[Any]:
@@ -123,7 +125,7 @@ def numbers_of(texts: list[str], name: str) -> NDArray[Any]:
     wrong = [each for each in texts if not _is_number(each)]
     if wrong:
         raise ValueError(f"{name} must be numbers, got {shown(wrong[0])}")
-    if all(_WHOLE.fullmatch(each) and _fits(int(each)) for each in texts):
+    if all(_is_whole(each, 2**63) for each in texts):
         return np.array([int(each) for each in texts], np.int64)
     return np.array([float(each) for each in texts], np.float64)
 
