@@ -75,6 +75,76 @@ def test_low_values_are_left_out(tmp_path, as_json):
     assert 0 < sum(row["interactions"] for row in told) <= 20
 
 
+RATINGS = """user,item,rating,time
+a,x,5,1
+a,y,5,2
+b,x,1,1
+b,y,5,9
+c,x,4,1
+c,y,1,2
+a,z,5,3
+c,z,1,8
+d,x,5,1
+d,y,5,2
+d,z,2,9
+e,z,4,1
+"""
+
+
+@pytest.mark.parametrize("by", ["time", "last", "random"])
+def test_low_values_are_left_out_before_the_split(by, tmp_path, as_json):
+    """The parts are those of a file without them."""
+    low, high = tmp_path / "low.csv", tmp_path / "high.csv"
+    low.write_text(RATINGS)
+    lines = [line for line in RATINGS.splitlines() if line.split(",")[2] not in "12"]
+    high.write_text("\n".join(lines))
+    how = ["--by", by, "--test", "0.3", "--valid", "none", "-o"]
+    told = as_json("split", low, *how, tmp_path / "p", "--min-value", "4")
+    expected = as_json("split", high, *how, tmp_path / "q")
+    for some, other in zip(told, expected, strict=True):
+        assert [some[key] for key in ("interactions", "dropped")] == [
+            other[key] for key in ("interactions", "dropped")
+        ]
+    train, test = (pd.read_csv(tmp_path / "p" / f"{name}.csv") for name in ("train", "test"))
+    for name in ("train", "test"):
+        part = f"{name}.csv"
+        assert (tmp_path / "p" / part).read_bytes() == (tmp_path / "q" / part).read_bytes()
+    if by != "random":
+        assert set(test["user"]) <= set(train["user"])
+        assert ["a", "z"] in test[["user", "item"]].to_numpy().tolist()
+
+
+def test_low_values_and_what_is_missing(tmp_path, as_json, failed, refused):
+    log = tmp_path / "log.csv"
+    log.write_text(RATINGS + "f,x,,1\n,x,1,1\n")
+    given = (
+        "split",
+        log,
+        "--min-value",
+        "4",
+        "--test",
+        "0.3",
+        "--valid",
+        "none",
+        "-o",
+        tmp_path / "p",
+    )
+    assert "--drop-missing leaves out such rows" in failed(*given)
+    assert [each["dropped"] for each in as_json(*given, "--drop-missing")] == [2, 1]
+    assert "has no values >= 9" in failed(
+        "split", log, "--min-value", "9", "--drop-missing", "-o", tmp_path
+    )
+    assert "--min-value of what --duplicates count" in refused(*given, "--duplicates", "count")
+
+
+def test_low_values_of_a_matrix(tmp_path, as_json):
+    scipy = pytest.importorskip("scipy.sparse")
+    path = tmp_path / "matrix.npz"
+    scipy.save_npz(path, scipy.csr_array([[1, 2, 3], [3, 2, 1], [2, 2, 0]]))
+    told = as_json("split", path, "--by", "random", "--min-value", "2", "-o", tmp_path)
+    assert sum(row["interactions"] for row in told) == 6
+
+
 def test_what_cannot_be_split(shop, refused, failed, tmp_path):
     pairs = tmp_path / "pairs.csv"
     pairs.write_text("user,item\n1,2\n2,3\n")

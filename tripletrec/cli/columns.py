@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from tripletrec.data.interactions import Interactions
     from tripletrec.data.paths import Files
 
-__all__ = ["LACKING", "guess", "like_model", "named_columns", "read_events"]
+__all__ = [
+    "LACKING",
+    "check_has_values",
+    "guess",
+    "like_model",
+    "named_columns",
+    "of_value",
+    "read_events",
+]
 
 # In the order of preference; without capitals and all that is no letter and no digit.
 _COMMON = {
@@ -145,7 +153,8 @@ def read_events(
         missing="drop" if options.drop_missing else "raise",
     )
     if options.min_value is not None:
-        data = _of_value(data, options.min_value, names, path)
+        check_has_values(names, path)
+        data = of_value(data, options.min_value, path)
     if data.n_dropped and len(data):  # of all of them there has been a warning
         reasons = [LACKING] if options.drop_missing else []
         if like is not None:
@@ -167,11 +176,16 @@ def like_model(model: Any) -> Interactions:
     )
 
 
-def _of_value(data: Interactions, least: float, names: dict[str, Any], path: str) -> Interactions:
+def check_has_values(names: dict[str, Any], path: str) -> None:
+    """Raise if ``--min-value`` is given of columns without values; a matrix has some."""
     if names and "value" not in names:
         raise ValueError(
             f"--min-value needs a column of values, which {path!r} lacks: give --value"
         )
+
+
+def of_value(data: Interactions, least: float, path: str) -> Interactions:
+    """Return the interactions of a value of at least so much."""
     kept = data[data.values >= least]
     kept.check_not_empty(f"what {path!r} has of values >= {least:g}")
     kept.n_dropped = data.n_dropped

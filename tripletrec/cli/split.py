@@ -6,16 +6,18 @@ import argparse
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tripletrec._runtime.messages import shown_names
-from tripletrec.cli.columns import LACKING, named_columns
+from tripletrec.cli.columns import LACKING, check_has_values, named_columns, of_value
 from tripletrec.cli.options import UsageError, add_columns, add_command, as_usage, note, seed
 from tripletrec.cli.printing import print_json, print_rows
 
 if TYPE_CHECKING:
     from tripletrec.data.interactions import Interactions
     from tripletrec.data.paths import Files
+
+    _Parts: TypeAlias = tuple[Interactions, Interactions | None, Interactions]
 
 __all__ = ["NAME", "add_parser", "run"]
 
@@ -74,26 +76,25 @@ def run(options: argparse.Namespace) -> None:
 
     test, valid = _size(options.test), _valid_size(options)
     _check_sizes(options.by, test, valid)
+    if options.by == "time" and options.duplicates == "count" and options.min_value is not None:
+        raise UsageError(
+            "--min-value of what --duplicates count counts: by time events are split before they are "
+            "counted, give --by random or last, or --min-value to the command that reads the parts"
+        )
     files = find_files(options.events)
     paths = _paths(options, files, with_valid=valid is not None)
     names = named_columns(options, options.events)
     if options.by != "random" and "timestamp" not in names:
         raise ValueError(_without_times(options.events, files))
-    if options.min_value is not None and "value" not in names:
-        raise ValueError(
-            f"--min-value needs a column of values, which {options.events!r} lacks: give --value"
-        )
-    if files.format == "npz":
-        columns = None
-    else:
-        by_role = read_columns(files, names, {"user": None, "item": None})
-        columns = {names[role]: each for role, each in by_role.items()}
-    parts = _split(options, columns, names, test, valid)
     if options.min_value is not None:
-        for name, part in parts.items():
-            kept = part[part.values >= options.min_value]
-            kept.check_not_empty(f"what {name} has of values >= {options.min_value:g}")
-            kept.n_dropped, parts[name] = part.n_dropped, kept
+        check_has_values(names, options.events)
+    by_role = None
+    if files.format != "npz":
+        by_role = read_columns(files, names, {"user": None, "item": None})
+    split = _by_time if options.by == "time" else _of_interactions
+    train, before, held_out = split(options, by_role, names, test, valid)
+    named = {"train": train, "valid": before, "test": held_out}
+    parts = {name: part for name, part in named.items() if part is not None}
     _write(parts, paths)
     _report(options, parts, paths)
 
@@ -110,23 +111,33 @@ def _without_times(events: str, files: Files) -> str:
     )
 
 
-def _split(
-    options: argparse.Namespace, columns: Any, names: dict[str, Any], test: Any, valid: Any
-) -> dict[str, Interactions]:
-    """Return the parts by name."""
+def _by_time(
+    options: argparse.Namespace, by_role: Any, names: dict[str, Any], test: Any, valid: Any
+) -> _Parts:
+    from tripletrec.splits import time_split
+
+    n_missing = 0
+    if options.min_value is not None:
+        by_role, n_missing = _events_of_value(options, by_role, names)
+    columns = {names[role]: each for role, each in by_role.items()}
+    cut = time_split(columns, test, valid, **names, **_given(options))
+    cut.train.n_dropped += n_missing
+    return cut.train, cut.valid, cut.test
+
+
+def _of_interactions(
+    options: argparse.Namespace, by_role: Any, names: dict[str, Any], test: Any, valid: Any
+) -> _Parts:
     from tripletrec import splits
     from tripletrec.data.interactions import Interactions
 
-    missing: Any = "drop" if options.drop_missing else "raise"
-    given = {"duplicates": options.duplicates, "missing": missing}
-    if options.by == "time":
-        cut = splits.time_split(columns, test, valid, **names, **given)
-        parts = {"train": cut.train, "valid": cut.valid, "test": cut.test}
-        return {name: part for name, part in parts.items() if part is not None}
-    if columns is None:
+    if by_role is None:
         whole = Interactions.read(options.events, duplicates=options.duplicates)
     else:
-        whole = Interactions.from_frame(columns, **names, **given)
+        columns = {names[role]: each for role, each in by_role.items()}
+        whole = Interactions.from_frame(columns, **names, **_given(options))
+    if options.min_value is not None:
+        whole = of_value(whole, options.min_value, options.events)
     before = None
     if options.by == "last":
         train, held_out = splits.leave_last_out(whole, 1)
@@ -138,8 +149,34 @@ def _split(
             share = valid / (1.0 - test)
             train, before = splits.train_test_split(train, share, random_state=options.seed + 1)
     train.n_dropped = whole.n_dropped
-    parts = {"train": train, "valid": before, "test": held_out}
-    return {name: part for name, part in parts.items() if part is not None}
+    return train, before, held_out
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the library is told of duplicates and of rows that lack something."""
+    missing = "drop" if options.drop_missing else "raise"
+    return {"duplicates": options.duplicates, "missing": missing}
+
+
+def _events_of_value(
+    options: argparse.Namespace, by_role: Any, names: dict[str, Any]
+) -> tuple[dict[str, Any], int]:
+    """Return the columns of the events of a value that is high enough, and how many lacked something."""
+    from tripletrec.data.foreign import Dictionary
+    from tripletrec.data.frames import checked_columns, read_table
+
+    columns, source = checked_columns(by_role, names), repr(options.events)
+    table: Any = read_table(columns, names, (None, None), "raise", source=source, **_given(options))
+    kept = table.values >= options.min_value
+    if not kept.any():
+        raise ValueError(f"{source} has no values >= {options.min_value:g}: at least one is needed")
+    left = {
+        "user": Dictionary(table.rows[kept], table.users.values),
+        "item": Dictionary(table.columns[kept], table.items.values),
+        "value": table.values[kept],
+        "timestamp": table.timestamps[kept],
+    }
+    return left, table.n_dropped
 
 
 def _check_sizes(by: str, test: Any, valid: Any) -> None:
