@@ -1,5 +1,7 @@
 """``tripletrec split``."""
 
+import errno
+
 import pandas as pd
 import pytest
 
@@ -161,6 +163,46 @@ def test_what_cannot_be_split(shop, refused, failed, tmp_path):
     assert "--test must be a share" in refused(*arguments, "--test", "14D")
     assert "leave nothing" in refused(*arguments, "--test", "0.6", "--valid", "0.5")
     assert not (tmp_path / "p").exists() and not (tmp_path / "test.csv").exists()
+
+
+def test_ids_that_hold_ends_of_lines(tmp_path, as_json):
+    log = tmp_path / "log.csv"
+    with open(log, "w", newline="") as file:
+        file.write("user,item\n" + "".join(f'"u{n % 3}\rx",i{n}\n' for n in range(12)))
+    as_json(
+        "split", log, "--by", "random", "--test", "0.3", "--valid", "none", "-o", tmp_path / "p"
+    )
+    train = tr.Interactions.read(tmp_path / "p" / "train.csv")
+    assert train.user_ids.tolist() == ["u0\rx", "u1\rx", "u2\rx"] and train.nnz == 8
+
+
+def test_dates_as_ids_are_the_same_texts_in_all_parts(tmp_path, as_json):
+    pytest.importorskip("pyarrow")
+    days = pd.to_datetime(["2024-01-01T00", "2024-01-01T12", "2024-01-01T00"] * 4)
+    events = pd.DataFrame({"user": days, "item": [b"x", b"y", b"z"] * 4, "time": range(12)})
+    events.to_parquet(tmp_path / "log.parquet")
+    how = "--format", "csv", "--duplicates", "last", "--test", "10", "--valid", "none"
+    as_json("split", tmp_path / "log.parquet", *how, "-o", tmp_path)
+    for name in ("train", "test"):
+        part = pd.read_csv(tmp_path / f"{name}.csv")
+        assert set(part["user"]) == {"2024-01-01T00:00:00", "2024-01-01T12:00:00"}
+        assert set(part["item"]) == ({"y", "z"} if name == "test" else {"x", "y", "z"})
+
+
+def test_a_full_disk(shop, failed, tmp_path, monkeypatch):
+    """The file is named, and neither parts nor folders that were made for them stay."""
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    folder = tmp_path / "p" / "q"
+    message = failed("split", shop / "events.csv", "-o", folder)
+    assert message.endswith(f"cannot write '{folder}/train.csv': No space left on device\n")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "p").mkdir()
+    failed("split", shop / "events.csv", "-o", folder)
+    assert [each.name for each in tmp_path.iterdir()] == ["p"] and not folder.exists()
 
 
 def test_events_are_never_overwritten(shop, refused, tmp_path):

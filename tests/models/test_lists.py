@@ -1,5 +1,6 @@
 """Lists as tables and files: ids of all kinds, progress; what they hold is in the contract of lists."""
 
+import csv
 import datetime
 import sys
 import time
@@ -60,6 +61,27 @@ def test_ids_keep_their_types(kind, output):
     assert table["score"].to_list() == [3, 2, 1, 7, 6]
     if kind == "int8":
         assert str(table["item"].dtype).lower() == "int8"
+
+
+@pytest.mark.parametrize(
+    ("ids", "texts"),
+    [
+        ([b"a", b"b", b"c"], ["c", "a", "b", "a", "b"]),
+        (["a\rx", "b", "c"], ["c", "a\rx", "b", "a\rx", "b"]),
+        (IDS["hours"], [f"{day}:00:00" for day in np.array(IDS["hours"], str)[[2, 0, 1, 0, 1]]]),
+    ],
+    ids=["bytes", "ends of lines", "hours"],
+)
+def test_delimited_text_of_ids_that_need_care(ids, texts, tmp_path):
+    from tripletrec.models.lists import write_lists
+
+    assert write_lists(lists_of(ids), tmp_path / "lists.csv") == 5
+    with open(tmp_path / "lists.csv", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["user", "item", "rank", "score"]
+    assert [row[1] for row in rows] == texts and [row[3] for row in rows] == [
+        "3.0", "2.0", "1.0", "7.0", "6.0"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", IDS)

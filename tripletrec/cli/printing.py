@@ -14,10 +14,16 @@ __all__ = ["plain", "print_json", "print_numbers", "print_rows"]
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[Any]], *, file: Any = None) -> None:
     """Print a line with the names of columns and one for each row, between tabs, without padding."""
-    writer = csv.writer(file or sys.stdout, delimiter="\t", lineterminator="\n")
+    writer, quoting = (
+        csv.writer(file or sys.stdout, delimiter="\t", lineterminator="\n", quoting=each)
+        for each in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+    )
     writer.writerow(header)
     for row in rows:
-        writer.writerow([_cell(each) for each in row])
+        cells = [_cell(each) for each in row]
+        # Python 3.11 does not set what ends a line elsewhere in quotes.
+        ends_a_line = any(isinstance(each, str) and "\r" in each for each in cells)
+        (quoting if ends_a_line else writer).writerow(cells)
 
 
 def print_numbers(numbers: Mapping[str, Any], *, as_json: bool) -> None:

@@ -134,12 +134,11 @@ def _for_history(options: argparse.Namespace, model: Any, choice: dict[str, Any]
     if not texts:
         raise UsageError("--history must be ids of items between commas, got none")
     history = _known(options, typed_ids(texts, model._items()), model._items(), "--history")
-    if options.output != "-":
-        table = model.recommend_history([history], options.k, output="pandas", **choice)
-        _write(options.output, table.drop(columns="user"))
-        _summary(options, 1, len(table))
-        return
     ids, scores = model.recommend_history(history, options.k, **choice)
+    if options.output != "-":
+        _write(options.output, ids, scores)
+        _summary(options, 1, len(ids))
+        return
     if options.json:
         print_json({"history": history, "items": ids, "scores": scores})
         return
@@ -190,25 +189,20 @@ def _print_lists(lists: Iterator[tuple[Any, list[Any], Any]]) -> None:
     sys.stdout.write("[]\n" if before == "[\n" else "\n]\n")
 
 
-def _write(path: str, table: Any) -> None:
-    """Write a table to a file, as `recommend_to` does lists."""
+def _write(path: str, ids: Any, scores: Any) -> None:
+    """Write a list to a file, as `recommend_to` does lists."""
+    import pandas as pd
+
     from tripletrec._runtime.files import replacing
+    from tripletrec.data.writing import as_text, write_table
     from tripletrec.models.lists import check_ending
 
     ending = check_ending(path)
-    if ending == ".parquet":
-        from tripletrec.data.foreign import need_pyarrow
-
-        need_pyarrow("a file that ends in .parquet")
-        with replacing(path) as temporary:
-            table.to_parquet(temporary, engine="pyarrow", index=False)
-    else:
-        packed = {"method": "gzip", "mtime": 0} if ending.endswith(".gz") else None
-        separator = "\t" if ending.startswith(".tsv") else ","
-        with replacing(path) as temporary:
-            table.to_csv(
-                temporary, sep=separator, index=False, lineterminator="\n", compression=packed
-            )
+    items = ids if ending == ".parquet" else as_text(ids)
+    ranks = range(1, len(ids) + 1)
+    table = pd.DataFrame({"item": pd.Series(items), "rank": ranks, "score": scores})
+    with replacing(path) as temporary:
+        write_table(table, temporary, ending, path)
 
 
 def _summary(options: argparse.Namespace, n_users: int, n_rows: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -246,33 +246,37 @@ def _ending(name: str, format_: str) -> str:
 
 
 def _write(parts: Mapping[str, Interactions], paths: Mapping[str, Path]) -> None:
-    """Write all parts, or none."""
+    """Write all parts, or none; of a folder that is made for them nothing stays either."""
     from tripletrec._runtime.files import replacing
+    from tripletrec.data.writing import write_table
 
-    frames = {
-        name: part.to_frame().rename(columns={"timestamp": "time"}) for name, part in parts.items()
-    }
-    next(iter(paths.values())).parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        for name, frame in frames.items():
-            _write_frame(frame, stack.enter_context(replacing(paths[name])), paths[name].name)
+    frames = {name: _frame_of(part, paths[name]) for name, part in parts.items()}
+    folder = next(iter(paths.values())).parent
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            for name, frame in frames.items():
+                path = paths[name]
+                temporary = stack.enter_context(replacing(path))
+                write_table(frame, temporary, path.name.removeprefix(name), path)
+    except BaseException:
+        for each in made:
+            with suppress(OSError):  # somebody else has put something there
+                each.rmdir()
+        raise
 
 
-def _write_frame(frame: Any, path: Path, name: str) -> None:
-    if name.endswith("parquet"):
-        from tripletrec.data.foreign import need_pyarrow
+def _frame_of(part: Interactions, path: Path) -> Any:
+    from tripletrec.data.writing import as_text
 
-        pyarrow = need_pyarrow("a file of the format parquet")
-        try:
-            frame.to_parquet(path, engine="pyarrow", index=False)
-        except pyarrow.ArrowException as error:
-            raise ValueError(
-                f"ids must be of one type that Parquet has: choose --format csv ({error})"
-            ) from None
-        return
-    packed = {"method": "gzip", "mtime": 0} if name.endswith(".gz") else None
-    separator = "\t" if ".tsv" in name else ","
-    frame.to_csv(path, sep=separator, index=False, lineterminator="\n", compression=packed)
+    frame = part.to_frame().rename(columns={"timestamp": "time"})
+    if path.suffix != ".parquet":
+        columns = {"user": (part.user_ids, part.rows), "item": (part.item_ids, part.indices)}
+        for name, (ids, rows) in columns.items():
+            if ids is not None and (texts := as_text(ids)) is not ids:
+                frame[name] = texts[rows]
+    return frame
 
 
 def _report(

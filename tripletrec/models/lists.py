@@ -14,6 +14,7 @@ from tripletrec._runtime.files import displayed, replacing, with_sentence
 from tripletrec._runtime.messages import shown
 from tripletrec._runtime.progress import Progress
 from tripletrec.data.foreign import need_pyarrow
+from tripletrec.data.writing import appending, as_text
 from tripletrec.ranking.candidates import Candidates
 from tripletrec.ranking.exclusion import Exclusion, Pairs
 
@@ -240,6 +241,11 @@ class _Pandas:
         return column.take(rows)
 
 
+class _Text(_Pandas):
+    def _whole(self, ids: NDArray[Any]) -> Any:
+        return super()._whole(as_text(ids))
+
+
 class _Polars(_Pandas):
     def table(self, columns: dict[str, Any]) -> Any:
         import polars as pl
@@ -380,21 +386,9 @@ def _parquet(path: Any, ending: str, lists: Lists) -> Iterator[_Append]:
 
 @contextmanager
 def _delimited(path: Any, ending: str, lists: Lists) -> Iterator[_Append]:
-    import gzip
-
-    maker = _Pandas()
-    with open(path, "wb") as plain:
-        # Without a time, so that the same lists are the same bytes.
-        packed = gzip.GzipFile("", "wb", 6, plain, mtime=0) if ending.endswith(".gz") else plain
-        separator = "\t" if ending.startswith(".tsv") else ","
-
-        def append(*block: Any, header: bool = False) -> None:
-            table = _tidy(maker, lists, *block)
-            table.to_csv(
-                packed, sep=separator, index=False, header=header, mode="wb", lineterminator="\n"
-            )
-
-        append(0, *_padding(0, lists.width), header=True)
-        yield append
-        if packed is not plain:
-            packed.close()
+    maker = _Text()
+    with appending(path, ending) as append:
+        append(
+            _tidy(maker, lists, 0, *_padding(0, lists.width))
+        )  # the header, if there are no users
+        yield lambda *block: append(_tidy(maker, lists, *block))
