@@ -21,6 +21,7 @@ from tripletrec import plots
 from tripletrec._checks import check_count, check_matplotlib, check_random_state
 from tripletrec._runtime.files import displayed, with_sentence, writing
 from tripletrec._runtime.messages import shown
+from tripletrec.data.id_arrays import plain
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import compare
 from tripletrec.models.estimator import check_is_fitted
@@ -189,10 +190,8 @@ class _Naming:
         self._names = {} if names is None else names
 
     def __call__(self, item: Any) -> str:
-        plain = (
-            item.item() if isinstance(item, np.generic) and item.dtype.kind not in "mM" else item
-        )
-        return str(self._names.get(plain, plain))
+        item = plain(item)
+        return str(self._names.get(item, item))
 
 
 def _numbers(comparison: Comparison, k: int) -> str:

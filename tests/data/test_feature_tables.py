@@ -100,6 +100,13 @@ def test_rows_that_a_table_lacks_are_missing_and_columns_keep_their_kind():
     assert encode(encoding, aligned, "f").toarray().tolist() == [[0, 0], [0, 1], [0, 0], [1, -1]]
 
 
+def test_a_missing_date_is_named_as_a_date():
+    days = np.array(["2024-01-05", "2024-01-06"], "M8[ns]")
+    table = pd.DataFrame({"a": [1]}, index=days[:1])
+    with pytest.raises(ValueError, match=r"the first is np.datetime64\('2024-01-06"):
+        aligned_frame(table, days, ALL[:2], "f", None)
+
+
 def test_a_table_without_an_index_is_in_order_where_there_are_no_ids():
     assert aligned_frame({"a": [1, 2]}, None, ALL[:2], "f", None)["a"].tolist() == [1, 2]
     with pytest.raises(ValueError, match="f must have 4 rows, got 2, or a column of row numbers"):

@@ -9,17 +9,25 @@ from typing import Any
 from tripletrec.cli.columns import named_columns
 from tripletrec.cli.printing import plain
 
-__all__ = ["read_ids", "typed_ids"]
+__all__ = ["ids_at", "read_ids", "typed_ids"]
 
 _TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 
 
-def typed_ids(texts: list[str], known: Any) -> list[Any]:
+def ids_at(known: Any, rows: Any) -> list[Any]:
+    """Return the ids of a model at some rows, one by one."""
+    from tripletrec.data.id_arrays import each_of
+
+    return each_of(rows if known.values is None else known.values[rows])
+
+
+def typed_ids(texts: list[Any], known: Any) -> list[Any]:
     """Return texts as ids of the kind that a model has: numbers where its ids are numbers.
 
     Parameters
     ----------
     texts : list of str
+        What is no text, as columns of Parquet may hold, stays as it is.
     known : Ids
         Of the model.
     """
@@ -27,8 +35,12 @@ def typed_ids(texts: list[str], known: Any) -> list[Any]:
         return list(texts)
     by_text = {}
     if known.form is None:  # dates, UUIDs, floats, or of several types: as they are printed
-        by_text = {str(plain(each)): each for each in known.values.tolist()}
-    return [by_text[each] if each in by_text else _number(each) for each in texts]
+        from tripletrec.data.id_arrays import each_of
+
+        by_text = {str(plain(each)): each for each in each_of(known.values)}
+    is_date = known.values is not None and known.values.dtype.kind == "M"
+    other = _date if is_date else _number
+    return [by_text.get(each, other(each)) if isinstance(each, str) else each for each in texts]
 
 
 def read_ids(options: argparse.Namespace, path: str, role: str, known: Any) -> Any:
@@ -51,21 +63,25 @@ def read_ids(options: argparse.Namespace, path: str, role: str, known: Any) -> A
         both = {"user": name, "item": name}  # one column for both: there need be no other
         form = known.form
         column = read_columns(find_files(path), both, {"user": form, "item": form})["user"]
-        texts = column.ids.tolist() if hasattr(column, "codes") else column.to_pylist()
-        if not texts:
+        was_text = hasattr(column, "codes")
+        ids = column.ids.tolist() if was_text else column.to_pylist()
+        if not ids:
             raise ValueError(f"{path!r} has no rows: at least one id is needed")
-        return _distinct(texts if form is not None else typed_ids([str(e) for e in texts], known))
+        if form is None:
+            ids = typed_ids(list(map(str, ids)) if was_text else ids, known)
+        return _distinct(ids)
     if path == "-":
-        lines = sys.stdin.read().removeprefix("\ufeff").splitlines()
+        text = sys.stdin.read().removeprefix("\ufeff")
     else:
         with open(path, encoding="utf-8-sig") as file:
             try:
-                lines = file.read().splitlines()
+                text = file.read()
             except UnicodeDecodeError as error:
                 raise ValueError(
                     f"{path!r} must be text in UTF-8, an id in each line: {error}"
                 ) from None
-    texts = [each for each in lines if each.strip()]
+    # Not `splitlines`, to which other characters end a line, too, which ids may hold.
+    texts = [each for each in text.split("\n") if each.strip()]
     if not texts:
         raise ValueError(f"{path!r} must have an id in each line, got none")
     return _distinct(typed_ids(texts, known))
@@ -73,6 +89,15 @@ def read_ids(options: argparse.Namespace, path: str, role: str, known: Any) -> A
 
 def _distinct(ids: list[Any]) -> list[Any]:
     return list(dict.fromkeys(ids))
+
+
+def _date(text: str) -> Any:
+    import numpy as np
+
+    try:
+        return np.datetime64(text)
+    except ValueError:
+        return text
 
 
 def _number(text: str) -> Any:

@@ -38,8 +38,8 @@ def run(options: argparse.Namespace) -> None:
         "bytes": os.path.getsize(options.model),
         "users": model.n_users_,
         "items": model.n_items_,
-        "first_user": None if model.user_ids_ is None else model.user_ids_[:1].tolist()[0],
-        "first_item": None if model.item_ids_ is None else model.item_ids_[:1].tolist()[0],
+        "first_user": _first(model.user_ids_),
+        "first_item": _first(model.item_ids_),
         "interactions": None if seen is None else seen.nnz,
     }
     if history := getattr(model, "history_", None):
@@ -55,6 +55,10 @@ def run(options: argparse.Namespace) -> None:
         return
     rows = [*numbers.items(), *((f"parameter {name}", each) for name, each in parameters.items())]
     print_rows(("name", "value"), rows)
+
+
+def _first(ids: Any) -> Any:
+    return None if ids is None else plain(ids[:1])[0]
 
 
 def _told(value: Any) -> Any:

@@ -40,9 +40,9 @@ def print_json(value: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return what JSON has for a value: null for NaN and infinity, text for dates and UUIDs."""
+    """Return what JSON has for a value: null for NaN and infinity, text for dates, bytes and UUIDs."""
     if hasattr(value, "tolist") and not hasattr(value, "isoformat"):
-        value = _dates_as_text(value).tolist()
+        value = _unpacked(value)
     if isinstance(value, Mapping):
         return {str(name): plain(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -51,18 +51,17 @@ def plain(value: Any) -> Any:
         return None
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    return _text(value)
+    from tripletrec.data.writing import id_text  # here, because help does without
+
+    return id_text(value)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+def _unpacked(value: Any) -> Any:
+    """Return an array of NumPy as a list, and a scalar as Python's own; dates stay dates."""
+    from tripletrec.data.id_arrays import each_of
+    from tripletrec.data.id_arrays import plain as own
 
-
-def _dates_as_text(value: Any) -> Any:
-    """Return an array or a scalar of NumPy, dates as texts: as numbers they would not be known again."""
-    return value.astype(str) if value.dtype.kind in "mM" else value
+    return each_of(value) if value.ndim else own(value)
 
 
 def _cell(value: Any) -> Any:

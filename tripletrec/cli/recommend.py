@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tripletrec.cli.ids import read_ids, typed_ids
+from tripletrec.cli.ids import ids_at, read_ids, typed_ids
 from tripletrec.cli.loading import load_model, show_progress
 from tripletrec.cli.options import (
     UsageError,
@@ -113,9 +113,9 @@ def _check_columns(options: argparse.Namespace) -> None:
 
 
 def _known(options: argparse.Namespace, ids: list[Any], known: Any, option: str) -> list[Any]:
-    """Return the ids that the model knows; say how many it does not."""
+    """Return the ids that the model knows, as it has them; say how many it does not."""
     rows = known.find(ids)
-    kept = [each for each, row in zip(ids, rows.tolist(), strict=True) if row >= 0]
+    kept = ids_at(known, rows[rows >= 0])
     if not kept:
         raise ValueError(
             f"{option}: the model knows none of the {len(ids)} {known.word}s, the first is {ids[0]!r}"
@@ -142,7 +142,7 @@ def _for_history(options: argparse.Namespace, model: Any, choice: dict[str, Any]
     if options.json:
         print_json({"history": history, "items": ids, "scores": scores})
         return
-    rows = zip(ids.tolist(), range(1, len(ids) + 1), scores, strict=True)
+    rows = zip(ids, range(1, len(ids) + 1), scores, strict=True)
     print_rows(("item", "rank", "score"), rows)
 
 
@@ -166,17 +166,18 @@ def _lists(asked: _Asked, k: int) -> Iterator[tuple[Any, list[Any], Any]]:
     """Yield each user, the items and the scores, a block of users at a time."""
     import numpy as np
 
+    from tripletrec.data.id_arrays import each_of
+
     model, users, choice = asked
     show_progress(model, False)  # the lists themselves show that it goes on
     if users is None:
-        known = model.user_ids_
-        users = np.arange(model.n_users_).tolist() if known is None else list(known.tolist())
+        users = ids_at(model._users(), np.arange(model.n_users_))
     for first in range(0, len(users), _BLOCK):
         block = users[first : first + _BLOCK]
         ids, scores = model.recommend(block, k, **choice)
         for user, items, values in zip(block, ids, scores, strict=True):
             filled = values > -np.inf
-            yield user, items[filled].tolist(), values[filled]
+            yield user, each_of(items[filled]), values[filled]
 
 
 def _print_lists(lists: Iterator[tuple[Any, list[Any], Any]]) -> None:

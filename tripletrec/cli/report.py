@@ -8,6 +8,7 @@ from typing import Any
 from tripletrec._runtime.messages import shown_names
 from tripletrec.cli.attributes import read_attributes
 from tripletrec.cli.compare import load_models
+from tripletrec.cli.ids import ids_at
 from tripletrec.cli.loading import read_test
 from tripletrec.cli.options import (
     UsageError,
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
     check_output(options.output, (*options.models, options.test, options.items))
     models = load_models(options)
     first = next(iter(models.values()))
-    names = None if options.items is None else _names_of_items(options, first._items().form)
+    names = None if options.items is None else _names_of_items(options, first._items())
     test = read_test(options, options.test, first)
     write_report(options.output, models, test, k=options.k, item_names=names, title=options.title)
     if options.json:
@@ -70,14 +71,16 @@ def run(options: argparse.Namespace) -> None:
         note(options, f"wrote {options.output}")
 
 
-def _names_of_items(options: argparse.Namespace, form: Any) -> dict[Any, str]:
-    """Return what items are called, by their ids."""
-    table = read_attributes(options, options.items, "item", form)
-    known = list(table.columns)
-    column = known[0] if options.name is None and known else options.name
-    if column not in known:
+def _names_of_items(options: argparse.Namespace, known: Any) -> dict[Any, str]:
+    """Return what the items of a model are called, by their ids."""
+    table = read_attributes(options, options.items, "item", known.form)
+    columns = list(table.columns)
+    column = columns[0] if options.name is None and columns else options.name
+    if column not in columns:
         raise ValueError(
             f"no column of {options.items!r} is {column!r}: give --name, one of "
-            f"{shown_names(known, 400)}"
+            f"{shown_names(columns, 400)}"
         )
-    return dict(zip(table.index.tolist(), table[column].astype(str), strict=True))
+    rows = known.find(table.index)
+    names = table[column].astype(str)[rows >= 0]
+    return dict(zip(ids_at(known, rows[rows >= 0]), names, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tripletrec.cli.ids import typed_ids
+from tripletrec.cli.ids import ids_at, typed_ids
 from tripletrec.cli.loading import load_model
 from tripletrec.cli.options import add_command, add_cutoff
 from tripletrec.cli.printing import print_json, print_rows
@@ -35,16 +35,18 @@ def run(options: argparse.Namespace) -> None:
     """Load, compare, print."""
     import numpy as np
 
+    from tripletrec.data.id_arrays import each_of
+
     model = load_model(options.model, options)
     known = model._users() if options.users else model._items()
-    given = typed_ids(options.ids, known)
-    known.rows(given)  # says which is unknown
+    # As the model has them; of one that is unknown it says so.
+    given = ids_at(known, known.rows(typed_ids(options.ids, known)))
     ask = model.similar_users if options.users else model.similar_items
     word = "user" if options.users else "item"
     found = []
     for each, ids, scores in zip(given, *ask(given, options.k), strict=True):
         filled = scores > -np.inf
-        found.append((each, ids[filled].tolist(), scores[filled]))
+        found.append((each, each_of(ids[filled]), scores[filled]))
     if options.json:
         print_json([{word: each, f"{word}s": ids, "scores": scores} for each, ids, scores in found])
         return

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 from tripletrec.data.columns import eager, to_array
+from tripletrec.data.id_arrays import plain
 from tripletrec.data.ids import is_single
 
 __all__ = ["aligned_frame", "as_frame", "id_keyword", "ids_of_rows", "is_table"]
@@ -80,7 +81,7 @@ def aligned_frame(
         )
         raise ValueError(
             f"{name} must have a row for every id with interactions: {int(missing.sum())} are "
-            f"missing from {where}, the first is {shown(wanted[missing].tolist()[0])}{hint}"
+            f"missing from {where}, the first is {shown(plain(wanted[missing][0]))}{hint}"
         )
     frame = frame.reset_index(drop=True)
     if (positions >= 0).all():

@@ -30,6 +30,7 @@ from tripletrec.data.columns import missing_position, to_array
 __all__ = [
     "check_ids",
     "check_types",
+    "each_of",
     "id_array",
     "index_of",
     "key_of_date",
@@ -114,6 +115,11 @@ def text_array(texts: list[str]) -> NDArray[Any]:
     if any(each.endswith("\0") for each in texts):
         return _objects(texts)
     return _fixed_or_not(lengths, lambda dtype: np.array(texts, dtype), lambda: texts)
+
+
+def each_of(array: NDArray[Any]) -> list[Any]:
+    """Return the ids of an array one by one: Python objects, but for dates, which keep their unit."""
+    return list(array) if array.dtype.kind in "mM" else array.tolist()
 
 
 def keys_of(array: NDArray[Any]) -> list[Any]:

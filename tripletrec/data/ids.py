@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 from tripletrec.data.columns import known_numbers, python_value, to_array
-from tripletrec.data.id_arrays import check_ids, id_array, index_of, key_of_date, keys_of, plain
+from tripletrec.data.id_arrays import (
+    check_ids,
+    each_of,
+    id_array,
+    index_of,
+    key_of_date,
+    keys_of,
+    plain,
+)
 
 __all__ = ["Form", "Ids", "is_single"]
 
@@ -141,7 +149,7 @@ class Ids:
         if alike and old.dtype.kind not in "mM":
             more.values = np.concatenate([old, ids])
         else:
-            more.values = id_array([*_each(old), *_each(ids)], name)
+            more.values = id_array([*each_of(old), *each_of(ids)], name)
         more.values.flags.writeable = False
         return more
 
@@ -211,17 +219,12 @@ def _is_comparable(each: Any, kind: str) -> bool:
     return kind == "i" and type(each) is int and -(2**63) <= each < 2**63
 
 
-def _each(ids: NDArray[Any]) -> list[Any]:
-    """Return ids one by one; dates keep their unit."""
-    return list(ids) if ids.dtype.kind in "mM" else ids.tolist()
-
-
 def _keys(asked: NDArray[Any], kind: str) -> list[Any]:
     """Return what stands for each id in the table of ids whose dtype is of this kind."""
     if kind in "mM":
         same = asked.dtype.kind == kind
         return keys_of(asked) if same else [key_of_date(each, kind) for each in asked]
-    return list(asked) if asked.dtype.kind in "mM" else asked.tolist()
+    return each_of(asked)
 
 
 def is_single(ids: Any) -> bool:
