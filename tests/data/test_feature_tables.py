@@ -100,6 +100,12 @@ def test_rows_that_a_table_lacks_are_missing_and_columns_keep_their_kind():
     assert encode(encoding, aligned, "f").toarray().tolist() == [[0, 0], [0, 1], [0, 0], [1, -1]]
 
 
+def test_a_missing_id_in_the_index_is_refused():
+    table = pd.DataFrame({"a": [1, 2, 3]}, index=["x", None, "y"])
+    with pytest.raises(ValueError, match="the index of f has a missing id at position 1"):
+        aligned_frame(table, np.array(["x", "y"]), ALL[:2], "f", None)
+
+
 def test_a_missing_date_is_named_as_a_date():
     days = np.array(["2024-01-05", "2024-01-06"], "M8[ns]")
     table = pd.DataFrame({"a": [1]}, index=days[:1])

@@ -30,7 +30,10 @@ def read_attributes(options: argparse.Namespace, path: str, word: str, form: Any
 
     from tripletrec.data.columns import missing_from
     from tripletrec.data.delimited import read_whole, text_ids
-    from tripletrec.data.missing import HINT
+    from tripletrec.data.foreign import Dictionary
+    from tripletrec.data.frames import id_column
+    from tripletrec.data.missing import HINT, lacking, taken
+    from tripletrec.data.parquet import read_whole_parquet
     from tripletrec.data.paths import find_files
     from tripletrec.data.reading import read_header
 
@@ -45,14 +48,20 @@ def read_attributes(options: argparse.Namespace, path: str, word: str, form: Any
             f"no column of {path!r} looks like that of the {word}s: give --{word}; "
             f"there are {shown_names(header, 400)}"
         )
-    if files.format == "parquet":
-        return pd.read_parquet(path).set_index(column)
-    frame = read_whole(files.paths[0], files.format, column)
-    missing = frame[column].isna().to_numpy()
+    label, is_text = f"column {column!r} of {path!r}", files.format != "parquet"
+    if is_text:
+        frame = read_whole(files.paths[0], files.format, column)
+        ids = frame.pop(column)
+    else:
+        ids, frame = read_whole_parquet(files.paths[0], column)
+        ids = id_column(ids, label)
+    missing = lacking(ids)
     if missing.any():
         if not options.drop_missing:
-            raise missing_from(f"column {column!r} of {path!r}", "id", missing, HINT)
-        frame = frame[~missing]
-    texts = frame.pop(column).to_numpy(object)
-    found = text_ids(np.arange(len(texts)), texts, form)
-    return frame.set_index(pd.Index(found.ids, name=column))
+            raise missing_from(label, "id", missing, HINT)
+        ids, frame = taken(ids, ids, ~missing), frame[~missing]
+    if is_text:
+        ids = text_ids(np.arange(len(ids)), ids.to_numpy(object), form)
+    if isinstance(ids, Dictionary):
+        ids = ids.ids[ids.codes]
+    return frame.set_index(pd.Index(ids, name=column))

@@ -194,16 +194,20 @@ def _keys(frame: Any, name: str, id: Any) -> tuple[Any, Any, str]:
     import pandas as pd
 
     if id is None or (id not in frame.columns and id in frame.index.names):
-        return frame.index, frame, "its index"
+        return _complete(frame.index, f"the index of {name}"), frame, "its index"
     if id not in frame.columns:
         raise ValueError(
             f"{name} has no column {shown(id)}, its columns are {shown(list(frame.columns), 300)}"
         )
-    keys = pd.Index(frame[id])
-    if keys.hasnans:
-        place = int(np.argmax(keys.isna()))
-        raise ValueError(f"column {shown(id)} of {name} has a missing id at position {place}")
+    keys = _complete(pd.Index(frame[id]), f"column {shown(id)} of {name}")
     return keys, frame.drop(columns=id), f"its column {shown(id)}"
+
+
+def _complete(keys: Any, what: str) -> Any:
+    """Return ids of a table if none of them is missing."""
+    if keys.nlevels == 1 and keys.hasnans:
+        raise ValueError(f"{what} has a missing id at position {int(np.argmax(keys.isna()))}")
+    return keys
 
 
 def _positions(keys: Any, wanted: NDArray[Any], where: str, name: str) -> NDArray[np.int64]:

@@ -39,6 +39,7 @@ __all__ = [
     "columns_of",
     "distinct_ids",
     "id_at",
+    "id_column",
     "known_ids",
     "read_table",
     "refuse_missing_values",
@@ -145,7 +146,7 @@ def columns_of(frame: Any, names: Mapping[str, Any]) -> dict[str, Any]:
 def checked_columns(columns: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
     """Return columns by role, those of ids in a form that can be numbered, and of one length."""
     users, items = (
-        _plain_column(columns[role], f"column {names[role]!r}") for role in ("user", "item")
+        id_column(columns[role], f"column {names[role]!r}") for role in ("user", "item")
     )
     if len(users) != len(items):
         raise ValueError(
@@ -153,6 +154,20 @@ def checked_columns(columns: Mapping[str, Any], names: Mapping[str, Any]) -> dic
             f"got {len(users)} and {len(items)}"
         )
     return {**columns, "user": users, "item": items}
+
+
+def id_column(column: Any, name: str) -> Any:
+    """Return a pandas column as it is, others as an array or, texts and numbers with gaps, a dictionary."""
+    import pandas as pd
+
+    if isinstance(column, (pd.Series, pd.Index, pd.Categorical)):
+        return column
+    if (known := known_numbers(column)) is not None:
+        there, numbers = known
+        codes = np.where(there, np.cumsum(there) - 1, -1)
+        return Dictionary(codes, to_array(numbers, name, "ids"))
+    texts = dictionary_of(column, name)
+    return to_array(column, name, "ids") if texts is None else texts
 
 
 def check_any_rows(
@@ -215,20 +230,6 @@ def _values(column: Any, n: int, name: str) -> NDArray[Any]:
     return values
 
 
-def _plain_column(column: Any, name: str) -> Any:
-    """Return a pandas column as it is, others as an array or, texts and numbers with gaps, a dictionary."""
-    import pandas as pd
-
-    if isinstance(column, (pd.Series, pd.Index, pd.Categorical)):
-        return column
-    if (known := known_numbers(column)) is not None:
-        there, numbers = known
-        codes = np.where(there, np.cumsum(there) - 1, -1)
-        return Dictionary(codes, to_array(numbers, name, "ids"))
-    texts = dictionary_of(column, name)
-    return to_array(column, name, "ids") if texts is None else texts
-
-
 def refuse_unknown(first: Any, n: int, name: Any, ids: Ids) -> ValueError:
     """Return the error that says that `n` ids of a column are not known, the first of which is given."""
     return ValueError(
@@ -248,7 +249,7 @@ def _encode(column: Any, name: str, word: str, known: Ids | None) -> tuple[NDArr
 
     Parameters
     ----------
-    column : from `_plain_column`
+    column : from `id_column`
     name : str
         Of the column, for error messages.
     word : {"user", "item"}

@@ -13,7 +13,7 @@ from tripletrec.data.foreign import Dictionary, need_pyarrow
 from tripletrec.data.merging import Duplicates
 from tripletrec.data.times import times_array
 
-__all__ = ["HINT", "Missing", "all_are_incomplete", "complete_rows"]
+__all__ = ["HINT", "Missing", "all_are_incomplete", "complete_rows", "lacking", "taken"]
 
 Missing: TypeAlias = Literal["raise", "drop"]
 HINT = ': missing="drop" leaves out such rows'
@@ -43,11 +43,11 @@ def complete_rows(
     whole = np.ones(n, np.bool_)
     for array in arrays.values():
         if len(array) == n:  # else refused later
-            whole &= ~_lacking(array)
+            whole &= ~lacking(array)
     if whole.all():
         return dict(columns), 0
     left = {
-        role: _taken(columns[role], each, whole) for role, each in arrays.items() if len(each) == n
+        role: taken(columns[role], each, whole) for role, each in arrays.items() if len(each) == n
     }
     return {**columns, **left}, int(n - whole.sum())
 
@@ -57,7 +57,8 @@ def all_are_incomplete(n: int, source: str) -> str:
     return f"all {n} rows of {source} lack an id, a value or a time"
 
 
-def _lacking(column: Any) -> NDArray[np.bool_]:
+def lacking(column: Any) -> NDArray[np.bool_]:
+    """Tell which rows of a column of `id_column` of `frames`, or of an array, are missing."""
     if isinstance(column, Dictionary):
         return column.codes < 0
     if hasattr(column, "isna"):
@@ -70,7 +71,7 @@ def _lacking(column: Any) -> NDArray[np.bool_]:
     return np.zeros(len(column), np.bool_)
 
 
-def _taken(column: Any, array: Any, whole: NDArray[np.bool_]) -> Any:
+def taken(column: Any, array: Any, whole: NDArray[np.bool_]) -> Any:
     """Return some rows of a column, of itself where it can: numbers beside missing ones became floats."""
     if isinstance(column, Dictionary):
         return Dictionary(column.codes[whole], column.ids)

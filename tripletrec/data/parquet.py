@@ -19,7 +19,7 @@ from tripletrec.data.delimited import numbers_of, text_ids, times_of
 from tripletrec.data.foreign import Dictionary, dictionary_chunks, need_pyarrow
 from tripletrec.data.ids import Form
 
-__all__ = ["ParquetPieces", "read_parquet", "read_parquet_names"]
+__all__ = ["ParquetPieces", "read_parquet", "read_parquet_names", "read_whole_parquet"]
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _WHAT = "a file of the format parquet"
@@ -50,6 +50,19 @@ def read_parquet(
         else:
             columns[role] = _below_each_other([each[role] for each in parts], name, pa)
     return columns
+
+
+def read_whole_parquet(path: Path, column: str) -> tuple[Any, Any]:
+    """Return a column of a file, as `id_column` of `frames` takes it, and all others as a DataFrame."""
+    pa = need_pyarrow(_WHAT)
+    with _sentences(path, pa):
+        with import_module("pyarrow.parquet").ParquetFile(path) as file:
+            for name in (column, *file.schema_arrow.names):
+                check_column(name, file.schema_arrow.names, table=repr(str(path)))
+            table = file.read()
+        # With the index that pandas may have written, which is no column.
+        others = table.drop_columns([column]).to_pandas()
+    return table[column], others
 
 
 class ParquetPieces:
