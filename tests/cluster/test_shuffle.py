@@ -139,6 +139,27 @@ def test_partitions_of_several_types_are_refused(rng):
         shuffle(pieces, NAMES, Here())
 
 
+class Quiet(Here):
+    """Tasks that may not raise: a worker would print where."""
+
+    def submit(self, function, *arguments):
+        try:
+            return super().submit(function, *arguments)
+        except Exception as error:
+            pytest.fail(f"a task raised {error!r}")
+
+
+def test_what_is_missing_is_said_without_what_a_cluster_does_not_have(tmp_path):
+    frame = pd.DataFrame({"user": ["a", "b", None], "item": ["x", "y", "x"], "v": [1, 2, 3]})
+    source = write(frame, tmp_path / "events", 1)
+    with pytest.raises(ValueError, match="column 'user' has a missing id at position 2") as info:
+        shuffle(pieces_of(source, NAMES), NAMES, Quiet())
+    assert str(info.value).endswith(", and 1 in all: write source without such rows")
+    with pytest.raises(TypeError, match="values of column 'item' must be numbers, got 'x'"):
+        names = {"user": "v", "item": "item", "value": "item"}
+        shuffle(pieces_of(source, names), names, Quiet())
+
+
 def test_rows_of_some_users(rng, tmp_path):
     source = write(frame_of(rng, 400), tmp_path / "events", 3)
     data = tr.Interactions.read(source, user="user", item="item")

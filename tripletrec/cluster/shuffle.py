@@ -23,6 +23,7 @@ from tripletrec.data.frames import distinct_ids, values_and_times
 from tripletrec.data.id_arrays import id_array
 from tripletrec.data.ids import Ids
 from tripletrec.data.merging import Duplicates
+from tripletrec.data.missing import HINT
 from tripletrec.data.numbering import Collected, Numbers
 from tripletrec.sampling.grades import has_grades
 from tripletrec.training.dealing import Partition
@@ -126,9 +127,8 @@ def shuffle(
     """
     if duplicates == "count":
         names = {role: name for role, name in names.items() if role != "value"}
-    users, items, n_events = _collect(tasks.gather(
-        [tasks.submit(_distinct, piece, names, duplicates) for piece in pieces]
-    ), names)  # fmt: skip
+    found = tasks.gather([tasks.submit(_distinct, piece, names, duplicates) for piece in pieces])
+    users, items, n_events = _collect(_without_errors(found), names)
     check_shape(users.n, items.n, "shape")
     n_ranges = min(users.n, 4 * tasks.n_workers)
     bounds = np.linspace(0, users.n, n_ranges + 1).astype(np.int64)
@@ -208,6 +208,15 @@ def rows_of(
     return np.concatenate([[0], np.cumsum(counts)]), np.concatenate(tasks.gather(parts))
 
 
+def _without_errors(found: list[Any]) -> list[Any]:
+    """Return what `_distinct` found, or raise what is wrong with a piece: no row is left out here."""
+    for each in found:
+        if isinstance(each, Exception):
+            text = str(each).replace(HINT, ": write source without such rows")
+            raise (TypeError if isinstance(each, TypeError) else ValueError)(text)
+    return found
+
+
 def _collect(found: list[Any], names: Names) -> tuple[Ids, Ids, int]:
     """Return the ids of all pieces, sorted, and the number of events."""
     n_events = sum(n for _, n in found)
@@ -229,7 +238,18 @@ def _collect(found: list[Any], names: Names) -> tuple[Ids, Ids, int]:
     return ids[0], ids[1], n_events
 
 
-def _distinct(piece: Any, names: Names, duplicates: Duplicates) -> tuple[list[NDArray[Any]], int]:
+def _distinct(piece: Any, names: Names, duplicates: Duplicates) -> Any:
+    """Return what `_ids_of` does, or the error that says what is wrong with a piece.
+
+    Of one that is raised a worker would print where.
+    """
+    try:
+        return _ids_of(piece, names, duplicates)
+    except (ValueError, TypeError) as error:
+        return error
+
+
+def _ids_of(piece: Any, names: Names, duplicates: Duplicates) -> tuple[list[NDArray[Any]], int]:
     """Return the users and the items of a piece, each once, and its number of rows; check all it holds."""
     columns = read_piece(piece, names)
     values_and_times(columns, names, duplicates)
