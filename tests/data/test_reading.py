@@ -228,3 +228,21 @@ def test_other_matrices_get_one_sentence(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="x.npz' is damaged, or no matrix|must "):
             Interactions.read(path)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "map"])
+def test_values_are_not_read_where_events_are_counted(ending, tmp_path):
+    """Whatever they are, in whichever file; but their column must be there."""
+    for number, values in enumerate(([True, False], [3, 4], ["x", None])):
+        frame = pd.DataFrame({"user": [1, 2], "item": [number, 1], "v": values})
+        path = tmp_path / "log" / f"{number}.{ending}"
+        path.parent.mkdir(exist_ok=True)
+        if ending == "csv":
+            frame.to_csv(path, index=False)
+        else:
+            parquet(path.with_suffix(".parquet"), frame)
+    where = {"memory_map": tmp_path / "map"} if ending == "map" else {}
+    data = Interactions.read(tmp_path / "log", value="v", duplicates="count", **where)
+    assert data.tocsr().toarray().tolist() == [[1, 1, 1], [0, 3, 0]]
+    with pytest.raises(ValueError, match="has no column 'w': its columns are"):
+        Interactions.read(tmp_path / "log", value="w", duplicates="count", **where)

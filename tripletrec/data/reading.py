@@ -10,12 +10,13 @@ from typing import Any
 
 from tripletrec._runtime.files import with_sentence
 from tripletrec._runtime.messages import said_by
+from tripletrec.data.columns import check_column
 from tripletrec.data.delimited import read_delimited, read_names
 from tripletrec.data.ids import Form
 from tripletrec.data.parquet import read_parquet, read_parquet_names
 from tripletrec.data.paths import Files
 
-__all__ = ["read_columns", "read_header", "read_matrix"]
+__all__ = ["read_columns", "read_header", "read_matrix", "without_values"]
 
 
 def read_columns(
@@ -42,6 +43,13 @@ def read_header(files: Files) -> list[str]:
     if files.format != "parquet":
         return read_names(path, files.format)
     return read_parquet_names(path)
+
+
+def without_values(files: Files, names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the names of the columns but that of values, which must be there even where it is not read."""
+    if "value" in names:
+        check_column(names["value"], read_header(files), table=repr(str(files.paths[0])))
+    return {role: name for role, name in names.items() if role != "value"}
 
 
 def read_matrix(paths: list[Path]) -> Any:

@@ -93,8 +93,6 @@ def stream_to_memory_map(
             f"memory_map needs files of the format parquet, got {str(files.paths[0])!r}: read it into "
             "memory, or write it as parquet first"
         )
-    if duplicates == "count":
-        names = {role: name for role, name in names.items() if role != "value"}
     with replacing_folder(folder, "memory_map", is_only_memory_map) as place:
         pieces = _Pieces(
             ParquetPieces(files.paths, names, _forms(known), sizes.piece),

@@ -229,20 +229,24 @@ class Tabular(CompressedRows):
         >>> data, data.item_ids
         (Interactions(2 users x 2 items, 2 positives, user ids, item ids, timestamps), array([3, 7]))
         """
-        from tripletrec.data.paths import find_files
-
         duplicates = check_duplicates(duplicates)
         users, items = known = cls._known(like) or (None, None)
         names = _named(user, item, value, timestamp)
         if is_memory_map(path):
             given = {**names, "memory_map": memory_map, "duplicates": duplicates}
             return cls._open(path, given, like)
+        from tripletrec.data.paths import find_files
+        from tripletrec.data.reading import read_columns, without_values
+
+        files = find_files(path)
+        if duplicates == "count" and files.format != "npz":
+            names = without_values(files, names)
         if memory_map is not None:
             from tripletrec.data.streaming import stream_to_memory_map
 
             check_outside(memory_map, path)
             stream_to_memory_map(
-                find_files(path),
+                files,
                 names,
                 cls._known(like),
                 unknown,
@@ -253,9 +257,7 @@ class Tabular(CompressedRows):
             )
             return cls._open(memory_map)
         from tripletrec.data.frames import checked_columns
-        from tripletrec.data.reading import read_columns
 
-        files = find_files(path)
         if files.format == "npz":
             return cls._read_matrix(files.paths, names, duplicates, known)
         forms = {
