@@ -139,6 +139,14 @@ def test_low_values_and_what_is_missing(tmp_path, as_json, failed, refused):
     assert "--min-value of what --duplicates count" in refused(*given, "--duplicates", "count")
 
 
+def test_values_are_not_read_where_events_are_counted(tmp_path, as_json):
+    log = tmp_path / "log.csv"
+    log.write_text(RATINGS.replace(",5,", ",good,") + "a,x,,1\n")
+    told = as_json("split", log, "--duplicates", "count", "--valid", "none", "-o", tmp_path / "p")
+    assert told[0]["dropped"] == 0
+    assert "a,x,2.0,1" in (tmp_path / "p" / "train.csv").read_text().splitlines()
+
+
 def test_low_values_of_a_matrix(tmp_path, as_json):
     scipy = pytest.importorskip("scipy.sparse")
     path = tmp_path / "matrix.npz"

@@ -72,7 +72,7 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Read, split and write."""
     from tripletrec.data.paths import find_files
-    from tripletrec.data.reading import read_columns
+    from tripletrec.data.reading import read_columns, without_values
 
     test, valid = _size(options.test), _valid_size(options)
     _check_sizes(options.by, test, valid)
@@ -90,6 +90,8 @@ def run(options: argparse.Namespace) -> None:
         check_has_values(names, options.events)
     by_role = None
     if files.format != "npz":
+        if options.duplicates == "count":
+            names = without_values(files, names)
         by_role = read_columns(files, names, {"user": None, "item": None})
     split = _by_time if options.by == "time" else _of_interactions
     train, before, held_out = split(options, by_role, names, test, valid)
