@@ -79,4 +79,4 @@ def taken(column: Any, array: Any, whole: NDArray[np.bool_]) -> Any:
         return column[whole]
     if type(column).__module__.startswith("pyarrow"):
         return column.filter(need_pyarrow("a column").array(whole))
-    return column.filter(whole) if hasattr(column, "filter") else array[whole]
+    return column.gather(np.flatnonzero(whole)) if hasattr(column, "gather") else array[whole]
