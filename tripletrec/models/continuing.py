@@ -115,10 +115,11 @@ class ContinuedModel(TrainedModel):
         Users and items that the model does not know are appended: those that it knows keep their rows, and
         vectors of before can be compared with those of after. Users of whom no positive was known begin, in
         `MatrixFactorization` and `MLPMatcher`, with the rows that `add_users` would give them, from the items
-        that the model knows, and in a `TwoTower` without layers with own factors in that direction, as long as
-        those of others in the middle. New items begin, in `MatrixFactorization`, with rows learnt in the same way from
-        their users that the model knows, as long, and with such a bias, as those of items with as many users;
-        their positives weigh 2 at most. A model that is not fitted is fitted, with `n_epochs` epochs.
+        that the model knows, and in a `TwoTower` without layers with own factors in that direction, as long
+        as those of others in the middle. New items begin, in `MatrixFactorization`, with rows learnt in the
+        same way from their users that the model knows, as long, and with such a bias, as those of items with
+        as many users; their positives weigh 2 at most. A model that is not fitted is fitted, with `n_epochs`
+        epochs.
 
         Parameters
         ----------
