@@ -168,7 +168,8 @@ class ContinuedModel(TrainedModel):
         epoch is run first, whose steps have length 0, to find out how large gradients are.
 
         If ``seen_`` is not known (saved with ``seen=False``), the model learns from `X` alone: it may then
-        draw earlier positives as negatives, and forgets sooner. ``seen_`` stays None, for `X` alone would say
+        draw earlier positives as negatives, and forgets sooner; users who are mixed with their `history` are
+        so with what `X` has of them. ``seen_`` stays None, for `X` alone would say
         that all others have had nothing: `recommend` leaves out what ``exclude`` is given, `X` too.
         ``item_counts_`` adds up; a pair that was known before counts twice.
 
