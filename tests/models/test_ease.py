@@ -179,3 +179,17 @@ def test_without_what_was_seen_only_histories_are_answered(pairs, tmp_path):
             call()
     with pytest.raises(ValueError, match="partial_fit of an EASE needs what was seen before"):
         again.partial_fit(pairs)
+
+
+@pytest.mark.parametrize("n_users", [20, 300, 3000])
+def test_items_that_nearly_all_users_share_are_refused_before_they_are_garbage(n_users):
+    """All items are alike: each other one weighs 1 / (n_items - 1 + l2 / n_users)."""
+    X = np.ones((n_users, 60))
+    for l2 in 10.0 ** np.arange(-12, 3):
+        try:
+            weights = tr.EASE(l2=l2).fit(X).item_weights_
+        except ValueError as error:
+            assert "l2 is too small" in str(error) and l2 <= 1e-6
+            continue
+        others = weights[~np.eye(60, dtype=bool)]
+        np.testing.assert_allclose(others, 1 / (59 + l2 / n_users), rtol=1e-3)

@@ -179,3 +179,12 @@ def test_nothing_is_alike(pairs):
     for similar in (model.similar_items, model.similar_users):
         with pytest.raises(TypeError, match="a Popularity has no similar .*: use another model"):
             similar(0)
+
+
+def test_times_that_are_centuries_apart():
+    """Their differences in nanoseconds are beyond int64."""
+    times = np.array(["1700-01-01", "2200-01-01", "2200-01-02"], "M8[s]")
+    X = tr.Interactions.from_arrays([0, 1, 2], [0, 1, 2], timestamps=times)
+    assert tr.Popularity(window="14D").fit(X).item_popularity_.tolist() == [0.0, 1.0, 1.0]
+    found = tr.Popularity(decay="14D").fit(X).item_popularity_
+    np.testing.assert_allclose(found, [0.0, np.exp2(-1 / 14), 1.0], rtol=1e-6)

@@ -47,3 +47,24 @@ def test_split_seed():
     seeds = split_seed(3, 4)
     assert len(set(seeds)) == 4 and all(type(each) is int for each in seeds)
     assert split_seed(3, 2) == seeds[:2] != split_seed(4, 2)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.05])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **given: tr.TwoTower(4, loss="bpr", batch_size=32, **given),
+        lambda **given: tr.TwoTower(4, loss="bpr", user_layers=3, item_layers=3, **given),
+        lambda **given: tr.TwoTower(4, **given),
+        lambda **given: tr.MLPMatcher(4, 4, hidden=(4,), **given),
+    ],
+    ids=["triplets", "layers", "lists", "perceptron"],
+)
+def test_a_weight_counts_for_the_penalty_too(make, l2):
+    """A weight of 2 is a positive that counts twice: half of the rate undoes it."""
+    data = tr.datasets.make_interactions(30, 20, 200, random_state=0)
+    settings = {"optimizer": "sgd", "n_epochs": 3, "user_l2": l2, "item_l2": l2, "random_state": 0}
+    twice = make(learning_rate=0.02, **settings).fit(data, sample_weight=np.full(len(data), 2.0))
+    once = make(learning_rate=0.04, **settings).fit(data)
+    for name in ("user_factors_", "item_factors_"):
+        np.testing.assert_allclose(getattr(twice, name), getattr(once, name), atol=2e-5)

@@ -109,8 +109,8 @@ def test_loss_and_gradient_against_central_differences_of_the_twin(
     def value(penalised=True):
         A = user_tower.infer(users.forward(np.arange(N_USERS)))
         V = item_tower.infer(items.forward(np.arange(N_ITEMS)))
-        penalty = l2.user * (users.table[batch[0]] ** 2).sum()
-        penalty += l2.positive * (items.table[batch[1]] ** 2).sum()
+        penalty = l2.user * (weights[:, None] * users.table[batch[0]] ** 2).sum()
+        penalty += l2.positive * (weights[:, None] * items.table[batch[1]] ** 2).sum()
         loss_of_batch = naive.in_batch_loss(
             A, V, biases[:, 0], *(each.tolist() for each in (*batch, drawn, weights)), liked, shares, loss,
             sampler.verified, [np.flatnonzero(row).tolist() for row in dislikes], share,

@@ -45,8 +45,8 @@ def test_gradients_against_central_differences(build, loss, l2, rng, dense, embe
         x = network.scores(users, positives) - network.scores(users, negatives)
         total = sum(w * LOSSES[loss](each) for w, each in zip(weights, x, strict=True))
         U, V = network.users.table, network.items.table
-        penalty = l2.user * (U[users] ** 2).sum() + l2.positive * (V[positives] ** 2).sum()
-        return total / 8 + (penalty + l2.positive * (V[negatives] ** 2).sum()) / 2
+        of_users, of_items = (U[users] ** 2).sum(1), (V[positives] ** 2 + V[negatives] ** 2).sum(1)
+        return total / 8 + weights @ (l2.user * of_users + l2.positive * of_items) / 2
 
     totals = np.zeros(3)
     network.step(users, positives, negatives, weights, l2, totals)

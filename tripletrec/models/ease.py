@@ -20,6 +20,7 @@ from tripletrec.ranking.scores import ScoreUsers
 __all__ = ["EASE", "l2_for"]
 
 _BLOCK = 512  # items whose numbers are computed at once
+_LEAST_CONDITION = 1e-12  # reciprocal, of a matrix whose inverse has four digits left in float64
 _LEAST_L2, _MOST_L2, _NOISY_RANK = 1.0, 300.0, 0.015
 
 
@@ -296,14 +297,18 @@ def _solve(data: Interactions, l2: float) -> NDArray[np.float32]:
 def _solve_by_items(data: Interactions, l2: float) -> NDArray[np.float32] | None:
     """Return B but for its diagonal; None where float64 does not tell it."""
     # Here, because a loaded model does without.
-    from scipy.linalg.lapack import dpotrf, dpotri
+    from scipy.linalg.lapack import dpocon, dpotrf, dpotri
 
     n = data.n_items
     gram = _gram(data)
     gram[np.diag_indices(n)] += l2
+    norm = gram.sum(axis=0).max(initial=0.0)  # of columns, whose entries are counts
     factor, failed = dpotrf(gram, lower=1, overwrite_a=1)
-    if not failed:
-        inverse, failed = dpotri(factor, lower=1, overwrite_c=1)
+    if failed:
+        return None
+    if dpocon(factor, norm, uplo="L")[0] < _LEAST_CONDITION:
+        return None
+    inverse, failed = dpotri(factor, lower=1, overwrite_c=1)
     if failed:
         return None
     diagonal = inverse.diagonal().copy()

@@ -201,7 +201,8 @@ def _ages(data: Interactions, name: str) -> NDArray[np.float64]:
             "Interactions.from_frame(..., timestamp=...)"
         )
     if times.dtype.kind == "M":
-        return (times.max() - times).view(np.int64) / 1e9
+        ticks = times.view(np.uint64)  # in which differences of more than 292 years do not wrap
+        return (ticks[times.argmax()] - ticks) / 1e9
     return float(times.max()) - times.astype(np.float64)
 
 

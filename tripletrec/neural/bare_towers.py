@@ -51,7 +51,9 @@ def _build_run(loss: Loss, optimizer: Optimizer) -> Any:
             differentiate_pairs(slopes, outputs[0], outputs[1], gradients[0], gradients[1])
             for s in range(2):
                 table = FeatureTable(*tables[s])
-                n_touched = add_row_gradients(rows[s], table, 0, gradients[s], l2[s], touched[s])
+                n_touched = add_row_gradients(
+                    rows[s], weights[first:last], table, 0, gradients[s], l2[s], touched[s]
+                )
                 # As arguments, not as constants, 1 and 0 leave the bits of a step as they are elsewhere.
                 update_rows(
                     MovingTable(table.factors, table.gradient, *moving[s]), touched[s][:n_touched],

@@ -90,17 +90,20 @@ def sum_rows(rows, table, first_row, first_column, sums):  # type: ignore[no-unt
 
 
 @part(fused=True)
-def add_row_gradients(rows, table, first_column, row_gradients, l2, touched):  # type: ignore[no-untyped-def]
+def add_row_gradients(rows, weights, table, first_column, row_gradients, l2, touched):  # type: ignore[no-untyped-def]
     """Add to the gradients of the columns of ``rows[n]``, whose dL/dy is ``row_gradients[n, first_column:]``.
 
-    Each entry adds an L2 penalty. The columns are listed in `touched`; their number is returned.
+    Each entry adds an L2 penalty, by the weight of its row where there are weights; several runs of rows may
+    share these. The columns are listed in `touched`; their number is returned.
     """
     index = np.uint64
     indptr, indices, factors = table.indptr, table.indices, table.factors
     gradient, width = table.gradient, index(factors.shape[1])
-    n_touched = 0
+    n_touched, n_weights = 0, weights.shape[0]
     for n in range(rows.shape[0]):
-        row = index(rows[n])
+        row, penalty = index(rows[n]), l2
+        if n_weights > 0:
+            penalty *= weights[n % n_weights]
         _fetch_own(rows, n, table, gradient)
         for e in range(indptr[row], indptr[row + index(1)]):
             column, value = index(indices[e]), table.values[e]
@@ -111,7 +114,7 @@ def add_row_gradients(rows, table, first_column, row_gradients, l2, touched):  #
             else:
                 for k in range(width):
                     g = value * row_gradients[index(n), start + k]
-                    gradient[column, k] += g + l2 * factors[column, k]
+                    gradient[column, k] += g + penalty * factors[column, k]
             touched[n_touched] = column
             n_touched += 1
     return n_touched
@@ -123,8 +126,8 @@ def _forward(rows, table, sums):  # type: ignore[no-untyped-def]
 
 
 @kernel(noalias=True)
-def _backward(rows, table, row_gradients, l2, touched):  # type: ignore[no-untyped-def]
-    add_row_gradients(rows, table, 0, row_gradients, l2, touched)
+def _backward(rows, weights, table, row_gradients, l2, touched):  # type: ignore[no-untyped-def]
+    add_row_gradients(rows, weights, table, 0, row_gradients, l2, touched)
 
 
 class FeatureEmbedding:
@@ -233,7 +236,8 @@ class FeatureEmbedding:
                 f"row_gradients must have shape ({len(rows)}, {self.width}), got {row_gradients.shape}"
             )
         self.touched = np.empty(int(self._sizes[rows].sum()), np.int32)
-        _backward(rows, self.arrays, row_gradients, self.table.dtype.type(l2), self.touched)
+        real = self.table.dtype.type
+        _backward(rows, np.empty(0, real), self.arrays, row_gradients, real(l2), self.touched)
 
     def _check_rows(self, rows: NDArray[np.integer]) -> None:
         if len(rows) and not 0 <= rows.min() <= rows.max() < self.n_rows:

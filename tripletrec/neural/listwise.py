@@ -138,13 +138,13 @@ def _build_differentiate(loss: ListLoss) -> Any:
 
 
 @kernel
-def _add_l2_gradients(rows, counts, tables, l2):  # type: ignore[no-untyped-def]
-    """Add to the gradients of factors that of an L2 penalty on rows[s][n], ``counts[s][n]`` times."""
+def _add_l2_gradients(rows, weights, tables, l2):  # type: ignore[no-untyped-def]
+    """Add to the gradients of factors that of an L2 penalty on rows[s][n], ``weights[s][n]`` times."""
     for s in range(len(rows)):
         table = FeatureTable(*tables[s])
         indptr, indices = table.indptr, table.indices
         for n in range(rows[s].shape[0]):
-            penalty = counts[s][n] * l2[s]
+            penalty = weights[s][n] * l2[s]
             for e in range(indptr[rows[s][n]], indptr[rows[s][n] + 1]):
                 for k in range(table.factors.shape[1]):
                     table.gradient[indices[e], k] += penalty * table.factors[indices[e], k]
@@ -275,12 +275,16 @@ class ListwiseTowers(Towers):
         np.matmul(scores, candidates, out=a_gradient)
         if history is not None:
             a_gradient = history.unmix(a_gradient, v_gradient)
-        self._run_back(rows, everything, (a_gradient, v_gradient), L2())
+        self._run_back(rows, everything, (a_gradient, v_gradient), self._unweighted, L2())
         self.touched.append(items.copy())  # which the optimizer writes to
         if l2.user or l2.positive:
-            counts = np.diff(pairs.bounds), np.bincount(pairs.slots, minlength=len(items))
+            rows_of_pairs = np.repeat(np.arange(len(rows)), np.diff(pairs.bounds))
+            sums = (
+                np.bincount(places, pairs.weights, len(of))
+                for places, of in ((rows_of_pairs, rows), (pairs.slots, items))
+            )
             _add_l2_gradients(
-                (rows, items), tuple(each.astype(np.float32) for each in counts), self.tables,
+                (rows, items), tuple(each.astype(np.float32) for each in sums), self.tables,
                 (np.float32(l2.user), np.float32(l2.positive)),
             )  # fmt: skip
 

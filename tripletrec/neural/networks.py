@@ -64,12 +64,14 @@ def _look_up_factors(rows, tables, first_rows, first_columns, sums):  # type: ig
 
 
 @kernel(noalias=True)
-def _add_factor_gradients(rows, tables, first_columns, row_gradients, l2, touched, n_touched):  # type: ignore[no-untyped-def]
+def _add_factor_gradients(  # type: ignore[no-untyped-def]
+    rows, weights, tables, first_columns, row_gradients, l2, touched, n_touched
+):
     """Add to the gradients of the factors of ``rows[s]``; list the rows of the tables that are touched."""
     for s in range(len(rows)):
         table = FeatureTable(*tables[s])
         n_touched[s] = add_row_gradients(
-            rows[s], table, first_columns[s], row_gradients[s], l2[s], touched[s]
+            rows[s], weights, table, first_columns[s], row_gradients[s], l2[s], touched[s]
         )
 
 
@@ -164,8 +166,8 @@ class _Network:
         users, positives, negatives : int arrays of shape (n,)
         weights : float array of shape (n,) or None
         l2 : L2
-            Penalty of each triplet on the factors of its user and its two items. Negatives are
-            penalised like positives: `negative` and `bias` are not used.
+            Penalty of each triplet on the factors of its user and its two items, by the triplet's weight.
+            Negatives are penalised like positives: `negative` and `bias` are not used.
         totals : float64 array of shape (3,)
             Added to it are the loss, the weight of the triplets whose positive is ahead, ties half, and
             the weight of all.
@@ -176,7 +178,7 @@ class _Network:
         gradient = np.empty(len(items), self._real)
         weights = self._unweighted if weights is None else weights
         self._pair_loss(scores, weights, self._parameters, self.mean, gradient, totals)
-        self._backpropagate(users, items, gradient, l2)
+        self._backpropagate(users, items, gradient, weights, l2)
 
     def _array(self, use: str, *shape: int) -> Array:
         """Return an uninitialised array; the next call for this `use` may return the same memory."""
@@ -189,20 +191,23 @@ class _Network:
         """Return the scores of n users with their positives, then with their negatives."""
         raise NotImplementedError
 
-    def _backpropagate(self, users: Array, items: Array, gradient: Array, l2: L2) -> None:
+    def _backpropagate(
+        self, users: Array, items: Array, gradient: Array, weights: Array, l2: L2
+    ) -> None:
         """Add to the gradients of all parameters, given that with respect to the scores."""
         raise NotImplementedError
 
     def _backpropagate_to_factors(
-        self, rows: Any, first_columns: Any, row_gradients: Any, user_l2: float, item_l2: float
-    ) -> None:
+        self, rows: Any, weights: Array, first_columns: Any, row_gradients: Any, user_l2: float,
+        item_l2: float,
+    ) -> None:  # fmt: skip
         """Add to the gradients of the factors of users and items; set `touched`."""
         of_users = np.empty(len(rows[0]) * self.users.max_entries, np.int32)
         of_items = np.empty(len(rows[1]) * self.items.max_entries, np.int32)
         l2 = self._real(user_l2), self._real(item_l2)
         _add_factor_gradients(
-            rows, self.tables, first_columns, row_gradients, l2, (of_users, of_items),
-            self._n_touched,
+            rows, weights, self.tables, first_columns, row_gradients, l2,
+            (of_users, of_items), self._n_touched,
         )  # fmt: skip
         n_users, n_items = self._n_touched.tolist()
         self.touched = [of_users[:n_users], of_items[:n_items], *(None for _ in self.stacks)]
@@ -251,7 +256,9 @@ class PairPerceptron(_Network):
         )  # fmt: skip
         return self.trunk.run(x).reshape(-1)
 
-    def _backpropagate(self, users: Array, items: Array, gradient: Array, l2: L2) -> None:
+    def _backpropagate(
+        self, users: Array, items: Array, gradient: Array, weights: Array, l2: L2
+    ) -> None:
         users = np.concatenate([users, users])
         if not (l2.user or l2.positive):
             # Once the model has learnt, the gradient of a margin loss is 0 for most triplets.
@@ -264,8 +271,9 @@ class PairPerceptron(_Network):
         x_gradient = self.trunk.run_back(gradient)
         first_columns = 0, self.users.width
         self._backpropagate_to_factors(  # a user is in two rows
-            (users, items), first_columns, (x_gradient, x_gradient), l2.user / 2, l2.positive
-        )
+            (users, items), weights, first_columns, (x_gradient, x_gradient), l2.user / 2,
+            l2.positive,
+        )  # fmt: skip
 
 
 class Towers(_Network):
@@ -314,12 +322,14 @@ class Towers(_Network):
         _look_up_factors((users, items), self.tables, (0, 0), (0, 0), (of_users, of_items))
         return self.user_tower.run(of_users), self.item_tower.run(of_items)
 
-    def _run_back(self, users: Array, items: Array, gradients: tuple[Array, Array], l2: L2) -> None:
+    def _run_back(
+        self, users: Array, items: Array, gradients: tuple[Array, Array], weights: Array, l2: L2
+    ) -> None:
         """Add to the gradients of all parameters, given those with respect to both towers' outputs."""
         of_users = self.user_tower.run_back(gradients[0])
         of_items = self.item_tower.run_back(gradients[1])
         self._backpropagate_to_factors(
-            (users, items), (0, 0), (of_users, of_items), l2.user, l2.positive
+            (users, items), weights, (0, 0), (of_users, of_items), l2.user, l2.positive
         )
 
     def _score(self, users: Array, items: Array) -> Array:
@@ -328,8 +338,10 @@ class Towers(_Network):
         _score_pairs(*self._outputs, scores)
         return scores
 
-    def _backpropagate(self, users: Array, items: Array, gradient: Array, l2: L2) -> None:
+    def _backpropagate(
+        self, users: Array, items: Array, gradient: Array, weights: Array, l2: L2
+    ) -> None:
         a, v = self._outputs
         gradients = self._array("gradient of a", *a.shape), self._array("gradient of v", *v.shape)
         _differentiate_pairs(gradient, a, v, *gradients)
-        self._run_back(users, items, gradients, l2)
+        self._run_back(users, items, gradients, weights, l2)

@@ -173,6 +173,13 @@ def popularity(alpha: float = 0.75) -> Sampler:
     ValueError
         If `alpha` is negative or not finite.
 
+    Notes
+    -----
+    An item with n positives is drawn with a probability proportional to n^alpha. The triplets of a factor
+    model take both items from one of B blocks of items, dealt anew every other epoch: within a block that is
+    exact, and over many epochs an item that has a large share of the sum of n^alpha of its block is drawn
+    less often, in 1 of B draws at most, and the others more often. Lists and networks have no blocks.
+
     Examples
     --------
     >>> from tripletrec.sampling import popularity
