@@ -90,12 +90,34 @@ def test_presets_losses_and_settings(shop, as_json, tmp_path):
     assert model.companions_["scorer"] == "cosine"
 
 
+@pytest.mark.thorough
+def test_each_option_is_of_the_kind_that_the_model_takes(shop, as_json, tmp_path):
+    """Those of parameters that the other tests do not give."""
+    path, checkpoint, train = tmp_path / "m.model", tmp_path / "c.model", shop / "parts/train.csv"
+    options = ["--preset", "softmax", *SMALL, "--history", "0.5", "--jobs", "1", "--checkpoint"]
+    as_json("fit", train, *options, checkpoint, "-o", path)
+    assert (tr.load(path).history, tr.load(path).n_jobs) == (0.5, 1)
+    assert not checkpoint.exists()  # for the fit is complete
+    as_json("fit", train, "--loss", "hinge", *SMALL, "--no-seen", "-o", path)
+    assert tr.load(path).loss == "hinge" and tr.load(path).seen_ is None
+
+
 def test_features(shop, as_json, tmp_path):
     path = tmp_path / "m.safetensors"
     features = ["--model", "two-tower", "--item-features", shop / "items.csv"]
     told = as_json("fit", shop / "parts/train.csv", *SMALL, *features, "-o", path)
     assert told["model"] == "TwoTower"
     assert tr.load(path).item_encoding_["n_columns"] > 0
+
+
+@pytest.mark.thorough
+def test_features_of_users(shop, as_json, tmp_path):
+    path, users = tmp_path / "m.safetensors", tmp_path / "users.csv"
+    ids = tr.Interactions.read(shop / "parts/train.csv").user_ids
+    users.write_text("user_id,age\n" + "".join(f"{each},{n}\n" for n, each in enumerate(ids)))
+    features = ["--model", "two-tower", "--user-features", users, "--history", "0.2"]
+    as_json("fit", shop / "parts/train.csv", *SMALL, "--loss", "softmax", *features, "-o", path)
+    assert tr.load(path).user_encoding_["n_columns"] > 0 and tr.load(path).history == 0.2
 
 
 def test_features_of_numbers_that_are_texts(as_json, tmp_path):
@@ -138,6 +160,9 @@ def test_models_without_epochs(name, shop, as_json, command, tmp_path):
         (["--early-stopping", "2"], "--early-stopping needs --validation"),
         (["--metric", "mrr"], "--metric needs --validation"),
         (["--seed", "-1"], "--seed: must be from 0 to 2**63 - 1, got '-1'"),
+        (["--history", "items"], "--history: must be a number from 0 to 1, got 'items'"),
+        (["--history", "1.5"], "--history: must be a number from 0 to 1, got '1.5'"),
+        (["--history", "0.5"], "history must be 0 with a loss of triplets"),
         (["--min-value", "nan"], "--min-value: must be a finite number, got 'nan'"),
         (["--item-features", "x.csv"], "--item-features needs --model two-tower"),
         (["--metric", "magic", "--early-stopping", "2"], "validation_metric must be"),

@@ -23,6 +23,22 @@ def test_trials_and_the_best_model(shop, table, as_json, tmp_path):
     assert sum(told["importance"].values()) == pytest.approx(1)
 
 
+@pytest.mark.thorough
+def test_options_of_the_search_and_of_the_model(shop, as_json, tmp_path):
+    pytest.importorskip("optuna")
+    path = tmp_path / "m.safetensors"
+    arguments = [
+        "tune", shop / "parts/train.csv", *SMALL[:-1], "2", "--preset", "softmax", "--history", "0.5",
+        "--metric", "recall@5", "--timeout", "600", "--storage", f"sqlite:///{tmp_path / 'trials.db'}",
+        "--space", "learning_rate=0.05,0.1", "--refit", "train", "--seed", "1", "-o", path,
+    ]  # fmt: skip
+    told = as_json(*arguments)
+    model = tr.load(path)
+    assert (model.history, model.random_state) == (0.5, 1) and len(told["trials"]) == 2
+    train = tr.Interactions.read(shop / "parts/train.csv")
+    assert 0 < model.seen_.nnz < train.nnz  # not with what validates
+
+
 def test_what_is_refused(shop, refused, tmp_path):
     arguments = ["tune", shop / "parts/train.csv", *SMALL, "-o", tmp_path / "m.safetensors"]
     assert "--metric must be one of" in refused(*arguments, "--metric", "magic")

@@ -7,7 +7,7 @@ import ast
 from importlib import import_module
 from typing import Any
 
-from tripletrec.cli.options import UsageError, as_usage, count, seed
+from tripletrec.cli.options import UsageError, as_usage, count, seed, share
 
 __all__ = ["MODELS", "add_parameters", "make_model", "setting"]
 
@@ -47,8 +47,10 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--epochs", type=count, metavar="N", help="passes over the events")
     group.add_argument(
         "--history",
-        metavar="KIND",
-        help="let users be made of their items, so that new ones need no training: items",
+        type=share,
+        metavar="X",
+        help="share of their items in what stands for users, from 0 to 1, with losses such as softmax: new "
+        "users then need no training of their own",
     )
     group.add_argument("--seed", type=seed, metavar="N", help="of the random numbers (default: 0)")
     group.add_argument(

@@ -25,6 +25,7 @@ __all__ = [
     "positive",
     "say",
     "seed",
+    "share",
 ]
 
 
@@ -146,6 +147,11 @@ def seed(text: str) -> int:
 def positive(text: str) -> float:
     """Return a finite number > 0."""
     return _parsed(text, float, lambda number: 0.0 < number < math.inf, "a finite number > 0")
+
+
+def share(text: str) -> float:
+    """Return a number from 0 to 1."""
+    return _parsed(text, float, lambda number: 0.0 <= number <= 1.0, "a number from 0 to 1")
 
 
 def _number(text: str) -> float:
