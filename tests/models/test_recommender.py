@@ -67,6 +67,19 @@ def test_similar_rows_by_their_cosines():
     np.testing.assert_allclose(cosines, [1 / np.hypot(1, 0.1), np.sqrt(0.5), 0, -1], rtol=1e-6)
 
 
+def test_no_cosine_is_beyond_one():
+    half = np.random.default_rng(0).normal(size=(25, 6)).astype(np.float32)
+    rows = np.concatenate([half, half, -half])  # each has an equal and an opposite one
+    model = Table(np.zeros((2, 75), np.float32), rows).fit()
+    ids, cosines = model.similar_items(range(75), k=74)
+    units = rows / np.linalg.norm(rows.astype(float), axis=1, keepdims=True)
+    naive = np.take_along_axis(units @ units.T, ids, axis=1)
+    np.testing.assert_allclose(cosines, naive, atol=1e-6)
+    assert (cosines.max(), cosines.min()) == (1.0, -1.0)
+    _, filled_up = model.similar_items([0], candidates=[0, 25])
+    assert filled_up[0, 1] == -np.inf
+
+
 def test_full_auc_of_any_model():
     model = table([3, 2, 1], [1, 2, 3])
     assert model.score(np.array([[1, 0, 0], [1, 0, 0]]), exclude=None) == 0.5

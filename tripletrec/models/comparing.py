@@ -116,4 +116,6 @@ def _similar(
     if candidates is None:
         k = max(1, min(k, n - 1))
     itself = np.arange(len(rows) + 1), rows.astype(np.int32)
-    return top_k(score, rows, n, k, exclude=itself, candidates=candidates, n_jobs=n_jobs)
+    found, likeness = top_k(score, rows, n, k, exclude=itself, candidates=candidates, n_jobs=n_jobs)
+    # In float32 the cosine of equal rows may be a little more than 1; what fills a list up is -inf.
+    return found, np.clip(likeness, -1, 1, out=likeness, where=np.isfinite(likeness))
