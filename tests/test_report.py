@@ -150,6 +150,10 @@ def test_what_is_refused_leaves_no_page(models, parts, tmp_path):
     ):
         with pytest.raises(TypeError, match=message):
             tr.write_report(tmp_path / "page.html", models, parts[1], **wrong)
+    with pytest.raises(ValueError, match="models must not be named 'popularity'.*another name"):
+        tr.write_report(path, {**models, "popularity": models["two"]}, parts[1])
+    with pytest.raises(TypeError, match="models must have names that are strings, got 1"):
+        tr.write_report(path, {1: models["two"]}, parts[1])
     with pytest.raises(ValueError, match="n_users must be"):
         tr.write_report(path, two, parts[1], n_users=-1)
     with pytest.raises(ValueError, match="k must be"):

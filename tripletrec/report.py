@@ -37,6 +37,7 @@ __all__ = ["write_report"]
 _Counts: TypeAlias = Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
 _INK = "#010203"  # in the pictures; becomes the colour of the page's text
 _MOST_SHAPES = 1000  # of one kind in a picture; more become pixels
+_BASELINE = "popularity"  # what it is called
 _MOST_NEVER = 20  # items that are named among those that nobody gets
 
 _STYLE = """
@@ -86,7 +87,7 @@ def write_report(
     path : path-like
         File of HTML to write; an old one is replaced once the new one is whole.
     models : fitted model or mapping of str to fitted model
-        All of the same users and items.
+        All of the same users and items; none is named "popularity".
     test : Interactions, sparse matrix or array of shape (n_users, n_items)
         What the models are measured by, see `tripletrec.evaluate`.
     k : int, default 10
@@ -121,11 +122,7 @@ def write_report(
     ...     "ndcg@10" in page.read_text(encoding="utf-8")
     True
     """
-    named = dict(models) if isinstance(models, Mapping) else {type(models).__name__: models}
-    if not named:
-        raise ValueError("models must hold at least one model, got none")
-    for each in named.values():
-        check_is_fitted(each)
+    named = _named(models)
     k, n_users = check_count(k, "k"), check_count(n_users, "n_users", 0)
     naming = _Naming(item_names)
     if not isinstance(title, str):
@@ -145,6 +142,21 @@ def write_report(
         raise with_sentence(error, f"cannot write a report to {displayed(path)}") from error
 
 
+def _named(models: Any) -> dict[str, Any]:
+    named = dict(models) if isinstance(models, Mapping) else {type(models).__name__: models}
+    if not named:
+        raise ValueError("models must hold at least one model, got none")
+    for name, each in named.items():
+        if not isinstance(name, str):
+            raise TypeError(f"models must have names that are strings, got {shown(name)}")
+        if name == _BASELINE:
+            raise ValueError(
+                f"models must not be named {name!r}, the name of what they stand beside: give another name"
+            )
+        check_is_fitted(each)
+    return named
+
+
 def _page(
     named: dict[str, Any],
     seen: Interactions,
@@ -158,8 +170,7 @@ def _page(
     first = next(iter(named.values()))
     test = as_interactions(test, "test", first._space())
     popular = Popularity().fit(seen)
-    # A name of the user's own comes first in doubt.
-    every = {"popularity": popular, **named}
+    every = {_BASELINE: popular, **named}
     comparison = compare(every, test, k=k, random_state=random_state)
     users = _some_users(test, n_users, random_state)
     counts = {name: taken_and_listed(each, k) for name, each in every.items()}

@@ -1,5 +1,8 @@
 """``tripletrec compare``."""
 
+import os
+import shutil
+
 import pytest
 
 import tripletrec as tr
@@ -31,6 +34,19 @@ def test_models_of_one_name_are_told_apart(shop, table):
     model = shop / "model.safetensors"
     rows = table("compare", model, model, "--test", shop / "parts/test.csv")[1]
     assert [row[1] for row in rows[:3]] == ["popularity", f"{model}#1", f"{model}#2"]
+
+
+def test_a_file_called_popularity_is_not_the_baseline(shop, as_json, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(shop / "model.safetensors", "popularity")
+    test = shop / "parts/test.csv"
+    told = as_json("compare", "popularity", "--test", test)["mean"]
+    assert list(told) == ["popularity", os.path.join(".", "popularity")]
+    alone = as_json("evaluate", "popularity", test)
+    assert list(told.values()) == [alone["popularity"], alone["model"]]
+    shutil.copy("popularity", "popularity#3")  # no name is that of two
+    told = as_json("compare", "popularity", "popularity", "popularity#3", "--test", test)["mean"]
+    assert len(told) == 4
 
 
 def test_what_is_true_of_several_models_is_said_once(shop, command, tmp_path):

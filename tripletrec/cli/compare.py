@@ -75,8 +75,12 @@ def load_models(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _names(paths: list[str]) -> list[str]:
-    """Return what tables call models: the names of their files or, where these are alike, the paths."""
+    """Return what tables call models: the names of their files or, where these are alike, their paths."""
+    # "popularity" is what models are compared with: a file of that name is "./popularity".
+    paths = [os.path.join(os.curdir, path) if path == "popularity" else path for path in paths]
     names = [os.path.basename(path) for path in paths]
     if len(set(names)) == len(names) and "popularity" not in names:
         return names
-    return [path if paths.count(path) == 1 else f"{path}#{n}" for n, path in enumerate(paths, 1)]
+    if len(set(paths)) == len(paths):
+        return paths
+    return [f"{path}#{n}" for n, path in enumerate(paths, 1)]
