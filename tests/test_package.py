@@ -23,7 +23,7 @@ FLOORS = (
     "_runtime",
     "_checks",
     "data losses scorers optimizers rates sampling",
-    "training ranking splits datasets",
+    "training ranking splits datasets _drawing",
     "neural evaluation",
     "models",
     "cluster reference tuning",

@@ -76,9 +76,6 @@ def test_blocks_of_a_page_run(page, tmp_path, monkeypatch):
             check_printed(got, wanted, f"{page}, line {block.line}")
 
 
-FOR_THE_PACKAGE = {"popularity_of"}  # public in its room, of no use elsewhere
-
-
 def listed():
     """The names on the page of the reference, with their modules."""
     module = ""
@@ -95,7 +92,7 @@ def test_the_reference_lists_all_public_names():
     for room in rooms:
         module = importlib.import_module(f"tripletrec.{room}")
         at_the_top = {n for n in module.__all__ if getattr(tr, n, None) is getattr(module, n)}
-        own = {*module.__all__} - at_the_top - FOR_THE_PACKAGE
+        own = {*module.__all__} - at_the_top
         public |= {f"tripletrec.{room}.{name}" for name in own}
     names = list(listed())
     assert len(set(names)) == len(names)

@@ -42,6 +42,42 @@ def test_a_line_for_each_fit(model, parts):
         tr.plots.learning_curves(model, "recall")
 
 
+def test_the_kept_epoch_is_marked_and_a_single_one_is_a_dot(model, parts):
+    best = next(each for each in model.history_ if each["epoch"] == model.best_epoch_)
+    once = tr.MatrixFactorization(n_factors=4, n_epochs=1).fit(parts[0])
+    ax = tr.plots.learning_curves({"one": model, "once": once}, "loss")
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [line.get_xydata().tolist() for line in dots] == [
+        [[model.best_epoch_, best["loss"]]],
+        [[1, once.history_[0]["loss"]]],
+    ]
+
+
+def test_names_are_no_formulas_and_no_secrets(model, parts):
+    ax = tr.plots.learning_curves({"$a_$_$": model, "_tmp": model})
+    ax.figure.draw_without_rendering()
+    assert [each.get_text() for each in ax.get_legend().get_texts()] == [r"\$a_\$_\$", " _tmp"]
+    ax = tr.plots.item_map(model, n_labels=1, names=["$5 | 10% | $10"] * 60)
+    ax.figure.draw_without_rendering()
+    assert ax.texts[0].get_text() == r"\$5 | 10% | \$10"
+
+
+def test_many_models_differ_and_stand_below(model, parts):
+    found = tr.evaluate(model, parts[1])
+    ax = tr.plots.per_user({f"model {n}": found for n in range(30)})
+    lines = [line for line in ax.lines if not line.get_label().startswith("_")]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines[:24]}) == 24
+    (legend,) = ax.figure.legends
+    assert len(legend.get_texts()) == 30 and ax.get_legend() is None
+
+
+def test_a_single_user_is_a_dot(model, parts):
+    test = parts[1].tocsr().toarray()
+    test[np.flatnonzero(test.any(axis=1))[1:]] = 0
+    line = tr.plots.per_user(tr.evaluate(model, test)).lines[0]
+    assert len(line.get_xdata()) == 1 and line.get_marker() == "o"
+
+
 def test_items_of_the_lists_are_counted(model, parts):
     ax = tr.plots.popularity(model, k=5)
     ids, _ = model.recommend(np.flatnonzero(np.diff(parts[0].indptr)), k=5)
@@ -113,6 +149,12 @@ def test_compared_models(model, parts):
     ax = tr.plots.comparison(compared, "recall@5")
     assert [each.get_text() for each in ax.get_yticklabels()] == ["popular", "mf"]
     assert ax.lines[0].get_xdata().tolist() == compared.mean["recall@5"].tolist()
+    long = tr.compare({"$b$ " + "x" * 300: model, "sub_$_$": model}, parts[1], n_permutations=100)
+    figure = tr.plots.comparison(long).figure
+    figure.draw_without_rendering()
+    labels = figure.axes[0].get_yticklabels()
+    assert [each.get_text() for each in labels] == [rf"\$b\$ {'x' * 15}…", r"sub_\$_\$"]
+    assert all(each.get_window_extent().x0 >= 0 for each in labels)
 
 
 def test_the_reference_figure():

@@ -109,6 +109,17 @@ def test_users_with_what_they_get(path, models, parts):
 
 
 @pytest.mark.thorough
+def test_names_are_no_formulas(models, parts, tmp_path):
+    path, names = tmp_path / "page.html", dict.fromkeys(parts[0].item_ids, "$5 | 10% | $10")
+    named = {"$b$_<i>": models["two"], "_tmp": models["one & only"]}
+    tr.write_report(path, named, parts[1], n_users=1, item_names=names)
+    page = Page(path.read_text(encoding="utf-8"))
+    # In each table and list, and in the pictures of all models.
+    assert page.text.count("$b$_<i>") > 12 and page.text.count(" _tmp") >= 2
+    assert page.text.count("$5 | 10% | $10") > 15 and r"\$" not in page.text
+
+
+@pytest.mark.thorough
 def test_one_model_and_an_old_page(models, parts, tmp_path):
     path = tmp_path / "page.html"
     path.write_text("old")

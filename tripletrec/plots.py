@@ -2,7 +2,9 @@
 
 Each function draws on axes, given or new, and returns them: ``axes.figure.savefig(path)`` writes them to a
 file; `reference_figure` has several panels, and returns a figure of its own. Text and lines take
-matplotlib's own colours, so that style sheets, dark ones too, work as usual.
+matplotlib's own colours, so that style sheets, dark ones too, work as usual. Names are written as they
+are, but long ones are shortened. A legend of more than eight lines is below new axes, for which the figure
+grows, and within axes that are given.
 """
 
 from __future__ import annotations
@@ -13,7 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_matplotlib
+from tripletrec._checks import check_count
+from tripletrec._drawing import (
+    COLORS,
+    LABEL_SIZE,
+    add_legend,
+    as_axes,
+    draw_popularity,
+    labels_of,
+    line_style,
+    literal,
+    make_room,
+    short_names,
+)
 from tripletrec._runtime.messages import shown
 from tripletrec.data.columns import to_array
 from tripletrec.models.estimator import check_is_fitted
@@ -31,14 +45,8 @@ __all__ = [
     "learning_curves",
     "per_user",
     "popularity",
-    "popularity_of",
     "reference_figure",
 ]
-
-# Of Okabe and Ito, "Color Universal Design", 2008: colour-blind readers tell them apart, on white and black.
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_LABEL_SIZE = 8  # points of a name on a map
-_LONGEST = 20  # letters of a name on a map
 
 
 def learning_curves(models: Any, metric: str | None = None, ax: Axes | None = None) -> Axes:
@@ -85,12 +93,13 @@ def learning_curves(models: Any, metric: str | None = None, ax: Axes | None = No
     }
     if not any(points.values()):
         raise ValueError(f"metric must be in history_ of a model, got {shown(metric)}")
-    ax = _axes(ax)
-    for (name, course), color in zip(points.items(), _colors(), strict=False):
-        _curve(ax, name, course, named[name].best_epoch_, color)
-    ax.set(xlabel="epoch", ylabel=metric.replace("validation_", "validation "))
-    ax.locator_params(axis="x", integer=True)
-    return _legend(ax, len(named) > 1)
+    drawn_on = as_axes(ax)
+    for place, (name, label) in enumerate(zip(points, labels_of(points), strict=True)):
+        _curve(drawn_on, label, points[name], named[name].best_epoch_, line_style(place))
+    ylabel = literal(metric.replace("validation_", "validation "))
+    drawn_on.set(xlabel="epoch", ylabel=ylabel)
+    drawn_on.locator_params(axis="x", integer=True)
+    return _with_legend(drawn_on, len(named) > 1, own=ax is None)
 
 
 def _history_of(model: Any) -> list[Any]:
@@ -99,14 +108,16 @@ def _history_of(model: Any) -> list[Any]:
     return list(model.history_)
 
 
-def _curve(ax: Any, name: str, points: list[tuple[int, float]], kept: int, color: str) -> None:
-    """Draw a line, and a dot at the epoch that was kept if that was not the last one."""
+def _curve(
+    ax: Any, label: str, points: list[tuple[int, float]], kept: int, style: dict[str, Any]
+) -> None:
+    """Draw a line, and a dot at the epoch that was kept, or where one point makes no line."""
     if not points:
         return
-    ax.plot(*zip(*points, strict=True), color=color, label=name, linewidth=2)
-    if kept != points[-1][0]:
-        at = [each for each in points if each[0] == kept]
-        ax.plot(*zip(*at, strict=True), color=color, marker="o", label="_kept")
+    ax.plot(*zip(*points, strict=True), label=label, linewidth=2, **style)
+    dots = [each for each in points if each[0] == kept or len(points) == 1]
+    if dots:
+        ax.plot(*zip(*dots, strict=True), "o", color=style["color"], label="_kept")
 
 
 def comparison(compared: Comparison, metric: str | None = None, ax: Axes | None = None) -> Axes:
@@ -184,48 +195,7 @@ def popularity(model: Any, k: int = 10, ax: Axes | None = None) -> Axes:
     >>> tr.plots.popularity(model).get_xlabel()
     'users in training'
     """
-    return popularity_of(*taken_and_listed(model, check_count(k, "k")), k, ax)
-
-
-def popularity_of(
-    taken: NDArray[np.int64], listed: NDArray[np.int64], k: int, ax: Axes | None = None
-) -> Axes:
-    """Draw what `popularity` does, for counts that are there already.
-
-    Parameters
-    ----------
-    taken, listed : int64 arrays of shape (n_items,)
-        From `taken_and_listed`.
-    k : int
-        Length of the lists.
-    ax : matplotlib.axes.Axes, default None
-        Axes to draw on; None: those of a new figure.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> popularity_of(np.array([3, 1]), np.array([2, 0]), k=1).get_title(loc="left")
-    '1 of 2 items are in no list'
-    """
-    ax = _axes(ax)
-    never = listed == 0
-    ax.plot(taken[~never], listed[~never], ".", color=COLORS[0], alpha=0.7, markeredgewidth=0)
-    ax.set_xscale("symlog", linthresh=1)
-    ax.set_yscale("symlog", linthresh=1)
-    ax.plot(taken[never], listed[never], ".", color=COLORS[1], alpha=0.7, markeredgewidth=0)
-    # Of equal shares of all that is recommended and of all that was taken.
-    share = listed.sum() / max(1, taken.sum())
-    ends = np.array([1, max(2, int(taken.max(initial=1)))])
-    ax.plot(ends, ends * share, "--", color=COLORS[2], linewidth=1, label="equal shares")
-    ax.set(xlabel="users in training", ylabel=f"lists of {k} that hold the item")
-    ax.set_title(f"{int(never.sum()):,} of {len(never):,} items are in no list", loc="left")
-    ax.set_xlim(left=-0.2)
-    ax.set_ylim(bottom=-0.2)
-    return _legend(ax, True)
+    return draw_popularity(*taken_and_listed(model, check_count(k, "k")), k, ax)
 
 
 def per_user(evaluations: Any, metric: str = "auc", ax: Axes | None = None) -> Axes:
@@ -266,8 +236,8 @@ def per_user(evaluations: Any, metric: str = "auc", ax: Axes | None = None) -> A
     for each in named.values():
         if not isinstance(each, Evaluation):
             raise TypeError(f"evaluations must be what evaluate returned, got {shown(each)}")
-    ax = _axes(ax)
-    for (name, each), color in zip(named.items(), _colors(), strict=False):
+    drawn_on = as_axes(ax)
+    for place, (label, each) in enumerate(zip(labels_of(named), named.values(), strict=True)):
         if not isinstance(metric, str) or metric not in each.per_user:
             known = ", ".join(map(repr, each.per_user))
             raise ValueError(f"metric must be one of {known}, got {shown(metric)}")
@@ -275,10 +245,13 @@ def per_user(evaluations: Any, metric: str = "auc", ax: Axes | None = None) -> A
         if not len(values):
             raise ValueError(f"no user has the metric {metric!r}")
         shares = np.arange(1, len(values) + 1) / len(values)
-        ax.step(values, shares, where="post", color=color, linewidth=2, label=name)
-        ax.axvline(values.mean(), color=color, linestyle=":", label="_mean")
-    ax.set(xlabel=metric, ylabel="share of users with at most so much", ylim=(0, 1.02))
-    return _legend(ax, len(named) > 1)
+        style, marker = line_style(place), "o" if len(values) == 1 else ""
+        drawn_on.step(
+            values, shares, where="post", linewidth=2, label=label, marker=marker, **style
+        )
+        drawn_on.axvline(values.mean(), color=style["color"], linestyle=":", label="_mean")
+    drawn_on.set(xlabel=metric, ylabel="share of users with at most so much", ylim=(0, 1.02))
+    return _with_legend(drawn_on, len(named) > 1, own=ax is None)
 
 
 def reference_figure(result: Any) -> Figure:
@@ -351,17 +324,15 @@ def item_map(model: Any, n_labels: int = 15, names: Any = None, ax: Axes | None 
     vectors, counts = model.item_vectors(), item_counts(model)
     if model._has_biases:
         vectors = vectors[:, :-1]
-    if names is None:
-        names = item_ids(model)
-    names = to_array(names, "names")
+    names = to_array(item_ids(model) if names is None else names, "names")
     if len(names) != len(vectors):
         raise ValueError(f"names must be of the {len(vectors)} items, got {len(names)}")
     places = _principal_directions(vectors)
-    ax = _axes(ax)
+    ax = as_axes(ax)
     sizes = 4 + 60 * counts / max(1, counts.max(initial=1))
     ax.scatter(places[:, 0], places[:, 1], s=sizes, color=COLORS[0], alpha=0.8, linewidths=0)
     chosen = np.argsort(-counts, kind="stable")[: check_count(n_labels, "n_labels", 0)]
-    _label(ax, places[chosen], [_short(str(names[item])) for item in chosen])
+    _label(ax, places[chosen], short_names(names[chosen]))
     ax.set(xlabel="first principal direction", ylabel="second", xticks=[], yticks=[])
     return ax
 
@@ -374,7 +345,7 @@ def _label(ax: Any, places: NDArray[np.float64], names: list[str]) -> None:
     # The lower left and the upper right corners, of what is left and right of the axes first.
     taken = np.array([[(-far, -far), (window[0, 0], far)], [(window[1, 0], -far), (far, far)]])
     for place, point, name in zip(places, points, names, strict=True):
-        size = np.array([0.6 * len(name), 1.2]) * _LABEL_SIZE
+        size = np.array([0.6 * len(name), 1.2]) * LABEL_SIZE
         sides = np.array([(x, y) for y in (1, -1) for x in (1, -1)])
         corners = [point + 3 * side + np.minimum(side, 0) * size for side in sides]
         boxes = np.array([(corner, corner + size) for corner in corners])
@@ -385,13 +356,9 @@ def _label(ax: Any, places: NDArray[np.float64], names: list[str]) -> None:
         x, y = sides[best]
         taken = np.concatenate([taken, boxes[best : best + 1]])
         ax.annotate(
-            name, place, xytext=(3 * x, 3 * y), textcoords="offset points", fontsize=_LABEL_SIZE,
+            literal(name), place, xytext=(3 * x, 3 * y), textcoords="offset points", fontsize=LABEL_SIZE,
             ha="left" if x > 0 else "right", va="bottom" if y > 0 else "top",
         )  # fmt: skip
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def _principal_directions(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -416,24 +383,10 @@ def _fitted(models: Any) -> dict[str, Any]:
     return named
 
 
-def _colors() -> tuple[str, ...]:
-    return COLORS * 100
-
-
-def _axes(ax: Any) -> Any:
-    if ax is not None:
-        if not hasattr(ax, "annotate"):
-            raise TypeError(f"ax must be None or axes of matplotlib, got {shown(ax)}")
-        return ax
-    check_matplotlib()
-    from matplotlib import pyplot
-
-    _, ax = pyplot.subplots(layout="constrained")
-    ax.spines[["right", "top"]].set_visible(False)
-    return ax
-
-
-def _legend(ax: Any, shown: bool) -> Any:
+def _with_legend(ax: Any, shown: bool, own: bool) -> Any:
+    """Return axes with a legend if they need one, for which a figure of our own has room."""
     if shown:
-        ax.legend(frameon=False)
+        add_legend(ax)
+    if own:
+        make_room(ax)
     return ax

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tripletrec import plots
 from tripletrec._checks import check_count, check_matplotlib, check_random_state
+from tripletrec._drawing import draw_popularity, make_room
 from tripletrec._runtime.files import displayed, with_sentence, writing
 from tripletrec._runtime.messages import shown
 from tripletrec.data.id_arrays import plain
@@ -256,7 +257,7 @@ def _pictures(
     if trained:
         figures.append(("Training", partial(plots.learning_curves, trained)))
     for name, of_items in counts.items():
-        draw = partial(plots.popularity_of, *of_items, k)
+        draw = partial(draw_popularity, *of_items, k)
         figures.append((f"Popularity and lists, {name}", draw))
     for name, each in every.items():
         if hasattr(each, "item_factors_") and _has_vectors(each):
@@ -295,6 +296,7 @@ def _svg(draw: Callable[..., Any], number: int) -> str:
         ax = figure.add_subplot()
         ax.spines[["right", "top"]].set_visible(False)
         draw(ax=ax)
+        make_room(ax)
         # A shape for each of many items would make a page of many megabytes.
         for many in ax.collections:
             many.set_rasterized(np.size(many.get_offsets()) > 2 * _MOST_SHAPES)

@@ -6,7 +6,7 @@ import pytest
 
 from tiers import quick
 from tripletrec.reference import SYSTEMS, report
-from tripletrec.reference.plots import check_plot, plot_reference
+from tripletrec.reference.plots import check_plot, draw_reference, plot_reference
 from tripletrec.reference.replica import Run
 
 
@@ -31,6 +31,19 @@ def test_one_panel_for_each_system(keys, tmp_path):
     for key in keys:
         assert f"<!-- {key} -->" in drawn
     assert "<!-- ours, mean of 2 seeds -->" in drawn and "<!-- published -->" in drawn
+
+
+def test_a_single_epoch_is_a_dot():
+    pytest.importorskip("matplotlib")
+    result = result_of("K1")
+    system = result["systems"]["K1"]
+    system |= {
+        "auc": system["auc"][:1],
+        "auc_by_seed": [each[:1] for each in system["auc_by_seed"]],
+    }
+    system.pop("verdict_epoch", None)
+    lines = [line for line in draw_reference(result).axes[0].lines if line.get_label() == "ours"]
+    assert [line.get_marker() for line in lines] == ["o"]
 
 
 def test_what_cannot_be_drawn(tmp_path):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tripletrec._checks import check_count, check_matplotlib, check_random_state, check_share
+from tripletrec._checks import check_count, check_random_state, check_share
+from tripletrec._drawing import as_axes, height_of, literal, short_names
 from tripletrec._runtime.messages import Said, shown, warn_of_all, warn_user, warnings_of
 from tripletrec.data.interactions import as_interactions
 from tripletrec.evaluation.measuring import evaluate
@@ -111,18 +112,13 @@ class Comparison:
             metric = next(each for each in metrics if each.startswith("ndcg"))
         if metric not in metrics:
             raise ValueError(f"metric must be one of {', '.join(metrics)}, got {shown(metric)}")
-        if ax is None:
-            check_matplotlib()
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(6, 0.8 + 0.4 * len(self.results)), layout="constrained")
-            ax.spines[["right", "top"]].set_visible(False)
         part = self.table.loc[metric]
+        ax = as_axes(ax, height_of(len(part)))
         places = np.arange(len(part))[::-1]
         errors = np.abs(part[["low", "high"]].to_numpy().T - part["mean"].to_numpy())
         ax.errorbar(part["mean"], places, xerr=errors, fmt="o", capsize=3)
         ax.axvline(part["mean"].iloc[0], linewidth=0.8, linestyle=":", color="gray")
-        ax.set_yticks(places, [str(each) for each in part.index])
+        ax.set_yticks(places, [literal(each) for each in short_names(part.index)])
         ax.set_ylim(-0.6, len(part) - 0.4)
         ax.set_xlabel(f"{metric}, {100 * self.level:g} % intervals")
         return ax

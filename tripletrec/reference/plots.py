@@ -161,7 +161,8 @@ def _panel(axis: Any, key: str, system: dict[str, Any]) -> None:
         [edge(aucs) for aucs in zip(*system["auc_by_seed"], strict=True)] for edge in (min, max)
     )
     axis.fill_between(epochs, low, high, color=_OURS, alpha=0.2, linewidth=0, label="_")
-    axis.plot(epochs, system["auc"], color=_OURS, linewidth=2, label="ours")
+    marker = "o" if len(epochs) == 1 else ""  # for a single point is no line
+    axis.plot(epochs, system["auc"], color=_OURS, linewidth=2, marker=marker, label="ours")
     published = {int(epoch): auc for epoch, auc in system["published"].items()}
     axis.plot(
         list(published),
