@@ -1,7 +1,9 @@
 """What pictures share: names as they are written, lines that differ, legends and figures that have room."""
 
 import io
+import math
 
+import numpy as np
 import pytest
 
 from tripletrec import _drawing as drawing
@@ -51,6 +53,12 @@ def test_names_are_cut_so_that_they_differ():
     assert ends == ["x" * 9 + "…" + "x" * 7 + "one", "x" * 9 + "…" + "x" * 7 + "two", "b"]
     alike = drawing.short_names(["x" * 30, "b", "x" * 31])
     assert alike == ["x" * 9 + "…" + "x" * 10 + " #1", "b", "x" * 9 + "…" + "x" * 10 + " #3"]
+
+
+@pytest.mark.parametrize("name", [None, math.nan, np.datetime64("NaT"), "", " "])
+def test_what_has_no_name_is_called_by_its_id(name):
+    assert drawing.called(name, 7) == "7"
+    assert drawing.called(0, 7) == "0" and drawing.called("$b", 7) == "$b"
 
 
 def test_lines_differ():

@@ -133,6 +133,13 @@ def test_long_names_are_cut(parts):
     assert ax.texts[0].get_text() == "x" * 19 + "…"
 
 
+def test_items_without_a_name_have_their_id(parts):
+    model = tr.MatrixFactorization(n_factors=2, n_epochs=1).fit(parts[0])
+    ax = tr.plots.item_map(model, n_labels=3, names=[None, float("nan"), ""] * 20)
+    most = np.argsort(-model.item_counts_, kind="stable")[:3]
+    assert [each.get_text() for each in ax.texts] == list(map(str, most))
+
+
 def test_axes_that_are_given_are_drawn_on(model, parts):
     _, ax = pyplot.subplots()
     found = tr.evaluate(model, parts[1])

@@ -1,5 +1,6 @@
 """The page on models: what stands on it, that it needs nothing else, and what is refused."""
 
+import math
 import re
 import shutil
 import subprocess
@@ -65,7 +66,8 @@ def models(parts):
 @pytest.fixture(scope="module")
 def path(models, parts, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
-    names = {parts[0].item_ids[0]: "<b>Star & Co</b>"}
+    names = dict.fromkeys(parts[0].item_ids, math.nan) | {parts[0].item_ids[1]: None}
+    names[parts[0].item_ids[0]] = "<b>Star & Co</b>"
     tr.write_report(path, models, parts[1], n_users=4, item_names=names, title="My <shop>")
     return path
 
@@ -84,7 +86,7 @@ def test_the_page_is_whole_and_needs_nothing_else(path):
     # Two of all models, three of each but that popularity has no map and was not trained in epochs.
     assert page.tags["svg"] == page.tags["figure"] == 2 + 1 + 3 + 2
     assert "<title>My &lt;shop&gt;</title>" in text and "one & only" in page.text
-    assert "<b>" not in text
+    assert "<b>" not in text and "nan" not in page.text and "None" not in page.text
 
 
 def test_numbers_are_those_of_compare(path, models, parts):

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_matplotlib
 from tripletrec._runtime.messages import shown
+from tripletrec.data.columns import is_missing
 
 __all__ = [
     "COLORS",
     "LABEL_SIZE",
     "add_legend",
     "as_axes",
+    "called",
     "draw_popularity",
     "height_of",
     "labels_of",
@@ -59,6 +61,12 @@ def line_style(place: int) -> dict[str, Any]:
     """Return what a line looks like, by its place among others: all colours, then these with other dashes."""
     rounds, color = divmod(place, len(COLORS))
     return {"color": COLORS[color], "linestyle": _DASHES[rounds % len(_DASHES)]}
+
+
+def called(name: Any, item: Any) -> str:
+    """Return what an item is called: by its id where its name is missing or blank."""
+    text = "" if is_missing(name) else str(name)
+    return text if text.strip() else str(item)
 
 
 def literal(text: str) -> str:

@@ -21,6 +21,7 @@ from tripletrec._drawing import (
     LABEL_SIZE,
     add_legend,
     as_axes,
+    called,
     draw_popularity,
     labels_of,
     line_style,
@@ -295,7 +296,7 @@ def item_map(model: Any, n_labels: int = 15, names: Any = None, ax: Axes | None 
     n_labels : int, default 15
         So many of the most popular items have their name beside them.
     names : sequence of str, default None
-        Name of each item; None: its id.
+        Name of each item; None: its id, as where a name is missing or blank.
     ax : matplotlib.axes.Axes, default None
         Axes to draw on; None: those of a new figure.
 
@@ -324,7 +325,8 @@ def item_map(model: Any, n_labels: int = 15, names: Any = None, ax: Axes | None 
     vectors, counts = model.item_vectors(), item_counts(model)
     if model._has_biases:
         vectors = vectors[:, :-1]
-    names = to_array(item_ids(model) if names is None else names, "names")
+    ids = item_ids(model)
+    names = ids if names is None else to_array(names, "names")
     if len(names) != len(vectors):
         raise ValueError(f"names must be of the {len(vectors)} items, got {len(names)}")
     places = _principal_directions(vectors)
@@ -332,7 +334,7 @@ def item_map(model: Any, n_labels: int = 15, names: Any = None, ax: Axes | None 
     sizes = 4 + 60 * counts / max(1, counts.max(initial=1))
     ax.scatter(places[:, 0], places[:, 1], s=sizes, color=COLORS[0], alpha=0.8, linewidths=0)
     chosen = np.argsort(-counts, kind="stable")[: check_count(n_labels, "n_labels", 0)]
-    _label(ax, places[chosen], short_names(names[chosen]))
+    _label(ax, places[chosen], short_names(called(names[item], ids[item]) for item in chosen))
     ax.set(xlabel="first principal direction", ylabel="second", xticks=[], yticks=[])
     return ax
 

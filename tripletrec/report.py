@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tripletrec import plots
 from tripletrec._checks import check_count, check_matplotlib, check_random_state
-from tripletrec._drawing import draw_popularity, make_room
+from tripletrec._drawing import called, draw_popularity, make_room
 from tripletrec._runtime.files import displayed, with_sentence, writing
 from tripletrec._runtime.messages import shown
 from tripletrec.data.id_arrays import plain
@@ -96,7 +96,7 @@ def write_report(
     n_users : int, default 10
         How many users are shown with their history and their lists, chosen at random among those in `test`.
     item_names : mapping of item id to str, default None
-        What items are called on the page; None, or not in it: by their id.
+        What items are called on the page; those without a name (None, NaN, empty, not in it): by their id.
     title : str, default "Recommendations"
     random_state : int, RandomState, Generator or None, default 0
         Source of the choice of users and of what `tripletrec.compare` draws.
@@ -203,7 +203,7 @@ class _Naming:
 
     def __call__(self, item: Any) -> str:
         item = plain(item)
-        return str(self._names.get(item, item))
+        return called(self._names.get(item), item)
 
 
 def _numbers(comparison: Comparison, k: int) -> str:

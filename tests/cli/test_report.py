@@ -2,6 +2,8 @@
 
 import pytest
 
+import tripletrec as tr
+
 pytest.importorskip("matplotlib", reason="needs an optional library")
 
 
@@ -19,6 +21,20 @@ def test_a_page_with_names_of_items(shop, command, tmp_path):
     text = page.read_text(encoding="utf-8")
     assert "<h1>Our shop</h1>" in text and "Thing 1" in text and "ndcg@5" in text
     assert "model.safetensors: MatrixFactorization" in text
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("number", ["7000001", "Thing"])
+def test_items_without_a_name_are_called_by_their_id(number, shop, command, tmp_path):
+    page, items = tmp_path / "report.html", tmp_path / "names.csv"
+    ids = tr.load(shop / "model.safetensors").item_ids_.tolist()
+    items.write_text(
+        "item_id,name\n" + "".join(f"{each},\n" for each in ids[1:]) + f"{ids[0]},{number}\n"
+    )
+    arguments = [shop / "model.safetensors", "--test", shop / "parts/test.csv", "-o", page]
+    assert command("report", *arguments, "--items", items)[0] == 0
+    text = page.read_text(encoding="utf-8")
+    assert f">{number}<" in text and ">nan<" not in text and f">{ids[1]}<" in text
 
 
 @pytest.mark.thorough

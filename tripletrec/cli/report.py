@@ -71,8 +71,8 @@ def run(options: argparse.Namespace) -> None:
         note(options, f"wrote {options.output}")
 
 
-def _names_of_items(options: argparse.Namespace, known: Any) -> dict[Any, str]:
-    """Return what the items of a model are called, by their ids."""
+def _names_of_items(options: argparse.Namespace, known: Any) -> dict[Any, Any]:
+    """Return what the items of a model are called, by their ids; some names may be missing."""
     table = read_attributes(options, options.items, "item", known.form)
     columns = list(table.columns)
     column = columns[0] if options.name is None and columns else options.name
@@ -82,5 +82,7 @@ def _names_of_items(options: argparse.Namespace, known: Any) -> dict[Any, str]:
             f"{shown_names(columns, 400)}"
         )
     rows = known.find(table.index)
-    names = table[column].astype(str)[rows >= 0]
+    names = table[column][
+        rows >= 0
+    ].convert_dtypes()  # whole numbers beside missing ones became floats
     return dict(zip(ids_at(known, rows[rows >= 0]), names, strict=True))
