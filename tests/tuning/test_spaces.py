@@ -5,7 +5,12 @@ import pytest
 from sklearn.base import clone
 
 import tripletrec as tr
-from tripletrec.models.companions import Sizes, epochs_for
+from tripletrec.models.companions import (
+    Sizes,
+    epochs_for,
+    percentile_rank_of,
+    temperature_for,
+)
 from tripletrec.tuning.spaces import default_space, read_space
 
 
@@ -43,6 +48,31 @@ def test_default_spaces_of_data(small):
     assert others == ["unseen", tr.sampling.dynamic(4), tr.sampling.dynamic(16)]
     disliked = tr.Interactions.from_arrays([0], [7], shape=(400, 200))
     assert default_space(triplets, alike, negatives=disliked)["sampler"] == [hard, *others]
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bsl"])
+@pytest.mark.parametrize("kind", [tr.MatrixFactorization, tr.TwoTower])
+def test_temperatures_lie_around_that_of_the_data(kind, loss, small):
+    sizes, rank = Sizes.of(small), percentile_rank_of(small)
+    taken = temperature_for(sizes, rank, in_batches=kind is tr.TwoTower)  # by fit
+    own, *others = default_space(kind(loss=loss), small)["loss"]
+    assert (own.name, own.temperature) == (loss, taken)
+    near = [each.temperature / taken for each in others]
+    assert near == pytest.approx([0.5, 0.707, 1.414, 2.0], rel=1e-2)
+    assert [each.parameters for each in others] == 4 * [own.parameters]
+    assert default_space(kind(loss=loss))["loss"][0] == loss  # as long as the data are not known
+    given = default_space(kind(loss=tr.losses.softmax(0.4)), small)["loss"]
+    assert [each.temperature for each in given] == [0.4, 0.2, 0.283, 0.566, 0.8]
+
+
+def test_losses_lie_around_the_model():
+    dot = default_space(tr.MatrixFactorization(loss="softmax", scorer="dot"))["loss"]
+    assert [each.temperature for each in dot[1:]] == [0.5, 0.707, 1.41, 2.0]
+    own, *others = default_space(tr.MatrixFactorization(loss=tr.losses.ccl(0.3, 40.0)))["loss"]
+    assert own == tr.losses.ccl(0.3, 40.0)
+    assert [each.parameters for each in others] == [
+        (0.3, each) for each in (20.0, 28.3, 56.6, 80.0)
+    ]
 
 
 def test_default_spaces_of_data_draw_nothing(small):

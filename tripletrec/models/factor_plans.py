@@ -88,13 +88,16 @@ class PlannedFactorModel(FactorModel):
         return {name: value for name, value in taken if getattr(self, name) is None}
 
     def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
+        loss, params = check_loss(self.loss, search=True), self.get_params()
         taken: Mapping[str, Any] = {}
         if X is not None:
             data, _, given = read_learnt_from(X, **fit_params)
             # With any seed: a generator of the user draws none for it.
-            taken = self._plan_for(self._plan_with(0), data, given).companions
-        loss = check_loss(self.loss, search=True)
-        return {**self.get_params(), **_without_data(loss, self._settings(loss, taken))}
+            plan = self._plan_for(self._plan_with(0), data, given)
+            taken = plan.companions
+            if plan.loss != loss:  # with the temperature that goes by the data
+                params["loss"] = plan.loss
+        return {**params, **_without_data(loss, self._settings(loss, taken))}
 
     def _plan(self) -> FactorPlan:
         return self._plan_with(check_random_state(self.random_state))

@@ -124,14 +124,18 @@ class PlannedTowers(TrainedNetwork):
             loss, (data, *_) = self._first_loss(), read_learnt_from(X, **fit_params)
         found = {name: self._chosen(name, loss) for name in self.get_params()}
         if data is not None:
-            by_data = self._by_data(loss, Sizes.of(data), partial(percentile_rank_of, data))
-            return {**found, **by_data}
+            plan = self._plan_for(self._plan_with(0, loss), data, None)
+            if plan.loss != loss:  # with the temperature that goes by the data
+                found["loss"] = plan.loss
+            return {**found, "batch_size": plan.batch_size, "n_epochs": plan.n_epochs}
         # From a file without its data:
         if isinstance(loss, ListLoss) and "item_counts_" in vars(self):
             if self.batch_size is None:
                 found["batch_size"] = batch_size_for(int(self.item_counts_.sum()))
             if self.n_epochs is None:
                 found["n_epochs"] = len(self.history_)
+            if loss.temperature is None and self._is_cosine():
+                found["loss"] = loss._replace(temperature=self.temperature_)
         return found
 
     def _by_data(

@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from tripletrec._runtime.messages import shown
-from tripletrec.losses import ListLoss, Loss, check_loss, softmax
+from tripletrec.losses import LIST_LOSSES, ListLoss, Loss, ccl, check_loss
 from tripletrec.models.estimator import Estimator
 from tripletrec.sampling import dynamic
 
@@ -22,7 +22,8 @@ __all__ = [
 ]
 
 _FORMS = "(low, high), (low, high, 'log'), a list of choices or a distribution of Optuna"  # of a parameter
-_TEMPERATURES = (0.07, 0.1, 0.14, 0.2, 0.28, 0.36)
+_TEMPERATURES = (0.07, 0.1, 0.14, 0.2, 0.28, 0.36)  # of cosines, as long as the data are not known
+_SHARES = (0.5, 0.5**0.5, 2.0**0.5, 2.0)  # of the temperature, or of the weight of negatives
 # By how much a value may be smaller or larger than the model's.
 _WIDTHS = {"learning_rate": 3.0, "n_epochs": 2.0, "user_l2": 3.0, "item_l2": 3.0}
 
@@ -55,8 +56,9 @@ def default_space(model: Any, X: Any = None, **fit_params: Any) -> dict[str, Any
     dict
         The learning rate, L2, the number of factors and of epochs; with losses of triplets the learning-rate
         schedule, the L2 of biases and, unless they search for their negatives, the sampler; with list-wise
-        losses and networks the dropout and the share of the history, with "softmax" its temperature. Of
-        `EASE` its L2.
+        losses and networks the dropout and the share of the history; with "softmax" and "bsl" the
+        temperature, from half to twice the model's, with "ccl" the weight of negatives likewise. Of `EASE`
+        its L2.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def default_space(model: Any, X: Any = None, **fit_params: Any) -> dict[str, Any
         if name in given:
             space[name] = [max(1, given[name] // 2), given[name], 2 * given[name]]
     if "loss" in given:
-        space |= _of_loss(given)
+        space |= _of_loss(given, cosine=model._is_cosine())
     elif "l2" in given:
         space["l2"] = _around(given["l2"], 20.0)
     if not space:
@@ -89,13 +91,13 @@ def default_space(model: Any, X: Any = None, **fit_params: Any) -> dict[str, Any
     return space
 
 
-def _of_loss(given: Mapping[str, Any]) -> dict[str, Any]:
+def _of_loss(given: Mapping[str, Any], *, cosine: bool) -> dict[str, Any]:
     """Return the part of a space that depends on the kind of loss."""
     loss = check_loss(given["loss"], search=True)
     listwise = isinstance(loss, ListLoss)
     space: dict[str, Any] = {}
-    if loss.name == "softmax":  # whose best temperature depends on how dense the data are
-        space["loss"] = [given["loss"], *map(softmax, _TEMPERATURES)]
+    if isinstance(loss, ListLoss) and loss.name in LIST_LOSSES:
+        space["loss"] = [given["loss"], *_siblings(loss, cosine=cosine)]
     if isinstance(loss, Loss):
         space |= _of_triplets(given, loss)
     if listwise and "history" in given:
@@ -103,6 +105,20 @@ def _of_loss(given: Mapping[str, Any]) -> dict[str, Any]:
     if "dropout" in given and (listwise or "hidden" in given):
         space["dropout"] = (0.0, 0.5)
     return space
+
+
+def _siblings(loss: ListLoss, *, cosine: bool) -> list[ListLoss]:
+    """Return the loss with other temperatures, or, where it has none, other weights of negatives."""
+    if loss.name == "ccl":
+        margin, weight = loss.parameters
+        return [ccl(margin, each) for each in _near(weight)]
+    of_data = loss.temperature is None and cosine
+    temperatures = _TEMPERATURES if of_data else _near(loss.temperature or 1.0)
+    return [loss._replace(temperature=each) for each in temperatures]
+
+
+def _near(value: float) -> list[float]:
+    return [float(f"{share * value:.3g}") for share in _SHARES] if value else []
 
 
 def _of_triplets(given: Mapping[str, Any], loss: Loss) -> dict[str, Any]:
