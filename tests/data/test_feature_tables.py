@@ -168,6 +168,15 @@ def test_ids_of_rows():
         ids_of_rows(np.ones((2, 3)), 2, "f", "a")
 
 
+@pytest.mark.parametrize(
+    "kind", [each for each in ("dict", "pandas", "arrow", "polars", "lazy") if each in TABLES]
+)
+def test_a_missing_column_of_ids_is_told_with_those_that_there_are(kind):
+    message = r"f has no column 'sku', its columns are \['id', 'text', 'number'"
+    with pytest.raises(ValueError, match=message):
+        ids_of_rows(TABLES[kind], 4, "f", "sku")
+
+
 def test_only_the_columns_that_are_needed_are_read():
     table = {"a": [1, 2], "b": {1, 2}}
     assert list(as_frame(table, "f", ["a"])) == ["a"]

@@ -123,6 +123,11 @@ def test_only_the_named_columns_are_read():
     for frame in (twice, Stream(twice), [twice]):
         with pytest.raises(ValueError, match="frame has 2 columns of the name 'user'"):
             Interactions.from_frame(frame)
+    lazy = pytest.importorskip("polars").LazyFrame({"user": [1], "item": [2], "more": [3]})
+    with pytest.raises(
+        ValueError, match=r"no column 'User': its columns are \['user', 'item', 'more'"
+    ):
+        Interactions.from_frame(lazy, user="User")
 
 
 def test_a_dictionary_may_hold_more_than_the_rows():

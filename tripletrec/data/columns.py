@@ -22,6 +22,7 @@ __all__ = [
     "known_numbers",
     "missing_from",
     "missing_position",
+    "names_of",
     "python_value",
     "to_array",
 ]
@@ -31,7 +32,7 @@ def eager(frame: Any, names: Iterable[Any]) -> Any:
     """Return a table that is in memory: of a lazy one the columns of these names."""
     if not (hasattr(frame, "collect") and hasattr(frame, "collect_schema")):
         return frame
-    known = frame.collect_schema().names()
+    known = names_of(frame)
     return frame.select([each for each in known if each in set(names)]).collect()
 
 
@@ -43,7 +44,7 @@ def column_of(frame: Any, name: Any) -> Any:
         if name is not None and name in index
         else ""
     )
-    check_column(name, _names_of(frame), hint)
+    check_column(name, names_of(frame), hint)
     column = frame[name]
     if getattr(column, "ndim", 1) != 1:
         raise ValueError(
@@ -64,7 +65,10 @@ def check_column(name: Any, names: list[Any], hint: str = "", table: str = "fram
         )
 
 
-def _names_of(frame: Any) -> list[Any]:
+def names_of(frame: Any) -> list[Any]:
+    """Return the names of the columns of a table, also of one that is lazy, or of a dict."""
+    if hasattr(frame, "collect_schema"):
+        return list(frame.collect_schema().names())
     if isinstance(frame, Mapping):
         return list(frame)
     names = getattr(getattr(frame, "schema", None), "names", None)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
-from tripletrec.data.columns import eager, to_array
+from tripletrec.data.columns import eager, names_of, to_array
 from tripletrec.data.id_arrays import plain
 from tripletrec.data.ids import is_single
 
@@ -42,7 +42,7 @@ def as_frame(features: Any, name: str, only: Collection[Any] | None = None) -> A
     if isinstance(features, pd.DataFrame):
         return _checked(features, name)
     if hasattr(features, "collect_schema") and hasattr(features, "collect"):
-        features = eager(features, features.collect_schema().names() if only is None else only)
+        features = eager(features, names_of(features) if only is None else only)
     if isinstance(getattr(getattr(features, "schema", None), "names", None), list):
         # pyarrow: its index, if it has one, is a column like others.
         return _checked(features.to_pandas(ignore_metadata=True, date_as_object=False), name)
@@ -115,7 +115,8 @@ def ids_of_rows(features: Any, n: int, name: str, id: Any) -> Any:
                 f"id must be the {n} ids, for {name} has no column of the name {shown(id)}"
             )
         return None
-    frame = as_frame(features, name, None if id is None else [id])
+    only = [id] if id in names_of(features) else None  # of one that is missing, all are named
+    frame = as_frame(features, name, only)
     if id is None and (not hasattr(features, "index") or _only_counts(frame.index)):
         return None
     return to_array(_keys(frame, name, id)[0], f"ids of {name}", "ids")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec.data.columns import check_column, eager
+from tripletrec.data.columns import check_column, eager, names_of
 
 __all__ = [
     "Dictionary",
@@ -49,7 +49,7 @@ def in_memory(frame: Any, names: Iterable[Any]) -> Any:
     wanted = list(names)
     if hasattr(frame, "to_native"):
         frame = frame.to_native()
-    frame = eager(frame, wanted)
+    frame = _collected(frame, wanted)
     if _is_at_home(frame):
         return frame
     if isinstance(frame, (list, tuple)) or hasattr(frame, "__next__"):
@@ -61,6 +61,13 @@ def in_memory(frame: Any, names: Iterable[Any]) -> Any:
         if callable(getattr(frame, way, None)) and not isinstance(frame, type):
             return in_memory(getattr(frame, way)(), wanted)
     return frame
+
+
+def _collected(frame: Any, wanted: list[Any]) -> Any:
+    if hasattr(frame, "collect_schema"):
+        for name in wanted:  # here, while all are known
+            check_column(name, names_of(frame))
+    return eager(frame, wanted)
 
 
 def dictionary_of(column: Any, name: str) -> Dictionary | None:
