@@ -57,7 +57,8 @@ def test_a_date_and_numbers(shop, as_json, tmp_path):
 @pytest.mark.parametrize("by", ["random", "last"])
 def test_other_ways(by, shop, as_json, tmp_path):
     """No interaction is in two parts or lost."""
-    as_json("split", shop / "events.csv", "--by", by, "--test", "0.2", "-o", tmp_path)
+    size = [] if by == "last" else ["--test", "0.2"]
+    as_json("split", shop / "events.csv", "--by", by, *size, "-o", tmp_path)
     parts = [pd.read_csv(tmp_path / f"{name}.csv") for name in ("train", "valid", "test")]
     pairs = [pair for part in parts for pair in zip(part["user"], part["item"], strict=True)]
     data = tr.Interactions.read(shop / "events.csv", **COLUMNS)
@@ -100,7 +101,8 @@ def test_low_values_are_left_out_before_the_split(by, tmp_path, as_json):
     low.write_text(RATINGS)
     lines = [line for line in RATINGS.splitlines() if line.split(",")[2] not in "12"]
     high.write_text("\n".join(lines))
-    how = ["--by", by, "--test", "0.3", "--valid", "none", "-o"]
+    size = [] if by == "last" else ["--test", "0.3"]
+    how = ["--by", by, *size, "--valid", "none", "-o"]
     told = as_json("split", low, *how, tmp_path / "p", "--min-value", "4")
     expected = as_json("split", high, *how, tmp_path / "q")
     for some, other in zip(told, expected, strict=True):
@@ -171,6 +173,20 @@ def test_what_cannot_be_split(shop, refused, failed, tmp_path):
     assert "--test must be a share" in refused(*arguments, "--test", "14D")
     assert "leave nothing" in refused(*arguments, "--test", "0.6", "--valid", "0.5")
     assert not (tmp_path / "p").exists() and not (tmp_path / "test.csv").exists()
+
+
+def test_options_of_another_way_are_refused(shop, refused, tmp_path):
+    given = "split", shop / "events.csv", "-o", tmp_path / "p", "--by"
+    message = "--test has no size with --by last, got '0.9': leave it out"
+    assert message in refused(*given, "last", "--test", "0.9", "--valid", "5D")
+    assert "--valid has no size with --by last, got '5D'" in refused(
+        *given, "last", "--valid", "5D"
+    )
+    for by in ("last", "time"):
+        assert "--seed is for --by random, and nothing is drawn" in refused(
+            *given, by, "--seed", "0"
+        )
+    assert not (tmp_path / "p").exists()
 
 
 def test_ids_that_hold_ends_of_lines(tmp_path, as_json):

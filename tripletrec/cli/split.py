@@ -40,7 +40,6 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("events", help="a file (.parquet, .csv, .tsv, .npz), a folder or a pattern")
     parser.add_argument(
         "--test",
-        default="0.1",
         metavar="SIZE",
         help="a period before the end such as 14D, a date such as 2024-03-31, or a share of the events "
         "(default: 0.1)",
@@ -57,9 +56,7 @@ def add_parser(commands: Any) -> None:
         help="time: the latest events; random: some of all; last: the last of each user, without a size "
         "(default: time)",
     )
-    parser.add_argument(
-        "--seed", type=seed, default=0, metavar="N", help="of --by random (default: 0)"
-    )
+    parser.add_argument("--seed", type=seed, metavar="N", help="of --by random (default: 0)")
     parser.add_argument(
         "--format", choices=_ENDINGS, help="of the files (default: that of the events)"
     )
@@ -74,8 +71,7 @@ def run(options: argparse.Namespace) -> None:
     from tripletrec.data.paths import find_files
     from tripletrec.data.reading import read_columns, without_values
 
-    test, valid = _size(options.test), _valid_size(options)
-    _check_sizes(options.by, test, valid)
+    test, valid = _sizes(options)
     if options.by == "time" and options.duplicates == "count" and options.min_value is not None:
         raise UsageError(
             "--min-value of what --duplicates count counts: by time events are split before they are "
@@ -146,10 +142,11 @@ def _of_interactions(
         if valid is not None:
             train, before = splits.leave_last_out(train, 1)
     else:
-        train, held_out = splits.train_test_split(whole, test, random_state=options.seed)
+        first = options.seed or 0
+        train, held_out = splits.train_test_split(whole, test, random_state=first)
         if valid is not None:
             share = valid / (1.0 - test)
-            train, before = splits.train_test_split(train, share, random_state=options.seed + 1)
+            train, before = splits.train_test_split(train, share, random_state=first + 1)
     train.n_dropped = whole.n_dropped
     return train, before, held_out
 
@@ -181,13 +178,29 @@ def _events_of_value(
     return left, table.n_dropped
 
 
-def _check_sizes(by: str, test: Any, valid: Any) -> None:
-    """Raise if no events could be split so, whatever their times are."""
+def _sizes(options: argparse.Namespace) -> tuple[Any, Any]:
+    """Return the sizes of test and valid; raise if no events could be split so, whatever their times are."""
+    _refuse_unused(options)
+    test = _size("0.1" if options.test is None else options.test)
+    valid = _valid_size(options.valid, test)
+    if options.by == "last":
+        return test, valid
     for size, option in ((test, "--test"), (valid, "--valid")):
         if size is not None:
-            _check_size(by, size, option)
-    if by != "last" and _is_share(test) and _is_share(valid) and test + valid >= 1.0:
+            _check_size(options.by, size, option)
+    if _is_share(test) and _is_share(valid) and test + valid >= 1.0:
         raise UsageError(f"--test {test:g} and --valid {valid:g} leave nothing for training")
+    return test, valid
+
+
+def _refuse_unused(options: argparse.Namespace) -> None:
+    """Raise if an option was given that this way to split has no use for."""
+    if options.by != "random" and options.seed is not None:
+        raise UsageError(f"--seed is for --by random, and nothing is drawn with --by {options.by}")
+    if options.by == "last":
+        for size, option in ((options.test, "--test"), (options.valid, "--valid")):
+            if size is not None and (option, size) != ("--valid", "none"):
+                raise UsageError(f"{option} has no size with --by last, got {size!r}: leave it out")
 
 
 def _is_share(size: Any) -> bool:
@@ -232,10 +245,9 @@ def _size(text: str) -> Any:
     return text
 
 
-def _valid_size(options: argparse.Namespace) -> Any:
-    if options.valid is not None:
-        return None if options.valid == "none" else _size(options.valid)
-    test = _size(options.test)
+def _valid_size(given: str | None, test: Any) -> Any:
+    if given is not None:
+        return None if given == "none" else _size(given)
     is_date = isinstance(test, int) or isinstance(test, str) and test[:4].isdigit() and "-" in test
     is_time = is_date or isinstance(test, float) and not _is_share(test)
     return 0.1 if is_time else test
