@@ -2,6 +2,7 @@
 
 import math
 import os
+from functools import partial
 
 import numpy as np
 import pytest
@@ -26,6 +27,8 @@ from tripletrec._checks import (
         (check_positive, [1, 0.5, np.float32(2), np.int64(3)]),
         (check_non_negative, [0, 1e300]),
         (check_share, [0.5, np.float64(0.999)]),
+        (partial(check_share, closed="left"), [0, np.float32(0.5)]),
+        (partial(check_share, closed=True), [0, 1]),
     ],
 )
 def test_numbers_become_floats(check, taken):
@@ -44,6 +47,8 @@ def test_numbers_become_floats(check, taken):
         (check_non_negative, math.nan, ValueError, "x must be a finite number >= 0, got nan"),
         (check_share, 1.0, ValueError, r"x must be a number between 0 and 1 \(both excluded\), got 1.0"),
         (check_share, "1", TypeError, r"x must be a number between 0 and 1 .*, got '1'"),
+        (partial(check_share, closed="left"), 1.0, ValueError, r"x must be a number from 0 to 1 \(1 exc"),
+        (partial(check_share, closed=True), 1.1, ValueError, "x must be a number from 0 to 1, got 1.1"),
         (check_count, 0, ValueError, "x must be an integer >= 1, got 0"),
         (check_count, 2.0, TypeError, "x must be an integer >= 1, got 2.0"),
         (check_flag, 1, TypeError, "x must be True or False, got 1"),

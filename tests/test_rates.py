@@ -31,5 +31,5 @@ def test_schedule_of_triplets():
     plain = tr.MatrixFactorization(n_factors=3, n_epochs=1, learning_rate=0.05).fit(data)
     half = tr.MatrixFactorization(n_factors=3, n_epochs=1, learning_rate=0.1, schedule="linear")
     assert_same(half.fit(data), plain)
-    with pytest.raises(ValueError, match="warmup must be a number between 0 and 1"):
+    with pytest.raises(ValueError, match="warmup must be a number from 0 to 1"):
         rates.cosine(1.0)

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -55,11 +55,14 @@ def check_non_negative(value: Any, name: str) -> float:
     return number
 
 
-def check_share(value: Any, name: str, *, closed: bool = False) -> float:
-    """Return `value` as a float in (0, 1), or in [0, 1] if `closed`."""
+def check_share(value: Any, name: str, *, closed: bool | Literal["left"] = False) -> float:
+    """Return `value` as a float in (0, 1); in [0, 1] if `closed`, in [0, 1) if that is "left"."""
     allowed = "a number from 0 to 1" if closed else "a number between 0 and 1 (both excluded)"
+    if closed == "left":
+        allowed += " (1 excluded)"
     number = check_real(value, name, allowed)
-    if not (0.0 <= number <= 1.0 if closed else 0.0 < number < 1.0):
+    within = 0.0 <= number <= 1.0 and (closed or number > 0.0) and (closed is True or number < 1.0)
+    if not within:
         raise ValueError(f"{name} must be {allowed}, got {shown(value)}")
     return number
 

@@ -81,7 +81,7 @@ def _half_wave(s: float) -> float:
 
 
 def _warm(warmup: float) -> float:
-    return 0.0 if warmup == 0 else check_share(warmup, "warmup")
+    return check_share(warmup, "warmup", closed="left")
 
 
 def constant(warmup: float = 0.0) -> Schedule:

@@ -14,6 +14,18 @@ from tripletrec.sampling.samplers import check_sampler
         (lambda: sampling.explicit(1.5), "share must be a number from 0 to 1, got 1.5"),
         (lambda: sampling.dynamic(1), "n_candidates must be an integer >= 2, got 1"),
         (lambda: sampling.semi_hard(1), "n_candidates must be an integer >= 2, got 1"),
+        (
+            lambda: sampling.dynamic(4, 1.0),
+            r"share must be a number from 0 to 1 \(1 excluded\), got 1.0",
+        ),
+        (
+            lambda: sampling.semi_hard(4, 1),
+            r"share must be a number from 0 to 1 \(1 excluded\), got 1",
+        ),
+        (
+            lambda: check_sampler(sampling.dynamic()._replace(share=1.0)),
+            r"sampler 'dynamic': share must be a number from 0 to 1 \(1 excluded\)",
+        ),
         (lambda: sampling.nearest(1.5), "share must be a number from 0 to 1, got 1.5"),
         (lambda: check_sampler("pop"), "sampler must be one of 'uniform', 'unseen'"),
         (

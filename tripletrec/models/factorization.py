@@ -361,8 +361,8 @@ class MatrixFactorization(PlannedFactorModel):
         negatives : as `X`, default None
             Known negatives, such as dislikes. For users who have some, the sampler's `share` of the
             negatives (0.1 if the sampler has none) is drawn from them. With list-wise losses they weigh so
-            much among the candidates, see `tripletrec.training.given_weights`. What they are worth says
-            docs/choosing.md.
+            much among the candidates, see `tripletrec.training.given_weights`. WARP takes none. What they
+            are worth says docs/choosing.md.
         checkpoint : path-like or (path-like, float), default None
             File for what is learnt so far, written after every epoch or, of a pair, once so many seconds have
             passed. If a fit of the same model and data has left one, this fit goes on from there and learns

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_real
+from tripletrec._checks import check_count, check_share
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.checks import as_array
 from tripletrec.data.interactions import Interactions, as_interactions
@@ -152,7 +152,7 @@ def check_sampling(loss: Loss | ListLoss, sampler: Sampler, given: Counted | Non
     if given is not None and not given.nnz:
         given, sampler = None, sampler if sampler.by_features else sampler._replace(share=0.0)
     takes_given = given is not None or sampler.share > 0.0
-    _check_given(loss, sampler, takes_given)
+    _check_given(loss, sampler, given, takes_given=takes_given)
     if sampler.by_features or not takes_given:
         return sampler
     if given is None:
@@ -182,17 +182,17 @@ def _check_graded(loss: Loss | ListLoss, sampler: Sampler, given: Counted | None
         )
 
 
-def _check_given(loss: Loss | ListLoss, sampler: Sampler, takes_given: bool) -> None:
+def _check_given(
+    loss: Loss | ListLoss, sampler: Sampler, given: Counted | None, *, takes_given: bool
+) -> None:
     if not isinstance(loss, ListLoss):
         if loss.searches and (takes_given or sampler.is_hard):
-            raise ValueError(
-                f"loss {loss.name!r} searches among sampled items for its negatives: it takes no given ones, "
-                f"and no sampler that chooses, got sampler {sampler.name!r}"
+            cause = (
+                f"sampler {sampler.name!r}" if given is None else "the argument negatives of fit"
             )
-        if sampler.choose is not None and sampler.share == 1.0:
             raise ValueError(
-                f"sampler {sampler.name!r} chooses among sampled candidates: it must have a share of given "
-                "negatives below 1"
+                f"loss {loss.name!r} searches for its negatives among sampled items: it takes no given ones, "
+                f"and no sampler that chooses, got {cause}: use a loss such as 'bpr' or 'hinge'"
             )
         return
     if sampler.is_hard:
@@ -308,19 +308,12 @@ def check_patience(early_stopping: Any, metric: Any, validation: Any) -> int | N
 
 def check_dropout(dropout: Any, name: str = "dropout") -> float:
     """Return a dropout as a float in [0, 1)."""
-    allowed = "a number from 0 to 1 (1 excluded)"
-    rate = check_real(dropout, name, allowed)
-    if not 0.0 <= rate < 1.0:
-        raise ValueError(f"{name} must be {allowed}, got {shown(dropout)}")
-    return rate
+    return check_share(dropout, name, closed="left")
 
 
 def check_history(history: Any, loss: Loss | ListLoss) -> float:
     """Return the share of the history in a user, a float in [0, 1]; only list-wise losses have one."""
-    allowed = "a number from 0 to 1"
-    share = check_real(history, "history", allowed)
-    if not 0.0 <= share <= 1.0:
-        raise ValueError(f"history must be {allowed}, got {shown(history)}")
+    share = check_share(history, "history", closed=True)
     if share > 0.0 and not isinstance(loss, ListLoss):
         raise ValueError(
             "history must be 0 with a loss of triplets, for only list-wise losses ('softmax', 'bsl', 'ccl') "

@@ -72,8 +72,8 @@ class MLPMatcher(TrainedNetwork):
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer, default "sgd"
         See `tripletrec.optimizers`. A step updates only the factors that occur in its batch.
     sampler : str or Sampler or None, default None
-        Any of `tripletrec.sampling` but "nearest". None: the hardest of some items, ``dynamic(4)`` to
-        ``dynamic(6)``, the more the more items there are.
+        Any of `tripletrec.sampling` but "graded" and "nearest". None: the hardest of some items,
+        ``dynamic(4)`` to ``dynamic(6)``, the more the more items there are.
     learning_rate : float or None, default None
         Step size. None: 0.15 with "sgd" (with the loss "hinge" 0.08, "sigmoid" 0.5) or an optimizer of your
         own, 0.07 with "adagrad", 0.002 with "adam".

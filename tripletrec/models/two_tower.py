@@ -90,8 +90,8 @@ class TwoTower(ContinuedTowers, Unseen):
     optimizer : {"adagrad", "adam", "sgd"} or Optimizer or None, default "adagrad"
         See `tripletrec.optimizers`. A step updates only the factors that occur in its batch.
     sampler : str or Sampler, default "unseen"
-        Any of `tripletrec.sampling`, hard ones included. Negatives are drawn from the items that have
-        an interaction.
+        Any of `tripletrec.sampling` but "graded", hard ones included. Negatives are drawn from the items
+        that have an interaction.
     learning_rate : float or None, default 0.04 or 0.1, by loss
         Step size. None: with "adam" 0.005 or 0.006.
     n_epochs : int or None, default 2 to 24 or 20, by loss

@@ -277,8 +277,8 @@ def dynamic(n_candidates: int = 8, share: float = 0.0) -> Sampler:
     n_candidates : int, default 8
         How many are drawn, uniformly, and scored for each negative; >= 2.
     share : float, default 0.0
-        Share of the negatives taken from the user's given ones, the argument `negatives` of ``fit``, below 1;
-        nothing is chosen there. 0: a tenth, where there are any.
+        Share of the negatives taken from the user's given ones, the argument `negatives` of ``fit``, from 0
+        to less than 1; nothing is chosen there. 0: a tenth, where there are any.
 
     Returns
     -------
@@ -287,7 +287,7 @@ def dynamic(n_candidates: int = 8, share: float = 0.0) -> Sampler:
     Raises
     ------
     ValueError
-        If `n_candidates` is less than 2, or `share` not from 0 to 1.
+        If `n_candidates` is less than 2, or `share` not from 0 to less than 1.
 
     Notes
     -----
@@ -303,7 +303,7 @@ def dynamic(n_candidates: int = 8, share: float = 0.0) -> Sampler:
     4
     """
     n = check_count(n_candidates, "n_candidates", 2)
-    share = check_share(share, "share", closed=True)
+    share = check_share(share, "share", closed="left")
     return Sampler("dynamic", True, share=share, n_candidates=n, choose=hard.hardest)
 
 
@@ -317,8 +317,8 @@ def semi_hard(n_candidates: int = 8, share: float = 0.0) -> Sampler:
     n_candidates : int, default 8
         How many are drawn, uniformly, and scored for each negative; >= 2.
     share : float, default 0.0
-        Share of the negatives taken from the user's given ones, the argument `negatives` of ``fit``, below 1;
-        nothing is chosen there. 0: a tenth, where there are any.
+        Share of the negatives taken from the user's given ones, the argument `negatives` of ``fit``, from 0
+        to less than 1; nothing is chosen there. 0: a tenth, where there are any.
 
     Returns
     -------
@@ -327,7 +327,7 @@ def semi_hard(n_candidates: int = 8, share: float = 0.0) -> Sampler:
     Raises
     ------
     ValueError
-        If `n_candidates` is less than 2, or `share` not from 0 to 1.
+        If `n_candidates` is less than 2, or `share` not from 0 to less than 1.
 
     Notes
     -----
@@ -341,7 +341,7 @@ def semi_hard(n_candidates: int = 8, share: float = 0.0) -> Sampler:
     8
     """
     n = check_count(n_candidates, "n_candidates", 2)
-    share = check_share(share, "share", closed=True)
+    share = check_share(share, "share", closed="left")
     return Sampler("semi_hard", True, share=share, n_candidates=n, choose=hard.semi_hard)
 
 
@@ -448,5 +448,6 @@ def _check_parts(sampler: Sampler) -> None:
     for name in ("verified", "by_features", "by_value"):
         check_flag(getattr(sampler, name), f"{owner}: {name}")
     check_non_negative(sampler.alpha, f"{owner}: alpha")
-    check_share(sampler.share, f"{owner}: share", closed=True)
+    chosen = sampler.choose is not None  # of what is not given, so that there is such
+    check_share(sampler.share, f"{owner}: share", closed="left" if chosen else True)
     check_fields(sampler.fields())
