@@ -142,7 +142,7 @@ def test_models_without_epochs(name, shop, as_json, command, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset", "magic"], "preset must be one of"),
+        (["--preset", "magic"], "preset must be 'bpr' or 'softmax'"),
         (["--model", "mlp", "--preset", "softmax"], "the model mlp has none"),
         (["--model", "magic"], "invalid choice"),
         (["--loss", "magic"], "loss must be one of"),

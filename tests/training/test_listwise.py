@@ -291,7 +291,7 @@ def test_bad_input(data):
     others = ~data.tocsr().toarray().astype(bool)
     with pytest.raises(ValueError, match="must have a share below 1"):
         make(sampler=tr.sampling.explicit(1.0)).fit(data, negatives=others)
-    with pytest.raises(ValueError, match="preset must be one of 'bpr', 'softmax', got 'best'"):
+    with pytest.raises(ValueError, match="preset must be 'bpr' or 'softmax', got 'best'"):
         tr.MatrixFactorization.preset("best")
 
 

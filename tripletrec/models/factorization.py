@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from tripletrec._checks import check_choice
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.factor_plans import PlannedFactorModel
 from tripletrec.models.names import (
     FactorLossName,
     FactorSamplerName,
     OptimizerName,
+    PresetName,
     ScheduleName,
     ScorerName,
 )
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
     from tripletrec.models.checkpoints import CheckpointPath
 
 __all__ = ["MatrixFactorization"]
-
-
-_PRESETS = ("bpr", "softmax")
 
 
 class MatrixFactorization(PlannedFactorModel):
@@ -149,8 +148,8 @@ class MatrixFactorization(PlannedFactorModel):
     item_counts_ : int64 array of shape (n_items,)
         How many positives each item had in training.
     companions_ : dict
-        What was taken for the parameters that are None, by name; with
-        ``{**model.get_params(), **model.companions_}`` a model learns the same bits.
+        What was taken for those parameters of the table in the notes that are None, and for the sampler, by
+        name; with ``{**model.get_params(), **model.companions_}`` a model learns the same bits.
     temperature_ : float or None
         Of a list-wise loss; None for a loss of triplets.
     seen_ : Interactions
@@ -291,7 +290,7 @@ class MatrixFactorization(PlannedFactorModel):
         self.verbose = verbose
 
     @classmethod
-    def preset(cls, name: str, **parameters: Any) -> MatrixFactorization:
+    def preset(cls, name: PresetName, **parameters: Any) -> MatrixFactorization:
         """Return an unfitted model with parameters that work well without tuning.
 
         Parameters
@@ -319,10 +318,7 @@ class MatrixFactorization(PlannedFactorModel):
         >>> tr.MatrixFactorization.preset("softmax", n_epochs=20)
         MatrixFactorization(loss='softmax', n_epochs=20)
         """
-        if not isinstance(name, str) or name not in _PRESETS:
-            raise ValueError(
-                f"preset must be one of {', '.join(map(repr, _PRESETS))}, got {name!r}"
-            )
+        check_choice(name, "preset", *get_args(PresetName))
         return cls(**{"loss": name, **parameters})
 
     def fit(

@@ -10,6 +10,7 @@ __all__ = [
     "FeatureSamplerName",
     "LossName",
     "OptimizerName",
+    "PresetName",
     "SamplerName",
     "ScheduleName",
     "ScorerName",
@@ -27,3 +28,4 @@ SamplerName: TypeAlias = Literal[
 FactorSamplerName: TypeAlias = Literal[SamplerName, "graded"]
 FeatureSamplerName: TypeAlias = Literal[SamplerName, "nearest"]
 ScheduleName: TypeAlias = Literal["constant", "linear", "cosine"]
+PresetName: TypeAlias = Literal["bpr", "softmax"]
