@@ -72,7 +72,7 @@ class PlannedFactorModel(FactorModel):
 
     @property
     def companions_(self) -> dict[str, Any]:
-        """What `fit` took for the parameters that are None, by name: the companions of the loss.
+        """What `fit` took for the parameters that go by the loss if they are None, by name: its companions.
 
         A model with ``**{**model.get_params(), **model.companions_}`` learns the same bits.
 

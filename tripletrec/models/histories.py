@@ -83,7 +83,9 @@ class NewUsers(Recommending):
     def encode_histories(self, histories: Any, *, unknown: str = "raise") -> NDArray[np.float32]:
         """Return the rows of factors of users that training has not seen, learnt from their histories.
 
-        Of a `MatrixFactorization` with `history` they are means of the rows of their items.
+        Of a `MatrixFactorization` with `history` they are mixes of a row of their own with the mean of the
+        rows of their items, as in training; with ``history=1.0`` that mean. See the notes of
+        `recommend_history`, also for `TwoTower`.
 
         Parameters
         ----------

@@ -113,7 +113,7 @@ def load(path_or_file: Any, *, mmap: bool = False, kind: type[Any] | None = None
 
     Returns
     -------
-    MatrixFactorization, MLPMatcher or TwoTower
+    MatrixFactorization, TwoTower, MLPMatcher, EASE or Popularity
         A fitted model of the class that was saved. Of a part of your own (such as a loss) only the name
         is restored: set the part, as in ``model.loss = loss``, before the model learns anything: before
         `fit`, `partial_fit`, and what new users' histories are given to. A scorer is needed before any
