@@ -132,6 +132,21 @@ def test_ctrl_c(shop, command, monkeypatch):
     assert not (shop / "other.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    ("kind", "code", "text"),
+    [(KeyboardInterrupt, 130, "interrupted"), (ValueError, 1, "error: gone")],
+)
+def test_notes_of_an_error_are_said(kind, code, text, shop, command, monkeypatch):
+    def failing(*arguments, **options):
+        error = kind("gone")
+        error.add_note("the best until then\nwas 3")
+        raise error
+
+    monkeypatch.setattr(tr.MatrixFactorization, "fit", failing)
+    ended = command("fit", shop / "parts/train.csv", "-o", shop / "other.safetensors", "--quiet")
+    assert ended == (code, "", f"tripletrec: {text}\ntripletrec: note: the best until then was 3\n")
+
+
 class ClosedPipe:
     def write(self, text):
         raise BrokenPipeError

@@ -69,8 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except UsageError as error:
         options.parser.error(str(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         say("interrupted")
+        _say_notes(interruption)
         return 130
     except BrokenPipeError:  # whoever reads the lists has had enough of them
         _close_output()
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             raise
         say(f"error: {_sentence(error)}")
+        _say_notes(error)
         return 1
     return 0
 
@@ -115,6 +117,12 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, (OSError, ValueError, TypeError, ImportError, FloatingPointError)):
         return text
     return f"{type(error).__name__}: {text} (--debug shows where)"
+
+
+def _say_notes(error: BaseException) -> None:
+    """Say what was added to an error on its way, such as what `tune` had found until then."""
+    for each in getattr(error, "__notes__", ()):
+        say(f"note: {' '.join(each.split())}")
 
 
 def _warn(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
