@@ -198,6 +198,30 @@ def test_what_cannot_be_fitted_in_the_end_is_told_first(small):
         begun.clear()
 
 
+def test_times_that_the_fit_on_all_lacks_are_told_first(small):
+    train, valid = tr.splits.train_test_split(small, 0.2, random_state=1)
+    times = np.arange(len(train))
+    dated = tr.Interactions.from_arrays(
+        train.rows, train.indices, timestamps=times, shape=train.tocsr().shape
+    )
+    begun = []
+
+    class Counting(tr.Popularity):
+        def fit(self, X, y=None):  # noqa: N803
+            begun.append(len(X))
+            return super().fit(X, y)
+
+    for space in ({"window": [None, 300]}, lambda trial: {"decay": 100}):
+        template = Counting(window=500 if callable(space) else None)
+        given = {"template": template, "validation": valid, "space": space}
+        with pytest.raises(ValueError, match="validation must have timestamps .* or refit='train'"):
+            tuned(dated, 2, **given)
+        assert not begun
+        tuned(dated, 2, **given, refit="train")
+        assert len(begun) == 3
+        begun.clear()
+
+
 def test_an_error_has_a_note_of_what_was_best(small):
     train, valid = tr.splits.train_test_split(small, 0.2, random_state=1)
     calls = []

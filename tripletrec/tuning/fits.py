@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tripletrec._runtime.messages import shown
 from tripletrec.data.features import align
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.union import joined_times
@@ -15,7 +17,7 @@ from tripletrec.models.fit_arguments import check_sample_weight, read_learnt_fro
 from tripletrec.models.folds import check_order
 from tripletrec.splits import train_test_split
 
-__all__ = ["Fits", "read_fits"]
+__all__ = ["Fits", "check_times", "read_fits"]
 
 
 class Fits(NamedTuple):
@@ -72,6 +74,19 @@ def read_fits(
                 "refit='train', or what is of both, such as Interactions of both as sample_weight"
             ) from None
     return fits
+
+
+def check_times(models: Iterable[Any], fits: Fits) -> None:
+    """Raise if one of the models needs times in a fit on all, and the validation data have none such."""
+    for model in models:
+        try:
+            model._check_times(fits.data, fits.held_out)
+        except ValueError:
+            raise ValueError(
+                "validation must have timestamps of the kind that X has, for refit='all' fits "
+                f"{shown(model)} on both: give them with Interactions.from_frame(..., timestamp=...), or "
+                "refit='train'"
+            ) from None
 
 
 def _parts(X: Any, validation: Any, seed: int) -> tuple[Interactions, Interactions]:

@@ -14,7 +14,7 @@ from tripletrec._checks import check_choice, check_count, check_positive, check_
 from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.progress import Progress
 from tripletrec.evaluation import check_metric, mean_metric
-from tripletrec.tuning.fits import Fits, read_fits
+from tripletrec.tuning.fits import Fits, check_times, read_fits
 from tripletrec.tuning.pruning import pruning_callback
 from tripletrec.tuning.result import Tuning, quiet, table_of
 from tripletrec.tuning.spaces import (
@@ -22,6 +22,7 @@ from tripletrec.tuning.spaces import (
     check_drawn,
     check_template,
     default_space,
+    models_of,
     need_optuna,
     read_space,
 )
@@ -139,6 +140,8 @@ def tune(
     if not callable(space):
         given = default_space(model, fits.data, **fits.params) if space is None else space
         space = read_space(given, model)
+    if refit == "all":
+        check_times([model] if callable(space) else models_of(space, model), fits)
     job = _Job(model, space, fits, metric)
     with quiet():
         study = optuna.create_study(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ __all__ = [
     "check_drawn",
     "check_template",
     "default_space",
+    "models_of",
     "need_optuna",
     "read_space",
 ]
@@ -209,17 +210,23 @@ def _check_names(what: str, params: Mapping[Any, Any], model: Any) -> None:
             )
 
 
-def _check_allowed(space: Space, model: Any) -> None:
+def models_of(space: Space, model: Any) -> Iterator[Any]:
+    """Yield models such as trials may have: each choice or end of a range, beside the first of all others."""
     ends = {name: _ends(each) for name, each in space.items()}
     first = model.get_params() | {name: each[0] for name, each in ends.items()}
     if "random_state" in first and "random_state" not in space:
         first["random_state"] = 0  # a generator of the user's would be advanced
     for name, values in ends.items():
         for value in values:
-            try:
-                type(model)(**{**first, name: value})._check_parameters()
-            except (ValueError, TypeError) as error:
-                raise type(error)(f"space has a trial that the model refuses: {error}") from None
+            yield type(model)(**{**first, name: value})
+
+
+def _check_allowed(space: Space, model: Any) -> None:
+    for each in models_of(space, model):
+        try:
+            each._check_parameters()
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"space has a trial that the model refuses: {error}") from None
 
 
 def _ends(choice: Choice) -> list[Any]:
