@@ -21,7 +21,8 @@ date          dates and times, taken as UTC where     days, as a number; and, if
 Categories, means and deviations are learnt from the rows that training sees. A category that occurs in
 one row only says nothing about other rows. Such categories share the column "unknown", so that its
 weights are trained by the time a new category is encoded there. If that is nearly all rows, texts are split
-into words where rows share some, and any other column is refused. A matrix is taken as it is.
+into words where half of the rows share some that not all have, and any other column is refused. A matrix
+is taken as it is.
 """
 
 from __future__ import annotations
