@@ -70,7 +70,7 @@ def test_other_ways(by, shop, as_json, tmp_path):
 
 def test_low_values_are_left_out(tmp_path, as_json):
     log = tmp_path / "log.csv"
-    rows = [f"{n % 5},{n % 7},{1 + n % 4},{n}\n" for n in range(40)]
+    rows = [f"{n % 5},{n % 7},{1 + n % 4},{n}\n" for n in range(35)]
     log.write_text("user,item,rating,time\n" + "".join(rows))
     told = as_json("split", log, "--min-value", "3", "-o", tmp_path / "p")
     for row in told:
@@ -116,6 +116,19 @@ def test_low_values_are_left_out_before_the_split(by, tmp_path, as_json):
     if by != "random":
         assert set(test["user"]) <= set(train["user"])
         assert ["a", "z"] in test[["user", "item"]].to_numpy().tolist()
+
+
+def test_values_that_are_added_up_are_not_judged_one_by_one(tmp_path, as_json, failed):
+    log = tmp_path / "log.csv"
+    low = "".join(f"a,x,1,{n}\n" for n in (1, 2, 3))
+    log.write_text("user,item,rating,time\n" + low + "b,x,3,4\nb,y,1,5\na,y,3,6\nb,x,3,9\n")
+    given = ["split", log, "--valid", "none", "--test", "0.3", "--min-value", "3", "-o", tmp_path]
+    assert "has several events of a user and an item" in failed(*given)
+    for more, has_pair in ((["--by", "random"], True), (["--duplicates", "max"], False)):
+        as_json(*given, *more)
+        parts = [pd.read_csv(tmp_path / f"{name}.csv") for name in ("train", "test")]
+        pairs = set(map(tuple, pd.concat(parts)[["user", "item"]].to_numpy().tolist()))
+        assert (("a", "x") in pairs) == has_pair and ("b", "y") not in pairs
 
 
 def test_low_values_and_what_is_missing(tmp_path, as_json, failed, refused):

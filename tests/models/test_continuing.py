@@ -369,6 +369,19 @@ def test_own_factors_of_new_users_begin_with_what_their_history_says(settings):
     np.testing.assert_allclose(own[30:], expected, atol=1e-5)
 
 
+def test_new_users_of_towers_take_steps_as_long_as_others():
+    """Adagrad's first step from a fresh state is as long as the rate, whatever was known before."""
+    data = interactions(40, 20, 300)
+    model = tr.TwoTower(8, loss="bpr", optimizer="adagrad", n_epochs=3).fit(data)
+    begun = model.encode_histories([[1, 4, 7]])
+    today = np.zeros((41, 20))
+    today[40, [1, 4, 7]] = 1
+    before = model.user_factors_.copy()
+    model.partial_fit(today)
+    moved = np.linalg.norm(model.user_factors_[40:] - begun)
+    assert moved < 3 * np.linalg.norm(model.user_factors_[:40] - before, axis=1).max()
+
+
 def test_behind_layers_new_users_begin_as_in_any_training():
     model = tr.TwoTower(8, user_layers=6, item_layers=6, n_epochs=2).fit(interactions(30, 20, 200))
     today = sp.csr_matrix((np.ones(2), ([30, 30], [1, 4])), (31, 20))

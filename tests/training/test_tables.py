@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tripletrec import optimizers
+from tripletrec.training.plan import Factors
 from tripletrec.training.tables import FactorTables
 
 NAMES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
@@ -100,3 +101,23 @@ def test_release_gives_arrays_of_their_own(optimizer):
             assert each.flags.c_contiguous
             assert each.base is None or each.base.nbytes <= each.nbytes + 4096
     assert tables.user_step_counts.size == tables.item_step_counts.size == 0
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda each: each.name)
+def test_rows_that_begin_with_something_take_steps_as_long_as_others(optimizer, rng):
+    old, larger = start(7, 4, optimizer), start(10, 6, optimizer)
+    for table in (old.users, old.items, old.biases):
+        table[:, 1:] = rng.uniform(1, 2, table[:, 1:].shape)
+    at_start = larger.users[:, 1:].copy()
+    begun = Factors(*(np.ones(shape, np.float32) for shape in ((9, 5), (6, 5), (6,))))
+    larger.take_up(begun, old.row_state())
+    means = old.users[:, 1:, :5].mean(axis=2)
+    np.testing.assert_allclose(larger.users[:7, 1:, 0], means, rtol=1e-6)
+    if optimizer.step_counts:
+        np.testing.assert_array_equal(larger.users[7:, 1:], at_start[7:])
+    else:
+        np.testing.assert_allclose(larger.users[8, 1:, 0], means.mean(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(
+            larger.biases[5, 1:, 0], old.biases[:, 1:, 0].mean(axis=0), rtol=1e-6
+        )
+    np.testing.assert_array_equal(larger.users[9, 1:], at_start[9])

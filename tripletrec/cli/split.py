@@ -166,6 +166,8 @@ def _events_of_value(
 
     columns, source = checked_columns(by_role, names), repr(options.events)
     table: Any = read_table(columns, names, (None, None), "raise", source=source, **_given(options))
+    if options.duplicates == "sum":
+        _check_alone(table, source)
     kept = table.values >= options.min_value
     if not kept.any():
         raise ValueError(f"{source} has no values >= {options.min_value:g}: at least one is needed")
@@ -176,6 +178,19 @@ def _events_of_value(
         "timestamp": table.timestamps[kept],
     }
     return left, table.n_dropped
+
+
+def _check_alone(table: Any, source: str) -> None:
+    """Raise if a pair has several events, whose values would be added up in their parts alone."""
+    import numpy as np
+
+    pairs = table.rows.astype(np.int64) * table.items.n + table.columns
+    if len(np.unique(pairs)) < len(pairs):
+        raise ValueError(
+            f"{source} has several events of a user and an item, and by time they are split before "
+            "--duplicates sum adds their values up to what --min-value could judge: give --duplicates last "
+            "or max, by which each event is judged, or --by random or last"
+        )
 
 
 def _sizes(options: argparse.Namespace) -> tuple[Any, Any]:

@@ -169,9 +169,9 @@ class ContinuedModel(TrainedModel):
 
         If ``seen_`` is not known (saved with ``seen=False``), the model learns from `X` alone: it may then
         draw earlier positives as negatives, and forgets sooner; users who are mixed with their `history` are
-        so with what `X` has of them. ``seen_`` stays None, for `X` alone would say
-        that all others have had nothing: `recommend` leaves out what ``exclude`` is given, `X` too.
-        ``item_counts_`` adds up; a pair that was known before counts twice.
+        so with what `X` has of them. ``seen_`` stays None, for `X` alone would say that all others have had
+        nothing, and `recommend` leaves out only what ``exclude`` is given. ``item_counts_`` adds up; a pair
+        that was known before counts twice.
 
         Examples
         --------

@@ -62,8 +62,9 @@ class FactorModel(ContinuedModel):
 
         seen, fold_in = self.seen_, self._start_history_fold_in(plan)
         history = np.zeros_like(users)
-        history[: seen.n_users] = fold_in.learn(ItemsOfUsers(seen.indptr, seen.indices))
-        history[new] = fold_in.learn(items)
+        known = ItemsOfUsers(seen.indptr, seen.indices)
+        history[: seen.n_users] = fold_in.learn(known, self._fold_in_jobs(known))
+        history[new] = fold_in.learn(items, self._fold_in_jobs(items))
         return learnt._replace(user_factors=own_rows(users, history, plan))
 
     def _begin_items(self, learnt: Factors, plan: FactorPlan, data: Interactions) -> Factors:
@@ -79,7 +80,7 @@ class FactorModel(ContinuedModel):
         of_users = np.diff(data.indptr)[: self.n_users_]
         plan, no_biases = replace(plan, history=0.0), np.zeros(self.n_users_, np.float32)
         fold_in = start_fold_in(plan, learnt.user_factors, no_biases, of_users, self.temperature_)
-        units, _ = normalize_rows(fold_in.learn(users))
+        units, _ = normalize_rows(fold_in.learn(users, self._fold_in_jobs(users)))
         _, *items = learnt
         lengths, biases = (
             _by_count(self._item_counts(), each, counts)

@@ -376,12 +376,12 @@ class NewUsers(Recommending):
         of = ((*vars(plan).values(), *numbers), *arrays)
         return self._once("fold-in", of, partial(self._start_fold_in, plan, *learnt))
 
-    def _fold_in_jobs(self, histories: Histories) -> int:
-        return check_n_jobs(self.n_jobs, _MULTIPLY_ADDS * len(histories.items.indices))
+    def _fold_in_jobs(self, histories: ItemsOfUsers) -> int:
+        return check_n_jobs(self.n_jobs, _MULTIPLY_ADDS * len(histories.indices))
 
     def _encode_histories(self, histories: Histories) -> NDArray[np.float32]:
         rows: NDArray[np.float32] = self._fold_in().learn(
-            histories.items, self._fold_in_jobs(histories)
+            histories.items, self._fold_in_jobs(histories.items)
         )
         if not np.isfinite(rows).all():
             raise FloatingPointError(

@@ -310,7 +310,7 @@ class Unseen(PlannedTowers):
                 f"{histories.n}"
             )
         rows: NDArray[np.float32] = self._fold_in().mix(
-            vectors, histories.items, self._fold_in_jobs(histories)
+            vectors, histories.items, self._fold_in_jobs(histories.items)
         )
         return rows
 

@@ -94,7 +94,8 @@ class NetworkTraining:
         learnt : sequence of arrays
             In the order of the network's `parameters`; of their first rows.
         row_state : mapping or None
-            What `row_state` returned; None: the state is that of the start.
+            What `row_state` returned; None: the state is that of the start. Rows that it lacks begin as in
+            `tripletrec.training.tables.FactorTables.take_up`.
 
         Raises
         ------
@@ -109,8 +110,11 @@ class NetworkTraining:
             for name, mine in self._optimizer.state().items():
                 if name not in row_state:  # of a parameter that the other training had not
                     continue
-                state = row_state[name][: len(learnt[int(name.rpartition(".")[2])])]
+                n = len(learnt[int(name.rpartition(".")[2])])
+                state = row_state[name][:n]
                 mine[: len(state)] = state
+                if len(state) < n and not self.plan.optimizer.step_counts:
+                    mine[len(state) : n] = state.mean(axis=0)
 
     def release(self) -> tuple[NDArray[Any], ...]:
         """Return copies of the arrays of the fitted model."""

@@ -157,7 +157,10 @@ UNSEEN = Sampler("unseen", verified=True)
 
 
 def popularity(alpha: float = 0.75) -> Sampler:
-    """Return the sampler that prefers popular items.
+    """Return the sampler that prefers popular items: one of n positives is proportional to n^alpha.
+
+    Triplets of factor models take both items from one of B blocks, dealt anew every other epoch. Within a
+    block that is exact; an item with much of its block's sum is drawn less often, in 1 of B draws at most.
 
     Parameters
     ----------
@@ -172,13 +175,6 @@ def popularity(alpha: float = 0.75) -> Sampler:
     ------
     ValueError
         If `alpha` is negative or not finite.
-
-    Notes
-    -----
-    An item with n positives is drawn with a probability proportional to n^alpha. The triplets of a factor
-    model take both items from one of B blocks of items, dealt anew every other epoch: within a block that is
-    exact, and over many epochs an item that has a large share of the sum of n^alpha of its block is drawn
-    less often, in 1 of B draws at most, and the others more often. Lists and networks have no blocks.
 
     Examples
     --------

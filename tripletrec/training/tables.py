@@ -188,7 +188,9 @@ class FactorTables:
         factors : Factors
             Of these tables' `n_factors`; of as many users and items as there are, or fewer.
         row_state : mapping or None
-            None: the state is that of the start.
+            None: the state is that of the start. Rows that it lacks begin with the mean of the others', so
+            that one step does not undo what they begin with; but where an optimizer counts its steps, and
+            so knows of a start.
 
         Raises
         ------
@@ -207,6 +209,8 @@ class FactorTables:
         for k, (table, learnt) in enumerate(zip(tables, factors, strict=True)):
             state = row_state[f"state.{k}"][: len(learnt)]
             table[: len(state), 1:, :n] = state
+            if not self.user_step_counts.shape[1]:
+                table[len(state) : len(learnt), 1:, :n] = state.mean(axis=0)
         for k, counts in enumerate((self.user_step_counts, self.item_step_counts)):
             state = row_state[f"step_counts.{k}"][: len(factors[k])]
             counts[: len(state)] = state
