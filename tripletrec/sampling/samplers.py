@@ -157,7 +157,7 @@ UNSEEN = Sampler("unseen", verified=True)
 
 
 def popularity(alpha: float = 0.75) -> Sampler:
-    """Return the sampler that prefers popular items: one of n positives is proportional to n^alpha.
+    """Return the sampler that draws items of n positives in proportion to n^alpha.
 
     Triplets of factor models take both items from one of B blocks, dealt anew every other epoch. Within a
     block that is exact; an item with much of its block's sum is drawn less often, in 1 of B draws at most.
