@@ -220,9 +220,7 @@ class Unseen(PlannedTowers):
             if not len(vectors):
                 return self
             table = self.item_table_
-            if (
-                len(table) > self.item_encoding_["n_columns"] + 1
-            ):  # own factors, of which they have none
+            if len(table) > self._first_own_row("item"):  # own factors, of which they have none
                 table = np.concatenate(
                     [table, np.zeros((len(vectors), table.shape[1]), np.float32)]
                 )
