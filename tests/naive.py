@@ -408,7 +408,9 @@ def in_batch_loss(
 ):
     """Loss of one batch, float64: A and V are what towers give for users and items, b biases of items."""
     importance = in_batch_importance(users, positives, drawn, liked, shares)
-    n_items = len(set().union(*liked))
+    everything = set().union(*liked)  # items that nobody likes are no candidates
+    n_items = len(everything)
+    given = given and [everything.intersection(each) for each in given]
     total = 0.0
 
     def score(u, j):

@@ -370,6 +370,26 @@ def test_list_wise_fits_learn_from_given_negatives(batches):
     assert_same(plain, make_listwise().fit(batches))
 
 
+def test_given_negatives_of_items_that_nobody_has_take_nothing_from_the_others(batches):
+    """List-wise they are no candidates, of which a warning tells; weights of the others stay as they are."""
+    likes, rng = batches.tocsr().toarray() > 0, np.random.default_rng(0)
+    likes[:, 90:] = False
+    unknown, settings = ~likes & (rng.random(likes.shape) < 0.1), {"n_negatives": 20}
+    known = unknown & (np.arange(100) < 90)
+    n, n_left_out = int(unknown.sum()), int((unknown & ~known).sum())
+    expected = make_listwise(**settings).fit(likes, negatives=known)
+    with pytest.warns(UserWarning, match=f"{n_left_out} of {n} negatives are not .*nobody has"):
+        found = make_listwise(**settings).fit(likes, negatives=unknown)
+    assert_same(found, expected)
+    alone = unknown & ~known
+    with pytest.warns(UserWarning, match=f"{n_left_out} of {n_left_out} negatives are not"):
+        found = make_listwise(**settings).fit(likes, negatives=alone)
+    assert_same(found, make_listwise(**settings).fit(likes))
+    with pytest.warns(UserWarning, match="negatives are not learnt from") as said:
+        found.partial_fit(likes, negatives=alone)
+    assert len(said) == 1
+
+
 @pytest.fixture(scope="module")
 def mixed(batches):
     """A model whose users are partly their history, with features of users; new ones are the mix alone."""

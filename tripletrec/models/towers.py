@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_flag
-from tripletrec._runtime.messages import shown
+from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.features import align, check_encoding, encode, groups_of, learn_encoding
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss
@@ -183,8 +183,19 @@ def _start_listwise(
             f"n_negatives must be at most the number of items with a positive ({n_items}) with "
             f"loss {loss.name!r}, got {plan.n_negatives}"
         )
+    if given is not None and plan.sampler.share > 0.0:
+        _warn_of_left_out(loss, given.nnz - len(network.given.indices), given.nnz)
     arrays = partial(_fitted_arrays, network, users, items)
     return NetworkListwiseTraining(plan, network, data, weights, arrays)
+
+
+def _warn_of_left_out(loss: ListLoss, n_left_out: int, n_given: int) -> None:
+    if n_left_out:
+        warn_user(
+            f"{n_left_out} of {n_given} negatives are not learnt from: nobody has their items, and loss "
+            f"{loss.name!r} compares only items that have a positive: leave them out, or take a loss of "
+            "triplets, such as 'bpr'"
+        )
 
 
 def _nearest_negatives(

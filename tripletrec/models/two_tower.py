@@ -296,7 +296,8 @@ class TwoTower(ContinuedTowers, Unseen):
         sample_weight : array of shape (nnz,), sparse matrix, "values" or "users", default None
             Weight of each positive, >= 0; see `MatrixFactorization.fit`.
         negatives : as `X`, default None
-            Known negatives, such as dislikes; see `MatrixFactorization.fit`.
+            Known negatives, such as dislikes; see `MatrixFactorization.fit`. With a list-wise loss those of
+            items that have no positive are not learnt from, of which a warning tells.
         checkpoint : path-like or (path-like, float), default None
             File for what is learnt so far, written after every epoch or, of a pair, once so many seconds have
             passed. If a fit of the same model and data has left one, this fit goes on from there and learns

@@ -170,11 +170,14 @@ class ListwiseTowers(Towers):
     mix : Mix, default none
         How users are mixed with their histories.
     given : Interactions or None, default None
-        Negatives given by the user; they weigh more than other candidates, by the sampler's share.
+        Negatives given by the user; they weigh more than other candidates, by the sampler's share. Those of
+        items that are no candidates are left out.
 
     Attributes
     ----------
     candidates : CandidateSampler
+    given : GivenWeights
+        Of the given negatives that are candidates.
     item_biases : float32 array of shape (n_items, 1)
         What is added to the scores of each item, in units of `unit_of_biases`.
     histories : Histories or None
@@ -199,8 +202,10 @@ class ListwiseTowers(Towers):
         super().__init__(users, items, user_tower, item_tower, None)
         self.histories = Histories(positives, mix) if mix.share > 0.0 else None
         self.candidates = CandidateSampler(positives, sampler)
-        self._given = GivenWeights.of(given, sampler.share, len(self.candidates.items))
-        most = self._given.most(1)
+        if given is not None:  # what never has a slot must not dilute the others
+            given = given[np.isin(given.indices, self.candidates.items)]
+        self.given = GivenWeights.of(given, sampler.share, len(self.candidates.items))
+        most = self.given.most(1)
         self._listed = np.empty(most, np.int32), np.empty(most, np.float32)
         self._temperature, self._masked = temperature, sampler.verified
         self._unit = np.float32(unit_of_biases(temperature))
@@ -299,7 +304,7 @@ class ListwiseTowers(Towers):
         biases = self.item_biases[slots.items, 0] * (self._unit / np.float32(self._temperature))
         candidates = _Candidates(
             importance, biases, slots.of_items, len(self.candidates.items), self._masked,
-            *self._known, self._given, *self._listed,
+            *self._known, self.given, *self._listed,
         )  # fmt: skip
         scratch = np.empty((3, len(pairs.slots)))
         self._differentiate(
