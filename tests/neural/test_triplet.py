@@ -115,16 +115,21 @@ def test_a_user_who_likes_all_has_no_triplet_even_unverified(likes):
     assert record["n_triplets"] + record["n_skipped"] == 50 * likes.sum()
 
 
+@pytest.mark.parametrize("given", [False, True])
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_the_nearest_negative_is_taken_at_its_share(likes, share):
+def test_the_nearest_negative_is_taken_at_its_share(likes, share, given):
+    """The rest is drawn from all that are unseen, also where the nearest are given ones."""
+    of_users = np.zeros(likes.shape)
     nearest = np.full(int(likes.sum()), -1, np.int32)
     of_pairs = np.argwhere(likes)
     for place, (user, _) in enumerate(of_pairs):
         if user > 1:  # user 1 has none
             nearest[place] = np.flatnonzero(~likes[user])[0]
+            of_users[user, nearest[place]] = given
     training, network = training_of(
-        likes, nearest=nearest, n_negatives=200, sampler=sampling.nearest(share)
-    )
+        likes, nearest=nearest, n_negatives=200, sampler=sampling.nearest(share),
+        given=of_users if given else None,
+    )  # fmt: skip
     training.run_epoch(1)
     users, _, negatives = network.columns()
     first = np.array([np.flatnonzero(~row)[0] if not row.all() else -1 for row in likes])

@@ -54,6 +54,7 @@ class Negatives:
     Parameters
     ----------
     sampler : tripletrec.sampling.Sampler
+        The share of one that compares features is that of the nearest negatives, not of what is drawn here.
     positives : Interactions
         Known positives; a verified sampler redraws them.
     given : Interactions or None
@@ -82,7 +83,7 @@ class Negatives:
         self._alike = sampler.choose is not None
         self._source = _Source(
             nothing if given is None else _items_of_users(given),
-            sampler.share,
+            0.0 if sampler.by_features else sampler.share,
             Pool(drawn.astype(np.int32), sampler.cumulative(counts[drawn])),
             sampler.verified,
             _items_of_users(positives),
