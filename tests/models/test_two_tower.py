@@ -298,6 +298,23 @@ def test_the_nearest_negatives_need_features(small):
         model.fit(small)
 
 
+@pytest.mark.parametrize("n_given", [0, 1])
+def test_nearest_negatives_are_items_that_somebody_has(small, n_given):
+    """Nobody has item 0, which is nearest to all others: its feature stays as it started."""
+    likes = small.tocsr().toarray() > 0
+    likes[:, 0], likes[0, 1], n = False, False, likes.shape[1]
+    features = np.hstack([np.diag([0.01] + [1.0] * (n - 1)), np.ones((n, 1))])
+    options = {"item_features": features, "negatives": tr.Interactions.from_arrays(
+        [0] * n_given, [1] * n_given, shape=likes.shape)}  # fmt: skip
+    tables = [
+        make(own_factors=False, sampler=sampling.nearest(1.0), loss="bpr", n_epochs=n_epochs)
+        .fit(likes, user_features=np.eye(len(likes)), **options)
+        .item_table_
+        for n_epochs in (1, 2)
+    ]
+    assert np.flatnonzero((tables[0] == tables[1]).all(axis=1)).tolist() == [0]
+
+
 # -------------------------------------------------------------------- list-wise losses
 
 

@@ -17,16 +17,23 @@ def naive_nearest(known, features, allowed):
     return found
 
 
+@pytest.mark.parametrize("some", [False, True])
 @pytest.mark.parametrize("given", [False, True])
-def test_nearest_equals_a_loop(given, rng):
+def test_nearest_equals_a_loop(given, some, rng):
+    """User 0 dislikes nothing: the negative is then unknown, and of some items where these are given."""
     known = rng.random((8, 20)) < 0.3
     features = rng.integers(0, 2, (20, 5)).astype(float)
     dislikes = (rng.random((8, 20)) < 0.2) & ~known
-    dislikes[0] = False
+    dislikes[0], known[0, :3] = False, True
+    items = np.flatnonzero(rng.random(20) < 0.6) if some else np.arange(20)
     found = nearest_negatives(
-        known, features, dislikes if given else None, n_neighbors=20, max_similarities=60
-    )
-    assert found.tolist() == naive_nearest(known, features, dislikes if given else ~known)
+        known, features, dislikes if given else None, items=items if some else None, n_neighbors=20,
+        max_similarities=60,
+    )  # fmt: skip
+    allowed = ~known & np.isin(np.arange(20), items)
+    if given:
+        allowed = np.where(dislikes.any(axis=1)[:, None], dislikes, allowed)
+    assert found.tolist() == naive_nearest(known, features, allowed)
 
 
 def test_nearest_gives_up_beyond_its_neighbours():
@@ -48,4 +55,4 @@ def test_bad_input():
 def test_nothing_liked_and_nothing_disliked():
     nothing = np.zeros((1, 3))
     assert nearest_negatives(nothing, np.eye(3)).shape == (0,)
-    assert nearest_negatives(np.array([[1, 1, 0]]), np.eye(3), nothing).tolist() == [-1, -1]
+    assert nearest_negatives(np.array([[1, 1, 0]]), np.eye(3), nothing).tolist() == [2, 2]

@@ -146,12 +146,12 @@ def start_training(
     if isinstance(plan.loss, ListLoss):
         return _start_listwise(plan, plan.loss, data, weights, given, users, items, mix)
     network = Towers(users.layer, items.layer, users.stack, items.stack, plan.loss, mean=False)
-    nearest = None
+    drawn, nearest = np.flatnonzero(np.bincount(data.indices)), None
     if plan.sampler.by_features:
-        nearest = _nearest_negatives(items.columns, data, given)
+        nearest = _nearest_negatives(items.columns, data, given, drawn)
     return NetworkTripletTraining(
         plan, network, data, weights, given, partial(_fitted_arrays, network, users, items),
-        items=np.flatnonzero(np.bincount(data.indices)), nearest=nearest,
+        items=drawn, nearest=nearest,
     )  # fmt: skip
 
 
@@ -199,12 +199,12 @@ def _warn_of_left_out(loss: ListLoss, n_left_out: int, n_given: int) -> None:
 
 
 def _nearest_negatives(
-    items: Columns, data: Interactions, given: Interactions | None
+    items: Columns, data: Interactions, given: Interactions | None, drawn: NDArray[np.integer]
 ) -> NDArray[np.int32]:
     n_columns = items.encoding["n_columns"]
     if not n_columns:
         raise ValueError("sampler 'nearest' needs features: fit(X, item_features=...)")
-    return nearest_negatives(data, items.matrix[:, :n_columns], given)
+    return nearest_negatives(data, items.matrix[:, :n_columns], given, items=drawn)
 
 
 def unseen_input(

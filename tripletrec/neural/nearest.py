@@ -69,6 +69,7 @@ def nearest_negatives(
     item_features: Any,
     dislikes: Any = None,
     *,
+    items: NDArray[np.integer] | None = None,
     n_neighbors: int = 100,
     max_similarities: int = 1 << 22,
 ) -> NDArray[np.int32]:
@@ -79,8 +80,10 @@ def nearest_negatives(
     positives : Interactions, sparse matrix or array of shape (n_users, n_items)
     item_features : sparse matrix or array of shape (n_items, n_columns)
     dislikes : as `positives`, default None
-        The negative is the nearest of the user's own dislikes. None: the nearest item that the user is not
-        known to like, among the `n_neighbors` nearest of all.
+        The negative is the nearest of the user's own dislikes; where there are none, it is the nearest of
+        `items` that the user is not known to like, among the `n_neighbors` nearest of them.
+    items : int array, default None
+        In ascending order; None: all.
     n_neighbors : int, default 100
     max_similarities : int, default 2**22
         How many to compute at once, of four bytes each; does not change the result.
@@ -111,11 +114,13 @@ def nearest_negatives(
     n_items = data.n_items
     if features.shape[0] != n_items:
         raise ValueError(f"item_features must have {n_items} rows, got {features.shape[0]}")
-    n_kept = min(check_count(n_neighbors, "n_neighbors"), n_items)
+    pool = np.arange(n_items) if items is None else np.asarray(items)
+    n_kept = min(check_count(n_neighbors, "n_neighbors"), len(pool))
     n_rows = max(1, check_count(max_similarities, "max_similarities") // n_items)
-    disliked = None
+    disliked, dislikes_any = None, np.zeros(data.n_users, bool)
     if dislikes is not None:
         disliked = _pairs(as_interactions(dislikes, "dislikes", data.space, "positives"))
+        dislikes_any = np.diff(disliked.indptr) > 0
     scale = np.sqrt(np.asarray(features.multiply(features).sum(axis=1)).ravel())
     features = features.multiply(1.0 / np.where(scale > 0.0, scale, 1.0)[:, None]).tocsr()
     by_item = np.argsort(data.indices, kind="stable")
@@ -125,11 +130,12 @@ def nearest_negatives(
         last = min(first + n_rows, n_items)
         chosen = by_item[bounds[first] : bounds[last]]
         similarity = (features[first:last] @ features.T).toarray().astype(np.float32)
+        has = dislikes_any[data.rows[chosen]]
         if disliked is not None:
-            _pick_disliked(chosen, liked, disliked, first, similarity, negatives)
-        else:
-            neighbours = _nearest(similarity, n_kept)
-            _pick_unknown(chosen, liked, first, neighbours, negatives)
+            _pick_disliked(chosen[has], liked, disliked, first, similarity, negatives)
+        if not has.all():
+            neighbours = pool[_nearest(similarity[:, pool], n_kept)]
+            _pick_unknown(chosen[~has], liked, first, neighbours, negatives)
     return negatives
 
 

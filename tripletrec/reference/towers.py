@@ -194,7 +194,8 @@ def _nearest_dislikes(data: MovieLens) -> tuple[Interactions, NDArray[np.int32]]
     genres = np.zeros((data.train.n_items, 18))
     genres[data.item_features.index] = data.item_features.drop(columns=["title", "release_year"])
     nearest = nearest_negatives(data.train, genres, dislikes)
-    return data.train[nearest >= 0], nearest[nearest >= 0]
+    has = np.diff(dislikes.indptr)[data.train.rows] > 0
+    return data.train[has], nearest[has]
 
 
 def train_corrected(data: MovieLens, kind: str, random_state: int = 0) -> dict[str, list[float]]:

@@ -347,9 +347,9 @@ def nearest(share: float = 0.5) -> Sampler:
     Parameters
     ----------
     share : float, default 0.5
-        From 0 to 1; the rest is drawn as by "unseen". Where the argument `negatives` of ``fit``
-        gives negatives, the nearest of the user's own is taken, else the nearest item that the user is not
-        known to like.
+        From 0 to 1; the rest is drawn as by "unseen". The nearest of the user's own negatives is taken, from
+        the argument `negatives` of ``fit``; of users without any it is the nearest of the items that "unseen"
+        draws from that the user is not known to like.
 
     Returns
     -------
