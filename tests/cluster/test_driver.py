@@ -9,8 +9,11 @@ import pytest
 import tripletrec as tr
 import tripletrec.cluster.store
 from cluster.fits import CASES, DATA, assert_same, fit_locally, fit_serially, model_of
+from cluster.here import Here
+from contracts.support import interactions
 from tiers import quick, quick_rows
 from tripletrec.cluster.engine import SerialEngine
+from tripletrec.cluster.events import EventsSource
 from tripletrec.cluster.fitting import fit_with
 from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.sources import InteractionsSource
@@ -158,6 +161,28 @@ def test_only_what_is_learnt_of_items_travels(tmp_path):
         300 * 4 * (2 * 16 + 2 + 1)
     )  # rows with the state of Adagrad, biases, and which rows these are
     assert carried[0]["learn_tile"] < 4 * 4 * 1.5 * n_bytes
+
+
+def test_a_fit_goes_on_with_the_same_events_only(tmp_path):
+    dask_frames = pytest.importorskip("dask.dataframe", reason="it is Dask's")
+    one, other = (interactions(40, 300, 2000, seed).to_frame() for seed in (0, 1))
+
+    def fit(frame, before=None, n=2):
+        source = dask_frames.from_pandas(frame, npartitions=n)
+        source = EventsSource(source, {"user": "user", "item": "item"}, Here())
+        model, engine = model_of(sampler="unseen"), SerialEngine(2, 1, before)
+        return fit_with(engine, model, model._plan(), source, Folder(tmp_path))
+
+    def interrupt(engine, worker, function, arguments):
+        if function.__name__ == "learn_tile" and arguments[1][0] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(one, interrupt)
+    with pytest.raises(ValueError, match="is of another fit: the argument source differs"):
+        fit(other)
+    found = fit(one, n=3)
+    assert_same(found, model_of(sampler="unseen").fit(tr.Interactions.from_frame(one)))
 
 
 def test_companions_are_those_of_a_fit(tmp_path):

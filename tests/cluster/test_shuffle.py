@@ -10,7 +10,7 @@ from tiers import quick
 from tripletrec.cluster.events import EventsSource
 from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.pieces import pieces_of
-from tripletrec.cluster.shuffle import deal_out, rows_of, shuffle
+from tripletrec.cluster.shuffle import deal_out, find_ids, rows_of, shuffle
 from tripletrec.cluster.sources import InteractionsSource
 from tripletrec.models.percentile_rank import percentile_rank
 from tripletrec.training.dealing import deal
@@ -204,11 +204,48 @@ def test_blocks_are_written_as_those_of_interactions(how, rng, tmp_path):
             np.testing.assert_array_equal(array, theirs[key], err_msg=key)
 
 
+def entries_of(source, **options):
+    return EventsSource(source, NAMES, Here(), **options).entries()["source"].tobytes()
+
+
 def test_entries_tell_sources_apart(rng, tmp_path):
+    """Also of files of one size, and behind a URL."""
     frame = frame_of(rng, 300)
-    a, b = (write(frame[: 300 - n], tmp_path / f"{n}", 2) for n in (0, 40))
-    entries = [
-        EventsSource(each, NAMES, Here(), duplicates=duplicates).entries()["source"].tobytes()
-        for each, duplicates in ((a, "sum"), (b, "sum"), (a, "sum"), (a, "max"))
+    swapped = frame.copy()
+    frame.loc[:1, ["user", "item"]] = [[5, 3], [59, 4]]
+    swapped.loc[:1, ["user", "item"]] = [[5, 4], [59, 3]]
+    a, b, c = (
+        write(each, tmp_path / name, 2)
+        for name, each in (("a", frame), ("b", swapped), ("c", frame[:260]))
+    )
+    entries = [entries_of(each) for each in (a, b, c, f"file://{b}", f"file://{c}")]
+    entries += [entries_of(a, **each) for each in ({"duplicates": "max"}, {"weighted": True})]
+    assert entries[1:3] == entries[3:5] and len(set(entries)) == 5
+    with_values = EventsSource(
+        write(frame.assign(value=2.0), tmp_path / "v", 1), {**NAMES, "value": "value"}, Here()
+    )
+    assert with_values.entries()["source"].tobytes() not in entries
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_entries_are_the_same_of_the_same_rows(text, rng, tmp_path):
+    dask_frames = pytest.importorskip("dask.dataframe", reason="it is Dask's")
+    frame = frame_of(rng, 300, text)
+    if text:
+        frame.loc[0, "user"] = "ü" * 20
+    other = frame.sample(frac=1, random_state=2)
+    sources = [
+        write(frame, tmp_path / "a", 1),
+        write(other, tmp_path / "b", 5),
+        dask_frames.from_pandas(other, npartitions=3, sort=False),
     ]
-    assert entries[0] == entries[2] and len(set(entries)) == 3
+    assert len({entries_of(each) for each in sources}) == 1
+    other.iloc[7, 1] += 1
+    assert entries_of(dask_frames.from_pandas(other, npartitions=3)) != entries_of(sources[0])
+
+
+def test_ids_that_look_alike_are_told_apart():
+    columns = [np.array([0, 1]).astype(kind) for kind in (np.int64, bool, np.float64, str)]
+    columns.append(pd.Series(["\ud800", "b"], dtype=object))  # half a surrogate pair
+    frames = [pd.DataFrame({"user": each, "item": [1, 0]}) for each in columns]
+    assert len({find_ids([each], NAMES, Here()).digest for each in frames}) == len(frames)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -12,8 +11,17 @@ import numpy as np
 
 from tripletrec._runtime.arrays import picked, read_only
 from tripletrec.cluster.folders import Folder
-from tripletrec.cluster.pieces import FilePiece, pieces_of
-from tripletrec.cluster.shuffle import BlockRows, Shuffled, Tasks, deal_out, rows_of, shuffle
+from tripletrec.cluster.pieces import pieces_of
+from tripletrec.cluster.shuffle import (
+    BlockRows,
+    Found,
+    Shuffled,
+    Tasks,
+    deal_out,
+    find_ids,
+    rows_of,
+    shuffle,
+)
 from tripletrec.cluster.sources import Facts
 from tripletrec.cluster.store import Axis, read_positives, write_block
 from tripletrec.data.csr import Rows
@@ -57,45 +65,57 @@ class EventsSource:
         self._names, self._tasks = names, tasks
         self._pieces = pieces_of(source, names)
         self._duplicates, self._weighted = duplicates, weighted
-        self._found: Shuffled | None = None
+        self.release()
 
     def entries(self) -> dict[str, Any]:
-        """Return what tells one source from another; of files, whose order does not matter, their sizes."""
-        files = {each.path for each in self._pieces if isinstance(each, FilePiece)}
-        sizes = sorted(os.path.getsize(path) for path in files if os.path.exists(path))
-        about = [sorted(self._names.items()), sizes, self._duplicates, self._weighted]
+        """Return what tells one source from another: a digest of all rows, from the first reading."""
+        about = [self._read().digest, self._duplicates, self._weighted]
         return {"source": np.frombuffer(json.dumps(about).encode(), np.uint8)}
 
     def count(self) -> tuple[Axis, Axis]:
-        """Return the users and the items: the first reading, and that which brings events to ranges."""
-        found = self._shuffled()
+        """Return the users and the items: the second reading, which brings events to ranges."""
+        found = self._shuffle()
         users = Axis(found.users.values, found.user_counts)
         return users, Axis(found.items.values, found.item_counts)
 
     def facts(self) -> Facts:
         """Return what is known of all of them."""
-        found = self._shuffled()
+        found = self._shuffle()
         users = users_to_look_at(found.user_counts)
         rank = percentile_rank(*rows_of(found, users, self._tasks))
         return Facts(None, self._weighted, found.has_grades, rank)
 
     def write_blocks(self, folder: Folder, users: Partition, *, graded: bool) -> None:
         """Write all blocks, see `Source.write_blocks`."""
-        found = self._shuffled()
+        found = self._shuffle()
         numbers = self._tasks.spread(np.cumsum(found.user_counts) - found.user_counts)
         task = partial(_write, folder, weighted=self._weighted, graded=graded)
         deal_out(found, users, self._tasks, task, numbers)
-        self._found = None  # the workers need not keep it
+
+    def release(self) -> None:
+        """Let the workers drop what they keep between one reading and the next, and after it."""
+        self._started: list[Any] | None = None
+        self._found: Found | None = None
+        self._shuffled: Shuffled | None = None
 
     def seen(self) -> Interactions | None:
         """Return None: the positives are in the folder, see `read_seen`."""
         return None
 
-    def _shuffled(self) -> Shuffled:
+    def _read(self) -> Found:
         if self._found is None:
-            pieces = self._tasks.started(self._pieces)
-            self._found = shuffle(pieces, self._names, self._tasks, self._duplicates)
+            self._started = self._tasks.started(self._pieces)
+            self._found = find_ids(self._started, self._names, self._tasks, self._duplicates)
         return self._found
+
+    def _shuffle(self) -> Shuffled:
+        if self._shuffled is None:
+            found = self._read()
+            self._shuffled = shuffle(
+                self._started or [], self._names, self._tasks, self._duplicates, found
+            )
+            self._started = None
+        return self._shuffled
 
 
 def read_seen(folder: Folder, users: Axis, items: Axis, n_blocks: int) -> Interactions:

@@ -94,8 +94,10 @@ def fit(
         What becomes of several events of a user and an item, see ``Interactions.from_frame``.
     checkpoint : path-like
         A new or empty folder that the client and all workers can write to, or one that a fit of the same
-        model and data has left: a path, or a URL that fsspec knows, such as ``"s3://bucket/folder"``. What
-        the fit has written is removed when it has ended well, if `collect`, or diverged.
+        model and data has left: a path, or a URL that fsspec knows, such as ``"s3://bucket/folder"``. To
+        tell whether the data are the same all rows are compared, by a digest in which neither their order
+        nor that of files counts; for it the workers read events once more. What the fit has written is
+        removed when it has ended well, if `collect`, or diverged.
     sample_weight, negatives
         As of ``model.fit``; for events "values" or None, and None.
     every : int, default 1
@@ -317,6 +319,7 @@ def _begin_or_resume(
         workers = None if probing.report is None else probing.report._asdict()
         told = {"of": of, "workers": workers, "facts": facts._asdict()}
         write_meta(folder, told)
+    source.release()
     return _Work(plan, Job(folder, schedule, 0), probing, users, items, dealt)
 
 

@@ -28,7 +28,7 @@ from tripletrec.data.numbering import Collected, Numbers
 from tripletrec.sampling.grades import has_grades
 from tripletrec.training.dealing import Partition
 
-__all__ = ["BlockRows", "Shuffled", "deal_out", "rows_of", "shuffle"]
+__all__ = ["BlockRows", "Found", "Shuffled", "deal_out", "find_ids", "rows_of", "shuffle"]
 
 Names = Mapping[str, Any]
 
@@ -78,6 +78,21 @@ class BlockRows(NamedTuple):
     values: NDArray[np.float32]
 
 
+class Found(NamedTuple):
+    """What a first reading found.
+
+    Parameters
+    ----------
+    users, items : Ids
+    digest : int
+        Of all rows, whatever their order and the pieces that they lie in.
+    """
+
+    users: Ids
+    items: Ids
+    digest: int
+
+
 class Shuffled(NamedTuple):
     """What a shuffle found, and the ranges of users that workers hold.
 
@@ -105,10 +120,10 @@ class Shuffled(NamedTuple):
     has_grades: bool
 
 
-def shuffle(
+def find_ids(
     pieces: Sequence[Any], names: Names, tasks: Tasks, duplicates: Duplicates = "sum"
-) -> Shuffled:
-    """Bring all events to canonical rows, by ranges of users.
+) -> Found:
+    """Read all events a first time, and check them.
 
     Parameters
     ----------
@@ -125,11 +140,36 @@ def shuffle(
     TypeError, ValueError
         As `Interactions.from_frame`.
     """
-    if duplicates == "count":
-        names = {role: name for role, name in names.items() if role != "value"}
-    found = tasks.gather([tasks.submit(_distinct, piece, names, duplicates) for piece in pieces])
-    users, items, n_events = _collect(_without_errors(found), names)
-    check_shape(users.n, items.n, "shape")
+    names = _names_read(names, duplicates)
+    read = tasks.gather([tasks.submit(_distinct, piece, names, duplicates) for piece in pieces])
+    found = _collect(_without_errors(read), names)
+    check_shape(found.users.n, found.items.n, "shape")
+    return found
+
+
+def shuffle(
+    pieces: Sequence[Any],
+    names: Names,
+    tasks: Tasks,
+    duplicates: Duplicates = "sum",
+    found: Found | None = None,
+) -> Shuffled:
+    """Bring all events to canonical rows, by ranges of users.
+
+    Parameters
+    ----------
+    pieces, names, tasks, duplicates
+        See `find_ids`.
+    found : Found or None, default None
+        What that returned, if it was called.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `find_ids`.
+    """
+    users, items, _ = found or find_ids(pieces, names, tasks, duplicates)
+    names = _names_read(names, duplicates)
     n_ranges = min(users.n, 4 * tasks.n_workers)
     bounds = np.linspace(0, users.n, n_ranges + 1).astype(np.int64)
     numbers = tasks.spread((Numbers(users, names["user"]), Numbers(items, names["item"])))
@@ -208,6 +248,13 @@ def rows_of(
     return np.concatenate([[0], np.cumsum(counts)]), np.concatenate(tasks.gather(parts))
 
 
+def _names_read(names: Names, duplicates: Duplicates) -> Names:
+    """Return the names of the columns that are read."""
+    if duplicates != "count":
+        return names
+    return {role: name for role, name in names.items() if role != "value"}
+
+
 def _without_errors(found: list[Any]) -> list[Any]:
     """Return what `_distinct` found, or raise what is wrong with a piece: no row is left out here."""
     for each in found:
@@ -217,14 +264,14 @@ def _without_errors(found: list[Any]) -> list[Any]:
     return found
 
 
-def _collect(found: list[Any], names: Names) -> tuple[Ids, Ids, int]:
-    """Return the ids of all pieces, sorted, and the number of events."""
-    n_events = sum(n for _, n in found)
-    if not n_events:
+def _collect(found: list[Any], names: Names) -> Found:
+    """Return the ids of all pieces, sorted, and a digest of all rows."""
+    found = [each for each in found if len(each[0])]
+    if not found:
         raise ValueError("source has no rows: at least one interaction is needed")
     ids = []
     for side, role in enumerate(("user", "item")):
-        arrays = [each[side] for each, n in found if n]
+        arrays = [each[side] for each in found]
         kinds = {each.dtype.kind.replace("O", "U").replace("u", "i") for each in arrays}
         if len(kinds) > 1:
             types = sorted({str(each.dtype) for each in arrays})
@@ -235,7 +282,7 @@ def _collect(found: list[Any], names: Names) -> tuple[Ids, Ids, int]:
         for each in arrays:
             collected.add(each)
         ids.append(collected.sorted()[0])
-    return ids[0], ids[1], n_events
+    return Found(ids[0], ids[1], sum(each[2] for each in found) % 2**64)
 
 
 def _distinct(piece: Any, names: Names, duplicates: Duplicates) -> Any:
@@ -249,15 +296,39 @@ def _distinct(piece: Any, names: Names, duplicates: Duplicates) -> Any:
         return error
 
 
-def _ids_of(piece: Any, names: Names, duplicates: Duplicates) -> tuple[list[NDArray[Any]], int]:
-    """Return the users and the items of a piece, each once, and its number of rows; check all it holds."""
+def _ids_of(
+    piece: Any, names: Names, duplicates: Duplicates
+) -> tuple[NDArray[Any], NDArray[Any], int]:
+    """Return the users and the items of a piece, each once, and a digest; check all it holds.
+
+    The digest is a sum over its rows, so that those of pieces may be added, in whatever order.
+    """
+    import pandas as pd
+
     columns = read_piece(piece, names)
-    values_and_times(columns, names, duplicates)
-    ids = []
+    values, times = values_and_times(columns, names, duplicates)
+    ids, hashes = [], {}
     for role in ("user", "item"):
         label = f"column {names[role]!r}"
-        ids.append(id_array(distinct_ids(columns[role], label)[1], label))
-    return ids, len(columns["user"])
+        numbers, found = distinct_ids(columns[role], label)
+        ids.append(id_array(found, label))
+        hashes[role] = _hash_ids(ids[-1])[numbers]
+    if values is not None:
+        hashes["value"] = pd.util.hash_array(values.astype(np.float64))
+    if times is not None:
+        hashes["timestamp"] = pd.util.hash_array(times)
+    rows = pd.util.hash_pandas_object(pd.DataFrame(hashes), index=False)
+    return ids[0], ids[1], int(rows.to_numpy().sum())
+
+
+def _hash_ids(ids: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return a hash of each id, the same in every process; the kind counts, for True is not 1."""
+    import pandas as pd
+
+    elements = ids.astype(object) if ids.dtype.kind in "US" else ids
+    # Of a text half a surrogate pair may be left, which UTF-8 cannot encode.
+    hashes = pd.util.hash_array(elements, encoding="unicode_escape", categorize=False)
+    return hashes ^ np.uint64(ids.dtype.kind == "b")
 
 
 def _lay_down(

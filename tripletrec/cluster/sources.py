@@ -77,6 +77,9 @@ class Source(Protocol):
             Whether triplets are made of a user's positives of different values, see `by_rising_value`.
         """
 
+    def release(self) -> None:
+        """Drop what only the methods above need. After it only `seen` is called."""
+
     def seen(self) -> Interactions | None:
         """Return the positives, if they are in memory."""
 
@@ -137,6 +140,9 @@ class InteractionsSource:
         whole, n_blocks = whole_part(users, positives, given, n_lower), len(users.bounds) - 1
         for block in range(n_blocks):
             write_block(folder, block, cut_part(whole, block, n_blocks))
+
+    def release(self) -> None:
+        """Keep all, which is the user's."""
 
     def seen(self) -> Interactions | None:
         """Return the positives."""
