@@ -10,6 +10,8 @@ from contracts.support import interactions
 from tiers import quick
 from tripletrec.cluster.answers import evaluate_by, recommend_by
 
+OPTIONS = {"exclude": None, "candidates": None, "skip_unknown": False}
+
 
 @pytest.fixture(scope="module")
 def parts():
@@ -27,12 +29,81 @@ def model(parts):
 @pytest.mark.parametrize("users", [None, ["u7", "u3", "u30", "u4", "u9"]])
 def test_lists_are_those_of_one_machine(users, model, tmp_path):
     pytest.importorskip("pyarrow", reason="writes parquet")
-    n_rows = recommend_by(Here(), model, users, 3, tmp_path / "lists", 2, {"exclude": None})
+    n_rows = recommend_by(Here(), model, users, 3, tmp_path / "lists", 2, OPTIONS)
     assert n_rows == model.recommend_to(tmp_path / "one.parquet", users, 3, exclude=None)
     names = sorted((tmp_path / "lists").iterdir())
     assert len(names) == -(-(50 if users is None else len(users)) // 2)
     found = pd.concat([pd.read_parquet(each) for each in names], ignore_index=True)
     pd.testing.assert_frame_equal(found, pd.read_parquet(tmp_path / "one.parquet"))
+
+
+class Counting(Here):
+    """Here, with one task that fails."""
+
+    def __init__(self, fails_at=-1):
+        self.n, self.fails_at = 0, fails_at
+
+    def submit(self, function, *arguments):
+        self.n += 1
+        if self.n == self.fails_at:
+            raise OSError("the disk is full")
+        return super().submit(function, *arguments)
+
+
+def own_candidates(n):
+    return [[3, 5, 7 + i % 20] for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    "users, n, options",
+    [
+        ("u7", 1, {}),
+        (pd.Series(["u7", "u3", "u9"]), 3, {"exclude": np.eye(3, 40), "candidates": range(8)}),
+        (["u7", "u3", "u9"], 3, {"candidates": own_candidates(3)}),
+        (["u7", "who", "u9"], 3, {"skip_unknown": True, "candidates": own_candidates(3)}),
+        (None, 50, {"exclude": ("seen", np.eye(50, 40)), "candidates": own_candidates(50)}),
+        (["u1", "u7", "u3"], 3, {"exclude": ("seen", [4, 5], np.eye(3, 40))}),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_each_user_goes_with_the_user(users, n, options, model, tmp_path):
+    """Batches of two have other rows of a matrix and other lists of candidates."""
+    pytest.importorskip("pyarrow", reason="writes parquet")
+    options = {**OPTIONS, "exclude": "seen", **options}
+    tasks = Counting()
+    recommend_by(tasks, model, users, 3, tmp_path / "lists", 2, options)
+    assert tasks.n == -(-n // 2)
+    found = [pd.read_parquet(each) for each in sorted((tmp_path / "lists").iterdir())]
+    model.recommend_to(tmp_path / "one.parquet", users, 3, **options)
+    expected = pd.read_parquet(tmp_path / "one.parquet")
+    pd.testing.assert_frame_equal(pd.concat(found, ignore_index=True), expected)
+
+
+@pytest.mark.parametrize(
+    "users, options, error, match",
+    [
+        (["u1", "u2", "who"], {}, ValueError, "unknown user id 'who'"),
+        (5, {}, ValueError, "unknown user id 5"),
+        ({"u5"}, {}, TypeError, "set"),
+        (None, {"candidates": [3, 99]}, ValueError, "99"),
+        (None, {"exclude": [99]}, ValueError, "99"),
+        (["u1", "u2"], {"candidates": [[3]]}, ValueError, "one for each of the 2 users"),
+        (["u1", "u2"], {"exclude": np.eye(3, 40)}, ValueError, "exclude"),
+        (["u1"], {"skip_unknown": "no"}, TypeError, "skip_unknown"),
+    ],
+)
+def test_wrong_arguments_leave_no_folder(users, options, error, match, model, tmp_path):
+    options = {**OPTIONS, "exclude": "seen", **options}
+    with pytest.raises(error, match=match):
+        recommend_by(Here(), model, users, 3, tmp_path / "lists", 2, options)
+    assert not (tmp_path / "lists").exists()
+
+
+def test_a_failure_leaves_an_empty_folder(model, tmp_path):
+    pytest.importorskip("pyarrow", reason="writes parquet")
+    with pytest.raises(OSError, match="the disk is full"):
+        recommend_by(Counting(3), model, None, 3, tmp_path, 10, OPTIONS)
+    assert list(tmp_path.iterdir()) == []
+    assert recommend_by(Here(), model, None, 3, tmp_path, 10, OPTIONS) == 150
 
 
 @pytest.mark.parametrize("exclude", quick(["seen", None, [3, 5]], "seen"))
@@ -61,8 +132,8 @@ def test_users_without_a_positive_that_is_ranked_are_left_out(model, parts):
 def test_what_cannot_be_answered_is_refused(model, parts, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="out must be a new or empty folder"):
-        recommend_by(Here(), model, None, 3, tmp_path, 10, {})
+        recommend_by(Here(), model, None, 3, tmp_path, 10, OPTIONS)
     with pytest.raises(TypeError, match="out must be the path of a folder"):
-        recommend_by(Here(), model, None, 3, 7, 10, {})
+        recommend_by(Here(), model, None, 3, 7, 10, OPTIONS)
     with pytest.raises(ValueError, match="k must be"):
-        recommend_by(Here(), model, None, 0, tmp_path / "new", 10, {})
+        recommend_by(Here(), model, None, 0, tmp_path / "new", 10, OPTIONS)

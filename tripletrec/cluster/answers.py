@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import Evaluation, measuring
 from tripletrec.evaluation.metrics import Gains, mean_of
 from tripletrec.evaluation.standing import NoUsersError
+from tripletrec.models.estimator import check_is_fitted
+from tripletrec.models.lists import Asked, write_lists
+from tripletrec.ranking.exclusion import Pairs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,16 +46,15 @@ def recommend(
     ----------
     model : estimator
         Fitted; it is sent to all workers.
-    users : sequence of ids or None, default None
+    users : id, sequence of ids or None, default None
         None: all.
-    k, exclude, skip_unknown
+    k, exclude, candidates, skip_unknown
         As of ``model.recommend_to``.
     client : distributed.Client
     out : path-like
         A new or empty folder that all workers see. It gets files of parquet, ``part-00000.parquet``, …, each
-        with the users of a batch, in their order: read as one table they are that of `recommend_to`.
-    candidates : sequence or set of item ids, default None
-        The only items that are recommended; None: all.
+        with the users of a batch, in their order: read as one table they are that of `recommend_to`. If
+        anything goes wrong they are removed.
     batch_size : int, default 20,000
         Users of a file.
 
@@ -63,7 +66,8 @@ def recommend(
     Raises
     ------
     TypeError, ValueError, ImportError
-        As of ``model.recommend_to``, and if there is no client or something in the folder.
+        As of ``model.recommend_to``, and if there is no client or something in the folder; before the folder
+        is made.
 
     Examples
     --------
@@ -133,7 +137,7 @@ def recommend_by(
     tasks : Tasks
     model : estimator
         Fitted.
-    users : sequence of ids or None
+    users : id, sequence of ids or None
         None: all.
     k : int
     out : path-like
@@ -141,21 +145,26 @@ def recommend_by(
     batch : int
         Users of a file.
     options : dict
-        Further arguments of `recommend_to`.
+        Further arguments of `recommend_to`: exclude, candidates and skip_unknown.
     """
-    check_count(k, "k")
+    check_is_fitted(model)
     check_count(batch, "batch_size")
-    asked = users
-    if users is None:
-        asked = np.arange(model.n_users_) if model.user_ids_ is None else model.user_ids_
+    asked: Asked = model._asked(users, k, **options)
     folder = _new_folder(out)
-    shared = tasks.spread(model)
-    pending = []
-    for number, first in enumerate(range(0, len(asked), batch)):
-        path = str(folder / f"part-{number:05}.parquet")
-        own = asked[first : first + batch]
-        pending.append(tasks.submit(_recommend, shared, path, own, k, options))
-    return sum(tasks.gather(pending))
+    shared, pairs = tasks.spread(model), tasks.spread(asked.out.pairs)
+    asked = asked._replace(out=asked.out._replace(pairs=()))  # which is sent once
+    pending, paths = [], []
+    try:
+        for number, first in enumerate(range(0, len(asked.rows), batch)):
+            paths.append(str(folder / f"part-{number:05}.parquet"))
+            own = asked.part(first, first + batch)
+            pending.append(tasks.submit(_recommend, shared, pairs, paths[-1], own))
+        return sum(tasks.gather(pending))
+    except BaseException:
+        for path in paths:
+            with suppress(OSError):
+                os.unlink(path)
+        raise
 
 
 def evaluate_by(
@@ -191,9 +200,9 @@ def evaluate_by(
     return found._with_lists(lambda: measuring.evaluate(model, data, exclude, **options).lists)
 
 
-def _recommend(model: Any, path: str, users: Any, k: int, options: dict[str, Any]) -> int:
-    n_rows: int = model.recommend_to(path, users, k, **options)
-    return n_rows
+def _recommend(model: Any, pairs: tuple[Pairs | Interactions, ...], path: str, asked: Asked) -> int:
+    asked = asked._replace(out=asked.out._replace(pairs=pairs))
+    return write_lists(model._lists(asked), path)
 
 
 def _evaluate(

@@ -150,8 +150,13 @@ class DaskTasks:
         return self._client.submit(function, *arguments, key=key, pure=False)
 
     def gather(self, results: Sequence[Any]) -> list[Any]:
-        """Return results, or raise what a task has raised."""
-        found: list[Any] = self._client.gather(list(results))
+        """Return results, or raise what a task has raised; then those that have not begun are given up."""
+        try:
+            found: list[Any] = self._client.gather(list(results))
+        except BaseException:
+            with suppress(Exception):
+                self._client.cancel(list(results))
+            raise
         return found
 
     def started(self, pieces: list[Any]) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tripletrec.ranking.scores import ScoreUsers
 
 __all__ = [
+    "Asked",
     "Lists",
     "check_ending",
     "check_output",
@@ -35,6 +36,34 @@ _OUTPUTS = ("arrays", "pandas", "polars")
 _ENDINGS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _MOST_LISTED = 1 << 19  # items in the lists of a block, where nobody says otherwise
 _SECONDS = 1.0  # before which no progress is shown
+
+
+class Asked(NamedTuple):
+    """What `recommend` was asked for, checked; nothing is ranked yet.
+
+    Parameters
+    ----------
+    rows : int64 array of shape (n,)
+        Users; -1: unknown.
+    k : int
+    without_seen : bool
+        Whether what a user had in training is left out.
+    out : Exclusion
+        What else is.
+    chosen : Candidates
+    """
+
+    rows: NDArray[np.int64]
+    k: int
+    without_seen: bool
+    out: Exclusion
+    chosen: Candidates
+
+    def part(self, first: int, last: int) -> Asked:
+        """Return what was asked for of some of the users, one after the other."""
+        places = np.arange(first, min(last, len(self.rows)))
+        out = self.out._replace(asked=tuple(each.of(places) for each in self.out.asked))
+        return self._replace(rows=self.rows[places], out=out, chosen=self.chosen.at(places))
 
 
 def _best_items(

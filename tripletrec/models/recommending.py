@@ -13,6 +13,7 @@ from tripletrec.data.ids import is_single
 from tripletrec.data.interactions import Interactions
 from tripletrec.models.fitted import Fitted, answer, present
 from tripletrec.models.lists import (
+    Asked,
     Lists,
     check_output,
     frame_of,
@@ -198,7 +199,8 @@ class Recommending(Fitted):
         2
         """
         output = check_output(output)
-        lists = self._lists(users, k, exclude, candidates, batch_size, skip_unknown)
+        asked = self._asked(users, k, exclude, candidates, skip_unknown)
+        lists = self._lists(asked, batch_size)
         if output != "arrays":
             return frame_of(lists, output)
         single = users is not None and is_single(users)
@@ -255,7 +257,8 @@ class Recommending(Fitted):
         4
         'user,item,rank,score'
         """
-        lists = self._lists(users, k, exclude, candidates, batch_size, skip_unknown)
+        asked = self._asked(users, k, exclude, candidates, skip_unknown)
+        lists = self._lists(asked, batch_size)
         return write_lists(lists, path)
 
     @answer
@@ -296,19 +299,9 @@ class Recommending(Fitted):
             )
         return self._cold(np.arange(self.n_users_) if users is None else self._users().rows(users))
 
-    def _lists(
-        self,
-        users: Any,
-        k: Any,
-        exclude: Any,
-        candidates: Any,
-        batch_size: Any,
-        skip_unknown: Any,
-    ) -> Lists:
+    def _asked(self, users: Any, k: Any, exclude: Any, candidates: Any, skip_unknown: Any) -> Asked:
         """Check what `recommend` was given; nothing is ranked yet."""
         k = check_count(k, "k", most=None)
-        if batch_size is not None:
-            batch_size = check_count(batch_size, "batch_size", most=None)
         ids = self._users()
         if users is None:
             rows = np.arange(self.n_users_)
@@ -316,17 +309,26 @@ class Recommending(Fitted):
             skip = check_flag(skip_unknown, "skip_unknown")
             rows = ids.find(users) if skip else ids.rows(users)
         chosen = read_candidates(candidates, self._items(), len(rows))
-        seen = seen_by(self) if names_seen(exclude) else None
         out = read_exclude(
-            exclude, seen, self._space(), self._items(), owner="the model", asked=rows
+            exclude, None, self._space(), self._items(), owner="the model", asked=rows
         )
+        return Asked(rows, k, names_seen(exclude), out, chosen)
+
+    def _lists(self, asked: Asked, batch_size: Any = None) -> Lists:
+        """Return the lists of what `_asked` checked, which are ranked when they are read."""
+        if batch_size is not None:
+            batch_size = check_count(batch_size, "batch_size", most=None)
+        rows, k, without_seen, out, chosen = asked
+        seen = seen_by(self) if without_seen else None
+        if seen is not None:
+            out = out._replace(pairs=(seen, *out.pairs))
         width = min(k, chosen.width(self.n_items_))
         score_users = self._score_function()
 
         def rank(places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            asked = rows[places]
-            cold = self._cold(asked)
-            return ranked(score_users, asked, places, cold, width, out, chosen, self)
+            some = rows[places]
+            cold = self._cold(some)
+            return ranked(score_users, some, places, cold, width, out, chosen, self)
 
         verbose = bool(vars(self).get("verbose"))
         return Lists(
