@@ -163,6 +163,7 @@ def test_only_what_is_learnt_of_items_travels(tmp_path):
     assert carried[0]["learn_tile"] < 4 * 4 * 1.5 * n_bytes
 
 
+@pytest.mark.thorough
 def test_a_fit_goes_on_with_the_same_events_only(tmp_path):
     dask_frames = pytest.importorskip("dask.dataframe", reason="it is Dask's")
     one, other = (interactions(40, 300, 2000, seed).to_frame() for seed in (0, 1))
@@ -183,6 +184,46 @@ def test_a_fit_goes_on_with_the_same_events_only(tmp_path):
         fit(other)
     found = fit(one, n=3)
     assert_same(found, model_of(sampler="unseen").fit(tr.Interactions.from_frame(one)))
+
+
+@pytest.mark.thorough
+def test_factors_that_stay_in_the_folder_are_read_where_all_are_needed(tmp_path):
+    params = CASES["bpr, sgd"][0]
+    expected = fit_locally(model_of(**params))
+    found, _ = fit_serially(model_of(**params), tmp_path / "fit", collect=False)
+    for mine, theirs in zip(
+        found.similar_users(3, k=5), expected.similar_users(3, k=5), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+    sentence = (
+        r"user_factors_ must be an array, got ShardedFactors\(.*: read it into memory first, "
+        r"model\.user_factors_ = np\.asarray\(model\.user_factors_\)$"
+    )
+    with pytest.raises(TypeError, match=f"^{sentence}"):
+        found.partial_fit(DATA)
+    with pytest.raises(ValueError, match=sentence):
+        found.save(tmp_path / "model")
+    found.user_factors_ = np.asarray(found.user_factors_)
+    found.save(tmp_path / "model")
+    np.testing.assert_array_equal(tr.load(tmp_path / "model").user_factors_, expected.user_factors_)
+
+
+@pytest.mark.thorough
+def test_events_that_stay_in_the_folder_are_not_known_as_seen(tmp_path):
+    dask_frames = pytest.importorskip("dask.dataframe", reason="it is Dask's")
+    frame = dask_frames.from_pandas(interactions(40, 300, 2000).to_frame(), npartitions=1)
+    source = EventsSource(frame, {"user": "user", "item": "item"}, Here())
+    model = model_of(sampler="unseen", n_epochs=1)
+    folder = Folder(tmp_path)
+    fit_with(SerialEngine(1, 1), model, model._plan(), source, folder, collect=False)
+    assert model.seen_ is None
+    why = "or it was fitted on a cluster with collect=False"
+    with pytest.warns(UserWarning, match=f"{why}, so that nothing is left out: .* pass exclude"):
+        model.recommend([1, 2], k=3)
+    with pytest.raises(ValueError, match=why):
+        model.is_cold()
+    with pytest.raises(ValueError, match=why):
+        model.explain(1, 2)
 
 
 def test_companions_are_those_of_a_fit(tmp_path):

@@ -105,7 +105,9 @@ def fit(
     collect : bool, default True
         False: user factors, which may be larger than the client's memory, stay in the folder.
         ``user_factors_`` is then a `tripletrec.cluster.sharded.ShardedFactors`, which reads those of users as
-        they are asked for: `recommend` and `evaluate` work, `partial_fit` and `save` do not.
+        they are asked for: `recommend` and `evaluate` work, `similar_users` reads all, and `partial_fit` and
+        `save` ask for ``model.user_factors_ = np.asarray(model.user_factors_)``. Of events the positives stay
+        there, too: ``seen_`` is None, so that `recommend` and `evaluate` leave out only what `exclude` names.
 
     Returns
     -------

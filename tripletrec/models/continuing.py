@@ -220,6 +220,7 @@ class ContinuedModel(TrainedModel):
             return self._fit_in_part(X, n_epochs, **options, **features)
         listeners = check_callbacks(callbacks)
         verbose = check_count(self.verbose, "verbose", 0)
+        self._shapes()  # what is no array is refused before the work
         plan = self._late_plan(n_epochs)
         new, weight_of_new = self._new_positives(X, sample_weight)
         merger = Merger(self._users(), self._items(), new)

@@ -178,8 +178,9 @@ class Fitted(Estimator):
         """Return the rows of users or items, laid out for products."""
 
         def make() -> Panels:
-            freeze(rows.table)
-            return Panels(rows)
+            table = np.asarray(rows.table)  # of what is in files all is read
+            freeze(table)
+            return Panels(rows._replace(table=table))
 
         return self._once(f"panels of {word}s", tuple(rows), make)
 

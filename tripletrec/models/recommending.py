@@ -21,7 +21,7 @@ from tripletrec.models.lists import (
     write_lists,
 )
 from tripletrec.ranking.candidates import read_candidates
-from tripletrec.ranking.exclusion import names_seen, read_exclude, seen_by
+from tripletrec.ranking.exclusion import WHY_UNKNOWN, names_seen, read_exclude, seen_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -280,7 +280,8 @@ class Recommending(Fitted):
         NotFittedError
             Before `fit`.
         ValueError
-            If an id is unknown, or the model was loaded from a file that does not say what it was trained on.
+            If an id is unknown, or the model does not know what it was trained on, as one that was loaded
+            from a file without it.
 
         Examples
         --------
@@ -294,8 +295,7 @@ class Recommending(Fitted):
         """
         if vars(self).get("seen_") is None:
             raise ValueError(
-                "the model does not know what it was trained on, for its file was saved with seen=False: "
-                "save it with seen=True"
+                f"the model does not know what it was trained on, for {WHY_UNKNOWN}: save it with seen=True"
             )
         return self._cold(np.arange(self.n_users_) if users is None else self._users().rows(users))
 

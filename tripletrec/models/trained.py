@@ -351,6 +351,11 @@ def _open_checkpoint(
 
 def width_of(table: Any, name: str) -> int:
     """Return the length of the rows of a table, at least 1."""
+    if not isinstance(table, np.ndarray) and hasattr(table, "__array__"):
+        raise TypeError(
+            f"{name} must be an array, got {shown(table)}: read it into memory first, "
+            f"model.{name} = np.asarray(model.{name})"
+        )
     if not isinstance(table, np.ndarray) or table.ndim != 2 or table.shape[1] < 1:
         shape = getattr(table, "shape", None)
         raise ValueError(

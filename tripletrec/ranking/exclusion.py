@@ -17,6 +17,7 @@ from tripletrec.data.space import Space, check_same_space
 __all__ = [
     "Exclusion",
     "Pairs",
+    "WHY_UNKNOWN",
     "known_rows",
     "names_seen",
     "padded",
@@ -25,6 +26,7 @@ __all__ = [
     "union",
 ]
 
+WHY_UNKNOWN = "its file was saved with seen=False, or it was fitted on a cluster with collect=False"
 _MOST_ADDED = 1 << 20  # pairs of users and items that are excluded for all
 
 
@@ -121,14 +123,14 @@ def seen_by(model: Any) -> Pairs | Interactions | None:
     Warns
     -----
     UserWarning
-        Once for a model that was loaded from a file without it.
+        Once for a model that was loaded from a file without it, or fitted on a cluster that kept it.
     """
     seen: Interactions | None = vars(model).get("seen_")
     if seen is None:
         if model._is_first("told of seen"):
             warn_user(
-                "the model does not know what it was trained on, for its file was saved with seen=False, so "
-                "that nothing is left out: save it with seen=True, or pass exclude=train, or exclude=None"
+                f"the model does not know what it was trained on, for {WHY_UNKNOWN}, so that nothing is left "
+                "out: save it with seen=True, or pass exclude=train, or exclude=None"
             )
         return None
     return seen if seen.n_users == model.n_users_ else padded(seen, model.n_users_)
