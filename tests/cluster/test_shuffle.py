@@ -160,6 +160,32 @@ def test_what_is_missing_is_said_without_what_a_cluster_does_not_have(tmp_path):
         shuffle(pieces_of(source, names), names, Quiet())
 
 
+@pytest.mark.parametrize(
+    "value, what",
+    [
+        (np.nan, "the value nan at position 2, and 1 in all: write source without such rows"),
+        (np.inf, "the value inf at position 2"),
+        (-1.0, "the negative value -1.0 at position 2: what users dislike"),
+        (1e300, "beyond float32 the value 1e+300 at position 2"),
+    ],
+)
+def test_values_are_checked_in_the_first_reading(value, what, rng, tmp_path):
+    """The sentence names the file, or the partition, and the column."""
+    frame = frame_of(rng, 300, values=True).rename(columns={"value": "v"})
+    frame.loc[152, "v"] = value
+    names = {**NAMES, "value": "v"}
+    path = write(frame, tmp_path / "events", 2) / "1.parquet"
+    for pieces, where in (
+        (pieces_of(path.parent, names), repr(str(path))),
+        ([frame[:150], frame[150:]], "partition 1 of source"),
+    ):
+        with pytest.raises(ValueError) as info:
+            shuffle(pieces, names, Quiet())
+        said = f"{where}: column 'v' must hold finite values >= 0, got {what}"
+        assert str(info.value).startswith(said)
+        shuffle(pieces, names, Quiet(), duplicates="count")
+
+
 def test_rows_of_some_users(rng, tmp_path):
     source = write(frame_of(rng, 400), tmp_path / "events", 3)
     data = tr.Interactions.read(source, user="user", item="item")

@@ -17,7 +17,7 @@ from tripletrec.data.columns import check_column
 from tripletrec.data.frames import checked_columns, columns_of
 from tripletrec.data.paths import find_files
 
-__all__ = ["FilePiece", "is_table", "pieces_of", "read_piece"]
+__all__ = ["FilePiece", "is_table", "name_of", "pieces_of", "read_piece"]
 
 _ROWS = 1 << 22  # of a piece of a file, about
 
@@ -94,6 +94,21 @@ def read_piece(piece: Any, names: Mapping[str, Any]) -> dict[str, Any]:
                 list(piece.groups), columns=list(dict.fromkeys(names.values()))
             )
     return checked_columns(columns_of(piece, names), names)
+
+
+def name_of(piece: Any, number: int) -> str:
+    """Return what messages call a piece, in which positions are counted.
+
+    Parameters
+    ----------
+    piece : FilePiece, or what stands for a partition
+    number : int
+        How many pieces come before it.
+    """
+    if not isinstance(piece, FilePiece):
+        return f"partition {number} of source"
+    first = piece.groups[0]
+    return f"{piece.path!r}, from its row group {first} on" if first else repr(piece.path)
 
 
 def _paths_of(source: Any) -> list[str]:

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import picked
-from tripletrec.cluster.pieces import read_piece
+from tripletrec.cluster.pieces import name_of, read_piece
 from tripletrec.data.checks import check_shape, check_values
 from tripletrec.data.csr import Rows, assemble
-from tripletrec.data.frames import distinct_ids, values_and_times
+from tripletrec.data.frames import distinct_ids, refuse_missing_values, values_and_times
 from tripletrec.data.id_arrays import id_array
 from tripletrec.data.ids import Ids
 from tripletrec.data.merging import Duplicates
@@ -142,7 +142,7 @@ def find_ids(
     """
     names = _names_read(names, duplicates)
     read = tasks.gather([tasks.submit(_distinct, piece, names, duplicates) for piece in pieces])
-    found = _collect(_without_errors(read), names)
+    found = _collect(_without_errors(pieces, read), names)
     check_shape(found.users.n, found.items.n, "shape")
     return found
 
@@ -255,11 +255,13 @@ def _names_read(names: Names, duplicates: Duplicates) -> Names:
     return {role: name for role, name in names.items() if role != "value"}
 
 
-def _without_errors(found: list[Any]) -> list[Any]:
+def _without_errors(pieces: Sequence[Any], found: list[Any]) -> list[Any]:
     """Return what `_distinct` found, or raise what is wrong with a piece: no row is left out here."""
-    for each in found:
+    for number, (piece, each) in enumerate(zip(pieces, found, strict=True)):
         if isinstance(each, Exception):
             text = str(each).replace(HINT, ": write source without such rows")
+            place = name_of(piece, number)
+            text = text if text.startswith(place) else f"{place}: {text}"
             raise (TypeError if isinstance(each, TypeError) else ValueError)(text)
     return found
 
@@ -307,6 +309,9 @@ def _ids_of(
 
     columns = read_piece(piece, names)
     values, times = values_and_times(columns, names, duplicates)
+    if values is not None:
+        refuse_missing_values(values, np.ones(len(values), np.bool_), names)
+        check_values(values, f"column {names['value']!r}")
     ids, hashes = [], {}
     for role in ("user", "item"):
         label = f"column {names[role]!r}"
@@ -346,8 +351,6 @@ def _lay_down(
     if (users < 0).any() or (items < 0).any():
         raise ValueError("source was changed while it was read: fit again")
     values, times = values_and_times(columns, names, duplicates)
-    if values is not None:
-        check_values(values, "values", lambda entry: (int(users[entry]), int(items[entry])))
     range_of = np.searchsorted(bounds, users, side="right") - 1
     order = np.argsort(range_of, kind="stable")
     ends = np.searchsorted(range_of[order], np.arange(len(bounds) - 1), side="right")
