@@ -77,6 +77,26 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
     assert names(tmp_path) == ["out"]
 
 
+@pytest.mark.thorough  # starts a process
+def test_an_older_folder_that_had_made_way_is_put_back(tmp_path):
+    path = tmp_path / "out"
+    write(path, "old")
+    os.utime(path, (0, time.time() - 100))
+    code = f"""if 1:
+        import os
+        from tripletrec._runtime.folders import replacing_folder
+        rename = os.rename
+        os.rename = lambda *paths: (rename(*paths), os._exit(1))
+        with replacing_folder({str(path)!r}, "out", lambda folder: True) as temporary:
+            (temporary / "mine").write_text("new")
+        """
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert len(names(tmp_path)) == 2 and not path.exists()
+    with pytest.raises(KeyboardInterrupt), replacing_folder(path, "out", is_older):
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["out"] and (path / "mine").read_text() == "old"
+
+
 def test_too_large_for_the_disk(tmp_path):
     check_disk(tmp_path, 0, "out")
     with pytest.raises(

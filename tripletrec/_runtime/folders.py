@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tripletrec._runtime.files import with_sentence
-from tripletrec._runtime.leftovers import remove_leftovers, temporary_beside
+from tripletrec._runtime.leftovers import leftovers_of, remove_leftovers, temporary_beside
 from tripletrec._runtime.messages import shown
 
 __all__ = ["NotEnoughDiskError", "check_disk", "replacing_folder"]
@@ -27,7 +27,8 @@ def replacing_folder(
     """Give an empty temporary folder to write into; afterwards it takes the place of `path`.
 
     If the block raises, `path` stays as it was. Nothing is left behind in either case, unless the process is
-    killed: then the next writer of `path` removes what it left.
+    killed: then the next writer of `path` removes what it left. If that was killed when the older folder had
+    made way and the new one had not taken its place, the older one is first put back.
 
     Parameters
     ----------
@@ -57,6 +58,7 @@ def replacing_folder(
         raise ValueError(f"{name} must be the path of a folder, got {shown(text)}")
     target = Path(os.path.realpath(text))
     _check_replaceable(target, name, is_older)
+    _bring_back(target, is_older)
     remove_leftovers(target)
     temporary = temporary_beside(target)
     try:
@@ -86,6 +88,17 @@ def _check_replaceable(target: Path, name: str, is_older: Callable[[Path], bool]
         )
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, f"{name} is write-protected", str(target))
+
+
+def _bring_back(target: Path, is_older: Callable[[Path], bool]) -> None:
+    """Put back the older folder if a process was killed in the midst of `_take_the_place`."""
+    if os.path.lexists(target):
+        return
+    left = (Path(each.path) for each in leftovers_of(target) if each.is_dir(follow_symlinks=False))
+    whole = [each for each in left if is_older(each)]
+    if whole:  # the oldest, for it was in use
+        with suppress(OSError):
+            os.rename(min(whole, key=lambda each: each.stat().st_mtime), target)
 
 
 def _take_the_place(temporary: Path, target: Path) -> None:

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["remove_leftovers", "temporary_beside"]
+__all__ = ["leftovers_of", "remove_leftovers", "temporary_beside"]
 
 _DAY = 86400.0  # seconds
 
@@ -67,23 +67,32 @@ def _runs(pid: int, start: str) -> bool:
     return _start_of(pid) in (None, start)
 
 
-def remove_leftovers(target: Path) -> None:
-    """Remove what is temporary beside `target` if its process ended or nobody has touched it for a day."""
+def leftovers_of(target: Path) -> list[os.DirEntry[str]]:
+    """Return what is temporary beside `target` if its process ended or nobody has touched it for a day."""
     prefix = _prefix(target)
     try:
         with os.scandir(target.parent) as entries:
             found = [each for each in entries if each.name.startswith(prefix)]
     except OSError:
-        return  # whoever creates the next one hears of it
+        return []  # whoever creates the next one hears of it
+    left = []
     for entry in found:
         machine, pid, start = (*entry.name[len(prefix) :].split("-"), "", "", "")[:3]
         with suppress(OSError):
             ended = machine == _machine() and pid.isdecimal() and not _runs(int(pid), start)
             if ended or time.time() - _last_touched(entry) > _DAY:
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path)
-                else:
-                    os.unlink(entry.path)
+                left.append(entry)
+    return left
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove all `leftovers_of` it."""
+    for entry in leftovers_of(target):
+        with suppress(OSError):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
 
 
 def _last_touched(entry: os.DirEntry[str]) -> float:
