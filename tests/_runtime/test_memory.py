@@ -30,8 +30,14 @@ def test_what_fits_is_let_pass_and_what_does_not_is_refused_with_the_numbers():
 def test_a_variable_bounds_it(monkeypatch):
     monkeypatch.setenv("TRIPLETREC_MEMORY", "2e6")
     assert available_memory() == 2_000_000
-    with pytest.raises(NotEnoughMemoryError, match="and 0.0 GB are available"):
+    with pytest.raises(NotEnoughMemoryError, match="needs 2.0 MB of .* and 2.0 MB are available"):
         check_memory(2_000_001, "a dream", "wake up")
+    monkeypatch.setenv("TRIPLETREC_MEMORY", "999")
+    for n_bytes, text in ((1000, "1.0 kB"), (1_550_000, "1.6 MB"), (10**12, "1,000.0 GB")):
+        with pytest.raises(
+            NotEnoughMemoryError, match=f"needs {text} of memory, and 999 bytes are"
+        ):
+            check_memory(n_bytes, "a dream", "wake up")
     for wrong in ("2 GB", "0", "-1", "nan", "inf"):
         monkeypatch.setenv("TRIPLETREC_MEMORY", wrong)
         with pytest.raises(ValueError, match=f"TRIPLETREC_MEMORY must be .* got '{wrong}'"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["NotEnoughMemoryError", "available_memory", "check_memory", "left_in_groups"]
 
-_GB = 1e9
+_UNITS = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
 _NO_LIMIT = 2**62  # version 1 of control groups has so large a number in place of none
 
 
@@ -33,9 +33,16 @@ def check_memory(n_bytes: int, what: str, advice: str) -> None:
     there = available_memory()
     if there is not None and n_bytes > there:
         raise NotEnoughMemoryError(
-            f"{what} needs {n_bytes / _GB:,.1f} GB of memory, and {there / _GB:,.1f} GB are available: "
-            f"{advice}"
+            f"{what} needs {_said(n_bytes)} of memory, and {_said(there)} are available: {advice}"
         )
+
+
+def _said(n_bytes: int) -> str:
+    """Return a number of bytes in the largest unit of which it is one or more."""
+    for unit, size in _UNITS.items():
+        if n_bytes >= size:
+            return f"{n_bytes / size:,.1f} {unit}"
+    return f"{n_bytes} bytes"
 
 
 def available_memory() -> int | None:
