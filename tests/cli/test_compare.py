@@ -1,11 +1,14 @@
 """``tripletrec compare``."""
 
+import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 
 import tripletrec as tr
+from tripletrec.cli.printing import plain
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +60,64 @@ def test_what_is_true_of_several_models_is_said_once(shop, command, tmp_path):
     for path in models[1:]:
         some.save(path)
     code, _, said = command("compare", *models, "--test", shop / "parts/test.csv", "--quiet")
-    lines = [line for line in said.splitlines() if ".model" in line]
+    lines = said.splitlines()
     assert code == 0 and len(lines) == 2  # of what they have seen, and of their users
-    assert all(each.startswith("tripletrec: warning: a.model, b.model: ") for each in lines)
+    assert "; a.model, b.model: " in lines[0] and "trained on too and are left out" in lines[0]
+    assert lines[1].startswith("tripletrec: warning: model.safetensors: evaluated on ")
+
+
+@pytest.fixture
+def of_other_training(shop, tmp_path):
+    """Models of one space: of the training part, of some of the test too, and one that does not say."""
+    model = tr.load(shop / "model.safetensors")
+    test = tr.Interactions.read(
+        shop / "parts/test.csv", value="value", timestamp="time", like=model.seen_, unknown="drop"
+    )
+    held = tr.splits.train_test_split(test, 0.7, random_state=0)[0]
+    both = tr.Interactions.from_arrays(
+        np.append(model.seen_.rows, held.rows),
+        np.append(model.seen_.indices, held.indices),
+        user_ids=model.user_ids_,
+        item_ids=model.item_ids_,
+    )
+    more = tr.Popularity().fit(both)
+    more.save(tmp_path / "more")
+    model.save(tmp_path / "silent", seen=False)
+    return {"model.safetensors": model, "more": more, "silent": tr.load(tmp_path / "silent")}, test
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_order_of_models_means_nothing(shop, of_other_training, command, tmp_path):
+    """Each leaves out what it has seen itself, as `tripletrec.compare` has it."""
+    models, test = of_other_training
+    del models["silent"]
+    paths = {name: tmp_path / name for name in models} | {
+        "model.safetensors": shop / "model.safetensors"
+    }
+    wanted = {"popularity": models["more"], **models}
+    table = tr.compare(wanted, test).table.reset_index()
+    numbers = {
+        (row.pop("metric"), row.pop("model")): row for row in plain(table.to_dict("records"))
+    }
+    for names in (list(models), list(models)[::-1]):
+        told = command(
+            "compare", *(paths[each] for each in names), "--test", shop / "parts/test.csv", "--json"
+        )[1]
+        rows = json.loads(told)["table"]
+        assert {(row.pop("metric"), row.pop("model")): row for row in rows} == numbers
+
+
+def test_a_model_that_does_not_say_what_it_has_seen(shop, of_other_training, command, tmp_path):
+    """It has all of the test, whichever model comes first, and is named."""
+    models, test = of_other_training
+    mean = tr.evaluate(models["silent"], test, None).mean.to_dict()
+    paths = [shop / "model.safetensors", tmp_path / "silent"]
+    for files in (paths, paths[::-1]):
+        code, told, said = command(
+            "compare", *files, "--test", shop / "parts/test.csv", "--json", "--quiet"
+        )
+        assert code == 0 and "warning: silent: the model does not know" in said
+        assert json.loads(told)["mean"]["silent"] == mean
 
 
 def test_models_of_other_items_are_refused(shop, failed, command, tmp_path):

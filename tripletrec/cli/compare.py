@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any
 
-from tripletrec.cli.evaluate import add_metrics, check_jobs, popular_evaluation
+from tripletrec.cli.evaluate import add_metrics, check_jobs
 from tripletrec.cli.loading import load_model, read_test
 from tripletrec.cli.options import add_columns, add_command
 from tripletrec.cli.printing import print_json, print_rows
@@ -23,8 +23,9 @@ def add_parser(commands: Any) -> None:
         NAME,
         run,
         "measure several models on the same events",
-        "Measure models that learnt from the same users and items on the same test events. Popularity comes "
-        "first: differences are those to it, with 95 % intervals and p-values of a test over users.",
+        "Measure models of the same users and items on the same test events; for each, what users had in its "
+        "own training is left out. Popularity, counted on all that they were trained on, comes first: "
+        "differences are those to it, with 95 % intervals and p-values of a test over users.",
         "tripletrec compare a.safetensors b.safetensors --test parts/test.parquet",
     )
     parser.add_argument(
@@ -38,12 +39,12 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Load, read, rank."""
     from tripletrec.evaluation import compare
+    from tripletrec.models.listed import popularity_of
 
     check_jobs(options)
     models = load_models(options)
-    first = next(iter(models.values()))
-    test = read_test(options, options.test, first)
-    popular = popular_evaluation(options, first, test)
+    test = read_test(options, options.test, next(iter(models.values())))
+    popular = popularity_of(list(models.values()))
     found = compare(
         {"popularity": popular, **models}, test, None if options.with_seen else "seen",
         k=options.k, n_jobs=options.jobs, verbose=int(not options.quiet),

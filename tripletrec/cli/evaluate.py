@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tripletrec.cli.loading import load_model, popularity_of, read_test, seen_of
+from tripletrec.cli.loading import load_model, read_test, without_seen
 from tripletrec.cli.options import add_columns, add_command, as_usage, count
 from tripletrec.cli.printing import print_json, print_rows
 
-if TYPE_CHECKING:
-    from tripletrec.data.interactions import Interactions
-    from tripletrec.evaluation import Evaluation
-
-__all__ = ["NAME", "add_metrics", "add_parser", "check_jobs", "popular_evaluation", "run"]
+__all__ = ["NAME", "add_metrics", "add_parser", "check_jobs", "run"]
 
 NAME = "evaluate"
 
@@ -65,14 +61,17 @@ def add_metrics(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Load, read, rank."""
     from tripletrec.evaluation import evaluate
+    from tripletrec.models.listed import popularity_of
 
     check_jobs(options)
     model = load_model(options.model, options)
     test = read_test(options, options.test, model)
+    if not options.with_seen:
+        test = without_seen(test, options.test, model)
     exclude = None if options.with_seen else "seen"
     shared: dict[str, Any] = {"k": options.k, "n_jobs": options.jobs}
     result = evaluate(model, test, exclude, **shared, verbose=int(not options.quiet))
-    popular = popular_evaluation(options, model, test).mean
+    popular = evaluate(popularity_of([model]), test, exclude, **shared).mean
     interval = result.interval()
     lists = result.lists.T.to_dict() if options.lists else {}
     if options.json:
@@ -102,11 +101,3 @@ def check_jobs(options: argparse.Namespace) -> None:
 
     with as_usage():
         check_n_jobs(options.jobs)
-
-
-def popular_evaluation(options: argparse.Namespace, model: Any, test: Interactions) -> Evaluation:
-    """Return how good it is to recommend what was popular in a model's training."""
-    from tripletrec.evaluation import evaluate
-
-    exclude = None if options.with_seen else seen_of(model)
-    return evaluate(popularity_of(model), test, exclude, k=options.k, n_jobs=options.jobs)

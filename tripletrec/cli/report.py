@@ -48,7 +48,6 @@ def add_parser(commands: Any) -> None:
     )
     add_cutoff(parser)
     add_columns(parser)
-    parser.set_defaults(with_seen=False)
 
 
 def run(options: argparse.Namespace) -> None:

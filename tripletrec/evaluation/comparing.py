@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from tripletrec._checks import check_count, check_random_state, check_share
 from tripletrec._drawing import as_axes, height_of, literal, short_names
 from tripletrec._runtime.messages import Said, shown, warn_of_all, warn_user, warnings_of
-from tripletrec.data.interactions import as_interactions
+from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation.measuring import evaluate
 from tripletrec.evaluation.metrics import Gains
 from tripletrec.evaluation.results import Evaluation
+from tripletrec.evaluation.standing import NoUsersError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,14 +222,25 @@ def compare(
     said: Said = {}
     for name, each in models.items():
         with warnings_of(str(name), said):
-            is_there = isinstance(each, Evaluation)
-            results[name] = each if is_there else evaluate(each, test, exclude, **options)
+            results[name] = _evaluation(name, each, test, exclude, options)
     warn_of_all(said)
     _check_same_metrics(results)
     said.clear()
     table = _table(results, level, n_resamples, n_permutations, seed, said)
     warn_of_all(said)
     return Comparison(table, results, level)
+
+
+def _evaluation(
+    name: str, model: Any, test: Interactions, exclude: Any, options: dict[str, Any]
+) -> Evaluation:
+    """Return what is known of a model, or found out; raise with its name if nobody can be evaluated."""
+    if isinstance(model, Evaluation):
+        return model
+    try:
+        return evaluate(model, test, exclude, **options)
+    except NoUsersError as error:
+        raise NoUsersError(f"{name}: {error}") from None
 
 
 def _check_same_metrics(results: dict[str, Evaluation]) -> None:

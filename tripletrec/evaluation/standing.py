@@ -125,7 +125,9 @@ def _check_some_left(
     _warn_of_lost(test, kept, allowed, ("test", "are not among the candidates"))
 
 
-def drop_known(test: Interactions, exclude: Interactions, names: tuple[str, str]) -> Interactions:
+def drop_known(
+    test: Interactions, exclude: Interactions | Pairs, names: tuple[str, str]
+) -> Interactions:
     """Return `test` without the positives that are in `exclude` too; warn if there are any.
 
     `names` are what a user calls the two.

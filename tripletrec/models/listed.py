@@ -1,15 +1,19 @@
-"""How often the items of a fitted model were taken, and in how many lists they are; `plots` draws it."""
+"""How often the items of fitted models were taken, and in how many lists they are; `plots` draws it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec.data.interactions import Interactions
 from tripletrec.models.estimator import check_is_fitted
+from tripletrec.models.popularity import Popularity
+from tripletrec.ranking.exclusion import padded, union
 
-__all__ = ["item_counts", "item_ids", "taken_and_listed"]
+__all__ = ["item_counts", "item_ids", "popularity_of", "taken_and_listed"]
 
 
 def taken_and_listed(model: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -89,3 +93,45 @@ def item_counts(model: Any) -> NDArray[np.int64]:
     """
     counts: NDArray[np.int64] = model.item_counts_
     return np.pad(counts, (0, model.n_items_ - len(counts)))
+
+
+def popularity_of(models: Sequence[Any]) -> Any:
+    """Return what ranks items by how many users had them in training: the least that models have to beat.
+
+    Of models that were trained on other events it is the highest number, and what any of them has seen is
+    left out, so that their order means nothing.
+
+    Parameters
+    ----------
+    models : sequence of fitted models
+        Of the same users and items.
+
+    Returns
+    -------
+    Popularity or tuple of arrays
+        Factors, which leave nothing out, where no model says what it was trained on.
+
+    Examples
+    --------
+    >>> import tripletrec as tr
+    >>> models = [tr.Popularity().fit(np.array(each)) for each in ([[1, 1], [0, 0]], [[0, 1], [0, 1]])]
+    >>> popularity_of(models).item_popularity_.tolist()
+    [1.0, 2.0]
+    """
+    first, counts = models[0], np.max([each._item_counts() for each in models], axis=0)
+    n_users, n_items = first.n_users_, first.n_items_
+    known = [padded(each.seen_, n_users) for each in models if each.seen_ is not None]
+    if not known:
+        return np.zeros((n_users, 1)), np.zeros((n_items, 1)), counts.astype(np.float64)
+    pairs = union(known)
+    seen = Interactions.from_arrays(
+        np.repeat(np.arange(n_users), np.diff(pairs.indptr)),
+        pairs.indices,
+        shape=(n_users, n_items),
+        user_ids=first.user_ids_,
+        item_ids=first.item_ids_,
+    )
+    popular = Popularity().fit(seen)
+    # Users who were added later have seen something, which nobody was trained on.
+    popular.item_counts_, popular.item_popularity_ = counts, counts.astype(np.float32)
+    return popular
