@@ -172,13 +172,29 @@ def test_what_is_refused_leaves_no_page(models, parts, tmp_path):
     with pytest.raises(ValueError, match="k must be"):
         tr.write_report(path, two, parts[1], k=0)
     two.save(tmp_path / "model", seen=False)
-    with pytest.raises(
-        ValueError, match="does not say what it was trained on: save it with seen=True"
-    ):
-        tr.write_report(path, tr.load(tmp_path / "model"), parts[1])
+    silent = tr.load(tmp_path / "model")
+    for named in ({"silent": silent}, {"two": two, "silent": silent}):
+        with pytest.raises(
+            ValueError, match="^silent is from a file that does not say what it was"
+        ):
+            tr.write_report(path, named, "told before the test is looked at")
     with pytest.raises(OSError, match="cannot write a report to"):
         tr.write_report(tmp_path / "no such folder" / "page.html", two, parts[1], n_users=1)
     assert not path.exists()
+
+
+@pytest.mark.thorough
+def test_the_order_of_models_changes_no_number(models, parts, tmp_path):
+    """Of models that were trained on other events, too: popularity is of all of them."""
+    test = parts[1]
+    more = tr.Popularity().fit(test[test.rows % 2 == 0])
+    named, wanted = {"two": models["two"], "more": more}, []
+    for n, order in enumerate((named, dict(reversed(named.items())))):
+        with pytest.warns(UserWarning, match="trained on too|evaluated on"):
+            tr.write_report(tmp_path / f"{n}", order, test, n_users=1)
+        text = Page((tmp_path / f"{n}").read_text(encoding="utf-8")).text
+        wanted.append(sorted(re.findall(r"[+-]?0\.\d{4}", text.partition("Pictures")[0])))
+    assert wanted[0] == wanted[1]
 
 
 @pytest.mark.thorough

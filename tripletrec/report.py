@@ -26,8 +26,7 @@ from tripletrec.data.id_arrays import plain
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import compare
 from tripletrec.models.estimator import check_is_fitted
-from tripletrec.models.listed import item_ids, taken_and_listed
-from tripletrec.models.popularity import Popularity
+from tripletrec.models.listed import item_ids, popularity_of, taken_and_listed
 
 if TYPE_CHECKING:
     from tripletrec.evaluation import Comparison
@@ -81,7 +80,7 @@ def write_report(
 ) -> None:
     """Write a page about one or several models: data, parameters, numbers, pictures, lists of some users.
 
-    Popularity, counted on what the first model was trained on, stands first in all comparisons.
+    Popularity, counted on all that the models were trained on, stands first in all comparisons.
 
     Parameters
     ----------
@@ -106,7 +105,7 @@ def write_report(
     ImportError
         If matplotlib is not installed.
     ValueError, TypeError
-        If an argument is not allowed, or the first model does not know what it was trained on.
+        If an argument is not allowed, or a model does not know what it was trained on.
     OSError
         If the file cannot be written.
 
@@ -128,16 +127,10 @@ def write_report(
     naming = _Naming(item_names)
     if not isinstance(title, str):
         raise TypeError(f"title must be a string, got {shown(title)}")
-    first = next(iter(named.values()))
-    seen = first.seen_
-    if seen is None:
-        raise ValueError(
-            "the first model is from a file that does not say what it was trained on: save it with seen=True"
-        )
     check_matplotlib()
     try:
         with writing(path) as file:  # opened first: what cannot be written is told before the work
-            page = _page(named, seen, test, k, n_users, naming, title, random_state)
+            page = _page(named, test, k, n_users, naming, title, random_state)
             file.write(page.encode("utf-8", "replace"))
     except OSError as error:
         raise with_sentence(error, f"cannot write a report to {displayed(path)}") from error
@@ -155,12 +148,15 @@ def _named(models: Any) -> dict[str, Any]:
                 f"models must not be named {name!r}, the name of what they stand beside: give another name"
             )
         check_is_fitted(each)
+        if each.seen_ is None:
+            raise ValueError(
+                f"{name} is from a file that does not say what it was trained on: save it with seen=True"
+            )
     return named
 
 
 def _page(
     named: dict[str, Any],
-    seen: Interactions,
     test: Any,
     k: int,
     n_users: int,
@@ -169,9 +165,8 @@ def _page(
     random_state: Any,
 ) -> str:
     first = next(iter(named.values()))
-    test = as_interactions(test, "test", first._space())
-    popular = Popularity().fit(seen)
-    every = {_BASELINE: popular, **named}
+    seen, test = first.seen_, as_interactions(test, "test", first._space())
+    every = {_BASELINE: popularity_of(list(named.values())), **named}
     comparison = compare(every, test, k=k, random_state=random_state)
     users = _some_users(test, n_users, random_state)
     counts = {name: taken_and_listed(each, k) for name, each in every.items()}
