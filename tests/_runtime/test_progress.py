@@ -1,5 +1,8 @@
 """The progress bar: where it is written, what it shows, that it is closed."""
 
+import io
+import threading
+
 import numpy as np
 import pytest
 
@@ -36,6 +39,45 @@ print("tqdm" in sys.modules)
 
 def test_a_process_without_standard_error(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
+    with Progress(2, "work", "piece", shown=True) as progress:
+        progress.advance(loss=0.5)
+
+
+class Broken(io.StringIO):
+    """A pipe that nobody reads, or a full disk, from some write on."""
+
+    def __init__(self, error, n_taken):
+        super().__init__()
+        self.error, self.left = error, n_taken
+
+    def write(self, text):
+        self.flush()
+        self.left -= 1
+
+    def flush(self):
+        if self.left <= 0:
+            raise self.error
+
+
+@pytest.mark.parametrize("n_taken", [0, 3])
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(), OSError(28, "no space"), ValueError("closed")]
+)
+def test_a_bar_that_cannot_be_written_loses_no_work(error, n_taken, monkeypatch):
+    monkeypatch.setattr("sys.stderr", Broken(error, n_taken))
+    with Progress(3, "work", "piece", shown=True) as progress:
+        progress.advance(loss=0.5)
+        thread = threading.Thread(target=progress.advance, daemon=True)
+        thread.start()
+        thread.join(60.0)
+        assert not thread.is_alive()  # no lock was left behind
+        progress.advance()
+
+
+def test_standard_error_that_is_closed(monkeypatch):
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stderr", closed)
     with Progress(2, "work", "piece", shown=True) as progress:
         progress.advance(loss=0.5)
 

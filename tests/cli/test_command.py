@@ -158,11 +158,33 @@ class ClosedPipe:
     def fileno(self):
         raise ValueError
 
+    def isatty(self):
+        return False
+
 
 def test_a_broken_pipe_is_silent(shop, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", ClosedPipe())
     assert main(["recommend", str(shop / "model.safetensors"), "--quiet"]) == 0
     assert capsys.readouterr().err == ""
+
+
+class FullDisk(ClosedPipe):
+    def write(self, text):
+        raise OSError(28, "No space left on device")
+
+    def flush(self):
+        self.write("")
+
+
+@pytest.mark.parametrize("broken", [ClosedPipe, FullDisk])
+def test_a_standard_error_that_takes_nothing_loses_no_work(broken, shop, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "stderr", broken())
+    train, path, parts = shop / "parts/train.csv", tmp_path / "m.safetensors", tmp_path / "parts"
+    assert main(["fit", str(train), "--epochs", "1", "-o", str(path)]) == 0
+    assert tr.load(path).history_[-1]["epoch"] == 1
+    assert main(["split", str(shop / "events.csv"), "--test", "14D", "-o", str(parts)]) == 0
+    assert (parts / "test.csv").read_bytes() == (shop / "parts/test.csv").read_bytes()
+    assert main(["fit", "nothing.csv", "-o", str(path)]) == 1
 
 
 def test_a_process_without_standard_output(shop, monkeypatch, capsys):

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Self
 
 from tripletrec._runtime.compiling import listening
 
-__all__ = ["Progress"]
+__all__ = ["Forgiving", "Progress"]
 
 
 class Progress:
     """A progress bar, or nothing; to be used as a context, so that it is closed after an error, too.
 
-    In a notebook it is one of the notebook's. Where standard error is a file it is written rarely. While
-    code is compiled, as in a first fit ever, "(compiling)" stands beside `what`: it is not stuck.
+    In a notebook it is one of the notebook's. Where standard error is a file it is written rarely; where it
+    takes no more, as a full disk or a pipe that nobody reads, the work goes on. While code is compiled, as in
+    a first fit ever, "(compiling)" stands beside `what`: it is not stuck.
 
     Parameters
     ----------
@@ -56,9 +57,10 @@ class Progress:
         if shown and sys.stderr is not None:
             from tqdm.auto import tqdm
 
-            seconds = 0.1 if sys.stderr.isatty() else (delay or 10.0)
+            file = Forgiving(sys.stderr)
+            seconds = 0.1 if file.isatty() else (delay or 10.0)
             self._bar = tqdm(
-                total=total, initial=done, desc=what, unit=unit, file=sys.stderr,
+                total=total, initial=done, desc=what, unit=unit, file=file,
                 mininterval=seconds, dynamic_ncols=True, delay=delay,
             )  # fmt: skip
 
@@ -91,6 +93,42 @@ class Progress:
             if not self._is_compiling:
                 self._is_compiling = True
                 self._bar.set_description(f"{self._what} (compiling)")
+
+
+class Forgiving:
+    """A file that may fail: what is shown of the work is worth less than the work.
+
+    Between it and the work is tqdm, which would keep a lock of its own after an error.
+
+    Examples
+    --------
+    >>> import io
+    >>> closed = io.StringIO()
+    >>> closed.close()
+    >>> print("lost", file=Forgiving(closed))
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        """Write a text, or not."""
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            self._file.write(text)
+
+    def flush(self) -> None:
+        """Hand on what was written, or not."""
+        with suppress(OSError, ValueError):
+            self._file.flush()
+
+    def isatty(self) -> bool:
+        """Tell whether it is a terminal."""
+        with suppress(OSError, ValueError):
+            return bool(self._file.isatty())
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def _short(value: Any) -> str:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from shutil import get_terminal_size
 from typing import Any, NoReturn, TypeVar
 
+from tripletrec._runtime.progress import Forgiving
+
 __all__ = [
     "Parser",
     "UsageError",
@@ -171,9 +173,9 @@ def _parsed(text: str, kind: Callable[[str], N], allows: Callable[[N], bool], ru
 
 
 def say(text: str) -> None:
-    """Write a line to standard error."""
+    """Write a line to standard error, if that takes it: nothing that is said is worth a model."""
     if sys.stderr is not None:
-        print(f"tripletrec: {text}", file=sys.stderr)
+        print(f"tripletrec: {text}", file=Forgiving(sys.stderr))
 
 
 def note(options: argparse.Namespace, text: str) -> None:

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
     """Fetch, train, report."""
     from tripletrec import datasets, reference
     from tripletrec._runtime.files import replacing
-    from tripletrec._runtime.progress import Progress
+    from tripletrec._runtime.progress import Forgiving, Progress
     from tripletrec.reference import plots
     from tripletrec.reference.report import n_epochs_in_all
 
@@ -68,7 +68,8 @@ def run(options: argparse.Namespace) -> None:
         systems = _check(options)
     except (ImportError, TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
-    with redirect_stdout(sys.stderr):  # stdout is for the report
+    stderr: Any = None if sys.stderr is None else Forgiving(sys.stderr)
+    with redirect_stdout(stderr):  # stdout is for the report
         data = datasets.fetch_movielens_100k(options.data_home, verbose=not options.quiet)
     total = n_epochs_in_all(systems, options.seeds)
     with Progress(total, "training", "epoch", shown=not options.quiet) as progress:
