@@ -1,6 +1,7 @@
 """``tripletrec fit``."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -172,6 +173,22 @@ def test_what_is_not_typed_as_it_must_be(arguments, message, shop, refused, tmp_
     path = tmp_path / "m.safetensors"
     assert message in refused("fit", shop / "parts/train.csv", *arguments, "-o", path, "--quiet")
     assert not path.exists()
+
+
+@pytest.mark.parametrize("events", ["", "*.csv", "**/*.csv"])
+@pytest.mark.parametrize("option", ["-o", "--checkpoint"])
+def test_no_file_of_a_folder_or_pattern_is_replaced(events, option, shop, refused, tmp_path):
+    inside = tmp_path / "events" / "a.csv"
+    inside.parent.mkdir()
+    shutil.copy(shop / "parts/train.csv", inside)
+    before = inside.read_bytes()
+    outputs = {"-o": tmp_path / "m.safetensors", option: inside}
+    words = [word for pair in outputs.items() for word in pair]
+    train = inside.parent / events
+    assert f"{option} must not be a file that is read" in refused("fit", train, *words)
+    other = ["fit", shop / "parts/train.csv", "--validation", train]
+    assert f"{option} must not be a file that is read" in refused(*other, *words)
+    assert inside.read_bytes() == before
 
 
 def test_where_the_model_cannot_go(shop, failed, refused, tmp_path):

@@ -8,7 +8,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from shutil import get_terminal_size
 from typing import Any, NoReturn, TypeVar
 
@@ -188,12 +188,29 @@ def check_output(path: str, inputs: Iterable[str | None], name: str = "-o") -> s
     """Return the path of a file to be written; raise if it is one that is read, or cannot be written.
 
     What is there already is replaced when the new file is complete, as `cp` would.
+
+    Parameters
+    ----------
+    path : str
+        Of the file to be written.
+    inputs : iterable of str or None
+        Files, folders and patterns that are read; None: not given.
+    name : str, default "-o"
+        Of the option.
     """
     from tripletrec._runtime.files import check_writable
 
-    for each in inputs:
-        if each is not None and os.path.exists(each) and os.path.exists(path):
-            if os.path.samefile(each, path):
-                raise UsageError(f"{name} must not be a file that is read, got {path!r}")
+    if os.path.exists(path) and any(os.path.samefile(each, path) for each in _files_of(inputs)):
+        raise UsageError(f"{name} must not be a file that is read, got {path!r}")
     check_writable(path, name)
     return path
+
+
+def _files_of(inputs: Iterable[str | None]) -> Iterator[str | os.PathLike[str]]:
+    """Yield the files that are read."""
+    from tripletrec.data.paths import files_at
+
+    for each in inputs:
+        if each is not None:
+            with suppress(OSError):  # whoever reads it says what is wrong with it
+                yield from files_at(each)

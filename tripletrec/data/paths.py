@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tripletrec._runtime.messages import shown
 
-__all__ = ["Files", "find_files"]
+__all__ = ["Files", "files_at", "find_files"]
 
 _FORMATS = {
     ".parquet": "parquet",
@@ -52,11 +52,7 @@ def find_files(path: Any) -> Files:
     text = os.fsdecode(path)
     if "\0" in text:
         raise ValueError(f"path must not hold the character NUL, got {shown(text)}")
-    found = [text] if os.path.lexists(text) else sorted(glob(text, recursive=True))
-    if not found:
-        what = "no file matches" if has_magic(text) else "there is no file or folder"
-        raise FileNotFoundError(f"{what} {text!r}")
-    paths = [each for place in found for each in _files_of(Path(place))]
+    paths = files_at(text)
     if not paths:
         raise FileNotFoundError(f"the folder {text!r} has no file of the format {_ALLOWED}")
     formats = {_format_of(each): each for each in reversed(paths)}
@@ -67,6 +63,21 @@ def find_files(path: Any) -> Files:
             "use a pattern, such as 'folder/**/*.parquet'"
         )
     return Files(paths, next(iter(formats)))
+
+
+def files_at(text: str) -> list[Path]:
+    """Return the files that a path means, whatever their formats; see `find_files`.
+
+    Raises
+    ------
+    OSError
+        If there is nothing, or something that is no regular file.
+    """
+    found = [text] if os.path.lexists(text) else sorted(glob(text, recursive=True))
+    if not found:
+        what = "no file matches" if has_magic(text) else "there is no file or folder"
+        raise FileNotFoundError(f"{what} {text!r}")
+    return [each for place in found for each in _files_of(Path(place))]
 
 
 def _files_of(place: Path) -> list[Path]:
