@@ -1,5 +1,7 @@
 """The command as a whole: from a table to lists, help, exit codes, and how it ends."""
 
+import io
+import json
 import shlex
 import subprocess
 import sys
@@ -146,6 +148,34 @@ def test_notes_of_an_error_are_said(kind, code, text, shop, command, monkeypatch
     monkeypatch.setattr(tr.MatrixFactorization, "fit", failing)
     ended = command("fit", shop / "parts/train.csv", "-o", shop / "other.safetensors", "--quiet")
     assert ended == (code, "", f"tripletrec: {text}\ntripletrec: note: the best until then was 3\n")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("ascii", r"\xfc\u20ac"), ("latin-1", r"ü\u20ac"), ("utf-8", "ü€")]
+)
+def test_what_standard_output_cannot_take_is_escaped(encoding, shown, monkeypatch, tmp_path):
+    data = tr.Interactions.from_frame({"user": ["a", "b"], "item": ["ü€", "a"]})
+    tr.Popularity().fit(data).save(tmp_path / "m")
+    for more in ([], ["--json"]):
+        stdout = io.TextIOWrapper(io.BytesIO(), encoding, errors="strict")
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert main(["recommend", str(tmp_path / "m"), "-k", "1", "--quiet", *more]) == 0
+        assert stdout.errors == "strict"
+        text = stdout.buffer.getvalue().decode(encoding)
+        if more:
+            assert json.loads(text)[1]["items"] == ["ü€"]
+        else:
+            assert text.splitlines()[2].split("\t")[1] == shown
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are texts")
+def test_a_file_whose_name_is_no_text(shop, monkeypatch, tmp_path):
+    stdout = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="strict")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    path = tmp_path / "m\udcff"
+    fit = ["fit", str(shop / "parts/train.csv"), "--epochs", "1", "-o", str(path), "--quiet"]
+    assert main([*fit, "--json"]) == 0
+    assert json.loads(stdout.buffer.getvalue())["file"] == str(path)
 
 
 class ClosedPipe:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -37,6 +38,14 @@ def test_models_of_one_name_are_told_apart(shop, table):
     model = shop / "model.safetensors"
     rows = table("compare", model, model, "--test", shop / "parts/test.csv")[1]
     assert [row[1] for row in rows[:3]] == ["popularity", f"{model}#1", f"{model}#2"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are texts")
+def test_a_name_that_is_no_text(shop, as_json, tmp_path):
+    path = tmp_path / "m\udcff.st"
+    shutil.copy(shop / "model.safetensors", path)
+    told = as_json("compare", path, "--test", shop / "parts/test.csv")["mean"]
+    assert list(told) == ["popularity", r"m\udcff.st"]
 
 
 def test_a_file_called_popularity_is_not_the_baseline(shop, as_json, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -133,12 +133,25 @@ def _warn(message: Any, category: type[Warning], *where: Any, **more: Any) -> No
 
 @contextmanager
 def _standard_output() -> Iterator[None]:
-    """Let what is printed go nowhere in a process that has no standard output."""
-    if sys.stdout is not None:
+    """Let what is printed go nowhere in a process that has no standard output.
+
+    Characters that it cannot take are escaped, as on standard error: no output ends in the middle.
+    """
+    if sys.stdout is None:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+            yield
+        return
+    stream: Any = sys.stdout
+    errors = getattr(stream, "errors", None)
+    if errors not in ("strict", "surrogateescape") or not hasattr(stream, "reconfigure"):
         yield
         return
-    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+    stream.reconfigure(errors="backslashreplace")
+    try:
         yield
+    finally:
+        with suppress(OSError, ValueError):
+            stream.reconfigure(errors=errors)
 
 
 def _close_output() -> None:

@@ -77,6 +77,8 @@ def load_models(options: argparse.Namespace) -> dict[str, Any]:
 
 def _names(paths: list[str]) -> list[str]:
     """Return what tables call models: the names of their files or, where these are alike, their paths."""
+    # A name that is no text becomes one, as it is printed, too.
+    paths = [path.encode("utf-8", "backslashreplace").decode("utf-8") for path in paths]
     # "popularity" is what models are compared with: a file of that name is "./popularity".
     paths = [os.path.join(os.curdir, path) if path == "popularity" else path for path in paths]
     names = [os.path.basename(path) for path in paths]

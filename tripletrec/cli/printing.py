@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import math
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["plain", "print_json", "print_numbers", "print_rows"]
+__all__ = ["json_text", "plain", "print_json", "print_numbers", "print_rows"]
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[Any]], *, file: Any = None) -> None:
@@ -36,7 +37,14 @@ def print_numbers(numbers: Mapping[str, Any], *, as_json: bool) -> None:
 
 def print_json(value: Any) -> None:
     """Print as JSON, in one line; what JSON does not know as `plain` says."""
-    print(json.dumps(plain(value), ensure_ascii=False, allow_nan=False))
+    print(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return JSON in one line, in ASCII unless standard output takes all characters."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    in_ascii = codecs.lookup(encoding).name != "utf-8"
+    return json.dumps(plain(value), ensure_ascii=in_ascii, allow_nan=False)
 
 
 def plain(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from tripletrec.cli.options import (
     check_output,
     note,
 )
-from tripletrec.cli.printing import plain, print_json, print_rows
+from tripletrec.cli.printing import json_text, print_json, print_rows
 
 __all__ = ["NAME", "add_parser", "run"]
 
@@ -184,8 +183,7 @@ def _print_lists(lists: Iterator[tuple[Any, list[Any], Any]]) -> None:
     """Print a JSON array of an object for each user, in a line each."""
     before = "[\n"
     for user, items, scores in lists:
-        each = plain({"user": user, "items": items, "scores": scores})
-        sys.stdout.write(before + json.dumps(each, ensure_ascii=False))
+        sys.stdout.write(before + json_text({"user": user, "items": items, "scores": scores}))
         before = ",\n"
     sys.stdout.write("[]\n" if before == "[\n" else "\n]\n")
 
