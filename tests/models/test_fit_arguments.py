@@ -105,6 +105,9 @@ def test_wrong_negatives(refused, pairs):
     both = sp.csr_matrix(([1e-30], ([row], [column])), pairs.space.shape)
     refuse(f"1 pairs are both, the first is row {row}, column {column}", both)
     refuse(f"{pairs.nnz} pairs are both, the first is row", pairs)
+    named = tr.Interactions.from_frame({"user": ["a", "b"], "item": [70, 50]})
+    with pytest.raises(ValueError, match="1 pairs are both, the first is user 'b', item 50"):
+        tr.MatrixFactorization().fit(named, negatives=named[named.rows == 1])
     refuse("negatives must be Interactions", "none", (TypeError, ValueError))
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_count, check_share
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.checks import as_array
+from tripletrec.data.id_arrays import plain
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import check_metric
 from tripletrec.losses import ListLoss, Loss
@@ -84,11 +85,17 @@ def check_negatives(negatives: Any, data: Interactions) -> Interactions | None:
     both = ~absent_from(data.indptr, data.indices, given.indptr, given.indices)
     if both.any():
         first = int(both.argmax())
+        user, item = int(given.rows[first]), int(given.indices[first])
         raise ValueError(
             f"negatives must not be positives too: {np.count_nonzero(both)} pairs are both, the first is "
-            f"row {np.searchsorted(given.indptr, first, 'right') - 1}, column {given.indices[first]}"
+            f"{_called(data.user_ids, user, 'user', 'row')}, {_called(data.item_ids, item, 'item', 'column')}"
         )
     return given
+
+
+def _called(ids: NDArray[Any] | None, n: int, word: str, otherwise: str) -> str:
+    """Return what a message calls a user or an item: by its id or, without ids, by its number."""
+    return f"{otherwise} {n}" if ids is None else f"{word} {shown(plain(ids[n]))}"
 
 
 def read_learnt_from(
