@@ -68,6 +68,21 @@ def test_what_training_had_is_left_out_once_and_said(shop, command):
     assert "left out" not in err and other != out
 
 
+def test_what_the_library_says_is_in_the_words_of_the_command(shop, known, command, tmp_path):
+    path, test = tmp_path / "m", shop / "parts/test.csv"
+    known[0].save(path, seen=False)
+    advice = "--no-seen, so that nothing is left out: fit it without --no-seen, or give --with-seen"
+    for arguments in (
+        ["evaluate", path, test],
+        ["compare", path, "--test", test],
+        ["recommend", path],
+    ):
+        code, _, err = command(*arguments)
+        assert code == 0 and err.count(advice) == 1 and "seen=" not in err
+    known = ["compare", shop / "model.safetensors", "--test", shop / "parts/train.csv"]
+    assert "what it has seen is left out: --with-seen counts it" in command(*known)[2]
+
+
 def test_strangers_are_left_out_and_counted(shop, command, as_json, tmp_path):
     test = tmp_path / "test.csv"
     test.write_text((shop / "parts/test.csv").read_text() + "nobody,nothing,1,2024-01-01\n")

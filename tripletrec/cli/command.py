@@ -32,6 +32,18 @@ _COMMANDS = (
     describe, split, fit, evaluate, compare, recommend, similar, report, info, tune, reproduce
 )  # fmt: skip
 
+# What the library says of its arguments, and what is typed here.
+_WORDS = {
+    'missing="drop" leaves': "--drop-missing leaves",
+    "saved with seen=False": "written with --no-seen",
+    "save it with seen=True, or pass exclude=train, or exclude=None": (
+        "fit it without --no-seen, or give --with-seen"
+    ),
+    "save it with seen=True": "fit it without --no-seen",
+    "exclude=None counts it": "--with-seen counts it",
+    "goes to fit as negatives=": "goes to fit as --negatives",
+}
+
 _EXAMPLE = """\
 from a table of events to lists:
   tripletrec describe events.csv
@@ -108,8 +120,7 @@ def _version() -> str:
 
 def _sentence(error: Exception) -> str:
     """Return what an error says in one line; of one that nobody foresaw, the class too."""
-    text = " ".join(str(error).split())
-    text = text.replace('missing="drop" leaves', "--drop-missing leaves")  # as it is typed here
+    text = _as_typed(str(error))
     if isinstance(error, MemoryError):
         return f"there is not enough memory{': ' + text if text else ''}"
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
@@ -117,6 +128,14 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, (OSError, ValueError, TypeError, ImportError, FloatingPointError)):
         return text
     return f"{type(error).__name__}: {text} (--debug shows where)"
+
+
+def _as_typed(text: str) -> str:
+    """Return what the library says in one line, in the words of the command."""
+    text = " ".join(text.split())
+    for said, typed in _WORDS.items():
+        text = text.replace(said, typed)
+    return text
 
 
 def _say_notes(error: BaseException) -> None:
@@ -128,7 +147,7 @@ def _say_notes(error: BaseException) -> None:
 def _warn(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
     """Say a warning as an error is said; what is of interest to programmers only is left out."""
     if issubclass(category, UserWarning):
-        say(f"warning: {' '.join(str(message).split())}")
+        say(f"warning: {_as_typed(str(message))}")
 
 
 @contextmanager
