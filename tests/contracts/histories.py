@@ -49,6 +49,8 @@ class HistoriesContract(Contract):
             data.tocsr(),
             sp.coo_array(data.tocsr()),
             data.tocsr().toarray(),
+            data.tocsr().toarray() * 1.5,
+            data.tocsr().toarray() > 0,
             sets,
         ):
             found = fitted.recommend_history(given, k=4)
@@ -56,6 +58,14 @@ class HistoriesContract(Contract):
             np.testing.assert_array_equal(found[1], expected[1])
         found = fitted.recommend_history(own, k=4)
         np.testing.assert_array_equal(found[0], expected[0][[0, 2, 3, 4]])
+        for ids in (
+            [[0, 1], [1, 0]],
+            [[3, 1, 0], [1, 0, 0]],
+            [[5]],
+            [0, 0, 1, 1],
+        ):  # as arrays, too
+            listed = fitted.recommend_history(ids, k=4)
+            np.testing.assert_array_equal(fitted.recommend_history(np.array(ids), k=4), listed)
 
     def test_nothing_depends_on_others_or_on_threads(self, fitted, rng):
         lists = [rng.choice(40, n, replace=False) for n in rng.integers(0, 12, 60)]
@@ -135,6 +145,25 @@ class HistoriesContract(Contract):
                 fitted.recommend_history(wrong)
         for wrong, message in (
             (sp.csr_matrix((2, 39)), "a column for each of the 40 items of the model"),
+            (
+                np.eye(3, 41, dtype=int),
+                "a column for each of the 40 items of the model.* got 41 columns",
+            ),
+            (np.eye(3, 41), "a column for each of the 40 items of the model.* got 41 columns"),
+            (np.eye(3, 39, dtype=bool), "a column for each of the 40 items of the model.* got 39"),
+            (
+                np.ones((3, 41), int),
+                "a column for each of the 40 items of the model.* got 41 columns",
+            ),
+            (
+                7 * np.eye(3, 41, dtype=int),
+                "a column for each of the 40 items of the model.* got 41",
+            ),
+            (
+                np.eye(40, dtype=int)[3],
+                r"histories must have two dimensions \(users, items\), got 1",
+            ),
+            (np.eye(41)[3], r"histories must have two dimensions \(users, items\), got 1"),
             ([3, 40], "unknown item id 40"),
             ([3.5], "unknown item id 3.5"),
         ):

@@ -170,7 +170,8 @@ class NewUsers(Recommending):
             One list of item ids is one user's history, and a list of lists holds those of n users.
             Interactions may be of any users, known ones too: only what is handed in counts. Their items go by
             their ids. A sparse matrix, or an array with a column for each item of the model, has one row for
-            each user. Order, repetitions and values have no effect.
+            each user. Whole numbers in an array of another width are ids, unless most are 0 or all are 0 or
+            1, as in a matrix. Order, repetitions and values have no effect.
         k : int, default 10
             How many items; all, if there are fewer to choose from.
         exclude : "seen", None, interactions, item ids, or a tuple, default "seen"

@@ -72,7 +72,7 @@ def read_histories(histories: Any, items: Ids, unknown: Any = "raise") -> Histor
         If it is nothing of that.
     """
     drop = check_unknown(unknown)
-    if isinstance(histories, Interactions) or _is_matrix(histories, items.n):
+    if isinstance(histories, Interactions) or _is_matrix(histories, items):
         data = over_items(as_interactions(histories, "histories"), items, "histories", drop)
         return Histories(ItemsOfUsers(data.indptr, data.indices), data.user_ids, False)
     listed, single = _lists(histories, items)
@@ -117,12 +117,27 @@ def _unknown(items: Ids, each: Any, name: str) -> str:
     return f"{name} must hold items of the model, got {items.unknown(each)}; unknown='drop' leaves such out"
 
 
-def _is_matrix(histories: Any, n_items: int) -> bool:
-    """Return whether it is a matrix of users x items: a sparse one, an array with a column for each item."""
-    shape: tuple[int, ...] = getattr(histories, "shape", ())
+def _is_matrix(histories: Any, items: Ids) -> bool:
+    """Return whether it is meant as a matrix of users x items, which may have the wrong shape."""
     if hasattr(histories, "tocsr") or hasattr(histories, "tocoo"):
         return True
-    return isinstance(histories, np.ndarray) and len(shape) == 2 and shape[1] == n_items
+    if not isinstance(histories, np.ndarray) or histories.ndim not in (1, 2):
+        return False
+    return (histories.ndim == 2 and histories.shape[1] == items.n) or _holds_values(
+        histories, items
+    )
+
+
+def _holds_values(array: NDArray[Any], items: Ids) -> bool:
+    """Return whether an array, one row or several, holds values of items, and not their ids."""
+    kind, width = array.dtype.kind, array.shape[-1]
+    if not array.size or kind not in "biuf":
+        return False
+    if kind in "bf":
+        return items.values is None or items.values.dtype.kind != kind
+    if width < 3 or (array.ndim == 1 and width != items.n):  # ids may be 0 and 1, each twice too
+        return False
+    return bool(2 * np.count_nonzero(array) < array.size or ((array == 0) | (array == 1)).all())
 
 
 def _lists(histories: Any, items: Ids) -> tuple[list[list[Any]], bool]:
