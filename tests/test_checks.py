@@ -66,7 +66,7 @@ def test_a_share_may_be_closed():
 
 
 def test_flags_and_cutoffs():
-    assert check_flag(np.bool_(True), "x") is True
+    assert check_flag(np.bool_(True), "x") is check_flag(np.array(True), "x") is True
     assert check_cutoffs(3) == (3,) and check_cutoffs(np.array([2, 5])) == (2, 5)
 
 

@@ -79,9 +79,15 @@ def check_count(value: Any, name: str, least: int = 1, most: int | None = MOST) 
     return count
 
 
+def is_flag(value: Any) -> bool:
+    """Return whether `value` is true or false: Python's, NumPy's or an array that is one truth value."""
+    is_array = isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype == bool
+    return is_array or isinstance(value, (bool, np.bool_))
+
+
 def check_flag(value: Any, name: str) -> bool:
     """Return `value` as a bool."""
-    if value is True or value is False or type(value).__name__ in ("bool_", "bool"):
+    if is_flag(value):
         return bool(value)
     raise TypeError(f"{name} must be True or False, got {shown(value)}")
 

@@ -47,6 +47,15 @@ def test_an_epoch_at_which_a_callback_stops_is_validated(data, held_out):
     assert [each is None for each in values(model)] == [True, True, False]
 
 
+def test_only_true_ends_training_be_it_numpys(data, held_out):
+    for answer, n in ((np.bool_(True), 1), (np.array(True), 1), (np.False_, 2), (1, 2), ("no", 2)):
+        model = tr.MatrixFactorization(6, n_epochs=2).fit(data, callbacks=lambda *_, a=answer: a)
+        assert len(model.history_) == n
+    model.set_params(n_epochs=3)
+    model.fit(data, callbacks=lambda model, _: tr.evaluate(model, held_out).mean["auc"] > 0.0)
+    assert len(model.history_) == 1
+
+
 @pytest.mark.parametrize("patience", [1, 2, 3, 7])
 def test_patience_is_counted_in_epochs_and_looked_at_when_validated(patience, data, held_out):
     params = {"learning_rate": 0.5, "user_l2": 0.0, "item_l2": 0.0, "n_epochs": 40}

@@ -347,7 +347,8 @@ class MatrixFactorization(PlannedFactorModel):
             Held-out positives; `validation_metric` is computed on them after every epoch.
         callbacks : callable or sequence of callables, default None
             Each is called as ``callback(model, record)`` after every epoch, with the model as fitted so far
-            (valid during the call only) and the epoch's entry of ``history_``; returning True ends training.
+            (valid during the call only, in which it may answer and be saved) and the epoch's entry of
+            ``history_``. Returning True, Python's or NumPy's, ends training; other answers have no effect.
         sample_weight : array of shape (nnz,), sparse matrix, "values" or "users", default None
             Weight of each positive, >= 0: an array in the order of ``Interactions(X)`` (row by row,
             items ascending), a matrix of the shape of `X`, or "values" for the values of `X` itself.

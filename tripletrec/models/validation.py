@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count
+from tripletrec._checks import check_count, is_flag
 from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import mean_metric
@@ -114,10 +114,15 @@ class Watch:
         view.history_ = self._history
         if validation is not None and is_due:
             validation.note(view, record, self._data)
-        stop = any([listener(view, record) is True for listener in self._listeners])
+        stop = any([_says_stop(listener(view, record)) for listener in self._listeners])
         if validation is not None and stop and not is_due:
             validation.note(view, record, self._data)
         return stop
+
+
+def _says_stop(answer: Any) -> bool:
+    """Return whether a callback has answered True; of what is no truth value nothing is made."""
+    return is_flag(answer) and bool(answer)
 
 
 def check_validate_every(validate_every: Any) -> int | None:
