@@ -65,6 +65,23 @@ def test_callbacks_cannot_reshape_what_is_learnt(each, pairs):
     assert_same(each().fit(pairs, callbacks=flatten), each().fit(pairs))
 
 
+def test_a_callback_may_save_the_model(each, pairs, tmp_path):
+    def save(model, record):
+        with pytest.raises(ValueError, match="state must be False .* the one that a callback gets"):
+            model.save(tmp_path / "state", state=True)
+        model.save(tmp_path / str(record["epoch"]))
+        found = tr.load(tmp_path / str(record["epoch"]))
+        assert len(found.history_) == found.best_epoch_ == record["epoch"]
+        np.testing.assert_array_equal(found.user_factors_, model.user_factors_)
+
+    model = each(n_epochs=3).fit(pairs, callbacks=save)
+    assert_same(tr.load(tmp_path / "3"), model)
+    model.set_params(n_epochs=2).fit(pairs, callbacks=save)
+    assert_same(tr.load(tmp_path / "2"), model)
+    model.partial_fit(pairs[:9], callbacks=save)
+    assert_same(tr.load(tmp_path / "3"), model)
+
+
 def test_a_callback_ends_training(each, pairs):
     calls = []
     model = each().fit(

@@ -175,6 +175,8 @@ class TrainedModel(NewUsers, Recommender):
         inputs = _Inputs(data, weights, given, held_out)
         plan = self._plan_for(plan, data, given)
         plan, start, earlier = self._begin_or_resume(file, plan, inputs, **features)
+        kept = {**start.attributes, "_of_matrix": not isinstance(X, Interactions)}
+        start = start._replace(attributes=kept)
         with removed_at_the_end:
             outcome = train(
                 start.training,
@@ -189,7 +191,6 @@ class TrainedModel(NewUsers, Recommender):
             )
             self._warn_if_nothing_was_to_be_learnt(start.training.plan.sampler, data, given)
             learnt = self._now()._take(data, outcome.factors, start.attributes)
-            learnt._of_matrix = not isinstance(X, Interactions)
             learnt._keep(start.training, outcome)
             self._become(vars(learnt))
             if outcome.interrupt is not None:

@@ -111,7 +111,8 @@ class Watch:
         # Views, so that a callback cannot reshape what the kernels learn.
         views = tuple(each.view() for each in arrays)
         view = copy.copy(self._model)._take(self._data, views, self._attributes)
-        view.history_ = self._history
+        view.history_, view.best_epoch_ = self._history, record["epoch"]
+        vars(view).pop("_optimizer_state", None)  # that of an earlier fit
         if validation is not None and is_due:
             validation.note(view, record, self._data)
         stop = any([_says_stop(listener(view, record)) for listener in self._listeners])
