@@ -41,6 +41,15 @@ def test_what_it_returns(small, found):
     assert "Tuning of 11 trials" in repr(found)
 
 
+def test_importance_without_variance_is_no_number(small):
+    one = tuned(small, 1).importance
+    assert set(one.index) == set(SPACE) and one.isna().all()
+    without_effect = {"n_epochs": [4], "learning_rate": (1e-9, 1e-8)}
+    same = tuned(small, 3, without_effect, model(random_state=0))
+    assert same.trials["value"].nunique() == 1 and len(same.trials) == 3
+    assert set(same.importance.index) == set(without_effect) and same.importance.isna().all()
+
+
 def test_the_template_is_tried_first_and_not_changed(small, found):
     template = model(learning_rate=0.1, user_l2=0.03)
     before = template.get_params()

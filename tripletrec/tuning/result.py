@@ -46,19 +46,21 @@ class Tuning:
     def importance(self) -> pd.Series:
         """How much of the metric's variance each parameter explains, in all 1; the largest first.
 
-        By fANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014). NaN where fewer than two trials are complete.
+        By fANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014). NaN where no variance is explained, as of fewer
+        than two complete trials, or of trials that all have the same value.
         """
         import pandas as pd
-        from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+        from optuna.importance import FanovaImportanceEvaluator
 
         with quiet():
             try:
-                found = get_param_importances(
-                    self.study, evaluator=FanovaImportanceEvaluator(seed=0)
-                )
+                found = FanovaImportanceEvaluator(seed=0).evaluate(self.study)
             except (ValueError, RuntimeError):
-                found = dict.fromkeys(self.best_params, math.nan)
-        return pd.Series(found, name="importance", dtype=float)
+                found = dict.fromkeys(self.best_params, 0.0)
+        shares = pd.Series(found, name="importance", dtype=float)
+        return (
+            shares / shares.sum()
+        )  # NaN where all are 0, for which Optuna would give equal shares
 
     def __repr__(self) -> str:
         states = self.trials["state"].value_counts()
