@@ -81,7 +81,7 @@ class Comparison:
         first = self.results[names[0]]
         how = ""
         if first.sampled is not None:
-            how = f", ranked against {first.sampled} sampled items each (biased)"
+            how = f", ranked against up to {first.sampled} sampled items each (biased)"
         return (
             f"Comparison of {', '.join(map(str, names[1:]))} with {names[0]}: "
             f"{100 * self.level:g} % intervals{how}"

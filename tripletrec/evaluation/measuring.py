@@ -124,9 +124,10 @@ def evaluate(
         values up to 1,000. All other metrics go by positives, whatever their values.
     sampled : int, default None
         Rank the positives of each user against so many other items only, drawn at random for each user
-        without replacement from those that are not left out: the "1 + n" protocol of many papers, to compare
-        with theirs. **Such numbers are biased**, far higher than those of full rankings, and may order models
-        wrongly (Krichene and Rendle, "On sampled metrics for item recommendation", KDD 2020).
+        without replacement from those that are not left out (all, where they are not more): the "1 + n"
+        protocol of many papers, to compare with theirs. **Such numbers are biased**, far higher than those of
+        full rankings, and may order models wrongly (Krichene and Rendle, "On sampled metrics for item
+        recommendation", KDD 2020).
     by : Series, dict or array, default None
         Groups of users or of items for `Evaluation.by`: a Series or dict over their ids, or one group for
         each user or item of `test` in their order. A Series whose keys may be ids of both, such as row

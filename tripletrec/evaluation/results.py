@@ -27,7 +27,8 @@ class Evaluation:
     by : pandas.DataFrame or None
         With `by`: one row for each group, with the number of users and the mean of each metric.
     sampled : int or None
-        With `sampled`: how many items the positives were ranked against. Such numbers are biased.
+        With `sampled`: how many other items the positives of a user were ranked against at most, all where
+        there are fewer. Such numbers are biased.
     """
 
     mean: pd.Series
@@ -41,8 +42,8 @@ class Evaluation:
         how = ""
         if self.sampled is not None:
             how = (
-                f", whose positives were ranked against {self.sampled} sampled items each: biased, not to be "
-                "compared with full rankings"
+                f", whose positives were ranked against up to {self.sampled} sampled items each: biased, not "
+                "to be compared with full rankings"
             )
         return f"Evaluation of {len(self.per_user)} users{how}\n{self.mean.to_string()}"
 
