@@ -169,6 +169,17 @@ def test_all_functions_are_annotated_but_those_that_numba_types(found):
         assert node.returns is not None, f"{where} {node.name}: no type of the result"
 
 
+def test_models_return_their_own_kind(trees):
+    """A method's type is Self, and not the class that it is written in, which a subclass is not."""
+    in_models = [tree.body for name, tree in trees.items() if name.startswith("models.")]
+    for kind in (each for body in in_models for each in body if isinstance(each, ast.ClassDef)):
+        methods = [each for each in kind.body if isinstance(each, ast.FunctionDef)]
+        if "fit" in (each.name for each in methods):
+            returned = {each.name: ast.unparse(each.returns) for each in methods}
+            assert kind.name not in returned.values(), f"{kind.name}: {returned}"
+            assert returned["fit"] == "Self"
+
+
 def test_no_assert(found):
     assert [where for where, _ in nodes(found, ast.Assert)] == []
 

@@ -49,7 +49,7 @@ class EASE(Baseline):
         λ, as it was taken.
     item_counts_ : int64 array of shape (n_items,)
         How many users each item has.
-    seen_ : Interactions
+    seen_ : Interactions or None
         What it was fitted on, not a copy: the histories that known users are scored by. None if it was loaded
         from a file that does not say it; only `recommend_history` and `similar_items` answer then.
     n_users_, n_items_, n_features_in_ : int

@@ -52,15 +52,15 @@ class FactorModel(ContinuedModel):
         if data.n_items > self.n_items_:
             learnt = self._begin_items(learnt, plan, data)
         new, items = self._new_histories(data)
-        mixed = plan.history > 0.0 and vars(self).get("seen_") is not None
-        if not mixed and not len(new):
+        seen = vars(self).get("seen_") if plan.history > 0.0 else None
+        if seen is None and not len(new):
             return learnt
         users = self._begin_users(learnt.user_factors, data.n_users, new, items)
-        if not mixed:
+        if seen is None:
             return learnt._replace(user_factors=users)
         from tripletrec.training.histories import own_rows  # here, because most do without
 
-        seen, fold_in = self.seen_, self._start_history_fold_in(plan)
+        fold_in = self._start_history_fold_in(plan)
         history = np.zeros_like(users)
         known = ItemsOfUsers(seen.indptr, seen.indices)
         history[: seen.n_users] = fold_in.learn(known, self._fold_in_jobs(known))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from tripletrec._checks import check_choice
 from tripletrec.losses import ListLoss, Loss
@@ -152,7 +152,7 @@ class MatrixFactorization(PlannedFactorModel):
         name; with ``{**model.get_params(), **model.companions_}`` a model learns the same bits.
     temperature_ : float or None
         Of a list-wise loss; None for a loss of triplets.
-    seen_ : Interactions
+    seen_ : Interactions or None
         What it was trained on, not a copy. None if it was loaded from a file that does not say it.
     n_users_, n_items_, n_features_in_ : int
         ``n_features_in_`` is the number of items.
@@ -290,7 +290,7 @@ class MatrixFactorization(PlannedFactorModel):
         self.verbose = verbose
 
     @classmethod
-    def preset(cls, name: PresetName, **parameters: Any) -> MatrixFactorization:
+    def preset(cls, name: PresetName, **parameters: Any) -> Self:
         """Return an unfitted model with parameters that work well without tuning.
 
         Parameters
@@ -331,7 +331,7 @@ class MatrixFactorization(PlannedFactorModel):
         sample_weight: Any = None,
         negatives: Any = None,
         checkpoint: CheckpointPath | None = None,
-    ) -> MatrixFactorization:
+    ) -> Self:
         """Learn the factors from scratch.
 
         Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +124,7 @@ class MLPMatcher(TrainedNetwork):
         How many positives each item had in training.
     temperature_ : float or None
         None: no loss is list-wise here.
-    seen_ : Interactions
+    seen_ : Interactions or None
         What it was trained on, not a copy. None if it was loaded from a file that does not say it.
     n_users_, n_items_, n_features_in_ : int
         ``n_features_in_`` is the number of items.
@@ -222,7 +222,7 @@ class MLPMatcher(TrainedNetwork):
         sample_weight: Any = None,
         negatives: Any = None,
         checkpoint: CheckpointPath | None = None,
-    ) -> MLPMatcher:
+    ) -> Self:
         """Learn factors and perceptron from scratch.
 
         Parameters

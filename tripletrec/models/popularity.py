@@ -52,7 +52,7 @@ class Popularity(Baseline):
         The scores.
     item_counts_ : int64 array of shape (n_items,)
         How many users each item has, without window and decay.
-    seen_ : Interactions
+    seen_ : Interactions or None
         What it was fitted on, not a copy. None if it was loaded from a file that does not say it.
     n_users_, n_items_, n_features_in_ : int
         ``n_features_in_`` is the number of items.

@@ -90,7 +90,6 @@ class TrainedModel(NewUsers, Recommender):
     verbose: int
     history_: list[Record]
     best_epoch_: int
-    seen_: Interactions
     temperature_: float | None
     _draws_only_used_items = False  # as negatives: those that have a positive
 

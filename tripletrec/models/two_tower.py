@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -270,7 +270,7 @@ class TwoTower(ContinuedTowers, Unseen):
         sample_weight: Any = None,
         negatives: Any = None,
         checkpoint: CheckpointPath | None = None,
-    ) -> TwoTower:
+    ) -> Self:
         """Learn factors and towers from scratch.
 
         Parameters
