@@ -1,4 +1,4 @@
-"""What tells one fit from another: digests of parameters, parts and data; files are elsewhere."""
+"""What tells one fit from another: digests of parameters and parts; those of data are in `data.digests`."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.digests import UndecidableError, digest_content, digest_function
 from tripletrec._runtime.messages import shorten
-from tripletrec.data.id_packing import pack_ids_of
+from tripletrec.data.digests import digest_data
 from tripletrec.data.interactions import Interactions
 from tripletrec.models.packing import is_part, pack_parameter
 from tripletrec.training.plan import Plan
 
-__all__ = ["Fingerprint", "difference", "digest_data", "fingerprint"]
+__all__ = ["Fingerprint", "difference", "fingerprint"]
 
 Fingerprint = dict[str, dict[str, Any]]
 """Plain data: "versions", "fit", "parameters", "parts" and "data", each an entry by name."""
 
 # They change no bit of what is learnt; the seed is an entry of its own.
 _WITHOUT_EFFECT = {"n_jobs", "random_state", "verbose"}
-_PIECE = 2**20  # numbers that are digested at once
 _PACKAGES = ("tripletrec", "numpy", "numba")
 
 
@@ -124,34 +122,3 @@ def _digest_function(function: Any) -> bytes:
     except (UndecidableError, AttributeError, TypeError):
         # A function that reaches what has no digest, or an object that is called.
         return digest_content(function)
-
-
-def digest_data(given: Any, *, whole: bool = False) -> str:
-    """Return a digest of interactions, of an array or of several, or "" of None.
-
-    Of interactions these are the pairs and the ids, with `whole` the values and the times, too.
-    """
-    if given is None:
-        return ""
-    arrays: dict[str, NDArray[Any]] = {}
-    about = []
-    if isinstance(given, Interactions):
-        arrays = {"indptr": given.indptr, "indices": given.indices}
-        about = [given.space.shape]
-        for name in ("user_ids", "item_ids"):
-            about.append(pack_ids_of(name, getattr(given, name), arrays))
-        if whole:
-            arrays["values"] = given.values
-            if given.timestamps is not None:
-                arrays["timestamps"] = given.timestamps
-    else:
-        several = [given] if isinstance(given, np.ndarray) else given
-        arrays = {str(n): each for n, each in enumerate(several)}
-    digest = hashlib.sha256(repr(about).encode())
-    for name, each in arrays.items():
-        digest.update(repr((name, each.dtype.str, each.shape)).encode())
-        rows = max(1, _PIECE * len(each) // max(1, each.size))
-        for first in range(0, len(each), rows):  # of what is mapped no copy is made
-            piece = np.ascontiguousarray(each[first : first + rows])
-            digest.update(piece.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()

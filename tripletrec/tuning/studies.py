@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tripletrec._runtime.digests import digest_content
+from tripletrec.data.digests import digest_data
 from tripletrec.data.feature_tables import as_frame, is_table
 from tripletrec.data.interactions import Interactions
-from tripletrec.models.fingerprints import digest_data
 
 __all__ = ["study_name"]
 
