@@ -1,5 +1,7 @@
 """`compare`: what its table holds is what `evaluate` and SciPy say of the differences."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -126,6 +128,45 @@ def test_evaluations_and_other_models_may_be_compared(found, models, parts):
     assert "ranked against up to 5 sampled items each (biased)" in repr(compare(sampled, test))
     with pytest.raises(ValueError, match="models must be evaluated alike"):
         compare({"a": results["mf"], "b": sampled["mf"]}, test)
+
+
+def test_evaluations_that_were_not_made_alike_are_refused(models, parts):
+    train, test = parts
+    model = models["mf"]
+    plain = evaluate(model, test)
+    for options, what in (
+        ({"exclude": None}, "exclude"),
+        ({"exclude": ("seen", [0])}, "exclude"),
+        ({"k": 5}, "k"),
+        ({"gains": "values"}, "gains"),
+        ({"sampled": 5}, "sampled"),
+        ({"candidates": np.arange(20)}, "candidates"),
+    ):
+        other = evaluate(model, test, **options)
+        message = f"models must be evaluated alike, got '.' with another {what} than 'a'"
+        for pair in ({"a": other, "b": plain}, {"a": other, "b": model}, {"a": plain, "b": other}):
+            with pytest.raises(ValueError, match=message):
+                compare(pair, test)
+    part = test[: len(test) // 2]
+    with pytest.raises(ValueError, match="got 'b' with another test than 'a'"):
+        compare({"a": plain, "b": evaluate(model, part)}, test)
+    with pytest.raises(
+        ValueError, match=r"models\['a'\] must be an evaluation of test, got one of"
+    ):
+        compare({"a": plain, "b": plain}, part)
+    five = evaluate(model, test, k=5)
+    with pytest.raises(
+        ValueError, match=r"k must be that of .* models\['a'\], \(5,\), got \(20,\)"
+    ):
+        compare({"a": five, "b": five}, test, k=20)
+
+
+def test_evaluations_that_leave_the_same_out_are_made_alike(models, parts):
+    train, test = parts
+    for options in ({}, {"sampled": 5}, {"candidates": [3, 1, 2, 7, 9]}):
+        one = evaluate(models["mf"], test, **options)
+        again = pickle.loads(pickle.dumps(evaluate(models["mf"], test, train, **options)))
+        assert (compare({"a": one, "b": again}, test).table["difference"].dropna() == 0).all()
 
 
 def test_models_that_have_seen_different_data(models, parts):

@@ -197,7 +197,7 @@ def evaluate_by(
         part = data[slice(int(data.indptr[own[0]]), int(data.indptr[own[-1] + 1]))]
         pending.append(tasks.submit(_evaluate, shared, part, left_out, options))
     found = _together([each for each in tasks.gather(pending) if each is not None])
-    return found._with_lists(lambda: measuring.evaluate(model, data, exclude, **options).lists)
+    return found._with(lambda: measuring.evaluate(model, data, exclude, **options).lists)
 
 
 def _recommend(model: Any, pairs: tuple[Pairs | Interactions, ...], path: str, asked: Asked) -> int:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tripletrec._checks import check_count, check_random_state, check_share
+from tripletrec._checks import check_count, check_cutoffs, check_random_state, check_share
 from tripletrec._drawing import as_axes, height_of, literal, short_names
 from tripletrec._runtime.messages import Said, shown, warn_of_all, warn_user, warnings_of
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation.measuring import evaluate
-from tripletrec.evaluation.metrics import Gains
+from tripletrec.evaluation.metrics import Gains, check_gains
 from tripletrec.evaluation.results import Evaluation
 from tripletrec.evaluation.standing import NoUsersError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "compare"]
 
+_DEFAULTS = (10,), "binary"  # of k and gains, which evaluations may have otherwise
 _NUMBERS = ["mean", "low", "high"]
 _OF_DIFFERENCES = [
     "difference", "difference_low", "difference_high", "p_value", "p_corrected", "effect_size", "n_users",
@@ -155,7 +156,8 @@ def compare(
     ----------
     models : dict of str -> model
         Two or more, each as `evaluate` takes it; the first is what the others are compared with. Or of
-        `Evaluation`, of the same test and k.
+        `Evaluation`, all evaluated alike: of this test, with the same `k`, `gains`, `candidates` and
+        `exclude`, or what each model has seen.
     test, exclude, k, candidates, gains, n_jobs, verbose
         As of `evaluate`.
     level : float, default 0.95
@@ -176,7 +178,7 @@ def compare(
     Raises
     ------
     TypeError, ValueError
-        If there are fewer than two models, or as `evaluate`.
+        If there are fewer than two models, if they are not evaluated alike, or as `evaluate`.
 
     Warns
     -----
@@ -215,16 +217,20 @@ def compare(
     }  # fmt: skip
     from tripletrec.ranking.scores import score_function  # here, as in `stand`
 
+    given = {name: each for name, each in models.items() if isinstance(each, Evaluation)}
     for name, each in models.items():  # before any is evaluated
-        if not isinstance(each, Evaluation):
+        if name not in given:
             score_function(each, test.n_users, test.n_items, f"models[{name!r}]")
+    _check_alike(given)
+    _check_as_told(given, test, k, gains)
     results: dict[str, Evaluation] = {}
     said: Said = {}
     for name, each in models.items():
         with warnings_of(str(name), said):
             results[name] = _evaluation(name, each, test, exclude, options)
+        if given:  # of others `evaluate` warns if they do not know what they have seen
+            _check_alike(results)
     warn_of_all(said)
-    _check_same_metrics(results)
     said.clear()
     table = _table(results, level, n_resamples, n_permutations, seed, said)
     warn_of_all(said)
@@ -243,14 +249,54 @@ def _evaluation(
         raise NoUsersError(f"{name}: {error}") from None
 
 
-def _check_same_metrics(results: dict[str, Evaluation]) -> None:
-    first, *others = results.values()
-    for each in others:
-        if list(each.mean.index) != list(first.mean.index) or each.sampled != first.sampled:
+def _check_alike(results: dict[str, Evaluation]) -> None:
+    """Raise unless evaluations were made in the same way, as far as that is known.
+
+    Each must be like one before it: what models have seen may differ, and one may leave out what another
+    has seen.
+    """
+    names = list(results)
+    for n, name in enumerate(names[1:], 1):
+        first = names[0]
+        differences = [_difference(results[name], results[other]) for other in names[:n]]
+        if None not in differences:
+            what = differences[0]
+            hint = ""
+            if what == "exclude":
+                hint = " (of a model that does not know what it has seen 'seen' is nothing)"
             raise ValueError(
-                "models must be evaluated alike, got evaluations with other metrics or another sample than "
-                "the first"
+                f"models must be evaluated alike, got {name!r} with another {what} than {first!r}{hint}"
             )
+
+
+def _difference(one: Evaluation, other: Evaluation) -> str | None:
+    if one.sampled != other.sampled:
+        return "sampled"
+    if one._measured is not None and other._measured is not None:
+        return one._measured.difference(other._measured)
+    return None if list(one.mean.index) == list(other.mean.index) else "k"
+
+
+def _check_as_told(
+    given: dict[str, Evaluation], test: Interactions, k: int | ArrayLike, gains: Gains
+) -> None:
+    """Raise unless evaluations are of this test, and with the k and gains that are asked for, if any are."""
+    from tripletrec.evaluation.measured import digest_test  # here, as in `evaluate`
+
+    wanted = {"k": check_cutoffs(k), "gains": check_gains(gains)}
+    for name, each in given.items():
+        how = each._measured
+        if how is None:
+            continue
+        if how.test != digest_test(test, how.gains):
+            raise ValueError(f"models[{name!r}] must be an evaluation of test, got one of another")
+        for argument, value in wanted.items():
+            mine = getattr(how, argument)
+            if value not in (mine, *_DEFAULTS):
+                raise ValueError(
+                    f"{argument} must be that of the evaluation models[{name!r}], {shown(mine)}, got "
+                    f"{shown(value)}"
+                )
 
 
 def _table(

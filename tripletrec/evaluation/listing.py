@@ -51,18 +51,19 @@ def table_of_lists(
     depth = min(max(cutoffs), ranked.n_items)
     ones = np.ones((n_users, 1), np.float32)
     popular = Products(ones, counts.astype(np.float32)[:, None])
-    out = ranked.out.of(ranked.users)
+    out = ranked.left_out.pairs.of(ranked.users)
+    candidates = ranked.field.candidates_of(ranked.users)
     lists, hits = (
         top_k(
             score_users, ranked.users, ranked.n_items, depth,
-            exclude=out, candidates=ranked.candidates, n_jobs=ranked.n_jobs,
+            exclude=out, candidates=candidates, n_jobs=ranked.n_jobs,
         )[0]
         for score_users in (ranked.score_users, popular)
     )  # fmt: skip
     catalogue = np.arange(ranked.n_items)
-    if ranked.candidates is not None:
-        own = isinstance(ranked.candidates, list)
-        catalogue = np.unique(np.concatenate(ranked.candidates) if own else ranked.candidates)
+    if candidates is not None:
+        own = isinstance(candidates, list)
+        catalogue = np.unique(np.concatenate(candidates) if own else candidates)
     surprise = -np.log2(np.maximum(counts, 1) / max(n_users, 1))
     head = head_of(counts)
     rows = {k: _numbers(lists[:, :k], hits[:, :k], catalogue, surprise, head) for k in cutoffs}

@@ -207,6 +207,8 @@ def evaluate(
 
     import pandas as pd
 
+    from tripletrec.evaluation.measured import measured  # here, because answers do without
+
     per_user = pd.DataFrame(columns, index=pd.Index(standing.user_ids, name="user"))
     mean = pd.Series({name: mean_of(values) for name, values in columns.items()}, name="mean")
     of_groups = None if groups is None else metrics_by(groups, standing, cutoffs, worth, columns)
@@ -214,9 +216,10 @@ def evaluate(
 
     def lists() -> pd.DataFrame:
         of_test = np.bincount(test.indices, minlength=test.n_items), test.n_users
-        return table_of_lists(ranked(), of_test if known is None else known, cutoffs)
+        return table_of_lists(ranked, of_test if known is None else known, cutoffs)
 
-    return Evaluation(mean, per_user, of_groups, sampled)._with_lists(lists)
+    how = measured(test, cutoffs, gains, ranked, is_sample=sampled is not None)
+    return Evaluation(mean, per_user, of_groups, sampled)._with(lists, how)
 
 
 def mean_metric(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tripletrec.evaluation.measured import Measured
     from tripletrec.evaluation.resampling import IntervalMethod
 
 __all__ = ["Evaluation"]
@@ -36,6 +37,7 @@ class Evaluation:
     by: pd.DataFrame | None = None
     sampled: int | None = None
     _make_lists: Callable[[], pd.DataFrame] | None = field(default=None, init=False)
+    _measured: Measured | None = field(default=None, init=False)  # None: not known
     _kept: dict[str, pd.DataFrame] = field(default_factory=dict, init=False)
 
     def __repr__(self) -> str:
@@ -147,9 +149,9 @@ class Evaluation:
             self._kept["lists"] = self._make_lists()
         return self._kept["lists"].copy()
 
-    def _with_lists(self, make: Callable[[], pd.DataFrame]) -> Evaluation:
-        """Say how the lists are made; for `evaluate`."""
-        vars(self)["_make_lists"] = make
+    def _with(self, make: Callable[[], pd.DataFrame], how: Measured | None = None) -> Evaluation:
+        """Say how the lists are made, and how all was measured; for `evaluate`."""
+        vars(self).update(_make_lists=make, _measured=how)
         return self
 
     def __getstate__(self) -> dict[str, Any]:

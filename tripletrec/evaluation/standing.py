@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,9 +16,11 @@ from tripletrec.evaluation.protocol import Protocol
 from tripletrec.ranking.exclusion import Pairs, names_seen, read_exclude, seen_by
 
 if TYPE_CHECKING:
+    from tripletrec.evaluation.fields import Field
     from tripletrec.ranking.scores import ScoreUsers
 
 __all__ = [
+    "LeftOut",
     "NoUsersError",
     "Ranked",
     "Standing",
@@ -36,9 +37,18 @@ class Ranked(NamedTuple):
     score_users: ScoreUsers
     n_items: int
     users: NDArray[np.int64]
-    out: Pairs  # what each user leaves out, with a row for all users
-    candidates: NDArray[np.int64] | list[NDArray[np.int64]] | None
+    left_out: LeftOut
+    field: Field
     n_jobs: int
+
+
+class LeftOut(NamedTuple):
+    """What is left out of the ranking of each user, with a row for all users."""
+
+    pairs: Pairs
+    beside_seen: (
+        Pairs | None
+    )  # None: it is not known what the model has seen, or that is not left out
 
 
 class NoUsersError(ValueError):
@@ -58,8 +68,8 @@ class Standing(NamedTuple):
     equal: NDArray[np.int64]
 
 
-def stand(model: Any, test: Any, protocol: Protocol) -> tuple[Standing, Callable[[], Ranked]]:
-    """Rank the positives of all users; return where they stand, and what was ranked if it is asked for."""
+def stand(model: Any, test: Any, protocol: Protocol) -> tuple[Standing, Ranked]:
+    """Rank the positives of all users; return where they stand, and what was ranked."""
     # Here, because a fit without validation does without kernels of evaluation.
     from tripletrec.evaluation.fields import field_of
     from tripletrec.ranking.ranks import count_outranking
@@ -73,7 +83,8 @@ def stand(model: Any, test: Any, protocol: Protocol) -> tuple[Standing, Callable
     score_users = score_function(model, n_users, n_items)
     ids = getattr(model, "user_ids_", None), getattr(model, "item_ids_", None)
     check_same_space(test.space, Space(n_users, n_items, *ids), "test", "the model")
-    out = _left_out(model, test, protocol.exclude)
+    left_out = _left_out(model, test, protocol.exclude)
+    out = left_out.pairs
     field = field_of(score_users, test, out, protocol)
     _check_some_left(field.kept, test, out, protocol)
     positives = field.positives
@@ -93,11 +104,7 @@ def stand(model: Any, test: Any, protocol: Protocol) -> tuple[Standing, Callable
         field.n_ranked[users] - np.diff(bounds),
         *counts,
     )
-
-    def ranked() -> Ranked:
-        return Ranked(score_users, n_items, users, out, field.candidates_of(users), n_jobs)
-
-    return standing, ranked
+    return standing, Ranked(score_users, n_items, users, left_out, field, n_jobs)
 
 
 def _check_some_left(
@@ -170,13 +177,16 @@ def _warn_of_lost(
         )
 
 
-def _left_out(model: Any, test: Interactions, exclude: Any) -> Pairs:
+def _left_out(model: Any, test: Interactions, exclude: Any) -> LeftOut:
     """Return the items that are left out of the ranking of each user."""
     seen = seen_by(model) if names_seen(exclude) and hasattr(model, "_score_function") else None
     if isinstance(seen, Interactions):
         seen.check_still_inside("what the model was trained on")
     out = read_exclude(exclude, seen, test.space, test._items, owner="test")
-    return out.of_all(test.n_users)
+    if seen is None:
+        return LeftOut(out.of_all(test.n_users), None)
+    beside_seen = out._replace(pairs=out.pairs[1:])
+    return LeftOut(out.of_all(test.n_users), beside_seen.of_all(test.n_users))
 
 
 def warn_of_constant_scores(standing: Standing) -> None:
