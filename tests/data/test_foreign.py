@@ -204,9 +204,10 @@ def test_without_pyarrow_one_sentence_says_what_to_install():
 
 
 def test_a_column_is_no_table():
-    pytest.importorskip("pyarrow")
+    array = pytest.importorskip("pyarrow").array(["a"])
     series = pytest.importorskip("polars").Series(["a"])
-    with pytest.raises(
-        TypeError, match="frame must be a table with a row for each interaction, got"
-    ):
-        Interactions.from_frame(series)
+    for column in (series, array, [array]):
+        with pytest.raises(
+            TypeError, match="frame must be a table with a row for each interaction, got"
+        ):
+            Interactions.from_frame(column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -211,7 +212,10 @@ def _seconds(period: Any, name: str) -> float:
     if isinstance(period, str):
         seconds = _seconds_of_text(period)
     elif isinstance(period, np.timedelta64):  # which is an Integral, too
-        seconds = float(period / np.timedelta64(1, "s"))
+        try:
+            seconds = float(period / np.timedelta64(1, "s"))
+        except (OverflowError, TypeError):  # beyond int64, or years and months, of no fixed length
+            seconds = math.nan
     elif isinstance(period, timedelta):
         seconds = period.total_seconds()
     else:
