@@ -89,6 +89,14 @@ def test_unseen_draws_the_others_alike(n_liked):
     assert_distribution(sample(20_000, set(range(n_liked))), np.arange(20) >= n_liked)
 
 
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_few_left_of_many_are_drawn_as_they_weigh(alpha):
+    # Of 2,000 items 500 proposals are made, so that half of the draws look at all positions.
+    counts = np.arange(2000) % 7
+    drawn = sample(5_000, set(range(1997)), n_items=2000, counts=counts, alpha=alpha)
+    assert_distribution(drawn, np.where(np.arange(2000) >= 1997, counts**alpha, 0))
+
+
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("n_liked", [0, 17])
 def test_popularity_draws_by_the_power_of_the_counts(alpha, n_liked):

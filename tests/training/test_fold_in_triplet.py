@@ -103,7 +103,9 @@ def test_only_items_with_positives_are_negatives(rng):
     fold_in = TripletFoldIn(plan_of(user_l2=0.0), V, b * 0, counts, only_used=True, passes=PASSES)
     row = fold_in.learn(histories_of([[5]]))[0]
     assert row[2] > 0 > row[0] and row[1] < 0
-    assert not fold_in.learn(histories_of([[3, 8]])).any()  # no negative is left
+    rows = fold_in.learn(histories_of([[3, 8], [5], [3, 5, 8]]))
+    assert not rows[[0, 2]].any()  # no negative is left
+    np.testing.assert_array_equal(rows[1], row)
 
 
 def test_longer_histories_are_learnt_better_than_none(rng):

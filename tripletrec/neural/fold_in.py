@@ -100,6 +100,7 @@ class PerceptronFoldIn:
         if not n:
             return rows
         negatives = self._negatives(histories)
+        most = len(self._items) + (not self._plan.sampler.verified)
         cuts = [(first, min(n, first + _USERS)) for first in range(0, n, _USERS)]
         executor = executor_for(max(1, min(n_jobs, len(cuts))))
 
@@ -107,7 +108,8 @@ class PerceptronFoldIn:
             rest = Stack(self._perceptron().layers[1:])
             for u in range(first, last):
                 own = histories.indices[histories.indptr[u] : histories.indptr[u + 1]]
-                if len(own):
+                # Who has all items learns nothing: no negative is left.
+                if 0 < len(own) < most:
                     rows[u] = self._learn(u, own, negatives, rest)
 
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"), executor.threads():

@@ -36,7 +36,9 @@ __all__ = [
 ]
 
 NONE_LEFT = -1  # in place of a negative: the user likes all there is
-_PROPOSALS = 24  # after as many refusals the rest is listed and drawn from exactly
+# After as many refusals, of many positions after a quarter of them, what is left is drawn from exactly.
+_PROPOSALS = 24
+_MANY = 1024
 _NO_WORDS = np.zeros(1, np.uint64)
 
 
@@ -192,19 +194,25 @@ def draw(stream, number, user, pool, verified, known):
 @part
 def draw_again(stream, number, user, pool, first, last, known, bloom, numbers=None):
     """Return the position that is drawn after the first proposal was refused, or NONE_LEFT."""
-    own = derive(stream, number)
-    for attempt in range(1, _PROPOSALS):
+    own, most = derive(stream, number), _most_proposals(first, last)
+    for attempt in range(1, most):
         position = np.int32(propose(own, attempt, first, last, pool.cumulative))
         if not is_known(user, position, pool, known, bloom, numbers):
             return position
-    return _draw_rest(own, user, pool, first, last, known)
+    return _draw_rest(own, most, user, pool, first, last, known)
 
 
 @part
-def _draw_rest(stream, user, pool, first, last, known):
+def _most_proposals(first, last):
+    """Return after how many refusals to look at all positions: by then that takes no longer."""
+    return (last - first) >> 2 if last - first >= _MANY else _PROPOSALS
+
+
+@part
+def _draw_rest(stream, number, user, pool, first, last, known):
     """Draw a position from all that `user` is not known to like; NONE_LEFT if there are none.
 
-    Exact, but it looks at all of the positions.
+    Exact, by random number `number` of the stream, but it looks at all of the positions.
     """
     indptr, indices = known
     target = np.inf
@@ -215,7 +223,9 @@ def _draw_rest(stream, user, pool, first, last, known):
                 total += _weight(position, pool.cumulative)
                 if total > target:
                     return position
-        target = uniform(stream, _PROPOSALS) * total
+        if total == 0.0:
+            break
+        target = uniform(stream, number) * total
     return NONE_LEFT
 
 
@@ -261,7 +271,8 @@ def draw_distinct(stream, user, pool, first, last, verified, known, taken, n):
 
     It is drawn as by a verified draw, or one that is not, from what the others leave.
     """
-    for attempt in range(_PROPOSALS):
+    most = _most_proposals(first, last)
+    for attempt in range(most):
         position = propose(stream, attempt, first, last, pool.cumulative)
         if _is_left(position, user, pool, verified, known, taken, n):
             return position
@@ -273,7 +284,9 @@ def draw_distinct(stream, user, pool, first, last, verified, known, taken, n):
                 total += _weight(position, pool.cumulative)
                 if total > target:
                     return position
-        target = uniform(stream, _PROPOSALS) * total
+        if total == 0.0:
+            break
+        target = uniform(stream, most) * total
     return NONE_LEFT
 
 

@@ -200,6 +200,9 @@ class TripletFoldIn:
         """Return `n` users as so many strata, each of which may draw all items of the pool."""
         lengths = np.diff(known.indptr)
         repeats = -(-self._passes.least // np.maximum(1, lengths))
+        if self._loop.verified:  # who has all that is drawn learns nothing
+            drawn = self._position_of[known.indices] < self._n_drawn
+            repeats[np.bincount(np.repeat(np.arange(n), lengths), drawn, n) == self._n_drawn] = 0
         sizes = lengths * repeats
         bounds = np.concatenate([[0], np.cumsum(sizes)])
         places = (np.arange(bounds[-1]) - np.repeat(bounds[:-1], sizes)) % np.repeat(lengths, sizes)
