@@ -96,7 +96,9 @@ def _best_items(
             everything = np.arange(model.n_items_) if shared is None else shared
             shared = np.setdiff1d(everything, out.items)
         else:
-            own = tuple(np.setdiff1d(each, out.items) for each in own)
+            gone = np.zeros(model.n_items_, bool)
+            gone[out.items] = True
+            own = tuple(np.unique(each[~gone[each]]) for each in own)
     if score_users is None:
         return _most_popular(model, rows, k, left_out, Candidates(shared, own))
     from tripletrec.ranking.top_k import top_k  # here, because a fit does without
@@ -214,7 +216,7 @@ class Lists:
     ) -> None:
         self.rows, self.width, self.user_ids, self.item_ids = rows, width, user_ids, item_ids
         self._rank, self._verbose = rank, verbose
-        self._batch_size = batch_size or max(1024, _MOST_LISTED // max(1, width))
+        self._batch_size = batch_size or max(1, _MOST_LISTED // max(1, width))
 
     def blocks(self) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
         """Yield the number of the first user of each block, and the items and scores of the block."""
