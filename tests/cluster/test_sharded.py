@@ -32,8 +32,7 @@ def test_rows_are_those_of_an_array(tmp_path, rng):
         np.testing.assert_array_equal(factors[rows], expected[rows])
     np.testing.assert_array_equal(np.asarray(factors), expected)
     assert np.asarray(factors, np.float64).dtype == np.float64
-    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":  # before, False meant "if needed"
-        with pytest.raises(ValueError, match="without a copy"):
-            np.array(factors, copy=False)
+    with pytest.raises(ValueError, match="without a copy"):
+        np.array(factors, copy=False)
     with pytest.raises(IndexError):
         factors[n_users]

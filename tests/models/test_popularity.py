@@ -93,22 +93,7 @@ def test_a_half_life_halves():
 @pytest.mark.parametrize("name", ["window", "decay"])
 @pytest.mark.parametrize(
     "wrong",
-    [
-        0,
-        -1,
-        "0D",
-        "-3D",
-        "soon",
-        "",
-        timedelta(-1),
-        np.timedelta64("NaT", "s"),
-        np.timedelta64(1, "Y"),
-        np.timedelta64(2**60, "D"),
-        np.nan,
-        True,
-        [14],
-        {},
-    ],
+    [0, -1, "0D", "-3D", "soon", "", timedelta(-1), np.timedelta64("NaT"), np.nan, True, [14], {}],
     ids=lambda each: type(each).__name__ + str(each)[:4],
 )
 def test_what_is_no_period(name, wrong):

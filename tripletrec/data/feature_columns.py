@@ -226,14 +226,10 @@ def _known(cells: Iterable[Any], dtype: str, what: str) -> NDArray[Any]:
 
 def _in_range(values: NDArray[Any], dtype: str, what: str) -> NDArray[Any]:
     """Return dates or durations in microseconds; what wraps around is refused."""
-    try:
-        found = values.astype(dtype)
-        fits = np.datetime_data(values.dtype)[0] not in ("s", "ms") or not (
-            (np.isnat(found) != np.isnat(values)) | (found.astype(values.dtype) != values) & ~np.isnat(values)
-        ).any()  # fmt: skip
-    except OverflowError:  # NumPy 2.5 does not wrap around
-        fits = False
-    if not fits:
+    found = values.astype(dtype)
+    if np.datetime_data(values.dtype)[0] in ("s", "ms") and (
+        (np.isnat(found) != np.isnat(values)) | (found.astype(values.dtype) != values) & ~np.isnat(values)
+    ).any():  # fmt: skip
         raise ValueError(f"{what} must hold dates that microseconds can count")
     return found
 

@@ -96,8 +96,6 @@ def dictionary_of(column: Any, name: str) -> Dictionary | None:
 
 def dictionary_chunks(column: Any, pa: Any) -> Any:
     """Return texts of Arrow as chunks that have dictionaries without nulls; None: the column holds others."""
-    if str(getattr(column, "dtype", "")).startswith("Object"):  # of polars: some versions abort
-        return None
     try:
         array = _chunked(column, pa)
     except (pa.ArrowException, TypeError):  # of another library, with an old pyarrow
@@ -106,10 +104,7 @@ def dictionary_chunks(column: Any, pa: Any) -> Any:
     if str(values) not in ("string", "large_string", "string_view"):
         return None
     if str(array.type) == "string_view":  # which pyarrow cannot yet number
-        try:
-            array = array.cast(pa.large_string())
-        except pa.ArrowNotImplementedError:  # before 18
-            return None
+        array = array.cast(pa.large_string())
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
     chunks = [_plain_dictionary(each, pa) for each in array.chunks]
@@ -119,8 +114,6 @@ def dictionary_chunks(column: Any, pa: Any) -> Any:
 def _chunked(column: Any, pa: Any) -> Any:
     if isinstance(column, pa.ChunkedArray):
         return column
-    if hasattr(column, "to_arrow"):  # polars, whose own stream was at fault up to 1.33.0
-        column = column.to_arrow()
     if hasattr(column, "__arrow_c_stream__"):
         return pa.chunked_array(column)
     return pa.chunked_array([column if isinstance(column, pa.Array) else pa.array(column)])
@@ -157,9 +150,9 @@ def _gives_arrow(frame: Any) -> bool:
 
 def _from_arrow(frame: Any, wanted: list[Any]) -> Any:
     pa = need_pyarrow(f"a table of the type {type(frame).__name__}")
+    if not hasattr(frame, "__arrow_c_stream__"):
+        frame = pa.table(pa.record_batch(frame))
     try:
-        if not hasattr(frame, "__arrow_c_stream__"):
-            frame = pa.table(pa.record_batch(frame))
         reader = pa.RecordBatchReader.from_stream(frame)
     except pa.ArrowException:  # a column
         raise TypeError(

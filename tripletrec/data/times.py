@@ -108,10 +108,7 @@ def _from_floats(array: NDArray[Any], name: str, hint: str) -> NDArray[Any]:
 
 
 def _nanoseconds(array: NDArray[Any], name: str) -> NDArray[Any]:
-    try:
-        dates = array.astype(_DATES)
-    except OverflowError:  # as of NumPy 2.5, where others wrap around
-        return _from_objects(list(array), name, "")
+    dates = array.astype(_DATES)
     if np.datetime_data(array.dtype)[0] not in ("ps", "fs", "as"):
         # What does not fit wraps around, and comes back as another date.
         _refuse(np.isnat(dates) | (dates.astype(array.dtype) != array), array, name, _OUTSIDE)

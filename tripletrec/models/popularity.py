@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -212,10 +211,7 @@ def _seconds(period: Any, name: str) -> float:
     if isinstance(period, str):
         seconds = _seconds_of_text(period)
     elif isinstance(period, np.timedelta64):  # which is an Integral, too
-        try:
-            seconds = float(period / np.timedelta64(1, "s"))
-        except (OverflowError, TypeError):  # beyond int64, or years and months, of no fixed length
-            seconds = math.nan
+        seconds = float(period / np.timedelta64(1, "s"))
     elif isinstance(period, timedelta):
         seconds = period.total_seconds()
     else:

@@ -44,9 +44,7 @@ def times_of(data: Interactions, name: str, why: str) -> NDArray[Any]:
 def is_share(value: Any) -> bool:
     """Tell whether this is a number between 0 and 1, both excluded."""
     number: Any = value
-    return (
-        isinstance(value, Real) and not isinstance(value, (bool, np.timedelta64)) and 0 < number < 1
-    )
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < number < 1
 
 
 def count_of(size: Any, n: int, name: str) -> int:
