@@ -1,13 +1,15 @@
 """Tables of other libraries: the same interactions whatever gives them, or one sentence."""
 
+import datetime
 import subprocess
 import sys
+import uuid
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tripletrec.data.foreign import in_memory
+from tripletrec.data.foreign import dictionary_of, in_memory
 from tripletrec.data.interactions import Interactions
 
 COLUMNS = {
@@ -136,6 +138,45 @@ def test_a_dictionary_may_hold_more_than_the_rows():
         column = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int8()), pa.array(texts))
         data = Interactions.from_frame(pa.table({"user": column, "item": [1, 1, 1]}))
         assert data.user_ids.tolist() == ["a", "b"] and data.values.tolist() == [2, 1]
+
+
+IDS_OF_POLARS = {
+    "Object": [uuid.UUID(int=1), uuid.UUID(int=2)],
+    "Categorical": ["a", "b"],
+    "Date": [datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)],
+    "Datetime": [datetime.datetime(2024, 1, 1), datetime.datetime(2024, 1, 2)],
+    "Time": [datetime.time(1), datetime.time(2)],
+    "Duration": [datetime.timedelta(1), datetime.timedelta(2)],
+}
+
+
+@pytest.mark.parametrize("dtype", IDS_OF_POLARS)
+def test_ids_of_polars(dtype):
+    pl, (first, second) = pytest.importorskip("polars"), IDS_OF_POLARS[dtype]
+    column = pl.Series([second, first, second], dtype=getattr(pl, dtype))
+    data = Interactions.from_frame(pl.DataFrame({"user": column, "item": [1, 1, 1]}))
+    assert data.user_ids.tolist() == [first, second] and data.values.tolist() == [1, 2]
+
+
+class Old:
+    """A column of an early polars: its stream is of what the texts are stored as."""
+
+    dtype = "Categorical"
+
+    def __init__(self, texts):
+        self.to_arrow = lambda: texts
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        raise OSError("Expected 0 buffers for imported type null, ArrowArray struct has 1")
+
+
+def test_texts_of_an_early_polars_are_read_by_its_own_method():
+    pa = pytest.importorskip("pyarrow")
+    found = dictionary_of(Old(pa.array(["b", None, "b"])), "user")
+    assert found.codes.tolist() == [0, -1, 0] and found.ids.tolist() == ["b"]
+    objects = Old(None)
+    objects.to_arrow, objects.dtype = lambda: pytest.fail("some versions abort here"), "Object"
+    assert dictionary_of(objects, "user") is None
 
 
 def test_missing_texts_are_found():
