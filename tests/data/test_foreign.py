@@ -4,12 +4,13 @@ import datetime
 import subprocess
 import sys
 import uuid
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tripletrec.data.foreign import dictionary_of, in_memory
+from tripletrec.data.foreign import dictionary_chunks, dictionary_of, in_memory
 from tripletrec.data.interactions import Interactions
 
 COLUMNS = {
@@ -177,6 +178,24 @@ def test_texts_of_an_early_polars_are_read_by_its_own_method():
     objects = Old(None)
     objects.to_arrow, objects.dtype = lambda: pytest.fail("some versions abort here"), "Object"
     assert dictionary_of(objects, "user") is None
+
+
+def test_texts_that_an_early_pyarrow_cannot_convert_are_no_dictionary():
+    pa = pytest.importorskip("pyarrow", "16")
+
+    class Column:
+        type = pa.string_view()
+
+        def cast(self, to):
+            raise pa.ArrowNotImplementedError("Unsupported cast from string_view to large_string")
+
+    old = SimpleNamespace(
+        ChunkedArray=Column,
+        types=pa.types,
+        large_string=pa.large_string,
+        ArrowNotImplementedError=pa.ArrowNotImplementedError,
+    )
+    assert dictionary_chunks(Column(), old) is None
 
 
 def test_missing_texts_are_found():

@@ -108,7 +108,10 @@ def dictionary_chunks(column: Any, pa: Any) -> Any:
     if str(values) not in ("string", "large_string", "string_view"):
         return None
     if str(array.type) == "string_view":  # which pyarrow cannot yet number
-        array = array.cast(pa.large_string())
+        try:
+            array = array.cast(pa.large_string())
+        except pa.ArrowNotImplementedError:  # before 18
+            return None
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
     chunks = [_plain_dictionary(each, pa) for each in array.chunks]
