@@ -100,6 +100,7 @@ def test_durations_are_days():
         ([np.inf], "c must be finite, got infinity"),
         (np.array([10**400], object), "c must hold numbers, as in fit, got object"),
         (np.array([2**60], "M8[s]"), "c must hold dates that microseconds can count"),
+        (np.array([2**60], "m8[s]"), "c must hold durations that microseconds can count"),
     ],
     ids=str,
 )

@@ -146,6 +146,7 @@ def test_numbers_stay_numbers(numbers, dtype):
         (np.array(["2024", "2263"], "M8[Y]"), ValueError, "outside the years 1678 to 2261 at position 1"),
         (np.array(["2024", "20000"], "M8[s]"), ValueError, "outside the years .* position 1: .*20000"),
         (np.array(["2024", "1677"], "M8[D]"), ValueError, "outside the years .* position 1: .*1677"),
+        (np.array([0, 2**60], "M8[D]"), ValueError, "outside the years .* position 1: .*3156591865972789-04"),
         ([NOON, datetime.date(2300, 1, 1)], ValueError, "outside .* position 1: .*date.2300, 1, 1"),
         ([NOON, datetime.datetime(1, 1, 1, tzinfo=PLUS_2)], ValueError, "outside .* at position 1"),
         ([NOON, np.datetime64("3000-01-01")], ValueError, "outside .* at position 1"),

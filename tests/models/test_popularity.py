@@ -93,7 +93,20 @@ def test_a_half_life_halves():
 @pytest.mark.parametrize("name", ["window", "decay"])
 @pytest.mark.parametrize(
     "wrong",
-    [0, -1, "0D", "-3D", "soon", "", timedelta(-1), np.timedelta64("NaT"), np.nan, True, [14], {}],
+    [
+        0,
+        -1,
+        "0D",
+        "-3D",
+        "soon",
+        "",
+        timedelta(-1),
+        np.timedelta64("NaT", "s"),
+        np.nan,
+        True,
+        [14],
+        {},
+    ],
     ids=lambda each: type(each).__name__ + str(each)[:4],
 )
 def test_what_is_no_period(name, wrong):
@@ -102,6 +115,23 @@ def test_what_is_no_period(name, wrong):
         model.fit(dated([0, 1], [0, 1]))
     assert "\n" not in str(caught.value)
     assert not hasattr(model, "n_users_")
+
+
+def test_periods_of_numpy_are_exact_in_every_unit():
+    data = dated([0, 10], ["a", "b"])
+    for period in (np.timedelta64(10, "D"), np.timedelta64(864 * 10**12, "ns")):
+        assert tr.Popularity(decay=period).fit(data).item_popularity_.tolist() == [0.5, 1.0]
+    for unit, expected in (("D", 1.0), ("as", 0.0)):  # which NumPy cannot convert to seconds
+        model = tr.Popularity(decay=np.timedelta64(2**60, unit)).fit(data)
+        assert model.item_popularity_.tolist() == [expected, 1.0]
+
+
+@pytest.mark.parametrize("name", ["window", "decay"])
+@pytest.mark.parametrize("unit", ["Y", "M"])
+def test_periods_of_no_fixed_length(name, unit):
+    model = tr.Popularity(**{name: np.timedelta64(1, unit)})
+    with pytest.raises(ValueError, match=f"^{name} must have a unit of fixed length, .*'{unit}'"):
+        model.fit(dated([0, 1], [0, 1]))
 
 
 def test_periods_need_times(pairs):

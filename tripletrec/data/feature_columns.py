@@ -220,18 +220,25 @@ def _known(cells: Iterable[Any], dtype: str, what: str) -> NDArray[Any]:
     try:
         return np.array(listed, dtype)
     except (TypeError, ValueError, OverflowError):
-        word = "dates" if dtype[0] == "M" else "durations"
-        raise ValueError(f"{what} must hold {word} that microseconds can count") from None
+        raise _uncountable(dtype, what) from None
 
 
 def _in_range(values: NDArray[Any], dtype: str, what: str) -> NDArray[Any]:
-    """Return dates or durations in microseconds; what wraps around is refused."""
-    found = values.astype(dtype)
+    """Return dates or durations in microseconds; what wraps around (before NumPy 2.5) is refused."""
+    try:
+        found = values.astype(dtype)
+    except OverflowError:
+        raise _uncountable(dtype, what) from None
     if np.datetime_data(values.dtype)[0] in ("s", "ms") and (
         (np.isnat(found) != np.isnat(values)) | (found.astype(values.dtype) != values) & ~np.isnat(values)
     ).any():  # fmt: skip
-        raise ValueError(f"{what} must hold dates that microseconds can count")
+        raise _uncountable(dtype, what)
     return found
+
+
+def _uncountable(dtype: str, what: str) -> ValueError:
+    word = "dates" if dtype[0] == "M" else "durations"
+    return ValueError(f"{what} must hold {word} that microseconds can count")
 
 
 def _in_utc(each: Any) -> Any:

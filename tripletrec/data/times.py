@@ -108,9 +108,12 @@ def _from_floats(array: NDArray[Any], name: str, hint: str) -> NDArray[Any]:
 
 
 def _nanoseconds(array: NDArray[Any], name: str) -> NDArray[Any]:
-    dates = array.astype(_DATES)
+    try:
+        dates = array.astype(_DATES)
+    except OverflowError:  # as of NumPy 2.5
+        return _from_objects(list(array), name, "")
     if np.datetime_data(array.dtype)[0] not in ("ps", "fs", "as"):
-        # What does not fit wraps around, and comes back as another date.
+        # Before NumPy 2.5 what does not fit wraps around, and comes back as another date.
         _refuse(np.isnat(dates) | (dates.astype(array.dtype) != array), array, name, _OUTSIDE)
     return dates
 

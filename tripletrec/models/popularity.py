@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_real
 from tripletrec._runtime.messages import shown
+from tripletrec.data.id_arrays import keys_of
 from tripletrec.data.interactions import Interactions
 from tripletrec.data.union import joined_times
 from tripletrec.models.baseline import Baseline
@@ -211,7 +212,7 @@ def _seconds(period: Any, name: str) -> float:
     if isinstance(period, str):
         seconds = _seconds_of_text(period)
     elif isinstance(period, np.timedelta64):  # which is an Integral, too
-        seconds = float(period / np.timedelta64(1, "s"))
+        seconds = _seconds_of_numpy(period, name)
     elif isinstance(period, timedelta):
         seconds = period.total_seconds()
     else:
@@ -219,6 +220,18 @@ def _seconds(period: Any, name: str) -> float:
     if not seconds > 0.0:
         raise ValueError(f"{name} must be {_ALLOWED}, got {shown(period)}")
     return seconds
+
+
+def _seconds_of_numpy(period: np.timedelta64, name: str) -> float:
+    """Return the seconds of a period of NumPy, whose own division may overflow; 0 if it is missing."""
+    if np.isnat(period):
+        return 0.0
+    (key,) = keys_of(np.atleast_1d(period))
+    if not isinstance(key, int):
+        raise ValueError(
+            f"{name} must have a unit of fixed length, weeks (W) or a shorter one, got {shown(period)}"
+        )
+    return key / 10**18
 
 
 def _seconds_of_text(text: str) -> float:
