@@ -51,6 +51,8 @@ def test_numbers_become_floats(check, taken):
         (partial(check_share, closed=True), 1.1, ValueError, "x must be a number from 0 to 1, got 1.1"),
         (check_count, 0, ValueError, "x must be an integer >= 1, got 0"),
         (check_count, 2.0, TypeError, "x must be an integer >= 1, got 2.0"),
+        (check_positive, np.timedelta64(8, "ns"), TypeError, "x must be a finite .* got .*timedelta64"),
+        (check_count, np.timedelta64(8, "s"), TypeError, "x must be an integer >= 1, got .*timedelta64"),
         (check_flag, 1, TypeError, "x must be True or False, got 1"),
     ],
 )  # fmt: skip
@@ -78,6 +80,8 @@ def test_n_jobs():
     for wrong, error in ((0, ValueError), (1.0, TypeError), (True, TypeError)):
         with pytest.raises(error, match=f"n_jobs must be None or .* other than 0, got {wrong}"):
             check_n_jobs(wrong)
+    with pytest.raises(TypeError, match="n_jobs must be None or an integer .*timedelta64"):
+        check_n_jobs(np.timedelta64(1, "s"))
 
 
 def test_random_states():

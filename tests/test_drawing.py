@@ -55,7 +55,7 @@ def test_names_are_cut_so_that_they_differ():
     assert alike == ["x" * 9 + "…" + "x" * 10 + " #1", "b", "x" * 9 + "…" + "x" * 10 + " #3"]
 
 
-@pytest.mark.parametrize("name", [None, math.nan, np.datetime64("NaT"), "", " "])
+@pytest.mark.parametrize("name", [None, math.nan, np.datetime64("NaT", "s"), "", " "])
 def test_what_has_no_name_is_called_by_its_id(name):
     assert drawing.called(name, 7) == "7"
     assert drawing.called(0, 7) == "0" and drawing.called("$b", 7) == "$b"

@@ -24,9 +24,14 @@ _WORTH_A_THREAD = 2e7
 _LEAST_FLOAT32 = 1.2e-38  # smaller numbers are subnormal in float32, and treated as zero
 
 
+def is_number(value: Any, kind: type = Real) -> bool:
+    """Tell whether a value is a number: a boolean is none, nor is a duration of NumPy, though Integral."""
+    return isinstance(value, kind) and not isinstance(value, (bool, np.timedelta64))
+
+
 def check_real(value: Any, name: str, allowed: str = "a finite number") -> float:
     """Return `value` as a finite float."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not is_number(value):
         raise TypeError(f"{name} must be {allowed}, got {shown(value)}")
     try:
         number = float(value)
@@ -69,7 +74,7 @@ def check_share(value: Any, name: str, *, closed: bool | Literal["left"] = False
 
 def check_count(value: Any, name: str, least: int = 1, most: int | None = MOST) -> int:
     """Return `value` as an int from `least` to `most`; None: however large."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if not is_number(value, Integral):
         raise TypeError(f"{name} must be an integer >= {least}, got {shown(value)}")
     count = int(value)
     if count < least:
@@ -143,7 +148,7 @@ def check_n_jobs(n_jobs: Any, work: float = math.inf) -> int:
     n_cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
     if n_jobs is None:
         return 1 if work < _WORTH_A_THREAD else n_cores
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral):
+    if not is_number(n_jobs, Integral):
         raise TypeError(f"n_jobs must be None or an integer other than 0, got {shown(n_jobs)}")
     if n_jobs == 0:
         raise ValueError("n_jobs must be None or an integer other than 0, got 0")
@@ -157,7 +162,7 @@ def check_random_state(random_state: Any) -> int:
 
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
-    if isinstance(random_state, Integral) and not isinstance(random_state, bool):
+    if is_number(random_state, Integral):
         if not 0 <= int(random_state) < 2**63:
             raise ValueError(f"random_state must be from 0 to 2**63 - 1, got {shown(random_state)}")
         return int(random_state)

@@ -184,7 +184,7 @@ def test_a_date_is_found_in_whatever_form(unit):
         0,
         "2020-01-01",
         first.replace(tzinfo=datetime.UTC),
-        np.timedelta64(1),
+        np.timedelta64(1, "s"),
         pd.NaT,
         1.5,
     ):
@@ -192,7 +192,7 @@ def test_a_date_is_found_in_whatever_form(unit):
             data.user_rows([wrong])
     for wrong in (["NaT"], ["2020-01-01", "NaT"]):
         with pytest.raises(ValueError, match="unknown user id .*NaT"):
-            data.user_rows(np.array(wrong, "M8"))
+            data.user_rows(np.array(wrong, "M8[D]"))
 
 
 def test_durations_are_found_in_whatever_form():
@@ -216,8 +216,8 @@ def test_durations_are_found_in_whatever_form():
         (np.zeros(1, [("a", int)]), TypeError, "ids must be strings, numbers, dates or other ids"),
         (np.array(["2020", "NaT"], "M8[D]"), ValueError, "ids has a missing id at position 1"),
         (np.array([1, "NaT"], "m8[s]"), ValueError, "ids has a missing id at position 1"),
-        (np.array([1, 2], "m8"), TypeError, "ids must be durations of a known unit"),
-        (np.array(["NaT"], "M8"), ValueError, "ids has a missing id at position 0"),
+        (np.array([1, 2]).view("m8"), TypeError, "ids must be durations of a known unit"),
+        (np.array(["NaT"], "M8[s]"), ValueError, "ids has a missing id at position 0"),
         ([1, pd.NaT], ValueError, "ids has a missing id at position 1"),
         (["a", np.ma.masked], ValueError, "ids must not be masked"),
         (np.ma.array(["a", "b"], mask=[0, 1]), ValueError, "ids must not be masked"),

@@ -113,7 +113,7 @@ def test_from_arrays_shapes():
         (([0], [0]), {"shape": (2, 2), "user_ids": [1]}, ValueError, "user_ids must have 2 ids"),
         (([0], [0]), {"timestamps": [1, 2]}, ValueError, "timestamps must be one per interaction"),
         (([0], [0]), {"timestamps": [np.nan]}, ValueError, "timestamps has a missing time"),
-        (([0], [0]), {"timestamps": [np.datetime64("NaT")]}, ValueError, "missing date"),
+        (([0], [0]), {"timestamps": [np.datetime64("NaT", "s")]}, ValueError, "missing date"),
         (([0], [0]), {"timestamps": ["now"]}, TypeError, "timestamps must be numbers or dates"),
     ],
 )

@@ -50,7 +50,7 @@ CELLS = {
     "bytes": lambda rng: bytes([rng.integers(3)]),
     "object": lambda rng: object(),
 }  # fmt: skip
-MISSING = [None, np.nan, pd.NA, pd.NaT, np.datetime64("NaT")]
+MISSING = [None, np.nan, pd.NA, pd.NaT, np.datetime64("NaT", "s")]
 
 
 def nested(depth):

@@ -60,7 +60,7 @@ TIME_KINDS = {name: ID_KINDS[name] for name in ID_KINDS} | {
     "unsigned": lambda rng: np.uint64(rng.choice(np.array([1, 2**63, 2**64 - 1], np.uint64))),
     "string": lambda rng: f"2024-01-0{rng.integers(1, 9)}",
 }
-MISSING = [None, np.nan, pd.NA, pd.NaT, np.datetime64("NaT"), np.ma.masked]
+MISSING = [None, np.nan, pd.NA, pd.NaT, np.datetime64("NaT", "s"), np.ma.masked]
 COMMON = ["small", "int", "float", "text", "long", "datetime", "aware", "Timestamp", "Timestamp tz"]
 
 

@@ -13,7 +13,7 @@ N_ITEMS = 12
 ODD = [
     None, -1, N_ITEMS, 2**70, 1.5, float("nan"), float("inf"), "x", "3", "", b"3", True, (), (1,), [],
     [2], {},
-    {1}, object(), np.int8(3), np.float32(2.0), np.datetime64("NaT"), 3 + 0j, "\0", range(2), print,
+    {1}, object(), np.int8(3), np.float32(2.0), np.datetime64("NaT", "s"), 3 + 0j, "\0", range(2), print,
 ]  # fmt: skip
 
 

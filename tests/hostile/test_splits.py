@@ -38,9 +38,9 @@ SIZES = [
     NOON, NOON.date(), NOON.astimezone(datetime.UTC), datetime.timedelta(days=7), datetime.timedelta.max,
     datetime.timedelta.min, datetime.date.min, datetime.datetime.max, datetime.time(12),
     pd.Timestamp("2024-03-15", tz="America/New_York"), pd.Timedelta("7D"), pd.Period("2024-03"), pd.NA,
-    np.datetime64("2024-03-15"), np.datetime64("NaT"), np.timedelta64(7, "D"), pd.NaT,
-    np.timedelta64(7), np.timedelta64(7, "Y"), np.timedelta64("NaT"), np.array(0.5), np.array([0.5]),
-    [], {}, (0.1, 0.2), object(), int,
+    np.datetime64("2024-03-15"), np.datetime64("NaT", "s"), np.timedelta64(7, "D"), pd.NaT,
+    np.timedelta64(7, "s"), np.timedelta64(7, "Y"), np.timedelta64("NaT", "s"),
+    np.array(0.5), np.array([0.5]), [], {}, (0.1, 0.2), object(), int,
 ]  # fmt: skip
 
 

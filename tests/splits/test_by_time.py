@@ -17,6 +17,7 @@ from tiers import examples
 from tripletrec.data.interactions import Interactions
 from tripletrec.datasets import make_events
 from tripletrec.splits import leave_last_out, time_split
+from tripletrec.splits.parts import is_share
 
 DAY = 24 * 3600 * 10**9
 
@@ -384,7 +385,7 @@ def test_numbers_are_no_dates(value):
     [
         "", "x", "now", "today", "12:00", "2024", "2024-13-01", "2024-03-01 is a Friday", "15/03/2024",
         "14", "14 parsecs", "14D 3", "1M", "9999999D", "0001-01-01", "9999-01-01", "١٤D",
-        pd.NaT, np.datetime64("NaT"), np.timedelta64("NaT"), datetime.timedelta.max,
+        pd.NaT, np.datetime64("NaT", "s"), np.timedelta64("NaT", "s"), datetime.timedelta.max,
         datetime.date(1, 1, 1), datetime.timedelta(0), "-3D", "0D",
         True, None, [], [0.1], {}, object(), b"14D", 1j, Interactions, np.array([0.1, 0.2]),
     ],
@@ -394,6 +395,12 @@ def test_what_is_no_date_share_or_period(value):
     message = split_error(daily(), value)
     assert message.startswith(("test must be ", "test=")), message
     assert message.count("\n") == 0 and len(message) < 200
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_duration_of_numpy_is_no_share():
+    assert not is_share(np.timedelta64(1, "D")) and is_share(0.5)
+    assert split_error(daily(), np.timedelta64(0, "D")).startswith("test must be ")
 
 
 @pytest.mark.parametrize("value", ["14D", datetime.timedelta(1), np.timedelta64(1, "D")], ids=repr)

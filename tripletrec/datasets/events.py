@@ -245,7 +245,7 @@ def _first_day(start: Any) -> np.datetime64:
     try:
         day = np.datetime64(start, "us")
     except (ValueError, TypeError):
-        day = np.datetime64("NaT")
+        day = np.datetime64("NaT", "us")
     if np.isnat(day):
         raise ValueError(f"start must be a date, got {start!r}")
     return day

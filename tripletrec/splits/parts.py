@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_random_state, check_share
+from tripletrec._checks import check_count, check_random_state, check_share, is_number
 from tripletrec.data.interactions import Interactions
 
 __all__ = [
@@ -43,8 +43,7 @@ def times_of(data: Interactions, name: str, why: str) -> NDArray[Any]:
 
 def is_share(value: Any) -> bool:
     """Tell whether this is a number between 0 and 1, both excluded."""
-    number: Any = value
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 < number < 1
+    return is_number(value) and 0 < value < 1
 
 
 def count_of(size: Any, n: int, name: str) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, NamedTuple
 
+from tripletrec._checks import is_number
 from tripletrec._runtime.messages import shown
 from tripletrec.losses import LIST_LOSSES, ListLoss, Loss, ccl, check_loss
 from tripletrec.models.estimator import Estimator
@@ -259,7 +260,7 @@ def _range(name: str, low: Any, high: Any, *, log: bool) -> Any:
     from optuna.distributions import FloatDistribution, IntDistribution
 
     for each in (low, high):
-        if isinstance(each, bool) or not isinstance(each, Real):
+        if not is_number(each):
             raise ValueError(f"space[{name!r}] must be {_FORMS}, got {shown((low, high))}")
     if not low <= high or log and low <= 0:
         what = "0 < low <= high with 'log'" if log else "low <= high"
@@ -273,7 +274,7 @@ def _contains(distribution: Any, value: Any) -> bool:
     choices = getattr(distribution, "choices", None)
     if choices is not None:
         return any(each is value or type(each) is type(value) and each == value for each in choices)
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not is_number(value):
         return False
     return bool(distribution.low <= float(value) <= distribution.high)
 
