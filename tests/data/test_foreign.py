@@ -264,9 +264,9 @@ def test_without_pyarrow_one_sentence_says_what_to_install():
 
 
 def test_a_column_is_no_table():
-    pytest.importorskip("pyarrow")
+    pa = pytest.importorskip("pyarrow")
     series = pytest.importorskip("polars").Series(["a"])
-    with pytest.raises(
-        TypeError, match="frame must be a table with a row for each interaction, got"
-    ):
-        Interactions.from_frame(series)
+    array = pa.array(["a"])
+    for frame in (series, array, [array], pa.chunked_array([array])):
+        with pytest.raises(TypeError, match="frame must be a (table with a row for|DataFrame or)"):
+            Interactions.from_frame(frame)

@@ -161,9 +161,9 @@ def _gives_arrow(frame: Any) -> bool:
 
 def _from_arrow(frame: Any, wanted: list[Any]) -> Any:
     pa = need_pyarrow(f"a table of the type {type(frame).__name__}")
-    if not hasattr(frame, "__arrow_c_stream__"):
-        frame = pa.table(pa.record_batch(frame))
     try:
+        if not hasattr(frame, "__arrow_c_stream__"):
+            frame = pa.table(pa.record_batch(frame))
         reader = pa.RecordBatchReader.from_stream(frame)
     except pa.ArrowException:  # a column
         raise TypeError(
