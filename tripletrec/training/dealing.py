@@ -72,6 +72,8 @@ def _shuffle_runs(rows, run, key):  # type: ignore[no-untyped-def]
 
 def _shuffle_first(rows: NDArray[np.int32], run: int, key: Any) -> None:
     """Do what `_shuffle_runs` does, in Python: a swap follows upon another."""
+    if len(rows) < 2:  # of an array of one element NumPy before 2.4 warns
+        return
     at = np.arange(len(rows))
     t = at % run
     other = at - t + below(derive(key, at - t), t, t + 1)
