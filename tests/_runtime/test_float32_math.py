@@ -19,15 +19,15 @@ def test_relative_error_is_that_of_float32():
     exponentials, logarithms = np.empty_like(values), np.empty_like(values)
     _map(values, exponentials, logarithms)
     exact = np.exp(-values.astype(np.float64))
-    assert (np.abs(exponentials / exact - 1) < 3.1e-7).all()
+    assert (np.abs(exponentials / exact - 1) < 3.5e-7).all()
     exact = np.log1p(exponentials.astype(np.float64))
-    assert (np.abs(logarithms / exact - 1) < 3.1e-7).all()
+    assert (np.abs(logarithms / exact - 1) < 3.5e-7).all()
 
 
 def test_relative_error_is_the_same_uncompiled():
     # Uncompiled, no product and sum are rounded together.
     for a in np.linspace(0, 87, 2_001, dtype=np.float32):
-        assert exp_of_negative(a) == pytest.approx(math.exp(-float(a)), rel=3.1e-7, abs=0)
+        assert exp_of_negative(a) == pytest.approx(math.exp(-float(a)), rel=3.5e-7, abs=0)
 
 
 @pytest.mark.parametrize("a", [100.0, 1e30, math.inf])

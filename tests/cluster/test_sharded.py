@@ -32,7 +32,8 @@ def test_rows_are_those_of_an_array(tmp_path, rng):
         np.testing.assert_array_equal(factors[rows], expected[rows])
     np.testing.assert_array_equal(np.asarray(factors), expected)
     assert np.asarray(factors, np.float64).dtype == np.float64
-    with pytest.raises(ValueError, match="without a copy"):
-        np.array(factors, copy=False)
+    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":  # before, False is: if it can be done
+        with pytest.raises(ValueError, match="without a copy"):
+            np.array(factors, copy=False)
     with pytest.raises(IndexError):
         factors[n_users]
