@@ -113,6 +113,14 @@ def test_a_missing_date_is_named_as_a_date():
         aligned_frame(table, days, ALL[:2], "f", None)
 
 
+@pytest.mark.parametrize("dtype", ["M8[D]", "m8[D]"])
+def test_what_pandas_cannot_hold_is_told_with_its_column(dtype):
+    with pytest.raises(
+        ValueError, match="^column 'd' of T has a date or duration that pandas cannot"
+    ):
+        as_frame({"d": np.array([2**60], dtype)}, "T")
+
+
 def test_a_table_without_an_index_is_in_order_where_there_are_no_ids():
     assert aligned_frame({"a": [1, 2]}, None, ALL[:2], "f", None)["a"].tolist() == [1, 2]
     with pytest.raises(ValueError, match="f must have 4 rows, got 2, or a column of row numbers"):

@@ -14,6 +14,7 @@ from tiers import quick
 from tripletrec import MatrixFactorization
 from tripletrec.data.id_arrays import (
     check_ids,
+    id_array,
     index_of,
     keys_of,
     same_ids,
@@ -193,6 +194,17 @@ def test_a_date_is_found_in_whatever_form(unit):
     for wrong in (["NaT"], ["2020-01-01", "NaT"]):
         with pytest.raises(ValueError, match="unknown user id .*NaT"):
             data.user_rows(np.array(wrong, "M8[D]"))
+
+
+def test_a_list_of_durations_is_kept_as_an_array_of_them_is():
+    found = id_array([np.timedelta64(1, "D"), np.timedelta64(1, "ns")], "ids")
+    assert found.dtype == "m8[ns]" and found.astype(int).tolist() == [86_400 * 10**9, 1]
+    for far in (np.timedelta64(2**50, "s"), np.timedelta64(1, "Y")):  # one unit cannot hold both
+        assert id_array([np.timedelta64(1, "ns"), far], "ids").tolist() == [
+            np.timedelta64(1, "ns"),
+            far,
+        ]
+    assert id_array([1, np.timedelta64(2, "s")], "ids").dtype == object
 
 
 def test_durations_are_found_in_whatever_form():

@@ -167,11 +167,22 @@ def _series(values: Any, what: str) -> Any:
         return values.to_pandas(date_as_object=False)
     if isinstance(values, np.ndarray) and values.ndim != 1:
         raise ValueError(f"{what} must be one-dimensional, got shape {values.shape}")
-    cells = values if isinstance(values, np.ndarray) else to_array(values, what).tolist()
+    return _series_of(
+        values if isinstance(values, np.ndarray) else to_array(values, what).tolist(), what
+    )
+
+
+def _series_of(cells: Any, what: str) -> Any:
+    import pandas as pd
+
     try:
         return pd.Series(cells)
     except OverflowError:  # a whole number beyond float64, in pandas 2
         return pd.Series(cells, dtype=object)
+    except (pd.errors.OutOfBoundsDatetime, pd.errors.OutOfBoundsTimedelta) as error:
+        raise ValueError(
+            f"{what} has a date or duration that pandas cannot hold: {error}"
+        ) from None
 
 
 def _in_order(frame: Any, ids: NDArray[Any] | None, n: int, name: str) -> Any:

@@ -98,8 +98,7 @@ def id_array(ids: Any, name: str) -> NDArray[Any]:
     if kind in "fmM":
         wrong = np.isnan(array)
         _refuse_missing(name, int(wrong.argmax()) if wrong.any() else None)
-    if kind == "m" and np.datetime_data(array.dtype)[0] == "generic":
-        raise TypeError(f"{name} must be durations of a known unit, got dtype {array.dtype}")
+    _refuse_generic(array, name)
     return array.copy()
 
 
@@ -195,6 +194,11 @@ def _refuse_missing(name: str, position: int | None) -> None:
         raise ValueError(f"{name} has a missing id at position {position}")
 
 
+def _refuse_generic(array: NDArray[Any], name: str) -> None:
+    if array.dtype.kind == "m" and np.datetime_data(array.dtype)[0] == "generic":
+        raise TypeError(f"{name} must be durations of a known unit, got dtype {array.dtype}")
+
+
 def _objects(elements: Iterable[Any]) -> NDArray[Any]:
     return np.fromiter(elements, dtype=object)
 
@@ -219,7 +223,11 @@ def _array_of(elements: list[Any], name: str) -> NDArray[Any]:
         return np.empty(0, object)
     if _all_are(str, types):
         return text_array([str.__str__(each) for each in elements])
-    if _all_are(Integral, types) and bool not in types:
+    if _all_are(np.timedelta64, types):
+        durations = _in_one_unit(elements)
+        _refuse_generic(durations, name)
+        return durations
+    if _all_are(Integral, types) and not types & {bool, np.timedelta64}:
         return _whole_numbers(elements)
     if _all_are((datetime, np.datetime64), types):
         return _dates(elements)
@@ -253,8 +261,15 @@ def _dates(elements: list[Any]) -> NDArray[Any]:
         each.to_datetime64() if hasattr(each, "to_datetime64") else np.datetime64(each)
         for each in elements
     ]
-    finest = np.result_type(*{each.dtype for each in dates})
-    array = np.array(dates, finest)
-    if keys_of(array) != [keys_of(np.atleast_1d(each))[0] for each in dates]:
-        return _objects(elements)  # one unit cannot hold them all
-    return array
+    array = _in_one_unit(dates)
+    return _objects(elements) if array.dtype == object else array
+
+
+def _in_one_unit(dates: list[Any]) -> NDArray[Any]:
+    """Return dates or durations of NumPy in the finest of their units; as objects if it cannot hold all."""
+    try:
+        array = np.array(dates, np.result_type(*{each.dtype for each in dates}))
+    except (OverflowError, TypeError):  # as of NumPy 2.5; months among days
+        return _objects(dates)
+    keys = [keys_of(np.atleast_1d(each))[0] for each in dates]
+    return array if keys_of(array) == keys else _objects(dates)
