@@ -106,6 +106,8 @@ def test_any_table_gives_the_same_interactions(kind):
         (pd.DataFrame(COLUMNS), {"user": None}, ValueError, r"no column None: its columns are \[.*\]$"),
         (COLUMNS, {"unknown": np.array(["raise", "drop"])}, ValueError, "unknown must be 'raise' or"),
         (COLUMNS, {"value": "time"}, TypeError, "values of column 'time' must be numbers, got"),
+        (COLUMNS | {"w": [np.timedelta64(1, "ns")] * 4}, {"value": "w"}, TypeError,
+         "column 'w' must be numbers, got .*timedelta64"),
         (COLUMNS | {"w": [1, None, 1, 1]}, {"value": "w"}, ValueError, "column 'w' must not have miss"),
         (COLUMNS | {"w": np.ma.array(range(4), mask=[0, 1, 1, 0])}, {"value": "w"}, ValueError,
          "values of column 'w' must not be masked"),

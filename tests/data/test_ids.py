@@ -20,7 +20,7 @@ def test_ids_are_the_numbers_by_default():
     assert data.item_rows([]).dtype == np.int64
 
 
-@pytest.mark.parametrize("wrong", [3, -1, "a", 1.5, None, True])
+@pytest.mark.parametrize("wrong", [3, -1, "a", 1.5, None, True, np.timedelta64(1, "ns")])
 def test_unknown_number(wrong):
     with pytest.raises(ValueError, match=r"unknown user id .*: ids are the whole numbers 0 ... 2"):
         Interactions(DENSE).user_rows([wrong])

@@ -156,6 +156,7 @@ def test_numbers_stay_numbers(numbers, dtype):
         ([NOON, "x" * 10_000], TypeError, "text 'x.{20,90} at position 1: convert"),
         ("2024-01-01", TypeError, "must be a sequence of numbers or dates, got '2024-01-01'"),
         ([NOON, 5], TypeError, "all numbers or all dates, got both"),
+        ([np.timedelta64(1, "ns")], TypeError, "must be numbers or dates, got .*timedelta64"),
         ([datetime.timedelta(1)], TypeError, "must be numbers or dates, got .*timedelta"),
         (np.array([1], "m8[s]"), TypeError, r"must be numbers or dates, got dtype (timedelta64|<m8)\[s\]"),
         ([datetime.time(1)], TypeError, "must be numbers or dates, got datetime.time"),

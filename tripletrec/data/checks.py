@@ -72,7 +72,8 @@ def _as_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
         return array
     if all(isinstance(each, (bool, np.bool_)) for each in elements):
         return array.astype(bool)
-    if not all(isinstance(each, (Real, Decimal)) for each in elements):
+    types = set(map(type, elements))
+    if np.timedelta64 in types or not all(issubclass(each, (Real, Decimal)) for each in types):
         return array
     if all(map(is_whole, elements)):
         return _as_integers([int(each) for each in elements], name).reshape(array.shape)

@@ -235,4 +235,4 @@ def is_single(ids: Any) -> bool:
 
 
 def _is_whole(each: Any) -> bool:
-    return isinstance(each, Integral) and not isinstance(each, bool)
+    return isinstance(each, Integral) and not isinstance(each, (bool, np.timedelta64))

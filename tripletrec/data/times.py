@@ -128,7 +128,11 @@ def _from_objects(elements: list[Any], name: str, hint: str) -> NDArray[Any]:
     missing = np.fromiter(map(is_missing, elements), np.bool_, len(elements))
     _refuse_missing(missing, _kind_of(elements[int(missing.argmax())]), name, hint)
     for position, each in enumerate(elements):
-        if isinstance(each, bool) or not isinstance(each, _KNOWN) and not _is_period(each):
+        if (
+            isinstance(each, (bool, np.timedelta64))
+            or not isinstance(each, _KNOWN)
+            and not _is_period(each)
+        ):
             _refuse_type(each, name, position)
     numbers = [isinstance(each, (Real, Decimal)) for each in elements]
     if all(numbers):
