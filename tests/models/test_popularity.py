@@ -117,6 +117,15 @@ def test_what_is_no_period(name, wrong):
     assert not hasattr(model, "n_users_")
 
 
+@pytest.mark.parametrize("period", [np.timedelta64(2**60, "D"), timedelta.max])
+def test_a_period_beyond_all_times_is_saved(period, tmp_path):
+    model = tr.Popularity(decay=period).fit(dated([0, 10], ["a", "b"]))
+    model.save(tmp_path / "model")
+    seconds = period.total_seconds() if isinstance(period, timedelta) else 2.0**60 * 86400
+    decay = tr.load(tmp_path / "model").decay
+    assert (decay.total_seconds() if isinstance(decay, timedelta) else decay) == seconds
+
+
 def test_periods_of_numpy_are_exact_in_every_unit():
     data = dated([0, 10], ["a", "b"])
     for period in (np.timedelta64(10, "D"), np.timedelta64(864 * 10**12, "ns")):

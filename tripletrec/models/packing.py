@@ -19,6 +19,7 @@ import numpy as np
 
 from tripletrec._checks import OwnName
 from tripletrec._runtime.messages import shown
+from tripletrec.data.id_arrays import keys_of
 from tripletrec.losses import LIST_LOSSES, LOSSES, SEARCHING_LOSSES, ListLoss, Loss
 from tripletrec.optimizers import OPTIMIZERS, Optimizer
 from tripletrec.rates import SCHEDULES, Schedule
@@ -105,10 +106,15 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _pack_period(value: timedelta | np.timedelta64) -> Any:
-    period: Any = np.timedelta64(value, "us").item()
-    if period is None:  # NaT
-        return None
-    return {"timedelta": [period.days, period.seconds, period.microseconds]}
+    if isinstance(value, np.timedelta64):
+        if np.isnat(value):
+            return None
+        attoseconds = keys_of(np.atleast_1d(value))[0]
+        try:
+            value = timedelta(microseconds=attoseconds // 10**12)
+        except OverflowError:  # longer than a timedelta can be
+            return attoseconds / 10**18
+    return {"timedelta": [value.days, value.seconds, value.microseconds]}
 
 
 def _pack_part(slot: str, part: Any) -> Any:
