@@ -35,6 +35,7 @@ _COMMANDS = (
 # What the library says of its arguments, and what is typed here.
 _WORDS = {
     'missing="drop" leaves': "--drop-missing leaves",
+    "saved with seen=False, or it was fitted on a cluster with collect=False": "written with --no-seen",
     "saved with seen=False": "written with --no-seen",
     "save it with seen=True, or pass exclude=train, or exclude=None": (
         "fit it without --no-seen, or give --with-seen"
