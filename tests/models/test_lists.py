@@ -154,3 +154,16 @@ def test_an_interrupted_file_stays_as_it_was(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_lists(lists, path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(("width", "n_at_once"), [(0, 3000), (10, 3000), (1000, 524), (2**20, 1)])
+def test_a_block_has_half_a_million_items(width, n_at_once):
+    asked = []
+
+    def rank(places):
+        asked.append(len(places))
+        return np.empty((len(places), 0), np.int64), np.empty((len(places), 0), np.float32)
+
+    lists = Lists(np.arange(3000), width, rank, None, None, batch_size=None, verbose=False)
+    next(lists.blocks())
+    assert asked == [n_at_once]
