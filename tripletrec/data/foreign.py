@@ -76,9 +76,7 @@ def dictionary_of(column: Any, name: str) -> Dictionary | None:
         return column
     if not _gives_arrow(column) and not type(column).__module__.startswith("pyarrow"):
         return None
-    if (
-        str(getattr(column, "dtype", "")) == "Object"
-    ):  # polars, some versions of which abort over it
+    if str(getattr(column, "dtype", "")) == "Object":  # of polars, which may abort over it
         return None
     try:
         pa = need_pyarrow("a column")
@@ -121,9 +119,7 @@ def dictionary_chunks(column: Any, pa: Any) -> Any:
 def _chunked(column: Any, pa: Any) -> Any:
     if isinstance(column, pa.ChunkedArray):
         return column
-    if hasattr(
-        column, "to_arrow"
-    ):  # polars, whose stream up to 1.33 gives what its types are stored as
+    if hasattr(column, "to_arrow"):  # polars, whose own stream had faults up to 1.33
         column = column.to_arrow()
     if hasattr(column, "__arrow_c_stream__"):
         return pa.chunked_array(column)

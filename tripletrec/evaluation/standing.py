@@ -43,12 +43,17 @@ class Ranked(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """What is left out of the ranking of each user, with a row for all users."""
+    """What is left out of the ranking of each user, with a row for all users.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    beside_seen : Pairs or None
+        What is left out beside what the model has seen. None: that is not known, or not left out.
+    """
 
     pairs: Pairs
-    beside_seen: (
-        Pairs | None
-    )  # None: it is not known what the model has seen, or that is not left out
+    beside_seen: Pairs | None
 
 
 class NoUsersError(ValueError):

@@ -8,6 +8,7 @@ history.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -100,7 +101,8 @@ class PerceptronFoldIn:
         if not n:
             return rows
         negatives = self._negatives(histories)
-        most = len(self._items) + (not self._plan.sampler.verified)
+        # Who has all items learns nothing where only unknown ones are drawn: none is left.
+        everything = len(self._items) if self._plan.sampler.verified else math.inf
         cuts = [(first, min(n, first + _USERS)) for first in range(0, n, _USERS)]
         executor = executor_for(max(1, min(n_jobs, len(cuts))))
 
@@ -108,8 +110,7 @@ class PerceptronFoldIn:
             rest = Stack(self._perceptron().layers[1:])
             for u in range(first, last):
                 own = histories.indices[histories.indptr[u] : histories.indptr[u + 1]]
-                # Who has all items learns nothing: no negative is left.
-                if 0 < len(own) < most:
+                if 0 < len(own) < everything:
                     rows[u] = self._learn(u, own, negatives, rest)
 
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"), executor.threads():
