@@ -49,7 +49,7 @@ def measured(
         gains,
         digest_data(candidates),
         digest_data(pairs),
-        digest_data(beside_seen),
+        digest_data(None if beside_seen is None else beside_seen.of_all(test.n_users)),
     )
 
 

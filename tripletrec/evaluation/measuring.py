@@ -27,6 +27,8 @@ from tripletrec.evaluation.standing import stand, warn_of_constant_scores
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tripletrec.evaluation.measured import Measured
+
 __all__ = ["evaluate", "full_auc", "mean_metric"]
 
 
@@ -207,8 +209,6 @@ def evaluate(
 
     import pandas as pd
 
-    from tripletrec.evaluation.measured import measured  # here, because answers do without
-
     per_user = pd.DataFrame(columns, index=pd.Index(standing.user_ids, name="user"))
     mean = pd.Series({name: mean_of(values) for name, values in columns.items()}, name="mean")
     of_groups = None if groups is None else metrics_by(groups, standing, cutoffs, worth, columns)
@@ -218,8 +218,12 @@ def evaluate(
         of_test = np.bincount(test.indices, minlength=test.n_items), test.n_users
         return table_of_lists(ranked, of_test if known is None else known, cutoffs)
 
-    how = measured(test, cutoffs, gains, ranked, is_sample=sampled is not None)
-    return Evaluation(mean, per_user, of_groups, sampled)._with(lists, how)
+    def measure() -> Measured:
+        from tripletrec.evaluation.measured import measured  # here, because most do without
+
+        return measured(test, cutoffs, gains, ranked, is_sample=sampled is not None)
+
+    return Evaluation(mean, per_user, of_groups, sampled)._with(lists, measure)
 
 
 def mean_metric(

@@ -37,8 +37,8 @@ class Evaluation:
     by: pd.DataFrame | None = None
     sampled: int | None = None
     _make_lists: Callable[[], pd.DataFrame] | None = field(default=None, init=False)
-    _measured: Measured | None = field(default=None, init=False)  # None: not known
-    _kept: dict[str, pd.DataFrame] = field(default_factory=dict, init=False)
+    _measure: Callable[[], Measured] | None = field(default=None, init=False)
+    _kept: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __repr__(self) -> str:
         how = ""
@@ -147,15 +147,26 @@ class Evaluation:
                     ".lists first, or evaluate again"
                 )
             self._kept["lists"] = self._make_lists()
-        return self._kept["lists"].copy()
+        lists: pd.DataFrame = self._kept["lists"].copy()
+        return lists
 
-    def _with(self, make: Callable[[], pd.DataFrame], how: Measured | None = None) -> Evaluation:
-        """Say how the lists are made, and how all was measured; for `evaluate`."""
-        vars(self).update(_make_lists=make, _measured=how)
+    @property
+    def _measured(self) -> Measured | None:
+        """On what and how it was measured, found when it is first asked for; None: not known."""
+        if "measured" not in self._kept and self._measure is not None:
+            self._kept["measured"] = self._measure()
+        return self._kept.get("measured")
+
+    def _with(
+        self, make: Callable[[], pd.DataFrame], measure: Callable[[], Measured] | None = None
+    ) -> Evaluation:
+        """Say how the lists are made, and what finds out how all was measured; for `evaluate`."""
+        vars(self).update(_make_lists=make, _measure=measure)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_make_lists": None}  # which holds the model
+        kept = {**self._kept, "measured": self._measured}  # without the two that hold the model
+        return {**vars(self), "_kept": kept, "_make_lists": None, "_measure": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

@@ -13,7 +13,7 @@ from tripletrec._runtime.progress import Progress
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import Space, check_same_space
 from tripletrec.evaluation.protocol import Protocol
-from tripletrec.ranking.exclusion import Pairs, names_seen, read_exclude, seen_by
+from tripletrec.ranking.exclusion import Exclusion, Pairs, names_seen, read_exclude, seen_by
 
 if TYPE_CHECKING:
     from tripletrec.evaluation.fields import Field
@@ -48,12 +48,12 @@ class LeftOut(NamedTuple):
     Parameters
     ----------
     pairs : Pairs
-    beside_seen : Pairs or None
+    beside_seen : Exclusion or None
         What is left out beside what the model has seen. None: that is not known, or not left out.
     """
 
     pairs: Pairs
-    beside_seen: Pairs | None
+    beside_seen: Exclusion | None
 
 
 class NoUsersError(ValueError):
@@ -188,10 +188,8 @@ def _left_out(model: Any, test: Interactions, exclude: Any) -> LeftOut:
     if isinstance(seen, Interactions):
         seen.check_still_inside("what the model was trained on")
     out = read_exclude(exclude, seen, test.space, test._items, owner="test")
-    if seen is None:
-        return LeftOut(out.of_all(test.n_users), None)
-    beside_seen = out._replace(pairs=out.pairs[1:])
-    return LeftOut(out.of_all(test.n_users), beside_seen.of_all(test.n_users))
+    beside_seen = None if seen is None else out._replace(pairs=out.pairs[1:])
+    return LeftOut(out.of_all(test.n_users), beside_seen)
 
 
 def warn_of_constant_scores(standing: Standing) -> None:

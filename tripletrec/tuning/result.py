@@ -58,9 +58,8 @@ class Tuning:
             except (ValueError, RuntimeError):
                 found = dict.fromkeys(self.best_params, 0.0)
         shares = pd.Series(found, name="importance", dtype=float)
-        return (
-            shares / shares.sum()
-        )  # NaN where all are 0, for which Optuna would give equal shares
+        # NaN where all are 0, for which Optuna would give equal shares.
+        return shares / shares.sum()
 
     def __repr__(self) -> str:
         states = self.trials["state"].value_counts()
