@@ -161,6 +161,20 @@ def test_evaluations_that_were_not_made_alike_are_refused(models, parts):
         compare({"a": five, "b": five}, test, k=20)
 
 
+def test_ids_left_out_for_all_are_compared_as_what_is_excluded(models, parts):
+    test = parts[1]
+    first, again, other = (
+        evaluate(models[name], test, exclude=("seen", ids))
+        for name, ids in (("mf", [0, 3]), ("popular", [3, 0]), ("mf", [0, 4]))
+    )
+    pairs = np.isin(np.arange(test.n_items), [0, 3]) & np.ones((test.n_users, 1), bool)
+    as_pairs = evaluate(models["mf"], test, exclude=("seen", pairs))
+    for second in (again, as_pairs):
+        assert compare({"a": first, "b": second}, test).mean.shape[0] == 2
+    with pytest.raises(ValueError, match="got 'b' with another exclude than 'a'"):
+        compare({"a": first, "b": other}, test)
+
+
 def test_evaluations_that_leave_the_same_out_are_made_alike(models, parts):
     train, test = parts
     for options in ({}, {"sampled": 5}, {"candidates": [3, 1, 2, 7, 9]}):

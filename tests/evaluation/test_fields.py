@@ -94,6 +94,32 @@ def test_positives_that_are_no_candidates_are_left_out_and_counted():
         evaluate(lambda rows: np.ones((len(rows), 3)), test, candidates=[[2], [0]])
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"candidates": np.arange(1, 11)}, {"own": True}, {"sampled": 4}]
+)
+def test_ids_left_out_for_all_are_as_pairs_of_all(options, rng):
+    (U, V), test, out = problem(rng)
+    test[0, 3], test[1, 5], out[:2], out[2, 0] = True, True, False, True
+    if "own" in options:
+        own = rng.random(test.shape) < 0.8
+        own[0, 3] = True
+        options = {"candidates": [np.flatnonzero(row) for row in own]}
+    ids, gone = [12, 2, 5], np.isin(np.arange(14), [2, 5, 12])
+    fitted = tr.Popularity().fit(tr.Interactions(out))
+    for model, exclude, pairs in (
+        *((each, ids, (out & False) | gone) for each in both((U, V))),
+        (fitted, ("seen", ids), out | gone),
+    ):
+        with pytest.warns(UserWarning, match="positives in test are in exclude too"):
+            found = evaluate(model, test, exclude, k=CUTOFFS, **options)
+        right = evaluate(model, test, pairs, k=CUTOFFS, **options)
+        same(found, right)
+        for name in ("coverage", "gini"):
+            np.testing.assert_array_equal(found.lists[name], right.lists[name])
+    with pytest.raises(ValueError, match="exclude holds all positives of test"):
+        evaluate((U, V), test, np.arange(14), **options)
+
+
 def test_a_fitted_model_and_ids():
     frame = {"user": list("aabbcc"), "item": ["x", "y", "x", "z", "y", "z"]}
     train = tr.Interactions.from_frame(frame)

@@ -45,7 +45,9 @@ class Field(NamedTuple):
     n_ranked : int64 array of shape (n_users,)
         How many candidates each user has, without what is left out.
     candidates : int64 array, Pairs or None
-        Those of all users or of each; None: all items.
+        Those of all users or of each, without the items that are left out for all; None: all items.
+    asked : int64 array, Pairs or None
+        The candidates with these items.
     """
 
     score_users: ScoreUsers
@@ -54,6 +56,7 @@ class Field(NamedTuple):
     positives: Positives
     n_ranked: NDArray[np.int64]
     candidates: NDArray[np.int64] | Pairs | None
+    asked: NDArray[np.int64] | Pairs | None = None
 
     def candidates_of(
         self, users: NDArray[np.int64]
@@ -65,8 +68,14 @@ class Field(NamedTuple):
         return np.split(own.indices.astype(np.int64), own.indptr[1:-1])
 
 
-def field_of(score_users: ScoreUsers, test: Interactions, out: Pairs, protocol: Protocol) -> Field:
-    """Return the field that is asked for."""
+def field_of(
+    score_users: ScoreUsers,
+    test: Interactions,
+    out: Pairs,
+    gone: NDArray[np.int64],
+    protocol: Protocol,
+) -> Field:
+    """Return the field that is asked for, without pairs and items that are left out."""
     candidates = _read(protocol.candidates, test)
     if protocol.sampled is not None:
         if candidates is not None:
@@ -74,7 +83,27 @@ def field_of(score_users: ScoreUsers, test: Interactions, out: Pairs, protocol: 
                 "sampled must be None where candidates are given, for it draws the candidates itself, got "
                 f"{protocol.sampled}"
             )
-        candidates = _sample(test, out, protocol)
+        candidates = _sample(test, out, gone, protocol)
+    left = _without(candidates, gone, test.n_items)
+    return _field_within(score_users, test, out, left)._replace(asked=candidates)
+
+
+def _without(
+    candidates: NDArray[np.int64] | Pairs | None, gone: NDArray[np.int64], n_items: int
+) -> NDArray[np.int64] | Pairs | None:
+    if not len(gone):
+        return candidates
+    if isinstance(candidates, Pairs):
+        return candidates.without(gone)
+    return np.setdiff1d(np.arange(n_items) if candidates is None else candidates, gone)
+
+
+def _field_within(
+    score_users: ScoreUsers,
+    test: Interactions,
+    out: Pairs,
+    candidates: NDArray[np.int64] | Pairs | None,
+) -> Field:
     if candidates is None:
         kept = absent_from(out.indptr, out.indices, test.indptr, test.indices)
         positives = _positives(test, kept, test.indices[kept], out)
@@ -108,7 +137,7 @@ def _is_matrix(candidates: Any) -> bool:
     return getattr(candidates, "ndim", 0) == 2 and candidates.dtype == bool
 
 
-def _sample(test: Interactions, out: Pairs, protocol: Protocol) -> Pairs:
+def _sample(test: Interactions, out: Pairs, gone: NDArray[np.int64], protocol: Protocol) -> Pairs:
     """Return of each user with positives these and some other items, drawn from what is not left out."""
     n = check_count(protocol.sampled, "sampled")
     rng = np.random.default_rng(check_random_state(protocol.random_state))
@@ -116,7 +145,8 @@ def _sample(test: Interactions, out: Pairs, protocol: Protocol) -> Pairs:
     lengths = np.zeros(test.n_users, np.int64)
     for user in np.flatnonzero(np.diff(test.indptr)).tolist():
         own = test.indices[test.indptr[user] : test.indptr[user + 1]]
-        taken = np.union1d(own, out.indices[out.indptr[user] : out.indptr[user + 1]])
+        own_out = out.indices[out.indptr[user] : out.indptr[user + 1]]
+        taken = np.unique(np.concatenate([own, own_out, gone]))
         n_free = test.n_items - len(taken)
         drawn = rng.choice(n_free, min(n, n_free), replace=False, shuffle=False)
         # The number of a free item, among all: more by the items before it that are taken.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation.standing import Ranked
+from tripletrec.ranking.exclusion import Pairs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,9 +62,10 @@ def table_of_lists(
         for score_users in (ranked.score_users, popular)
     )  # fmt: skip
     catalogue = np.arange(ranked.n_items)
-    if candidates is not None:
-        own = isinstance(candidates, list)
-        catalogue = np.unique(np.concatenate(candidates) if own else candidates)
+    asked = ranked.field.asked
+    if asked is not None:
+        own = asked.of(ranked.users).indices if isinstance(asked, Pairs) else asked
+        catalogue = np.unique(own).astype(np.int64)
     surprise = -np.log2(np.maximum(counts, 1) / max(n_users, 1))
     head = head_of(counts)
     rows = {k: _numbers(lists[:, :k], hits[:, :k], catalogue, surprise, head) for k in cutoffs}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tripletrec.data.digests import digest_data
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation.metrics import Gains
 from tripletrec.evaluation.standing import Ranked
+from tripletrec.ranking.exclusion import Pairs
 
 __all__ = ["Measured", "digest_test", "measured"]
 
@@ -41,16 +45,22 @@ def measured(
     is_sample: bool,
 ) -> Measured:
     """Return on what and how a model is measured."""
-    pairs, beside_seen = ranked.left_out
-    candidates = None if is_sample else ranked.field.candidates
+    pairs, items, beside_seen = ranked.left_out
+    candidates = None if is_sample else ranked.field.asked
     return Measured(
         digest_test(test, gains),
         cutoffs,
         gains,
         digest_data(candidates),
-        digest_data(pairs),
-        digest_data(None if beside_seen is None else beside_seen.of_all(test.n_users)),
+        _digest_left_out(pairs, items),
+        "" if beside_seen is None else _digest_left_out(beside_seen.of_all(test.n_users), items),
     )
+
+
+def _digest_left_out(pairs: Pairs, items: NDArray[np.int64]) -> str:
+    """Return a digest of what is left out; the same for an item and for pairs of all users with it."""
+    items = np.union1d(items, np.flatnonzero(np.bincount(pairs.indices) == pairs.n_users))
+    return digest_data((*pairs.without(items), items))
 
 
 def digest_test(test: Interactions, gains: Gains) -> str:

@@ -48,12 +48,26 @@ class LeftOut(NamedTuple):
     Parameters
     ----------
     pairs : Pairs
+        None of them of `items`.
+    items : int64 array
+        Left out for all users.
     beside_seen : Exclusion or None
         What is left out beside what the model has seen. None: that is not known, or not left out.
     """
 
     pairs: Pairs
+    items: NDArray[np.int64]
     beside_seen: Exclusion | None
+
+    def allowed(self, test: Interactions) -> NDArray[np.bool_]:
+        """Tell of each positive of a test whether it is not left out."""
+        from tripletrec.ranking.ranks import absent_from
+
+        gone = np.zeros(test.n_items, bool)
+        gone[self.items] = True
+        out = self.pairs
+        absent: NDArray[np.bool_] = absent_from(out.indptr, out.indices, test.indptr, test.indices)
+        return absent & ~gone[test.indices]
 
 
 class NoUsersError(ValueError):
@@ -88,9 +102,8 @@ def stand(model: Any, test: Any, protocol: Protocol) -> tuple[Standing, Ranked]:
     score_users = score_function(model, n_users, n_items)
     ids = getattr(model, "user_ids_", None), getattr(model, "item_ids_", None)
     check_same_space(test.space, Space(n_users, n_items, *ids), "test", "the model")
-    left_out = _left_out(model, test, protocol.exclude)
-    out = left_out.pairs
-    field = field_of(score_users, test, out, protocol)
+    out = _left_out(model, test, protocol.exclude)
+    field = field_of(score_users, test, out.pairs, out.items, protocol)
     _check_some_left(field.kept, test, out, protocol)
     positives = field.positives
     n_jobs = check_n_jobs(protocol.n_jobs, work=10.0 * len(positives.items) * field.width)
@@ -109,19 +122,17 @@ def stand(model: Any, test: Any, protocol: Protocol) -> tuple[Standing, Ranked]:
         field.n_ranked[users] - np.diff(bounds),
         *counts,
     )
-    return standing, Ranked(score_users, n_items, users, left_out, field, n_jobs)
+    return standing, Ranked(score_users, n_items, users, out, field, n_jobs)
 
 
 def _check_some_left(
-    kept: NDArray[np.bool_], test: Interactions, out: Pairs, protocol: Protocol
+    kept: NDArray[np.bool_], test: Interactions, out: LeftOut, protocol: Protocol
 ) -> None:
     """Raise if no positive can be ranked; warn of those that cannot."""
-    from tripletrec.ranking.ranks import absent_from
-
     if kept.all():
         return
     by_seen = isinstance(protocol.exclude, str)
-    allowed = absent_from(out.indptr, out.indices, test.indptr, test.indices)
+    allowed = out.allowed(test)
     if not kept.any():
         why = "exclude holds all positives of test"
         if allowed.any():
@@ -188,8 +199,9 @@ def _left_out(model: Any, test: Interactions, exclude: Any) -> LeftOut:
     if isinstance(seen, Interactions):
         seen.check_still_inside("what the model was trained on")
     out = read_exclude(exclude, seen, test.space, test._items, owner="test")
+    items = np.empty(0, np.int64) if out.items is None else out.items
     beside_seen = None if seen is None else out._replace(pairs=out.pairs[1:])
-    return LeftOut(out.of_all(test.n_users), beside_seen)
+    return LeftOut(out.of_all(test.n_users), items, beside_seen)
 
 
 def warn_of_constant_scores(standing: Standing) -> None:

@@ -49,6 +49,13 @@ class Pairs(NamedTuple):
         indptr, places = picked(self.indptr, rows)
         return Pairs(indptr, self.indices[places])
 
+    def without(self, items: NDArray[np.int64]) -> Pairs:
+        """Return what each user has beside some items."""
+        gone = np.zeros(1 + max(self.indices.max(initial=0), items.max(initial=0)), bool)
+        gone[items] = True
+        kept = ~gone[self.indices]
+        return Pairs(np.concatenate(([0], np.cumsum(kept)))[self.indptr], self.indices[kept])
+
 
 class Exclusion(NamedTuple):
     """What `exclude` says: pairs of users and items, and items that are left out for all users."""
@@ -82,12 +89,13 @@ class Exclusion(NamedTuple):
         return union(parts) if parts else None
 
     def of_all(self, n_users: int) -> Pairs:
-        """Return what all users leave out, the items for all included."""
+        """Return what all users leave out beside the items for all, which are in none of the pairs."""
         everybody = np.arange(n_users)
-        found = self.of_users(everybody, everybody, items=True)
+        found = self.of_users(everybody, everybody)
         if found is None:
             return Pairs(np.zeros(n_users + 1, np.int64), np.empty(0, np.int32))
-        return Pairs(found.indptr, found.indices)
+        pairs = Pairs(found.indptr, found.indices)
+        return pairs if self.items is None else pairs.without(self.items)
 
     def are_few(self, n_users: int) -> bool:
         """Tell whether the items that are left out for all are few enough to be listed for each user."""
