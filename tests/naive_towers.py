@@ -22,9 +22,13 @@ def uniform_of(key, user, item):
 
 
 def thinned(key, user, history, positives, dropout):
-    """What stays in a history: not the user's positives in the batch, and others with chance 1 - dropout."""
+    """What stays in a history: not the user's positives in the batch, and others with chance 1 - dropout.
+
+    Of a long history 1,024 items are expected to stay.
+    """
     others = [item for item in history if item not in positives]
-    return [item for item in others if uniform_of(key, user, item) >= dropout]
+    left_out = max(dropout, 1 - 1024 / max(1, len(history)))
+    return [item for item in others if uniform_of(key, user, item) >= left_out]
 
 
 def unit(vector):

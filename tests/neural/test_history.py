@@ -69,6 +69,20 @@ def test_what_is_kept_of_histories_is_that_of_the_twin(dropout, likes, rng):
         assert np.flatnonzero(p[r]).tolist() == kept
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_of_a_long_history_a_sample_stays(dropout):
+    data = tr.Interactions(np.arange(1, 6001) > np.array([[0], [4000]]))
+    slots, users = Slots(2, 6000), np.array([0, 1], np.int32)
+    pairs = slots.fill(users, np.array([7, 4007], np.int32), np.empty(0, np.int64))
+    batch = Histories(data, Mix(0.5, dropout)).of_batch(KEY, pairs, slots)
+    kept = [
+        naive_towers.thinned(int(KEY), user, list(range(first, 6000)), [own], dropout)
+        for user, first, own in ((0, 0, 7), (1, 4000, 4007))
+    ]
+    assert 800 < len(kept[0]) < 1250  # seven deviations of a sum of 6,000
+    assert set(batch.further) | {7, 4007} == {*kept[0], *kept[1], 7, 4007}
+
+
 @pytest.mark.parametrize("units", [False, True])
 @pytest.mark.parametrize("dropout", quick([0.0, 0.4], 0.4))
 def test_gradient_against_central_differences_of_the_twin(units, dropout, likes, rng):

@@ -82,7 +82,8 @@ class TwoTower(ContinuedTowers, Unseen):
         training has not seen are mixed with what they have done, for which nothing has to be learnt.
     history_dropout : float, default 0.0
         Share of the items that are left out of a user's history each time the user is learnt from, in
-        [0, 1). Those that the user is to be learnt from are always left out.
+        [0, 1). Those that the user is to be learnt from are always left out, and so are all but 1,024 or so,
+        drawn anew each time, of longer histories.
     loss : {"bpr", "sigmoid", "hinge", "softmax", "bsl", "ccl"}, Loss or ListLoss, default None
         See `tripletrec.losses`, and `tripletrec.losses.listwise` for the last three. None: "softmax", which
         ranks better and learns sooner; "bpr" with a sampler that chooses negatives, such as "dynamic". Later

@@ -10,8 +10,10 @@ or, where vectors have length 1,
 .. math:: p_u = \frac{z_u}{|z_u|}, \qquad z_u = (1 - \alpha)\, a_u + \alpha\, \frac{h_u}{|h_u|}.
 
 While training, the positives of a user in the batch are left out of :math:`H_u`, for they are to be found
-without themselves, and of the others each with the probability `dropout`. The gradient by :math:`h_u` goes
-back to all items of :math:`H_u` that are left, and through the item tower to their features.
+without themselves. Each of the others is left out with the probability `dropout`, or with that by which some
+1,024 stay if it is more: these tell the mean, and each more would cost a way through the item tower in every
+batch that the user is in. The gradient by :math:`h_u` goes back to all items of :math:`H_u` that are left,
+and through the item tower to their features.
 
 References
 ----------
@@ -40,6 +42,7 @@ Float32: TypeAlias = NDArray[np.float32]
 Int32: TypeAlias = NDArray[np.int32]
 # Instead of a slot: of an item that is not in the batch, and of one that is to be found.
 _NO_SLOT, _LEFT_OUT = -1, -2
+_MOST_EXPECTED = 1024  # items that stay in a history, while training
 
 
 class Mix(NamedTuple):
@@ -58,17 +61,18 @@ def _keep(key, pairs, known, dropout, slot_of, n_slots, slots, ends, counts, fur
     `further`; their number is returned. How often each slot is listed is counted.
     """
     index = np.uint64  # signed indices would be checked for "from the end"
-    n_kept, n_further, thins = 0, 0, dropout > 0.0
+    n_kept, n_further = 0, 0
     for s in range(n_slots):
         counts[s] = 0
     for r in range(pairs.users.shape[0]):
         user, first, last = pairs.users[r], pairs.bounds[r], pairs.bounds[r + 1]
-        stream = derive(key, user)
+        stream, begin, end = derive(key, user), known.indptr[user], known.indptr[user + 1]
+        share_left_out = max(dropout, 1.0 - _MOST_EXPECTED / max(1, end - begin))
         for p in range(first, last):
             slot_of[pairs.items[p]] = _LEFT_OUT
-        for e in range(known.indptr[user], known.indptr[user + 1]):
+        for e in range(begin, end):
             item = known.indices[index(e)]
-            if thins and uniform(stream, item) < dropout:
+            if share_left_out > 0.0 and uniform(stream, item) < share_left_out:
                 continue
             slot = slot_of[index(item)]
             if slot == _NO_SLOT:
