@@ -20,7 +20,7 @@ import numpy as np
 
 from tripletrec.evaluation import full_auc
 from tripletrec.neural import Dense, ReLU, Stack
-from tripletrec.neural.pair_scores import score_catalogue
+from tripletrec.neural.pair_scores import CatalogueScores, item_terms
 from tripletrec.reference import SYSTEMS, Recipe, Task, draw_negatives, training_task
 
 __all__ = ["build_model", "train_keras"]
@@ -110,7 +110,9 @@ def _auc(model: Any, recipe: Recipe, task: Task) -> float:
         layers: list[Any] = []
         for W, b in zip(weights[::2], weights[1::2], strict=True):
             layers += [Dense(W, b), ReLU()]
-        return full_auc(score_catalogue(Stack(layers), U, V), task.test, task.exclude)
+        trunk = Stack(layers)
+        scores = CatalogueScores(trunk, U, item_terms(trunk, V))
+        return full_auc(scores, task.test, task.exclude)
     return task.auc(U, V, recipe.scorer)
 
 

@@ -1,5 +1,8 @@
 """MLPMatcher: the contract, its parameters, its scores, what it learns."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -115,6 +118,39 @@ def test_the_sampler_where_none_is_given(pairs):
     taught = make(n_epochs=1).fit(pairs, negatives=dislikes)
     named = make(n_epochs=1, sampler=tr.sampling.dynamic(4, 0.1))
     assert_same(named.fit(pairs, negatives=dislikes), taught)
+
+
+@pytest.mark.parametrize("hidden", [(8,), (8, 5)], ids=str)
+def test_scores_of_candidates_are_those_of_all_items(pairs, hidden):
+    model = make(hidden=hidden).fit(pairs)
+    ids, scores = (each[[4, 0]] for each in model.recommend(k=40, exclude=None))
+    some, own = [31, 2, 17], [[31, 2, 17], [5]]
+    for candidates in (some, own):
+        found = model.recommend([4, 0], k=3, exclude=None, candidates=candidates)
+        for n in range(2):
+            kept = np.isin(ids[n], candidates if candidates is some else own[n])
+            m = int(kept.sum())
+            assert found[0][n, :m].tolist() == ids[n][kept].tolist()
+            np.testing.assert_allclose(found[1][n, :m], scores[n][kept], rtol=1e-5, atol=1e-7)
+
+
+def test_histories_are_scored_by_the_model_as_it_is(pairs):
+    """What is kept of the items is made again, and goes into no file."""
+    model = make().fit(pairs)
+    for change in (
+        lambda: None,
+        lambda: model.partial_fit(pairs),
+        lambda: model.set_params(final_relu=True),
+        lambda: setattr(model, "item_factors_", model.item_factors_[::-1].copy()),
+        lambda: model.set_params(final_relu=False).fit(pairs),
+    ):
+        change()
+        size = len(pickle.dumps(model))
+        found = model.recommend_history([3, 7, 12], k=40)
+        assert len(pickle.dumps(model)) == size
+        for fresh in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            for mine, theirs in zip(found, fresh.recommend_history([3, 7, 12], k=40), strict=True):
+                np.testing.assert_array_equal(mine, theirs)
 
 
 def test_k5s_model_by_the_estimator(pairs):

@@ -13,6 +13,7 @@ from tripletrec.models.history_input import read_histories
 from tripletrec.neural.fold_in import PerceptronFoldIn
 from tripletrec.neural.layers import Dense, ReLU
 from tripletrec.neural.negatives import Negatives
+from tripletrec.neural.pair_scores import item_terms
 from tripletrec.neural.stack import Stack
 from tripletrec.training.fold_in_triplet import Passes
 
@@ -42,7 +43,8 @@ def test_rows_equal_those_of_the_loops(hidden, final_relu, loss, n_candidates, r
     model = tr.MLPMatcher(N_FACTORS, 2, loss=loss, user_l2=0.1, n_negatives=2, sampler=sampler)
     plan, passes = model._plan_with(0, model._first_loss()), Passes(n=4, least=3)
     counts = np.ones(N_ITEMS, np.int64)
-    fold_in = PerceptronFoldIn(plan, perceptron, N_FACTORS, factors, counts, passes)
+    terms = item_terms(perceptron(), factors)
+    fold_in = PerceptronFoldIn(plan, perceptron, N_FACTORS, terms, counts, passes)
     histories = read_histories(HISTORIES, Ids(None, N_ITEMS, "item"), "raise").items
     found = fold_in.learn(histories)
     keys = np.random.SeedSequence(0).generate_state(passes.n, np.uint64)

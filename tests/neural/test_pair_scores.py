@@ -5,7 +5,7 @@ import pytest
 
 from tiers import quick
 from tripletrec.neural import Dropout, ReLU, Stack
-from tripletrec.neural.pair_scores import score_catalogue
+from tripletrec.neural.pair_scores import CatalogueScores, item_terms
 
 
 @pytest.mark.parametrize("final_relu", [False, True])
@@ -18,13 +18,21 @@ def test_catalogue_equals_pair_by_pair(hidden, final_relu, limit, rng, dense):
         layers += [Dropout(0.5), dense(n_inputs, n_outputs), ReLU()]
     stack = Stack(layers if final_relu else layers[:-1])
     U, V = rng.normal(size=(5, 3)), rng.normal(size=(9, 4))
-    scores = score_catalogue(stack, U, V, max_activations=limit)(np.array([4, 0, 4]))
+    score = CatalogueScores(stack, U, item_terms(stack, V), max_activations=limit)
+    scores = score(np.array([4, 0, 4]))
     for r, user in enumerate((4, 0, 4)):
         for item in range(9):
             pair = np.concatenate([U[user], V[item]])[None]
             assert scores[r, item] == pytest.approx(stack.infer(pair)[0, 0], abs=1e-9)
+    some = score.restricted(np.array([1, 5, 8]))
+    np.testing.assert_allclose(some(np.array([4, 0])), scores[:2, [1, 5, 8]], atol=1e-12)
+    np.testing.assert_allclose(
+        some.own(np.array([4, 0, 4]), np.array([2, 0, 1]), np.array([0, 1, 1, 3])),
+        [[scores[0, 8], -np.inf], [-np.inf] * 2, scores[2, [1, 5]]],
+        atol=1e-12,
+    )
 
 
 def test_the_first_layer_must_be_dense():
     with pytest.raises(TypeError, match="the first layer must be dense, got <.*ReLU"):
-        score_catalogue(Stack([ReLU()]), np.ones((2, 1)), np.ones((3, 1)))
+        item_terms(Stack([ReLU()]), np.ones((3, 1)))

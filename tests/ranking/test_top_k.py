@@ -199,3 +199,19 @@ def test_bad_input(change, error, message):
     given = {"score_users": lambda users: np.ones((1, 3)), "rows": [0], "n_items": 3, "k": 2}
     with pytest.raises(error, match=message):
         top_k(**{**given, **change})
+
+
+def test_a_function_that_can_score_some_items_alone_is_asked_for_no_others():
+    class OfSome:
+        def __init__(self, scores):
+            self.restricted = lambda items: lambda rows: scores[np.ix_(rows, items)]
+            self.own = factor_scores(scores, np.eye(scores.shape[1])).own
+
+        def __call__(self, rows):
+            raise AssertionError("all items are scored")
+
+    score = OfSome(np.array([[1.0, 9, 5, 7], [3, 3, 2, 4]]))
+    items, best = top_k(score, [1, 0], 4, 2, candidates=[3, 0, 2])
+    assert items.tolist() == [[3, 0], [3, 2]] and best.tolist() == [[4, 3], [7, 5]]
+    items, best = top_k(score, [1, 0], 4, 2, candidates=[[1], [0, 2]])
+    assert items.tolist() == [[1, -1], [2, 0]] and best.tolist() == [[3, -np.inf], [5, 1]]

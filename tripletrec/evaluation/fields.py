@@ -20,8 +20,8 @@ from tripletrec.data.space import check_same_space
 from tripletrec.evaluation.protocol import Protocol
 from tripletrec.ranking.candidates import read_candidates
 from tripletrec.ranking.exclusion import Pairs
-from tripletrec.ranking.products import Products
 from tripletrec.ranking.ranks import Positives, absent_from, positives_of
+from tripletrec.ranking.scores import Restrictable
 from tripletrec.ranking.top_k import side_by_side
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _field_of_some(
     narrow = Pairs(_bounds(out.indptr, inside), column[out.indices[inside]])
     kept = absent_from(out.indptr, out.indices, test.indptr, test.indices)
     kept &= column[test.indices] >= 0
-    if isinstance(score_users, Products):
+    if isinstance(score_users, Restrictable):
         score: ScoreUsers = score_users.restricted(chosen)
     else:
 
@@ -200,7 +200,7 @@ def _field_of_own(score_users: ScoreUsers, test: Interactions, out: Pairs, own: 
     def score(rows: NDArray[np.int64]) -> NDArray[Any]:
         mine = own.of(rows)
         items = mine.indices.astype(np.int64)
-        if isinstance(score_users, Products):
+        if isinstance(score_users, Restrictable):
             scores = score_users.own(rows, items, mine.indptr)
         else:
             scores = check_scores(score_users(rows), (len(rows), n_items))

@@ -28,7 +28,7 @@ from tripletrec.models.trained_network import (
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.layers import ReLU
 from tripletrec.neural.networks import PairPerceptron
-from tripletrec.neural.pair_scores import score_catalogue
+from tripletrec.neural.pair_scores import CatalogueScores, item_terms
 from tripletrec.neural.stack import Stack
 from tripletrec.neural.triplet import NetworkTripletTraining
 from tripletrec.optimizers import Optimizer, check_optimizer
@@ -377,20 +377,33 @@ class MLPMatcher(TrainedNetwork):
     def _fold_in_basis(self) -> tuple[Any, ...]:
         plan = self._plan_with(0, self._last_loss())
         return (
-            plan, self.user_factors_.shape[1], self.item_factors_, self.item_counts_,
-            self.weights_,
+            plan, self.user_factors_.shape[1], *self.layer_widths_, bool(self.final_relu),
+            self.item_factors_, self.item_counts_, self.weights_,
         )  # fmt: skip
 
     def _start_fold_in(self, *basis: Any) -> FoldIn:
         from tripletrec.neural.fold_in import PerceptronFoldIn  # here, because most do without
 
-        plan, n_factors, factors, *_ = basis
+        plan, n_factors, *_ = basis
         alone = type(self)(**self.get_params())  # what is kept for the model must not hold it
         alone.weights_, alone.layer_widths_ = self.weights_, self.layer_widths_
-        return PerceptronFoldIn(plan, alone._perceptron, n_factors, factors, self._item_counts())
+        terms, counts = self._item_terms(), self._item_counts()
+        return PerceptronFoldIn(plan, alone._perceptron, n_factors, terms, counts)
 
     def _scores_of(self, rows: NDArray[np.float32]) -> ScoreUsers:
-        return score_catalogue(self._perceptron(), rows, self.item_factors_)
+        return CatalogueScores(self._perceptron(), rows, self._item_terms())
+
+    def _item_terms(self) -> NDArray[np.float32]:
+        """Return what the first layer makes of the items, computed once."""
+        items, weights = self.item_factors_, self.weights_
+
+        def make() -> NDArray[np.float32]:
+            for each in (items, weights):
+                freeze(each)
+            return item_terms(perceptron, items)
+
+        perceptron = self._perceptron()
+        return self._once("item terms", (items, weights, tuple(self.layer_widths_)), make)
 
     def _with_rows(self, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         return {"user_factors_": np.concatenate([self.user_factors_, rows])}
@@ -401,15 +414,7 @@ class MLPMatcher(TrainedNetwork):
         return stack
 
     def _score_function(self) -> ScoreUsers:
-        users, items, weights = self.user_factors_, self.item_factors_, self.weights_
-
-        def make() -> ScoreUsers:
-            for each in (users, items, weights):
-                freeze(each)
-            return score_catalogue(perceptron, users, items)
-
-        perceptron, shape = self._perceptron(), (*self.layer_widths_, bool(self.final_relu))
-        return self._once("scores", (users, items, weights, shape), make)
+        return self._scores_of(self.user_factors_)
 
     def _score_pairs(
         self, users: NDArray[np.int64], items: NDArray[np.int64]

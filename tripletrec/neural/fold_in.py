@@ -27,7 +27,6 @@ from tripletrec.losses import ListLoss, Loss
 from tripletrec.neural.layers import Dense, ReLU
 from tripletrec.neural.negatives import Negatives, choose_candidates
 from tripletrec.neural.stack import Stack
-from tripletrec.ranking.products import Products
 from tripletrec.sampling.draw import NONE_LEFT, ItemsOfUsers
 from tripletrec.sampling.hard import hardest
 from tripletrec.training.fold_in_triplet import PASSES, Passes
@@ -53,7 +52,8 @@ class PerceptronFoldIn:
         Returns the trained perceptron, a new one at each call, without dropout; its first layer is dense.
     n_factors : int
         Of a user.
-    factors : float32 array of shape (n_items, n_item_factors)
+    terms : float32 array of shape (n_items, width)
+        What the first layer makes of the items; see `pair_scores.item_terms`.
     counts : int64 array of shape (n_items,)
         Positives of each item in the training data.
     passes : Passes, default PASSES
@@ -64,7 +64,7 @@ class PerceptronFoldIn:
         plan: NetworkPlan,
         perceptron: Callable[[], Stack],
         n_factors: int,
-        factors: Float32,
+        terms: Float32,
         counts: NDArray[np.int64],
         passes: Passes = PASSES,
     ) -> None:
@@ -74,8 +74,7 @@ class PerceptronFoldIn:
         self._counts, self._n_candidates = counts, plan.n_candidates
         first = perceptron().dense[0]
         self._users_of = np.ascontiguousarray(first.weights[:n_factors])
-        terms = Products(factors, first.weights[n_factors:].T, first.bias)
-        self._items = terms(np.arange(len(factors)))
+        self._items = terms
         self._parameters = tuple(map(np.float32, plan.loss.parameters))
         self._keys = np.random.SeedSequence(0).generate_state(passes.n, np.uint64)
         rates = passes.rate * (1.0 - (np.arange(passes.n) + 0.5) / passes.n)

@@ -7,8 +7,9 @@ once, not for each pair. A user's scores do not depend on who else is scored, no
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,36 +20,60 @@ from tripletrec.neural.layers import Dense, Dropout, ReLU
 from tripletrec.neural.stack import Stack
 from tripletrec.ranking.products import Products
 
-__all__ = ["score_catalogue"]
+__all__ = ["CatalogueScores", "item_terms"]
+
+Array = NDArray[Any]
 
 
 @kernel
-def _score_hidden(users, items, weights, bias, final_relu, scores):  # type: ignore[no-untyped-def]
-    """``scores[r, i] = Σ_k max(0, users[r, k] + items[i, k]) weights[k] + bias``."""
+def _score_hidden(users, items, columns, starts, ends, weights, bias, final_relu, scores):  # type: ignore[no-untyped-def]
+    """``scores[r, c] = Σ_k max(0, users[r, k] + items[i, k]) weights[k] + bias`` of each of the row's items.
+
+    Row r has the items ``columns[starts[r] : ends[r]]``.
+    """
     zero = users.dtype.type(0.0)
     for r in range(users.shape[0]):
-        for i in range(items.shape[0]):
-            total = bias
+        for c in range(starts[r], ends[r]):
+            total, i = bias, columns[c]
             for k in range(items.shape[1]):
                 h = users[r, k] + items[i, k]
                 total += (h if h > zero else zero) * weights[k]
-            scores[r, i] = zero if final_relu and total < zero else total
+            scores[r, c - starts[r]] = zero if final_relu and total < zero else total
 
 
-def score_catalogue(
-    trunk: Stack,
-    user_factors: NDArray[Any],
-    item_factors: NDArray[Any],
-    *,
-    max_activations: int = 1 << 21,
-) -> Callable[[NDArray[np.int64]], NDArray[Any]]:
-    """Return the function rows -> scores of all items, shape (len(rows), n_items).
+def item_terms(trunk: Stack, item_factors: Array) -> Array:
+    """Return what the first layer makes of all items, biases included, shape (n_items, width).
+
+    Parameters
+    ----------
+    trunk : Stack
+        Its first layer, apart from dropout, is dense.
+    item_factors : float array of shape (n_items, …)
+        The last inputs of that layer.
+
+    Raises
+    ------
+    TypeError
+        If the first layer is not dense.
+    """
+    first = _without_dropout(trunk)[0]
+    weights = first.weights[len(first.weights) - item_factors.shape[1] :]
+    return Products(item_factors, weights.T, first.bias)(np.arange(len(item_factors)))
+
+
+class CatalogueScores:
+    """Function rows -> scores of all items, shape (len(rows), n_items), or of some items at their cost alone.
+
+    With one hidden layer or none, an item's score has the same bits wherever it is asked for; with more it
+    has those that BLAS gives to a product of as many rows.
 
     Parameters
     ----------
     trunk : Stack
         Dense layers and ReLUs, the first layer dense, one output. Dropout is left out.
-    user_factors, item_factors : float arrays of shape (n_users, …) and (n_items, …)
+    user_factors : float array of shape (n_users, …)
+    terms : float array of shape (n_items, width)
+        Those of `item_terms`.
     max_activations : int, default 2**21
         Of the widest layer, computed at once where there is more than one hidden layer: 8 MB stay in the
         processor's cache.
@@ -58,35 +83,76 @@ def score_catalogue(
     TypeError
         If the first layer is not dense.
     """
-    first, *rest = [layer for layer in trunk.layers if not isinstance(layer, Dropout)]
-    if not isinstance(first, Dense):
-        raise TypeError(f"the first layer must be dense, got {first!r}")
-    n_user_factors = user_factors.shape[1]
-    of_users = Products(user_factors, first.weights[:n_user_factors].T)
-    of_items = Products(item_factors, first.weights[n_user_factors:].T, first.bias)
-    items = of_items(np.arange(len(item_factors)))
-    kinds = [type(layer) for layer in rest]
-    if kinds[:2] == [ReLU, Dense] and len(trunk.dense) == 2:
-        last = trunk.dense[1]
-        weights, bias, final_relu = last.weights[:, 0].copy(), last.bias[0], kinds[-1] is ReLU
 
-        def score_fused(rows: NDArray[np.int64]) -> NDArray[Any]:
-            scores = np.empty((len(rows), len(items)), items.dtype)
-            _score_hidden(of_users(rows), items, weights, bias, final_relu, scores)
-            return scores
+    def __init__(
+        self, trunk: Stack, user_factors: Array, terms: Array, *, max_activations: int = 1 << 21
+    ) -> None:
+        first, *rest = _without_dropout(trunk)
+        self._of_users = Products(user_factors, first.weights[: user_factors.shape[1]].T)
+        self._terms, self._columns = terms, np.arange(len(terms))
+        kinds = [type(layer) for layer in rest]
+        if kinds[:2] == [ReLU, Dense] and len(trunk.dense) == 2:
+            last = trunk.dense[1]
+            self._fill = _fused(terms, last, kinds[-1] is ReLU)
+        else:
+            widest = max(each.weights.shape[1] for each in trunk.dense)
+            self._fill = _by_layers(terms, rest, max(1, max_activations // widest))
 
-        return score_fused
-    n_at_once = max(1, max_activations // max(each.weights.shape[1] for each in trunk.dense))
-
-    def score_users(rows: NDArray[np.int64]) -> NDArray[Any]:
-        scores = np.empty((len(rows), len(items)), items.dtype)
-        with one_blas_thread():
-            for r, user in enumerate(of_users(rows)):
-                for start in range(0, len(items), n_at_once):
-                    x = items[start : start + n_at_once] + user
-                    for layer in rest:
-                        x = layer.infer(x)
-                    scores[r, start : start + n_at_once] = x[:, 0]
+    def __call__(self, rows: NDArray[np.int64]) -> Array:
+        """Return the scores of some rows."""
+        n = len(self._columns)
+        scores = np.empty((len(rows), n), self._terms.dtype)
+        bounds = np.zeros(len(rows), np.int64), np.full(len(rows), n)
+        self._fill(self._of_users(rows), self._columns, *bounds, scores)
         return scores
 
-    return score_users
+    def restricted(self, items: NDArray[np.int64]) -> Self:
+        """Return the function for some of the items only, which costs what these cost."""
+        twin = copy.copy(self)
+        twin._columns = self._columns[items]
+        return twin
+
+    def own(
+        self, rows: NDArray[np.int64], items: NDArray[np.int64], bounds: NDArray[np.int64]
+    ) -> Array:
+        """Return the scores of each row's own items, filled up with -inf; see `Products.own`."""
+        width = np.diff(bounds).max(initial=0)
+        scores = np.full((len(rows), width), -np.inf, self._terms.dtype)
+        columns = self._columns[items]
+        self._fill(self._of_users(rows), columns, bounds[:-1].copy(), bounds[1:].copy(), scores)
+        return scores
+
+
+def _without_dropout(trunk: Stack) -> list[Any]:
+    """Return the layers of which scores are made; raise if the first is not dense."""
+    layers = [layer for layer in trunk.layers if not isinstance(layer, Dropout)]
+    if not isinstance(layers[0], Dense):
+        raise TypeError(f"the first layer must be dense, got {layers[0]!r}")
+    return layers
+
+
+def _fused(terms: Array, last: Dense, final_relu: bool) -> Callable[..., None]:
+    """Return what fills scores with those of users' terms, by one kernel."""
+    weights, bias = last.weights[:, 0].copy(), last.bias[0]
+
+    def fill(users: Array, columns: Array, starts: Array, ends: Array, scores: Array) -> None:
+        _score_hidden(users, terms, columns, starts, ends, weights, bias, final_relu, scores)
+
+    return fill
+
+
+def _by_layers(terms: Array, rest: list[Any], n_at_once: int) -> Callable[..., None]:
+    """Return what fills scores with those of users' terms, layer by layer, one user after the other."""
+
+    def fill(users: Array, columns: Array, starts: Array, ends: Array, scores: Array) -> None:
+        with one_blas_thread():
+            for r, user in enumerate(users):
+                for start in range(starts[r], ends[r], n_at_once):
+                    end = min(ends[r], start + n_at_once)
+                    x = terms[columns[start:end]]
+                    x += user
+                    for layer in rest:
+                        x = layer.infer(x)
+                    scores[r, start - starts[r] : end - starts[r]] = x[:, 0]
+
+    return fill

@@ -6,7 +6,7 @@ Never n_users x n_items scores are in memory at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from tripletrec.ranking.products import Products
 __all__ = [
     "LIMITS",
     "BatchLimits",
+    "Restrictable",
     "ScoreUsers",
     "factor_scores",
     "map_batches",
@@ -30,6 +31,22 @@ __all__ = [
 
 T = TypeVar("T")
 ScoreUsers = Callable[[NDArray[np.int64]], NDArray[Any]]
+
+
+@runtime_checkable
+class Restrictable(Protocol):
+    """A function rows -> scores that can score some items at the cost of these alone, as `Products` can."""
+
+    def __call__(self, rows: NDArray[np.int64], /) -> NDArray[Any]:
+        """Return the scores of all items."""
+
+    def restricted(self, items: NDArray[np.int64]) -> ScoreUsers:
+        """Return the function for some of the items only."""
+
+    def own(
+        self, rows: NDArray[np.int64], items: NDArray[np.int64], bounds: NDArray[np.int64]
+    ) -> NDArray[Any]:
+        """Return the scores of each row's own items, filled up with -inf."""
 
 
 class BatchLimits(NamedTuple):

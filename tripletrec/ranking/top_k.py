@@ -23,6 +23,7 @@ from tripletrec.ranking.products import Products, budget
 from tripletrec.ranking.scores import (
     LIMITS,
     BatchLimits,
+    Restrictable,
     ScoreUsers,
     map_batches,
     refuse_nan,
@@ -66,8 +67,8 @@ def top_k(
         One row per user that `rows` may name: items to leave out for that user. Or row pointers, int64 of
         shape (n + 1,), and rising items, int32: what each of `rows` leaves out, in their order.
     candidates : array-like of int, or list of n of them, optional
-        The items to choose from: of all rows, or of each row its own; None: all. Where `score_users` is a
-        `Products`, only these are scored.
+        The items to choose from: of all rows, or of each row its own; None: all. Where `score_users` is
+        `Restrictable`, only these are scored.
     n_jobs : int, optional
         Number of threads; None: one where there is little to do, else all cores; -1: all cores.
         The result does not depend on it.
@@ -107,7 +108,7 @@ def top_k(
     chosen = _ALL
     if candidates is not None:
         chosen = _candidates(candidates, n_items)
-        if isinstance(score_users, Products):
+        if isinstance(score_users, Restrictable):
             score_users, n_items = score_users.restricted(chosen), len(chosen)
     k = min(k, n_items if candidates is None else len(chosen))
     n_jobs = check_n_jobs(n_jobs, work=10.0 * len(rows) * n_items)
@@ -261,15 +262,14 @@ def _top_k_of_own(
     chosen, bounds = own
     widest = int(np.diff(bounds).max(initial=0))
     k = min(k, widest)
-    few = isinstance(score_users, Products)
-    width = max(1, widest if few else n_items)
+    width = max(1, widest if isinstance(score_users, Restrictable) else n_items)
     n_jobs = check_n_jobs(n_jobs, work=10.0 * len(rows) * width)
     n_rows = limits.batch_size(width)
 
     def work(first: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
         users, ends = rows[first : first + n_rows], bounds[first : first + n_rows + 1]
         mine = chosen[ends[0] : ends[-1]]
-        if isinstance(score_users, Products):
+        if isinstance(score_users, Restrictable):
             scores = score_users.own(users, mine, ends - ends[0])
         else:
             scores = check_scores(score_users(users), (len(users), n_items))
@@ -282,7 +282,7 @@ def _top_k_of_own(
         refuse_nan(users, int(row))
         return items, best
 
-    many = few and len(rows) * width >= limits.min_shared
+    many = isinstance(score_users, Products) and len(rows) * width >= limits.min_shared
     lists = run_batches(work, range(0, len(rows), n_rows), n_jobs if many else 1)
     return _joined(lists, k)
 

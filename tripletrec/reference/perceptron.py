@@ -13,7 +13,7 @@ from tripletrec.losses import SIGMOID, hinge
 from tripletrec.neural import Dense, Dropout, FeatureEmbedding, Layer, ReLU, Stack
 from tripletrec.neural.layers import uniform
 from tripletrec.neural.networks import PairPerceptron
-from tripletrec.neural.pair_scores import score_catalogue
+from tripletrec.neural.pair_scores import CatalogueScores, item_terms
 from tripletrec.reference.systems import Recipe
 from tripletrec.training.plan import L2
 
@@ -65,5 +65,5 @@ class PerceptronModel:
 
     def score_function(self) -> Callable[[NDArray[np.int64]], NDArray[Any]]:
         """Return the function rows -> scores of all items, without dropout."""
-        network = self.network
-        return score_catalogue(network.trunk, network.users.table, network.items.table)
+        trunk, users, items = self.network.trunk, self.network.users, self.network.items
+        return CatalogueScores(trunk, users.table, item_terms(trunk, items.table))
