@@ -199,3 +199,18 @@ def test_auc_has_no_candidates_of_its_own(rng):
     model, test, out = problem(rng)
     test[0, 3], out[0] = True, False
     assert full_auc(model, test, out) == evaluate(model, test, out).mean["auc"]
+
+
+@pytest.mark.parametrize("make", [tr.EASE, lambda: tr.MLPMatcher(4, 6, (8,), n_epochs=1)])
+def test_models_that_score_some_items_alone(make, rng):
+    train, test = rng.random((2, 9, 14)) < 0.3
+    train[:, 0], test[:, 0] = False, True
+    model = make().fit(train)
+    scores = np.array([model.predict(user, np.arange(14)) for user in range(9)])
+    if isinstance(model, tr.MLPMatcher):  # whose pairs are scored by other products
+        ids, best = model.recommend(k=14, exclude=None)
+        np.put_along_axis(scores, ids, best, axis=1)
+    own = [[0, *(np.flatnonzero(row) + 1)] for row in rng.random((9, 13)) < 0.3]
+    for candidates in ([0, 5, 2, 9], own):
+        right = evaluate(lambda users: scores[users], test, train, candidates=candidates)
+        same(evaluate(model, test, candidates=candidates), right)

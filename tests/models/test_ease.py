@@ -89,6 +89,19 @@ def test_values_have_no_effect():
     np.testing.assert_array_equal(tr.EASE().fit(other).item_weights_, expected)
 
 
+def test_scores_of_candidates_are_those_of_all_items(pairs):
+    model = tr.EASE().fit(pairs)
+    ids, scores = model.recommend([4, 0, 4], k=40, exclude=None)
+    some, own = [31, 2, 17], [[31, 2, 17], [5], []]
+    for candidates in (some, own):
+        found = model.recommend([4, 0, 4], k=3, exclude=None, candidates=candidates)
+        for n in range(3):
+            kept = np.isin(ids[n], candidates if candidates is some else own[n])
+            m = int(kept.sum())
+            assert found[0][n].tolist() == [*ids[n][kept].tolist(), *[-1] * (3 - m)]
+            np.testing.assert_array_equal(found[1][n, :m], scores[n][kept])
+
+
 def test_similar_items_are_partially_correlated():
     data = interactions(30, 20, 200)
     _, P, _ = weights(data, 4.0)

@@ -372,14 +372,30 @@ def _gram(data: Interactions) -> NDArray[np.float64]:
 class _Sums:
     """Scores of users: the sums of the weights of their items, added up in the order of the items."""
 
-    def __init__(self, histories: Pairs, weights: NDArray[np.float32]) -> None:
-        self._histories, self._weights = histories, weights
+    def __init__(
+        self, histories: Pairs, weights: NDArray[np.float32], columns: Any = slice(None)
+    ) -> None:
+        self._histories, self._weights, self._columns = histories, weights, columns
 
     def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        scores = np.zeros((len(rows), len(self._weights)), np.float32)
+        scores = np.zeros((len(rows), self._weights[:0, self._columns].shape[1]), np.float32)
         for total, user in zip(scores, rows.tolist(), strict=True):
             for item in self._items(user).tolist():
-                total += self._weights[item]
+                total += self._weights[item][self._columns]
+        return scores
+
+    def restricted(self, items: NDArray[np.int64]) -> _Sums:
+        """Return the function for some of all items only, which costs what these cost."""
+        return _Sums(self._histories, self._weights, items)
+
+    def own(
+        self, rows: NDArray[np.int64], items: NDArray[np.int64], bounds: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the scores of each row's own items, filled up with -inf; see `Products.own`."""
+        sizes = np.diff(bounds)
+        scores = np.full((len(rows), sizes.max(initial=0)), -np.inf, np.float32)
+        inside = np.arange(scores.shape[1]) < sizes[:, None]
+        scores[inside] = self.pairs(np.repeat(rows, sizes), items)
         return scores
 
     def pairs(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float32]:
