@@ -7,6 +7,7 @@ from sklearn.metrics import ndcg_score
 from tiers import quick
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import evaluate
+from tripletrec.evaluation.metrics import mean_of, means_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* positives in test are", "ignore:the scores are")
 
@@ -57,3 +58,11 @@ def test_gains_that_cannot_be():
         ValueError, match="needs values of at most 1000, got 5000 in test: use gains="
     ):
         evaluate(model, 5000 * np.eye(2, 3), gains="exponential")
+
+
+@pytest.mark.parametrize("n_groups", [1, 3, 400])
+def test_means_of_groups_are_the_bits_of_their_means(n_groups, rng):
+    group = np.sort(rng.integers(0, n_groups, 1000))
+    values = np.where(rng.random(1000) < 0.3, np.nan, rng.random(1000))
+    expected = [mean_of(values[group == n]) for n in range(n_groups + 1)]  # NaN of the empty last
+    np.testing.assert_array_equal(means_of(values, group, n_groups + 1), expected)

@@ -65,6 +65,30 @@ def test_groups_of_items_count_their_positives_alone(rng):
             np.testing.assert_allclose(found.by.loc[group, expected.columns], expected.mean())
 
 
+def test_a_group_of_its_own_for_each_user(rng):
+    model, test, out, _ = problem(rng)
+    found = evaluate(model, test, out, k=3, by=[f"user {n:02}" for n in range(12)])
+    assert found.by.index.tolist() == [f"user {n:02}" for n in found.per_user.index]
+    assert (found.by.pop("n_users") == 1).all()
+    np.testing.assert_array_equal(found.by, found.per_user)
+
+
+@pytest.mark.parametrize("gains", ["binary", "values"])
+def test_groups_of_items_do_not_depend_on_each_other(gains, rng):
+    """Many together give the bits of each alone, also where one has nothing that is ranked."""
+    model, test, out, _ = problem(rng)
+    test = test * rng.integers(1, 4, test.shape)
+    test[:, 4] = 0
+    found = evaluate(model, test, out, k=(1, 3), gains=gains, by=np.arange(15) // 2 * 2).by
+    for group in found.index:
+        alone = {int(group): "a", int(group) + 1: "a"} if group < 14 else {14: "a"}
+        alone = pd.Series(alone).rename_axis("item")
+        again = evaluate(model, test, out, k=(1, 3), gains=gains, by=alone).by
+        np.testing.assert_array_equal(found.loc[[group]], again)
+    nothing = evaluate(model, test, out, by=pd.Series({4: "a"}).rename_axis("item")).by
+    assert len(nothing) == 0 and nothing.columns.tolist()[:2] == ["n_users", "auc"]
+
+
 def test_one_group_of_all_items_is_the_whole(rng):
     model, test, out, _ = problem(rng)
     for gains in ("binary", "values"):

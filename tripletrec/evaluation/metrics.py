@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from tripletrec._runtime.messages import shown
 from tripletrec.evaluation.standing import Standing
 
-__all__ = ["Gains", "auc", "check_gains", "check_metric", "gains_of", "mean_of", "metrics_of"]
+__all__ = [
+    "Gains",
+    "auc",
+    "check_gains",
+    "check_metric",
+    "gains_of",
+    "mean_of",
+    "means_of",
+    "metrics_of",
+]
 
 Gains = Literal["binary", "values", "exponential"]
 
@@ -73,6 +82,21 @@ def mean_of(values: NDArray[np.float64]) -> float:
     """Return the mean of what is defined, NaN of nothing."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else float("nan")
+
+
+def means_of(
+    values: NDArray[np.float64], group: NDArray[np.int64], n_groups: int
+) -> NDArray[np.float64]:
+    """Return `mean_of` of the values of each group, whose numbers do not fall; the same bits."""
+    defined = ~np.isnan(values)
+    values, sizes = values[defined], np.bincount(group[defined], minlength=n_groups)
+    some = np.flatnonzero(sizes)
+    firsts = (np.cumsum(sizes) - sizes)[some]
+    # Each begins with a zero, as `mean` does: what follows is then added up in the same order.
+    sums = np.add.reduceat(np.insert(values, firsts, 0.0), firsts + np.arange(len(some)))
+    means = np.full(n_groups, np.nan)
+    means[some] = sums / sizes[some]
+    return means
 
 
 def metrics_of(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
-from tripletrec.evaluation.metrics import mean_of, metrics_of
+from tripletrec.evaluation.metrics import means_of, metrics_of
 from tripletrec.evaluation.standing import Standing
 
 if TYPE_CHECKING:
@@ -40,22 +40,16 @@ def metrics_by(
 
     word, of_each = groups
     codes, names = pd.factorize(of_each, sort=True)
-    rows = []
     if word == "user":
-        for code in range(len(names)):
-            some = codes[standing.users] == code
-            rows.append((int(some.sum()), {name: each[some] for name, each in of_all.items()}))
+        group = codes[standing.users]
     else:
-        lost = _lost_to_negatives(standing)
-        for code in range(len(names)):
-            rows.append(_of_items(codes[standing.items] == code, standing, cutoffs, gains, lost))
-    table = [
-        {"n_users": n, **{name: mean_of(each) for name, each in metrics.items()}}
-        for n, metrics in rows
-    ]
+        group, of_all = _of_items(codes[standing.items], standing, cutoffs, gains, list(of_all))
+    order = np.argsort(group, kind="stable")[np.count_nonzero(group < 0) :]
+    group, n = group[order], len(names)
+    n_users = np.bincount(group, minlength=n)
+    means = {name: means_of(each[order], group, n) for name, each in of_all.items()}
     index = pd.Index(names, name=getattr(of_each, "name", None) or f"{word} group")
-    columns = ["n_users", *of_all]
-    return pd.DataFrame(table, index=index, columns=columns).loc[[n > 0 for n, _ in rows]]
+    return pd.DataFrame({"n_users": n_users, **means}, index=index).loc[n_users > 0]
 
 
 def read_groups(by: Any, test: Interactions) -> Groups:
@@ -120,28 +114,32 @@ def _lost_to_negatives(standing: Standing) -> NDArray[np.int64]:
 
 
 def _of_items(
-    some: NDArray[np.bool_],
+    group: NDArray[np.int64],
     standing: Standing,
     cutoffs: tuple[int, ...],
     gains: NDArray[np.float64] | None,
-    lost: NDArray[np.int64],
-) -> tuple[int, dict[str, NDArray[np.float64]]]:
-    """Return how many users have positives among some, and their metrics where only these are positives.
+    names: list[str],
+) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
+    """Return each group of each user, and the metrics of that user where only its items are positives.
 
-    The rankings stay as they are. To AUC the other positives are no negatives.
+    `group` is that of each positive, negative for none. The rankings stay as they are. To AUC the other
+    positives are no negatives.
     """
-    bounds = np.concatenate(([0], np.cumsum(some)))[standing.bounds]
-    users = np.flatnonzero(np.diff(bounds))
-    if not len(users):
-        return 0, {}
-    bounds = np.append(bounds[users], bounds[-1])
+    user = np.repeat(np.arange(len(standing.users)), np.diff(standing.bounds))
+    order = np.lexsort((user, group))[np.count_nonzero(group < 0) :]
+    group, user = group[order], user[order]
+    if not len(order):
+        return group, dict.fromkeys(names, np.empty(0))
+    begins = np.append(True, (user[1:] != user[:-1]) | (group[1:] != group[:-1]))
+    firsts = np.flatnonzero(begins)
+    bounds, users = np.append(firsts, len(order)), user[firsts]
     part = Standing(
         standing.users[users], standing.user_ids[users], bounds,
-        standing.items[some], standing.values[some], standing.n_negatives[users],
-        standing.greater[some], standing.equal[some],
+        standing.items[order], standing.values[order], standing.n_negatives[users],
+        standing.greater[order], standing.equal[order],
     )  # fmt: skip
-    metrics = metrics_of(part, cutoffs, None if gains is None else gains[some])
+    metrics = metrics_of(part, cutoffs, None if gains is None else gains[order])
     pairs = 2.0 * np.diff(bounds) * part.n_negatives
-    sums = np.add.reduceat(lost[some], bounds[:-1])
+    sums = np.add.reduceat(_lost_to_negatives(standing)[order], firsts)
     metrics["auc"] = 1 - np.divide(sums, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
-    return len(users), metrics
+    return group[firsts], metrics
