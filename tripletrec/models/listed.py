@@ -120,17 +120,19 @@ def popularity_of(models: Sequence[Any]) -> Any:
     """
     first, counts = models[0], np.max([each._item_counts() for each in models], axis=0)
     n_users, n_items = first.n_users_, first.n_items_
-    known = [padded(each.seen_, n_users) for each in models if each.seen_ is not None]
+    known = [each.seen_ for each in models if each.seen_ is not None]
     if not known:
         return np.zeros((n_users, 1)), np.zeros((n_items, 1)), counts.astype(np.float64)
-    pairs = union(known)
-    seen = Interactions.from_arrays(
-        np.repeat(np.arange(n_users), np.diff(pairs.indptr)),
-        pairs.indices,
-        shape=(n_users, n_items),
-        user_ids=first.user_ids_,
-        item_ids=first.item_ids_,
-    )
+    seen = known[0]
+    if seen.space.shape != (n_users, n_items) or any(each is not seen for each in known):
+        pairs = union([padded(each, n_users) for each in known])
+        seen = Interactions.from_arrays(
+            np.repeat(np.arange(n_users), np.diff(pairs.indptr)),
+            pairs.indices,
+            shape=(n_users, n_items),
+            user_ids=first.user_ids_,
+            item_ids=first.item_ids_,
+        )
     popular = Popularity().fit(seen)
     # Users who were added later have seen something, which nobody was trained on.
     popular.item_counts_, popular.item_popularity_ = counts, counts.astype(np.float32)

@@ -146,7 +146,9 @@ def seen_by(model: Any) -> Pairs | Interactions | None:
 
 def padded(seen: Interactions, n_users: int) -> Pairs:
     """Return what was trained on, with nothing for users who have been added since."""
-    n_new = max(0, n_users - seen.n_users)
+    n_new = n_users - seen.n_users
+    if n_new <= 0:
+        return Pairs(seen.indptr, seen.indices)
     return Pairs(np.append(seen.indptr, np.full(n_new, seen.indptr[-1])), seen.indices)
 
 
