@@ -129,12 +129,13 @@ def nearest_negatives(
     for first in range(0, n_items, n_rows):
         last = min(first + n_rows, n_items)
         chosen = by_item[bounds[first] : bounds[last]]
-        similarity = (features[first:last] @ features.T).toarray().astype(np.float32)
+        similarity = (features[first:last] @ features.T).toarray().astype(np.float32, copy=False)
         has = dislikes_any[data.rows[chosen]]
         if disliked is not None:
             _pick_disliked(chosen[has], liked, disliked, first, similarity, negatives)
         if not has.all():
-            neighbours = pool[_nearest(similarity[:, pool], n_kept)]
+            among = similarity if items is None else similarity[:, pool]
+            neighbours = pool[_nearest(among, n_kept)]
             _pick_unknown(chosen[~has], liked, first, neighbours, negatives)
     return negatives
 
