@@ -8,6 +8,7 @@ import scipy.sparse as sp
 import tripletrec as tr
 from tiers import quick
 from tripletrec.evaluation import evaluate, full_auc
+from tripletrec.ranking.scores import LIMITS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* positives in test are", "ignore:the scores are")
 CUTOFFS = (1, 3, 20)
@@ -78,6 +79,21 @@ def test_infinite_scores_are_not_taken_for_what_fills_up():
     assert found.per_user["auc"].tolist() == pytest.approx([0.0, 1 / 3])
     found = evaluate(lambda rows: scores[rows], test, None, candidates=[[0, 3], [0, 1]])
     assert found.per_user["auc"].tolist() == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_functions_that_score_all_items_get_no_more_users_for_few_candidates(own, rng):
+    U, V = (rng.integers(-9, 9, (n, 4)).astype(np.float32) for n in (600, 3000))
+    test, asked = np.eye(600, 3000, dtype=bool), []
+
+    def score(rows):
+        asked.append(len(rows))
+        return U[rows] @ V.T
+
+    candidates = [[u, u + 1, 3] for u in range(600)] if own else np.arange(600)
+    found = evaluate(score, test, k=CUTOFFS, candidates=candidates)
+    same(found, evaluate((U, V), test, k=CUTOFFS, candidates=candidates))
+    assert max(asked) <= LIMITS.batch_size(3000) < 600
 
 
 def test_positives_that_are_no_candidates_are_left_out_and_counted():

@@ -21,7 +21,7 @@ from tripletrec.evaluation.protocol import Protocol
 from tripletrec.ranking.candidates import read_candidates
 from tripletrec.ranking.exclusion import Pairs
 from tripletrec.ranking.ranks import Positives, absent_from, positives_of
-from tripletrec.ranking.scores import Restrictable
+from tripletrec.ranking.scores import LIMITS, Restrictable
 from tripletrec.ranking.top_k import side_by_side
 
 if TYPE_CHECKING:
@@ -170,8 +170,10 @@ def _field_of_some(
         score: ScoreUsers = score_users.restricted(chosen)
     else:
 
-        def score(rows: NDArray[np.int64]) -> NDArray[Any]:
+        def some(rows: NDArray[np.int64]) -> NDArray[Any]:
             return check_scores(score_users(rows), (len(rows), test.n_items))[:, chosen]
+
+        score = _batched(some, test.n_items)
 
     positives = _positives(test, kept, column[test.indices[kept]], narrow)
     n_ranked = len(chosen) - np.diff(narrow.indptr)
@@ -212,7 +214,22 @@ def _field_of_own(score_users: ScoreUsers, test: Interactions, out: Pairs, own: 
         return found
 
     positives = _positives(test, kept, places[kept].astype(np.int32), Pairs(bounds, narrow))
-    return Field(score, width, kept, positives, n_ranked, own)
+    field = Field(score, width, kept, positives, n_ranked, own)
+    if isinstance(score_users, Restrictable):
+        return field
+    return field._replace(score_users=_batched(score, n_items))
+
+
+def _batched(score: ScoreUsers, n_items: int) -> ScoreUsers:
+    """Return a function that scores few users at once, as it scores all items for each of them."""
+    size = LIMITS.batch_size(n_items)
+
+    def score_batches(rows: NDArray[np.int64]) -> NDArray[Any]:
+        if len(rows) <= size:
+            return score(rows)
+        return np.concatenate([score(rows[n : n + size]) for n in range(0, len(rows), size)])
+
+    return score_batches
 
 
 def _places(
