@@ -29,9 +29,8 @@ from peer_tables import markdown, save
 from published import read
 from tune_movielens import validation_cut, without_padding
 
-Cut = tuple[
-    tr.Interactions, tr.Interactions, tr.Interactions
-]  # train, held out, left out of the ranking
+# Train, held out, left out of the ranking.
+Cut = tuple[tr.Interactions, tr.Interactions, tr.Interactions]
 SHOPS = {  # users, items, events, cuts
     "small, dense": (300, 100, 8_000, 3),
     "medium": (1_000, 500, 20_000, 2),

@@ -39,10 +39,8 @@ from peer_tables import markdown, save
 
 HERE = Path(__file__).parent
 STAGES = ("prepare", "draw", "update")
-DISK = {
-    "from disk": (8, 8),
-    "users from disk, too": (4, 2),
-}  # parts, and of how many the rows are in memory
+# Parts, and of how many the rows are in memory.
+DISK = {"from disk": (8, 8), "users from disk, too": (4, 2)}
 Row = dict[str, Any]
 
 

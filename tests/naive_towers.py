@@ -59,7 +59,6 @@ def order_in_groups(sizes, batch_size, random):
     if len(places) == first:
         return shuffled
     users = [user for user, size in enumerate(sizes) for _ in range(size)]
-    dealt = sorted(
-        shuffled, key=lambda pair: users[pair]
-    )  # stable: a user's pairs stay as shuffled
+    # Stable: a user's pairs stay as shuffled.
+    dealt = sorted(shuffled, key=lambda pair: users[pair])
     return [dealt[place] for group in random.permutation(len(places)) for place in places[group]]

@@ -27,9 +27,8 @@ PAGES = [
     for page in sorted(DOCS.rglob("*.md"))
     if any(block.runs for block in blocks_of(page.read_text("utf-8"), LANGUAGES))
 ]
-HEAVY = {
-    "why-the-loss-never-went-down.md"
-}  # trains on MovieLens-100K, as `tripletrec reproduce` does
+# It trains on MovieLens-100K, as `tripletrec reproduce` does.
+HEAVY = {"why-the-loss-never-went-down.md"}
 
 
 def commands(script):

@@ -33,10 +33,8 @@ __all__ = [
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _DASHES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 4)))
 LABEL_SIZE = 8  # points of a name on a map, or in a long legend
-_LONG_LEGEND: dict[str, Any] = {
-    "fontsize": LABEL_SIZE,
-    "handlelength": 4.0,
-}  # which shows all dashes
+# Its handles are long enough for all dashes.
+_LONG_LEGEND: dict[str, Any] = {"fontsize": LABEL_SIZE, "handlelength": 4.0}
 _ROW = 1.7 * LABEL_SIZE  # points from a line of a long legend to the next
 _LONGEST = 20  # letters of a name
 _MOST_INSIDE = 8  # entries of a legend that leave room for lines

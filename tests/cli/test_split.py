@@ -179,9 +179,8 @@ def test_what_cannot_be_split(shop, refused, failed, tmp_path):
         given = "split", shop / "events.csv", "-o", tmp_path
         assert "--test must be a share between 0 and 1" in refused(*given, "--test", size)
         assert "--valid must be a share" in refused(*given, "--valid", size)
-    assert "--test must be a share" not in failed(
-        *given, "--test", "1.5"
-    )  # of times that are dates
+    # Of times that are dates.
+    assert "--test must be a share" not in failed(*given, "--test", "1.5")
     arguments = ["split", shop / "events.csv", "--by", "random", "-o", tmp_path]
     assert "--test must be a share" in refused(*arguments, "--test", "14D")
     assert "leave nothing" in refused(*arguments, "--test", "0.6", "--valid", "0.5")

@@ -157,9 +157,8 @@ def test_only_what_is_learnt_of_items_travels(tmp_path):
     for name in carried[0]:
         assert carried[1][name] == pytest.approx(carried[0][name], rel=0.02), name
         assert carried[2][name] == pytest.approx(carried[0][name], rel=0.02), name
-    n_bytes = (
-        300 * 4 * (2 * 16 + 2 + 1)
-    )  # rows with the state of Adagrad, biases, and which rows these are
+    # Rows with the state of Adagrad, biases, and which rows these are.
+    n_bytes = 300 * 4 * (2 * 16 + 2 + 1)
     assert carried[0]["learn_tile"] < 4 * 4 * 1.5 * n_bytes
 
 

@@ -58,12 +58,8 @@ class HistoriesContract(Contract):
             np.testing.assert_array_equal(found[1], expected[1])
         found = fitted.recommend_history(own, k=4)
         np.testing.assert_array_equal(found[0], expected[0][[0, 2, 3, 4]])
-        for ids in (
-            [[0, 1], [1, 0]],
-            [[3, 1, 0], [1, 0, 0]],
-            [[5]],
-            [0, 0, 1, 1],
-        ):  # as arrays, too
+        # As arrays, too.
+        for ids in ([[0, 1], [1, 0]], [[3, 1, 0], [1, 0, 0]], [[5]], [0, 0, 1, 1]):
             listed = fitted.recommend_history(ids, k=4)
             np.testing.assert_array_equal(fitted.recommend_history(np.array(ids), k=4), listed)
 

@@ -57,9 +57,8 @@ def test_equals_the_naive_twin(loss, scorer, rng):
                         for k in (i, j)
                     )
                     slope = naive.LOSSES[loss](x + b[i] - y - b[j])[1]
-                    if (
-                        scorer == "cosine"
-                    ):  # coefficients are those of the group's begin, rows are not
+                    # Coefficients are those of the group's begin, rows are not.
+                    if scorer == "cosine":
                         (pi, qi, *_), (pj, qj, *_) = (
                             naive.coefficients("cosine", seen, V[k].astype(float)) for k in (i, j)
                         )

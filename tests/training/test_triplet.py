@@ -416,9 +416,8 @@ def test_tasks_of_a_round_may_run_in_any_order(given, blocks, rng):
         blocks, given=negatives, optimizer="adam", n_jobs=4, executor=SerialExecutor(permuted)
     )
     assert run(plain) == run(other)
-    assert max(sizes) == (
-        2 if given else 4
-    )  # four blocks of items; given negatives lie in pairs of them
+    # Four blocks of items; given negatives lie in pairs of them.
+    assert max(sizes) == (2 if given else 4)
     assert_same_tables(plain, other)
 
 

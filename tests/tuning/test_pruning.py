@@ -27,9 +27,8 @@ def test_trials_report_twentieths_of_their_epochs(small):
     assert max(study.trials[0].intermediate_values) == 20
     trial = study.ask()
     callback = tr.pruning_callback(trial)
-    model(None, early_stopping=2).fit(
-        train, validation=valid, callbacks=callback
-    )  # as many as suit the loss
+    # As many epochs as suit the loss.
+    model(None, early_stopping=2).fit(train, validation=valid, callbacks=callback)
     assert study.trials[2].intermediate_values
     with pytest.raises(ValueError, match="pruning_callback needs the argument validation"):
         model().fit(train, callbacks=tr.pruning_callback(study.ask()))

@@ -31,9 +31,8 @@ def _prefer_widest(typing_context):  # type: ignore[no-untyped-def]
         attributes = builder.function.attributes
         set.add(attributes, '"prefer-vector-width"="512"')
         triple, _, features = context.codegen().magic_tuple()
-        if triple.startswith("x86_64") and llvm_version_info >= (
-            15,
-        ):  # others do not know the feature
+        # Others do not know the feature.
+        if triple.startswith("x86_64") and llvm_version_info >= (15,):
             features = ",".join(filter(None, (features, "+false-deps-mullq")))
             set.add(attributes, f'"target-features"="{features}"')
         return context.get_dummy_value()

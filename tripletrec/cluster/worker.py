@@ -100,10 +100,8 @@ class _Part:
         self.starts = np.zeros(1, np.int64)
         self.deal = 0  # number of the deal of items that its triplets are stored by
         self.totals: list[NDArray[np.float64]] = []  # of the tiles of the epoch under way
-        self.at: tuple[int, int | None] = (
-            epoch,
-            None,
-        )  # whole epochs and, of the one under way, the tiles that were begun
+        # Whole epochs and, of the one under way, the tiles that were begun.
+        self.at: tuple[int, int | None] = (epoch, None)
         self.attempt = ""
 
 

@@ -257,9 +257,8 @@ class _Relabelled(io.RawIOBase):
 
     def __init__(self, file: IO[bytes], header: str) -> None:
         own = file.readline()
-        while (
-            own and not own.removeprefix(b"\xef\xbb\xbf").strip()
-        ):  # pandas skips empty lines, too
+        # pandas skips empty lines, too.
+        while own and not own.removeprefix(b"\xef\xbb\xbf").strip():
             own = file.readline()
         self._first, self._file = memoryview(header.encode() + b"\n" + own), file
 

@@ -21,9 +21,8 @@ def is_table(features: Any) -> bool:
     """Return whether features have columns with names: what has none is a matrix."""
     if isinstance(features, (Mapping, np.ndarray)):
         return isinstance(features, Mapping)
-    return hasattr(features, "collect_schema") or hasattr(
-        features, "columns"
-    )  # polars warns of the latter
+    # polars warns of the latter.
+    return hasattr(features, "collect_schema") or hasattr(features, "columns")
 
 
 def as_frame(features: Any, name: str, only: Collection[Any] | None = None) -> Any:

@@ -67,9 +67,8 @@ class Filterable(CompressedRows):
             check_count(min_per_item, "min_per_item", 0),
         )
         enough = np.ones(self.nnz, np.bool_)
-        if (
-            min_value is not None
-        ):  # in the precision of the values, so that 0.1 is not less than 0.1
+        if min_value is not None:
+            # In the precision of the values, so that 0.1 is not less than 0.1.
             enough = self.values >= np.float32(check_real(min_value, "min_value"))
         kept = np.flatnonzero(enough)
         rows, columns = self.rows[kept], self.indices[kept]

@@ -76,9 +76,8 @@ def times_array(timestamps: Any, name: str) -> NDArray[Any]:
 def _in_utc(values: Any) -> Any:
     """Return a column of dates with a time zone, or of periods, as dates; anything else as it is."""
     dtype = getattr(values, "dtype", None)
-    if (
-        hasattr(dtype, "pyarrow_dtype") and getattr(dtype, "kind", "O") not in "iuf"
-    ):  # pandas' columns over pyarrow's memory
+    # pandas' columns over pyarrow's memory.
+    if hasattr(dtype, "pyarrow_dtype") and getattr(dtype, "kind", "O") not in "iuf":
         import pandas as pd
 
         values = values.astype(object) if hasattr(values, "astype") else values

@@ -119,9 +119,8 @@ def make_events(
 class _Shop(NamedTuple):
     """What decides who does what, and when."""
 
-    tastes: tuple[
-        Factors, Factors
-    ]  # at the start and at the end of a whole drift, (n_users, n_factors)
+    # At the start and at the end of a whole drift, (n_users, n_factors).
+    tastes: tuple[Factors, Factors]
     items: Factors  # (n_items, n_factors)
     activity: NDArray[np.float64]
     popularity: NDArray[np.float64]

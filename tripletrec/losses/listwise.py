@@ -191,9 +191,8 @@ def _reduce_softmax(first, last, peak, mass, n_unknown, logits, weights, hits, s
             continue
         ahead = logits[p] - peak
         loss = _softplus(math.log(rest) - ahead)
-        share = weights[p] * math.exp(
-            -ahead - loss
-        )  # weight / (exp(logit) + N), relative to exp(peak)
+        # weight / (exp(logit) + N), relative to exp(peak)
+        share = weights[p] * math.exp(-ahead - loss)
         value += weights[p] * loss
         factor += share
         slopes[p] = -share * (rest + hits[p])

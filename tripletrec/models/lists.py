@@ -419,7 +419,6 @@ def _parquet(path: Any, ending: str, lists: Lists) -> Iterator[_Append]:
 def _delimited(path: Any, ending: str, lists: Lists) -> Iterator[_Append]:
     maker = _Text()
     with appending(path, ending) as append:
-        append(
-            _tidy(maker, lists, 0, *_padding(0, lists.width))
-        )  # the header, if there are no users
+        # The header, if there are no users.
+        append(_tidy(maker, lists, 0, *_padding(0, lists.width)))
         yield lambda *block: append(_tidy(maker, lists, *block))

@@ -125,9 +125,8 @@ class Ties(NamedTuple):
         """Return the probability that a positive of the tie is among the first `k`."""
         m = self.within(k)
         values = (m > 0).astype(np.float64)
-        partly = (m > 0) & (
-            m <= self.size - self.positives
-        )  # else no place is left for all outside
+        # Else no place is left for all outside.
+        partly = (m > 0) & (m <= self.size - self.positives)
         if partly.any():
             ties = self._take(partly)
             cases = np.stack((ties.size, ties.positives, m[partly]), axis=1)

@@ -153,9 +153,8 @@ def choose_layout(size: FitSize, counts: list[int], available: int | None) -> Di
     layouts = [DiskLayout(1, 1), *(DiskLayout(n, n) for n in more)]
     for n_missing in range(1, counts[-1]):
         layouts += [DiskLayout(n, n - n_missing) for n in more if n - n_missing >= 2]
-    if (
-        2 in counts
-    ):  # takes what two of four parts do, but nothing is read while another part is learnt
+    # Two parts take what two of four do, but nothing is read while another part is learnt.
+    if 2 in counts:
         layouts.append(DiskLayout(2, 1))
     for each in layouts:
         if size.fits(each, available):

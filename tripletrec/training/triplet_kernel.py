@@ -281,9 +281,8 @@ def _build_slopes(choice: _Choice) -> Callable[..., Any]:
         """Find the slope of each triplet; return the sums with its loss, right order and weight added."""
         loss, right, mass, count = sums
         products, pq = scratch.products, scratch.coefficients
-        for m in range(
-            _index(scratch.weights.shape[0])
-        ):  # all at once; what is beyond n is not used
+        # All at once; what is beyond n is not used.
+        for m in range(_index(scratch.weights.shape[0])):
             x, ui, weight = scratch.differences[m], products[m], scratch.weights[m]
             if linear:
                 x = np.float32(x + ui)
