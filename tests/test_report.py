@@ -100,6 +100,19 @@ def test_numbers_are_those_of_compare(path, models, parts):
         assert f"{value:+.4f}" in page.text
 
 
+def test_what_was_seen_may_be_left_in(models, parts, tmp_path):
+    train, test = parts
+    more = "seen", train.item_ids[:1]
+    for exclude, said in ((None, "is not left out"), (more, "is left out, and more")):
+        tr.write_report(tmp_path / "page", models["two"], test, exclude, n_users=2)
+        page = Page((tmp_path / "page").read_text(encoding="utf-8")).text
+        assert f"what users had in training {said}." in page
+        means = tr.evaluate(models["two"], test, exclude).mean
+        assert all(f"{mean:.4f}" in page for mean in means)
+        for user in re.findall(r"User ([-0-9a-f]{36})", page):
+            assert "".join(models["two"].recommend(user, exclude=exclude)[0]) in page
+
+
 def test_users_with_what_they_get(path, models, parts):
     page = Page(path.read_text(encoding="utf-8"))
     users = re.findall(r"User ([-0-9a-f]{36})", page.text)
@@ -174,9 +187,7 @@ def test_what_is_refused_leaves_no_page(models, parts, tmp_path):
     two.save(tmp_path / "model", seen=False)
     silent = tr.load(tmp_path / "model")
     for named in ({"silent": silent}, {"two": two, "silent": silent}):
-        with pytest.raises(
-            ValueError, match="^silent is from a file that does not say what it was"
-        ):
+        with pytest.raises(ValueError, match="^silent does not know what .* with collect=False"):
             tr.write_report(path, named, "told before the test is looked at")
     with pytest.raises(OSError, match="cannot write a report to"):
         tr.write_report(tmp_path / "no such folder" / "page.html", two, parts[1], n_users=1)

@@ -186,7 +186,8 @@ def popularity(model: Any, k: int = 10, ax: Axes | None = None) -> Axes:
     ImportError
         If matplotlib is not installed.
     ValueError
-        If the model was loaded from a file that does not say what it was trained on.
+        If the model does not know what it was trained on: its file was saved with ``seen=False``, or it was
+        fitted on a cluster with ``collect=False``.
 
     Examples
     --------

@@ -27,6 +27,7 @@ from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import compare
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.listed import item_ids, popularity_of, taken_and_listed
+from tripletrec.ranking.exclusion import known_seen, names_seen
 
 if TYPE_CHECKING:
     from tripletrec.evaluation import Comparison
@@ -71,6 +72,7 @@ def write_report(
     path: str | PathLike[str],
     models: Any,
     test: Any,
+    exclude: Any = "seen",
     *,
     k: int = 10,
     n_users: int = 10,
@@ -90,6 +92,8 @@ def write_report(
         All of the same users and items; none is named "popularity".
     test : Interactions, sparse matrix or array of shape (n_users, n_items)
         What the models are measured by, see `tripletrec.evaluate`.
+    exclude : "seen", None, interactions, item ids or ("seen", one of the last two), default "seen"
+        What is left out of rankings and lists, see `tripletrec.evaluate`.
     k : int, default 10
         Length of the lists.
     n_users : int, default 10
@@ -130,7 +134,7 @@ def write_report(
     check_matplotlib()
     try:
         with writing(path) as file:  # opened first: what cannot be written is told before the work
-            page = _page(named, test, k, n_users, naming, title, random_state)
+            page = _page(named, test, exclude, k, n_users, naming, title, random_state)
             file.write(page.encode("utf-8", "replace"))
     except OSError as error:
         raise with_sentence(error, f"cannot write a report to {displayed(path)}") from error
@@ -148,16 +152,14 @@ def _named(models: Any) -> dict[str, Any]:
                 f"models must not be named {name!r}, the name of what they stand beside: give another name"
             )
         check_is_fitted(each)
-        if each.seen_ is None:
-            raise ValueError(
-                f"{name} is from a file that does not say what it was trained on: save it with seen=True"
-            )
+        known_seen(each, name)
     return named
 
 
 def _page(
     named: dict[str, Any],
     test: Any,
+    exclude: Any,
     k: int,
     n_users: int,
     naming: _Naming,
@@ -167,15 +169,15 @@ def _page(
     first = next(iter(named.values()))
     seen, test = first.seen_, as_interactions(test, "test", first._space())
     every = {_BASELINE: popularity_of(list(named.values())), **named}
-    comparison = compare(every, test, k=k, random_state=random_state)
+    comparison = compare(every, test, exclude, k=k, random_state=random_state)
     users = _some_users(test, n_users, random_state)
-    counts = {name: taken_and_listed(each, k) for name, each in every.items()}
+    counts = {name: taken_and_listed(each, k, exclude) for name, each in every.items()}
     sections = [
-        _numbers(comparison, k),
+        _numbers(comparison, exclude, k),
         _pictures(every, comparison, counts, k, naming),
         _data(seen, test),
         *(_card(name, each) for name, each in named.items()),
-        _lists_of(users, named, seen, test, k, naming),
+        _lists_of(users, named, seen, test, exclude, k, naming),
         _never(named, counts, k, naming),
     ]
     return (
@@ -201,18 +203,10 @@ class _Naming:
         return called(self._names.get(item), item)
 
 
-def _numbers(comparison: Comparison, k: int) -> str:
+def _numbers(comparison: Comparison, exclude: Any, k: int) -> str:
     """Return the means with their intervals, the differences to popularity, and what the lists are like."""
-    level = f"{100 * comparison.level:g} %"
-    header = [
-        "model",
-        "metric",
-        "mean",
-        f"{level} interval",
-        "beside popularity",
-        f"{level} interval",
-        "p",
-    ]
+    interval = f"{100 * comparison.level:g} % interval"
+    header = ["model", "metric", "mean", interval, "beside popularity", interval, "p"]
     rows = []
     for (metric, name), row in comparison.table.iterrows():
         cells = [name, metric, f"{row['mean']:.4f}", _between(row["low"], row["high"])]
@@ -229,12 +223,19 @@ def _numbers(comparison: Comparison, k: int) -> str:
     ]
     return (
         "<h2>Numbers</h2>"
-        '<p class="faint">Means over users of the test part; what users had in training is left out. '
+        f'<p class="faint">Means over users of the test part; {_left_out(exclude)}. '
         "Intervals are of a bootstrap over users, p-values of paired differences, corrected for the number "
         f"of models.</p>{_table(header, rows, n_texts=2, n_together=len(lists))}"
         f"<h3>The lists of {k} items together</h3>"
         f"{_table(['model', *names], lists)}"
     )
+
+
+def _left_out(exclude: Any) -> str:
+    seen = "what users had in training"
+    if names_seen(exclude):
+        return f"{seen} is left out{', and more' if isinstance(exclude, tuple) else ''}"
+    return f"{seen} is not left out" if exclude is None else f"other than {seen} is left out"
 
 
 def _between(low: float, high: float) -> str:
@@ -351,6 +352,7 @@ def _lists_of(
     named: Mapping[str, Any],
     seen: Interactions,
     test: Interactions,
+    exclude: Any,
     k: int,
     naming: _Naming,
 ) -> str:
@@ -362,7 +364,7 @@ def _lists_of(
         history = _items_of(seen, row)[:k]
         columns: list[tuple[str, list[Any], list[Any]]] = [("had", history, [])]
         for name, model in named.items():
-            ids, scores = model.recommend(user, k=k)
+            ids, scores = model.recommend(user, k=k, exclude=exclude)
             columns.append((name, list(ids[np.isfinite(scores)]), held_out))
         lists = "".join(
             f"<div><h3>{escape(head)}</h3><ol>{_entries(items, hits, naming)}</ol></div>"

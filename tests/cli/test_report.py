@@ -38,6 +38,18 @@ def test_items_without_a_name_are_called_by_their_id(number, shop, command, tmp_
 
 
 @pytest.mark.thorough
+def test_what_users_had_may_be_left_in(shop, command, tmp_path):
+    page, test = tmp_path / "report.html", shop / "parts/test.csv"
+    arguments = ["report", shop / "model.safetensors", "--test", test, "-o", page, "--with-seen"]
+    assert command(*arguments)[0] == 0
+    assert "what users had in training is not left out" in page.read_text(encoding="utf-8")
+    silent = tmp_path / "silent"
+    tr.load(shop / "model.safetensors").save(silent, seen=False)
+    code, _, said = command("report", silent, "--test", test, "-o", page)
+    assert code == 1 and "written with --no-seen: fit it without --no-seen\n" in said
+
+
+@pytest.mark.thorough
 def test_as_json(shop, as_json, tmp_path):
     page = tmp_path / "report.html"
     arguments = [shop / "model.safetensors", "--test", shop / "parts/test.csv", "-o", page]

@@ -40,6 +40,7 @@ _WORDS = {
     "save it with seen=True, or pass exclude=train, or exclude=None": (
         "fit it without --no-seen, or give --with-seen"
     ),
+    "save it with seen=True, or fit it with collect=True": "fit it without --no-seen",
     "save it with seen=True": "fit it without --no-seen",
     "exclude=None counts it": "--with-seen counts it",
     "goes to fit as negatives=": "goes to fit as --negatives",

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from tripletrec.cli.loading import load_model, read_test, without_seen
-from tripletrec.cli.options import add_columns, add_command, as_usage, count
+from tripletrec.cli.options import add_columns, add_command, add_with_seen, as_usage, count
 from tripletrec.cli.printing import print_json, print_rows
 
 __all__ = ["NAME", "add_metrics", "add_parser", "check_jobs", "run"]
@@ -47,9 +47,7 @@ def add_metrics(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="lengths of lists (default: 10)",
     )
-    parser.add_argument(
-        "--with-seen", action="store_true", help="do not leave out what users had in training"
-    )
+    add_with_seen(parser)
     parser.add_argument(
         "--jobs",
         type=int,

@@ -20,6 +20,7 @@ __all__ = [
     "add_columns",
     "add_command",
     "add_cutoff",
+    "add_with_seen",
     "as_usage",
     "check_output",
     "count",
@@ -133,6 +134,13 @@ def add_cutoff(parser: argparse.ArgumentParser, default: int = 10) -> None:
         default=default,
         metavar="N",
         help=f"length of a list (default: {default})",
+    )
+
+
+def add_with_seen(parser: argparse.ArgumentParser) -> None:
+    """Add what keeps the items of training in rankings and lists."""
+    parser.add_argument(
+        "--with-seen", action="store_true", help="do not leave out what users had in training"
     )
 
 

@@ -13,6 +13,7 @@ from tripletrec.cli.options import (
     UsageError,
     add_command,
     add_cutoff,
+    add_with_seen,
     as_usage,
     check_output,
     note,
@@ -56,9 +57,7 @@ def add_parser(commands: Any) -> None:
         "--candidates", metavar="FILE", help="the only items to choose from, as --users"
     )
     parser.add_argument("--exclude", metavar="FILE", help="items that nobody gets, as --users")
-    parser.add_argument(
-        "--with-seen", action="store_true", help="do not leave out what users had in training"
-    )
+    add_with_seen(parser)
     parser.add_argument("--user", metavar="NAME", help="the column of --users (default: guessed)")
     parser.add_argument(
         "--item", metavar="NAME", help="the column of --candidates and --exclude (default: guessed)"

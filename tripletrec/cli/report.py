@@ -15,6 +15,7 @@ from tripletrec.cli.options import (
     add_columns,
     add_command,
     add_cutoff,
+    add_with_seen,
     check_output,
     note,
 )
@@ -47,6 +48,7 @@ def add_parser(commands: Any) -> None:
         "--name", metavar="NAME", help="its column of names (default: the first but that of items)"
     )
     add_cutoff(parser)
+    add_with_seen(parser)
     add_columns(parser)
 
 
@@ -63,7 +65,9 @@ def run(options: argparse.Namespace) -> None:
     first = next(iter(models.values()))
     names = None if options.items is None else _names_of_items(options, first._items())
     test = read_test(options, options.test, first)
-    write_report(options.output, models, test, k=options.k, item_names=names, title=options.title)
+    exclude = None if options.with_seen else "seen"
+    shown = {"k": options.k, "item_names": names, "title": options.title}
+    write_report(options.output, models, test, exclude, **shown)
     if options.json:
         print_json({"models": list(models), "output": options.output})
     else:
@@ -81,7 +85,6 @@ def _names_of_items(options: argparse.Namespace, known: Any) -> dict[Any, Any]:
             f"{shown_names(columns, 400)}"
         )
     rows = known.find(table.index)
-    names = table[column][
-        rows >= 0
-    ].convert_dtypes()  # whole numbers beside missing ones became floats
+    # Whole numbers beside missing ones have become floats.
+    names = table[column][rows >= 0].convert_dtypes()
     return dict(zip(ids_at(known, rows[rows >= 0]), names, strict=True))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_count
 from tripletrec._runtime.messages import shown
 from tripletrec.data.ids import is_single
-from tripletrec.ranking.exclusion import WHY_UNKNOWN
+from tripletrec.ranking.exclusion import known_seen
 
 if TYPE_CHECKING:
     from tripletrec.models.fitted import Fitted
@@ -88,9 +88,7 @@ def check_pair(model: Fitted, user: Any, item: Any) -> tuple[int, int]:
 
 
 def _items_of(model: Fitted, user: int) -> NDArray[np.int64]:
-    seen = vars(model).get("seen_")
-    if seen is None:
-        raise ValueError(f"the model does not know what its users have done, for {WHY_UNKNOWN}")
+    seen = known_seen(model)
     if user >= seen.n_users:
         return np.empty(0, np.int64)
     return seen.indices[seen.indptr[user] : seen.indptr[user + 1]].astype(np.int64)

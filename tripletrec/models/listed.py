@@ -11,20 +11,23 @@ from numpy.typing import NDArray
 from tripletrec.data.interactions import Interactions
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.popularity import Popularity
-from tripletrec.ranking.exclusion import padded, union
+from tripletrec.ranking.exclusion import known_seen, padded, union
 
 __all__ = ["item_counts", "item_ids", "popularity_of", "taken_and_listed"]
 
 
-def taken_and_listed(model: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def taken_and_listed(
+    model: Any, k: int, exclude: Any = "seen"
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return how many users took each item in training, and in how many lists it is.
 
     Parameters
     ----------
     model : fitted model
-        Its training items are left out of the lists of their users.
     k : int
         Length of the lists.
+    exclude : "seen", None, interactions, item ids or ("seen", one of the last two), default "seen"
+        What is left out of the lists.
 
     Returns
     -------
@@ -33,7 +36,7 @@ def taken_and_listed(model: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.
     Raises
     ------
     ValueError
-        If the model was loaded from a file that does not say what it was trained on.
+        If the model does not know what it was trained on.
 
     Examples
     --------
@@ -45,14 +48,10 @@ def taken_and_listed(model: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.
     (3000, 995)
     """
     check_is_fitted(model)
-    if model.seen_ is None:
-        raise ValueError(
-            "the model is from a file that does not say what it was trained on: save it with seen=True"
-        )
-    n_items = model.n_items_
-    users = np.flatnonzero(np.diff(model.seen_.indptr))
+    seen, n_items = known_seen(model), model.n_items_
+    users = np.flatnonzero(np.diff(seen.indptr))
     users = users if model.user_ids_ is None else model.user_ids_[users]
-    ids, scores = model.recommend(users, k=k)
+    ids, scores = model.recommend(users, k=k, exclude=exclude)
     kept = np.isfinite(scores)
     rows = model._items().rows(ids[kept])
     return item_counts(model), np.bincount(rows, minlength=n_items)

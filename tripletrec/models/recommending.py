@@ -21,7 +21,7 @@ from tripletrec.models.lists import (
     write_lists,
 )
 from tripletrec.ranking.candidates import read_candidates
-from tripletrec.ranking.exclusion import WHY_UNKNOWN, names_seen, read_exclude, seen_by
+from tripletrec.ranking.exclusion import known_seen, names_seen, read_exclude, seen_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -293,10 +293,7 @@ class Recommending(Fitted):
         >>> model.recommend(1, k=2)[0]
         array([2, 0])
         """
-        if vars(self).get("seen_") is None:
-            raise ValueError(
-                f"the model does not know what it was trained on, for {WHY_UNKNOWN}: save it with seen=True"
-            )
+        known_seen(self)
         return self._cold(np.arange(self.n_users_) if users is None else self._users().rows(users))
 
     def _asked(self, users: Any, k: Any, exclude: Any, candidates: Any, skip_unknown: Any) -> Asked:

@@ -19,6 +19,7 @@ __all__ = [
     "Pairs",
     "WHY_UNKNOWN",
     "known_rows",
+    "known_seen",
     "names_seen",
     "padded",
     "read_exclude",
@@ -142,6 +143,17 @@ def seen_by(model: Any) -> Pairs | Interactions | None:
             )
         return None
     return seen if seen.n_users == model.n_users_ else padded(seen, model.n_users_)
+
+
+def known_seen(model: Any, name: str = "the model") -> Interactions:
+    """Return what a fitted model was trained on; raise ValueError with its name if that is not known."""
+    seen: Interactions | None = vars(model).get("seen_")
+    if seen is None:
+        raise ValueError(
+            f"{name} does not know what it was trained on, for {WHY_UNKNOWN}: save it with seen=True, or fit "
+            "it with collect=True"
+        )
+    return seen
 
 
 def padded(seen: Interactions, n_users: int) -> Pairs:
