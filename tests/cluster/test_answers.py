@@ -116,6 +116,23 @@ def test_metrics_are_those_of_one_machine(exclude, model, parts):
     pd.testing.assert_frame_equal(found.lists, expected.lists)
 
 
+@pytest.mark.parametrize(
+    "options",
+    quick([{}, {"k": 5}, {"candidates": [1, 2, 3, 8]}, {"gains": "values"}], {"k": 5}),
+)
+@pytest.mark.parametrize("exclude", quick(["seen", None, ("seen", [3, 5])], "seen"))
+def test_comparisons_know_how_it_was_measured(exclude, options, model, parts):
+    test = parts[1]
+    found, same = (
+        evaluate_by(Here(), model, test, exclude, 7, options),
+        tr.evaluate(model, test, exclude, **options),
+    )
+    assert found._measured == same._measured is not None
+    other = evaluate_by(Here(), model, test, [4], 7, options)
+    with pytest.raises(ValueError, match="evaluated alike, got 'b' with another exclude than 'a'"):
+        tr.compare({"a": found, "b": other}, test)
+
+
 def test_users_without_a_positive_that_is_ranked_are_left_out(model, parts):
     train, test = parts
     some = train[np.isin(train.rows, range(10))]

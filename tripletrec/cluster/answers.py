@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tripletrec._checks import check_count
+from tripletrec._checks import check_count, check_cutoffs
 from tripletrec._runtime.messages import shown
 from tripletrec.cluster.dask_engine import DaskTasks, check_client
 from tripletrec.cluster.shuffle import Tasks
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import Evaluation, measuring
 from tripletrec.evaluation.metrics import Gains, mean_of
-from tripletrec.evaluation.standing import NoUsersError
+from tripletrec.evaluation.standing import NoUsersError, left_out_of
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.lists import Asked, write_lists
 from tripletrec.ranking.exclusion import Pairs
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tripletrec.evaluation.measured import Measured
 
 __all__ = ["evaluate", "evaluate_by", "recommend", "recommend_by"]
 
@@ -197,7 +199,17 @@ def evaluate_by(
         part = data[slice(int(data.indptr[own[0]]), int(data.indptr[own[-1] + 1]))]
         pending.append(tasks.submit(_evaluate, shared, part, left_out, options))
     found = _together([each for each in tasks.gather(pending) if each is not None])
-    return found._with(lambda: measuring.evaluate(model, data, exclude, **options).lists)
+
+    def measure() -> Measured:
+        from tripletrec.evaluation.fields import asked_candidates  # here, as in `measuring`
+        from tripletrec.evaluation.measured import measured
+
+        cutoffs = check_cutoffs(options.get("k", 10))
+        left_out = left_out_of(model, data, exclude)
+        asked = asked_candidates(options.get("candidates"), data)
+        return measured(data, cutoffs, options.get("gains", "binary"), left_out, asked)
+
+    return found._with(lambda: measuring.evaluate(model, data, exclude, **options).lists, measure)
 
 
 def _recommend(model: Any, pairs: tuple[Pairs | Interactions, ...], path: str, asked: Asked) -> int:

@@ -27,7 +27,7 @@ from tripletrec.ranking.top_k import side_by_side
 if TYPE_CHECKING:
     from tripletrec.ranking.scores import ScoreUsers
 
-__all__ = ["Field", "field_of"]
+__all__ = ["Field", "asked_candidates", "field_of"]
 
 
 class Field(NamedTuple):
@@ -76,7 +76,7 @@ def field_of(
     protocol: Protocol,
 ) -> Field:
     """Return the field that is asked for, without pairs and items that are left out."""
-    candidates = _read(protocol.candidates, test)
+    candidates = asked_candidates(protocol.candidates, test)
     if protocol.sampled is not None:
         if candidates is not None:
             raise ValueError(
@@ -114,7 +114,8 @@ def _field_within(
     return _field_of_some(score_users, test, out, candidates)
 
 
-def _read(candidates: Any, test: Interactions) -> NDArray[np.int64] | Pairs | None:
+def asked_candidates(candidates: Any, test: Interactions) -> NDArray[np.int64] | Pairs | None:
+    """Return the candidates that are asked for: of all users or of each; None: all items."""
     if candidates is None:
         return None
     if _is_matrix(candidates):

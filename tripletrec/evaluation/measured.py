@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tripletrec.data.digests import digest_data
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation.metrics import Gains
-from tripletrec.evaluation.standing import Ranked
+from tripletrec.evaluation.standing import LeftOut
 from tripletrec.ranking.exclusion import Pairs
 
 __all__ = ["Measured", "digest_test", "measured"]
@@ -40,13 +40,11 @@ def measured(
     test: Interactions,
     cutoffs: tuple[int, ...],
     gains: Gains,
-    ranked: Ranked,
-    *,
-    is_sample: bool,
+    left_out: LeftOut,
+    candidates: NDArray[np.int64] | Pairs | None,
 ) -> Measured:
-    """Return on what and how a model is measured."""
-    pairs, items, beside_seen = ranked.left_out
-    candidates = None if is_sample else ranked.field.asked
+    """Return on what and how a model is measured; the candidates are those asked for, None of a sample."""
+    pairs, items, beside_seen = left_out
     return Measured(
         digest_test(test, gains),
         cutoffs,

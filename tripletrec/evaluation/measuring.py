@@ -221,7 +221,8 @@ def evaluate(
     def measure() -> Measured:
         from tripletrec.evaluation.measured import measured  # here, because most do without
 
-        return measured(test, cutoffs, gains, ranked, is_sample=sampled is not None)
+        asked = None if sampled is not None else ranked.field.asked
+        return measured(test, cutoffs, gains, ranked.left_out, asked)
 
     return Evaluation(mean, per_user, of_groups, sampled)._with(lists, measure)
 

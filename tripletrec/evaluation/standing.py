@@ -26,6 +26,7 @@ __all__ = [
     "Standing",
     "all_known",
     "drop_known",
+    "left_out_of",
     "stand",
     "warn_of_constant_scores",
 ]
@@ -102,7 +103,7 @@ def stand(model: Any, test: Any, protocol: Protocol) -> tuple[Standing, Ranked]:
     score_users = score_function(model, n_users, n_items)
     ids = getattr(model, "user_ids_", None), getattr(model, "item_ids_", None)
     check_same_space(test.space, Space(n_users, n_items, *ids), "test", "the model")
-    out = _left_out(model, test, protocol.exclude)
+    out = left_out_of(model, test, protocol.exclude)
     field = field_of(score_users, test, out.pairs, out.items, protocol)
     _check_some_left(field.kept, test, out, protocol)
     positives = field.positives
@@ -193,7 +194,7 @@ def _warn_of_lost(
         )
 
 
-def _left_out(model: Any, test: Interactions, exclude: Any) -> LeftOut:
+def left_out_of(model: Any, test: Interactions, exclude: Any) -> LeftOut:
     """Return the items that are left out of the ranking of each user."""
     seen = seen_by(model) if names_seen(exclude) and hasattr(model, "_score_function") else None
     if isinstance(seen, Interactions):
