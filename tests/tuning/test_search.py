@@ -310,6 +310,10 @@ def test_progress_is_on_stderr(small, capsys):
             "space has drawn 'magic', which is no parameter of",
         ),
         (
+            {"space": lambda trial: {"n_factors": 0}},
+            "space has a trial that the model refuses: n_factors must be",
+        ),
+        (
             {"template": tr.MatrixFactorization},
             "model must be a model of tripletrec, such as .* got <class",
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -178,8 +178,7 @@ def read_space(space: Any, model: Any) -> Space:
         )
     _check_names("space has", space, model)
     choices = {name: _choice(name, each) for name, each in space.items()}
-    if hasattr(model, "_check_parameters"):
-        _check_allowed(choices, model)
+    _check_allowed(models_of(choices, model))
     return choices
 
 
@@ -198,6 +197,7 @@ def check_drawn(params: Any, model: Any) -> dict[str, Any]:
             f"space, a function, must return a dict of parameters for each trial, got {shown(params)}"
         )
     _check_names("space has drawn", params, model)
+    _check_allowed([type(model)(**{**_params_to_check(model), **params})])
     return dict(params)
 
 
@@ -214,16 +214,20 @@ def _check_names(what: str, params: Mapping[Any, Any], model: Any) -> None:
 def models_of(space: Space, model: Any) -> Iterator[Any]:
     """Yield models such as trials may have: each choice or end of a range, beside the first of all others."""
     ends = {name: _ends(each) for name, each in space.items()}
-    first = model.get_params() | {name: each[0] for name, each in ends.items()}
-    if "random_state" in first and "random_state" not in space:
-        first["random_state"] = 0  # a generator of the user's would be advanced
+    first = _params_to_check(model) | {name: each[0] for name, each in ends.items()}
     for name, values in ends.items():
         for value in values:
             yield type(model)(**{**first, name: value})
 
 
-def _check_allowed(space: Space, model: Any) -> None:
-    for each in models_of(space, model):
+def _params_to_check(model: Any) -> dict[str, Any]:
+    """Return a model's parameters without its generator of random numbers, which checks would advance."""
+    params: dict[str, Any] = model.get_params()
+    return {**params, "random_state": 0} if "random_state" in params else params
+
+
+def _check_allowed(models: Iterable[Any]) -> None:
+    for each in models:
         try:
             each._check_parameters()
         except (ValueError, TypeError) as error:
