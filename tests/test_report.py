@@ -178,6 +178,8 @@ def test_what_is_refused_leaves_no_page(models, parts, tmp_path):
             tr.write_report(tmp_path / "page.html", models, parts[1], **wrong)
     with pytest.raises(ValueError, match="models must not be named 'popularity'.*another name"):
         tr.write_report(path, {**models, "popularity": models["two"]}, parts[1])
+    with pytest.raises(ValueError, match=r"names of models must be text in UTF-8, got 'm\\udce9'"):
+        tr.write_report(path, {"m\udce9": models["two"]}, parts[1])
     with pytest.raises(TypeError, match="models must have names that are strings, got 1"):
         tr.write_report(path, {1: models["two"]}, parts[1])
     with pytest.raises(ValueError, match="n_users must be"):

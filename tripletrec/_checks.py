@@ -101,6 +101,17 @@ def _a(word: str) -> str:
     return f"{'an' if word[0] in 'AEIOU' else 'a'} {word}"
 
 
+def check_utf8(text: str, name: str) -> None:
+    """Raise unless UTF-8 has a text, which half a surrogate pair, as in names of files, is none of."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{name} must be text in UTF-8, got {shown(text)}: "
+            "give text.encode('utf-8', 'backslashreplace').decode()"
+        ) from None
+
+
 def check_choice(value: Any, name: str, *allowed: str | None) -> None:
     """Raise unless `value` is one of a few names, or None where that is allowed."""
     if (value is None or isinstance(value, str)) and value in allowed:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec import plots
-from tripletrec._checks import check_count, check_matplotlib, check_random_state
+from tripletrec._checks import check_count, check_matplotlib, check_random_state, check_utf8
 from tripletrec._drawing import called, draw_popularity, make_room
 from tripletrec._runtime.files import displayed, with_sentence, writing
 from tripletrec._runtime.messages import shown
@@ -147,6 +147,7 @@ def _named(models: Any) -> dict[str, Any]:
     for name, each in named.items():
         if not isinstance(name, str):
             raise TypeError(f"models must have names that are strings, got {shown(name)}")
+        check_utf8(name, "names of models")
         if name == _BASELINE:
             raise ValueError(
                 f"models must not be named {name!r}, the name of what they stand beside: give another name"

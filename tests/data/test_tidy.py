@@ -16,6 +16,7 @@ IDS = {
     "texts": ["a", "b\0", "ü" * 30],
     "numbers": np.array([3, -1, 7]),
     "dates": np.array(["2020-01-01", "1999-01-01", "2030-01-01"], "M8[D]"),
+    "no UTF-8": ["a", "b\udce9", "c"],
     "objects": [uuid.UUID(int=n) for n in range(3)],
     "mixed": ["a", 1, datetime.date(2020, 1, 1)],
     "none": None,
@@ -38,6 +39,10 @@ def test_round_trip(ids, times, output):
         if ids in ("mixed", "objects"):
             pytest.skip("polars has no columns of mixed types")
     data = Interactions(MATRIX, user_ids=IDS[ids], item_ids=IDS[ids], timestamps=TIMES[times])
+    if output == "polars" and ids == "no UTF-8":
+        with pytest.raises(ValueError, match=r"text in UTF-8, got 'b\\udce9': take 'pandas'"):
+            data.to_frame(output=output)
+        return
     frame = data.to_frame(output=output)
     assert type(frame).__module__.split(".")[0] == output
     assert list(frame.columns) == ["user", "item", "value", "timestamp"][: 3 + (times != "none")]

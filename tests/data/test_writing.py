@@ -31,6 +31,13 @@ def test_texts_come_back(ending, tmp_path):
     assert content.count(b"user") == 1
 
 
+def test_what_is_no_utf_8_is_written_as_it_is_printed(tmp_path):
+    write_table(
+        pd.DataFrame({"user": pd.Series(["b\udce9"], dtype=object)}), tmp_path / "a", ".csv", "a"
+    )
+    assert (tmp_path / "a").read_text() == "user\nb\\udce9\n"
+
+
 def test_only_what_needs_quotes_has_them(tmp_path):
     path = tmp_path / "log.csv"
     write_table(pd.DataFrame({"user": ["a", "b,c"], "n": [1, 2.5]}), path, ".csv", path)

@@ -225,6 +225,8 @@ def test_arguments_are_checked_before_anything_is_evaluated(models, parts):
     ):
         with pytest.raises(ValueError, match=message):
             compare({"a": never, "b": never}, parts[1], **wrong)
+    with pytest.raises(ValueError, match=r"names of models must be text in UTF-8, got 'm\\udce9'"):
+        compare({"a": never, "m\udce9": never}, parts[1])
     for last in (None, tr.EASE, tr.EASE(), (np.ones((2, 1)), np.ones((3, 1)))):
         with pytest.raises(
             (TypeError, ValueError), match=r"models\['b'\] (must be a|EASE|scores 2)"

@@ -206,10 +206,11 @@ def test_which_users_are_evaluated():
 
 
 def test_user_ids_index_the_result():
-    test = Interactions(HAND_TEST, user_ids=["ann"], item_ids=list("abcde"))
-    per_user = evaluate(scored(HAND), test).per_user
-    assert per_user.index.tolist() == ["ann"]
-    assert per_user.index.name == "user"
+    for name in ("ann", "ann\udce9"):  # the latter is no UTF-8
+        test = Interactions(HAND_TEST, user_ids=[name], item_ids=list("abcde"))
+        per_user = evaluate(scored(HAND), test).per_user
+        assert per_user.index.tolist() == [name]
+        assert per_user.index.name == "user"
 
 
 def test_columns_come_metric_by_metric():

@@ -68,9 +68,10 @@ def test_ids_keep_their_types(kind, output):
     [
         ([b"a", b"b", b"c"], ["c", "a", "b", "a", "b"]),
         (["a\rx", "b", "c"], ["c", "a\rx", "b", "a\rx", "b"]),
+        (["a\udce9", "b", "c"], ["c", r"a\udce9", "b", r"a\udce9", "b"]),
         (IDS["hours"], [f"{day}:00:00" for day in np.array(IDS["hours"], str)[[2, 0, 1, 0, 1]]]),
     ],
-    ids=["bytes", "ends of lines", "hours"],
+    ids=["bytes", "ends of lines", "no UTF-8", "hours"],
 )
 def test_delimited_text_of_ids_that_need_care(ids, texts, tmp_path):
     from tripletrec.models.lists import write_lists

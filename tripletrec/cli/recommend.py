@@ -192,13 +192,14 @@ def _write(path: str, ids: Any, scores: Any) -> None:
     import pandas as pd
 
     from tripletrec._runtime.files import replacing
+    from tripletrec.data.tidy import as_series
     from tripletrec.data.writing import as_text, write_table
     from tripletrec.models.lists import check_ending
 
     ending = check_ending(path)
     items = ids if ending == ".parquet" else as_text(ids)
     ranks = range(1, len(ids) + 1)
-    table = pd.DataFrame({"item": pd.Series(items), "rank": ranks, "score": scores})
+    table = pd.DataFrame({"item": as_series(items), "rank": ranks, "score": scores})
     with replacing(path) as temporary:
         write_table(table, temporary, ending, path)
 

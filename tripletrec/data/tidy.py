@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-__all__ = ["Column", "check_output", "table_of"]
+from tripletrec._runtime.messages import shown
+
+__all__ = ["Column", "as_series", "check_output", "table_of"]
 
 
 class Column(NamedTuple):
@@ -29,19 +31,35 @@ def check_output(output: Any) -> None:
             raise ImportError('output="polars" needs polars: pip install polars') from None
 
 
+def as_series(elements: Any) -> Any:
+    """Return elements as a Series of pandas, whose own strings cannot hold all texts of Python."""
+    import pandas as pd
+
+    try:
+        return pd.Series(elements)
+    except UnicodeEncodeError:  # half a surrogate pair, as in names of files that are no UTF-8
+        return pd.Series(elements, dtype=object)
+
+
 def table_of(columns: Mapping[str, Column], output: str) -> Any:
     """Return columns as a table of pandas or polars, which shares no memory with them."""
     check_output(output)
     library = import_module(output)
+    make = as_series if output == "pandas" else library.Series
 
     def series(column: Column) -> Any:
         # Texts become objects once, not once per row.
         texts = column.elements.dtype.kind == "U"
-        elements = library.Series(column.elements.tolist() if texts else column.elements.copy())
+        elements = make(column.elements.tolist() if texts else column.elements.copy())
         if column.positions is None:
             return elements
         if output == "polars":
             return elements.gather(column.positions)
         return elements.take(column.positions).reset_index(drop=True)
 
-    return library.DataFrame({name: series(each) for name, each in columns.items()})
+    try:
+        return library.DataFrame({name: series(each) for name, each in columns.items()})
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"output='polars' must have ids that are text in UTF-8, got {shown(error.object)}: take 'pandas'"
+        ) from None

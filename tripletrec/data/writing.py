@@ -64,7 +64,7 @@ def appending(path: Any, ending: str) -> Iterator[Callable[[Any], None]]:
             nonlocal header
             for first in range(0, max(len(table), 1), _ROWS):
                 text = _delimited(table.iloc[first : first + _ROWS], separator, header)
-                packed.write(text.encode("utf-8"))
+                packed.write(text.encode("utf-8", "backslashreplace"))  # as bytes are
                 header = False
 
         yield append

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tripletrec._checks import check_count, check_cutoffs, check_random_state, check_share
+from tripletrec._checks import (
+    check_count,
+    check_cutoffs,
+    check_random_state,
+    check_share,
+    check_utf8,
+)
 from tripletrec._drawing import as_axes, height_of, literal, short_names
 from tripletrec._runtime.messages import Said, shown, warn_of_all, warn_user, warnings_of
 from tripletrec.data.interactions import Interactions, as_interactions
@@ -219,6 +225,7 @@ def compare(
 
     given = {name: each for name, each in models.items() if isinstance(each, Evaluation)}
     for name, each in models.items():  # before any is evaluated
+        check_utf8(str(name), "names of models")
         if name not in given:
             score_function(each, test.n_users, test.n_items, f"models[{name!r}]")
     _check_alike(given)

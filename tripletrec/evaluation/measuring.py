@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from tripletrec._checks import check_cutoffs
 from tripletrec.data.interactions import Interactions, as_interactions
+from tripletrec.data.tidy import as_series
 from tripletrec.evaluation.listing import known_counts, table_of_lists
 from tripletrec.evaluation.metrics import (
     Gains,
@@ -209,7 +210,7 @@ def evaluate(
 
     import pandas as pd
 
-    per_user = pd.DataFrame(columns, index=pd.Index(standing.user_ids, name="user"))
+    per_user = pd.DataFrame(columns, index=pd.Index(as_series(standing.user_ids), name="user"))
     mean = pd.Series({name: mean_of(values) for name, values in columns.items()}, name="mean")
     of_groups = None if groups is None else metrics_by(groups, standing, cutoffs, worth, columns)
     known = known_counts(model, exclude, test)

@@ -167,11 +167,11 @@ class ContinuedModel(TrainedModel):
         as small as they last were. A file holds it if it was saved with ``state=True``. Without it one more
         epoch is run first, whose steps have length 0, to find out how large gradients are.
 
-        If ``seen_`` is not known (saved with ``seen=False``), the model learns from `X` alone: it may then
-        draw earlier positives as negatives, and forgets sooner; users who are mixed with their `history` are
-        so with what `X` has of them. ``seen_`` stays None, for `X` alone would say that all others have had
-        nothing, and `recommend` leaves out only what ``exclude`` is given. ``item_counts_`` adds up; a pair
-        that was known before counts twice.
+        If ``seen_`` is not known (saved with ``seen=False``, or fitted on a cluster with ``collect=False``),
+        the model learns from `X` alone: it may then draw earlier positives as negatives, and forgets sooner;
+        users who are mixed with their `history` are so with what `X` has of them. ``seen_`` stays None, for
+        `X` alone would say that all others have had nothing, and `recommend` leaves out only what ``exclude``
+        is given. ``item_counts_`` adds up; a pair that was known before counts twice.
 
         Examples
         --------

@@ -131,8 +131,8 @@ class ContinuedTowers(TowerHistories):
             self._mix().share > 0.0 or check_flag(self.own_factors, "own_factors")
         ):
             raise ValueError(
-                "partial_fit of a TwoTower with history or own_factors needs what was seen before, which is "
-                "not in the file that the model is from: save models with seen=True"
+                "partial_fit of a TwoTower with history or own_factors needs what was seen before, which its "
+                "file does not hold: save it with seen=True, or fit it anew on all events"
             )
         return {
             f"{word}_features": _encode_all(

@@ -261,12 +261,14 @@ class _Pandas:
     def table(self, columns: dict[str, Any]) -> Any:
         import pandas as pd
 
-        return pd.DataFrame(columns)
+        from tripletrec.data.tidy import as_series
+
+        return pd.DataFrame({name: as_series(each) for name, each in columns.items()})
 
     def _whole(self, ids: NDArray[Any]) -> Any:
-        import pandas as pd
+        from tripletrec.data.tidy import as_series
 
-        return pd.Series(ids).array
+        return as_series(ids).array
 
     def _take(self, column: Any, rows: NDArray[np.int64]) -> Any:
         return column.take(rows)
