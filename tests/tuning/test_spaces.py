@@ -11,7 +11,7 @@ from tripletrec.models.companions import (
     percentile_rank_of,
     temperature_for,
 )
-from tripletrec.tuning.spaces import default_space, read_space
+from tripletrec.tuning.spaces import check_drawn, default_space, read_space
 
 
 def test_default_spaces_lie_around_the_model():
@@ -144,3 +144,10 @@ def test_what_is_no_space(space, message):
     pytest.importorskip("optuna")
     with pytest.raises((ValueError, TypeError), match=message):
         read_space(space, tr.MatrixFactorization())
+
+
+def test_checking_what_a_function_drew_draws_no_random_number():
+    generator = np.random.default_rng(0)
+    template = tr.MatrixFactorization(random_state=generator)
+    assert check_drawn({"n_factors": 3}, template) == {"n_factors": 3}
+    assert generator.integers(1000) == np.random.default_rng(0).integers(1000)
