@@ -40,8 +40,6 @@ def refused(capsys, *arguments):
         (["reproduce", "--seeds", "x"], "--seeds"),
         (["reproduce", "--systems", "K1,K7"], "--systems must be among K1, K2,"),
         (["reproduce", "--n-jobs", "0"], "n_jobs must be"),
-        (["reproduce", "--json", "no/such/folder/x.json"], "--json must be in a folder"),
-        (["reproduce", "--json", "."], "--json must be a file"),
         (["reproduce", "--surprise"], "unrecognized arguments: --surprise"),
     ],
 )
@@ -53,9 +51,20 @@ def test_bad_arguments_are_refused_before_anything_is_fetched(arguments, message
 def test_bad_plots_are_refused_before_anything_is_fetched(capsys, fetch, tmp_path):
     pytest.importorskip("matplotlib")
     assert "must end in one of" in refused(capsys, "reproduce", "--plot", str(tmp_path / "x.docx"))
-    assert "--plot must be in a folder" in refused(
-        capsys, "reproduce", "--plot", str(tmp_path / "none" / "x.png")
-    )
+    assert main(["reproduce", "--plot", str(tmp_path / "none" / "x.png")]) == 1
+    assert "--plot must be in a folder" in capsys.readouterr().err
+    assert fetch == []
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("no/such/folder/x.json", "--json must be in a folder"), (".", "--json must be a file")],
+)
+def test_what_cannot_be_written_is_told_before_anything_is_fetched(path, message, capsys, fetch):
+    """With the exit code of all commands that cannot write."""
+    assert main(["reproduce", "--json", path]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "" and message in printed.err and printed.err.count("\n") == 1
     assert fetch == []
 
 

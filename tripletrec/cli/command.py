@@ -55,7 +55,8 @@ from a table of events to lists:
   tripletrec recommend model.safetensors -k 20 -o lists.csv
 
 Results go to standard output, all else to standard error. Exit codes: 0 success, 1 data, a model
-or a file is not as it must be, 2 the command is not typed as it must be, 130 Ctrl-C."""
+or a file is not as it must be, or a file cannot be written, 2 the command is not typed as it must
+be, 130 Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 after success, 1 if data, a model or a file is not as it must be, 130 after Ctrl-C. Bad arguments
-        raise ``SystemExit`` with code 2, as in argparse.
+        0 after success, 1 if data, a model or a file is not as it must be, or a file cannot be written,
+        130 after Ctrl-C. Bad arguments raise ``SystemExit`` with code 2, as in argparse.
     """
     parser = build_parser()
     options = parser.parse_args(arguments)

@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from tripletrec.cli.options import UsageError, add_command
+from tripletrec.cli.options import UsageError, add_command, check_output
 from tripletrec.cli.printing import print_json
 
 __all__ = ["NAME", "add_parser", "run"]
@@ -68,6 +68,10 @@ def run(options: argparse.Namespace) -> None:
         systems = _check(options)
     except (ImportError, TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
+    if options.plot is not None:
+        check_output(options.plot, (), "--plot")
+    if options.json not in (None, "-"):
+        check_output(options.json, (), "--json")
     stderr: Any = None if sys.stderr is None else Forgiving(sys.stderr)
     with redirect_stdout(stderr):  # stdout is for the report
         data = datasets.fetch_movielens_100k(options.data_home, verbose=not options.quiet)
@@ -95,7 +99,6 @@ def run(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> list[str]:
     """Refuse bad options before the training rather than after it; return the systems to train."""
     from tripletrec._checks import check_count, check_n_jobs
-    from tripletrec._runtime.files import check_writable
     from tripletrec.reference import plots
     from tripletrec.reference.report import check_systems
 
@@ -105,7 +108,4 @@ def _check(options: argparse.Namespace) -> list[str]:
     check_n_jobs(options.n_jobs)
     if options.plot is not None:
         plots.check_plot(options.plot)
-        check_writable(options.plot, "--plot")
-    if options.json not in (None, "-"):
-        check_writable(options.json, "--json")
     return systems
