@@ -38,6 +38,19 @@ def test_items_without_a_name_are_called_by_their_id(number, shop, command, tmp_
 
 
 @pytest.mark.thorough
+def test_ids_keep_their_leading_zeros(command, tmp_path):
+    events, names, page = tmp_path / "e.csv", tmp_path / "names.csv", tmp_path / "report.html"
+    events.write_text("user,item\n01,007\n01,008\n02,007\n03,009\n")
+    names.write_text("item,name\n007,Seven\n")
+    path = tmp_path / "m.st"
+    assert command("fit", events, "--model", "popularity", "-o", path)[0] == 0
+    assert tr.load(path).item_ids_.tolist() == ["007", "008", "009"]
+    arguments = ["report", path, "--test", events, "--with-seen", "-o", page, "--items", names]
+    assert command(*arguments)[0] == 0
+    assert ">Seven<" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.thorough
 def test_what_users_had_may_be_left_in(shop, command, tmp_path):
     page, test = tmp_path / "report.html", shop / "parts/test.csv"
     arguments = ["report", shop / "model.safetensors", "--test", test, "-o", page, "--with-seen"]
@@ -76,6 +89,10 @@ def test_what_is_refused(shop, refused, failed, tmp_path):
     ):
         items.write_text(text)
         assert message in failed(*arguments[:-1], items)
+    items.write_text("item_id,name\n7,a\n")
+    assert "names no item of the models: it has ids such as '7', they such as" in failed(
+        *arguments[:-1], items
+    )
     items.write_bytes("item_id,name\na,ü\n".encode("latin-1"))
     assert f"cannot read '{items}'" in failed(*arguments[:-1], items)
     assert not page.exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tripletrec._runtime.messages import shown_names
+from tripletrec._runtime.messages import shown, shown_names
 from tripletrec.cli.attributes import read_attributes
 from tripletrec.cli.compare import load_models
 from tripletrec.cli.ids import ids_at
@@ -19,7 +19,7 @@ from tripletrec.cli.options import (
     check_output,
     note,
 )
-from tripletrec.cli.printing import print_json
+from tripletrec.cli.printing import plain, print_json
 
 __all__ = ["NAME", "add_parser", "run"]
 
@@ -85,6 +85,12 @@ def _names_of_items(options: argparse.Namespace, known: Any) -> dict[Any, Any]:
             f"{shown_names(columns, 400)}"
         )
     rows = known.find(table.index)
+    if len(table) and (rows < 0).all():
+        mine, theirs = ids_at(known, rows[:1] * 0)[0], table.index[0]
+        raise ValueError(
+            f"{options.items!r} names no item of the models: it has ids such as {shown(plain(theirs))}, they "
+            f"such as {shown(plain(mine))}"
+        )
     # Whole numbers beside missing ones have become floats.
     names = table[column][rows >= 0].convert_dtypes()
     return dict(zip(ids_at(known, rows[rows >= 0]), names, strict=True))
