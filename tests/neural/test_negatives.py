@@ -72,6 +72,10 @@ def test_who_likes_everything_has_no_negative():
     drawn = Negatives(sampling.UNSEEN, data).draw(np.uint64(0), np.array([0, 1], np.int32), 4)
     assert (drawn[0] < 0).all()
     assert (drawn[1] == 1).all()
+    some = Negatives(sampling.UNSEEN, data, None, np.array([0, 2]))  # of these both have all
+    assert (some.draw(np.uint64(0), np.array([0, 1], np.int32), 4) < 0).all()
+    loose = Negatives(sampling.UNIFORM, data)
+    assert set(loose.draw(np.uint64(0), np.zeros(50, np.int32), 1).ravel()) == {0, 1, 2}
 
 
 @part

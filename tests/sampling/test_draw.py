@@ -48,10 +48,10 @@ def test_search_cumulative(weights, target, skipped):
 
 
 @kernel
-def _draw(key, n, known, given, share, pool, verified, drawn):
+def _draw(key, n, known, given, share, pool, verified, drawn, has_all=False):
     for t in range(n):
         stream = np.uint64(key) + np.uint64(t)
-        drawn[t] = draw_given(stream, 0, given, share, pool, verified, known)
+        drawn[t] = draw_given(stream, 0, given, share, pool, verified, known, has_all)
 
 
 def sample(n, liked, *, n_items=20, verified=True, counts=None, alpha=0.0, given=(), share=0.0):
@@ -114,6 +114,20 @@ def test_explicit_draws_its_share():
 
 def test_explicit_without_given_negatives_draws_unseen():
     assert_distribution(sample(20_000, {0, 1}, share=1.0), np.arange(20) >= 2)
+
+
+def test_who_has_all_still_gets_given_negatives_and_the_same_ones():
+    rows, pool = np.array([0, 5]), Pool(np.arange(5, dtype=np.int32), None)
+    known = ItemsOfUsers(rows, np.arange(5, dtype=np.int32))
+    given = ItemsOfUsers(np.array([0, 2]), np.array([1, 4], np.int32))
+    found, told = np.empty((2, 200), np.int64)
+    _draw(np.uint64(5), 200, known, given, 0.5, pool, True, found, False)
+    _draw(np.uint64(5), 200, known, given, 0.5, pool, True, told, True)
+    np.testing.assert_array_equal(told, found)
+    assert set(told.tolist()) == {1, 4, NONE_LEFT}
+    nothing = ItemsOfUsers(np.zeros(2, np.int64), np.empty(0, np.int32))
+    _draw(np.uint64(5), 200, nothing, given, 0.5, pool, True, told, True)  # told, it does not look
+    np.testing.assert_array_equal(told, found)
 
 
 def test_nothing_left():
@@ -182,7 +196,8 @@ def test_compiled_equals_uncompiled():
         drawn = np.empty(30, np.int64)
         _draw(np.uint64(5), 30, row, row, 0.0, pool, True, drawn)
         again = [
-            draw_given(np.uint64(5) + np.uint64(t), 0, row, 0.0, pool, True, row) for t in range(30)
+            draw_given(np.uint64(5) + np.uint64(t), 0, row, 0.0, pool, True, row, False)
+            for t in range(30)
         ]
     assert drawn.tolist() == again
 

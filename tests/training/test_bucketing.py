@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+import naive
+import tripletrec as tr
 from contracts.support import interactions
 from tripletrec import sampling
-from tripletrec.sampling.draw import ItemsOfUsers, Pool, RowNumbers
+from tripletrec.sampling.draw import NONE_LEFT, ItemsOfUsers, Pool, RowNumbers
 from tripletrec.training.bucketing import (
     Buckets,
     GivenNegatives,
@@ -189,6 +191,36 @@ def test_negatives_are_unseen_items_of_the_block(data, n_negatives, alpha, filte
 def test_unverified_negatives_may_be_known(data):
     _, users, _, negatives, _ = prepared(data, verified=False, n_negatives=3)
     assert (data.tocsr().toarray() > 0)[users[:, None], negatives].any()
+
+
+@pytest.mark.parametrize("n_full", [1, 40], ids=["few", "more than the block has items"])
+def test_who_has_the_whole_block_has_no_negative_and_the_others_have_theirs(n_full):
+    liked = np.ones((n_full + 2, 30), bool)
+    liked[0, ::3] = liked[1, 4] = False
+    data, n_each = tr.Interactions(liked), 3
+    buckets = Buckets(
+        np.zeros(1, np.int64), np.array([0, data.nnz]), np.zeros(1, np.int32),
+        np.arange(len(liked), dtype=np.int32), np.array([0, len(liked)]), np.zeros(1, np.int64),
+        np.array([30]),
+    )  # fmt: skip
+    pairs = np.column_stack([data.rows, data.indices]).astype(np.int32)
+    pairs = pairs[np.random.default_rng(0).permutation(data.nnz)]
+    triplets = Triplets(pairs, np.zeros(n_each * data.nnz, np.int32), np.empty(0, np.float32))
+    pool = Pool(np.arange(30, dtype=np.int32), None)
+    draw_negatives(
+        0, 1, np.uint64(2), tuple(buckets), (data.indptr, data.indices), tuple(pool), True, n_each,
+        tuple(triplets), np.zeros(0, np.uint64), np.zeros(n_each * data.nnz, np.int64), None,
+    )  # fmt: skip
+    key = naive.derive(2, 0)
+    for t, (user, drawn) in enumerate(
+        zip(pairs[:, 0], triplets.negatives.reshape(-1, n_each), strict=True)
+    ):
+        for c in range(n_each):
+            number = t * n_each + c
+            left = np.flatnonzero(~liked[user])
+            assert drawn[c] in (left if len(left) else [NONE_LEFT])
+            first = naive.below(key, number, 30)
+            assert drawn[c] == first or first not in left
 
 
 def test_row_numbers_of_all_rows_change_nothing():

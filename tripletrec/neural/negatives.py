@@ -27,6 +27,7 @@ class _Source(NamedTuple):
     pool: Pool  # to draw the others from
     verified: bool  # whether known positives are redrawn
     known: ItemsOfUsers
+    has_all: NDArray[np.bool_]  # by user: whether a verified draw has nothing left
 
 
 @kernel
@@ -41,7 +42,7 @@ def _draw(key, users, first, source, alike, negatives):  # type: ignore[no-untyp
             share = source.share if c == 0 or not alike else 0.0
             negatives[t, c] = draw_given(
                 derive(key, (first + t) * n + c), users[t], given, share, source.pool,
-                source.verified, source.known,
+                source.verified, source.known, source.has_all[users[t]],
             )  # fmt: skip
         n_given = given.indptr[users[t] + 1] - given.indptr[users[t]]
         if alike and takes_given(derive(key, (first + t) * n), n_given, source.share):
@@ -80,6 +81,7 @@ class Negatives:
         nothing = ItemsOfUsers(
             read_only(np.zeros(n_users + 1, np.int64)), read_only(np.empty(0, np.int32))
         )
+        weighty = sampler.weights(counts[drawn]) > 0  # an item without positives may weigh nothing
         self._alike = sampler.choose is not None
         self._source = _Source(
             nothing if given is None else _items_of_users(given),
@@ -87,6 +89,7 @@ class Negatives:
             Pool(drawn.astype(np.int32), sampler.cumulative(counts[drawn])),
             sampler.verified,
             _items_of_users(positives),
+            read_only(_have_all(positives, drawn[weighty]) & sampler.verified),
         )
 
     def draw(
@@ -110,6 +113,14 @@ class Negatives:
         negatives = np.empty((len(users), n), np.int32)
         _draw(key, users, first, self._source, self._alike, negatives)
         return negatives
+
+
+def _have_all(positives: Interactions, items: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return which users have all of these items."""
+    is_drawn = np.zeros(positives.n_items, bool)
+    is_drawn[items] = True
+    n_each = np.bincount(positives.rows[is_drawn[positives.indices]], minlength=positives.n_users)
+    return n_each == np.count_nonzero(is_drawn)
 
 
 def _items_of_users(interactions: Interactions) -> ItemsOfUsers:

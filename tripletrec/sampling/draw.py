@@ -235,11 +235,13 @@ def _weight(position, cumulative):
 
 
 @part
-def draw_given(stream, user, given, share, pool, verified, known):
+def draw_given(stream, user, given, share, pool, verified, known, has_all):
     """Draw, with probability `share`, one of the user's given negatives, else from the pool."""
     indptr, indices = given
     n_given = indptr[user + 1] - indptr[user]
-    return draw_from(stream, user, indices, indptr[user], n_given, share, pool, verified, known)
+    return draw_from(
+        stream, user, indices, indptr[user], n_given, share, pool, verified, known, has_all
+    )
 
 
 @part
@@ -249,10 +251,15 @@ def takes_given(stream, n, share):
 
 
 @part
-def draw_from(stream, user, items, first, n, share, pool, verified, known):
-    """Draw, with probability `share`, one of ``items[first:first + n]``, else from the pool."""
+def draw_from(stream, user, items, first, n, share, pool, verified, known, has_all):
+    """Draw, with probability `share`, one of ``items[first:first + n]``, else from the pool.
+
+    `has_all` says that a verified draw from the pool has nothing left, which it would take long to find.
+    """
     if takes_given(stream, n, share):
         return items[first + below(stream, 1, n)]
+    if has_all:
+        return NONE_LEFT
     return draw(derive(stream, 2), 0, user, pool, verified, known)
 
 

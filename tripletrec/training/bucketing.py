@@ -16,6 +16,7 @@ from tripletrec._runtime.counter_random import below, bits, derive
 from tripletrec._runtime.intrinsics import prefer_wide_vectors, prefetch
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.sampling.draw import (
+    NONE_LEFT,
     BloomFilter,
     ItemsOfUsers,
     Pool,
@@ -157,6 +158,7 @@ def bucket(
         counts, of_blocks = sizes[p], stratum[p]
         for t in range(users.bounds[p], users.bounds[p + 1]):
             u, user_code = users.order[t], _index(t - users.bounds[p]) << item_bits
+            has_all = given is not None and _has_all(indptr[u + 1] - indptr[u], given)
             for e in range(_index(indptr[u]), _index(indptr[u + 1])):
                 i = _index(indices[e])
                 for c in range(1 if given is None else given.n_negatives):
@@ -164,7 +166,7 @@ def bucket(
                     if given is not None:
                         number = e + _index(numbers[u] - indptr[u])
                         known = ItemsOfUsers(indptr, indices)
-                        drawn = _draw_given(e, number, c, u, given, known)
+                        drawn = _draw_given(e, number, c, u, given, known, has_all)
                         if drawn < 0:
                             continue
                         j = _index(drawn)
@@ -222,14 +224,21 @@ def bucket_first(
 
 
 @part
-def _draw_given(e, number, c, user, given, known):
+def _draw_given(e, number, c, user, given, known, has_all):
     """Draw negative `c` of positive `e`: the same in both passes, so that nothing has to be kept."""
     stream = derive(given.key, number * _index(given.n_negatives) + _index(c))
     first = given.items.indptr[user]
     n = _n_given(e, given.items.indptr[user + 1] - first, given.n_lower)
     return draw_from(
-        stream, user, given.items.indices, first, n, given.share, given.pool, given.verified, known
-    )
+        stream, user, given.items.indices, first, n, given.share, given.pool, given.verified, known,
+        has_all,
+    )  # fmt: skip
+
+
+@part
+def _has_all(n_known, given):
+    """Whether a user of so many known items has none left to draw: the pool has each item once."""
+    return given.verified and n_known == given.pool.items.shape[0]
 
 
 @part
@@ -318,11 +327,19 @@ def draw_negatives(
         bloom = BloomFilter(words, bits(~stream, _index(0)) | np.uint64(1), filter_bits(words, n))
         fill_filter(bloom, own, numbers)
         n_doubtful = _list_doubtful(own, drawn, n_negatives, pool, known, bloom, numbers, doubtful)
+        # Who has all of the block is found out once and noted where `doubtful` was read: no more users than
+        # the block has items, so that looking for one takes less than drawing.
+        n_full = 0
         for x in range(n_doubtful):
             d = doubtful[x]
-            drawn[d] = draw_again(
-                stream, d, own[d // n_negatives, 0], pool, begin, end, known, bloom, numbers
-            )
+            user = own[d // n_negatives, 0]
+            if is_among(doubtful, n_full, user):
+                drawn[d] = NONE_LEFT
+                continue
+            drawn[d] = draw_again(stream, d, user, pool, begin, end, known, bloom, numbers)
+            if drawn[d] == NONE_LEFT and n_full < end - begin:
+                doubtful[n_full] = user
+                n_full += 1
 
 
 @part(fused=True)
