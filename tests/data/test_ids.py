@@ -161,6 +161,30 @@ def test_dates_are_no_numbers(values):
     assert ids.rows(values[:2]).tolist() == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("old", "more", "dtype"),
+    [
+        (np.arange(2).astype("M8[D]"), np.arange(5, 8).astype("M8[D]"), "M8[D]"),
+        (np.arange(2).astype("M8[D]"), np.arange(5, 8).astype("M8[ms]"), "M8[ms]"),
+        (np.arange(2).astype("m8[us]"), np.arange(5, 8).astype("m8[s]"), "m8[us]"),
+        (np.arange(2).astype("M8[ns]"), np.array([2**60], "M8[s]"), object),  # beyond nanoseconds
+        (
+            np.arange(2).astype("m8[s]"),
+            np.arange(5, 8).astype("m8[M]"),
+            object,
+        ),  # months have no length
+        (np.arange(2).astype("m8[s]"), np.arange(5, 8).astype("M8[s]"), object),
+        (np.arange(2).astype("M8[s]"), np.array(["a"]), object),
+    ],
+    ids=str,
+)
+def test_dates_are_added_to_dates_in_the_finest_of_their_units(old, more, dtype):
+    ids = Ids(old, None, "user").with_more(more)
+    assert ids.values.dtype == dtype and list(ids.values) == [*old, *more]
+    assert ids.rows(old).tolist() == [0, 1]
+    assert ids.rows(more).tolist() == list(range(2, 2 + len(more)))
+
+
 def test_sorted_ids_are_found_as_all_others():
     for ids in (["a", "b", "z"], [-1, 5, 2**40], ["a", "b\0", "x" * 10**6], [0.5, 2.5]):
         array = Ids(ids, None, "user").values

@@ -16,8 +16,9 @@ Arrays of numbers keep their type.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import date, datetime, timedelta
+from itertools import chain, groupby
 from numbers import Integral, Number
 from typing import Any
 
@@ -33,6 +34,7 @@ __all__ = [
     "each_of",
     "id_array",
     "index_of",
+    "joined_dates",
     "key_of_date",
     "keys_of",
     "plain",
@@ -169,6 +171,18 @@ def same_ids(some: NDArray[Any] | None, others: NDArray[Any] | None) -> bool:
     return dates[0] == dates[1] and keys_of(some) == keys_of(others)
 
 
+def joined_dates(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return dates or durations end to end in the finest of their units; as objects if it cannot hold all."""
+    try:
+        array = np.concatenate(parts)
+    except (OverflowError, TypeError):  # as of NumPy 2.5; months among days
+        return _objects(chain.from_iterable(parts))
+    alike = all(each.dtype == array.dtype for each in parts)
+    if alike or keys_of(array) == [key for each in parts for key in keys_of(each)]:
+        return array
+    return _objects(chain.from_iterable(parts))
+
+
 def plain(each: Any) -> Any:
     """Return a NumPy scalar as Python's own, for an error message; dates and all else as they are."""
     return each.item() if isinstance(each, np.generic) and each.dtype.kind not in "mM" else each
@@ -266,10 +280,6 @@ def _dates(elements: list[Any]) -> NDArray[Any]:
 
 
 def _in_one_unit(dates: list[Any]) -> NDArray[Any]:
-    """Return dates or durations of NumPy in the finest of their units; as objects if it cannot hold all."""
-    try:
-        array = np.array(dates, np.result_type(*{each.dtype for each in dates}))
-    except (OverflowError, TypeError):  # as of NumPy 2.5; months among days
-        return _objects(dates)
-    keys = [keys_of(np.atleast_1d(each))[0] for each in dates]
-    return array if keys_of(array) == keys else _objects(dates)
+    """Return the scalars of NumPy as one array, see `joined_dates`."""
+    runs = groupby(dates, lambda each: each.dtype)
+    return joined_dates([np.array(list(run), dtype) for dtype, run in runs])

@@ -17,6 +17,7 @@ from tripletrec.data.id_arrays import (
     each_of,
     id_array,
     index_of,
+    joined_dates,
     key_of_date,
     keys_of,
     plain,
@@ -146,7 +147,9 @@ class Ids:
             return more
         old, name = self.values, f"{self.word}_ids"
         alike = old.dtype.kind == ids.dtype.kind and ids.dtype.itemsize <= old.dtype.itemsize
-        if alike and old.dtype.kind not in "mM":
+        if old.dtype.kind in "mM" and ids.dtype.kind == old.dtype.kind:
+            more.values = joined_dates([old, ids])
+        elif alike:
             more.values = np.concatenate([old, ids])
         else:
             more.values = id_array([*each_of(old), *each_of(ids)], name)
@@ -181,7 +184,7 @@ class Ids:
             raise TypeError(f"{self.word} ids must be hashable: {error}") from None
         if asked.dtype.kind in "mM" and kind not in "mM":
             # To NumPy 1 a date is equal to the number of its nanoseconds.
-            numbers = [row >= 0 and isinstance(self.values[row], Number) for row in rows]
+            numbers = [row >= 0 and _is_number(self.values[row]) for row in rows]
             rows[numbers] = -1
         return rows
 
@@ -234,5 +237,9 @@ def is_single(ids: Any) -> bool:
     return getattr(ids, "ndim", 1) == 0
 
 
+def _is_number(each: Any) -> bool:
+    return isinstance(each, Number) and not isinstance(each, np.timedelta64)
+
+
 def _is_whole(each: Any) -> bool:
-    return isinstance(each, Integral) and not isinstance(each, (bool, np.timedelta64))
+    return isinstance(each, Integral) and _is_number(each) and not isinstance(each, bool)
