@@ -94,7 +94,7 @@ class EventsSource:
 
     def release(self) -> None:
         """Let the workers drop what they keep between one reading and the next, and after it."""
-        self._started: list[Any] | None = None
+        self._started: list[Any] = []
         self._found: Found | None = None
         self._shuffled: Shuffled | None = None
 
@@ -112,9 +112,9 @@ class EventsSource:
         if self._shuffled is None:
             found = self._read()
             self._shuffled = shuffle(
-                self._started or [], self._names, self._tasks, self._duplicates, found
+                self._started, self._names, self._tasks, self._duplicates, found
             )
-            self._started = None
+            self._started = []
         return self._shuffled
 
 
