@@ -8,8 +8,8 @@
 
 Everything is learnt from and measured on cuts of training data; no test set is read. Held out are ten ratings
 of each user of MovieLens-100K (as by `tune_movielens.py`), of Gowalla the part that comes with it, and of the
-others a random fifth. "easy" is what the defaults were before: any unseen negatives, a rate of .1, less
-L2. Figures are means over the cuts; known positives are left out of the ranking.
+others a random fifth. "easy" has any unseen negatives, a rate of .1 and less L2 than the defaults. Figures
+are means over the cuts; known positives are left out of the ranking.
 """
 
 from __future__ import annotations

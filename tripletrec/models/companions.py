@@ -2,7 +2,8 @@
 
 To change a default, change its entry here, and nothing else: `COMPANIONS` has a row for each built-in loss.
 A loss of one's own is trained as "bpr" is, a list-wise one as "softmax". All numbers were chosen on cuts of
-training data: ``benchmarks/defaults.py`` shows what they are worth, docs/choosing.md how they were chosen.
+training data: ``benchmarks/defaults.py`` shows what they are worth, docs/choosing-measured.md how they were
+chosen.
 """
 
 from __future__ import annotations

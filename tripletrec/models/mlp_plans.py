@@ -12,7 +12,7 @@ from tripletrec.sampling import Sampler, dynamic
 
 __all__ = ["BY_DATA", "LATE_SHARE", "epochs_for", "epochs_of", "rate_for", "sampler_for"]
 
-# Chosen on cuts of MovieLens, synthetic shops, packages and Gowalla: see docs/choosing.md.
+# Chosen on cuts of MovieLens, synthetic shops, packages and Gowalla: see docs/choosing-measured.md.
 _EPOCHS, _LEAST_EPOCHS, _MOST_EPOCHS = 30, 6, 60
 _LEAST_CANDIDATES, _MOST_CANDIDATES = 4, 6
 # The steps of "adagrad" and "adam" do not grow with the slopes of a loss.

@@ -168,7 +168,8 @@ class TwoTower(ContinuedTowers, Unseen):
     a ridge regression explains, so that they say the most of users and items that training has not seen; of
     known ones nothing changes. See `tripletrec.neural.explained`.
 
-    How the defaults of list-wise losses were chosen, and what others are worth, says docs/choosing.md.
+    How the defaults of list-wise losses were chosen, and what others are worth, says
+    docs/choosing-measured.md.
     For items that training has not seen, ``benchmarks/cold_items.py`` has content baselines beside it.
 
     References
