@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 import tripletrec as tr
 from tripletrec.evaluation import evaluate
@@ -28,6 +29,31 @@ def test_counted_by_hand():
     assert second["long_tail"] == pytest.approx(np.mean([1 / 2, 1, 1]))
     assert first["popularity_overlap"] == pytest.approx(2 / 3)
     assert second["popularity_overlap"] == 1.0
+
+
+def test_users_who_were_added_count():
+    new = tr.Interactions(np.array([[0, 1, 0, 1], [1, 0, 0, 1]]))
+    model = tr.Popularity().fit(np.array([[1, 1, 0, 0], [1, 0, 0, 0]])).add_users(new)
+    test = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0]])
+    row = evaluate(model, test, k=1).lists.loc[1]
+    # Of the four users 3, 2, 0 and 2 have the items; lists are 2, 1, 0, 1, and of what is popular 3, 1, 0, 1.
+    assert row["novelty"] == pytest.approx(np.mean([2.0, 1.0, -np.log2(3 / 4), 1.0]))
+    assert row["long_tail"] == 1 / 4
+    assert row["popularity_overlap"] == 3 / 4
+
+
+@pytest.mark.parametrize("with_seen", [False, True])
+@pytest.mark.parametrize("kind", [tr.Interactions, np.asarray, csr_matrix, np.ndarray.tolist])
+def test_factors_go_by_any_matrix_that_is_excluded(kind, with_seen):
+    train = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]])
+    exclude = ("seen", kind(train)) if with_seen else kind(train)
+    factors = np.ones((4, 1)), np.array([[4.0], [3.0], [2.0], [1.0]])
+    test = np.array([[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]])
+    found = evaluate(factors, test, exclude, k=1).lists
+    assert found.loc[1, "novelty"] == pytest.approx(np.mean([1.0, 2.0, 2.0]))  # of items 1, 2, 3
+    models = {"one": factors, "other": factors}
+    compared = tr.compare(models, test, exclude, k=1, n_resamples=10, n_permutations=10)
+    assert compared.results["other"].lists.equals(found)
 
 
 @pytest.mark.parametrize("candidates", [None, range(25)], ids=["all", "some"])

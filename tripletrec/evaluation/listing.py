@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation.standing import Ranked
-from tripletrec.ranking.exclusion import Pairs
+from tripletrec.ranking.exclusion import Pairs, union
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,37 +20,36 @@ __all__ = ["gini", "head_of", "known_counts", "table_of_lists"]
 _HEAD = 0.8  # of all interactions are with the items of the short head
 
 
-def known_counts(
-    model: Any, exclude: Any, test: Interactions
-) -> tuple[NDArray[np.int64], int] | None:
+def known_counts(ranked: Ranked, test: Interactions) -> tuple[NDArray[np.int64], int]:
     """Return how many users each item is known to have, and how many users there are.
 
-    Of a fitted model in training; of others in `exclude`, if that is interactions. None: nothing is known.
+    Of a fitted model in what it has seen or, where it does not know that, in training; of others in
+    `exclude`, if that is interactions, else in `test`.
     """
-    seen = getattr(model, "seen_", None)
-    counts = getattr(model, "item_counts_", None)
-    if isinstance(counts, np.ndarray):
-        found = np.zeros(test.n_items, np.int64)
-        found[: len(counts)] = counts
-        return found, test.n_users
-    for each in (seen, *(exclude if isinstance(exclude, tuple) else (exclude,))):
-        if isinstance(each, Interactions):
-            return np.bincount(each.indices, minlength=test.n_items), test.n_users
-    return None
+    seen = getattr(ranked.model, "seen_", None)
+    counts = getattr(ranked.model, "item_counts_", None)
+    if not isinstance(seen, Interactions) and isinstance(counts, np.ndarray):
+        return np.pad(counts, (0, test.n_items - len(counts))), test.n_users
+    excluded = ranked.left_out.excluded
+    known: Interactions | Pairs = test
+    if isinstance(seen, Interactions):
+        seen.check_still_inside("what the model was trained on")
+        known = seen
+    elif excluded:
+        known = union([Pairs(each.indptr, each.indices) for each in excluded])
+    return np.bincount(known.indices, minlength=test.n_items), known.n_users
 
 
-def table_of_lists(
-    ranked: Ranked, known: tuple[NDArray[np.int64], int], cutoffs: tuple[int, ...]
-) -> pd.DataFrame:
+def table_of_lists(ranked: Ranked, test: Interactions, cutoffs: tuple[int, ...]) -> pd.DataFrame:
     """Return the numbers of `Evaluation.lists`: a row for each k."""
     import pandas as pd
 
     from tripletrec.ranking.products import Products
     from tripletrec.ranking.top_k import top_k
 
-    counts, n_users = known
+    counts, n_users = known_counts(ranked, test)
     depth = min(max(cutoffs), ranked.n_items)
-    ones = np.ones((n_users, 1), np.float32)
+    ones = np.ones((test.n_users, 1), np.float32)
     popular = Products(ones, counts.astype(np.float32)[:, None])
     out = ranked.left_out.pairs.of(ranked.users)
     candidates = ranked.field.candidates_of(ranked.users)

@@ -44,7 +44,7 @@ def measured(
     candidates: NDArray[np.int64] | Pairs | None,
 ) -> Measured:
     """Return on what and how a model is measured; the candidates are those asked for, None of a sample."""
-    pairs, items, beside_seen = left_out
+    pairs, items, beside_seen, _ = left_out
     return Measured(
         digest_test(test, gains),
         cutoffs,

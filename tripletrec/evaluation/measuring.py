@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from tripletrec._checks import check_cutoffs
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.tidy import as_series
-from tripletrec.evaluation.listing import known_counts, table_of_lists
+from tripletrec.evaluation.listing import table_of_lists
 from tripletrec.evaluation.metrics import (
     Gains,
     auc,
@@ -213,11 +213,9 @@ def evaluate(
     per_user = pd.DataFrame(columns, index=pd.Index(as_series(standing.user_ids), name="user"))
     mean = pd.Series({name: mean_of(values) for name, values in columns.items()}, name="mean")
     of_groups = None if groups is None else metrics_by(groups, standing, cutoffs, worth, columns)
-    known = known_counts(model, exclude, test)
 
     def lists() -> pd.DataFrame:
-        of_test = np.bincount(test.indices, minlength=test.n_items), test.n_users
-        return table_of_lists(ranked, of_test if known is None else known, cutoffs)
+        return table_of_lists(ranked, test, cutoffs)
 
     def measure() -> Measured:
         from tripletrec.evaluation.measured import measured  # here, because most do without

@@ -127,9 +127,11 @@ class Evaluation:
         - ``popularity_overlap``: share of a list that is in the list of the most popular items for that user,
           too.
 
-        Novelty, long tail and popularity go by the training data of a fitted model (``item_counts_``), for
-        factors and functions by `exclude` if that is interactions, else by `test`. All but the first two are
-        means over users. "All items" are the candidates where there are some.
+        Novelty, long tail and popularity go by what a fitted model has seen (``seen_``, that of added users
+        too), for factors and functions by `exclude` if that is interactions or a matrix, else by `test`. Of a
+        model that does not know what it has seen they go by ``item_counts_``, and by all of its users, those
+        that were added too. All but the first two are means over users. "All items" are the candidates where
+        there are some.
 
         Examples
         --------

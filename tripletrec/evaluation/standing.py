@@ -35,6 +35,7 @@ __all__ = [
 class Ranked(NamedTuple):
     """What is ranked for whom: enough to make the lists of the evaluated users."""
 
+    model: Any  # as it was when it was evaluated
     score_users: ScoreUsers
     n_items: int
     users: NDArray[np.int64]
@@ -54,11 +55,14 @@ class LeftOut(NamedTuple):
         Left out for all users.
     beside_seen : Exclusion or None
         What is left out beside what the model has seen. None: that is not known, or not left out.
+    excluded : tuple of Pairs or Interactions
+        The pairs that `exclude` names beside "seen", as they were given, with a row for all users.
     """
 
     pairs: Pairs
     items: NDArray[np.int64]
     beside_seen: Exclusion | None
+    excluded: tuple[Pairs | Interactions, ...]
 
     def allowed(self, test: Interactions) -> NDArray[np.bool_]:
         """Tell of each positive of a test whether it is not left out."""
@@ -123,7 +127,7 @@ def stand(model: Any, test: Any, protocol: Protocol) -> tuple[Standing, Ranked]:
         field.n_ranked[users] - np.diff(bounds),
         *counts,
     )
-    return standing, Ranked(score_users, n_items, users, out, field, n_jobs)
+    return standing, Ranked(model, score_users, n_items, users, out, field, n_jobs)
 
 
 def _check_some_left(
@@ -201,8 +205,9 @@ def left_out_of(model: Any, test: Interactions, exclude: Any) -> LeftOut:
         seen.check_still_inside("what the model was trained on")
     out = read_exclude(exclude, seen, test.space, test._items, owner="test")
     items = np.empty(0, np.int64) if out.items is None else out.items
-    beside_seen = None if seen is None else out._replace(pairs=out.pairs[1:])
-    return LeftOut(out.of_all(test.n_users), items, beside_seen)
+    beside = out if seen is None else out._replace(pairs=out.pairs[1:])
+    pairs, known = out.of_all(test.n_users), None if seen is None else beside
+    return LeftOut(pairs, items, known, beside.pairs)
 
 
 def warn_of_constant_scores(standing: Standing) -> None:
