@@ -122,3 +122,32 @@ def test_users_added_since_have_seen_nothing(small):
         ValueError, match="exclude must have the 63 users and 40 items of the model"
     ):
         model.recommend(2, exclude=small)
+
+
+def test_rows_that_may_be_of_all_users_or_of_those_asked_for_are_refused(tmp_path):
+    train = np.array([[1, 1, 0], [1, 1, 0], [1, 0, 0]])
+    out = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    whose = tr.Interactions(out)
+    model = tr.Popularity().fit(train)
+    assert model.recommend([2, 0, 1], 1, exclude=whose)[0].tolist() == [[0], [1], [0]]
+    for users in (None, [0, 1, 2]):
+        assert model.recommend(users, 1, exclude=out)[0].tolist() == [[1], [0], [0]]
+    assert model.recommend([2, 0], 1, exclude=out[:2])[0].tolist() == [
+        [1],
+        [0],
+    ]  # of those asked for
+    for exclude in (out, out.tolist(), ("seen", whose.tocsr())):
+        for users in ([2, 0, 1], [0, 0, 1], [0, 1, 7]):
+            with pytest.raises(
+                ValueError, match="exclude is a matrix whose 3 rows may be those of"
+            ):
+                model.recommend(users, 1, exclude=exclude, skip_unknown=True)
+    with pytest.raises(ValueError, match="make it Interactions of the model's users, with their"):
+        model.recommend_to(tmp_path / "lists.csv", [2, 0, 1], exclude=out)
+
+    named = {"user_ids": np.array(["a", "b", "c"]), "shape": (3, 3)}
+    model = tr.Popularity().fit(tr.Interactions.from_arrays(*np.nonzero(train), **named))
+    with pytest.raises(ValueError, match="exclude is a matrix"):
+        model.recommend(["c", "a", "b"], 1, exclude=whose)  # whose users have other ids
+    whose = tr.Interactions.from_arrays(*np.nonzero(out), **named)
+    assert model.recommend(["c", "a", "b"], 1, exclude=whose)[0].tolist() == [[0], [1], [0]]

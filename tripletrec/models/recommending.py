@@ -134,8 +134,10 @@ class Recommending(Fitted):
         exclude : "seen", None, interactions, item ids, or a tuple, default "seen"
             What is never recommended. "seen": what each user had in training (``seen_``). None: nothing is
             left out. Interactions, or a matrix with a row for each user (or for each of the n users asked
-            for, in their order): these pairs alone. A list or set of item ids: these items, for all users.
-            ``("seen", interactions)`` and ``("seen", ids)``: these and what was seen.
+            for, in their order; if n is the number of all users, who are asked for in another order than the
+            model's, only Interactions tell whose rows they are): these pairs alone. A list or set of item
+            ids: these items, for all users. ``("seen", interactions)`` and ``("seen", ids)``: these and what
+            was seen.
         candidates : None, sequence or set of item ids, or n of them, default None
             The only items to choose from; None: all. A list of lists has one for each user. What is excluded
             is left out of them, too.
@@ -167,7 +169,7 @@ class Recommending(Fitted):
             Before `fit`.
         ValueError
             If an id is unknown (of the candidates and the excluded items too), k is not positive, `exclude`
-            has another shape, or there is no such `output`.
+            has another shape or may be of either users, or there is no such `output`.
         TypeError
             If users, candidates or excluded items are a dict: what its keys and values are, is not guessed.
         ImportError

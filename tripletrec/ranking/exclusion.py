@@ -192,7 +192,8 @@ def read_exclude(
     Raises
     ------
     ValueError, TypeError
-        If it is nothing of that, speaks of other users or items, or an item is unknown.
+        If it is nothing of that, speaks of other users or items, or an item is unknown; if a matrix may be of
+        all users and of those who are asked for, who are as many in another order.
     """
     others: tuple[Any, ...] = (exclude,)
     pairs: list[Pairs | Interactions] = []
@@ -206,7 +207,7 @@ def read_exclude(
             continue
         if not _is_matrix(each):
             out = distinct(np.append(out, _items_of(each, items)))
-        elif _is_of_asked(data := _read_matrix(each), space, asked):
+        elif _is_of_asked(each, data := _read_matrix(each), space, asked):
             check_same_space(data.space, _space_of(asked, space), "exclude", owner)
             of_asked.append(Pairs(data.indptr, data.indices))
         else:
@@ -225,9 +226,23 @@ def _items_of(given: Any, items: Ids) -> NDArray[np.int64]:
     return known_rows(items, given, "exclude")
 
 
-def _is_of_asked(data: Interactions, space: Space, asked: NDArray[np.int64] | None) -> bool:
+def _is_of_asked(
+    given: Any, data: Interactions, space: Space, asked: NDArray[np.int64] | None
+) -> bool:
     """Tell whether pairs have a row for each user asked for, and not for each user."""
-    return asked is not None and data.n_users == len(asked) != space.n_users
+    if asked is None or data.n_users != len(asked):
+        return False
+    if len(asked) != space.n_users:
+        return True
+    # Interactions say whose their rows are: by ids, or by numbers where the users have no others.
+    told = isinstance(given, Interactions) and (data.user_ids is not None or space.user_ids is None)
+    if not told and not np.array_equal(asked, np.arange(space.n_users)):
+        raise ValueError(
+            f"exclude is a matrix whose {len(asked)} rows may be those of all users of the model or of the "
+            "users asked for, who are as many in another order: make it Interactions of the model's users, "
+            "with their ids if they have some, or take users=None and rows in the model's order"
+        )
+    return False
 
 
 def names_seen(exclude: Any) -> bool:
