@@ -25,6 +25,18 @@ def test_contributions_are_those_of_the_ridge_regression(rng, n_items):
     assert why.rest == pytest.approx(float((p - weights @ Q) @ q[7]), abs=1e-6)
 
 
+def test_a_mixed_user_whose_row_is_zero_has_a_score_of_nothing_but_the_bias():
+    data = tr.Interactions(np.array([[1, 1], [1, 0], [0, 1]]))
+    model = tr.MatrixFactorization(1, loss="ccl", history=0.5, n_epochs=2, random_state=1).fit(data)
+    zero = np.flatnonzero(model.user_factors_[:, 0] == 0.0)
+    assert len(zero)
+    for user in zero:
+        why = model.explain(user, 0)
+        assert why.contributions.tolist() == [0.0] * len(why.items)
+        assert (why.other_items, why.rest) == (0.0, 0.0)
+        assert why.score == why.bias == float(model.item_biases_[0])
+
+
 def test_planted_groups_speak_for_their_own():
     """A user of two groups of items: what speaks for an item is of its group."""
     group = np.arange(40) % 2

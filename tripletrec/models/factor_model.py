@@ -157,13 +157,11 @@ class FactorModel(ContinuedModel):
         history = self._plan_with(0, self._companions).history
         if history == 0.0 or not len(Q):
             return None
-        row, total = self.user_factors_[user].astype(np.float64), Q.sum(axis=0)
-        length = np.linalg.norm(total) if self._is_cosine() else float(len(Q))
-        if length == 0.0:
-            return np.zeros(len(Q))
-        return np.full(
-            len(Q), history / (length * (np.linalg.norm(row) if self._is_cosine() else 1.0))
-        )
+        length = float(len(Q))
+        if self._is_cosine():  # the vector is that of the mix, divided by its length
+            row = self.user_factors_[user].astype(np.float64)
+            length = float(np.linalg.norm(Q.sum(axis=0)) * np.linalg.norm(row))
+        return np.full(len(Q), history / length if length else 0.0)
 
     @property
     def _has_biases(self) -> bool:
