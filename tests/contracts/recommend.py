@@ -118,6 +118,9 @@ class RecommendContract(Contract):
         assert single[0].shape == (5,)
         np.testing.assert_array_equal(single[0], ids[3])
         assert len(similar(3, k=1000)[0]) == n - 1
+        ids, scores = similar([3], k=n, candidates=range(n))  # itself among them
+        assert ids.shape == (1, n - 1)
+        np.testing.assert_array_equal((ids[0], scores[0]), similar(3, k=n))
 
     @pytest.mark.parametrize("bad", [-1, 30, 10**12, "foo", 1.5, None, np.nan, True])
     def test_unknown_users(self, fitted, bad, pairs):

@@ -113,8 +113,7 @@ def _similar(
     n_jobs: int | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     n, k = score.n_items, check_count(k, "k", most=None)
-    if candidates is None:
-        k = max(1, min(k, n - 1))
+    k = max(1, min(k, n - 1))
     itself = np.arange(len(rows) + 1), rows.astype(np.int32)
     found, likeness = top_k(score, rows, n, k, exclude=itself, candidates=candidates, n_jobs=n_jobs)
     # In float32 the cosine of equal rows may be a little more than 1; what fills a list up is -inf.
