@@ -1,6 +1,7 @@
 """What goes into TwoTower's towers and comes out: columns and groups, unseen rows, blocks."""
 
 import copy
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import tripletrec as tr
 from contracts.support import interactions
 from tripletrec.models import towers
 from tripletrec.models.towers import infer_all, learn_columns, tower_shapes, unseen_input
-from tripletrec.neural import Dense, FeatureEmbedding, Stack
+from tripletrec.neural import Dense, FeatureEmbedding, Normalize, ReLU, Stack
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,19 @@ def test_all_rows_pass_a_tower_block_by_block(rng):
     assert vectors.shape == (n_rows, 3)
     rows = np.array([0, 1, towers._ROWS - 1, towers._ROWS, n_rows - 1])
     np.testing.assert_allclose(vectors[rows], stack.infer(layer.forward(rows)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("widths", [(16, 64), (9, 20, 1), (64, 33, 8)])
+def test_a_row_has_the_same_bits_alone_and_among_any_others(widths, rng):
+    layers = [Dense.start(rng, *pair) for pair in itertools.pairwise(widths)]
+    stack = Stack([*layers[:1], ReLU(), *layers[1:], Normalize()])
+    table = rng.normal(size=(600, widths[0])).astype(np.float32)
+    all_rows = infer_all(FeatureEmbedding(table, sp.identity(600, np.float32, format="csr")), stack)
+    for n in (*range(1, 201), 256, 257, 599):
+        first = int(rng.integers(601 - n))
+        some = slice(first, first + n)
+        layer = FeatureEmbedding(table[some], sp.identity(n, np.float32, format="csr"))
+        np.testing.assert_array_equal(infer_all(layer, stack), all_rows[some])
 
 
 @pytest.fixture(scope="module")

@@ -354,6 +354,26 @@ def test_candidates_of_unseen_users():
         model.recommend_unseen(users, k=0)
 
 
+def test_unseen_rows_have_the_same_bits_alone_and_among_others(rng):
+    layers = {"user_layers": (16, 8), "item_layers": (16, 8)}
+    model = fitted(own_factors=False, **layers)
+    kinds, prices = [f"k{u}" for u in rng.integers(0, 3, 90)], rng.normal(size=90)
+    users, items = {"kind": kinds}, {"kind": kinds, "price": prices}
+    vectors, ids = model.encode_items(items), [f"new-{i}" for i in range(90)]
+    of_users, (_, scores) = model.encode_users(users), model.recommend_unseen(users, k=5)
+    copies = [copy.deepcopy(model), copy.deepcopy(model).add_items(items, id=ids)]
+    for i in range(0, 90, 7):
+        user = {"kind": kinds[i : i + 1]}
+        item = user | {"price": prices[i : i + 1]}
+        np.testing.assert_array_equal(model.encode_users(user)[0], of_users[i])
+        np.testing.assert_array_equal(model.recommend_unseen(user, k=5)[1][0], scores[i])
+        np.testing.assert_array_equal(model.encode_items(item)[0], vectors[i])
+        copies[0].add_items(item, id=ids[i : i + 1])
+        for each in copies:
+            row = each.item_ids_.tolist().index(ids[i])
+            np.testing.assert_array_equal(each.item_factors_[row], vectors[i])
+
+
 def test_lists_belong_to_one_catalogue_while_items_come():
     """A reader gets the catalogue from before or after, never numbers of one in the ids of another."""
     model, users = fitted(own_factors=False), {"kind": ["k0", "k1"]}

@@ -54,7 +54,7 @@ LEARNT = tuple(
     for word in ("user", "item")
 ) + ("item_biases_",)
 _COMBINATIONS = ("sum", "concatenation")
-_ROWS = 1 << 13  # through a tower at once
+_ROWS = 1 << 8  # through a tower at once
 _NOTHING: dict[str, Any] = {"kind": "matrix", "n_columns": 0}
 
 
@@ -304,12 +304,18 @@ def tower_shapes(word: str, n: int, attributes: dict[str, Any]) -> dict[str, tup
 
 
 def infer_all(layer: FeatureEmbedding, stack: Stack) -> NDArray[np.float32]:
-    """Return what a tower gives for all rows of its input, block by block."""
-    n_rows = layer.n_rows
-    blocks = [
-        stack.infer(layer.forward(np.arange(first, min(first + _ROWS, n_rows))))
-        for first in range(0, max(n_rows, 1), _ROWS)
-    ]
+    """Return what a tower gives for all rows of its input: the same bits for a row alone and among others."""
+    return _infer(layer, stack, np.arange(layer.n_rows))
+
+
+def _infer(layer: FeatureEmbedding, stack: Stack, rows: NDArray[np.integer]) -> NDArray[np.float32]:
+    blocks = []
+    for first in range(0, max(len(rows), 1), _ROWS):
+        x = layer.forward(rows[first : first + _ROWS])
+        # The order in which BLAS adds depends on the size of a product, so all blocks are of one.
+        whole = np.zeros((_ROWS, layer.width), x.dtype)
+        whole[: len(x)] = x
+        blocks.append(stack.infer(whole)[: len(x)])
     return np.concatenate(blocks)
 
 
@@ -335,7 +341,7 @@ def _fitted(tower: Tower) -> tuple[NDArray[Any], NDArray[Any]]:
         return vectors, layer.table
     table = divide(layer.arrays, n_known)
     unseen = np.flatnonzero(np.diff(columns.matrix[:, n_known:].indptr) == 0)
-    vectors[unseen] = stack.infer(layer.with_table(table).forward(unseen))
+    vectors[unseen] = _infer(layer.with_table(table), stack, unseen)
     return vectors, table
 
 
