@@ -157,6 +157,23 @@ def test_sum_beyond_float32():
     largest = np.finfo(np.float32).max
     with pytest.raises(ValueError, match="sum of duplicates .* row 0, column 1"):
         Interactions.from_arrays([0, 0], [1, 1], [largest, largest])
+    with pytest.raises(ValueError, match="sum of duplicates .* of user 'ann', item 'b'"):
+        ids = {"user_ids": ["ann"], "item_ids": ["a", "b"]}
+        Interactions.from_arrays([0, 0], [1, 1], [largest, largest], **ids)
+
+
+def test_wrong_values_are_named_by_the_ids_that_are_known():
+    for ids, where in (
+        ({}, "at row 1, column 0"),
+        ({"user_ids": ["ann", "bob"], "item_ids": ["a", "b"]}, "of user 'bob', item 'a'"),
+        ({"user_ids": ["ann", "bob"]}, "of user 'bob', column 0"),
+        ({"item_ids": ["a", "b"]}, "of row 1, item 'a'"),
+    ):
+        with pytest.raises(ValueError, match=f"got the negative value -2.0 {where}: what users"):
+            Interactions.from_arrays([0, 1], [1, 0], [1.0, -2.0], **ids)
+    frame = {"user": ["ann", "bob"], "item": ["b", "a"], "stars": [1.0, np.inf]}
+    with pytest.raises(ValueError, match="got the value inf of user 'bob', item 'a'$"):
+        Interactions.from_frame(frame, value="stars")
 
 
 @pytest.mark.parametrize(

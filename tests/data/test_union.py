@@ -135,6 +135,13 @@ def test_what_does_not_go_together_is_refused(known, X, kind, message):
         Merger(users, Ids(None, 3, "item"), data)
 
 
+def test_a_sum_beyond_float32_is_named_by_its_ids():
+    largest = [float(np.finfo(np.float32).max)]
+    data = tr.Interactions.from_arrays([0], [0], largest, user_ids=["ann"], item_ids=["tea"])
+    with pytest.raises(ValueError, match="sum of duplicates .* of user 'ann', item 'tea'"):
+        Merger(*ids_of(data), data).merge(data, data)
+
+
 def test_times_are_those_of_both():
     def one(time, n=1):
         return tr.Interactions.from_arrays(

@@ -162,6 +162,9 @@ def test_wrong_sample_weights(refused, pairs):
     refuse("sample_weight must hold numbers, got dtype <U1", ["1"] * 300, TypeError)
     refuse("sample_weight must be 'values', 'users' or numbers, got 'value'", "value")
     refuse("sample_weight must hold finite values >= 0", -pairs.tocsr())
+    named = tr.Interactions.from_arrays([0, 0], [0, 1], user_ids=["ann"], item_ids=["a", "b"])
+    message = r"got -1.0 at position 1 \(of user 'ann', item 'b'\)"
+    refused(ValueError, message, named, sample_weight=[1.0, -1.0])
 
 
 def test_wrong_callbacks(refused, pairs):

@@ -164,22 +164,20 @@ def can_change(array: Any) -> bool:
 
 
 def check_values(
-    values: ArrayLike, name: str, locate: Callable[[int], tuple[int, int]] | None = None
+    values: ArrayLike, name: str, locate: Callable[[int], str] | None = None
 ) -> NDArray[np.float32]:
     """Return `values` as float32: real, finite, not negative; no copy if they are float32.
 
-    `locate` gives the row and column of an entry, for the error message; None: its position is told.
+    `locate` says in the error message where an entry is; None: its position is told.
     """
     array = as_array(values, name)
 
     def refuse(wrong: NDArray[np.bool_], what: str, hint: str = "") -> None:
         if wrong.any():
             first = int(np.argmax(wrong))
-            where = f"position {first}"
-            if locate is not None:
-                where = "row {}, column {}".format(*locate(first))
+            where = f"at position {first}" if locate is None else locate(first)
             raise ValueError(
-                f"{name} must hold finite values >= 0, got {what} value {array[first]} at {where}{hint}"
+                f"{name} must hold finite values >= 0, got {what} value {array[first]} {where}{hint}"
             )
 
     if array.dtype.kind == "c":

@@ -16,6 +16,7 @@ from tripletrec.data.checks import (
     check_shape,
     check_values,
 )
+from tripletrec.data.ids import Ids, where
 from tripletrec.data.merging import Duplicates, merge
 from tripletrec.data.sparse import compressed_rows, entries_of, shape_of
 from tripletrec.data.times import check_timestamps
@@ -92,8 +93,8 @@ def _from_csr(matrix: Any, shape: tuple[int, int], name: str, timestamps: ArrayL
     indptr, items, data = compressed_rows(matrix, shape, name)
     nnz = len(items)
 
-    def locate(entry: int) -> tuple[int, int]:
-        return int(np.searchsorted(indptr, entry, side="right")) - 1, int(items[entry])
+    def locate(entry: int) -> str:
+        return where(int(np.searchsorted(indptr, entry, side="right")) - 1, int(items[entry]))
 
     values = check_values(data, name, locate)
     if timestamps is not None:
@@ -122,8 +123,12 @@ def from_coordinates(
     shape: tuple[int, int],
     name: str,
     duplicates: Duplicates = "sum",
+    axes: tuple[Ids, Ids] | None = None,
 ) -> Rows:
-    """Bring one row, column, value and time per interaction to canonical rows; see `merging.merge`."""
+    """Bring one row, column, value and time per interaction to canonical rows; see `merging.merge`.
+
+    Error messages name users and items by the ids of `axes`.
+    """
     users = check_positions(users, "users", shape[0])
     items = check_length(check_positions(items, "items", shape[1]), len(users), "items", "user")
     if timestamps is not None:
@@ -132,8 +137,8 @@ def from_coordinates(
         weights: NDArray[Any] = np.ones(len(users), np.float32)
     else:
         weights = check_length(values, len(users), name, "interaction")
-        check_values(weights, name, lambda entry: (int(users[entry]), int(items[entry])))
-    return assemble(shape, users, items, weights, timestamps, duplicates)
+        check_values(weights, name, lambda e: where(int(users[e]), int(items[e]), axes))
+    return assemble(shape, users, items, weights, timestamps, duplicates, axes=axes)
 
 
 def count_rows(positions: NDArray[Any], name: str) -> int:
@@ -151,8 +156,12 @@ def assemble(
     timestamps: NDArray[Any] | None,
     duplicates: Duplicates = "sum",
     first: int = 0,
+    axes: tuple[Ids, Ids] | None = None,
 ) -> Rows:
-    """Sort by (user, item), merge duplicates, drop zeros; `first` is the user of row 0, for messages."""
+    """Sort by (user, item), merge duplicates, drop zeros.
+
+    For messages, `first` is the user of row 0, and `axes` holds the ids of all users and items.
+    """
     keys = users.astype(np.int64)  # with uint64 floats come of it
     keys = keys * shape[1] + items.astype(np.int64)
     n_merged = 0
@@ -164,6 +173,10 @@ def assemble(
     rows, columns = np.divmod(keys, shape[1])
     indptr = np.zeros(shape[0] + 1, np.int64)
     np.cumsum(np.bincount(rows, minlength=shape[0]), out=indptr[1:])
-    weights = check_values(values, "the sum of duplicates", lambda e: (first + rows[e], columns[e]))
+
+    def locate(entry: int) -> str:
+        return where(first + int(rows[entry]), int(columns[entry]), axes)
+
+    weights = check_values(values, "the sum of duplicates", locate)
     indices = columns.astype(np.int32)
     return Rows(shape, indptr, indices, weights, timestamps, n_merged=n_merged)

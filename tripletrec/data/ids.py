@@ -23,7 +23,7 @@ from tripletrec.data.id_arrays import (
     plain,
 )
 
-__all__ = ["Form", "Ids", "is_single"]
+__all__ = ["Form", "Ids", "is_single", "where"]
 
 Form: TypeAlias = Literal["texts", "numbers"] | None
 
@@ -140,6 +140,12 @@ class Ids:
         except TypeError:  # not hashable
             return False
 
+    def called(self, row: int) -> str:
+        """Return what a message calls a row: its id or, without ids, its number."""
+        if self.values is not None:
+            return f"{self.word} {shown(plain(self.values[row]))}"
+        return f"{'row' if self.word == 'user' else 'column'} {row}"
+
     def with_more(self, ids: NDArray[Any]) -> Ids:
         """Return these ids and others behind them, which are unique and none of these."""
         more = type(self)(None, self.n + len(ids), self.word)
@@ -209,6 +215,22 @@ class Ids:
             return f"unknown {self.word} id {each}: no id is known"
         first = shown(plain(self.values[0]))
         return f"unknown {self.word} id {each}: {self.n} ids are known, the first is {first}"
+
+
+def where(user: int, item: int, axes: tuple[Ids, Ids] | None = None) -> str:
+    """Return where a message says that an interaction is: by ids or, without ids, by its row and column.
+
+    Examples
+    --------
+    >>> from tripletrec.data.ids import Ids, where
+    >>> where(1, 0, (Ids(["ann", "bob"], 2, "user"), Ids(["tea"], 1, "item")))
+    "of user 'bob', item 'tea'"
+    >>> where(1, 0)
+    'at row 1, column 0'
+    """
+    users, items = axes or (Ids(None, None, "user"), Ids(None, None, "item"))
+    named = users.values is not None or items.values is not None
+    return f"{'of' if named else 'at'} {users.called(user)}, {items.called(item)}"
 
 
 # As long as to make a table.

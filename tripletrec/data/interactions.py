@@ -187,8 +187,8 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
     ) -> Self:
         shape = check_shape(users.n, items.n, "shape")
         new = cls.__new__(cls)
-        given = rows, columns, values, timestamps
-        new._set(from_coordinates(*given, shape, "values", duplicates), users, items)
+        given, axes = (rows, columns, values, timestamps), (users, items)
+        new._set(from_coordinates(*given, shape, "values", duplicates, axes), *axes)
         return new
 
     @classmethod

@@ -28,7 +28,7 @@ from tripletrec.data.frames import (
     refuse_unknown,
     values_and_times,
 )
-from tripletrec.data.ids import Form, Ids
+from tripletrec.data.ids import Form, Ids, where
 from tripletrec.data.memory_mapped import MapWriter, is_only_memory_map, writing_map
 from tripletrec.data.merging import Duplicates
 from tripletrec.data.missing import Missing, complete_rows
@@ -114,7 +114,7 @@ def stream_to_memory_map(
                     with writing_map(folder), _as_counted():
                         spill.add(*interactions)
                 with writing_map(folder):
-                    _write_runs(writer, spill, counted.item_ids.n, duplicates)
+                    _write_runs(writer, spill, counted, duplicates)
             with writing_map(folder):
                 path.unlink()
                 writer.finish(counted.user_ids, counted.item_ids, counted.n_dropped, about)
@@ -154,16 +154,16 @@ class _Pieces:
             yield n_rows, columns
 
 
-def _write_runs(writer: MapWriter, spill: Spill, n_items: int, duplicates: Duplicates) -> None:
+def _write_runs(writer: MapWriter, spill: Spill, counted: _Counted, duplicates: Duplicates) -> None:
     """Bring the interactions of each run of users to canonical rows, and write them."""
+    axes = counted.user_ids, counted.item_ids
     with _as_counted():
         spill.check_full()
     for run in spill.runs():
         values = np.ones(len(run.users), np.float32) if run.values is None else run.values
-        shape, users = (run.last - run.first, n_items), run.users - np.int32(run.first)
-        writer.append(
-            assemble(shape, users, run.items, values, run.timestamps, duplicates, run.first)
-        )
+        shape, users = (run.last - run.first, axes[1].n), run.users - np.int32(run.first)
+        coordinates = shape, users, run.items
+        writer.append(assemble(*coordinates, values, run.timestamps, duplicates, run.first, axes))
 
 
 def _count(
@@ -280,12 +280,17 @@ def _numbered(
             users, items = users[kept], items[kept]
             values, times = (None if each is None else each[kept] for each in (values, times))
         if values is not None:
-            _check_values(values, users, items)
+            _check_values(values, users, items, (counted.user_ids, counted.item_ids))
         yield users, items, values, times
 
 
-def _check_values(values: NDArray[Any], users: NDArray[np.int32], items: NDArray[np.int32]) -> None:
-    check_values(values, "values", lambda entry: (int(users[entry]), int(items[entry])))
+def _check_values(
+    values: NDArray[Any],
+    users: NDArray[np.int32],
+    items: NDArray[np.int32],
+    axes: tuple[Ids, Ids],
+) -> None:
+    check_values(values, "values", lambda e: where(int(users[e]), int(items[e]), axes))
 
 
 @contextmanager

@@ -117,8 +117,9 @@ class Merger:
         return self.user_rows[data.rows], self.item_rows[data.indices]
 
     def _assemble(self, users: Any, items: Any, values: Any, times: Any) -> Interactions:
-        rows = assemble((self.users.n, self.items.n), users, items, values, times)
-        return Interactions.of_rows(rows, self.users, self.items)
+        axes = self.users, self.items
+        rows = assemble((self.users.n, self.items.n), users, items, values, times, axes=axes)
+        return Interactions.of_rows(rows, *axes)
 
 
 def _extend(

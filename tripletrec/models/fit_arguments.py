@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_count, check_share
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.checks import as_array
-from tripletrec.data.id_arrays import plain
+from tripletrec.data.ids import where
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import check_metric
 from tripletrec.losses import ListLoss, Loss
@@ -88,14 +88,9 @@ def check_negatives(negatives: Any, data: Interactions) -> Interactions | None:
         user, item = int(given.rows[first]), int(given.indices[first])
         raise ValueError(
             f"negatives must not be positives too: {np.count_nonzero(both)} pairs are both, the first is "
-            f"{_called(data.user_ids, user, 'user', 'row')}, {_called(data.item_ids, item, 'item', 'column')}"
+            f"{data._users.called(user)}, {data._items.called(item)}"
         )
     return given
-
-
-def _called(ids: NDArray[Any] | None, n: int, word: str, otherwise: str) -> str:
-    """Return what a message calls a user or an item: by its id or, without ids, by its number."""
-    return f"{otherwise} {n}" if ids is None else f"{word} {shown(plain(ids[n]))}"
 
 
 def read_learnt_from(
@@ -263,9 +258,11 @@ def check_sample_weight(sample_weight: Any, data: Interactions) -> NDArray[np.fl
         weights = values.astype(np.float32)
     wrong = ~(np.isfinite(weights) & (values >= 0))
     if wrong.any():
+        first = int(wrong.argmax())
+        pair = int(data.rows[first]), int(data.indices[first])
         raise ValueError(
-            f"sample_weight must be finite in float32 and >= 0, got {values[wrong][0]} "
-            f"at position {int(wrong.argmax())}"
+            f"sample_weight must be finite in float32 and >= 0, got {values[first]} at position {first} "
+            f"({where(*pair, (data._users, data._items))})"
         )
     if not weights.any():
         raise ValueError("sample_weight must not be all zero")

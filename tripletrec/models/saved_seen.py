@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tripletrec._runtime.messages import shown
 from tripletrec.data.checks import check_pointers, check_positions, check_values
 from tripletrec.data.csr import Rows
+from tripletrec.data.ids import where
 from tripletrec.data.interactions import Interactions
 from tripletrec.ranking.exclusion import Pairs, padded
 
@@ -38,9 +39,9 @@ def pack_seen(model: Any, arrays: dict[str, NDArray[Any]]) -> bool:
 
 
 def _as_values(array: NDArray[Any], pairs: Pairs, name: str) -> NDArray[np.float32]:
-    def locate(place: int) -> tuple[int, int]:
+    def locate(place: int) -> str:
         user = int(np.searchsorted(pairs.indptr, place, side="right")) - 1
-        return user, int(pairs.indices[place])
+        return where(user, int(pairs.indices[place]))
 
     return check_values(array, name, locate)
 
