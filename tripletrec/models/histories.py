@@ -171,7 +171,8 @@ class NewUsers(Recommending):
             Interactions may be of any users, known ones too: only what is handed in counts. Their items go by
             their ids. A sparse matrix, or an array with a column for each item of the model, has one row for
             each user. Whole numbers in an array of another width are ids, unless most are 0 or all are 0 or
-            1, as in a matrix. Order, repetitions and values have no effect.
+            1, as in a matrix. Nested lists are always of ids: make a matrix of 0 and 1 an array first. Order,
+            repetitions and values have no effect.
         k : int, default 10
             How many items; all, if there are fewer to choose from.
         exclude : "seen", None, interactions, item ids, or a tuple, default "seen"
