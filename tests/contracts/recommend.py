@@ -31,9 +31,7 @@ class RecommendContract(Contract):
         assert (np.diff(scores, axis=1) <= 0).all()
         whole = catalogue(fitted)
         np.testing.assert_allclose(scores, -np.sort(-whole, axis=1)[:, :7], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(
-            scores, np.take_along_axis(whole, ids, axis=1), rtol=1e-4, atol=1e-5
-        )
+        np.testing.assert_array_equal(scores, np.take_along_axis(whole, ids, axis=1))
 
     def test_recommend_one_user_or_many(self, fitted, rng):
         order = rng.permutation(30)

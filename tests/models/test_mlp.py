@@ -131,7 +131,7 @@ def test_scores_of_candidates_are_those_of_all_items(pairs, hidden):
             kept = np.isin(ids[n], candidates if candidates is some else own[n])
             m = int(kept.sum())
             assert found[0][n, :m].tolist() == ids[n][kept].tolist()
-            np.testing.assert_allclose(found[1][n, :m], scores[n][kept], rtol=1e-5, atol=1e-7)
+            np.testing.assert_array_equal(found[1][n, :m], scores[n][kept])
 
 
 def test_histories_are_scored_by_the_model_as_it_is(pairs):

@@ -390,7 +390,7 @@ class MLPMatcher(TrainedNetwork):
         terms, counts = self._item_terms(), self._item_counts()
         return PerceptronFoldIn(plan, alone._perceptron, n_factors, terms, counts)
 
-    def _scores_of(self, rows: NDArray[np.float32]) -> ScoreUsers:
+    def _scores_of(self, rows: NDArray[np.float32]) -> CatalogueScores:
         return CatalogueScores(self._perceptron(), rows, self._item_terms())
 
     def _item_terms(self) -> NDArray[np.float32]:
@@ -419,11 +419,10 @@ class MLPMatcher(TrainedNetwork):
     def _score_pairs(
         self, users: NDArray[np.int64], items: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        perceptron, scores = self._perceptron(), np.empty(len(users), np.float32)
+        score, scores = self._scores_of(self.user_factors_), np.empty(len(users), np.float32)
         for first in range(0, len(users), _PAIRS):
             pairs = slice(first, first + _PAIRS)
-            sides = (self.user_factors_[users[pairs]], self.item_factors_[items[pairs]])
-            scores[pairs] = perceptron.infer(np.concatenate(sides, axis=1))[:, 0]
+            scores[pairs] = score.pairs(users[pairs], items[pairs])
         return scores
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:

@@ -2,7 +2,7 @@
 
 The first layer gets the concatenated factors u of a user and v of an item. With its weights split into a user
 half A and an item half B, ``[u, v] W + b = u A + (v B + b)``: each user's and each item's term is computed
-once, not for each pair. A user's scores do not depend on who else is scored, nor on the threads of BLAS.
+once, not for each pair. A pair's score does not depend on what else is scored, nor on the threads of BLAS.
 """
 
 from __future__ import annotations
@@ -64,8 +64,7 @@ def item_terms(trunk: Stack, item_factors: Array) -> Array:
 class CatalogueScores:
     """Function rows -> scores of all items, shape (len(rows), n_items), or of some items at their cost alone.
 
-    With one hidden layer or none, an item's score has the same bits wherever it is asked for; with more it
-    has those that BLAS gives to a product of as many rows.
+    An item's score has the same bits wherever it is asked for.
 
     Parameters
     ----------
@@ -74,9 +73,8 @@ class CatalogueScores:
     user_factors : float array of shape (n_users, …)
     terms : float array of shape (n_items, width)
         Those of `item_terms`.
-    max_activations : int, default 2**21
-        Of the widest layer, computed at once where there is more than one hidden layer: 8 MB stay in the
-        processor's cache.
+    n_at_once : int, default 512
+        Pairs that pass the layers at once where there is more than one hidden layer.
 
     Raises
     ------
@@ -85,7 +83,7 @@ class CatalogueScores:
     """
 
     def __init__(
-        self, trunk: Stack, user_factors: Array, terms: Array, *, max_activations: int = 1 << 21
+        self, trunk: Stack, user_factors: Array, terms: Array, *, n_at_once: int = 512
     ) -> None:
         first, *rest = _without_dropout(trunk)
         self._of_users = Products(user_factors, first.weights[: user_factors.shape[1]].T)
@@ -95,8 +93,7 @@ class CatalogueScores:
             last = trunk.dense[1]
             self._fill = _fused(terms, last, kinds[-1] is ReLU)
         else:
-            widest = max(each.weights.shape[1] for each in trunk.dense)
-            self._fill = _by_layers(terms, rest, max(1, max_activations // widest))
+            self._fill = _by_layers(terms, rest, n_at_once)
 
     def __call__(self, rows: NDArray[np.int64]) -> Array:
         """Return the scores of some rows."""
@@ -122,6 +119,17 @@ class CatalogueScores:
         self._fill(self._of_users(rows), columns, bounds[:-1].copy(), bounds[1:].copy(), scores)
         return scores
 
+    def pairs(self, rows: NDArray[np.int64], items: NDArray[np.int64]) -> Array:
+        """Return the scores of pairs, the same bits as elsewhere.
+
+        Parameters
+        ----------
+        rows, items : int64 arrays of shape (n,)
+        """
+        scores, places = np.empty((len(rows), 1), self._terms.dtype), np.arange(len(rows))
+        self._fill(self._of_users(rows), self._columns[items], places, places + 1, scores)
+        return scores[:, 0]
+
 
 def _without_dropout(trunk: Stack) -> list[Any]:
     """Return the layers of which scores are made; raise if the first is not dense."""
@@ -142,17 +150,24 @@ def _fused(terms: Array, last: Dense, final_relu: bool) -> Callable[..., None]:
 
 
 def _by_layers(terms: Array, rest: list[Any], n_at_once: int) -> Callable[..., None]:
-    """Return what fills scores with those of users' terms, layer by layer, one user after the other."""
+    """Return what fills scores with those of users' terms, layer by layer.
+
+    The order in which BLAS adds depends on the size of a product, so all are of one.
+    """
 
     def fill(users: Array, columns: Array, starts: Array, ends: Array, scores: Array) -> None:
+        bounds = np.concatenate(([0], np.cumsum(ends - starts)))
         with one_blas_thread():
-            for r, user in enumerate(users):
-                for start in range(starts[r], ends[r], n_at_once):
-                    end = min(ends[r], start + n_at_once)
-                    x = terms[columns[start:end]]
-                    x += user
-                    for layer in rest:
-                        x = layer.infer(x)
-                    scores[r, start - starts[r] : end - starts[r]] = x[:, 0]
+            for first in range(0, bounds[-1], n_at_once):
+                pairs = np.arange(first, min(first + n_at_once, bounds[-1]))
+                r = np.searchsorted(bounds, pairs, side="right") - 1
+                c = pairs - bounds[r]
+                x = terms[columns[starts[r] + c]]
+                x += users[r]
+                if len(x) < n_at_once:
+                    x = np.pad(x, ((0, n_at_once - len(x)), (0, 0)))
+                for layer in rest:
+                    x = layer.infer(x)
+                scores[r, c] = x[: len(pairs), 0]
 
     return fill
