@@ -208,14 +208,30 @@ def test_a_file_with_state_knows_the_values(sampler, weight, tmp_path):
     np.testing.assert_array_equal(loaded.seen_.values, model.seen_.values)
 
 
-def test_new_events_weigh_more_than_old_ones_and_all_alike_if_all_are_new():
-    """A model of one item that everybody likes and others: the new favourite overtakes the old one."""
+@pytest.mark.parametrize(
+    ("n_each", "of_known", "of_new_items"),
+    [(3, 5.0, 2.0), (4, 5.0, 2.0), (10, 3.0, 2.0), (40, 1.5, 1.5)],
+)
+def test_what_a_new_positive_weighs(n_each, of_known, of_new_items):
+    """With SGD a bias learns in proportion to the weight of the item's positives: here half of their sum."""
+    liked = np.arange(40) % 2
+    old = tr.Interactions.from_arrays(np.arange(40), liked, shape=(40, 4))
+    parts = {"optimizer": "sgd", "sampler": tr.sampling.explicit(1.0), "learning_rate": 1e-4}
+    dislikes = tr.Interactions.from_arrays(np.arange(40), np.full(40, 3), shape=(40, 4))
+    model = tr.MatrixFactorization(4, n_epochs=2, **parts).fit(old, negatives=dislikes)
+    users = np.repeat(np.arange(n_each), 2)
+    items = np.tile([2, 4], n_each)  # which is known, though nobody had it, and which is new
+    today = tr.Interactions.from_arrays(users, items, shape=(40, 5))
+    dislikes = tr.Interactions.from_arrays(np.arange(40), np.full(40, 3), shape=(40, 5))
+    still = copy.copy(model).set_params(learning_rate=1e-12).partial_fit(today, negatives=dislikes)
+    model.partial_fit(today, negatives=dislikes)
+    learnt = (model.item_biases_ - still.item_biases_) / 0.5e-4
+    np.testing.assert_allclose(learnt[[0, 1]], 20, rtol=0.02)
+    np.testing.assert_allclose(learnt[[2, 4]] / n_each, [of_known, of_new_items], rtol=0.02)
+
+
+def test_all_weigh_alike_if_all_are_new():
     old = tr.Interactions.from_arrays(np.arange(40), np.arange(40) % 2, shape=(40, 6))
-    new = tr.Interactions.from_arrays(np.arange(8), np.full(8, 5), shape=(40, 6))
-    model = tr.MatrixFactorization(4, n_epochs=10).fit(old)
-    before = model.item_biases_.copy()
-    model.partial_fit(new, 3)
-    assert model.item_biases_[5] > before[5]
     first = tr.MatrixFactorization(4, n_epochs=2).fit(old)
     ones = copy.copy(first).partial_fit(old, sample_weight=np.ones(40))
     assert_same(copy.copy(first).partial_fit(old), ones)
