@@ -69,7 +69,7 @@ def made_model(n_users: int, n_items: int) -> tr.MatrixFactorization:
     model.user_factors_ = rng.standard_normal((n_users, N_FACTORS), np.float32)
     model.item_factors_ = rng.standard_normal((n_items, N_FACTORS), np.float32)
     model.item_biases_ = rng.standard_normal(n_items, np.float32)
-    model.seen_ = Interactions.of_rows(
+    model.seen_ = Interactions._of_rows(
         rows, Ids(users, n_users, "user"), Ids(items, n_items, "item")
     )
     return model

@@ -51,7 +51,12 @@ class Schedule(NamedTuple):
         return text_of(self, "rates", SCHEDULES, arguments)
 
     def factor(self, done: float) -> float:
-        """Return the factor after the share `done` of the training; after more than 1, that of 1.
+        """Return by what the learning rate is multiplied at some point of the training.
+
+        Parameters
+        ----------
+        done : float
+            Share of the training that is done, from 0; more than 1 counts as 1.
 
         Raises
         ------

@@ -187,6 +187,6 @@ def check_has_values(names: dict[str, Any], path: str) -> None:
 def of_value(data: Interactions, least: float, path: str) -> Interactions:
     """Return the interactions of a value of at least so much."""
     kept = data[data.values >= least]
-    kept.check_not_empty(f"what {path!r} has of values >= {least:g}")
+    kept._check_not_empty(f"what {path!r} has of values >= {least:g}")
     kept.n_dropped = data.n_dropped
     return kept

@@ -125,7 +125,7 @@ def _extra(options: argparse.Namespace, data: Interactions) -> dict[str, Any]:
     if options.negatives is not None:
         every = argparse.Namespace(**{**vars(options), "min_value": None})
         given["negatives"] = read_events(every, options.negatives, like=data)
-        given["negatives"].check_not_empty(repr(options.negatives))
+        given["negatives"]._check_not_empty(repr(options.negatives))
     if options.weighted:
         given["sample_weight"] = "values"
     if options.checkpoint is not None:

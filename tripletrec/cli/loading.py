@@ -38,7 +38,7 @@ def show_progress(model: Any, shown: bool) -> None:
 def read_test(options: argparse.Namespace, path: str, model: Any) -> Interactions:
     """Return the interactions to test on, of the users and items of a model."""
     test = read_events(options, path, like=like_model(model))
-    test.check_not_empty(repr(path))
+    test._check_not_empty(repr(path))
     return test
 
 
@@ -53,7 +53,7 @@ def without_seen(test: Interactions, path: str, model: Any) -> Interactions:
 def read_validation(options: argparse.Namespace, data: Interactions) -> Interactions:
     """Return the interactions to validate on, without what is learnt from, which is said of the files."""
     held_out = read_events(options, options.validation, like=data)
-    held_out.check_not_empty(repr(options.validation))
+    held_out._check_not_empty(repr(options.validation))
     if getattr(options, "weighted", False):  # `fit` learns nothing from the others
         data = data[data.values > 0]
     return _without_known(held_out, data, (options.validation, options.train))

@@ -190,7 +190,7 @@ def evaluate_by(
     """
     check_count(batch, "batch_size")
     data = as_interactions(test, "test")
-    data.check_not_empty("test")
+    data._check_not_empty("test")
     users = np.flatnonzero(np.diff(data.indptr))
     shared, left_out = tasks.spread(model), tasks.spread(exclude)
     pending = []

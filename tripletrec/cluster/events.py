@@ -134,7 +134,7 @@ def read_seen(folder: Folder, users: Axis, items: Axis, n_blocks: int) -> Intera
         Ids(None, len(axis.counts), word) if axis.ids is None else Ids.of_sorted(axis.ids, word)
         for axis, word in ((users, "user"), (items, "item"))
     )
-    return Interactions.of_rows(Rows(shape, indptr, indices, values, None), *axes)
+    return Interactions._of_rows(Rows(shape, indptr, indices, values, None), *axes)
 
 
 def _write(

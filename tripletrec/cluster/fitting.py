@@ -271,7 +271,7 @@ def _source_of(source: Any, sample_weight: Any, negatives: Any) -> Source:
     data = as_interactions(source, "source")
     check_savable(data.user_ids, "user_ids")
     check_savable(data.item_ids, "item_ids")
-    data.check_not_empty("source")
+    data._check_not_empty("source")
     weights = check_sample_weight(sample_weight, data)
     if weights is not None and not weights.all():
         data, weights = data[weights > 0], weights[weights > 0]

@@ -48,12 +48,12 @@ class CompressedRows:
         self.__dict__.update(state | {"_folder": None})  # a pickle holds the arrays
         self._keep(rows._replace(indptr=indptr, indices=indices))
 
-    def check_not_empty(self, name: str) -> None:
+    def _check_not_empty(self, name: str) -> None:
         """Raise unless there is something to learn from or to rank."""
         if not self.nnz:
             raise ValueError(f"{name} has no interaction: at least one positive is needed")
 
-    def check_still_inside(self, name: str) -> None:
+    def _check_still_inside(self, name: str) -> None:
         """Raise if indices are out of range, because the matrix or file they are shared with was changed."""
         if not self._rows.borrowed:
             return

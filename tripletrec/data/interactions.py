@@ -211,7 +211,7 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
         return like[:0]
 
     @classmethod
-    def of_rows(cls, rows: Rows, users: Ids, items: Ids) -> Interactions:
+    def _of_rows(cls, rows: Rows, users: Ids, items: Ids) -> Interactions:
         """Return interactions of canonical arrays and ids that have been checked; nothing is copied."""
         new = cls.__new__(cls)
         new._set(rows, users, items)
@@ -256,7 +256,17 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
         return self._users.rows(ids)
 
     def item_rows(self, ids: Any) -> NDArray[np.int64]:
-        """Return the columns of item ids, int64 of shape (n_ids,); see `user_rows`."""
+        """Return the columns of item ids, int64 of shape (n_ids,).
+
+        Parameters
+        ----------
+        ids : id, or sequence or column of ids in an order (no set)
+
+        Raises
+        ------
+        ValueError
+            If an id is unknown.
+        """
         return self._items.rows(ids)
 
     def transpose(self) -> Interactions:
@@ -352,7 +362,7 @@ def as_interactions(
         As `Interactions`, and if `X` speaks of other users or items.
     """
     if isinstance(X, Interactions):
-        X.check_still_inside(name)
+        X._check_still_inside(name)
         data = X
     else:
         rows = from_matrix(X, name, None)

@@ -119,7 +119,7 @@ class Merger:
     def _assemble(self, users: Any, items: Any, values: Any, times: Any) -> Interactions:
         axes = self.users, self.items
         rows = assemble((self.users.n, self.items.n), users, items, values, times, axes=axes)
-        return Interactions.of_rows(rows, *axes)
+        return Interactions._of_rows(rows, *axes)
 
 
 def _extend(

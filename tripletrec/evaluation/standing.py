@@ -100,7 +100,7 @@ def stand(model: Any, test: Any, protocol: Protocol) -> tuple[Standing, Ranked]:
     from tripletrec.ranking.scores import score_function
 
     test = as_interactions(test, "test")
-    test.check_not_empty("test")
+    test._check_not_empty("test")
     n_users, n_items = test.n_users, test.n_items
     if hasattr(model, "_now") and not isinstance(model, type):
         model = model._now()  # what other threads add meanwhile does not matter
@@ -202,7 +202,7 @@ def left_out_of(model: Any, test: Interactions, exclude: Any) -> LeftOut:
     """Return the items that are left out of the ranking of each user."""
     seen = seen_by(model) if names_seen(exclude) and hasattr(model, "_score_function") else None
     if isinstance(seen, Interactions):
-        seen.check_still_inside("what the model was trained on")
+        seen._check_still_inside("what the model was trained on")
     out = read_exclude(exclude, seen, test.space, test._items, owner="test")
     items = np.empty(0, np.int64) if out.items is None else out.items
     beside = out if seen is None else out._replace(pairs=out.pairs[1:])

@@ -121,6 +121,10 @@ class ListLoss(NamedTuple):
         """Return the loss of a positive with score 0 against a million items that score less by `difference`.
 
         It is NaN if Python cannot tell.
+
+        Parameters
+        ----------
+        difference : float
         """
         temperature, real = self.temperature or 1.0, np.float32
         with np.errstate(all="ignore"), suppress(Exception):

@@ -152,7 +152,13 @@ class Loss(NamedTuple):
         ]
 
     def at(self, difference: float) -> float:
-        """Return the loss of a triplet; NaN if Python cannot tell."""
+        """Return the loss of a triplet; NaN if Python cannot tell.
+
+        Parameters
+        ----------
+        difference : float
+            By how much the positive outscores the negative.
+        """
         with np.errstate(all="ignore"), suppress(Exception):
             parameters = tuple(map(np.float32, self.parameters))
             return float(self.value(np.float32(difference), parameters))

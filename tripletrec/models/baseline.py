@@ -52,7 +52,7 @@ class Baseline(NewUsers, Recommender):
         data = as_interactions(X, "X")
         check_savable(data.user_ids, "user_ids")
         check_savable(data.item_ids, "item_ids")
-        data.check_not_empty("X")
+        data._check_not_empty("X")
         if validation is not None:
             given = whole(validation, X, data.space, "validation")
             as_interactions(given, "validation", data.space)
@@ -99,7 +99,7 @@ class Baseline(NewUsers, Recommender):
             check_savable(merger.items.values, "item_ids")
             data = merger.merge(seen, new).data
             if seen is not None:
-                data.check_not_empty("X")
+                data._check_not_empty("X")
             self._become(vars(self._now()._take(data, earlier=seen is None)))
             self._know(merger.users, merger.items)
         return self

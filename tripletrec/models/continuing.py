@@ -229,7 +229,7 @@ class ContinuedModel(TrainedModel):
         seen = vars(self).get("seen_")
         merged = merger.merge(seen, new)
         data = merged.data
-        data.check_not_empty("X")
+        data._check_not_empty("X")
         if isinstance(sample_weight, str):
             of_all = check_sample_weight(sample_weight, data)
             weight_of_new = None if of_all is None else of_all[merged.places]

@@ -157,7 +157,7 @@ class EASE(Baseline):
                 "the model does not know what its users have had, by which it scores, for its file was saved "
                 "with seen=False: use recommend_history, or save it with seen=True"
             )
-        seen.check_still_inside("what the model was trained on")
+        seen._check_still_inside("what the model was trained on")
         return padded(seen, self.n_users_)
 
     def _score_function(self) -> ScoreUsers:

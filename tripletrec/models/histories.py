@@ -341,7 +341,7 @@ class NewUsers(Recommending):
         data = X
         if not isinstance(X, Interactions):
             data = Interactions.from_frame(X, user=user, item=item, timestamp=timestamp)
-        data.check_still_inside("X")
+        data._check_still_inside("X")
         data = over_items(data, self._items(), "X", drop)
         users, ids = self._users(), data.user_ids
         if ids is None:

@@ -373,7 +373,7 @@ class Recommending(Fitted):
                 return found
             if seen is None:
                 return np.zeros(n_items, np.int64)
-            seen.check_still_inside("what the model was trained on")
+            seen._check_still_inside("what the model was trained on")
             return np.bincount(seen.indices, minlength=n_items)
 
         return self._once("item counts", (counts, seen, (n_items,)), count)

@@ -28,7 +28,7 @@ def pack_seen(model: Any, arrays: dict[str, NDArray[Any]]) -> bool:
     seen = vars(model).get("seen_")
     if seen is None:
         return False
-    seen.check_still_inside("what the model was trained on")
+    seen._check_still_inside("what the model was trained on")
     pairs: Pairs = padded(seen, model.n_users_)
     arrays[_BOUNDS], arrays[_ITEMS] = pairs.indptr, pairs.indices
     values = _as_values(seen.values, pairs, "values of what the model was trained on")
@@ -86,7 +86,7 @@ def unpack_seen(value: Any, arrays: dict[str, NDArray[Any]], model: Any) -> Inte
     shape = model.n_users_, model.n_items_
     values = _unpack_values(arrays.get(VALUES), Pairs(bounds, items))
     rows = Rows(shape, bounds, items, values, None)
-    return Interactions.of_rows(rows, model._users(), model._items())
+    return Interactions._of_rows(rows, model._users(), model._items())
 
 
 def _unpack_values(array: NDArray[Any] | None, pairs: Pairs) -> NDArray[np.float32]:

@@ -151,7 +151,7 @@ class TrainedModel(NewUsers, Recommender):
         data = as_interactions(X, "X")
         check_savable(data.user_ids, "user_ids")
         check_savable(data.item_ids, "item_ids")
-        data.check_not_empty("X")
+        data._check_not_empty("X")
         validation, sample_weight, negatives = (
             whole(side, X, data.space, name)
             for name, side in (
@@ -167,7 +167,7 @@ class TrainedModel(NewUsers, Recommender):
         held_out = None
         if validation is not None:
             held_out = as_interactions(validation, "validation", data.space)
-            held_out.check_not_empty("validation")
+            held_out._check_not_empty("validation")
         data, weights, given = check_learnt_from(data, sample_weight, negatives)
         if held_out is not None:
             held_out = drop_known(held_out, data, ("validation", "X"))

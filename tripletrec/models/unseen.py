@@ -235,7 +235,7 @@ class Unseen(PlannedTowers):
             seen: Interactions | None = vars(self).get("seen_")
             if seen is not None:
                 rows = seen._rows._replace(shape=(seen.n_users, items.n))
-                changed["seen_"] = Interactions.of_rows(rows, seen._users, items)
+                changed["seen_"] = Interactions._of_rows(rows, seen._users, items)
             known = vars(self).get("_item_features")
             if known is not None:  # for `partial_fit`
                 from scipy.sparse import vstack

@@ -62,7 +62,13 @@ class Task:
     low_bounds: NDArray[np.int64]
 
     def auc(self, U: NDArray[np.floating], V: NDArray[np.floating], scorer: str) -> float:
-        """Return the full AUC of two tables of factors."""
+        """Return the full AUC of two tables of factors.
+
+        Parameters
+        ----------
+        U, V : float arrays of shape (n_users, n_factors) and (n_items, n_factors)
+        scorer : {"dot", "cosine"}
+        """
         factors = (normalize_rows(U)[0], normalize_rows(V)[0]) if scorer == "cosine" else (U, V)
         return full_auc(factors, self.test, exclude=self.exclude, n_jobs=1)
 

@@ -42,13 +42,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import (
-    check_count,
-    check_flag,
-    check_non_negative,
-    check_share,
-    choose,
-)
+from tripletrec._checks import check_count, check_flag, check_non_negative, check_share, choose
 from tripletrec._runtime.messages import shown
 from tripletrec._runtime.part_checks import Field, check_fields, check_name, once
 from tripletrec._runtime.part_texts import text_of
@@ -67,7 +61,6 @@ __all__ = [
     "popularity",
     "semi_hard",
 ]
-
 
 _MOST_CANDIDATES = 10**6
 
@@ -147,7 +140,13 @@ class Sampler(NamedTuple):
         return np.concatenate([[0.0], np.cumsum(self.weights(counts))])
 
     def weights(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return how often items with these numbers of positives are proposed, up to a factor."""
+        """Return how often items with these numbers of positives are proposed, up to a factor.
+
+        Parameters
+        ----------
+        counts : int64 array of shape (n_items,)
+            Positives of each item.
+        """
         most = max(1, counts.max(initial=0))  # divided by it, no power is beyond float64
         return np.asarray((counts / most) ** self.alpha)
 

@@ -197,7 +197,7 @@ def time_split(
                 f"the {name} part would be empty, as each of its {lost.n_all} events is of a user or an item "
                 f"without events in the training part: choose another {name}"
             )
-        part.check_not_empty(name)  # as where all values are 0
+        part._check_not_empty(name)  # as where all values are 0
     built[0][0].n_dropped = table.n_missing
     dropped = {name: lost for name, (_, lost) in zip(names[1:], built[1:], strict=True)}
     for name, lost in dropped.items():
@@ -241,7 +241,7 @@ def _read(events: Any, names: dict[str, Any], duplicates: Duplicates, missing: M
             "events must be a table where columns or duplicates are given, got Interactions"
         )
     times = times_of(events, "events", "they are split by time")
-    events.check_not_empty("events")
+    events._check_not_empty("events")
     if n := events.n_merged:
         warn_user(
             f"{n} events were merged into others of the same user and item, at the latest time; "

@@ -84,7 +84,13 @@ class InteractionKFold:
             yield np.flatnonzero(fold != number), np.flatnonzero(fold == number)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Return the number of folds."""
+        """Return the number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : None
+            Not used; scikit-learn passes them.
+        """
         return self.n_splits
 
     def __repr__(self) -> str:
@@ -163,7 +169,7 @@ class TimeFolds:
         """
         require_interactions(X, "X")
         times = times_of(X, "X", "the folds follow each other in time")
-        X.check_not_empty("X")
+        X._check_not_empty("X")
         line = Timeline(times)
         folds = self._bounds(line)
         for number, bounds in enumerate(folds, 1):
@@ -195,7 +201,13 @@ class TimeFolds:
         return bounds
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Return the number of folds."""
+        """Return the number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : None
+            Not used; scikit-learn passes them.
+        """
         return self.n_splits
 
     def __repr__(self) -> str:

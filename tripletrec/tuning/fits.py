@@ -91,7 +91,7 @@ def check_times(models: Iterable[Any], fits: Fits) -> None:
 
 def _parts(X: Any, validation: Any, seed: int) -> tuple[Interactions, Interactions]:
     data = as_interactions(X, "X")
-    data.check_not_empty("X")
+    data._check_not_empty("X")
     if isinstance(validation, (float, np.floating)) or isinstance(validation, Integral):
         try:
             return train_test_split(data, float(validation), random_state=seed % 2**32)
@@ -100,7 +100,7 @@ def _parts(X: Any, validation: Any, seed: int) -> tuple[Interactions, Interactio
     if validation is None:
         raise TypeError("validation must be positives to measure on, or a share of X, got None")
     held_out = as_interactions(validation, "validation", data.space)
-    held_out.check_not_empty("validation")
+    held_out._check_not_empty("validation")
     return data, drop_known(held_out, data, ("validation", "X"))
 
 
