@@ -187,6 +187,16 @@ class BaselineContract(
             before = learnt(model)
             assert learnt(model.partial_fit(empty)) == before
 
+    @pytest.mark.parametrize("wrong", [-4, 0, 1.5, True], ids=str)
+    def test_partial_fit_checks_n_epochs(self, wrong, pairs):
+        message = f"n_epochs must be an integer >= 1, got {wrong}"
+        for model in (self.make(), self.make().fit(pairs)):
+            with pytest.raises((ValueError, TypeError), match=message):
+                model.partial_fit(pairs, n_epochs=wrong)
+            if not isinstance(wrong, float):  # an array there is scikit-learn's
+                with pytest.raises((ValueError, TypeError), match=message):
+                    model.partial_fit(pairs, wrong)
+
     def test_partial_fit_appends_ids(self, pairs):
         data = with_ids("str", pairs)
         model = self.make().fit(data)

@@ -258,6 +258,8 @@ class ContinuingContract(Contract):
             ({"X": None}, TypeError, "X must be"),
             ({"X": new, "n_epochs": 0}, ValueError, "n_epochs must be an integer >= 1, got 0"),
             ({"X": new, "n_epochs": 1.5}, TypeError, "n_epochs must be an integer >= 1"),
+            ({"X": new, "y": True}, TypeError, "n_epochs must be an integer >= 1, got True"),
+            ({"X": new, "y": -4}, ValueError, "n_epochs must be an integer >= 1, got -4"),
             ({"X": new, "callbacks": 3}, TypeError, "callbacks must be callable"),
             (
                 {"X": new, "sample_weight": [1.0]},

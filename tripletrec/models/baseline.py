@@ -9,6 +9,7 @@ import numpy as np
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.union import Merger
+from tripletrec.models.fit_arguments import check_later_epochs
 from tripletrec.models.folds import whole
 from tripletrec.models.histories import NewUsers
 from tripletrec.models.learnt import check_array, check_ids_and_counts, check_sizes
@@ -61,7 +62,7 @@ class Baseline(NewUsers, Recommender):
         self._become(vars(learnt))
         return self
 
-    def partial_fit(self, X: Any, y: None = None, n_epochs: int = 1) -> Self:
+    def partial_fit(self, X: Any, y: int | None = None, n_epochs: int = 1) -> Self:
         """Learn from new events, too: the model is then what a fit on all events would have made of it.
 
         Users and items that the model does not know are appended. A model that is not fitted is fitted.
@@ -72,9 +73,9 @@ class Baseline(NewUsers, Recommender):
             The new positives, with ids of their own, in any order. Where the model has no ids, `X` has none
             either and at least as many rows and columns: further ones are new. May be empty.
         y : None
-            Not used; there for scikit-learn.
+            Not used; there for scikit-learn. A whole number is taken for `n_epochs`.
         n_epochs : int, default 1
-            Not used: there are no epochs. So all models go on learning alike.
+            Checked, but not used: there are no epochs. So all models go on learning alike.
 
         Returns
         -------
@@ -88,6 +89,7 @@ class Baseline(NewUsers, Recommender):
             If a parameter or the data is not allowed, ids are of another kind than those of the model, or
             what is known of earlier events is not enough. The model stays as it was.
         """
+        check_later_epochs(y, n_epochs)
         with self._writing():
             if "n_users_" not in vars(self):
                 return self.fit(X)

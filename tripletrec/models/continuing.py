@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -15,7 +14,12 @@ from tripletrec._checks import check_count
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.union import Merged, Merger
-from tripletrec.models.fit_arguments import check_callbacks, check_negatives, check_sample_weight
+from tripletrec.models.fit_arguments import (
+    check_callbacks,
+    check_later_epochs,
+    check_negatives,
+    check_sample_weight,
+)
 from tripletrec.models.folds import check_order
 from tripletrec.models.history_input import Histories
 from tripletrec.models.trained import Start, TrainedModel
@@ -196,8 +200,7 @@ class ContinuedModel(TrainedModel):
         negatives: Any,
         **features: Any,
     ) -> Self:
-        if isinstance(y, Integral):
-            n_epochs = int(y)
+        n_epochs = check_later_epochs(y, n_epochs)
         with self._writing():
             return self._go_on(X, n_epochs, callbacks, sample_weight, negatives, **features)
 
@@ -210,7 +213,6 @@ class ContinuedModel(TrainedModel):
         negatives: Any,
         **features: Any,
     ) -> Self:
-        n_epochs = check_count(n_epochs, "n_epochs")
         if "history_" not in vars(self):
             options = {
                 "callbacks": callbacks,

@@ -7,6 +7,7 @@ the checked value in the form that a training computes with.
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = [
     "check_callbacks",
     "check_dropout",
     "check_history",
+    "check_later_epochs",
     "check_n_negatives",
     "check_negatives",
     "check_patience",
@@ -42,6 +44,11 @@ _DEFAULT_SHARE = 0.1
 # Candidates of a batch of users, where the user of the package does not say how many.
 _MOST_ITEMS = 8192  # that are all candidates
 _N_CANDIDATES = 4096  # of more items
+
+
+def check_later_epochs(y: Any, n_epochs: Any) -> int:
+    """Return the number of epochs of `partial_fit`, which may be given in the place of `y`."""
+    return check_count(y if isinstance(y, Integral) else n_epochs, "n_epochs")
 
 
 def check_n_negatives(n_negatives: Any, loss: Loss | ListLoss, n_items: int | None = None) -> int:
