@@ -67,8 +67,7 @@ def test_hinge_margin(margin, x):
         (lambda: losses.hinge(math.inf), "margin must be a finite number > 0, got inf"),
         (
             lambda: losses.check_loss("brp"),
-            "loss must be one of 'bpr', 'sigmoid', 'hinge', 'warp', 'k-os warp', 'softmax', 'bsl', 'ccl' "
-            "or a Loss, got 'brp'",
+            "loss must be one of 'bpr', 'sigmoid', .* 'k-os warp', .* 'ccl' or a Loss, got 'brp'",
         ),
     ],
 )

@@ -1,9 +1,9 @@
 """Companions of a loss: what `MatrixFactorization` takes where a parameter is None; nothing is trained here.
 
-To change a default, change its entry here, and nothing else: `COMPANIONS` has a row for each built-in loss.
-A loss of one's own is trained as "bpr" is, a list-wise one as "softmax". All numbers were chosen on cuts of
-training data: ``benchmarks/defaults.py`` shows what they are worth, docs/choosing-measured.md how they were
-chosen.
+`COMPANIONS` has a row for each loss with defaults of its own; what has none, such as a loss of the user's
+own, is trained as "bpr" is, a list-wise one as "softmax". A table in the docstring of `MatrixFactorization`
+has the same numbers. All were chosen on cuts of training data: ``benchmarks/defaults.py`` shows what they are
+worth, docs/choosing-measured.md how they were chosen.
 """
 
 from __future__ import annotations
