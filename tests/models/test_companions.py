@@ -1,5 +1,9 @@
 """Companions of losses: what is taken where nothing was given, that it is kept, and that it learns."""
 
+import inspect
+import re
+from itertools import product, zip_longest
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -7,7 +11,7 @@ from sklearn.base import clone
 import tripletrec as tr
 from contracts.support import assert_same, catalogue, change_at, rewrite
 from tiers import quick
-from tripletrec import losses, sampling
+from tripletrec import losses, optimizers, sampling
 from tripletrec.models.companions import (
     COMPANION_NAMES,
     COMPANIONS,
@@ -17,6 +21,7 @@ from tripletrec.models.companions import (
     epochs_for,
     most_epochs,
     rate_for,
+    rate_of,
     relative_rank,
     sampler_for,
     temperature_for,
@@ -45,6 +50,60 @@ def test_every_row_has_all_names():
     assert all(row.keys() == COMPANION_NAMES for row in COMPANIONS.values())
     defaults = tr.MatrixFactorization().get_params()
     assert all(defaults[name] is None for name in COMPANION_NAMES)
+
+
+def companions_as_documented():
+    """Yield loss, parameter and the text of each cell of the table in `MatrixFactorization`."""
+    lines = inspect.getdoc(tr.MatrixFactorization).splitlines()
+    top, middle, bottom = (at for at, line in enumerate(lines) if line.startswith("===="))
+    bounds = [slice(*each.span()) for each in re.finditer("=+", lines[top])]
+    header, *rows = (
+        [line[each].strip() for each in bounds]
+        for line in [lines[top + 1], *lines[middle + 1 : bottom]]
+    )
+    for name, *cells in rows:
+        for losses_of, cell in zip(header[1:], cells, strict=True):
+            for kinds, text in zip_longest(losses_of.split("; "), cell.split("; ")):
+                for loss in re.findall('"(.+?)"', kinds):
+                    yield loss, name, text or cell
+
+
+def documented_value(loss, name):
+    """Return what the table says of a companion: a value, or the least and the most of it."""
+    row = COMPANIONS[loss]
+    value, by_data = row[name], row["sampler"] is None
+    if name == "learning_rate":
+        value = rate_of(value, optimizers.check_optimizer(row["optimizer"]))
+        return (value, 2 * value) if by_data else value
+    if name == "n_epochs":
+        return (20, most_epochs(losses.check_loss(loss))) if value is None else value
+    return (value, 4 * value) if by_data and name == "user_l2" else value
+
+
+def test_the_docstring_has_the_same_numbers():
+    parts, found = {"adagrad": optimizers.adagrad, "adam": optimizers.adam}, set()
+    for loss, name, text in companions_as_documented():
+        found.add((loss, name))
+        value = documented_value(loss, name)
+        if text == "as item_l2":
+            assert (name, value) == ("negative_l2", None)
+        elif isinstance(value, tuple) and name != "optimizer":
+            assert [eval(each) for each in text.split(" to ")] == pytest.approx(value), (loss, name)
+        else:
+            assert eval(text, parts) == value, (loss, name)
+    assert found == {*product(COMPANIONS, COMPANION_NAMES - {"sampler"})}
+
+
+def test_the_docstring_has_the_rates_of_other_optimizers():
+    bpr, hinge, sigmoid, lists = (
+        COMPANIONS[loss]["learning_rate"] for loss in ("bpr", "hinge", "sigmoid", "softmax")
+    )
+    expected = (
+        f'{bpr["adam"]} for "adam" ("hinge": {hinge["adam"]}) and {bpr["sgd"]} for "sgd" ("hinge": '
+        f'{hinge["sgd"]}, "sigmoid": {sigmoid["sgd"]}); with list-wise losses {lists["adam"]} for "adam", '
+        f'{lists["adagrad"]} for "adagrad" and {lists["sgd"]} for "sgd".'
+    )
+    assert expected in " ".join(inspect.getdoc(tr.MatrixFactorization).split())
 
 
 @pytest.mark.parametrize("loss", quick(ALL, "bpr", "softmax"))

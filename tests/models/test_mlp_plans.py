@@ -1,12 +1,14 @@
 """What the parameters of `MLPMatcher` are where they are None."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 import tripletrec as tr
 from contracts.support import assert_same
 from tripletrec.models.companions import Sizes
-from tripletrec.models.mlp_plans import epochs_for, epochs_of, sampler_for
+from tripletrec.models.mlp_plans import epochs_for, epochs_of, rate_for, sampler_for
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -19,6 +21,20 @@ def make(**overrides):
 def shop(n_users, n_items, n_events):
     events = tr.datasets.make_events(n_users, n_items, n_events, random_state=0).events
     return tr.Interactions.from_frame(events, user="user_id", item="item_id")
+
+
+def test_the_docstring_has_the_same_rates():
+    def rate(loss, optimizer="sgd"):
+        return rate_for(tr.losses.check_loss(loss), tr.optimizers.check_optimizer(optimizer))
+
+    expected = (
+        f'Step size. None: {rate("bpr")} with "sgd" (with the loss "hinge" {rate("hinge")}, "sigmoid" '
+        f'{rate("sigmoid")}) or an optimizer of your own, {rate("bpr", "adagrad")} with "adagrad", '
+        f'{rate("bpr", "adam")} with "adam".'
+    )
+    assert expected in " ".join(inspect.getdoc(tr.MLPMatcher).split())
+    for optimizer in ("adagrad", "adam"):
+        assert rate("bpr", optimizer) == rate("hinge", optimizer) == rate("sigmoid", optimizer)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """What the parameters of TwoTower stand for: the loss, what it brings, and what goes by the data."""
 
 import copy
+import inspect
+import re
 
 import numpy as np
 import pytest
@@ -10,11 +12,31 @@ from contracts.support import assert_same, interactions
 from tripletrec import sampling
 from tripletrec.models.companions import Sizes
 from tripletrec.models.percentile_rank import percentile_rank
-from tripletrec.models.tower_plans import batch_size_for, epochs_for, loss_for
+from tripletrec.models.tower_plans import BY_LOSS, batch_size_for, epochs_for, loss_for
 
 
 def make(**overrides):
     return tr.TwoTower(**{"n_factors": 4, "n_epochs": 2, **overrides})
+
+
+def test_the_docstring_has_the_same_numbers():
+    """List-wise losses come first there, then those of triplets; of equal values there is one."""
+    text = inspect.getdoc(tr.TwoTower)
+    given = dict(re.findall(r"^(\w+) : .*, default (.*), by loss$", text, re.MULTILINE))
+    l2 = re.search(r"^user_l2, item_l2 : .*, default (.*), by loss$", text, re.MULTILINE)[1]
+    for name, (triplets, lists) in BY_LOSS.items():
+        if name == "learning_rate":
+            assert given[name] == f"{lists['adagrad']} or {triplets['adagrad']}"
+            assert f'None: with "adam" {lists["adam"]} or {triplets["adam"]}.' in text
+        elif name.endswith("_l2"):
+            assert lists == 0.0 and re.search("0 both, or (.*) and (.*)", l2)[
+                ["user_l2", "item_l2"].index(name) + 1
+            ] == str(triplets)
+        elif triplets == lists:
+            assert re.search(rf'^{name} : .*, default "{lists}"$', text, re.MULTILINE)
+        else:
+            one, other = re.fullmatch("(?:2 to )?(.*) or (.*)", given[name]).groups()
+            assert [eval(one), eval(other)] == [lists, triplets], name
 
 
 @pytest.fixture(scope="module")
