@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -241,6 +242,36 @@ def test_healthy_trainings_hear_nothing(kind, rng):
 
 
 # -------------------------------------------------------------------- losses that are wrong by themselves
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (ValueError("of math.log"), r"loss 'mine' returned nan at x = -0.5 \(value\)"),
+        (ZeroDivisionError("by 0"), r"loss 'mine' returned nan at x = -0.5 \(value\)"),
+        (OverflowError("of math.exp"), r"loss 'mine' returned inf at x = -0.5 \(value\)"),
+        (
+            TypeError("an own one"),
+            "not finite, and loss 'mine' raises TypeError: an own one in Python",
+        ),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_a_loss_that_raises_is_not_taken_for_a_healthy_one(raised, said):
+    @tr.part
+    def value(x, parameters):
+        if -0.9 < x < -0.3:
+            raise raised
+        return max(0.0, 1.0 - x)
+
+    @tr.part
+    def slope(x, parameters):
+        return -1.0
+
+    own = losses.BPR._replace(name="mine", value=value, slope=slope)
+    limits = Limits(replace(plan(), loss=own))
+    with pytest.raises(FloatingPointError, match=f"diverged in epoch 2: .*{said}"):
+        limits.check(2, math.nan, ())
 
 
 def test_a_loss_that_returns_nan_is_called_that():

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.messages import warn_user
+from tripletrec._runtime.messages import said_by, warn_user
 from tripletrec.losses import Loss
 from tripletrec.training.plan import Plan
 
@@ -45,6 +45,7 @@ _LEAST_RISE = 0.05  # of the share of triplets in the right order
 _GOOD_AUC = 0.75  # share of triplets in the right order from which on a model has learnt
 _TRIED = (0.0, *(sign * x for x in (1e-3, 1e-2, 0.1, 0.5, 1, 2, 5, 10, 20, 50) for sign in (-1, 1)))
 
+_NOT_FINITE = "the loss or a factor is not finite"
 _STUCK = (
     "the training loss has not moved for an epoch: {before:.5g}, then {now:.5g} at the end. Likely "
     "causes: the scores cannot differ enough (a softmax or normalised output in front of a sigmoid or a "
@@ -80,7 +81,7 @@ class Limits:
             what = "the loss" if self.is_beyond(loss) else "a factor"
             what += f" has grown to {loss if self.is_beyond(loss) else largest:.3g}"
         else:
-            what = self._reason() or "the loss or a factor is not finite"
+            what = self._reason() or _NOT_FINITE
         advice = f"try a learning_rate below {self._plan.learning_rate:g}, or more L2"
         if what.startswith("loss "):
             advice = "it must be finite for finite numbers"
@@ -94,7 +95,10 @@ class Limits:
         for field in loss.fields():
             for x in _TRIED:
                 with np.errstate(all="ignore"):
-                    value = _result(field.function, np.float32(x), loss.parameters)
+                    try:
+                        value = _result(field.function, np.float32(x), loss.parameters)
+                    except Exception as error:  # of a part that only Numba can run, maybe
+                        return f"{_NOT_FINITE}, and loss {loss.name!r} raises {said_by(error)} in Python"
                 if math.isnan(value) or (math.isinf(value) and abs(x) <= 1):
                     return f"loss {loss.name!r} returned {value} at x = {x:g} ({field.name})"
         return None
@@ -103,10 +107,11 @@ class Limits:
 def _result(function: Any, x: np.float32, parameters: tuple[float, ...]) -> float:
     try:
         return float(function(x, tuple(map(np.float32, parameters))))
-    except ValueError:  # math.log of a negative number, which is NaN when compiled
+    # What raises in Python is a number when compiled:
+    except (ValueError, ZeroDivisionError):  # as math.log of a negative one
         return math.nan
-    except Exception:
-        return 0.0
+    except OverflowError:  # as math.exp of a large one
+        return math.inf
 
 
 def largest_of(arrays: Iterable[NDArray[Any]]) -> float:
