@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,14 @@ from tripletrec.training.plan import Factors, Record
 __all__ = ["Checkpoint", "Outcome", "Trainable", "train"]
 
 
+@runtime_checkable
+class InPieces(Protocol):
+    """What a training whose factors may be larger than memory has besides."""
+
+    def factor_pieces(self) -> Iterable[NDArray[np.float32]]:
+        """Yield arrays that hold all factors together, as they stand."""
+
+
 class Trainable(Protocol):
     """What `train` needs of a state of training; `tripletrec.training.triplet.TripletTraining` is one."""
 
@@ -33,11 +41,7 @@ class Trainable(Protocol):
 
     @property
     def factors(self) -> Any:
-        """The arrays that are learnt, as they stand.
-
-        A table of users that is read-only stays as it is. A training whose factors may be larger than memory
-        has a method ``factor_pieces`` besides, which yields arrays that hold all of them together.
-        """
+        """The arrays that are learnt, as they stand; a table of users that is read-only stays as it is."""
 
     def threads(self) -> AbstractContextManager[None]:
         """Keep threads alive for a run of epochs."""
@@ -363,8 +367,13 @@ class _Run:
     def check(self, loss: float, *, factors: bool) -> None:
         """Raise if training has diverged, by the loss and, if asked for, by the factors."""
         # Losses are computed before the steps: what the last steps did shows in the factors only.
-        pieces = getattr(self.training, "factor_pieces", lambda: self.training.factors)
-        largest = self._limits.check(self.number, loss, pieces() if factors else ())
+        arrays: Iterable[NDArray[Any]] = ()
+        if factors:
+            training = self.training
+            arrays = (
+                training.factor_pieces() if isinstance(training, InPieces) else training.factors
+            )
+        largest = self._limits.check(self.number, loss, arrays)
         self.largest = largest if factors else self.largest
 
     def stop(self) -> None:
