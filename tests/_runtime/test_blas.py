@@ -1,11 +1,13 @@
 import subprocess
 import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+import tripletrec as tr
 from tripletrec._runtime.blas import limit_newly_loaded, one_blas_thread
 
 
@@ -83,6 +85,34 @@ def test_limits_what_is_loaded_inside_a_block_only():
         limit_newly_loaded()
         assert numbers_of_threads() == {1}
         limits.restore_original_limits()
+    assert numbers_of_threads() == {2}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        tr.MatrixFactorization(4, loss="softmax", n_epochs=2),
+        tr.MLPMatcher(4, 4, (4,), n_epochs=2),
+        tr.TwoTower(4, n_epochs=2),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_restored_after_a_fit_and_after_one_that_fails(model):
+    def fails(view, record):
+        raise ZeroDivisionError
+
+    data = tr.Interactions(np.eye(9))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # so little is not learnt
+        model.fit(data)
+    assert numbers_of_threads() == {2}
+    with pytest.raises(ZeroDivisionError):
+        model.fit(data, callbacks=fails)
+    assert numbers_of_threads() == {2}
+
+
+def test_restored_after_a_fit_without_epochs():
+    tr.EASE().fit(np.eye(9))
     assert numbers_of_threads() == {2}
 
 
