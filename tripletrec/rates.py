@@ -1,4 +1,4 @@
-r"""Learning-rate schedules: the factor of the learning rate as training proceeds; nothing is trained here.
+r"""Learning-rate schedules: the factor of the learning rate as training proceeds.
 
 With t the share of the training that is done, from 0 to 1, and w the share that is warm-up:
 

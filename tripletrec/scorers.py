@@ -1,4 +1,4 @@
-r"""Scorers: how a user row and an item row become a score, and rows of length one; item biases are elsewhere.
+r"""Scorers: how a user row and an item row become a score, and rows of length one.
 
 A scorer is a function of three products of a user row a and an item row b: ``ab = a·b``,
 ``aa = a·a``, ``bb = b·b``. Its gradient by either row is a combination of the two rows,

@@ -1,4 +1,4 @@
-"""The one form in which arrays are handed to kernels, and copies by name; what they hold is not checked."""
+"""The one form in which arrays are handed to kernels, and copies by name."""
 
 from __future__ import annotations
 

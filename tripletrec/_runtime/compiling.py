@@ -1,4 +1,4 @@
-"""Who wants to know that machine code is being made, which takes seconds; the compiler makes it."""
+"""Tells a progress bar that machine code is being made, which takes seconds in which nothing moves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random numbers for kernels that depend on a key and a counter only; what is drawn with them is elsewhere.
+"""Random numbers for kernels that depend on a key and a counter only.
 
 No state is carried from one number to the next, so any thread may draw any number in any order and get the
 same bits. The mixing function is the finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable

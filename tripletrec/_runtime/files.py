@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read without waiting; what is in them is not its affair."""
+"""Files that are written whole or not at all, and read without waiting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much work a process does without a kernel, in less time than compiling takes; kernels are elsewhere."""
+"""Decides whether small work is done by NumPy, which is sooner than to compile or load a kernel."""
 
 from __future__ import annotations
 

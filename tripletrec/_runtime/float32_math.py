@@ -1,4 +1,4 @@
-"""Exponential and logarithm in float32, by a few multiplications; the losses that use them are elsewhere.
+"""Exponential and logarithm in float32, by a few multiplications.
 
 Inside a training loop, calling the C library costs more than the arithmetic: all values that the loop holds
 in registers go to memory and back. These functions are inlined, and loops over them vectorise. Their relative

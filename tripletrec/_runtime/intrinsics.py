@@ -1,4 +1,4 @@
-"""Functions for kernels that Numba lacks: vector width, prefetching, matrix products; no kernel is here.
+"""Functions for kernels that Numba lacks: vector width, prefetching, matrix products.
 
 Here is what they do as plain Python; what they are compiled to is in `overloads`.
 """

@@ -1,4 +1,4 @@
-"""Names of temporary files and folders, by which those of killed processes are found; none is made here."""
+"""Names of temporary files and folders, by which those of killed processes are found and removed."""
 
 from __future__ import annotations
 

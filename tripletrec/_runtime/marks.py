@@ -1,4 +1,4 @@
-"""Marks of parts, known before anything is compiled; what they are good for is in `jit` and `compiler`."""
+"""The mark of a part, and parts that wait for the compiler: what `jit` and `compiler` share without Numba."""
 
 from __future__ import annotations
 

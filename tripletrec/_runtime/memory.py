@@ -1,4 +1,4 @@
-"""How much memory a process may still take, as far as the system says it; nothing is allocated here."""
+"""How much memory a process may still take, as far as the system says it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What messages show of a value, and warnings at the line of the user's code; what they say is not here."""
+"""How error messages show a value, and warnings that point at the line of the user's code."""
 
 from __future__ import annotations
 

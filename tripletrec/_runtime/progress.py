@@ -1,4 +1,4 @@
-"""One progress bar on standard error for whatever takes long; what that is is not known here."""
+"""The progress bar on standard error of fits and of everything else that takes long."""
 
 from __future__ import annotations
 

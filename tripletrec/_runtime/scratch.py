@@ -1,4 +1,4 @@
-"""Arrays on a disk, in files without a name, while something is computed; what is in them is not known here.
+"""Large arrays in temporary files instead of memory, while something is computed.
 
 Such a file is gone as soon as nobody looks into it any more, however the process ends.
 """

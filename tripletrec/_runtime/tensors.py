@@ -1,4 +1,4 @@
-"""Arrays by name and texts, in one file of the format safetensors; which arrays and why is not known here.
+"""Reads and writes the files of models: arrays by name and texts, in the format safetensors.
 
 The library of that name takes the bytes. Files are read here, since what it reads it maps: such a file may be
 cut off meanwhile. They are written here array by array: the library makes the whole file in memory first, in

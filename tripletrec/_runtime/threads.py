@@ -1,4 +1,4 @@
-"""Executors that run the tasks of one fit, and a thread that Ctrl-C cannot reach; no task is defined here.
+"""Executors that run the tasks of one fit, and a thread that Ctrl-C cannot reach.
 
 A fit hands its work to an `Executor` as rounds of tasks. The tasks of one round touch different rows, so they
 may run in any order or at the same time, and every executor leaves the same bits.

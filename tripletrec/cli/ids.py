@@ -1,4 +1,4 @@
-"""Ids that were typed or stand in files, as the ids of a model; which of them it knows is not judged here."""
+"""Ids that were typed or stand in files, as the ids of a model."""
 
 from __future__ import annotations
 

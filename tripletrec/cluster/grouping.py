@@ -1,4 +1,4 @@
-"""The groups of items that travel between workers, and which tile needs which; nothing is learnt here."""
+"""The groups of items that travel between workers, and which tile needs which."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""User factors that stay in the folder of a fit, read as they are asked for; who asks is not known here."""
+"""User factors that stay in the folder of a fit on a cluster and are read when they are asked for."""
 
 from __future__ import annotations
 

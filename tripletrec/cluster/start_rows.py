@@ -1,4 +1,4 @@
-"""Rows of users and items as a fit starts with them, of some of them only; epochs change them elsewhere."""
+"""Rows of users and items as a fit starts with them, of some of them only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the folder of a fit on a cluster holds: users, items, blocks, epochs; who writes when is elsewhere.
+"""What the folder of a fit on a cluster holds: users, items, blocks, epochs.
 
 ::
 

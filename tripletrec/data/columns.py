@@ -1,4 +1,4 @@
-"""Columns of tables and sequences of any kind as 1-D arrays; what they mean is told elsewhere."""
+"""Columns of tables and sequences of any kind as 1-D arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arrays of interactions, which nobody can replace; how they are made canonical is in `csr`."""
+"""The read-only arrays of interactions, in CSR form; how they are made canonical is in `csr`."""
 
 from __future__ import annotations
 

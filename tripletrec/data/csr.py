@@ -1,4 +1,4 @@
-"""Matrices of any kind in canonical CSR form: sorted, no duplicates, no zeros; ids of rows are not here."""
+"""Matrices of any kind in canonical CSR form: sorted, no duplicates, no zeros."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How scikit-learn cut interactions, and what they were before; which data are cut is not decided here.
+"""Recognises interactions that scikit-learn has cut into rows or folds, and what they were before.
 
 A search of scikit-learn cuts, together with X, every argument of `fit` and `score` that happens to have as
 many rows as X has samples, for it can only be a value per sample. Held-out positives, negatives and features

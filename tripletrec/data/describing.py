@@ -1,4 +1,4 @@
-"""What interactions are like, in numbers and as a small table in a notebook; models do not look here."""
+"""What `Interactions.describe` and a notebook show: numbers on the data and a small table."""
 
 from __future__ import annotations
 

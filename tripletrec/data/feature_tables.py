@@ -1,4 +1,4 @@
-"""Tables of features of any library as pandas frames, row by row as the ids; not what columns hold."""
+"""Tables of features, of any library, as pandas frames whose rows stand in the order of the ids."""
 
 from __future__ import annotations
 

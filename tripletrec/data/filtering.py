@@ -1,4 +1,4 @@
-"""Interactions of users and items that have enough of them; which rows a table has is not decided here."""
+"""Leaves out users and items that have too few interactions."""
 
 from __future__ import annotations
 

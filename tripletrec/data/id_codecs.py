@@ -1,4 +1,4 @@
-"""Which ids can be saved, and how they become numbers or texts and come back; files are not written here."""
+"""Which ids can be saved, and how they become numbers or texts and come back."""
 
 from __future__ import annotations
 

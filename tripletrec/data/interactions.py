@@ -1,4 +1,4 @@
-"""Interactions of users with items: one canonical sparse matrix with ids and timestamps; splits are not here.
+"""Interactions of users with items: one canonical sparse matrix with ids and timestamps.
 
 The whole package reads positives in this form. What users hand in is checked and converted once:
 compressed rows, columns sorted, no duplicates, no zeros, values > 0.

@@ -1,4 +1,4 @@
-"""The folder of memory-mapped interactions: how it is written and opened; where they come from is elsewhere.
+"""The folder of memory-mapped interactions: how it is written and opened.
 
 ========================================= ==================================================================
 file                                      what it holds

@@ -1,4 +1,4 @@
-"""Times of interactions as whole numbers, fractional numbers or dates in one unit; ids are not here."""
+"""Times of interactions as whole numbers, fractional numbers or dates in one unit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interactions and later ones of the same users and items and of new ones as one; no ids are read here."""
+"""Interactions and later ones of the same users and items and of new ones as one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where MovieLens-100K comes from, and how each source is brought to the same tables; the cache is not here.
+"""Where MovieLens-100K comes from, and how each source is brought to the same tables.
 
 What is downloaded is checked against a published or recorded digest before a byte of it is used.
 """

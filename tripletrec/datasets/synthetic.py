@@ -1,4 +1,4 @@
-"""Synthetic interactions of any size, drawn from popularity times taste; real data sets are not here."""
+"""Synthetic interactions of any size, drawn from popularity times taste."""
 
 from __future__ import annotations
 

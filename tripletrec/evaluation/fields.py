@@ -1,4 +1,4 @@
-"""The field that a user's positives run in: all items, candidates, or a sample; counting is elsewhere.
+"""The candidates that a user's positives are ranked among: all items, some, or a sample.
 
 A field has columns of its own: of some candidates for all users the scores of these alone, of candidates of
 each user the scores of the user's own side by side, filled up to one width. Positives and what is left out

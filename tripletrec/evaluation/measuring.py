@@ -1,4 +1,4 @@
-"""`full_auc` and `evaluate`: a model's metrics from one pass over its scores; counting is elsewhere."""
+"""`full_auc` and `evaluate`: a model's metrics from one pass over its scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bootstrap intervals, sign-flip tests and Holm's correction of columns of numbers; metrics are not here.
+"""Bootstrap intervals, sign-flip tests and Holm's correction of columns of numbers.
 
 Rows are users, columns whatever was measured of them; NaN where a column is not defined for a user. All
 columns are resampled together: one draw of users serves all of them, in blocks of resamples, as a product of

@@ -1,4 +1,4 @@
-"""The base of models that are counted or solved for: `fit`, `partial_fit`, checks; formulas are elsewhere."""
+"""The base of models that are counted or solved for: `fit`, `partial_fit`, checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a fit: files that hold what it has learnt so far and what it is of; epochs run elsewhere.
+"""Checkpoints of a fit: files that hold what it has learnt so far and what it is of.
 
 A checkpoint is a safetensors file: the state of the training, with early stopping the arrays of the best
 epoch, and as JSON the epoch, the history and a fingerprint of parameters, parts and data. No code comes

@@ -1,4 +1,4 @@
-"""Companions of a loss: what `MatrixFactorization` takes where a parameter is None; nothing is trained here.
+"""Companions of a loss: what `MatrixFactorization` takes where a parameter is None.
 
 `COMPANIONS` has a row for each loss with defaults of its own; what has none, such as a loss of the user's
 own, is trained as "bpr" is, a list-wise one as "softmax". A table in the docstring of `MatrixFactorization`

@@ -1,4 +1,4 @@
-"""Explanations of scores by a user's own items; the vectors that they speak of are in `vectors`."""
+"""`explain`: which of a user's own items a score comes from; vectors are in `vectors`."""
 
 from __future__ import annotations
 

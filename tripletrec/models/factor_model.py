@@ -1,4 +1,4 @@
-"""What factors say: scores, vectors, what to learn on from, rows of new users; parameters are elsewhere."""
+"""What factors say: scores, vectors, what to learn on from, rows of new users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all answers of a fitted model need: ids, the space, how scores are made; the answers are elsewhere."""
+"""What all answers of a fitted model need: ids, the space, how scores are made."""
 
 from __future__ import annotations
 

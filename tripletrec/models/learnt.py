@@ -1,4 +1,4 @@
-"""Checks of the fitted attributes that all models have; those that a model learns are its own matter."""
+"""Checks of the fitted attributes that all models have, as when a file is loaded."""
 
 from __future__ import annotations
 

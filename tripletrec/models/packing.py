@@ -1,4 +1,4 @@
-"""Parameters and records as plain JSON, and back, checked; ids are in `data.id_packing`, files elsewhere.
+"""Parameters and records as plain JSON, and back, checked; ids are in `data.id_packing`.
 
 A part, such as a loss, is
 

@@ -1,4 +1,4 @@
-"""Fitted models as safetensors files, of arrays and JSON, no pickle; how a model answers is elsewhere.
+"""Fitted models as safetensors files, of arrays and JSON, no pickle.
 
 A saved model holds the constructor's parameters, the fitted attributes, the ids and, if asked for, which
 items each user had in training (see `saved_seen`) and what `partial_fit` goes on from (see `saved_state`).

@@ -1,4 +1,4 @@
-"""What is left out of rankings: what a model has seen, other pairs, items for all; ranking is elsewhere."""
+"""What is left out of rankings: what a model has seen, other pairs, items for all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Products of factors, each number made in one order of additions; what is done with them is not here.
+"""Products of factors, each number made in one order of additions.
 
 BLAS adds in an order that depends on its number of threads, on the size of the product and on the place in
 it. Here ``b[i] + Σ_k U[u, k] V[i, k]`` is added up in the order of k, wherever u and i stand and whoever

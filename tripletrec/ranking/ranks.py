@@ -1,4 +1,4 @@
-"""How many candidates stand above each positive; the metrics that follow from these counts are not here.
+"""How many candidates stand above each positive.
 
 Two ways give the same counts. For few positives, one sweep over the user's scores, comparing each
 positive with as many at a time as a vector register holds. For many, the scores are sorted once.

@@ -1,4 +1,4 @@
-"""Rows of factors as they are multiplied: a table's own, or what a function makes of them; no products."""
+"""Rows of factors as they are multiplied: a table's own, or what a function makes of them."""
 
 from __future__ import annotations
 

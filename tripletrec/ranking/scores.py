@@ -1,4 +1,4 @@
-"""Scores of all items for a batch of users at a time, by any kind of model; ranking them is not done here.
+"""Scores of all items for a batch of users at a time, by any kind of model.
 
 Never n_users x n_items scores are in memory at once.
 """

@@ -1,4 +1,4 @@
-"""What a tie is worth on average, over all orders of its candidates; counting and metrics are not here.
+"""What a tie is worth on average, over all orders of its candidates.
 
 A tie is a set of candidates with one score, of whom at least one is a positive: ``above`` candidates of the
 user score higher, ``size`` are in the tie, ``positives`` of these are the user's, and ``before`` positives

@@ -1,4 +1,4 @@
-"""The exact best items of each user, from the scores of a batch of users at a time; models are not here.
+"""The exact best items of each user, from the scores of a batch of users at a time.
 
 Every score is looked at once. A chunk at a time is compared with the worst score of the list so
 far, a min-heap of ``k`` items, and only what beats it enters. That is rare: of ``n`` scores in

@@ -1,4 +1,4 @@
-"""Figures of the reference systems, drawn with matplotlib, which is optional; nothing is trained here."""
+"""Figures of the reference systems, drawn with matplotlib, which is optional."""
 
 from __future__ import annotations
 

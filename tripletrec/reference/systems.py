@@ -1,4 +1,4 @@
-"""The six Keras reference systems as data: published numbers, recipes of replicas; nothing is trained here.
+"""The six Keras reference systems as data: published numbers, recipes of replicas.
 
 All use MovieLens-100K, split ``ua``, raw ids (944 x 1,683: row and column 0 are empty). A positive
 is a rating of 4 or 5, in training and in testing; in K3 a rating of 5. Two protocols of the full

@@ -1,4 +1,4 @@
-"""A split of users, some of whom training never sees; splits in which it knows all users are elsewhere."""
+"""A split of users, some of whom training never sees."""
 
 from __future__ import annotations
 

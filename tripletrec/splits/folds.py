@@ -1,4 +1,4 @@
-"""Folds of interactions for scikit-learn's model selection; splits into two or three parts are elsewhere."""
+"""Folds of interactions for scikit-learn's model selection."""
 
 from __future__ import annotations
 

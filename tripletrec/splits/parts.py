@@ -1,4 +1,4 @@
-"""What splits share: checks, and leaving out some interactions of each user; which ones is told elsewhere."""
+"""What splits share: checks, and leaving out some interactions of each user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where times are cut: what a date, a share or a period means; what becomes of the parts is not here."""
+"""Where times are cut: what a date, a share or a period means."""
 
 from __future__ import annotations
 

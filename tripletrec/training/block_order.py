@@ -1,4 +1,4 @@
-"""Users and their interactions in the order of the user blocks, in files; who learns is elsewhere.
+"""Writes users and their interactions to files in the order of the user blocks, for fits from the disk.
 
 The interactions of all users are read once from their first to their last, and what belongs to the users of
 a block is written to where the block lies: both go on from where they were, so that a disk is never made to

@@ -1,4 +1,4 @@
-"""The candidates of a list-wise batch, drawn or all items; what is learnt from them is elsewhere."""
+"""The candidates of a list-wise batch, drawn or all items."""
 
 from __future__ import annotations
 

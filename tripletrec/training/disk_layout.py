@@ -1,4 +1,4 @@
-"""How much memory and disk a fit from the disk takes, by its parts of the users; none is taken here."""
+"""How much memory and disk a fit from the disk takes, by its parts of the users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""New users of a factor model with a list-wise loss: their rows are learnt; triplets are elsewhere.
+r"""New users of a factor model with a list-wise loss: their rows are learnt.
 
 What is minimised is the loss of one user's history, divided by the number n of its items, against candidates
 that are the same for all users: all items, or where there are many a random sample of them. With the scorer

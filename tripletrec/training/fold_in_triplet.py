@@ -1,4 +1,4 @@
-"""New users of a factor model with a triplet loss: their rows are learnt, items stay; lists are elsewhere.
+"""New users of a factor model with a triplet loss: their rows are learnt, items stay.
 
 The triplets of a user are a stratum (see `stratum`), of which every user has the same number: so its random
 numbers are functions of the pass and of the place of an item in the sorted history. Who else is learnt beside

@@ -1,4 +1,4 @@
-r"""How much given negatives weigh among the candidates of a list-wise loss; losses are elsewhere.
+r"""How much given negatives weigh among the candidates of a list-wise loss.
 
 With the share s of the sampler, a user with g given negatives and n items in all, the importance weight
 of each of these is multiplied by

@@ -1,4 +1,4 @@
-"""Whether a training is in order: divergence raises, a loss that did not move warns; epochs run elsewhere.
+"""Whether a training is in order: divergence raises, a loss that did not move warns.
 
 Training has *diverged* if the mean loss of an epoch or a factor is not finite; if that loss is beyond both
 `FARTHEST` and the loss of a triplet whose scores are so far apart in the wrong order; or if a factor is

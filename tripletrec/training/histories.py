@@ -1,4 +1,4 @@
-"""Users as mixes of a row and their history, once the items are learnt; how both are learnt is elsewhere.
+"""Users as mixes of a row and their history, once the items are learnt.
 
 See `tripletrec.training.listwise_history` for the formula. A mixed row is kept as m, before it is scaled to
 length one: a cosine does not mind, and the own row can be told from it again.

@@ -1,4 +1,4 @@
-"""The loop over epochs: early stopping, checkpoints, Ctrl-C; what happens in an epoch is elsewhere."""
+"""The loop over epochs: early stopping, checkpoints, Ctrl-C."""
 
 from __future__ import annotations
 

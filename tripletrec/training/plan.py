@@ -1,4 +1,4 @@
-"""What one fit depends on, data apart, and what it gives; how it is run is elsewhere."""
+"""What one fit depends on, data apart, and what it gives."""
 
 from __future__ import annotations
 

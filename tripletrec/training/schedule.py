@@ -1,4 +1,4 @@
-"""What all who learn a part of an epoch agree on: strata, deals, streams, rates; nothing is learnt here.
+"""The plan of an epoch that all who learn a part of it share: strata, deals, random streams, rates.
 
 A `Schedule` is a pure function of a plan and of how many positives each user and item has. It holds neither
 interactions nor factors, so the fit in memory, the one from disk and every worker of a cluster have their own

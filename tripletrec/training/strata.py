@@ -1,4 +1,4 @@
-r"""Strata: which triplets are learnt together, and which strata at the same time; nothing here is compiled.
+r"""Strata: which triplets are learnt together, and which strata at the same time.
 
 Users are dealt at random into blocks once in a fit, items afresh in every other epoch. A *stratum* holds the
 triplets of one user block and one item block (or one pair of item blocks); a *round* is a set of

@@ -1,4 +1,4 @@
-"""Tables of factors: weights, optimizer state and step counts of every row; updates are elsewhere.
+"""Tables of factors: weights, optimizer state and step counts of every row.
 
 A table is a float32 array of shape (n_rows, 1 + n_state, width): the weights of a row, then what the
 optimizer keeps of each of them, so that all that one update touches lies together. Rows are padded to

@@ -1,4 +1,4 @@
-"""Mini-batch training as old Keras does it, for the replicas; the training of users' models is not here."""
+"""Mini-batch training as old Keras does it, for the replicas."""
 
 from tripletrec.reference.keras.deferred_adam import DeferredAdam
 from tripletrec.reference.keras.embedding import Embedding

@@ -1,4 +1,4 @@
-"""One epoch of mini-batch training, as Keras does it: shuffle, cut, one step per batch; no model is here."""
+"""One epoch of mini-batch training, as Keras does it: shuffle, cut, one step per batch."""
 
 from __future__ import annotations
 

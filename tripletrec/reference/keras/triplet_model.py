@@ -1,4 +1,4 @@
-r"""The replicas' triplet model: two tables, a scorer and a loss, with gradients; its optimizers are not here.
+r"""The replicas' triplet model: two tables, a scorer and a loss, with gradients.
 
 For n triplets let A, P, N be the (n, d) factors of users, positives and negatives; for the scorer
 "cosine" each row is scaled to length 1 first. With x = A·(P - N), row by row, the batch loss is the
