@@ -94,3 +94,34 @@ def check_parameters(where, thing):
         known |= set(names.strip("*").split(", "))
     missing = inspect.signature(thing).parameters.keys() - known
     assert not missing, f"{where}: the docstring has no entry for {sorted(missing)}"
+
+
+def see_also(thing):
+    """Return the names that a docstring points to."""
+    section = re.search(
+        r"^See Also\n-+\n(.*?)(?:\n\n|\Z)", inspect.getdoc(thing) or "", re.M | re.S
+    )
+    entries = re.findall(r"^(\S.*) : .*\.$", section[1], re.MULTILINE) if section else []
+    assert not section or len(entries) == len(section[1].splitlines()), thing
+    return [name for entry in entries for name in entry.split(", ")]
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_what_see_also_points_to_is_there(name):
+    """A method of the same class, a public name of the same room, or one of the package's."""
+    thing = DOCUMENTED[name]
+    owners = [thing, importlib.import_module(thing.__module__.rpartition(".")[0]), tripletrec]
+    pointers = see_also(thing)
+    for _, function in methods(thing) if inspect.isclass(thing) else ():
+        pointers += see_also(function)
+    for each in pointers:
+        path = each.removeprefix("tripletrec.")
+        assert any(reaches(owner, path) for owner in owners), each
+
+
+def reaches(owner, path):
+    for part in path.split("."):
+        if not hasattr(owner, part):
+            return False
+        owner = getattr(owner, part)
+    return True

@@ -192,6 +192,11 @@ def compare(
         If models are evaluated on different users, because they have seen different data. As `evaluate`, but
         once for all models that it is true of, with their names.
 
+    See Also
+    --------
+    evaluate : the metrics of one model.
+    tripletrec.write_report : a page on several models.
+
     Notes
     -----
     The sign-flip test is exact if each user's difference is as likely as its negative where the models are

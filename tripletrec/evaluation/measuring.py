@@ -61,6 +61,11 @@ def full_auc(
     ValueError
         As in `evaluate`, and if no user has both a positive and a negative.
 
+    See Also
+    --------
+    evaluate : other metrics, top-k ones too, from the same pass.
+    metric_scorer : a metric for scikit-learn's `scoring=`.
+
     Examples
     --------
     >>> import numpy as np
@@ -183,6 +188,12 @@ def evaluate(
     UserWarning
         If positives of `test` are in `exclude` too, or if all scores of each user are equal. Once for a
         model that does not know what it was trained on, because its file was saved with ``seen=False``.
+
+    See Also
+    --------
+    compare : several models on the same test.
+    full_auc : the AUC alone.
+    tripletrec.cluster.evaluate : the same by many workers.
 
     Notes
     -----

@@ -88,6 +88,11 @@ class Baseline(NewUsers, Recommender):
         TypeError, ValueError
             If a parameter or the data is not allowed, ids are of another kind than those of the model, or
             what is known of earlier events is not enough. The model stays as it was.
+
+        See Also
+        --------
+        fit : learns from scratch.
+        add_users : adds users alone.
         """
         check_later_epochs(y, n_epochs)
         with self._writing():

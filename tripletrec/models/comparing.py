@@ -50,6 +50,11 @@ class Comparing(Fitted):
         ValueError
             If an id is unknown (of the candidates too) or k is not positive.
 
+        See Also
+        --------
+        similar_users : the same of users.
+        explain : which items of a user a score comes from.
+
         Examples
         --------
         >>> import tripletrec as tr
@@ -86,6 +91,10 @@ class Comparing(Fitted):
         ------
         NotFittedError, ValueError
             As `similar_items`.
+
+        See Also
+        --------
+        similar_items : the same of items.
 
         Examples
         --------

@@ -162,6 +162,12 @@ class ContinuedModel(TrainedModel):
             After Ctrl-C, at the end of the epoch under way: the model has then learnt so far. A second Ctrl-C
             cancels the epoch under way.
 
+        See Also
+        --------
+        fit : learns from scratch.
+        add_users : adds users without training.
+        save : with ``state=True`` a file holds what this goes on from.
+
         Notes
         -----
         The learning rate is constant: that of the schedule when 70 % of its epochs are done. For `MLPMatcher`

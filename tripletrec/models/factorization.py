@@ -312,6 +312,10 @@ class MatrixFactorization(PlannedFactorModel):
         ValueError
             If there is no such preset.
 
+        See Also
+        --------
+        tripletrec.tuning.tune : parameters chosen on validation data.
+
         Examples
         --------
         >>> import tripletrec as tr

@@ -202,6 +202,12 @@ class NewUsers(Recommending):
         ValueError
             If an item is unknown, a matrix has another number of columns, or as `recommend`.
 
+        See Also
+        --------
+        recommend : lists of users whom the model knows.
+        add_users : keeps such users in the model.
+        encode_histories : their vectors.
+
         Notes
         -----
         An empty history says nothing: such a user gets the items with the most users in training, ties by the
@@ -294,6 +300,11 @@ class NewUsers(Recommending):
             Before `fit`.
         TypeError, ValueError
             If a user is known already, an item is unknown, or ids are missing. The model stays as it was.
+
+        See Also
+        --------
+        recommend_history : lists of such users, who are not kept.
+        partial_fit : learns from what users do, old and new ones.
 
         Notes
         -----

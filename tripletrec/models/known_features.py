@@ -80,6 +80,11 @@ class ContinuedTowers(TowerHistories):
         FloatingPointError, KeyboardInterrupt
             As of `MatrixFactorization.partial_fit`.
 
+        See Also
+        --------
+        add_items : adds items by their features, without training.
+        save : with ``state=True`` a file holds what this goes on from.
+
         Examples
         --------
         >>> import pandas as pd, tripletrec as tr

@@ -59,6 +59,11 @@ def metric_scorer(metric: str, *, exclude: Any = "seen") -> MetricScorer:
     ValueError
         If there is no such metric.
 
+    See Also
+    --------
+    evaluate : the same metrics of a fitted model.
+    tripletrec.splits.InteractionKFold, tripletrec.splits.TimeFolds : folds for `cv=`.
+
     Examples
     --------
     >>> import tripletrec as tr

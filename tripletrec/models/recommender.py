@@ -118,6 +118,10 @@ class Recommender(Recommending, Comparing, Vectors):
             your own has the name of a built-in one, or the class is not one of this package. Nothing is
             written then.
 
+        See Also
+        --------
+        tripletrec.load : reads such a file.
+
         Notes
         -----
         Of a loss or another part of your own only the name is saved, of a generator as `random_state`

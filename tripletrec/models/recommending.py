@@ -180,6 +180,12 @@ class Recommending(Fitted):
         UserWarning
             Once, if "seen" is to be left out, but the model was loaded from a file without it.
 
+        See Also
+        --------
+        recommend_to : lists of many users, into a file.
+        recommend_history : lists of users who are not in the model.
+        predict : scores of single pairs.
+
         Notes
         -----
         Nothing was learnt of users without training data, whom `is_cold` tells. They get the items with the
@@ -246,6 +252,11 @@ class Recommending(Fitted):
             If pyarrow is needed and not installed.
         OSError
             If the file cannot be written. An older file stays as it was, whatever goes wrong.
+
+        See Also
+        --------
+        recommend : the same lists as arrays or a table.
+        tripletrec.cluster.recommend : the same by many workers.
 
         Examples
         --------

@@ -131,6 +131,10 @@ def load(path_or_file: Any, *, mmap: bool = False, kind: type[Any] | None = None
         If the file is damaged, is not a model of this package, of another class than `kind`, or of a newer
         version.
 
+    See Also
+    --------
+    MatrixFactorization.save : writes such a file.
+
     Examples
     --------
     >>> import pathlib, tempfile, tripletrec as tr

@@ -138,6 +138,12 @@ class Unseen(PlannedTowers):
         ValueError, TypeError
             As of `encode_users` and `recommend`.
 
+        See Also
+        --------
+        recommend_history : lists from what somebody has done, without features.
+        encode_users : the vectors of such users.
+        add_items : keeps items that training has not seen.
+
         Examples
         --------
         >>> import pandas as pd, tripletrec as tr
@@ -188,6 +194,11 @@ class Unseen(PlannedTowers):
             Before `fit`.
         ValueError, TypeError
             If an id is known, missing or there twice; as of `encode_items`. The model stays as it was.
+
+        See Also
+        --------
+        partial_fit : learns from events of new items, too.
+        recommend_unseen : lists of users or items that are not kept.
 
         Notes
         -----

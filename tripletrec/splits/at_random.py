@@ -40,6 +40,13 @@ def train_test_split(
     ValueError, TypeError
         If `test_size` is out of range or leaves a part empty.
 
+    See Also
+    --------
+    leave_k_out : a few interactions of each user.
+    time_split : by time, as a model meets the data.
+    user_split : some users as a whole.
+    InteractionKFold : several such parts.
+
     Examples
     --------
     >>> import numpy as np
@@ -87,6 +94,11 @@ def leave_k_out(
     See Also
     --------
     leave_last_out : The last ones instead.
+
+    See Also
+    --------
+    leave_last_out : the latest ones of each user.
+    train_test_split : a share of all interactions.
 
     Examples
     --------

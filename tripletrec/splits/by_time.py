@@ -163,6 +163,12 @@ def time_split(
         If more than half of the events of a part are left out, or Interactions are given in which events
         were merged.
 
+    See Also
+    --------
+    leave_last_out : the latest ones of each user.
+    TimeFolds : several such parts, one after the other.
+    train_test_split : at random.
+
     Notes
     -----
     What a user did in the training part is in the test part too if it was done again. `evaluate` leaves out
@@ -327,6 +333,11 @@ def leave_last_out(
     --------
     leave_k_out : Some at random instead.
     time_split : All after one point in time, so that nothing later is learnt from.
+
+    See Also
+    --------
+    leave_k_out : some of each user, at random.
+    time_split : one moment for all users.
 
     Examples
     --------

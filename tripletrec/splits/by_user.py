@@ -74,6 +74,10 @@ def user_split(
         If a parameter is out of range; if no user, or no interaction, is left for a part; if there are no
         timestamps and `by` is "time".
 
+    See Also
+    --------
+    train_test_split : all users are in training.
+
     Examples
     --------
     The model learns the new users from their histories and is asked for the rest:

@@ -27,6 +27,11 @@ class InteractionKFold:
         The same integer always gives the same folds. Of anything else a seed is drawn when the splitter is
         made, so that all calls of `split` give the same folds, as successive halving demands.
 
+    See Also
+    --------
+    TimeFolds : folds that follow each other in time.
+    train_test_split : one part for testing.
+
     Notes
     -----
     Pass `Interactions` as ``X``. They count as their interactions in scikit-learn's own splitters too, but
@@ -117,6 +122,11 @@ class TimeFolds:
         How much directly before the test part is not trained on.
     max_train : share or period, optional
         How much to train on at most: the latest before the test part. Default: everything before.
+
+    See Also
+    --------
+    InteractionKFold : folds at random.
+    time_split : one part for testing.
 
     Notes
     -----

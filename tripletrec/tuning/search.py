@@ -111,6 +111,12 @@ def tune(
     UserWarning
         If validation data are in `X`, too.
 
+    See Also
+    --------
+    default_space : what is searched if no space is given.
+    pruning_callback : cuts trials of a study of your own short.
+    MatrixFactorization.preset : parameters that need no search.
+
     Notes
     -----
     The metric of a trial is computed on all validation data after its last epoch (with `early_stopping`, of
