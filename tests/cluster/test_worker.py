@@ -8,7 +8,7 @@ from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.sources import InteractionsSource
 from tripletrec.cluster.store import write_meta
 from tripletrec.cluster.worker import Job, LostError
-from tripletrec.training.schedule import Schedule
+from tripletrec.training.epoch_layout import EpochLayout
 
 
 @pytest.fixture
@@ -16,10 +16,10 @@ def job(tmp_path):
     folder, source = Folder(tmp_path), InteractionsSource(DATA)
     users, items = source.count()
     plan = model_of(optimizer="adam", sampler="unseen")._plan()
-    schedule = Schedule(plan, users.counts, items.counts, given=False)
-    source.write_blocks(folder, schedule.deal_users(users.counts), graded=False)
+    epoch_layout = EpochLayout(plan, users.counts, items.counts, given=False)
+    source.write_blocks(folder, epoch_layout.deal_users(users.counts), graded=False)
     write_meta(folder, {})
-    return Job(folder, schedule, 2)
+    return Job(folder, epoch_layout, 2)
 
 
 def test_tasks_out_of_order_are_refused(job):

@@ -45,7 +45,7 @@ def test_parts_are_those_of_the_whole(kind, data, tmp_path, rng):
         "graded": {"sampler": sampling.graded(0.5)},
     }[kind]
     training = start(data, **options)
-    whole, n_parts = training.part, training.schedule.strata.n_user_blocks
+    whole, n_parts = training.part, training.epoch_layout.strata.n_user_blocks
     order = BlockOrder(*whole.users[:2])
     at_once = int(rng.integers(1, 400))
     parts = PartsOnDisk(

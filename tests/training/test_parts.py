@@ -43,10 +43,10 @@ class Apart:
     """Parts of the users of a training that has not run, and what it has learnt so far, of items by row."""
 
     def __init__(self, training, n_parts):
-        self.schedule, self.tables = training.schedule, training.tables
-        self.loop = self.schedule.build_loop(prefetch_rows=False)
+        self.epoch_layout, self.tables = training.epoch_layout, training.tables
+        self.loop = self.epoch_layout.build_loop(prefetch_rows=False)
         self.parts = [cut_part(training.part, a, n_parts) for a in range(n_parts)]
-        self.rounds = self.schedule.strata.tiles(n_parts)
+        self.rounds = self.epoch_layout.strata.tiles(n_parts)
         users, counts = self.tables.users, self.tables.user_step_counts
         self.users = [
             UserRows(copied(users, part.numbers.users), counts[part.numbers.users])
@@ -55,11 +55,12 @@ class Apart:
 
     def run_epoch(self, number, rng):
         """Run an epoch, the tiles of a round in any order; return its totals."""
-        deal = self.schedule.deal_items(self.schedule.first_of_partition(number))
-        totals = np.zeros((len(self.schedule.strata.item_block), N_TOTALS))
-        stored = [empty_stored(self.schedule, part) for part in self.parts]
+        deal = self.epoch_layout.deal_items(self.epoch_layout.first_of_partition(number))
+        totals = np.zeros((len(self.epoch_layout.strata.item_block), N_TOTALS))
+        stored = [empty_stored(self.epoch_layout, part) for part in self.parts]
         starts = [
-            bucket_part(self.schedule, deal, *each) for each in zip(self.parts, stored, strict=True)
+            bucket_part(self.epoch_layout, deal, *each)
+            for each in zip(self.parts, stored, strict=True)
         ]
         for tiles in self.rounds:
             for place in rng.permutation(len(tiles)):
@@ -70,7 +71,7 @@ class Apart:
     def learn(self, number, deal, tile, starts, stored, totals):
         """Learn a tile of rows that are copied, and copied back."""
         part, tables = self.parts[tile.part], self.tables
-        positions = self.schedule.positions_of(tile.item_blocks, deal)
+        positions = self.epoch_layout.positions_of(tile.item_blocks, deal)
         rows = deal.row_at[positions]
         row_at = np.zeros_like(deal.row_at)
         row_at[positions] = np.arange(len(rows))
@@ -82,7 +83,7 @@ class Apart:
         items = ItemRows(copied(tables.items, rows), row_at, biases.reshape(-1), step_counts)
         bounds = starts[tile.first : tile.last + 1]
         epoch = epoch_of_part(
-            self.schedule,
+            self.epoch_layout,
             number,
             deal,
             part,
@@ -119,9 +120,9 @@ def test_parts_learn_the_bits_of_the_whole(case, optimizer, data, rng):
         for name, each in CASES[case].items()
     }
     whole, other = (start(data, optimizer=optimizer, n_jobs=99, **options) for _ in range(2))
-    n_user_blocks = whole.schedule.strata.n_user_blocks
+    n_user_blocks = whole.epoch_layout.strata.n_user_blocks
     assert n_user_blocks > 1
-    apart = Apart(other, n_user_blocks if whole.schedule.stores_negatives else 2)
+    apart = Apart(other, n_user_blocks if whole.epoch_layout.stores_negatives else 2)
     for number in (1, 2, 3):
         record = run(whole, [number])[0]
         loss, right, mass, count, _ = apart.run_epoch(number, rng)
@@ -135,7 +136,7 @@ def test_parts_learn_the_bits_of_the_whole(case, optimizer, data, rng):
 
 def test_a_part_holds_nothing_of_the_others(data):
     training = start(data, n_jobs=99, optimizer="adam")
-    whole, n_parts = training.part, training.schedule.strata.n_user_blocks // 2
+    whole, n_parts = training.part, training.epoch_layout.strata.n_user_blocks // 2
     parts = [cut_part(whole, a, n_parts) for a in range(n_parts)]
     arrays = [[*part.users, *part.positives, *part.numbers[:1]] for part in parts]
     assert sum(len(part.positives.indices) for part in parts) == data.nnz

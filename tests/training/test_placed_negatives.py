@@ -33,9 +33,9 @@ class Drawn:
         self.pairs, self.candidates = {}, {}
         self.training.loop = self.training.loop._replace(kernel=self.note)
         run(self.training, [1])
-        schedule = self.training.schedule
-        self.block_of = schedule.deal_items(1).items.block_of
-        self.key = schedule.streams(1).given
+        epoch_layout = self.training.epoch_layout
+        self.block_of = epoch_layout.deal_items(1).items.block_of
+        self.key = epoch_layout.streams(1).given
 
     def note(self, first, last, bounds, triplets, n_negatives, group, users, items, *rest):
         (pairs, negatives), row_at = triplets[:2], items[1]
@@ -61,7 +61,7 @@ def test_they_are_placed_as_the_twin_places_them(n_negatives, share, blocks):
     found = Drawn(blocks, sampler=sampler, given=others, **options)
     seed = found.training.plan.seed
     plain = Drawn(blocks, sampler=sampling.dynamic(3), **{**options, "random_state": seed})
-    strata = found.training.schedule.strata
+    strata = found.training.epoch_layout.strata
     n_tries, chance = chances(share, strata.n_item_blocks)
     own = [row.indices.tolist() for row in others.tocsr()]
     assert strata.n_item_blocks > 1 and found.pairs == plain.pairs

@@ -146,11 +146,11 @@ def test_without_a_violation_there_is_no_step():
 
 def test_what_is_tried_is_unseen_distinct_and_of_the_positives_block(blocks):
     visit = Visit(blocks, loss=losses.warp(max_sampled=8), random_state=None)
-    assert visit.training.schedule.strata.n_item_blocks > 1
+    assert visit.training.epoch_layout.strata.n_item_blocks > 1
     liked, of_block = blocks.tocsr().toarray() > 0, {}
     for (s, _, _), u, ((i, _),), tried in visit.visits:
         assert len(set(tried)) == 8 and not liked[u, tried].any()
-        block = visit.training.schedule.strata.item_block[s]
+        block = visit.training.epoch_layout.strata.item_block[s]
         assert all(of_block.setdefault(item, block) == block for item in (i, *tried))
 
 
@@ -205,8 +205,8 @@ def test_the_same_bits_at_any_number_of_threads(loss, blocks):
 
 def test_of_few_data_there_is_one_block():
     data = interactions(200, 300, 6000)
-    assert start(data, loss="warp", limits=LIMITS).schedule.strata.n_item_blocks == 1
-    assert start(data, loss="hinge", limits=LIMITS).schedule.strata.n_item_blocks > 1
+    assert start(data, loss="warp", limits=LIMITS).epoch_layout.strata.n_item_blocks == 1
+    assert start(data, loss="hinge", limits=LIMITS).epoch_layout.strata.n_item_blocks > 1
 
 
 def test_not_a_number_is_seen():

@@ -91,7 +91,7 @@ def known(data):
 @pytest.mark.parametrize("sampler", ["uniform", "unseen", "popularity"])
 def test_every_positive_is_visited_once_for_each_negative(sampler, n_negatives, blocks):
     visit = Visit(blocks, sampler=sampler, n_negatives=n_negatives, random_state=None)
-    assert visit.training.schedule.strata.n_user_blocks > 1
+    assert visit.training.epoch_layout.strata.n_user_blocks > 1
     assert visit.pairs == pairs_of(blocks, n_negatives)
 
 
@@ -99,7 +99,7 @@ def test_every_positive_is_visited_once_for_each_negative(sampler, n_negatives, 
 def test_every_positive_is_visited_with_given_negatives(n_negatives, blocks):
     given = negatives_of(blocks)
     visit = Visit(blocks, given=given, n_negatives=n_negatives, random_state=None)
-    assert visit.training.schedule.strata.n_user_blocks > 1
+    assert visit.training.epoch_layout.strata.n_user_blocks > 1
     assert visit.pairs == pairs_of(blocks, n_negatives)
     drawn = known(given)[visit.rows[:, 0], visit.rows[:, 2]]
     has_given = np.diff(given.indptr)[visit.rows[:, 0]] > 0
@@ -118,7 +118,7 @@ def test_graded_negatives_are_own_items_of_a_lower_value(n_negatives, blocks):
     params = {"sampler": sampling.graded(0.5), "n_negatives": n_negatives, "random_state": 3}
     one, four = (Visit(data, n_jobs=n_jobs, **params) for n_jobs in (1, 4))
     np.testing.assert_array_equal(one.rows, four.rows)
-    assert one.training.schedule.strata.n_user_blocks > 1
+    assert one.training.epoch_layout.strata.n_user_blocks > 1
     assert one.pairs == pairs_of(data, n_negatives)
     value = data.tocsr().toarray()
     u, i, j = one.rows.T
@@ -169,7 +169,7 @@ def test_candidates_of_hard_negatives(n_negatives):
     params = {"sampler": sampling.dynamic(3), "n_negatives": n_negatives, "random_state": None}
     visit = Visit(data, **params)
     assert visit.pairs == pairs_of(data, n_negatives)
-    block_of = visit.training.schedule.strata.item_block[visit.stratum]
+    block_of = visit.training.epoch_layout.strata.item_block[visit.stratum]
     assert len(set(block_of)) > 1 and visit.rows.shape[1] == 5
     blocks, is_known = {}, known(data)
     for row, block in zip(visit.rows.tolist(), block_of, strict=True):
@@ -195,7 +195,7 @@ def test_negatives_are_uniform_over_epochs():
     blocks = 0
     for epoch in range(1, 61, 2):
         visit = Visit(data, sampler="uniform", epoch=epoch, random_state=None)
-        blocks = max(blocks, visit.training.schedule.strata.n_item_blocks)
+        blocks = max(blocks, visit.training.epoch_layout.strata.n_item_blocks)
         counts += np.bincount(visit.rows[:, 2], minlength=256)
     assert blocks > 1
     assert chisquare(counts).pvalue > 1e-9
@@ -217,9 +217,9 @@ def test_a_user_with_all_items_of_a_block_draws_nothing_there():
 def test_strata_of_a_round_share_no_user_and_no_item(given, blocks):
     negatives = negatives_of(blocks) if given else None
     visit = Visit(blocks, given=negatives, n_negatives=2, random_state=None)
-    most = visit.training.schedule.strata.starts.size
+    most = visit.training.epoch_layout.strata.starts.size
     assert most > 1
-    cut = visit.training.schedule.strata.runs
+    cut = visit.training.epoch_layout.strata.runs
     for runs in (*cut(most, most), *cut(most, 1), *cut(most // 4, most)):
         users, items = {}, {}
         for number, (first, last) in enumerate(runs):

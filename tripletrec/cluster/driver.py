@@ -17,9 +17,9 @@ from tripletrec.cluster.probe import Report, check_alike, probe
 from tripletrec.cluster.store import Committed, commit_epoch
 from tripletrec.cluster.worker import Ended, Job, LostError
 from tripletrec.losses import Loss
+from tripletrec.training.epoch_layout import record_of
 from tripletrec.training.health import Limits
 from tripletrec.training.plan import Record
-from tripletrec.training.schedule import record_of
 from tripletrec.training.triplet_records import N_TOTALS
 
 __all__ = ["Driver", "ProbeOf"]
@@ -82,8 +82,8 @@ class Driver:
 
     def __init__(self, engine: Engine, job: Job, probing: ProbeOf, every: int) -> None:
         self._engine, self._job, self._probing, self._every = engine, job, probing, every
-        self._limits = Limits(job.schedule.plan)
-        self._grouping = Grouping.of(job.schedule.strata, 1)
+        self._limits = Limits(job.epoch_layout.plan)
+        self._grouping = Grouping.of(job.epoch_layout.strata, 1)
         self._home: dict[int, str] = {}  # worker of each part
         self._attempt = ""
         # How the groups of items come to an epoch: where, by which task, and its arguments; of which deal.
@@ -108,7 +108,7 @@ class Driver:
         RuntimeError
             If workers are lost in one epoch again and again.
         """
-        n_epochs, n_losses = self._job.schedule.plan.n_epochs, 0
+        n_epochs, n_losses = self._job.epoch_layout.plan.n_epochs, 0
         while committed.number < n_epochs:
             before = committed.number
             try:
@@ -135,7 +135,7 @@ class Driver:
         """Give each part of the users its worker: that which has it, as long as it is there."""
         workers = self._probing.check()
         if not self._home:
-            strata = self._job.schedule.strata
+            strata = self._job.epoch_layout.strata
             n_parts = n_parts_for(strata, sum(workers.values()))
             self._job = self._job._replace(n_parts=n_parts)
             self._grouping = Grouping.of(strata, n_parts)
@@ -158,7 +158,7 @@ class Driver:
             self._dealt = 1, self._grouping.n_groups
             self._roots = {g: (home, tasks.draw_items, (g,)) for g, home in first_home.items()}
             return
-        number = self._job.schedule.first_of_partition(committed.number)
+        number = self._job.epoch_layout.first_of_partition(committed.number)
         self._dealt = number, n_files
         homes = [first_home[k * len(first_home) // n_files] for k in range(n_files)]
         self._roots = {
@@ -172,7 +172,7 @@ class Driver:
         loss, how all that was learnt came about, and does not try to learn it again.
         """
         started, attempt, submit = time.perf_counter(), self._attempt, self._submit
-        homes, schedule = self._home, self._job.schedule
+        homes, epoch_layout = self._home, self._job.epoch_layout
         after = {
             part: submit(home, tasks.begin_part, attempt, part, number)
             for part, home in homes.items()
@@ -203,8 +203,8 @@ class Driver:
         del after, items, learnt, result, sources
         results = self._engine.gather(ended + kept)
         totals = self._totals(results[: len(ended)])
-        plan = schedule.plan
-        n_drawn = schedule.n_positives * plan.n_negatives
+        plan = epoch_layout.plan
+        n_drawn = epoch_layout.n_positives * plan.n_negatives
         searches = isinstance(plan.loss, Loss) and plan.loss.searches
         record = record_of(number, totals, n_drawn, searches, time.perf_counter() - started)
         if saved or self._limits.is_beyond(record["loss"]):
@@ -219,7 +219,7 @@ class Driver:
         found = {
             k: (self._submit(at, task, *each), at) for k, (at, task, each) in self._roots.items()
         }
-        dealt = self._job.schedule.first_of_partition(number), self._grouping.n_groups
+        dealt = self._job.epoch_layout.first_of_partition(number), self._grouping.n_groups
         if self._dealt == dealt:
             return found
         self._dealt, groups = dealt, {}
@@ -242,7 +242,7 @@ class Driver:
 
     def _totals(self, ended: list[Ended]) -> NDArray[np.float64]:
         """Return the totals of all strata by their numbers, whoever has learnt them."""
-        totals = np.zeros((len(self._job.schedule.strata.item_block), N_TOTALS))
+        totals = np.zeros((len(self._job.epoch_layout.strata.item_block), N_TOTALS))
         filled = [0] * self._job.n_parts
         for tiles in self._rounds:
             for part, _, first, last in tiles:

@@ -45,9 +45,9 @@ from tripletrec.models.fingerprints import difference, fingerprint
 from tripletrec.models.fit_arguments import check_negatives, check_sample_weight, settle_sampler
 from tripletrec.models.saved_state import OptimizerState
 from tripletrec.training.dealing import Partition
+from tripletrec.training.epoch_layout import EpochLayout
 from tripletrec.training.health import warn_at_the_end
 from tripletrec.training.plan import FactorPlan
-from tripletrec.training.schedule import Schedule
 from tripletrec.training.tables import FactorTables
 
 __all__ = ["fit", "fit_with"]
@@ -310,8 +310,8 @@ def _begin_or_resume(
     plan = model._plan_for_sizes(plan, sizes, lambda: facts.percentile_rank)
     counted = None if facts.n_given is None else facts
     plan = replace(plan, sampler=settle_sampler(plan, counted, lambda: facts.has_grades))
-    schedule = Schedule(plan, users.counts, items.counts, given=has_given)
-    dealt = schedule.deal_users(users.counts)
+    epoch_layout = EpochLayout(plan, users.counts, items.counts, given=has_given)
+    dealt = epoch_layout.deal_users(users.counts)
     probing = ProbeOf(engine, (plan, has_given, facts.is_weighted), known)
     probing.check()
     if meta is None:
@@ -322,7 +322,7 @@ def _begin_or_resume(
         told = {"of": of, "workers": workers, "facts": facts._asdict()}
         write_meta(folder, told)
     source.release()
-    return _Work(plan, Job(folder, schedule, 0), probing, users, items, dealt)
+    return _Work(plan, Job(folder, epoch_layout, 0), probing, users, items, dealt)
 
 
 def _learnt(work: _Work, folder: Folder, epoch: Committed, collect: bool) -> _Learnt:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec.training.schedule import ItemDeal, Schedule
+from tripletrec.training.epoch_layout import EpochLayout, ItemDeal
 from tripletrec.training.strata import Strata, Tile
 
 __all__ = ["Grouping", "n_parts_for"]
@@ -46,10 +46,10 @@ class Grouping(NamedTuple):
         """Return the groups whose items a tile needs."""
         return sorted({int(block) // self.size for block in tile.item_blocks})
 
-    def rows_of(self, group: int, schedule: Schedule, deal: ItemDeal) -> NDArray[np.int32]:
+    def rows_of(self, group: int, epoch_layout: EpochLayout, deal: ItemDeal) -> NDArray[np.int32]:
         """Return the items of a group, in the order of their positions."""
         blocks = np.arange(group * self.size, (group + 1) * self.size)
-        return deal.row_at[schedule.positions_of(blocks, deal)]
+        return deal.row_at[epoch_layout.positions_of(blocks, deal)]
 
     def group_of(self, rows: NDArray[np.int32], deal: ItemDeal) -> NDArray[np.int64]:
         """Return the group of each of some items."""

@@ -27,9 +27,9 @@ from tripletrec.cluster.store import (
     write_items,
     write_user_rows,
 )
+from tripletrec.training.epoch_layout import EpochLayout, ItemDeal
 from tripletrec.training.health import largest_of
 from tripletrec.training.parts import UserPart, bucket_part, empty_stored, epoch_of_part
-from tripletrec.training.schedule import ItemDeal, Schedule
 from tripletrec.training.stratum import Workspace, learn_strata, make_workspace, pieces
 from tripletrec.training.tables import row_width
 from tripletrec.training.triplet_records import N_TOTALS, ItemRows, UserRows
@@ -67,12 +67,12 @@ class Job(NamedTuple):
     Parameters
     ----------
     folder : Folder
-    schedule : Schedule
+    epoch_layout : EpochLayout
     n_parts : int
     """
 
     folder: Folder
-    schedule: Schedule
+    epoch_layout: EpochLayout
     n_parts: int
 
 
@@ -94,9 +94,11 @@ class Ended(NamedTuple):
 class _Part:
     """A part of the users: what is known of them, and what has been learnt of them so far."""
 
-    def __init__(self, known: UserPart, rows: UserRows, epoch: int, schedule: Schedule) -> None:
+    def __init__(
+        self, known: UserPart, rows: UserRows, epoch: int, epoch_layout: EpochLayout
+    ) -> None:
         self.known, self.rows = known, rows
-        self.stored = empty_stored(schedule, known)
+        self.stored = empty_stored(epoch_layout, known)
         self.starts = np.zeros(1, np.int64)
         self.deal = 0  # number of the deal of items that its triplets are stored by
         self.totals: list[NDArray[np.float64]] = []  # of the tiles of the epoch under way
@@ -109,24 +111,24 @@ class _Fit:
     """What one worker keeps of one fit."""
 
     def __init__(self, job: Job) -> None:
-        self.job, schedule = job, job.schedule
-        self.grouping = Grouping.of(schedule.strata, job.n_parts)
-        self.rounds = schedule.strata.tiles(job.n_parts)
+        self.job, epoch_layout = job, job.epoch_layout
+        self.grouping = Grouping.of(epoch_layout.strata, job.n_parts)
+        self.rounds = epoch_layout.strata.tiles(job.n_parts)
         self.parts: dict[int, _Part] = {}
         self.items: dict[int, tuple[int, ItemGroup]] = {}  # kept at the end of an epoch
         self.lock = threading.RLock()
-        n_rows, plan = sum(schedule.shape), schedule.plan
+        n_rows, plan = sum(epoch_layout.shape), epoch_layout.plan
         n_bytes = 4 * n_rows * (1 + len(plan.optimizer.state)) * row_width(plan.n_factors)
-        self.loop = schedule.build_loop(prefetch_rows=n_bytes > schedule.limits.cache_bytes)
+        self.loop = epoch_layout.build_loop(prefetch_rows=n_bytes > epoch_layout.limits.cache_bytes)
         self._deal: ItemDeal | None = None
         self._local = threading.local()
 
     def deal(self, epoch: int) -> ItemDeal:
         """Return the deal of the items in an epoch."""
-        number = self.job.schedule.first_of_partition(epoch)
+        number = self.job.epoch_layout.first_of_partition(epoch)
         with self.lock:
             if self._deal is None or self._deal.number != number:
-                self._deal = self.job.schedule.deal_items(number)
+                self._deal = self.job.epoch_layout.deal_items(number)
             return self._deal
 
     def part(self, number: int, attempt: str) -> _Part:
@@ -140,7 +142,7 @@ class _Fit:
         """Return what this thread works on, for strata of up to `longest` triplets."""
         kept: tuple[int, Workspace] | None = getattr(self._local, "workspace", None)
         if kept is None or kept[0] < longest:
-            limits = self.job.schedule.limits
+            limits = self.job.epoch_layout.limits
             made = make_workspace(self.loop, longest, weighted=weighted, limits=limits)
             kept = self._local.workspace = longest, made
         return kept[1]
@@ -190,7 +192,7 @@ def begin_part(memory: Memory, attempt: str, number: int, epoch: int) -> None:
     epoch : int
     """
     own = _fit(memory)
-    schedule = own.job.schedule
+    epoch_layout = own.job.epoch_layout
     with own.lock:
         part = own.parts.get(number)
         if part is not None and part.at == (epoch - 1, None):
@@ -200,31 +202,31 @@ def begin_part(memory: Memory, attempt: str, number: int, epoch: int) -> None:
             part.attempt = attempt
     deal = own.deal(epoch)
     if part.deal != deal.number:
-        part.starts = bucket_part(schedule, deal, part.known, part.stored)
+        part.starts = bucket_part(epoch_layout, deal, part.known, part.stored)
         part.deal = deal.number
     part.totals = []
 
 
 def _load_part(job: Job, number: int, epoch: int) -> _Part:
     """Return a part as it is in the folder after an epoch, or at the start."""
-    schedule, n_blocks = job.schedule, job.schedule.strata.n_user_blocks // job.n_parts
+    epoch_layout, n_blocks = job.epoch_layout, job.epoch_layout.strata.n_user_blocks // job.n_parts
     first = number * n_blocks
     known = read_part(job.folder, first, first + n_blocks)
     if epoch == 0:
-        table, step_counts = start_users(schedule.plan, known)
+        table, step_counts = start_users(epoch_layout.plan, known)
     else:
         blocks = [
             read_user_rows(job.folder, epoch, block) for block in range(first, first + n_blocks)
         ]
         table, step_counts = (np.concatenate([each[k] for each in blocks]) for k in range(2))
-    return _Part(known, UserRows(_aligned(table), step_counts), epoch, schedule)
+    return _Part(known, UserRows(_aligned(table), step_counts), epoch, epoch_layout)
 
 
 def draw_items(memory: Memory, group: int) -> Groups:
     """Return the items of a group in the first epoch's deal, by their start values."""
     own = _fit(memory)
-    rows = own.grouping.rows_of(group, own.job.schedule, own.deal(1))
-    return {group: ItemGroup(rows, *start_items(own.job.schedule.plan, rows))}
+    rows = own.grouping.rows_of(group, own.job.epoch_layout, own.deal(1))
+    return {group: ItemGroup(rows, *start_items(own.job.epoch_layout.plan, rows))}
 
 
 def load_items(memory: Memory, epoch: int, number: int) -> Groups:
@@ -271,7 +273,7 @@ def learn_tile(
         if part.attempt != attempt or part.at != (epoch - 1, turn - 1 if turn else None):
             raise LostError(f"part {number} of the users is not where tile {turn} begins")
         part.at = epoch - 1, turn
-    schedule, deal = own.job.schedule, own.deal(epoch)
+    epoch_layout, deal = own.job.epoch_layout, own.deal(epoch)
     groups = own.grouping.groups_of(tile)
     found = [next(each[group] for each in sources if group in each) for group in groups]
     rows, table, biases, step_counts = _joined(found)
@@ -284,11 +286,11 @@ def learn_tile(
     items = ItemRows(table.reshape(-1), row_at, bias_at.reshape(-1), counts_at)
     bounds = part.starts[tile.first : tile.last + 1]
     learning = epoch_of_part(
-        schedule, epoch, deal, part.known, (tile.first, bounds), part.stored, (part.rows, items)
+        epoch_layout, epoch, deal, part.known, (tile.first, bounds), part.stored, (part.rows, items)
     )
     totals = np.zeros((tile.last - tile.first, N_TOTALS))
     workspace = own.workspace(int(np.diff(bounds).max()), len(part.stored.weights) > 0)
-    for first, last in pieces(bounds, 0, len(totals), schedule.limits.at_once):
+    for first, last in pieces(bounds, 0, len(totals), epoch_layout.limits.at_once):
         learn_strata(first, last, own.loop, learning, workspace, totals)
     part.totals.append(totals)
     learnt = ItemGroup(rows, table, bias_at[positions], counts_at[positions])
@@ -329,7 +331,7 @@ def end_part(
     totals = np.concatenate(part.totals)
     if not saved:
         return Ended(totals, 0.0)
-    plan, bounds = own.job.schedule.plan, part.known.users.bounds
+    plan, bounds = own.job.epoch_layout.plan, part.known.users.bounds
     table = part.rows.table.reshape(bounds[-1], 1 + len(plan.optimizer.state), -1)
     for block, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
         rows = table[first:last], part.rows.step_counts[first:last]

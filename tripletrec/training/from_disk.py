@@ -29,6 +29,7 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.training.block_order import BlockOrder, PartBuffers, PartsOnDisk
 from tripletrec.training.bucketing import Stored
 from tripletrec.training.disk_layout import DiskLayout, FitSize, choose_layout, part_counts
+from tripletrec.training.epoch_layout import EpochLayout, ItemDeal, record_of
 from tripletrec.training.parts import (
     UserPart,
     bucket_part,
@@ -37,7 +38,6 @@ from tripletrec.training.parts import (
     from_positions,
 )
 from tripletrec.training.plan import FactorPlan, Factors, Record
-from tripletrec.training.schedule import ItemDeal, Schedule, record_of
 from tripletrec.training.strata import LIMITS, Limits, Tile
 from tripletrec.training.stratum import StratumLearner
 from tripletrec.training.tables import FactorTables
@@ -112,7 +112,7 @@ class DiskTripletTraining(StratumLearner):
     ----------
     tables : FactorTables
         What is learnt of items; there are no users in it.
-    schedule : Schedule
+    epoch_layout : EpochLayout
     layout : DiskLayout
     executor : Executor
     loop : Loop
@@ -145,14 +145,14 @@ class DiskTripletTraining(StratumLearner):
         self.plan, self._n, self._n_users = plan, interactions.nnz, interactions.n_users
         graded = given is None and plan.is_graded
         user_counts = np.diff(interactions.indptr)
-        self.schedule = Schedule(
+        self.epoch_layout = EpochLayout(
             plan, user_counts, count_items(interactions.indices, interactions.n_items),
             given=given is not None, limits=limits,
         )  # fmt: skip
-        self._places_given = given is not None and not self.schedule.stores_negatives
-        users = BlockOrder(*self.schedule.deal_users(user_counts)[:2])
+        self._places_given = given is not None and not self.epoch_layout.stores_negatives
+        users = BlockOrder(*self.epoch_layout.deal_users(user_counts)[:2])
         size = FitSize.of(plan, interactions, given, weighted=weights is not None, n_jobs=n_jobs)
-        strata = self.schedule.strata
+        strata = self.epoch_layout.strata
         self.layout = layout or choose_layout(size, part_counts(strata), available_memory())
         self._scratch = Scratch(interactions.memory_map)
         self._scratch.check_room(size.disk(self.layout), "a fit from memory-mapped interactions")
@@ -168,11 +168,11 @@ class DiskTripletTraining(StratumLearner):
             0, interactions.n_items, plan.n_factors, plan.optimizer, scale=plan.init_scale,
             seed=plan.seed, n_jobs=n_jobs,
         )  # fmt: skip
-        self.loop = self.schedule.build_loop(
+        self.loop = self.epoch_layout.build_loop(
             prefetch_rows=size.user * size.n_users + self.tables.nbytes > limits.cache_bytes
         )
         self._triplets = TripletFiles(
-            self._scratch, self.schedule, self._parts, self._n, weighted=self._weighted
+            self._scratch, self.epoch_layout, self._parts, self._n, weighted=self._weighted
         )
         self._buffers = [
             _Buffers(self._parts.buffers(), self._triplets.buffers())
@@ -187,7 +187,7 @@ class DiskTripletTraining(StratumLearner):
     def _share_out(self, n_jobs: int) -> None:
         """Cut the work of a tile into pieces that are worth a turn of a thread."""
         n_parts, least = self.layout.n_parts, max(1, self.limits.least_run)
-        strata = self.schedule.strata
+        strata = self.epoch_layout.strata
         self._tiles, within = strata.tiles(n_parts), strata.within(n_parts)
         most = self._n * self.plan.n_negatives // n_parts**2 // least if n_jobs > 1 else 1
         runs = within.runs(most, n_jobs)
@@ -218,7 +218,7 @@ class DiskTripletTraining(StratumLearner):
         """Learn from every positive once; see `TripletTraining.run_epoch`."""
         started = time.perf_counter()
         prepared = self._prepare(number)
-        totals = np.zeros((len(self.schedule.strata.item_block), N_TOTALS))
+        totals = np.zeros((len(self.epoch_layout.strata.item_block), N_TOTALS))
         visits, n_buffers = self._visits(), len(self._buffers)
         loading = self._io.run(self._load, visits[0], self._buffers[0], None)
         try:
@@ -251,11 +251,11 @@ class DiskTripletTraining(StratumLearner):
 
     def _prepare(self, number: int) -> _Prepared:
         """Deal the items; parts are bucketed when they are visited."""
-        number = self.schedule.first_of_partition(number)
+        number = self.epoch_layout.first_of_partition(number)
         if self._prepared is None or self._prepared.deal.number != number:
             tables = self.settle()
             self._prepared = None
-            deal = self.schedule.deal_items(number)
+            deal = self.epoch_layout.deal_items(number)
             self._starts, self._unsaved = {}, None
             self._prepared = _Prepared(deal, by_position(tables, deal))
         return self._prepared
@@ -281,7 +281,9 @@ class DiskTripletTraining(StratumLearner):
     def _bucket(self, visit: _Visit, deal: ItemDeal) -> _Visit:
         """Write the triplets of a part to its buffers; return the visit with those of the tile."""
         tile, part, rows, stored = visit
-        starts = bucket_part(self.schedule, deal, part, stored, self.executor, self._bucket_tasks)
+        starts = bucket_part(
+            self.epoch_layout, deal, part, stored, self.executor, self._bucket_tasks
+        )
         self._longest = max(self._longest, int(np.diff(starts).max()))
         self._starts[tile.part] = starts
         self._unsaved = tile.part, cut_stored(stored, 0, int(starts[-1]))
@@ -294,7 +296,7 @@ class DiskTripletTraining(StratumLearner):
         tile, part, rows, stored = visit
         bounds = self._starts[tile.part][tile.first : tile.last + 1]
         epoch = epoch_of_part(
-            self.schedule, number, prepared.deal, part, (tile.first, bounds - bounds[0]), stored,
+            self.epoch_layout, number, prepared.deal, part, (tile.first, bounds - bounds[0]), stored,
             (rows, prepared.rows),
         )  # fmt: skip
         own = totals[tile.first : tile.last]

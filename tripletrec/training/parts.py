@@ -26,8 +26,8 @@ from tripletrec.training.bucketing import (
     bucket_first,
 )
 from tripletrec.training.dealing import Partition
+from tripletrec.training.epoch_layout import EpochLayout, ItemDeal
 from tripletrec.training.placed_negatives import Placed, chances
-from tripletrec.training.schedule import ItemDeal, Schedule
 from tripletrec.training.stratum import Contents, Epoch
 from tripletrec.training.tables import FactorTables
 from tripletrec.training.triplet_records import ItemRows, UserRows
@@ -118,20 +118,20 @@ def part_users(bounds: NDArray[np.int64]) -> Partition:
     return Partition(order, bounds, block_of, order)
 
 
-def empty_stored(schedule: Schedule, part: UserPart) -> Stored:
+def empty_stored(epoch_layout: EpochLayout, part: UserPart) -> Stored:
     """Return place for the triplets of a part."""
-    n, stores = len(part.positives.indices), schedule.stores_negatives
+    n, stores = len(part.positives.indices), epoch_layout.stores_negatives
     if stores:
-        n *= schedule.plan.n_negatives
+        n *= epoch_layout.plan.n_negatives
     return Stored(
-        np.empty(n, schedule.codes.dtype),
+        np.empty(n, epoch_layout.codes.dtype),
         np.empty(n if stores else 0, np.int32),
         np.empty(n if len(part.positives.weights) else 0, np.float32),
     )
 
 
 def bucket_part(
-    schedule: Schedule,
+    epoch_layout: EpochLayout,
     deal: ItemDeal,
     part: UserPart,
     stored: Stored,
@@ -142,7 +142,7 @@ def bucket_part(
 
     Parameters
     ----------
-    schedule : Schedule
+    epoch_layout : EpochLayout
     deal : ItemDeal
     part : UserPart
     stored : Stored
@@ -156,13 +156,17 @@ def bucket_part(
     int64 array of shape (n_strata + 1,)
         Of the strata of all parts; there is nothing in those of others.
     """
-    strata, sampler, n_blocks = schedule.strata, schedule.plan.sampler, len(part.users.bounds) - 1
+    strata, sampler, n_blocks = (
+        epoch_layout.strata,
+        epoch_layout.plan.sampler,
+        len(part.users.bounds) - 1,
+    )
     executor, tasks = executor or SerialExecutor(), tasks or [(0, n_blocks)]
     given = None
-    if part.given is not None and schedule.stores_negatives:
+    if part.given is not None and epoch_layout.stores_negatives:
         given = GivenNegatives(
-            schedule.streams(deal.number).given, part.given, part.n_lower, sampler.share, deal.pool,
-            sampler.verified, schedule.plan.n_negatives,
+            epoch_layout.streams(deal.number).given, part.given, part.n_lower, sampler.share, deal.pool,
+            sampler.verified, epoch_layout.plan.n_negatives,
         )  # fmt: skip
     by_numpy = given is None and _FIRST.covers(2 * len(part.positives.indices))
     table = strata.stratum[part.block : part.block + n_blocks]
@@ -171,7 +175,7 @@ def bucket_part(
     starts = np.zeros(len(strata.item_block) + 1, np.int64)
 
     def task(place: bool, first: int, last: int) -> None:
-        blocks, bits = (first, last, part.users, deal.items, part.positives), schedule.codes[:2]
+        blocks, bits = (first, last, part.users, deal.items, part.positives), epoch_layout.codes[:2]
         if by_numpy:
             bucket_first(*blocks, table, bits, place, starts, sizes, stored)
         else:
@@ -185,7 +189,7 @@ def bucket_part(
 
 
 def epoch_of_part(
-    schedule: Schedule,
+    epoch_layout: EpochLayout,
     number: int,
     deal: ItemDeal,
     part: UserPart,
@@ -197,7 +201,7 @@ def epoch_of_part(
 
     Parameters
     ----------
-    schedule : Schedule
+    epoch_layout : EpochLayout
     number : int
         Of the epoch.
     deal : ItemDeal
@@ -212,18 +216,18 @@ def epoch_of_part(
     """
     known: Any = ItemsOfUsers(*part.positives[:2])
     placed = None
-    if part.given is not None and not schedule.stores_negatives:
-        n_blocks = schedule.strata.n_item_blocks
+    if part.given is not None and not epoch_layout.stores_negatives:
+        n_blocks = epoch_layout.strata.n_item_blocks
         placed = Placed(
             ItemsOfUsers(read_only(part.given.indptr), read_only(part.given.indices)),
             read_only(deal.items.position_of),
-            *chances(schedule.plan.sampler.share, n_blocks),
+            *chances(epoch_layout.plan.sampler.share, n_blocks),
         )  # fmt: skip
     contents = Contents(
-        schedule.buckets(*strata, deal, part.users, part.block), stored, schedule.codes.item_bits, known,
-        deal.pool, part.numbers, placed,
+        epoch_layout.buckets(*strata, deal, part.users, part.block), stored, epoch_layout.codes.item_bits,
+        known, deal.pool, part.numbers, placed,
     )  # fmt: skip
-    return Epoch(contents, *rows, schedule.hyper(number), schedule.streams(number))
+    return Epoch(contents, *rows, epoch_layout.hyper(number), epoch_layout.streams(number))
 
 
 def by_position(tables: FactorTables, deal: ItemDeal) -> ItemRows:

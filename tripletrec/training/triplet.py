@@ -21,6 +21,7 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.sampling.grades import by_rising_value
 from tripletrec.training.bucketing import Positives
+from tripletrec.training.epoch_layout import EpochLayout, ItemDeal, record_of
 from tripletrec.training.parts import (
     bucket_part,
     by_position,
@@ -30,7 +31,6 @@ from tripletrec.training.parts import (
     whole_part,
 )
 from tripletrec.training.plan import FactorPlan, Factors, Record
-from tripletrec.training.schedule import ItemDeal, Schedule, record_of
 from tripletrec.training.strata import LIMITS, Limits
 from tripletrec.training.stratum import Epoch, StratumLearner
 from tripletrec.training.tables import FactorTables
@@ -76,7 +76,7 @@ class TripletTraining(StratumLearner):
     ----------
     tables : FactorTables
         What is learnt. During a partition biases and step counts of items lie elsewhere, see `settle`.
-    schedule : Schedule
+    epoch_layout : EpochLayout
     part : UserPart
         All the users.
     executor : Executor
@@ -121,38 +121,38 @@ class TripletTraining(StratumLearner):
             tables = FactorTables.start(
                 interactions.n_users, interactions.n_items, plan.n_factors, plan.optimizer,
                 scale=plan.init_scale, seed=plan.seed, n_jobs=n_jobs,
-                beside=lambda _: self._make_schedule(interactions),
+                beside=lambda _: self._make_epoch_layout(interactions),
             )  # fmt: skip
             # Nothing is learnt of a user without positives: with factors of zero the biases rank the items.
             tables.users[np.diff(interactions.indptr) == 0, 0] = 0.0
         else:
             _check_tables(tables, plan, interactions)
-            self._make_schedule(interactions)
+            self._make_epoch_layout(interactions)
         self.tables = tables
-        self.loop = self.schedule.build_loop(
+        self.loop = self.epoch_layout.build_loop(
             prefetch_rows=tables.nbytes > limits.cache_bytes, learn_items=learn_items
         )
         self._share_out(interactions.nnz, n_jobs, executor)
 
     def _share_out(self, nnz: int, n_jobs: int, executor: Executor | None) -> None:
         """Cut the work of an epoch into pieces that are worth a turn of a thread."""
-        least, n_user_blocks = self.limits.least_run, self.schedule.strata.n_user_blocks
+        least, n_user_blocks = self.limits.least_run, self.epoch_layout.strata.n_user_blocks
         most = nnz * self.plan.n_negatives // max(1, least) if n_jobs > 1 else 1
-        runs = self.schedule.strata.runs(most, n_jobs)
+        runs = self.epoch_layout.strata.runs(most, n_jobs)
         self.rounds = [[(int(first), int(last)) for first, last in each] for each in runs]
         self.executor = executor or executor_for(min(n_jobs, runs.shape[1]))
         several = min(n_jobs, runs.shape[1]) > 1 and nnz >= n_user_blocks * least
         step = 1 if several else n_user_blocks
         self._bucket_tasks = [(first, first + step) for first in range(0, n_user_blocks, step)]
 
-    def _make_schedule(self, data: Interactions) -> None:
+    def _make_epoch_layout(self, data: Interactions) -> None:
         user_counts, item_counts = np.diff(data.indptr), count_items(data.indices, data.n_items)
-        self.schedule = Schedule(
+        self.epoch_layout = EpochLayout(
             self.plan, user_counts, item_counts, given=self._given is not None, limits=self.limits
         )
-        users = self.schedule.deal_users(user_counts)
+        users = self.epoch_layout.deal_users(user_counts)
         self.part = whole_part(users, self._positives, self._given, self._n_lower)
-        self._stored = empty_stored(self.schedule, self.part)
+        self._stored = empty_stored(self.epoch_layout, self.part)
 
     @property
     def factors(self) -> Factors:
@@ -223,21 +223,21 @@ class TripletTraining(StratumLearner):
 
     def epoch(self, number: int) -> Epoch:
         """Return all that the strata of an epoch depend on, valid until that of another partition."""
-        schedule, first = self.schedule, self.schedule.first_of_partition(number)
+        epoch_layout, first = self.epoch_layout, self.epoch_layout.first_of_partition(number)
         if self._prepared is None or self._prepared.deal.number != first:
             # Deal the items, and bucket the positives (with given negatives: triplets).
-            deal = schedule.deal_items(first)
+            deal = epoch_layout.deal_items(first)
             starts = bucket_part(
-                schedule, deal, self.part, self._stored, self.executor, self._bucket_tasks
+                epoch_layout, deal, self.part, self._stored, self.executor, self._bucket_tasks
             )
             items = by_position(self.settle(), deal)
             users = UserRows(self.tables.users.reshape(-1), self.tables.user_step_counts)
             epoch = epoch_of_part(
-                schedule, number, deal, self.part, (0, starts), self._stored, (users, items)
+                epoch_layout, number, deal, self.part, (0, starts), self._stored, (users, items)
             )
             self._prepared = _Prepared(deal, int(np.diff(starts).max()), epoch)
         return self._prepared.epoch._replace(
-            hyper=schedule.hyper(number), streams=schedule.streams(number)
+            hyper=epoch_layout.hyper(number), streams=epoch_layout.streams(number)
         )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from tripletrec._runtime.scratch import Scratch
 from tripletrec.training.block_order import PartsOnDisk
 from tripletrec.training.bucketing import Stored
-from tripletrec.training.schedule import Schedule
+from tripletrec.training.epoch_layout import EpochLayout
 
 __all__ = ["TripletFiles", "cut_stored"]
 
@@ -18,7 +18,7 @@ class TripletFiles:
     Parameters
     ----------
     scratch : Scratch
-    schedule : Schedule
+    epoch_layout : EpochLayout
     parts : PartsOnDisk
     n_positives : int
         Of all parts.
@@ -28,15 +28,18 @@ class TripletFiles:
     def __init__(
         self,
         scratch: Scratch,
-        schedule: Schedule,
+        epoch_layout: EpochLayout,
         parts: PartsOnDisk,
         n_positives: int,
         *,
         weighted: bool,
     ) -> None:
-        self._parts, self._k = parts, schedule.plan.n_negatives if schedule.stores_negatives else 1
-        self._kinds = schedule.codes.dtype, np.int32, np.float32
-        self._has = True, schedule.stores_negatives, weighted
+        self._parts, self._k = (
+            parts,
+            epoch_layout.plan.n_negatives if epoch_layout.stores_negatives else 1,
+        )
+        self._kinds = epoch_layout.codes.dtype, np.int32, np.float32
+        self._has = True, epoch_layout.stores_negatives, weighted
         lengths = [self._k * n_positives * has for has in self._has]
         self._files = [
             scratch.array((n,), kind) for n, kind in zip(lengths, self._kinds, strict=True)

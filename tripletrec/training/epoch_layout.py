@@ -1,8 +1,8 @@
 """The plan of an epoch that all who learn a part of it share: strata, deals, random streams, rates.
 
-A `Schedule` is a pure function of a plan and of how many positives each user and item has. It holds neither
-interactions nor factors, so the fit in memory, the one from disk and every worker of a cluster have their own
-and meet in the same bits.
+An `EpochLayout` is a pure function of a plan and of how many positives each user and item has. It holds
+neither interactions nor factors, so the fit in memory, the one from disk and every worker of a cluster have
+their own and meet in the same bits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tripletrec.training.tables import row_width
 from tripletrec.training.triplet_kernel import build_epoch
 from tripletrec.training.triplet_records import GROUP, HyperParameters, search_of
 
-__all__ = ["ItemDeal", "Schedule", "record_of"]
+__all__ = ["EpochLayout", "ItemDeal", "record_of"]
 
 _EPOCHS_AT_ONCE = 64  # whose streams are made together
 _EPOCHS_OF_PARTITION = 2  # four cost a little NDCG where there are but eight blocks
@@ -62,7 +62,7 @@ class ItemDeal(NamedTuple):
     pool: Pool
 
 
-class Schedule:
+class EpochLayout:
     """What an epoch of a plan depends on, beside factors and interactions; see the module.
 
     Parameters
