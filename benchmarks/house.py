@@ -36,7 +36,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 __all__ = [
-    "LIMITS", "Function", "House", "Limits", "check", "long_files", "long_signatures", "read", "row",
+    "LIMITS", "Function", "House", "Limits", "check", "long_files", "long_signatures", "read",
+    "repeated_classes", "row",
 ]  # fmt: skip
 
 ROOT = Path(__file__).parents[1]
@@ -244,7 +245,7 @@ def _p90(values: list[int]) -> float:
 
 
 def check(house: House, limits: Limits = LIMITS) -> list[str]:
-    """Return a line for everything that is beyond its limit or leads upwards."""
+    """Return a line for everything that is beyond its limit, leads upwards or has the name of another."""
     return [
         *(
             f"{name or '__init__'} has {n} lines, at most {limits.file_lines}"
@@ -255,6 +256,10 @@ def check(house: House, limits: Limits = LIMITS) -> list[str]:
             for each in long_signatures(house, limits)
         ),
         *_complex_functions(house, limits),
+        *(
+            f"class {name} is in {' and in '.join(modules)}: each needs a name of its own"
+            for name, modules in repeated_classes(house).items()
+        ),
         *(f"{a} imports {b}, which is not below it" for a, b in _upwards(house)),
     ]
 
@@ -271,6 +276,16 @@ def long_signatures(house: House, limits: Limits = LIMITS) -> list[Function]:
         for each in house.functions
         if each.n_arguments > limits.arguments and each.name not in CONSTRUCTORS
     ]
+
+
+def repeated_classes(house: House) -> dict[str, list[str]]:
+    """Return the names that several classes have, and the modules of these."""
+    modules: dict[str, list[str]] = {}
+    for module, nodes in house.nodes.items():
+        for node in nodes:
+            if isinstance(node, ast.ClassDef):
+                modules.setdefault(node.name, []).append(module or "__init__")
+    return {name: found for name, found in modules.items() if len(found) > 1}
 
 
 def _complex_functions(house: House, limits: Limits) -> list[str]:

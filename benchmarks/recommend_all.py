@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import tripletrec as tr
-from tripletrec.data.csr import Rows
+from tripletrec.data.csr import CsrRows
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 
@@ -61,7 +61,7 @@ def made_model(n_users: int, n_items: int) -> tr.MatrixFactorization:
     first = rng.integers(0, step, n_users, dtype=np.int32)
     seen = (first[:, None] + np.arange(N_SEEN, dtype=np.int32) * step).ravel()
     bounds = np.arange(n_users + 1) * N_SEEN
-    rows = Rows((n_users, n_items), bounds, seen, np.ones(len(seen), np.float32), None)
+    rows = CsrRows((n_users, n_items), bounds, seen, np.ones(len(seen), np.float32), None)
     model = tr.MatrixFactorization(N_FACTORS)
     model.n_users_, model.n_items_, model.user_ids_, model.item_ids_ = (
         n_users, n_items, users, items,

@@ -241,6 +241,10 @@ def test_nothing_is_too_long(house, counted):
     assert not long, long
 
 
+def test_no_two_classes_have_one_name(house, counted):
+    assert house.repeated_classes(counted) == {}
+
+
 def test_first_line_of_a_module_is_a_sentence(trees):
     scripts = {
         f"benchmarks.{file.stem}": ast.parse(file.read_text("utf-8"))

@@ -28,7 +28,7 @@ import numpy as np
 
 from tripletrec._checks import check_positive, check_share, choose
 from tripletrec._runtime.jit import part
-from tripletrec._runtime.part_checks import Field, check_fields, check_name, check_numbers, once
+from tripletrec._runtime.part_checks import PartField, check_fields, check_name, check_numbers, once
 from tripletrec._runtime.part_texts import text_of
 
 __all__ = ["OPTIMIZERS", "SGD", "Optimizer", "adagrad", "adam"]
@@ -66,7 +66,7 @@ class Optimizer(NamedTuple):
     def __repr__(self) -> str:
         return text_of(self, "optimizers", OPTIMIZERS, _ARGUMENTS)
 
-    def fields(self) -> list[Field]:
+    def fields(self) -> list[PartField]:
         """Return the parts and how they are called: with one row of two weights, nothing beyond it."""
         numbers = tuple(map(np.float32, self.parameters))
         rate, gradient, l2 = np.float32(0.1), np.float32(0.5), np.float32(0.01)
@@ -74,11 +74,11 @@ class Optimizer(NamedTuple):
         table = np.repeat(np.array([1.0, *self.state], np.float32), 2)
         owner = f"optimizer {self.name!r}"
         return [
-            Field(
+            PartField(
                 owner, "step", self.step, ("step_counts", "row", "rate", "parameters"),
                 "a number", 1, ((counts, 0, rate, numbers),),
             ),
-            Field(
+            PartField(
                 owner, "update", self.update,
                 ("table", "at", "width", "gradient", "l2", "rate", "parameters"),
                 "nothing", 0, ((table, 1, 2, gradient, l2, rate, numbers),),

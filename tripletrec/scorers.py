@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_flag, choose
 from tripletrec._runtime.jit import part
 from tripletrec._runtime.messages import said_by, shown
-from tripletrec._runtime.part_checks import Field, check_fields, check_name, once
+from tripletrec._runtime.part_checks import PartField, check_fields, check_name, once
 from tripletrec._runtime.part_texts import text_of
 
 __all__ = ["COSINE", "DOT", "SCORERS", "Scorer"]
@@ -77,11 +77,11 @@ class Scorer(NamedTuple):
     def __repr__(self) -> str:
         return text_of(self, "scorers", SCORERS, {})
 
-    def fields(self) -> list[Field]:
+    def fields(self) -> list[PartField]:
         """Return the parts and how they are called."""
         numbers = tuple(map(np.float32, (0.5, 1.0, 2.0, 0.25)))
         return [
-            Field(
+            PartField(
                 f"scorer {self.name!r}", name, function, arguments, returns, n,
                 (numbers[: len(arguments)],),
             )

@@ -8,7 +8,7 @@ import pytest
 from tripletrec import part
 from tripletrec._runtime.jit import CompilationError, kernel
 from tripletrec._runtime.part_checks import (
-    Field,
+    PartField,
     check_fields,
     check_name,
     check_numbers,
@@ -25,7 +25,7 @@ RULE = (
 
 def field(function, n_numbers=1, examples=((-0.5, ()), (0.5, ()))):
     examples = tuple((np.float32(x), parameters) for x, parameters in examples)
-    return Field(
+    return PartField(
         "loss 'mine'", "value", function, ("x", "parameters"), "a number", n_numbers, examples
     )
 
@@ -130,7 +130,7 @@ def test_what_is_written_must_be_finite_and_within_the_array():
         arguments = (np.zeros(2, np.float32), at, value)
         names = ("table", "at", "value")
         check_fields(
-            [Field("optimizer 'mine'", "update", write, names, "nothing", 0, (arguments,))]
+            [PartField("optimizer 'mine'", "update", write, names, "nothing", 0, (arguments,))]
         )
         assert not arguments[0].any()
 

@@ -65,6 +65,15 @@ def test_limits(house, tmp_path):
     ]  # no constructor
 
 
+def test_classes_of_one_name(house, tmp_path):
+    assert house.repeated_classes(house.read(tmp_path / "shop")) == {}
+    (tmp_path / "shop" / "gate.py").write_text("def gate():\n    class Door: pass\n", "utf-8")
+    found = house.read(tmp_path / "shop")
+    assert house.repeated_classes(found) == {"Door": ["door", "gate"]}
+    pytest.importorskip("radon")
+    assert "class Door is in door and in gate: each needs a name of its own" in house.check(found)
+
+
 def test_row_and_check(house, tmp_path):
     pytest.importorskip("radon")
     found = house.read(tmp_path / "shop")

@@ -11,7 +11,7 @@ from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.sources import InteractionsSource
 from tripletrec.cluster.store import Axis, Committed, ItemGroup
 from tripletrec.training.dealing import deal
-from tripletrec.training.parts import cut_part
+from tripletrec.training.user_parts import cut_part
 
 
 @pytest.fixture

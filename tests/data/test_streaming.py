@@ -13,7 +13,7 @@ from data.equality import same
 from tiers import quick
 from tripletrec.data.interactions import Interactions
 from tripletrec.data.paths import find_files
-from tripletrec.data.streaming import Sizes, stream_to_memory_map
+from tripletrec.data.streaming import StreamSizes, stream_to_memory_map
 from tripletrec.datasets import make_events
 
 pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
@@ -88,7 +88,7 @@ def test_the_same_as_in_memory(tmp_path, rng, duplicates, many):
         columns = {"value": "v", "timestamp": "t"}
         names = {role: each for role, each in columns.items() if rng.random() < 0.7}
         write_in_parts(tmp_path / f"{number}", frame, rng)
-        sizes = Sizes(int(rng.integers(1, 20)), int(rng.integers(1, 20)))
+        sizes = StreamSizes(int(rng.integers(1, 20)), int(rng.integers(1, 20)))
         options = {**names, "duplicates": duplicates}
         whole = Interactions.read(tmp_path / f"{number}", **options)
         mapped = streamed(tmp_path / f"{number}", tmp_path / "map", sizes, **options)
@@ -127,7 +127,7 @@ def test_names_of_folders_are_columns(tmp_path, rng):
         {"item": "user", "value": "user", "timestamp": "day"},
     ):
         whole = Interactions.read(tmp_path / "log", **names)
-        same(streamed(tmp_path / "log", tmp_path / "map", Sizes(3, 3), **names), whole)
+        same(streamed(tmp_path / "log", tmp_path / "map", StreamSizes(3, 3), **names), whole)
 
 
 NUMBERS = {"user": [3, 1, 3, 2, 1], "item": [1, 2, 1, 3, 3], "v": [1.0, 2, 3, 4, 5], "t": range(5)}
@@ -153,7 +153,7 @@ def test_wrong_rows_get_the_sentence_that_they_get_in_memory(tmp_path, column, w
     with pytest.raises((ValueError, TypeError)) as expected:
         Interactions.read(path, **names)
     with pytest.raises(type(expected.value)) as found:
-        streamed(path, tmp_path / "map", Sizes(2, 2), **names)
+        streamed(path, tmp_path / "map", StreamSizes(2, 2), **names)
     assert str(found.value) == str(expected.value)
     assert [each.name for each in tmp_path.iterdir()] == ["a.parquet"]
 

@@ -8,7 +8,7 @@ import pytest
 import tripletrec as tr
 from contracts.support import assert_same
 from tripletrec.models.companions import Sizes
-from tripletrec.models.mlp_plans import epochs_for, epochs_of, rate_for, sampler_for
+from tripletrec.models.mlp_plans import epochs_of, mlp_epochs, mlp_rate, mlp_sampler
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -25,7 +25,7 @@ def shop(n_users, n_items, n_events):
 
 def test_the_docstring_has_the_same_rates():
     def rate(loss, optimizer="sgd"):
-        return rate_for(tr.losses.check_loss(loss), tr.optimizers.check_optimizer(optimizer))
+        return mlp_rate(tr.losses.check_loss(loss), tr.optimizers.check_optimizer(optimizer))
 
     expected = (
         f'Step size. None: {rate("bpr")} with "sgd" (with the loss "hinge" {rate("hinge")}, "sigmoid" '
@@ -53,14 +53,14 @@ def test_the_docstring_has_the_same_rates():
     ],
 )
 def test_the_less_is_to_be_learnt_the_fewer_epochs(rank, popularity, n_epochs):
-    assert epochs_for(Sizes(9, 9, 9, popularity), rank) == n_epochs
+    assert mlp_epochs(Sizes(9, 9, 9, popularity), rank) == n_epochs
 
 
 @pytest.mark.parametrize(
     ("n_items", "n_candidates"), [(1, 4), (300, 4), (400, 5), (500, 6), (1_000_000, 6)]
 )
 def test_the_more_items_the_more_candidates(n_items, n_candidates):
-    assert sampler_for(n_items) == tr.sampling.dynamic(n_candidates)
+    assert mlp_sampler(n_items) == tr.sampling.dynamic(n_candidates)
 
 
 def test_the_sampler_goes_by_the_catalogue(pairs, tmp_path):

@@ -12,7 +12,7 @@ from contracts.support import assert_same, interactions
 from tripletrec import sampling
 from tripletrec.models.companions import Sizes
 from tripletrec.models.percentile_rank import percentile_rank
-from tripletrec.models.tower_plans import BY_LOSS, batch_size_for, epochs_for, loss_for
+from tripletrec.models.tower_plans import BY_LOSS, batch_size_for, loss_for, tower_epochs
 
 
 def make(**overrides):
@@ -148,16 +148,16 @@ def test_small_data_have_small_batches():
     ],
 )
 def test_many_items_for_few_users_take_more_epochs(sizes, n_epochs):
-    assert epochs_for(sizes, 0.1) == n_epochs
+    assert tower_epochs(sizes, 0.1) == n_epochs
 
 
 def test_what_is_badly_told_takes_more_epochs():
     def of(rank, popularity=0.2):
-        return epochs_for(Sizes(9000, 500, 56_000, popularity), rank)
+        return tower_epochs(Sizes(9000, 500, 56_000, popularity), rank)
 
     assert [of(0.2 * q) for q in (0.01, 0.25, 0.35, 0.45, 2.0)] == [2, 2, 11, 20, 20]
     assert [of(0.01, popularity) for popularity in (0.5, 0.55, 0.6, 1.0)] == [2, 11, 20, 20]
-    assert epochs_for(Sizes(670, 9000, 80_000, 0.2), 0.2) == 24
+    assert tower_epochs(Sizes(670, 9000, 80_000, 0.2), 0.2) == 24
 
 
 def test_the_number_of_epochs_goes_by_users_and_items_with_positives(tmp_path):
@@ -166,7 +166,7 @@ def test_the_number_of_epochs_goes_by_users_and_items_with_positives(tmp_path):
     wide = tr.Interactions(np.pad(few.tocsr().toarray(), ((0, 30), (0, 300))))
     for data in (few, wide):
         model = make(n_epochs=None)
-        expected = epochs_for(Sizes.of(data), percentile_rank(data.indptr, data.indices))
+        expected = tower_epochs(Sizes.of(data), percentile_rank(data.indptr, data.indices))
         assert model._settled_params()["n_epochs"] == 24
         assert model._settled_params(data)["n_epochs"] == expected > 2
         assert len(model.fit(data).history_) == expected
@@ -176,7 +176,7 @@ def test_the_number_of_epochs_goes_by_users_and_items_with_positives(tmp_path):
         assert tr.load(tmp_path / "model")._settled_params() == {
             **spelled._settled_params(), "n_epochs": expected,
         }  # fmt: skip
-    assert epochs_for(Sizes.of(more), 0.01) < epochs_for(Sizes.of(few), 0.01)
+    assert tower_epochs(Sizes.of(more), 0.01) < tower_epochs(Sizes.of(few), 0.01)
     named = make(n_epochs=None, loss="bpr").fit(few)
     assert len(named.history_) == 20
     given = make(n_epochs=1).fit(few)

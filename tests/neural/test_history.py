@@ -11,7 +11,7 @@ from tiers import quick
 from tripletrec import sampling
 from tripletrec.losses import listwise
 from tripletrec.neural import Dense, FeatureEmbedding, Normalize, Stack
-from tripletrec.neural.history import Histories, Mix, mix
+from tripletrec.neural.history import TowerMix, TrainingHistories, mix
 from tripletrec.neural.listwise import ListwiseTowers
 from tripletrec.neural.pairs import Slots
 from tripletrec.sampling.draw import ItemsOfUsers
@@ -40,7 +40,7 @@ def test_a_user_is_mixed_with_the_mean_of_the_history(units, share, likes, rng):
     likes[0] = False  # has done nothing
     a = rng.normal(size=(N_USERS, 4)).astype(np.float32)
     v = rng.normal(size=(N_ITEMS, 4)).astype(np.float32)
-    found = mix(a, v, histories_of(likes), Mix(share, 0.0, units))
+    found = mix(a, v, histories_of(likes), TowerMix(share, 0.0, units))
     twin = [
         naive_towers.mix(a[u].tolist(), v.tolist(), np.flatnonzero(likes[u]), share, units)
         for u in range(N_USERS)
@@ -50,7 +50,7 @@ def test_a_user_is_mixed_with_the_mean_of_the_history(units, share, likes, rng):
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_what_is_kept_of_histories_is_that_of_the_twin(dropout, likes, rng):
-    histories = Histories(tr.Interactions(likes), Mix(0.5, dropout))
+    histories = TrainingHistories(tr.Interactions(likes), TowerMix(0.5, dropout))
     slots = Slots(N_USERS, N_ITEMS)
     users = np.array([5, 1, 4, 1], np.int32)
     positives = np.array([1, 0, 0, 1], np.int32)  # slots of items 1 and 0
@@ -74,7 +74,7 @@ def test_of_a_long_history_a_sample_stays(dropout):
     data = tr.Interactions(np.arange(1, 6001) > np.array([[0], [4000]]))
     slots, users = Slots(2, 6000), np.array([0, 1], np.int32)
     pairs = slots.fill(users, np.array([7, 4007], np.int32), np.empty(0, np.int64))
-    batch = Histories(data, Mix(0.5, dropout)).of_batch(KEY, pairs, slots)
+    batch = TrainingHistories(data, TowerMix(0.5, dropout)).of_batch(KEY, pairs, slots)
     kept = [
         naive_towers.thinned(int(KEY), user, list(range(first, 6000)), [own], dropout)
         for user, first, own in ((0, 0, 7), (1, 4000, 4007))
@@ -104,7 +104,7 @@ def test_gradient_against_central_differences_of_the_twin(units, dropout, likes,
         loss.temperature,
         data,
         sampling.UNSEEN,
-        Mix(share, dropout, units),
+        TowerMix(share, dropout, units),
     )
     network.item_biases[:] = rng.normal(size=(N_ITEMS, 1))
     users, items, user_tower, item_tower = towers(np.float64)

@@ -15,7 +15,7 @@ from tripletrec.losses import listwise
 from tripletrec.models.companions import Sizes, temperature_for
 from tripletrec.models.percentile_rank import percentile_rank
 from tripletrec.neural import Dense, FeatureEmbedding, Normalize, ReLU, Stack
-from tripletrec.neural.history import Mix
+from tripletrec.neural.history import TowerMix
 from tripletrec.neural.listwise import ListwiseTowers
 from tripletrec.training.plan import L2
 
@@ -88,7 +88,14 @@ def test_loss_and_gradient_against_central_differences_of_the_twin(
     dislikes[0] = False
     data, arrays = tr.Interactions(likes), sides(rng)
     network = network_of(
-        *arrays, np.float32, loss, loss.temperature, data, sampler, Mix(), tr.Interactions(dislikes)
+        *arrays,
+        np.float32,
+        loss,
+        loss.temperature,
+        data,
+        sampler,
+        TowerMix(),
+        tr.Interactions(dislikes),
     )
     network.item_biases[:] = rng.normal(size=(N_ITEMS, 1))
     users, items, user_tower, item_tower = network_of(*arrays, np.float64)

@@ -3,7 +3,7 @@
 import numpy as np
 
 import naive_towers
-from tripletrec.neural.pairs import Groups, Slots
+from tripletrec.neural.pairs import PairGroups, Slots
 
 
 def test_users_and_items_of_batches_are_put_together(rng):
@@ -33,7 +33,7 @@ def test_pairs_of_a_user_come_together_a_few_at_a_time(rng):
     users, indptr = np.repeat(np.arange(len(sizes)), sizes), np.append(0, np.cumsum(sizes))
     seed = int(rng.integers(1000))
     for batch_size in (1, 64, 128, 512, 10_000):
-        groups = Groups(users, indptr, batch_size)
+        groups = PairGroups(users, indptr, batch_size)
         order = groups.order(np.random.default_rng(seed))
         twin = naive_towers.order_in_groups(sizes.tolist(), batch_size, np.random.default_rng(seed))
         assert order.tolist() == twin
@@ -43,5 +43,5 @@ def test_pairs_of_a_user_come_together_a_few_at_a_time(rng):
 
 def test_pairs_of_small_batches_come_in_any_order(rng):
     users, seed = np.repeat([0, 1], [30, 70]), int(rng.integers(1000))
-    order = Groups(users, np.array([0, 30, 100]), 63).order(np.random.default_rng(seed))
+    order = PairGroups(users, np.array([0, 30, 100]), 63).order(np.random.default_rng(seed))
     np.testing.assert_array_equal(order, np.random.default_rng(seed).permutation(100))

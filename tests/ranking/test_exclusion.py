@@ -7,7 +7,6 @@ import tripletrec as tr
 from tripletrec.data.ids import Ids
 from tripletrec.data.space import Space
 from tripletrec.ranking.exclusion import (
-    Pairs,
     known_rows,
     names_seen,
     padded,
@@ -15,11 +14,12 @@ from tripletrec.ranking.exclusion import (
     seen_by,
     union,
 )
+from tripletrec.sampling.draw import ItemsOfUsers
 
 
 def pairs_of(dense):
     data = tr.Interactions(dense)
-    return Pairs(data.indptr, data.indices)
+    return ItemsOfUsers(data.indptr, data.indices)
 
 
 def dense_of(pairs, n_items):
@@ -66,7 +66,7 @@ def test_what_exclude_says(rng):
             assert exclude in (None, "seen")
         else:
             expected = np.broadcast_to(expected, (5, 6))[rows]
-            found = dense_of(Pairs(some.indptr, some.indices), 6)
+            found = dense_of(ItemsOfUsers(some.indptr, some.indices), 6)
             np.testing.assert_array_equal(found if len(found) == 3 else found[rows], expected)
 
 

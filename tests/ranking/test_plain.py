@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiers import examples
 from tripletrec.ranking import plain
 from tripletrec.ranking.products import Panels, Products
-from tripletrec.ranking.rows import Rows
+from tripletrec.ranking.rows import FactorRows
 from tripletrec.ranking.scores import factor_scores
 from tripletrec.ranking.top_k import top_k
 
@@ -94,7 +94,7 @@ def test_lists_are_those_of_the_kernels(seed, n_factors, kind, k, scaled, exclud
         )
         U /= np.sqrt(np.square(U).sum(1))[:, None]
     b = None if scaled else numbers(rng, n_items, kind)
-    products = Products(Rows(U), Panels(Rows(V)), b, scales=scales)
+    products = Products(FactorRows(U), Panels(FactorRows(V)), b, scales=scales)
     out = np.unique(rng.integers(0, n_items, n_items // 3 if excluding else 0)).astype(np.int32)
     for row in range(5):
         found = products.best_in_numpy(row, k, out)

@@ -7,7 +7,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from tripletrec.ranking.products import Panels, Products
-from tripletrec.ranking.rows import Rows
+from tripletrec.ranking.rows import FactorRows
 
 CLOSE = {np.float32: 1e-5, np.float64: 1e-13}
 
@@ -75,8 +75,8 @@ def test_smaller_batches_reuse_the_memory(rng):
 def test_what_is_laid_out_once_gives_the_same_bits(n_items, dtype, rng):
     for n_factors in (0, 1, 8, 33):
         U, V, b = factors(rng, 13, n_items, n_factors, dtype)
-        panels = Panels(Rows(V, lambda rows: rows * dtype(0.5)))
-        products = Products(Rows(U), panels, b)
+        panels = Panels(FactorRows(V, lambda rows: rows * dtype(0.5)))
+        products = Products(FactorRows(U), panels, b)
         for rows in ([3], np.arange(7), np.arange(13)):
             expected = Products(U, V * dtype(0.5), b)(np.asarray(rows)).copy()
             np.testing.assert_array_equal(products(np.asarray(rows)), expected)
@@ -113,7 +113,7 @@ def test_scales_leave_no_negative_zero():
 
 def test_the_same_function_anew_has_memory_of_its_own(rng):
     U, V, b = factors(rng, 5, 30, 4, np.float32)
-    products = Products(Rows(U), Panels(Rows(V)), b)
+    products = Products(FactorRows(U), Panels(FactorRows(V)), b)
     twin = products.anew()
     first, second = products(np.arange(5)), twin(np.arange(5))
     assert not np.shares_memory(first, second)
@@ -127,7 +127,7 @@ def test_threads_lay_out_once(rng):
         taken.append(len(rows))
         return rows
 
-    panels = Panels(Rows(V, transform))
+    panels = Panels(FactorRows(V, transform))
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: panels.flat(), range(32)))
     assert all(each is found[0] for each in found)

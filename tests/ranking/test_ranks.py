@@ -10,7 +10,7 @@ from tiers import examples
 from tripletrec._runtime.arrays import read_only
 from tripletrec.data.interactions import Interactions
 from tripletrec.ranking import ranks
-from tripletrec.ranking.ranks import MAX_SWEPT, Positives, count_outranking, positives_of
+from tripletrec.ranking.ranks import MAX_SWEPT, RankedPositives, count_outranking, positives_of
 from tripletrec.ranking.scores import BatchLimits, factor_scores
 
 
@@ -118,7 +118,7 @@ def test_the_compiled_loops_equal_plain_python():
         scores = read_only(rng.integers(0, 4, (2, 9)).astype(dtype))
         items, excluded = np.array([1, 4, 0, 2, 8], np.int32), np.array([3, 5, 1], np.int32)
         index = np.array([0, 1]), np.array([0, 2, 5]), items, np.array([0, 2, 3]), excluded
-        positives = Positives(*map(read_only, index))
+        positives = RankedPositives(*map(read_only, index))
         one, out_scores = read_only(np.ones(1, count)), np.empty(2, dtype)
         counts = np.full((2, 2, 5), -1, count)
         plain = getattr(ranks._sweep, "py_func", ranks._sweep)

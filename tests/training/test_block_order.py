@@ -6,9 +6,9 @@ import pytest
 from contracts.support import interactions
 from training.fits import negatives_of, start, weights_of
 from tripletrec import sampling
-from tripletrec._runtime.scratch import Scratch
+from tripletrec._runtime.scratch import ScratchFolder
 from tripletrec.training.block_order import BlockOrder, PartsOnDisk
-from tripletrec.training.parts import cut_part
+from tripletrec.training.user_parts import cut_part
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_parts_are_those_of_the_whole(kind, data, tmp_path, rng):
     order = BlockOrder(*whole.users[:2])
     at_once = int(rng.integers(1, 400))
     parts = PartsOnDisk(
-        Scratch(tmp_path), order, n_parts, data, options.get("weights"), options.get("given"),
+        ScratchFolder(tmp_path), order, n_parts, data, options.get("weights"), options.get("given"),
         graded=kind == "graded", at_once=at_once,
     )  # fmt: skip
     buffers, expected = parts.buffers(), [cut_part(whole, a, n_parts) for a in range(n_parts)]

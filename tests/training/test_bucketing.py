@@ -11,8 +11,8 @@ from tripletrec.sampling.draw import NONE_LEFT, ItemsOfUsers, Pool, RowNumbers
 from tripletrec.training.bucketing import (
     Buckets,
     GivenNegatives,
-    Positives,
     Stored,
+    UserPositives,
     bucket,
     bucket_first,
     draw_negatives,
@@ -46,7 +46,7 @@ class Bucketed:
             array.flags.writeable = (
                 False  # as in a fit, for whose types the kernel is compiled anyhow
             )
-        positives = Positives(data.indptr, data.indices, weights, data.indptr[:-1])
+        positives = UserPositives(data.indptr, data.indices, weights, data.indptr[:-1])
         given = None
         if n_negatives:
             own = ItemsOfUsers(data.indptr, others)

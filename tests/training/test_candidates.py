@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import naive_candidates
-from tripletrec.training.candidates import Candidates, expected_draws
+from tripletrec.training.candidates import BatchCandidates, expected_draws
 
 
 def estimates_of(candidates, values, rng, n_draws=4000):
@@ -32,7 +32,7 @@ def estimates_of(candidates, values, rng, n_draws=4000):
 def test_the_sum_over_candidates_is_unbiased(weights, rng):
     """N of the sampled loss has the exact one as its mean: within five standard errors."""
     values = rng.uniform(0.5, 1.5, 12)
-    estimates = estimates_of(Candidates(12, 4, weights), values, rng)
+    estimates = estimates_of(BatchCandidates(12, 4, weights), values, rng)
     error = estimates.std() / math.sqrt(len(estimates))
     assert 0 < error and abs(estimates.mean() - values.sum()) < 5 * error
 
@@ -51,9 +51,9 @@ def test_draws_of_an_epoch_depend_on_their_keys_alone(weights, rng):
             drawn.append((items[:n].tolist(), importance[:n].tolist()))
         return drawn
 
-    used = Candidates(12, 4, weights)
+    used = BatchCandidates(12, 4, weights)
     epoch(used)
-    assert epoch(used) == epoch(Candidates(12, 4, weights))
+    assert epoch(used) == epoch(BatchCandidates(12, 4, weights))
 
 
 @given(
@@ -78,7 +78,7 @@ def test_what_is_expected_once_is_drawn_once(rng):
     """Of all items each is a candidate; of fewer, those that are popular enough are."""
     weights = np.array([1.0, 1.0, 900.0, 1.0, 1000.0, 1.0])
     for n, certain in ((6, range(6)), (3, (2, 4))):
-        candidates = Candidates(6, n, weights)
+        candidates = BatchCandidates(6, n, weights)
         items, importance = np.zeros(n, np.int32), np.zeros(n, np.float32)
         for key in rng.integers(2**63, size=50, dtype=np.uint64):
             n_slots = candidates.draw(key, items, importance)
@@ -88,7 +88,7 @@ def test_what_is_expected_once_is_drawn_once(rng):
 
 
 def test_all_items_are_their_own_slots():
-    candidates = Candidates(5, None, None)
+    candidates = BatchCandidates(5, None, None)
     nothing = np.empty(0, np.int32)
     assert candidates.draw(np.uint64(1), nothing, nothing) == candidates.most == 5
     candidates.forget(np.arange(5, dtype=np.int32))

@@ -15,7 +15,7 @@ from tripletrec.training.disk_layout import DiskLayout, FitSize
 from tripletrec.training.from_disk import DiskTripletTraining, start_mapped
 from tripletrec.training.triplet import TripletTraining
 
-# Each option with some layout, optimizer and number of threads; the kernels are those of test_parts.
+# Each option with some layout, optimizer and number of threads; the kernels are those of test_user_parts.
 CASES = {
     "one part": ({}, "sgd", DiskLayout(1, 1), 1),
     "two parts": ({}, "adam", DiskLayout(2, 1), 2),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tripletrec._runtime.folders import NotEnoughDiskError
-from tripletrec._runtime.scratch import Scratch
+from tripletrec._runtime.scratch import ScratchFolder
 from tripletrec.optimizers import adam
 from tripletrec.training.block_order import BlockOrder
 from tripletrec.training.tables import FactorTables
@@ -24,7 +24,7 @@ def order(rng):
 
 def table_of(order, n_resident, folder):
     return UserTable(
-        Scratch(folder), order, order.bounds[::2], n_resident, N_FACTORS, adam(), at_once=7
+        ScratchFolder(folder), order, order.bounds[::2], n_resident, N_FACTORS, adam(), at_once=7
     )
 
 

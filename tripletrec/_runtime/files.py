@@ -134,7 +134,7 @@ def writing(file: Any) -> Iterator[io.BufferedIOBase]:
         file.write(b"")
     except (TypeError, io.UnsupportedOperation):
         raise TypeError(f"{displayed(file)} does not take bytes: open it in mode 'wb'") from None
-    yield _Pieces(file)
+    yield _PieceWriter(file)
 
 
 @contextmanager
@@ -253,7 +253,7 @@ def with_sentence(error: OSError, what: str) -> OSError:
     return sentence
 
 
-class _Pieces(io.BufferedIOBase):
+class _PieceWriter(io.BufferedIOBase):
     """Writes to an open file until all is written, in pieces of bytes, which everyone takes."""
 
     def __init__(self, file: Any) -> None:

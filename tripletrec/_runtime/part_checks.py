@@ -23,7 +23,7 @@ from tripletrec._runtime.marks import PART_MARK, CompilationError
 from tripletrec._runtime.messages import said_by, shorten, shown
 
 __all__ = [
-    "Field",
+    "PartField",
     "check_fields",
     "check_name",
     "check_numbers",
@@ -41,7 +41,7 @@ _PLAIN_WORDS = (
 )
 
 
-class Field(NamedTuple):
+class PartField(NamedTuple):
     """A field of a record that holds a part, and how a kernel calls it.
 
     Parameters
@@ -77,7 +77,7 @@ class Field(NamedTuple):
         )
 
 
-def check_fields(fields: Iterable[Field]) -> None:
+def check_fields(fields: Iterable[PartField]) -> None:
     """Raise unless all fields hold parts that take the arguments, and return what is wanted.
 
     Raises
@@ -125,7 +125,7 @@ def once(check: Callable[[T], None]) -> Callable[[T], None]:
     return checked
 
 
-def explain(fields: Iterable[Field], error: CompilationError) -> TypeError:
+def explain(fields: Iterable[PartField], error: CompilationError) -> TypeError:
     """Return an error that says which part keeps a kernel from being compiled, each compiled by itself."""
     for field in fields:
         try:
@@ -146,7 +146,7 @@ def is_finite(number: Any) -> bool:
         return False
 
 
-def _check_function(field: Field) -> None:
+def _check_function(field: PartField) -> None:
     function = field.function
     if not callable(function):
         raise TypeError(f"{field.rule}, got {shown(function)}")
@@ -160,7 +160,7 @@ def _check_function(field: Field) -> None:
         raise TypeError(f"{field.rule}, got {function.__name__}{shorten(str(signature))}") from None
 
 
-def _try(field: Field, arguments: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+def _try(field: PartField, arguments: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
     """Return the result of a part, and its arguments as they are afterwards."""
     given = copy.deepcopy(arguments)
     try:
@@ -188,7 +188,7 @@ def _run_compiled(function: Callable[..., Any], arguments: tuple[Any, ...]) -> A
 
 
 def _check_result(
-    field: Field, result: Any, after: tuple[Any, ...], before: tuple[Any, ...]
+    field: PartField, result: Any, after: tuple[Any, ...], before: tuple[Any, ...]
 ) -> None:
     """Raise unless a result is what is wanted, and everything is finite."""
     numbers = _numbers(field, result)
@@ -209,7 +209,7 @@ def _check_result(
         )
 
 
-def _numbers(field: Field, result: Any) -> tuple[Any, ...]:
+def _numbers(field: PartField, result: Any) -> tuple[Any, ...]:
     """Return the numbers that a part returned; raise unless there are as many as there should be."""
     if field.n_numbers == 0:
         return ()

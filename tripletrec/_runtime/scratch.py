@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from tripletrec._runtime.files import with_sentence
 from tripletrec._runtime.folders import check_disk
 
-__all__ = ["Scratch", "ScratchArray"]
+__all__ = ["ScratchArray", "ScratchFolder"]
 
 
-class Scratch:
+class ScratchFolder:
     """A folder in which arrays may lie.
 
     Parameters
@@ -41,7 +41,7 @@ class Scratch:
 
     Examples
     --------
-    >>> numbers = Scratch(None).array((3, 2), np.int32)
+    >>> numbers = ScratchFolder(None).array((3, 2), np.int32)
     >>> numbers.write(1, np.array([[1, 2], [3, 4]], np.int32))
     >>> numbers.mapped()
     array([[0, 0],

@@ -14,7 +14,7 @@ from tripletrec.cli.options import (
     UsageError,
     add_columns,
     add_command,
-    check_output,
+    check_output_path,
     count,
 )
 from tripletrec.cli.printing import print_numbers
@@ -86,9 +86,9 @@ def run(options: argparse.Namespace) -> None:
         options.train, options.validation, options.negatives, options.user_features,
         options.item_features,
     )  # fmt: skip
-    check_output(options.output, inputs)
+    check_output_path(options.output, inputs)
     if options.checkpoint is not None:
-        check_output(options.checkpoint, (*inputs, options.output), "--checkpoint")
+        check_output_path(options.checkpoint, (*inputs, options.output), "--checkpoint")
     data = read_events(options, options.train)
     extra = _extra(options, data)
     verbose = model.get_params().get("verbose")

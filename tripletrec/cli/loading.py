@@ -9,7 +9,7 @@ from tripletrec.cli.columns import like_model, read_events
 
 if TYPE_CHECKING:
     from tripletrec.data.interactions import Interactions
-    from tripletrec.ranking.exclusion import Pairs
+    from tripletrec.sampling.draw import ItemsOfUsers
 
 __all__ = [
     "load_model",
@@ -60,7 +60,7 @@ def read_validation(options: argparse.Namespace, data: Interactions) -> Interact
 
 
 def _without_known(
-    part: Interactions, known: Interactions | Pairs, names: tuple[str, str]
+    part: Interactions, known: Interactions | ItemsOfUsers, names: tuple[str, str]
 ) -> Interactions:
     from tripletrec.evaluation import drop_known
 

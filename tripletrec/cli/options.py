@@ -22,7 +22,7 @@ __all__ = [
     "add_cutoff",
     "add_with_seen",
     "as_usage",
-    "check_output",
+    "check_output_path",
     "count",
     "note",
     "positive",
@@ -192,7 +192,7 @@ def note(options: argparse.Namespace, text: str) -> None:
         say(text)
 
 
-def check_output(path: str, inputs: Iterable[str | None], name: str = "-o") -> str:
+def check_output_path(path: str, inputs: Iterable[str | None], name: str = "-o") -> str:
     """Return the path of a file to be written; raise if it is one that is read, or cannot be written.
 
     What is there already is replaced when the new file is complete, as `cp` would.

@@ -15,7 +15,7 @@ from tripletrec.cli.options import (
     add_cutoff,
     add_with_seen,
     as_usage,
-    check_output,
+    check_output_path,
     note,
 )
 from tripletrec.cli.printing import json_text, print_json, print_rows
@@ -64,7 +64,7 @@ def add_parser(commands: Any) -> None:
     )
 
 
-class _Asked(NamedTuple):
+class _Request(NamedTuple):
     """What lists are made of; users None: all."""
 
     model: Any
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
         from tripletrec.models.lists import check_ending
 
         inputs = (options.model, options.users, options.candidates, options.exclude)
-        check_output(options.output, inputs)
+        check_output_path(options.output, inputs)
         with as_usage():
             check_ending(options.output, "-o")
     model = load_model(options.model, options)
@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> None:
     if options.users is not None:
         asked = read_ids(options, options.users, "user", model._users())
         users = _known(options, asked, model._users(), "--users")
-    _for_users(options, _Asked(model, users, choice))
+    _for_users(options, _Request(model, users, choice))
 
 
 def _check_columns(options: argparse.Namespace) -> None:
@@ -144,7 +144,7 @@ def _for_history(options: argparse.Namespace, model: Any, choice: dict[str, Any]
     print_rows(("item", "rank", "score"), rows)
 
 
-def _for_users(options: argparse.Namespace, asked: _Asked) -> None:
+def _for_users(options: argparse.Namespace, asked: _Request) -> None:
     model, users, choice = asked
     if options.output != "-":
         n_rows = model.recommend_to(options.output, users, options.k, **choice)
@@ -160,7 +160,7 @@ def _for_users(options: argparse.Namespace, asked: _Asked) -> None:
         print_rows(("user", "item", "rank", "score"), rows)
 
 
-def _lists(asked: _Asked, k: int) -> Iterator[tuple[Any, list[Any], Any]]:
+def _lists(asked: _Request, k: int) -> Iterator[tuple[Any, list[Any], Any]]:
     """Yield each user, the items and the scores, a block of users at a time."""
     import numpy as np
 

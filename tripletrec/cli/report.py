@@ -16,7 +16,7 @@ from tripletrec.cli.options import (
     add_command,
     add_cutoff,
     add_with_seen,
-    check_output,
+    check_output_path,
     note,
 )
 from tripletrec.cli.printing import plain, print_json
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
     if options.name is not None and options.items is None:
         raise UsageError("--name is a column of --items, which is not given")
     check_matplotlib()
-    check_output(options.output, (*options.models, options.test, options.items))
+    check_output_path(options.output, (*options.models, options.test, options.items))
     models = load_models(options)
     first = next(iter(models.values()))
     names = None if options.items is None else _names_of_items(options, first._items())

@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from tripletrec.cli.options import UsageError, add_command, check_output
+from tripletrec.cli.options import UsageError, add_command, check_output_path
 from tripletrec.cli.printing import print_json
 
 __all__ = ["NAME", "add_parser", "run"]
@@ -69,9 +69,9 @@ def run(options: argparse.Namespace) -> None:
     except (ImportError, TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
     if options.plot is not None:
-        check_output(options.plot, (), "--plot")
+        check_output_path(options.plot, (), "--plot")
     if options.json not in (None, "-"):
-        check_output(options.json, (), "--json")
+        check_output_path(options.json, (), "--json")
     stderr: Any = None if sys.stderr is None else Forgiving(sys.stderr)
     with redirect_stdout(stderr):  # stdout is for the report
         data = datasets.fetch_movielens_100k(options.data_home, verbose=not options.quiet)

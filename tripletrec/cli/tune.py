@@ -13,7 +13,7 @@ from tripletrec.cli.options import (
     add_columns,
     add_command,
     as_usage,
-    check_output,
+    check_output_path,
     count,
     note,
     positive,
@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> None:
     need_optuna()
     with as_usage():
         read_space(default_space(model) if space is None else space, model)
-    check_output(options.output, (options.train, options.validation))
+    check_output_path(options.output, (options.train, options.validation))
     data = read_events(options, options.train)
     validation: Any = 0.1
     if options.validation is not None:

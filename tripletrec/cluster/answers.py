@@ -20,7 +20,7 @@ from tripletrec.evaluation.metrics import Gains, mean_of
 from tripletrec.evaluation.standing import NoUsersError, left_out_of
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.lists import Asked, write_lists
-from tripletrec.ranking.exclusion import Pairs
+from tripletrec.sampling.draw import ItemsOfUsers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -212,7 +212,9 @@ def evaluate_by(
     return found._with(lambda: measuring.evaluate(model, data, exclude, **options).lists, measure)
 
 
-def _recommend(model: Any, pairs: tuple[Pairs | Interactions, ...], path: str, asked: Asked) -> int:
+def _recommend(
+    model: Any, pairs: tuple[ItemsOfUsers | Interactions, ...], path: str, asked: Asked
+) -> int:
     asked = asked._replace(out=asked.out._replace(pairs=pairs))
     return write_lists(model._lists(asked), path)
 

@@ -24,16 +24,16 @@ from tripletrec.cluster.shuffle import (
 )
 from tripletrec.cluster.sources import Facts
 from tripletrec.cluster.store import Axis, read_positives, write_block
-from tripletrec.data.csr import Rows
+from tripletrec.data.csr import CsrRows
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 from tripletrec.data.merging import Duplicates
 from tripletrec.models.percentile_rank import percentile_rank, users_to_look_at
 from tripletrec.sampling.draw import RowNumbers
 from tripletrec.sampling.grades import by_rising_value
-from tripletrec.training.bucketing import Positives
+from tripletrec.training.bucketing import UserPositives
 from tripletrec.training.dealing import Partition
-from tripletrec.training.parts import UserPart, part_users
+from tripletrec.training.user_parts import UserPart, part_users
 
 __all__ = ["EventsSource", "read_seen"]
 
@@ -134,7 +134,7 @@ def read_seen(folder: Folder, users: Axis, items: Axis, n_blocks: int) -> Intera
         Ids(None, len(axis.counts), word) if axis.ids is None else Ids.of_sorted(axis.ids, word)
         for axis, word in ((users, "user"), (items, "item"))
     )
-    return Interactions._of_rows(Rows(shape, indptr, indices, values, None), *axes)
+    return Interactions._of_rows(CsrRows(shape, indptr, indices, values, None), *axes)
 
 
 def _write(
@@ -147,7 +147,7 @@ def _write(
     if graded:
         given, n_lower = by_rising_value((indptr, indices), rows.values)
     weights = rows.values if weighted else np.empty(0, np.float32)
-    positives = Positives(indptr, indices, read_only(weights), read_only(numbers[rows.users]))
+    positives = UserPositives(indptr, indices, read_only(weights), read_only(numbers[rows.users]))
     users = part_users(np.array([0, len(rows.users)]))
     part = UserPart(block, users, positives, given, n_lower, RowNumbers(rows.users, 0))
     write_block(folder, block, part, values)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tripletrec._runtime.arrays import picked
 from tripletrec.cluster.pieces import name_of, read_piece
 from tripletrec.data.checks import check_shape, check_values
-from tripletrec.data.csr import Rows, assemble
+from tripletrec.data.csr import CsrRows, assemble
 from tripletrec.data.frames import distinct_ids, refuse_missing_values, values_and_times
 from tripletrec.data.id_arrays import id_array
 from tripletrec.data.ids import Ids
@@ -51,7 +51,7 @@ class Tasks(Protocol):
         """Send a value to all workers; return what stands for it."""
 
 
-class Events(NamedTuple):
+class UserEvents(NamedTuple):
     """Events of a range of users, in the order of their piece."""
 
     users: NDArray[np.int32]
@@ -104,7 +104,7 @@ class Shuffled(NamedTuple):
     bounds : int64 array of shape (n_ranges + 1,)
         Where the ranges of users begin.
     ranges : list
-        What stands for the `Rows` of each.
+        What stands for the `CsrRows` of each.
     n_merged : int
     has_grades : bool
         Whether there is a user with interactions of different values.
@@ -342,7 +342,7 @@ def _lay_down(
     numbers: tuple[Numbers, Numbers],
     bounds: NDArray[np.int64],
     duplicates: Duplicates,
-) -> list[Events]:
+) -> list[UserEvents]:
     """Return the events of a piece by ranges of users."""
     columns = read_piece(piece, names)
     users, items = (
@@ -355,7 +355,7 @@ def _lay_down(
     order = np.argsort(range_of, kind="stable")
     ends = np.searchsorted(range_of[order], np.arange(len(bounds) - 1), side="right")
     return [
-        Events(
+        UserEvents(
             users[own], items[own], None if values is None else values[own],
             None if times is None else times[own],
         )
@@ -367,7 +367,9 @@ def _pick(several: Sequence[Any], number: int) -> Any:
     return several[number]
 
 
-def _assemble(shape: tuple[int, int], first: int, duplicates: Duplicates, *events: Events) -> Rows:
+def _assemble(
+    shape: tuple[int, int], first: int, duplicates: Duplicates, *events: UserEvents
+) -> CsrRows:
     """Return the canonical rows of a range of users, from its events in the order of the pieces."""
     users = np.concatenate([each.users for each in events]) - np.int32(first)
     items = np.concatenate([each.items for each in events])
@@ -379,19 +381,19 @@ def _assemble(shape: tuple[int, int], first: int, duplicates: Duplicates, *event
     return assemble(shape, users, items, values, times, duplicates, first)
 
 
-def _counts(rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64], int, bool]:
+def _counts(rows: CsrRows) -> tuple[NDArray[np.int64], NDArray[np.int64], int, bool]:
     """Return the interactions of each user and each item of a range, merged ones, grades."""
     items = np.bincount(rows.indices, minlength=rows.shape[1])
     graded = has_grades(rows.indptr, rows.values)
     return np.diff(rows.indptr), items, rows.n_merged, graded
 
 
-def _rows_of(rows: Rows, users: NDArray[np.int64]) -> NDArray[np.int32]:
+def _rows_of(rows: CsrRows, users: NDArray[np.int64]) -> NDArray[np.int32]:
     indices: NDArray[np.int32] = rows.indices[picked(rows.indptr, users)[1]]
     return indices
 
 
-def _cut(rows: Rows, first: int, block_of: NDArray[np.int16], n_blocks: int) -> list[BlockRows]:
+def _cut(rows: CsrRows, first: int, block_of: NDArray[np.int16], n_blocks: int) -> list[BlockRows]:
     """Return the rows of a range by the blocks of its users."""
     cut = []
     for block in range(n_blocks):

@@ -14,10 +14,10 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.models.companions import percentile_rank_of
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.sampling.grades import by_rising_value, has_grades
-from tripletrec.training.bucketing import Positives
+from tripletrec.training.bucketing import UserPositives
 from tripletrec.training.dealing import Partition
-from tripletrec.training.parts import cut_part, whole_part
 from tripletrec.training.triplet import count_items
+from tripletrec.training.user_parts import cut_part, whole_part
 
 __all__ = ["VALUES", "Facts", "InteractionsSource", "Source"]
 
@@ -136,7 +136,7 @@ class InteractionsSource:
             given = ItemsOfUsers(self._given.indptr, self._given.indices)
         elif graded:
             given, n_lower = by_rising_value((indptr, indices), data.values)
-        positives = Positives(indptr, indices, read_only(weights), indptr[:-1])
+        positives = UserPositives(indptr, indices, read_only(weights), indptr[:-1])
         whole, n_blocks = whole_part(users, positives, given, n_lower), len(users.bounds) - 1
         for block in range(n_blocks):
             write_block(folder, block, cut_part(whole, block, n_blocks))

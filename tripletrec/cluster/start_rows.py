@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import aligned
-from tripletrec.training.parts import UserPart
 from tripletrec.training.plan import FactorPlan
 from tripletrec.training.start_values import ITEMS, USERS
 from tripletrec.training.tables import begin_rows, row_width
+from tripletrec.training.user_parts import UserPart
 
 __all__ = ["start_items", "start_users"]
 

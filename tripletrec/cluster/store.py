@@ -25,8 +25,8 @@ from tripletrec._runtime.arrays import read_only
 from tripletrec.cluster.folders import Folder
 from tripletrec.data.id_packing import pack_ids_of, unpack_ids_of
 from tripletrec.sampling.draw import ItemsOfUsers, RowNumbers
-from tripletrec.training.bucketing import Positives
-from tripletrec.training.parts import UserPart, part_users
+from tripletrec.training.bucketing import UserPositives
+from tripletrec.training.user_parts import UserPart, part_users
 
 __all__ = [
     "Axis",
@@ -176,7 +176,7 @@ def read_part(folder: Folder, first: int, last: int) -> UserPart:
     if "given_indptr" in has:
         given = ItemsOfUsers(pointers("given_indptr"), joined("given_indices"))
     bounds = np.concatenate([[0], np.cumsum([len(each["users"]) for each in blocks])])
-    positives = Positives(
+    positives = UserPositives(
         pointers("indptr"), joined("indices"), joined("weights"), joined("numbers")
     )
     n_lower = np.concatenate([each["n_lower"] for each in blocks]) if "n_lower" in has else None

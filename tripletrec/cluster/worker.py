@@ -29,10 +29,10 @@ from tripletrec.cluster.store import (
 )
 from tripletrec.training.epoch_layout import EpochLayout, ItemDeal
 from tripletrec.training.health import largest_of
-from tripletrec.training.parts import UserPart, bucket_part, empty_stored, epoch_of_part
 from tripletrec.training.stratum import Workspace, learn_strata, make_workspace, pieces
 from tripletrec.training.tables import row_width
 from tripletrec.training.triplet_records import N_TOTALS, ItemRows, UserRows
+from tripletrec.training.user_parts import UserPart, bucket_part, empty_stored, epoch_of_part
 
 __all__ = [
     "Ended",

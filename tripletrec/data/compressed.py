@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import read_only
 from tripletrec.data.checks import check_length, check_pointers, check_positions, check_shape
-from tripletrec.data.csr import Rows
+from tripletrec.data.csr import CsrRows
 
 __all__ = ["CompressedRows"]
 
@@ -21,10 +21,10 @@ class CompressedRows:
     Kernels index with them. A subclass calls `_keep`.
     """
 
-    _rows: Rows
+    _rows: CsrRows
     _folder: Path | None = None
 
-    def _keep(self, rows: Rows) -> None:
+    def _keep(self, rows: CsrRows) -> None:
         times = None if rows.timestamps is None else read_only(rows.timestamps)
         same = rows.values.strides == (0,) and len(rows.values) > 1  # one number, seen many times
         self._rows = rows._replace(

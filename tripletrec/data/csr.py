@@ -21,10 +21,10 @@ from tripletrec.data.merging import Duplicates, merge
 from tripletrec.data.sparse import compressed_rows, entries_of, shape_of
 from tripletrec.data.times import check_timestamps
 
-__all__ = ["Rows", "assemble", "count_rows", "from_coordinates", "from_matrix"]
+__all__ = ["CsrRows", "assemble", "count_rows", "from_coordinates", "from_matrix"]
 
 
-class Rows(NamedTuple):
+class CsrRows(NamedTuple):
     """The arrays of a canonical CSR matrix."""
 
     shape: tuple[int, int]
@@ -36,7 +36,7 @@ class Rows(NamedTuple):
     n_merged: int = 0  # how many were duplicates of others
 
 
-def from_matrix(matrix: Any, name: str, timestamps: ArrayLike | None) -> Rows:
+def from_matrix(matrix: Any, name: str, timestamps: ArrayLike | None) -> CsrRows:
     """Bring a sparse matrix or array of any format, or an ndarray, to canonical rows."""
     from scipy.sparse import issparse
 
@@ -89,7 +89,9 @@ def _warn_if_pairs(table: NDArray[Any], name: str) -> None:
         )
 
 
-def _from_csr(matrix: Any, shape: tuple[int, int], name: str, timestamps: ArrayLike | None) -> Rows:
+def _from_csr(
+    matrix: Any, shape: tuple[int, int], name: str, timestamps: ArrayLike | None
+) -> CsrRows:
     indptr, items, data = compressed_rows(matrix, shape, name)
     nnz = len(items)
 
@@ -101,7 +103,7 @@ def _from_csr(matrix: Any, shape: tuple[int, int], name: str, timestamps: ArrayL
         timestamps = check_timestamps(timestamps, nnz, "timestamps")
     if values.all() and _ascending_in_rows(indptr, items):
         indices = items.astype(np.int32, copy=False)
-        return Rows(
+        return CsrRows(
             shape, indptr, indices, values, timestamps, indices is items and can_change(items)
         )
     users = np.repeat(np.arange(shape[0], dtype=np.int32), np.diff(indptr))
@@ -124,7 +126,7 @@ def from_coordinates(
     name: str,
     duplicates: Duplicates = "sum",
     axes: tuple[Ids, Ids] | None = None,
-) -> Rows:
+) -> CsrRows:
     """Bring one row, column, value and time per interaction to canonical rows; see `merging.merge`.
 
     Error messages name users and items by the ids of `axes`.
@@ -157,7 +159,7 @@ def assemble(
     duplicates: Duplicates = "sum",
     first: int = 0,
     axes: tuple[Ids, Ids] | None = None,
-) -> Rows:
+) -> CsrRows:
     """Sort by (user, item), merge duplicates, drop zeros.
 
     For messages, `first` is the user of row 0, and `axes` holds the ids of all users and items.
@@ -179,4 +181,4 @@ def assemble(
 
     weights = check_values(values, "the sum of duplicates", locate)
     indices = columns.astype(np.int32)
-    return Rows(shape, indptr, indices, weights, timestamps, n_merged=n_merged)
+    return CsrRows(shape, indptr, indices, weights, timestamps, n_merged=n_merged)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tripletrec.data.columns import is_missing
 
 __all__ = [
-    "Column",
     "Elements",
+    "FeatureColumn",
     "comparable",
     "days",
     "distinct_pairs",
@@ -36,7 +36,7 @@ _LISTS = (list, tuple, set, frozenset, np.ndarray)
 _DAY = 86_400_000_000  # microseconds
 
 
-class Column(NamedTuple):
+class FeatureColumn(NamedTuple):
     """A column of a table, by what it holds.
 
     Attributes
@@ -71,7 +71,7 @@ class Elements(NamedTuple):
     several: bool
 
 
-def read_column(column: Any, what: str) -> Column:
+def read_column(column: Any, what: str) -> FeatureColumn:
     """Tell what a column holds.
 
     Parameters
@@ -89,7 +89,7 @@ def read_column(column: Any, what: str) -> Column:
     if isinstance(dtype, pd.PeriodDtype):
         return read_column(column.dt.to_timestamp(), what)
     if isinstance(dtype, (pd.CategoricalDtype, pd.StringDtype)):
-        return Column("cells", column)
+        return FeatureColumn("cells", column)
     if types.is_complex_dtype(dtype):
         raise TypeError(_ALLOWED.format(what=what, found=dtype))
     if isinstance(dtype, pd.DatetimeTZDtype) or isinstance(dtype, np.dtype) and dtype.kind != "O":
@@ -100,8 +100,8 @@ def read_column(column: Any, what: str) -> Column:
         cells = column.to_numpy(dtype=object, na_value=None)
         kind = _kind_of(cells, what)
         if kind == "cells":
-            return Column(kind, cells)
-    return Column(kind, _READ[kind](column, what))
+            return FeatureColumn(kind, cells)
+    return FeatureColumn(kind, _READ[kind](column, what))
 
 
 def _kind_of(cells: NDArray[Any], what: str) -> str:
@@ -140,7 +140,7 @@ def elements_of(
     Parameters
     ----------
     values : object array or Series
-        Of a `Column` of cells.
+        Of a `FeatureColumn` of cells.
     what : str
         What error messages call it.
     split : callable or None, default None

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.feature_columns import (
-    Column,
     Elements,
+    FeatureColumn,
     comparable,
     days,
     distinct_pairs,
@@ -238,7 +238,7 @@ def encode_column(column: Any, spec: dict[str, Any], name: str) -> Entries:
     column = comparable(column)
     found, values = read_column(column, what)
     if kind in _CATEGORIES:
-        return _encode_categories(Column(found, values), column, spec, what)
+        return _encode_categories(FeatureColumn(found, values), column, spec, what)
     wanted = "number" if kind in ("flag", "logarithm") else kind
     if found != wanted:
         if not column.isna().all():
@@ -277,7 +277,9 @@ def _encode_parts(
     return entries
 
 
-def _encode_categories(read: Column, column: Any, spec: dict[str, Any], what: str) -> Entries:
+def _encode_categories(
+    read: FeatureColumn, column: Any, spec: dict[str, Any], what: str
+) -> Entries:
     values = read.values if read.kind == "cells" else column
     elements = elements_of(values, what, words_of if spec["kind"] == "words" else None)
     categories = spec["categories"]

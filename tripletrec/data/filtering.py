@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_real
 from tripletrec.data.compressed import CompressedRows
-from tripletrec.data.csr import Rows
+from tripletrec.data.csr import CsrRows
 from tripletrec.data.ids import Ids
 
 __all__ = ["Filterable"]
@@ -86,10 +86,10 @@ class Filterable(CompressedRows):
         indptr = np.concatenate(([0], np.cumsum(lengths)))
         indices = (np.cumsum(core.items, dtype=np.int32) - 1)[self.indices[kept]].astype(np.int32)
         times = None if self.timestamps is None else self.timestamps[kept]
-        new = Rows((n_users, n_items), indptr, indices, self.values[kept], times)
+        new = CsrRows((n_users, n_items), indptr, indices, self.values[kept], times)
         return self._like(new, self._users.part(core.users), self._items.part(core.items))
 
-    def _like(self, rows: Rows, users: Ids, items: Ids) -> Self:
+    def _like(self, rows: CsrRows, users: Ids, items: Ids) -> Self:
         raise NotImplementedError
 
 

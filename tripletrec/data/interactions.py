@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tripletrec.data.checks import as_array, check_positions, check_shape
 from tripletrec.data.columns import in_order
-from tripletrec.data.csr import Rows, assemble, count_rows, from_coordinates, from_matrix
+from tripletrec.data.csr import CsrRows, assemble, count_rows, from_coordinates, from_matrix
 from tripletrec.data.cuts import Cuttable
 from tripletrec.data.describing import Describable
 from tripletrec.data.filtering import Filterable
@@ -211,13 +211,13 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
         return like[:0]
 
     @classmethod
-    def _of_rows(cls, rows: Rows, users: Ids, items: Ids) -> Interactions:
+    def _of_rows(cls, rows: CsrRows, users: Ids, items: Ids) -> Interactions:
         """Return interactions of canonical arrays and ids that have been checked; nothing is copied."""
         new = cls.__new__(cls)
         new._set(rows, users, items)
         return new
 
-    def _set(self, rows: Rows, users: Ids, items: Ids) -> None:
+    def _set(self, rows: CsrRows, users: Ids, items: Ids) -> None:
         self._keep(rows)
         self._users, self._items = users, items
 
@@ -310,7 +310,7 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
         keep[index] = True
         indptr = np.concatenate(([0], np.cumsum(keep)))[self.indptr]
         times = None if self.timestamps is None else self.timestamps[keep]
-        rows = Rows(self.space.shape, indptr, self.indices[keep], self.values[keep], times)
+        rows = CsrRows(self.space.shape, indptr, self.indices[keep], self.values[keep], times)
         return self._like(rows, self._users, self._items)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
@@ -330,7 +330,7 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
         size = f"{self.n_users} users x {self.n_items} items, {self.nnz} positives"
         return f"Interactions({', '.join([size, *extras])})"
 
-    def _like(self, rows: Rows, users: Ids, items: Ids) -> Self:
+    def _like(self, rows: CsrRows, users: Ids, items: Ids) -> Self:
         new = type(self).__new__(type(self))
         new._set(rows, users, items)
         return new

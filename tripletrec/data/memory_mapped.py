@@ -31,7 +31,7 @@ from tripletrec._runtime.folders import check_disk, replacing_folder
 from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.tensors import parse_json
 from tripletrec.data.checks import check_pointers, check_shape
-from tripletrec.data.csr import Rows
+from tripletrec.data.csr import CsrRows
 from tripletrec.data.id_packing import pack_ids_of, unpack_ids_of
 from tripletrec.data.ids import Ids
 
@@ -58,7 +58,7 @@ _PIECE = 1 << 20
 class MappedInteractions(NamedTuple):
     """What a folder holds."""
 
-    rows: Rows
+    rows: CsrRows
     users: Ids
     items: Ids
     n_dropped: int
@@ -104,7 +104,7 @@ def check_outside(folder: Any, path: Any) -> None:
         )
 
 
-def write_memory_map(folder: Any, rows: Rows, users: Ids, items: Ids, n_dropped: int) -> None:
+def write_memory_map(folder: Any, rows: CsrRows, users: Ids, items: Ids, n_dropped: int) -> None:
     """Write interactions that are in memory."""
     n_bytes = sum(
         0 if each is None else each.nbytes
@@ -148,7 +148,7 @@ class MapWriter:
     ) -> None:
         self._open.close()
 
-    def append(self, rows: Rows) -> None:
+    def append(self, rows: CsrRows) -> None:
         """Write the interactions of the next users."""
         self._indptr.append(self._n + rows.indptr[1:])
         self._indices.append(rows.indices)
@@ -303,7 +303,7 @@ def _interactions_of(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> 
     if indptr[-1] != n:
         raise ValueError(f"indptr ends at {indptr[-1]}, and there are {n} interactions")
     # Borrowed, as the files can be changed: whether an index is beyond the items is asked at each use.
-    rows = Rows(
+    rows = CsrRows(
         shape, indptr, arrays["indices"], arrays["values"], arrays.get("timestamps"),
         borrowed=True, n_merged=about["n_merged"],
     )  # fmt: skip

@@ -7,12 +7,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Duplicates", "Merged", "check_duplicates", "merge"]
+__all__ = ["Duplicates", "MergedPairs", "check_duplicates", "merge"]
 
 Duplicates: TypeAlias = Literal["sum", "max", "last", "first", "count"]
 
 
-class Merged(NamedTuple):
+class MergedPairs(NamedTuple):
     """One key, value and time per pair of a user and an item, ascending by key."""
 
     keys: NDArray[np.int64]
@@ -34,7 +34,7 @@ def merge(
     values: NDArray[Any],
     timestamps: NDArray[Any] | None,
     duplicates: Duplicates,
-) -> Merged:
+) -> MergedPairs:
     """Sort by key and let one interaction stand for all of the same key; zeros stay.
 
     Parameters
@@ -55,13 +55,13 @@ def merge(
     starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
     n_merged = len(keys) - len(starts)
     if not n_merged:
-        return Merged(keys, values, timestamps, 0)
+        return MergedPairs(keys, values, timestamps, 0)
     if duplicates in ("last", "first"):
         kept = starts if duplicates == "first" else np.append(starts[1:], len(keys)) - 1
         times = None if timestamps is None else timestamps[kept]
-        return Merged(keys[kept], values[kept], times, n_merged)
+        return MergedPairs(keys[kept], values[kept], times, n_merged)
     times = None if timestamps is None else np.maximum.reduceat(timestamps, starts)
-    return Merged(keys[starts], _together(values, starts, duplicates), times, n_merged)
+    return MergedPairs(keys[starts], _together(values, starts, duplicates), times, n_merged)
 
 
 def _order(keys: NDArray[np.int64], times: NDArray[Any] | None) -> NDArray[np.intp]:

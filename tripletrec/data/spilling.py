@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Run", "Spill", "record_type"]
+__all__ = ["Spill", "SpilledRun", "record_type"]
 
 
-class Run(NamedTuple):
+class SpilledRun(NamedTuple):
     """All interactions of some users, in the order in which they were given."""
 
     first: int  # user
@@ -108,7 +108,7 @@ class Spill:
         if (self._n_filled < self._sizes).any():
             raise ValueError("a user has fewer interactions than were counted")
 
-    def runs(self) -> Iterator[Run]:
+    def runs(self) -> Iterator[SpilledRun]:
         """Take up all interactions, by users; what has been taken up is no longer in the file."""
         for run in range(len(self._sizes)):
             start = int(self._starts[run]) * self._type.itemsize
@@ -116,7 +116,7 @@ class Spill:
             records = np.frombuffer(self._file.read(), self._type)
             self._file.truncate(start)
             fields = {name: records[name].copy() for name in self._type.names or ()}
-            yield Run(
+            yield SpilledRun(
                 int(self._users[run]), int(self._users[run + 1]),
                 fields["user"], fields["item"], fields.get("value"), fields.get("time"),
             )  # fmt: skip

@@ -38,13 +38,13 @@ from tripletrec.data.paths import Files
 from tripletrec.data.spilling import Spill, record_type
 from tripletrec.data.times import check_timestamps
 
-__all__ = ["Sizes", "stream_to_memory_map"]
+__all__ = ["StreamSizes", "stream_to_memory_map"]
 
 
 _REST = 1 << 16  # bytes of headers and of the description
 
 
-class Sizes(NamedTuple):
+class StreamSizes(NamedTuple):
     """How many interactions are in memory at once: of a piece of the files, and of a run of users."""
 
     piece: int = 1 << 20
@@ -72,7 +72,7 @@ def stream_to_memory_map(
     duplicates: Duplicates,
     source: str,
     folder: Any,
-    sizes: Sizes = Sizes(),  # noqa: B008 - a tuple
+    sizes: StreamSizes = StreamSizes(),  # noqa: B008 - a tuple
     missing: Missing = "raise",
 ) -> None:
     """Write the interactions of files into a folder, as `Interactions.read` makes them in memory.
@@ -94,7 +94,7 @@ def stream_to_memory_map(
             "memory, or write it as parquet first"
         )
     with replacing_folder(folder, "memory_map", is_only_memory_map) as place:
-        pieces = _Pieces(
+        pieces = _CompletePieces(
             ParquetPieces(files.paths, names, _forms(known), sizes.piece),
             names,
             duplicates,
@@ -120,7 +120,7 @@ def stream_to_memory_map(
                 writer.finish(counted.user_ids, counted.item_ids, counted.n_dropped, about)
 
 
-class _Pieces:
+class _CompletePieces:
     """Pieces of files as columns of complete rows: those that lack something are left out if asked for.
 
     Attributes
@@ -167,7 +167,7 @@ def _write_runs(writer: MapWriter, spill: Spill, counted: _Counted, duplicates: 
 
 
 def _count(
-    pieces: _Pieces,
+    pieces: _CompletePieces,
     names: Mapping[str, Any],
     known: tuple[Ids, Ids] | None,
     unknown: str,
@@ -175,7 +175,9 @@ def _count(
     source: str,
 ) -> _Counted:
     """Do the first pass."""
-    count: _Found | _Asked = _Found(names) if known is None else _Asked(names, known)
+    count: _FoundCounter | _KnownCounter = (
+        _FoundCounter(names) if known is None else _KnownCounter(names, known)
+    )
     value_types, time_types, start = _Types(), _Types(), 0
     for n_rows, columns in pieces:
         with _positions_from(start):
@@ -215,7 +217,7 @@ class _Types:
         return np.result_type(*self._found) if self._found else self._last
 
 
-class _Found:
+class _FoundCounter:
     """Counts the rows of each user where users and items are those of the table; `add` tells which stay."""
 
     def __init__(self, names: Mapping[str, Any]) -> None:
@@ -233,7 +235,7 @@ class _Found:
         return _Counted(*numbers, users, items, counts, 0)
 
 
-class _Asked:
+class _KnownCounter:
     """Counts the rows of each user where users and items are known: those of others are left out."""
 
     def __init__(self, names: Mapping[str, Any], known: tuple[Ids, Ids]) -> None:
@@ -268,7 +270,7 @@ class _Asked:
 
 
 def _numbered(
-    pieces: _Pieces, names: Mapping[str, Any], counted: _Counted, duplicates: Duplicates
+    pieces: _CompletePieces, names: Mapping[str, Any], counted: _Counted, duplicates: Duplicates
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the users, items, values and times of the rows of each piece that stay."""
     for _, columns in pieces:
@@ -311,7 +313,7 @@ def _forms(known: tuple[Ids, Ids] | None) -> dict[str, Form]:
     }
 
 
-def _bytes_of(counted: _Counted, sizes: Sizes) -> int:
+def _bytes_of(counted: _Counted, sizes: StreamSizes) -> int:
     """Return the most that is on the disk at once."""
     n, n_users = int(counted.counts.sum()), counted.user_ids.n
     each = record_type(counted.value_type, counted.time_type).itemsize

@@ -343,17 +343,17 @@ class Tabular(CompressedRows):
         1    b     3    1.0
         2    b     7    1.0
         """
-        from tripletrec.data.tidy import Column, check_output, table_of
+        from tripletrec.data.tidy import TidyColumn, check_table_kind, table_of
 
-        check_output(output)
+        check_table_kind(output)
         users, items = self._users.values, self._items.values
         columns = {
-            "user": Column(self.rows) if users is None else Column(users, self.rows),
-            "item": Column(self.indices) if items is None else Column(items, self.indices),
-            "value": Column(self.values),
+            "user": TidyColumn(self.rows) if users is None else TidyColumn(users, self.rows),
+            "item": TidyColumn(self.indices) if items is None else TidyColumn(items, self.indices),
+            "value": TidyColumn(self.values),
         }
         if self.timestamps is not None:
-            columns["timestamp"] = Column(self.timestamps)
+            columns["timestamp"] = TidyColumn(self.timestamps)
         return table_of(columns, output)
 
     @classmethod

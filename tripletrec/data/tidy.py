@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 
-__all__ = ["Column", "as_series", "check_output", "table_of"]
+__all__ = ["TidyColumn", "as_series", "check_table_kind", "table_of"]
 
 
-class Column(NamedTuple):
+class TidyColumn(NamedTuple):
     """Elements of an array at some positions, which may be there many times; None: all of them."""
 
     elements: NDArray[Any]
     positions: NDArray[Any] | None = None
 
 
-def check_output(output: Any) -> None:
+def check_table_kind(output: Any) -> None:
     """Raise unless a kind of table is known and its library installed."""
     if not isinstance(output, str) or output not in ("pandas", "polars"):
         raise ValueError(f"output must be 'pandas' or 'polars', got {output!r}")
@@ -41,13 +41,13 @@ def as_series(elements: Any) -> Any:
         return pd.Series(elements, dtype=object)
 
 
-def table_of(columns: Mapping[str, Column], output: str) -> Any:
+def table_of(columns: Mapping[str, TidyColumn], output: str) -> Any:
     """Return columns as a table of pandas or polars, which shares no memory with them."""
-    check_output(output)
+    check_table_kind(output)
     library = import_module(output)
     make = as_series if output == "pandas" else library.Series
 
-    def series(column: Column) -> Any:
+    def series(column: TidyColumn) -> Any:
         # Texts become objects once, not once per row.
         texts = column.elements.dtype.kind == "U"
         elements = make(column.elements.tolist() if texts else column.elements.copy())

@@ -13,7 +13,7 @@ from tripletrec.data.id_arrays import plain
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 
-__all__ = ["Merged", "Merger", "check_kinds", "joined_times"]
+__all__ = ["MergedData", "Merger", "check_kinds", "joined_times"]
 
 _KINDS = {
     "U": "strings",
@@ -25,7 +25,7 @@ _KINDS = {
 }
 
 
-class Merged(NamedTuple):
+class MergedData(NamedTuple):
     """Old and new interactions as one.
 
     Parameters
@@ -89,7 +89,7 @@ class Merger:
         """Return interactions of the users and items of X as interactions of all users and items."""
         return self._assemble(*self._coordinates(data), data.values, data.timestamps)
 
-    def merge(self, old: Interactions | None, new: Interactions) -> Merged:
+    def merge(self, old: Interactions | None, new: Interactions) -> MergedData:
         """Return old interactions and new ones as one.
 
         Parameters
@@ -111,7 +111,7 @@ class Merger:
                 joined_times(old, new),
             )
         every = data.rows.astype(np.int64) * self.items.n + data.indices
-        return Merged(data, np.searchsorted(every, keys))
+        return MergedData(data, np.searchsorted(every, keys))
 
     def _coordinates(self, data: Interactions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return self.user_rows[data.rows], self.item_rows[data.indices]

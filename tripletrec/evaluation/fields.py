@@ -19,10 +19,10 @@ from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import check_same_space
 from tripletrec.evaluation.protocol import Protocol
 from tripletrec.ranking.candidates import read_candidates
-from tripletrec.ranking.exclusion import Pairs
-from tripletrec.ranking.ranks import Positives, absent_from, positives_of
+from tripletrec.ranking.ranks import RankedPositives, absent_from, positives_of
 from tripletrec.ranking.scores import LIMITS, Restrictable
 from tripletrec.ranking.top_k import side_by_side
+from tripletrec.sampling.draw import ItemsOfUsers
 
 if TYPE_CHECKING:
     from tripletrec.ranking.scores import ScoreUsers
@@ -40,29 +40,29 @@ class Field(NamedTuple):
     width : int
     kept : bool array of shape (nnz,)
         Which positives of the test are ranked.
-    positives : Positives
+    positives : RankedPositives
         Their columns, and the columns that are left out.
     n_ranked : int64 array of shape (n_users,)
         How many candidates each user has, without what is left out.
-    candidates : int64 array, Pairs or None
+    candidates : int64 array, ItemsOfUsers or None
         Those of all users or of each, without the items that are left out for all; None: all items.
-    asked : int64 array, Pairs or None
+    asked : int64 array, ItemsOfUsers or None
         The candidates with these items.
     """
 
     score_users: ScoreUsers
     width: int
     kept: NDArray[np.bool_]
-    positives: Positives
+    positives: RankedPositives
     n_ranked: NDArray[np.int64]
-    candidates: NDArray[np.int64] | Pairs | None
-    asked: NDArray[np.int64] | Pairs | None = None
+    candidates: NDArray[np.int64] | ItemsOfUsers | None
+    asked: NDArray[np.int64] | ItemsOfUsers | None = None
 
     def candidates_of(
         self, users: NDArray[np.int64]
     ) -> NDArray[np.int64] | list[NDArray[np.int64]] | None:
         """Return the candidates of some users, as `top_k` takes them."""
-        if not isinstance(self.candidates, Pairs):
+        if not isinstance(self.candidates, ItemsOfUsers):
             return self.candidates
         own = self.candidates.of(users)
         return np.split(own.indices.astype(np.int64), own.indptr[1:-1])
@@ -71,7 +71,7 @@ class Field(NamedTuple):
 def field_of(
     score_users: ScoreUsers,
     test: Interactions,
-    out: Pairs,
+    out: ItemsOfUsers,
     gone: NDArray[np.int64],
     protocol: Protocol,
 ) -> Field:
@@ -89,11 +89,11 @@ def field_of(
 
 
 def _without(
-    candidates: NDArray[np.int64] | Pairs | None, gone: NDArray[np.int64], n_items: int
-) -> NDArray[np.int64] | Pairs | None:
+    candidates: NDArray[np.int64] | ItemsOfUsers | None, gone: NDArray[np.int64], n_items: int
+) -> NDArray[np.int64] | ItemsOfUsers | None:
     if not len(gone):
         return candidates
-    if isinstance(candidates, Pairs):
+    if isinstance(candidates, ItemsOfUsers):
         return candidates.without(gone)
     return np.setdiff1d(np.arange(n_items) if candidates is None else candidates, gone)
 
@@ -101,32 +101,34 @@ def _without(
 def _field_within(
     score_users: ScoreUsers,
     test: Interactions,
-    out: Pairs,
-    candidates: NDArray[np.int64] | Pairs | None,
+    out: ItemsOfUsers,
+    candidates: NDArray[np.int64] | ItemsOfUsers | None,
 ) -> Field:
     if candidates is None:
         kept = absent_from(out.indptr, out.indices, test.indptr, test.indices)
         positives = _positives(test, kept, test.indices[kept], out)
         n_ranked = test.n_items - np.diff(out.indptr)
         return Field(score_users, test.n_items, kept, positives, n_ranked, None)
-    if isinstance(candidates, Pairs):
+    if isinstance(candidates, ItemsOfUsers):
         return _field_of_own(score_users, test, out, candidates)
     return _field_of_some(score_users, test, out, candidates)
 
 
-def asked_candidates(candidates: Any, test: Interactions) -> NDArray[np.int64] | Pairs | None:
+def asked_candidates(
+    candidates: Any, test: Interactions
+) -> NDArray[np.int64] | ItemsOfUsers | None:
     """Return the candidates that are asked for: of all users or of each; None: all items."""
     if candidates is None:
         return None
     if _is_matrix(candidates):
         data = as_interactions(candidates, "candidates")
         check_same_space(data.space, test.space, "candidates", "test")
-        return Pairs(data.indptr, data.indices)
+        return ItemsOfUsers(data.indptr, data.indices)
     read = read_candidates(candidates, test._items, test.n_users, "users of test")
     if read.own is None:
         return read.shared
     bounds = np.concatenate(([0], np.cumsum([len(each) for each in read.own])))
-    return Pairs(bounds, np.concatenate(read.own).astype(np.int32))
+    return ItemsOfUsers(bounds, np.concatenate(read.own).astype(np.int32))
 
 
 def _is_matrix(candidates: Any) -> bool:
@@ -138,7 +140,9 @@ def _is_matrix(candidates: Any) -> bool:
     return getattr(candidates, "ndim", 0) == 2 and candidates.dtype == bool
 
 
-def _sample(test: Interactions, out: Pairs, gone: NDArray[np.int64], protocol: Protocol) -> Pairs:
+def _sample(
+    test: Interactions, out: ItemsOfUsers, gone: NDArray[np.int64], protocol: Protocol
+) -> ItemsOfUsers:
     """Return of each user with positives these and some other items, drawn from what is not left out."""
     n = check_count(protocol.sampled, "sampled")
     rng = np.random.default_rng(check_random_state(protocol.random_state))
@@ -155,16 +159,16 @@ def _sample(test: Interactions, out: Pairs, gone: NDArray[np.int64], protocol: P
         lists.append(np.sort(np.concatenate([own, drawn])))
         lengths[user] = len(lists[-1])
     indptr = np.concatenate(([0], np.cumsum(lengths)))
-    return Pairs(indptr, np.concatenate(lists).astype(np.int32))
+    return ItemsOfUsers(indptr, np.concatenate(lists).astype(np.int32))
 
 
 def _field_of_some(
-    score_users: ScoreUsers, test: Interactions, out: Pairs, chosen: NDArray[np.int64]
+    score_users: ScoreUsers, test: Interactions, out: ItemsOfUsers, chosen: NDArray[np.int64]
 ) -> Field:
     column = np.full(test.n_items, -1, np.int32)
     column[chosen] = np.arange(len(chosen), dtype=np.int32)
     inside = column[out.indices] >= 0
-    narrow = Pairs(_bounds(out.indptr, inside), column[out.indices[inside]])
+    narrow = ItemsOfUsers(_bounds(out.indptr, inside), column[out.indices[inside]])
     kept = absent_from(out.indptr, out.indices, test.indptr, test.indices)
     kept &= column[test.indices] >= 0
     if isinstance(score_users, Restrictable):
@@ -181,7 +185,9 @@ def _field_of_some(
     return Field(score, len(chosen), kept, positives, n_ranked, chosen)
 
 
-def _field_of_own(score_users: ScoreUsers, test: Interactions, out: Pairs, own: Pairs) -> Field:
+def _field_of_own(
+    score_users: ScoreUsers, test: Interactions, out: ItemsOfUsers, own: ItemsOfUsers
+) -> Field:
     n_items, sizes = test.n_items, np.diff(own.indptr)
     width = int(sizes.max(initial=0))
     places = _places(own, test.indptr, test.indices, n_items)
@@ -214,7 +220,7 @@ def _field_of_own(score_users: ScoreUsers, test: Interactions, out: Pairs, own: 
         found[:, : scores.shape[1]] = scores
         return found
 
-    positives = _positives(test, kept, places[kept].astype(np.int32), Pairs(bounds, narrow))
+    positives = _positives(test, kept, places[kept].astype(np.int32), ItemsOfUsers(bounds, narrow))
     field = Field(score, width, kept, positives, n_ranked, own)
     if isinstance(score_users, Restrictable):
         return field
@@ -234,7 +240,7 @@ def _batched(score: ScoreUsers, n_items: int) -> ScoreUsers:
 
 
 def _places(
-    own: Pairs, bounds: NDArray[np.int64], items: NDArray[np.int32], n_items: int
+    own: ItemsOfUsers, bounds: NDArray[np.int64], items: NDArray[np.int32], n_items: int
 ) -> NDArray[np.int64]:
     """Return of items of each user which of the user's own candidates they are; -1: none."""
     if not len(own.indices):
@@ -253,7 +259,7 @@ def _bounds(bounds: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.in
 
 
 def _positives(
-    test: Interactions, kept: NDArray[np.bool_], columns: NDArray[np.int32], out: Pairs
-) -> Positives:
+    test: Interactions, kept: NDArray[np.bool_], columns: NDArray[np.int32], out: ItemsOfUsers
+) -> RankedPositives:
     out_of_all = read_only(out.indptr), read_only(out.indices)
     return positives_of(_bounds(test.indptr, kept), columns, *out_of_all)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation.standing import Ranked
-from tripletrec.ranking.exclusion import Pairs, union
+from tripletrec.ranking.exclusion import union
+from tripletrec.sampling.draw import ItemsOfUsers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,12 +32,12 @@ def known_counts(ranked: Ranked, test: Interactions) -> tuple[NDArray[np.int64],
     if not isinstance(seen, Interactions) and isinstance(counts, np.ndarray):
         return np.pad(counts, (0, test.n_items - len(counts))), test.n_users
     excluded = ranked.left_out.excluded
-    known: Interactions | Pairs = test
+    known: Interactions | ItemsOfUsers = test
     if isinstance(seen, Interactions):
-        seen.check_still_inside("what the model was trained on")
+        seen._check_still_inside("what the model was trained on")
         known = seen
     elif excluded:
-        known = union([Pairs(each.indptr, each.indices) for each in excluded])
+        known = union([ItemsOfUsers(each.indptr, each.indices) for each in excluded])
     return np.bincount(known.indices, minlength=test.n_items), known.n_users
 
 
@@ -63,7 +64,7 @@ def table_of_lists(ranked: Ranked, test: Interactions, cutoffs: tuple[int, ...])
     catalogue = np.arange(ranked.n_items)
     asked = ranked.field.asked
     if asked is not None:
-        own = asked.of(ranked.users).indices if isinstance(asked, Pairs) else asked
+        own = asked.of(ranked.users).indices if isinstance(asked, ItemsOfUsers) else asked
         catalogue = np.unique(own).astype(np.int64)
     surprise = -np.log2(np.maximum(counts, 1) / max(n_users, 1))
     head = head_of(counts)

@@ -11,7 +11,7 @@ from tripletrec.data.digests import digest_data
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation.metrics import Gains
 from tripletrec.evaluation.standing import LeftOut
-from tripletrec.ranking.exclusion import Pairs
+from tripletrec.sampling.draw import ItemsOfUsers
 
 __all__ = ["Measured", "digest_test", "measured"]
 
@@ -41,7 +41,7 @@ def measured(
     cutoffs: tuple[int, ...],
     gains: Gains,
     left_out: LeftOut,
-    candidates: NDArray[np.int64] | Pairs | None,
+    candidates: NDArray[np.int64] | ItemsOfUsers | None,
 ) -> Measured:
     """Return on what and how a model is measured; the candidates are those asked for, None of a sample."""
     pairs, items, beside_seen, _ = left_out
@@ -55,7 +55,7 @@ def measured(
     )
 
 
-def _digest_left_out(pairs: Pairs, items: NDArray[np.int64]) -> str:
+def _digest_left_out(pairs: ItemsOfUsers, items: NDArray[np.int64]) -> str:
     """Return a digest of what is left out; the same for an item and for pairs of all users with it."""
     items = np.union1d(items, np.flatnonzero(np.bincount(pairs.indices) == pairs.n_users))
     return digest_data((*pairs.without(items), items))

@@ -13,7 +13,8 @@ from tripletrec._runtime.progress import Progress
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import Space, check_same_space
 from tripletrec.evaluation.protocol import Protocol
-from tripletrec.ranking.exclusion import Exclusion, Pairs, names_seen, read_exclude, seen_by
+from tripletrec.ranking.exclusion import Exclusion, names_seen, read_exclude, seen_by
+from tripletrec.sampling.draw import ItemsOfUsers
 
 if TYPE_CHECKING:
     from tripletrec.evaluation.fields import Field
@@ -49,20 +50,20 @@ class LeftOut(NamedTuple):
 
     Parameters
     ----------
-    pairs : Pairs
+    pairs : ItemsOfUsers
         None of them of `items`.
     items : int64 array
         Left out for all users.
     beside_seen : Exclusion or None
         What is left out beside what the model has seen. None: that is not known, or not left out.
-    excluded : tuple of Pairs or Interactions
+    excluded : tuple of ItemsOfUsers or Interactions
         The pairs that `exclude` names beside "seen", as they were given, with a row for all users.
     """
 
-    pairs: Pairs
+    pairs: ItemsOfUsers
     items: NDArray[np.int64]
     beside_seen: Exclusion | None
-    excluded: tuple[Pairs | Interactions, ...]
+    excluded: tuple[ItemsOfUsers | Interactions, ...]
 
     def allowed(self, test: Interactions) -> NDArray[np.bool_]:
         """Tell of each positive of a test whether it is not left out."""
@@ -154,7 +155,7 @@ def _check_some_left(
 
 
 def drop_known(
-    test: Interactions, exclude: Interactions | Pairs, names: tuple[str, str]
+    test: Interactions, exclude: Interactions | ItemsOfUsers, names: tuple[str, str]
 ) -> Interactions:
     """Return `test` without the positives that are in `exclude` too; warn if there are any.
 

@@ -51,7 +51,7 @@ import numpy as np
 from tripletrec._checks import check_non_negative, check_positive, check_real
 from tripletrec._runtime.float32_math import exp_of_negative
 from tripletrec._runtime.jit import part
-from tripletrec._runtime.part_checks import Field, check_fields, check_name, check_numbers, once
+from tripletrec._runtime.part_checks import PartField, check_fields, check_name, check_numbers, once
 from tripletrec._runtime.part_texts import text_of
 
 __all__ = ["LIST_LOSSES", "ListLoss", "bsl", "ccl", "check_list_parts", "softmax"]
@@ -97,19 +97,19 @@ class ListLoss(NamedTuple):
     def __repr__(self) -> str:
         return text_of(self, "losses", LIST_LOSSES, _ARGUMENTS)
 
-    def fields(self) -> list[Field]:
+    def fields(self) -> list[PartField]:
         """Return the parts and how they are called."""
         row, weights = np.array([0.5, -0.5, 0.25], np.float32), np.ones(2, np.float32)
         first = (row, np.zeros(3, np.float32), np.ones(3, np.float32), np.float32(1.0))
         numbers = np.array([0.25, -0.25]), weights, np.zeros(2), np.zeros(2)
         second = (0, 2, np.float32(0.5), np.float32(2.0), 3, *numbers, self.parameters)
         return [
-            Field(
+            PartField(
                 f"loss {self.name!r}", "exponentiate", self.exponentiate,
                 ("row", "biases", "importance", "scale", "parameters"),
                 "two numbers (peak, mass)", 2, ((*first, self.parameters),),
             ),
-            Field(
+            PartField(
                 f"loss {self.name!r}", "reduce", self.reduce,
                 ("first", "last", "peak", "mass", "n_unknown", "logits", "weights", "hits", "slopes",
                  "parameters"),

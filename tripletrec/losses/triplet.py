@@ -54,7 +54,7 @@ from tripletrec._checks import check_count, check_positive
 from tripletrec._runtime.float32_math import exp_of_negative, log_of_one_plus
 from tripletrec._runtime.jit import part
 from tripletrec._runtime.messages import shown
-from tripletrec._runtime.part_checks import Field, check_fields, check_name, check_numbers, once
+from tripletrec._runtime.part_checks import PartField, check_fields, check_name, check_numbers, once
 from tripletrec._runtime.part_texts import text_of
 
 __all__ = [
@@ -142,12 +142,14 @@ class Loss(NamedTuple):
                 )
         return found
 
-    def fields(self) -> list[Field]:
+    def fields(self) -> list[PartField]:
         """Return the parts and how they are called."""
         parameters = tuple(map(np.float32, self.parameters))
         tries = tuple((np.float32(x), parameters) for x in (-0.5, 0.5))
         return [
-            Field(f"loss {self.name!r}", name, function, ("x", "parameters"), "a number", 1, tries)
+            PartField(
+                f"loss {self.name!r}", name, function, ("x", "parameters"), "a number", 1, tries
+            )
             for name, function in (("value", self.value), ("slope", self.slope))
         ]
 

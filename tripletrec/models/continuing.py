@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_count
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
-from tripletrec.data.union import Merged, Merger
+from tripletrec.data.union import MergedData, Merger
 from tripletrec.models.fit_arguments import (
     check_callbacks,
     check_later_epochs,
@@ -21,7 +21,7 @@ from tripletrec.models.fit_arguments import (
     check_sample_weight,
 )
 from tripletrec.models.folds import check_order
-from tripletrec.models.history_input import Histories
+from tripletrec.models.history_input import HistoryInput
 from tripletrec.models.trained import Start, TrainedModel
 from tripletrec.models.validation import Watch
 from tripletrec.rates import constant
@@ -79,7 +79,7 @@ class ContinuedModel(TrainedModel):
         more = np.zeros((n_users - len(rows), rows.shape[1]), np.float32)
         users = np.concatenate([rows, more])
         if len(new):
-            users[new] = self._encode_histories(Histories(items, None, False))
+            users[new] = self._encode_histories(HistoryInput(items, None, False))
         return users
 
     def _users_of_new_items(self, data: Interactions) -> tuple[NDArray[np.int64], ItemsOfUsers]:
@@ -299,7 +299,7 @@ class ContinuedModel(TrainedModel):
 
     def _weigh(
         self,
-        merged: Merged,
+        merged: MergedData,
         of_new: NDArray[np.float32] | None,
         of_all: NDArray[np.float32] | None,
     ) -> NDArray[np.float32] | None:

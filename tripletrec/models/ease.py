@@ -13,9 +13,10 @@ from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.models.baseline import Baseline
 from tripletrec.models.explaining import Explanation, check_pair
 from tripletrec.models.fitted import answer
-from tripletrec.models.history_input import Histories, read_histories
-from tripletrec.ranking.exclusion import Pairs, padded
+from tripletrec.models.history_input import HistoryInput, read_histories
+from tripletrec.ranking.exclusion import padded
 from tripletrec.ranking.scores import ScoreUsers
+from tripletrec.sampling.draw import ItemsOfUsers
 
 __all__ = ["EASE", "l2_for"]
 
@@ -149,7 +150,7 @@ class EASE(Baseline):
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return {"item_weights_": (self.n_items_, self.n_items_)}
 
-    def _histories(self) -> Pairs:
+    def _histories(self) -> ItemsOfUsers:
         """Return the items of all users."""
         seen = vars(self).get("seen_")
         if seen is None:
@@ -168,8 +169,8 @@ class EASE(Baseline):
     ) -> NDArray[np.float32]:
         return _Sums(self._histories(), self.item_weights_).pairs(users, items)
 
-    def _encode_histories(self, histories: Histories) -> Any:
-        return Pairs(*histories.items)
+    def _encode_histories(self, histories: HistoryInput) -> Any:
+        return histories.items
 
     def _scores_of(self, rows: Any) -> ScoreUsers:
         return _Sums(rows, self.item_weights_)
@@ -200,7 +201,7 @@ class EASE(Baseline):
         array([[1., 0., 1.]], dtype=float32)
         """
         read = read_histories(histories, self._items(), unknown)
-        return _dense(Pairs(*read.items), np.arange(read.n), self.n_items_)
+        return _dense(read.items, np.arange(read.n), self.n_items_)
 
     def _vectors(self, word: str, rows: Any) -> NDArray[np.float32]:
         if word == "item":
@@ -246,12 +247,11 @@ class EASE(Baseline):
         user_row, item_row = check_pair(self, user, item)
         histories = self._histories()
         own = histories.indices[histories.indptr[user_row] : histories.indptr[user_row + 1]]
+        ids = own.astype(np.int64) if self.item_ids_ is None else self.item_ids_[own]
         contributions = self.item_weights_[own, item_row].astype(np.float64)
         order = np.argsort(-contributions, kind="stable")
         return Explanation(
-            items=(own.astype(np.int64) if self.item_ids_ is None else self.item_ids_[own])[
-                order[:k]
-            ],
+            items=ids[order[:k]],
             contributions=contributions[order[:k]],
             other_items=float(contributions[order[k:]].sum()),
             rest=0.0,
@@ -374,7 +374,7 @@ class _Sums:
     """Scores of users: the sums of the weights of their items, added up in the order of the items."""
 
     def __init__(
-        self, histories: Pairs, weights: NDArray[np.float32], columns: Any = slice(None)
+        self, histories: ItemsOfUsers, weights: NDArray[np.float32], columns: Any = slice(None)
     ) -> None:
         self._histories, self._weights, self._columns = histories, weights, columns
 
@@ -431,7 +431,7 @@ class _PartialCorrelations:
 class _SharedItems:
     """Users -> the cosines of what they have with what all users have."""
 
-    def __init__(self, histories: Pairs, n_items: int) -> None:
+    def __init__(self, histories: ItemsOfUsers, n_items: int) -> None:
         from scipy.sparse import csr_matrix  # here, because most models compare no users
 
         shape = self.n_items, _ = histories.n_users, n_items
@@ -444,7 +444,7 @@ class _SharedItems:
         return np.minimum(found, 1.0).astype(np.float32)
 
 
-def _dense(histories: Pairs, rows: NDArray[np.int64], n_items: int) -> NDArray[np.float32]:
+def _dense(histories: ItemsOfUsers, rows: NDArray[np.int64], n_items: int) -> NDArray[np.float32]:
     chosen = histories.of(rows)
     found = np.zeros((len(rows), n_items), np.float32)
     found[np.repeat(np.arange(len(rows)), np.diff(chosen.indptr)), chosen.indices] = 1.0

@@ -15,7 +15,7 @@ from tripletrec.models.continuing import ContinuedModel
 from tripletrec.models.histories import FoldIn
 from tripletrec.models.trained import width_of
 from tripletrec.ranking.products import Products
-from tripletrec.ranking.rows import Rows
+from tripletrec.ranking.rows import FactorRows
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.scorers import COSINE, Scorer, check_scorer, normalize_rows
 from tripletrec.training.plan import FactorPlan, Factors
@@ -142,11 +142,11 @@ class FactorModel(ContinuedModel):
     def _item_rows(self) -> NDArray[np.float32]:
         return self._item_table().take(slice(None))
 
-    def _user_table(self) -> Rows:
-        return Rows(self.user_factors_, self._scorer().rows)
+    def _user_table(self) -> FactorRows:
+        return FactorRows(self.user_factors_, self._scorer().rows)
 
-    def _item_table(self) -> Rows:
-        return Rows(self.item_factors_, self._scorer().rows)
+    def _item_table(self) -> FactorRows:
+        return FactorRows(self.item_factors_, self._scorer().rows)
 
     def _vectors(self, word: str, rows: Any) -> NDArray[np.float32]:
         factors = getattr(self, f"{word}_factors_")[rows]

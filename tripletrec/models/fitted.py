@@ -15,7 +15,7 @@ from tripletrec.data.ids import Ids
 from tripletrec.data.space import Space
 from tripletrec.models.estimator import Estimator, check_is_fitted
 from tripletrec.ranking.products import Panels, Products
-from tripletrec.ranking.rows import Rows
+from tripletrec.ranking.rows import FactorRows
 
 if TYPE_CHECKING:
     from tripletrec.ranking.scores import ScoreUsers
@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
-class _Prepared:
+class _MadeOnce:
     """What was made for one model, each thing with the objects that it was made of."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class _Prepared:
 
 
 # Not attributes of the models: those are copied, pickled, compared and saved.
-_prepared: weakref.WeakKeyDictionary[Any, _Prepared] = weakref.WeakKeyDictionary()
+_prepared: weakref.WeakKeyDictionary[Any, _MadeOnce] = weakref.WeakKeyDictionary()
 _first = threading.Lock()
 
 
@@ -134,11 +134,11 @@ class Fitted(Estimator):
         made: T = known[1]
         return made
 
-    def _made(self) -> _Prepared:
+    def _made(self) -> _MadeOnce:
         prepared = _prepared.get(self)
         if prepared is None:
             with _first:
-                prepared = _prepared.setdefault(self, _Prepared())
+                prepared = _prepared.setdefault(self, _MadeOnce())
         return prepared
 
     def _now(self) -> Self:
@@ -167,14 +167,14 @@ class Fitted(Estimator):
         """Return what one thread at a time holds while it changes the model."""
         return self._made().writing
 
-    def _user_table(self) -> Rows:
+    def _user_table(self) -> FactorRows:
         """Return `_user_rows`, of which those that are asked for are computed only then."""
-        return Rows(self._user_rows())
+        return FactorRows(self._user_rows())
 
-    def _item_table(self) -> Rows:
-        return Rows(self._item_rows())
+    def _item_table(self) -> FactorRows:
+        return FactorRows(self._item_rows())
 
-    def _panels(self, rows: Rows, word: str) -> Panels:
+    def _panels(self, rows: FactorRows, word: str) -> Panels:
         """Return the rows of users or items, laid out for products."""
 
         def make() -> Panels:
@@ -210,7 +210,7 @@ class Fitted(Estimator):
             def units(some: NDArray[Any]) -> NDArray[Any]:
                 return normalize_rows(some if transform is None else transform(some))[0]
 
-            return Products(Rows(rows.table, units), panels, scales=np.concatenate(inverses))
+            return Products(FactorRows(rows.table, units), panels, scales=np.concatenate(inverses))
 
         return self._once(f"likeness of {word}s", (panels,), make).anew()
 

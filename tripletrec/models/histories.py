@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_n_jobs
 from tripletrec._runtime.messages import shown
-from tripletrec.data.csr import Rows
+from tripletrec.data.csr import CsrRows
 from tripletrec.data.id_arrays import plain
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.ids import Ids
@@ -23,7 +23,7 @@ from tripletrec.data.union import check_kinds, joined_times
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fitted import answer, present
 from tripletrec.models.history_input import (
-    Histories,
+    HistoryInput,
     check_unknown,
     over_items,
     read_histories,
@@ -36,7 +36,7 @@ from tripletrec.models.lists import (
 )
 from tripletrec.models.recommending import Recommending
 from tripletrec.ranking.candidates import read_candidates
-from tripletrec.ranking.exclusion import Pairs, names_seen, read_exclude
+from tripletrec.ranking.exclusion import names_seen, read_exclude
 from tripletrec.sampling.draw import ItemsOfUsers
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ class NewUsers(Recommending):
         read = read_histories(histories, items, unknown)
         chosen = read_candidates(candidates, items, read.n)
         space = Space(read.n, items.n, read.user_ids, items.values)
-        seen = Pairs(*read.items) if names_seen(exclude) else None
+        seen = read.items if names_seen(exclude) else None
         out = read_exclude(exclude, seen, space, items, owner="histories")
         scores_of = self._scores_of(self._encode_histories(read))
         width = min(k, chosen.width(items.n))
@@ -328,7 +328,7 @@ class NewUsers(Recommending):
             seen = vars(self).get("seen_")
             self._check_times(seen, data)
             rows = self._encode_histories(
-                Histories(ItemsOfUsers(data.indptr, data.indices), data.user_ids, False)
+                HistoryInput(ItemsOfUsers(data.indptr, data.indices), data.user_ids, False)
             )
             users = self._users().with_more(
                 np.empty(data.n_users) if data.user_ids is None else data.user_ids
@@ -368,7 +368,9 @@ class NewUsers(Recommending):
                     f"user ids of X must be the next numbers, from {users.n} to {wanted[-1]}, for the model "
                     f"was trained without user ids, got {shown(plain(ids[0]))}, …"
                 )
-            rows = Rows(data.space.shape, data.indptr, data.indices, data.values, data.timestamps)
+            rows = CsrRows(
+                data.space.shape, data.indptr, data.indices, data.values, data.timestamps
+            )
             return data._like(rows, Ids(None, data.n_users, "user"), data._items)
         check_kinds(users.values, ids, "user", "X")
         known = users.find(ids) >= 0
@@ -392,7 +394,7 @@ class NewUsers(Recommending):
     def _fold_in_jobs(self, histories: ItemsOfUsers) -> int:
         return check_n_jobs(self.n_jobs, _MULTIPLY_ADDS * len(histories.indices))
 
-    def _encode_histories(self, histories: Histories) -> NDArray[np.float32]:
+    def _encode_histories(self, histories: HistoryInput) -> NDArray[np.float32]:
         rows: NDArray[np.float32] = self._fold_in().learn(
             histories.items, self._fold_in_jobs(histories.items)
         )
@@ -405,7 +407,7 @@ class NewUsers(Recommending):
 
 def _joined(seen: Interactions, data: Interactions, users: Ids) -> Interactions:
     """Return what was seen, and that of new users below it."""
-    rows = Rows(
+    rows = CsrRows(
         (users.n, seen.n_items),
         np.concatenate([seen.indptr, data.indptr[1:] + seen.nnz]),
         np.concatenate([seen.indices, data.indices]),

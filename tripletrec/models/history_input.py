@@ -16,7 +16,7 @@ from tripletrec.data.ids import Ids, is_single
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.sampling.draw import ItemsOfUsers
 
-__all__ = ["Histories", "check_unknown", "over_items", "read_histories"]
+__all__ = ["HistoryInput", "check_unknown", "over_items", "read_histories"]
 
 _FORMS = (
     "a list of item ids, a list of such lists, Interactions or a sparse matrix with a column for "
@@ -24,7 +24,7 @@ _FORMS = (
 )
 
 
-class Histories(NamedTuple):
+class HistoryInput(NamedTuple):
     """The histories of n users.
 
     Parameters
@@ -53,7 +53,7 @@ def check_unknown(unknown: Any) -> bool:
     return bool(unknown == "drop")
 
 
-def read_histories(histories: Any, items: Ids, unknown: Any = "raise") -> Histories:
+def read_histories(histories: Any, items: Ids, unknown: Any = "raise") -> HistoryInput:
     """Return histories in one form.
 
     Parameters
@@ -74,7 +74,7 @@ def read_histories(histories: Any, items: Ids, unknown: Any = "raise") -> Histor
     drop = check_unknown(unknown)
     if isinstance(histories, Interactions) or _is_matrix(histories, items):
         data = over_items(as_interactions(histories, "histories"), items, "histories", drop)
-        return Histories(ItemsOfUsers(data.indptr, data.indices), data.user_ids, False)
+        return HistoryInput(ItemsOfUsers(data.indptr, data.indices), data.user_ids, False)
     listed, single = _lists(histories, items)
     lengths = np.fromiter(map(len, listed), np.int64, len(listed))
     flat = [each for one in listed for each in one]
@@ -86,7 +86,7 @@ def read_histories(histories: Any, items: Ids, unknown: Any = "raise") -> Histor
             where = "" if single else f"history {users[first]} of "
             raise ValueError(_unknown(items, flat[first], f"{where}histories"))
         users, rows = users[rows >= 0], rows[rows >= 0]
-    return Histories(_compressed(users, rows, len(listed), items.n), None, single)
+    return HistoryInput(_compressed(users, rows, len(listed), items.n), None, single)
 
 
 def over_items(data: Interactions, items: Ids, name: str, drop: bool) -> Interactions:

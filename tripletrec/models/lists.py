@@ -16,7 +16,8 @@ from tripletrec._runtime.progress import Progress
 from tripletrec.data.foreign import need_pyarrow
 from tripletrec.data.writing import appending, as_text
 from tripletrec.ranking.candidates import Candidates
-from tripletrec.ranking.exclusion import Exclusion, Pairs
+from tripletrec.ranking.exclusion import Exclusion
+from tripletrec.sampling.draw import ItemsOfUsers
 
 if TYPE_CHECKING:
     from tripletrec.data.interactions import Interactions
@@ -149,7 +150,7 @@ def _most_popular(
     model: Any,
     rows: NDArray[np.int64],
     k: int,
-    left_out: Interactions | Pairs | None,
+    left_out: Interactions | ItemsOfUsers | None,
     chosen: Candidates,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     order, counts = model._popularity()
@@ -159,7 +160,7 @@ def _most_popular(
     for n, row in enumerate(rows.tolist()):
         mine = order if chosen.own is None else order[np.isin(order, chosen.own[n])]
         if left_out is not None:
-            place = n if isinstance(left_out, Pairs) else row
+            place = n if isinstance(left_out, ItemsOfUsers) else row
             out = left_out.indices[left_out.indptr[place] : left_out.indptr[place + 1]]
             mine = mine[: k + len(out)]
             mine = mine[~np.isin(mine, out)] if len(out) else mine

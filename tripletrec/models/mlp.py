@@ -16,7 +16,7 @@ from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.fit_arguments import check_widths, read_learnt_from
 from tripletrec.models.fitted import freeze
 from tripletrec.models.histories import FoldIn
-from tripletrec.models.mlp_plans import BY_DATA, LATE_SHARE, epochs_of, rate_for, sampler_for
+from tripletrec.models.mlp_plans import BY_DATA, LATE_SHARE, epochs_of, mlp_rate, mlp_sampler
 from tripletrec.models.names import OptimizerName, SamplerName, ScheduleName, TripletLossName
 from tripletrec.models.trained import Start, width_of
 from tripletrec.models.trained_network import (
@@ -284,9 +284,9 @@ class MLPMatcher(TrainedNetwork):
             return value
         if name == "learning_rate":
             optimizer: Any = self.optimizer
-            return rate_for(loss, check_optimizer(optimizer))
+            return mlp_rate(loss, check_optimizer(optimizer))
         if name == "sampler" and "n_items_" in vars(self):
-            return sampler_for(self.n_items_)
+            return mlp_sampler(self.n_items_)
         return BY_DATA.get(name)
 
     def _by_data(self, data: Interactions) -> dict[str, Any]:
@@ -295,7 +295,7 @@ class MLPMatcher(TrainedNetwork):
         if self.n_epochs is None:
             found["n_epochs"] = epochs_of(data)
         if self.sampler is None:
-            found["sampler"] = sampler_for(data.n_items)
+            found["sampler"] = mlp_sampler(data.n_items)
         return found
 
     def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:

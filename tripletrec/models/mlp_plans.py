@@ -10,7 +10,7 @@ from tripletrec.models.companions import Sizes, percentile_rank_of, rate_of, rel
 from tripletrec.optimizers import Optimizer
 from tripletrec.sampling import Sampler, dynamic
 
-__all__ = ["BY_DATA", "LATE_SHARE", "epochs_for", "epochs_of", "rate_for", "sampler_for"]
+__all__ = ["BY_DATA", "LATE_SHARE", "epochs_of", "mlp_epochs", "mlp_rate", "mlp_sampler"]
 
 # Chosen on cuts of MovieLens, synthetic shops, packages and Gowalla: see docs/choosing-measured.md.
 _EPOCHS, _LEAST_EPOCHS, _MOST_EPOCHS = 30, 6, 60
@@ -30,7 +30,7 @@ LATE_SHARE = 0.025
 BY_DATA = {"n_epochs": _MOST_EPOCHS, "sampler": dynamic(_MOST_CANDIDATES)}
 
 
-def epochs_for(sizes: Sizes, rank: float) -> int:
+def mlp_epochs(sizes: Sizes, rank: float) -> int:
     """Return for how many epochs a perceptron is trained.
 
     With q the `relative_rank` it is 30 for q from .2 to .3, 30 (.2 / q)^1.2 below, at most 60, and
@@ -50,15 +50,15 @@ def epochs_for(sizes: Sizes, rank: float) -> int:
 
 def epochs_of(data: Interactions) -> int:
     """Return for how many epochs a perceptron is trained on such data."""
-    return epochs_for(Sizes.of(data), percentile_rank_of(data))
+    return mlp_epochs(Sizes.of(data), percentile_rank_of(data))
 
 
-def rate_for(loss: Loss | ListLoss, optimizer: Optimizer) -> float:
+def mlp_rate(loss: Loss | ListLoss, optimizer: Optimizer) -> float:
     """Return the learning rate; a loss of the user's own has that of "bpr", an optimizer that of "sgd"."""
     return rate_of(_RATES.get(loss.name, _RATES["bpr"]), optimizer)
 
 
-def sampler_for(n_items: int) -> Sampler:
+def mlp_sampler(n_items: int) -> Sampler:
     """Return the sampler for a catalogue: the hardest of √n_items / 4 candidates, from 4 to 6.
 
     The hardest of many of a small catalogue is one of the popular items, whoever the user. From 8 on a

@@ -16,9 +16,9 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.data.union import joined_times
 from tripletrec.models.baseline import Baseline
 from tripletrec.models.fitted import freeze
-from tripletrec.models.history_input import Histories
+from tripletrec.models.history_input import HistoryInput
 from tripletrec.ranking.products import Products
-from tripletrec.ranking.rows import Rows
+from tripletrec.ranking.rows import FactorRows
 from tripletrec.ranking.scores import ScoreUsers
 
 __all__ = ["Popularity"]
@@ -141,18 +141,18 @@ class Popularity(Baseline):
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return {"item_popularity_": (self.n_items_,)}
 
-    def _user_table(self) -> Rows:
+    def _user_table(self) -> FactorRows:
         n_users = self.n_users_
-        return Rows(self._once("ones", (n_users,), lambda: np.ones((n_users, 1), np.float32)))
+        return FactorRows(self._once("ones", (n_users,), lambda: np.ones((n_users, 1), np.float32)))
 
-    def _item_table(self) -> Rows:
+    def _item_table(self) -> FactorRows:
         scores = self.item_popularity_
 
         def column() -> NDArray[np.float32]:
             freeze(scores)
             return scores[:, None]
 
-        return Rows(self._once("column", (scores,), column))
+        return FactorRows(self._once("column", (scores,), column))
 
     def _score_function(self) -> ScoreUsers:
         return self._factor_scores()
@@ -169,7 +169,7 @@ class Popularity(Baseline):
             "popularity", (scores,), lambda: (np.argsort(-scores, kind="stable"), scores)
         )
 
-    def _encode_histories(self, histories: Histories) -> NDArray[np.float32]:
+    def _encode_histories(self, histories: HistoryInput) -> NDArray[np.float32]:
         return np.ones((histories.n, 1), np.float32)
 
     def _scores_of(self, rows: NDArray[np.float32]) -> ScoreUsers:

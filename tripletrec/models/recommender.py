@@ -7,11 +7,11 @@ from typing import IO, Any
 
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import all_known, full_auc
-from tripletrec.models.comparing import Comparing
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fitted import answer
 from tripletrec.models.folds import check_fold, whole
 from tripletrec.models.recommending import Recommending
+from tripletrec.models.similar import FindingSimilar
 from tripletrec.models.vectors import Vectors
 
 __all__ = ["Recommender", "check_test"]
@@ -32,7 +32,7 @@ def check_test(model: Recommender, X: Any, exclude: Any) -> tuple[Interactions, 
     return test, None if by_seen and all_known(test, seen) else excluded
 
 
-class Recommender(Recommending, Comparing, Vectors):
+class Recommender(Recommending, FindingSimilar, Vectors):
     """Base of the models; see `Fitted` for what a model must say of itself."""
 
     _of_matrix = False  # whether it was trained on a matrix, not on Interactions

@@ -1,4 +1,4 @@
-"""Scores of pairs, and each user's best items; what is alike is in `comparing`."""
+"""Scores of pairs, and each user's best items; what is alike is in `similar`."""
 
 from __future__ import annotations
 

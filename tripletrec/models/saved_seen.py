@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 from tripletrec.data.checks import check_pointers, check_positions, check_values
-from tripletrec.data.csr import Rows
+from tripletrec.data.csr import CsrRows
 from tripletrec.data.ids import where
 from tripletrec.data.interactions import Interactions
-from tripletrec.ranking.exclusion import Pairs, padded
+from tripletrec.ranking.exclusion import padded
+from tripletrec.sampling.draw import ItemsOfUsers
 
 __all__ = ["SEEN_ARRAYS", "VALUES", "pack_seen", "unpack_seen"]
 
@@ -29,7 +30,7 @@ def pack_seen(model: Any, arrays: dict[str, NDArray[Any]]) -> bool:
     if seen is None:
         return False
     seen._check_still_inside("what the model was trained on")
-    pairs: Pairs = padded(seen, model.n_users_)
+    pairs: ItemsOfUsers = padded(seen, model.n_users_)
     arrays[_BOUNDS], arrays[_ITEMS] = pairs.indptr, pairs.indices
     values = _as_values(seen.values, pairs, "values of what the model was trained on")
     if not (values == 1.0).all():
@@ -38,7 +39,7 @@ def pack_seen(model: Any, arrays: dict[str, NDArray[Any]]) -> bool:
     return True
 
 
-def _as_values(array: NDArray[Any], pairs: Pairs, name: str) -> NDArray[np.float32]:
+def _as_values(array: NDArray[Any], pairs: ItemsOfUsers, name: str) -> NDArray[np.float32]:
     def locate(place: int) -> str:
         user = int(np.searchsorted(pairs.indptr, place, side="right")) - 1
         return where(user, int(pairs.indices[place]))
@@ -84,12 +85,12 @@ def unpack_seen(value: Any, arrays: dict[str, NDArray[Any]], model: Any) -> Inte
     if not np.isin(falls, bounds).all():
         raise ValueError(f"{_ITEMS} must rise for each user")
     shape = model.n_users_, model.n_items_
-    values = _unpack_values(arrays.get(VALUES), Pairs(bounds, items))
-    rows = Rows(shape, bounds, items, values, None)
+    values = _unpack_values(arrays.get(VALUES), ItemsOfUsers(bounds, items))
+    rows = CsrRows(shape, bounds, items, values, None)
     return Interactions._of_rows(rows, model._users(), model._items())
 
 
-def _unpack_values(array: NDArray[Any] | None, pairs: Pairs) -> NDArray[np.float32]:
+def _unpack_values(array: NDArray[Any] | None, pairs: ItemsOfUsers) -> NDArray[np.float32]:
     if array is None:
         return np.ones(len(pairs.indices), np.float32)
     if array.dtype not in (np.uint8, np.float32) or array.shape != pairs.indices.shape:

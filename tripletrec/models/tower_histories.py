@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tripletrec.models.histories import FoldIn
 from tripletrec.models.tower_plans import PlannedTowers
 from tripletrec.models.towers import infer_all, nobody
-from tripletrec.neural.history import Mix, mix
+from tripletrec.neural.history import TowerMix, mix
 from tripletrec.neural.stack import Stack
 from tripletrec.ranking.products import Products
 from tripletrec.ranking.scores import ScoreUsers
@@ -58,7 +58,7 @@ class _MixFoldIn(NamedTuple):
     nobody : float32 array of shape (n_outputs,)
     factors : float32 array of shape (n_items, n_outputs)
         What the item tower gives.
-    how : Mix
+    how : TowerMix
         As users of training are mixed with their histories.
     fold_in : FoldIn or None
         Learns directions by the loss; None: there is nothing to learn.
@@ -68,7 +68,7 @@ class _MixFoldIn(NamedTuple):
 
     nobody: NDArray[np.float32]
     factors: NDArray[np.float32]
-    how: Mix
+    how: TowerMix
     fold_in: FoldIn | None = None
     share: float = 1.0
 

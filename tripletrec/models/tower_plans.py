@@ -26,13 +26,13 @@ from tripletrec.models.fit_arguments import (
     read_learnt_from,
 )
 from tripletrec.models.trained_network import TrainedNetwork
-from tripletrec.neural.history import Mix
+from tripletrec.neural.history import TowerMix
 from tripletrec.optimizers import check_optimizer
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
 from tripletrec.training.plan import NetworkPlan
 
-__all__ = ["BY_LOSS", "PlannedTowers", "batch_size_for", "epochs_for", "loss_for"]
+__all__ = ["BY_LOSS", "PlannedTowers", "batch_size_for", "loss_for", "tower_epochs"]
 
 _LEAST_PAIRS, _MOST_PAIRS = 64, 512
 _LEAST_EPOCHS, _LEAST_OF_NOISE, _MOST_EPOCHS = 2, 20, 24
@@ -43,7 +43,7 @@ BY_LOSS: dict[str, tuple[Any, Any]] = {
     "history": (0.0, 0.5),
     "optimizer": ("adagrad", "adagrad"),
     "learning_rate": ({"adagrad": 0.1, "adam": 0.006}, {"adagrad": 0.04, "adam": 0.005}),
-    "n_epochs": (20, _MOST_EPOCHS),  # at most, see `epochs_for`
+    "n_epochs": (20, _MOST_EPOCHS),  # at most, see `tower_epochs`
     "batch_size": (64, _MOST_PAIRS),  # at most, see `batch_size_for`
     "user_l2": (0.02, 0.0),
     "item_l2": (0.01, 0.0),
@@ -69,7 +69,7 @@ def batch_size_for(n_positives: int) -> int:
     return max(_LEAST_PAIRS, min(_MOST_PAIRS, n_positives // 64))
 
 
-def epochs_for(sizes: Sizes, rank: float) -> int:
+def tower_epochs(sizes: Sizes, rank: float) -> int:
     """Return for how many epochs a list-wise loss is trained where none is named.
 
     It is n_items / n_users · √(n_positives) / 140, from 2 to 24. Users of whom little is known are soon
@@ -147,7 +147,7 @@ class PlannedTowers(TrainedNetwork):
             if self.batch_size is None:
                 found["batch_size"] = batch_size_for(sizes.n_positives)
             if self.n_epochs is None:
-                found["n_epochs"] = epochs_for(sizes, rank())
+                found["n_epochs"] = tower_epochs(sizes, rank())
         return {name: check_count(value, name) for name, value in found.items()}
 
     def _first_own_row(self, word: str) -> int:
@@ -158,9 +158,9 @@ class PlannedTowers(TrainedNetwork):
         loss = self._last_loss() if plan is None else plan.loss
         return check_flag(self._chosen("normalize", loss), "normalize")
 
-    def _mix(self, plan: NetworkPlan | None = None) -> Mix:
+    def _mix(self, plan: NetworkPlan | None = None) -> TowerMix:
         loss = self._last_loss() if plan is None else plan.loss
-        return Mix(
+        return TowerMix(
             check_history(self._chosen("history", loss), loss),
             check_dropout(self.history_dropout, "history_dropout"),
             self._is_cosine(plan),

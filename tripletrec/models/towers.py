@@ -22,7 +22,7 @@ from tripletrec.models.trained_network import count_weights
 from tripletrec.neural.explained import divide
 from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.fit import NetworkTraining
-from tripletrec.neural.history import Mix
+from tripletrec.neural.history import TowerMix
 from tripletrec.neural.listwise import ListwiseTowers, NetworkListwiseTraining
 from tripletrec.neural.nearest import nearest_negatives
 from tripletrec.neural.networks import Towers
@@ -140,7 +140,7 @@ def start_training(
     given: Interactions | None,
     users: Tower,
     items: Tower,
-    mix: Mix,
+    mix: TowerMix,
 ) -> NetworkTraining:
     """Return a training of two towers, by triplets or by lists as the loss of the plan says."""
     if isinstance(plan.loss, ListLoss):
@@ -163,7 +163,7 @@ def _start_listwise(
     given: Interactions | None,
     users: Tower,
     items: Tower,
-    mix: Mix,
+    mix: TowerMix,
 ) -> NetworkListwiseTraining:
     network = ListwiseTowers(
         users.layer,

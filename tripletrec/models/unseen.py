@@ -23,14 +23,14 @@ from tripletrec.data.space import Space
 from tripletrec.data.union import check_kinds
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fitted import answer, present
-from tripletrec.models.history_input import Histories, read_histories
+from tripletrec.models.history_input import HistoryInput, read_histories
 from tripletrec.models.lists import ranked
 from tripletrec.models.tower_plans import PlannedTowers
 from tripletrec.models.towers import infer_all, unseen_input
 from tripletrec.neural.history import mix
 from tripletrec.neural.stack import Stack
 from tripletrec.ranking.candidates import read_candidates
-from tripletrec.ranking.exclusion import Exclusion, Pairs, read_exclude
+from tripletrec.ranking.exclusion import Exclusion, read_exclude
 from tripletrec.sampling.draw import ItemsOfUsers
 
 __all__ = ["Unseen"]
@@ -163,7 +163,7 @@ class Unseen(PlannedTowers):
         out = Exclusion()
         if read is not None:
             space = Space(read.n, self.n_items_, None, self.item_ids_)
-            out = read_exclude("seen", Pairs(*read.items), space, self._items(), owner="histories")
+            out = read_exclude("seen", read.items, space, self._items(), owner="histories")
         best = ranked(score_users, users, users, nobody, width, out, chosen, self)
         return present(*best, self.item_ids_, single=False)
 
@@ -295,7 +295,7 @@ class Unseen(PlannedTowers):
             f"{said}{others[0]!r}" if len(others) == 1 else f"{said}'...', the name of their column"
         )
 
-    def _read_histories(self, histories: Any) -> Histories | None:
+    def _read_histories(self, histories: Any) -> HistoryInput | None:
         if histories is None:
             return None
         if not self._mix().share:
@@ -306,7 +306,7 @@ class Unseen(PlannedTowers):
         return read_histories(histories, self._items())
 
     def _encode_users(
-        self, features: Any, id: Any, histories: Histories | None
+        self, features: Any, id: Any, histories: HistoryInput | None
     ) -> NDArray[np.float32]:
         """Return the vectors of users who have these features and have done this."""
         vectors, how = self._encode("user", features, id), self._mix()

@@ -20,7 +20,7 @@ from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.blas import one_blas_thread
 from tripletrec._runtime.jit import kernel, part
 from tripletrec._runtime.threads import executor_for
-from tripletrec.data.csr import Rows
+from tripletrec.data.csr import CsrRows
 from tripletrec.data.ids import Ids
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
@@ -121,7 +121,7 @@ class PerceptronFoldIn:
         known = Interactions.__new__(Interactions)
         values = np.ones(len(histories.indices), np.float32)
         known._set(
-            Rows(shape, *histories, values, None),
+            CsrRows(shape, *histories, values, None),
             Ids(None, shape[0], "user"),
             Ids(None, shape[1], "item"),
         )

@@ -32,11 +32,11 @@ from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.counter_random import derive, uniform
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.data.interactions import Interactions
-from tripletrec.neural.pairs import Pairs, Slots
+from tripletrec.neural.pairs import BatchPairs, Slots
 from tripletrec.neural.stack_kernels import scale_to_unit, through_unit
 from tripletrec.sampling.draw import ItemsOfUsers
 
-__all__ = ["BatchHistories", "Histories", "Mix", "mix"]
+__all__ = ["BatchHistories", "TowerMix", "TrainingHistories", "mix"]
 
 Float32: TypeAlias = NDArray[np.float32]
 Int32: TypeAlias = NDArray[np.int32]
@@ -45,7 +45,7 @@ _NO_SLOT, _LEFT_OUT = -1, -2
 _MOST_EXPECTED = 1024  # items that stay in a history, while training
 
 
-class Mix(NamedTuple):
+class TowerMix(NamedTuple):
     """How a user is mixed with the history."""
 
     share: float = 0.0  # α
@@ -167,7 +167,7 @@ def _unmix(g, kept, places, users, share, units, mixed, a_gradient, n_slots, v_g
         first = places[s]
 
 
-def mix(a: Any, v: Any, histories: ItemsOfUsers, how: Mix) -> Any:
+def mix(a: Any, v: Any, histories: ItemsOfUsers, how: TowerMix) -> Any:
     """Return the vectors of users.
 
     Parameters
@@ -177,7 +177,7 @@ def mix(a: Any, v: Any, histories: ItemsOfUsers, how: Mix) -> Any:
     v : float array of shape (n_items, n_outputs)
         What the item tower gives.
     histories : ItemsOfUsers
-    how : Mix
+    how : TowerMix
 
     Returns
     -------
@@ -188,13 +188,13 @@ def mix(a: Any, v: Any, histories: ItemsOfUsers, how: Mix) -> Any:
     --------
     >>> import numpy as np
     >>> a, v = np.array([[2.0, 0.0]]), np.array([[0.0, 4.0], [0.0, 8.0]])
-    >>> mix(a, v, ItemsOfUsers(np.array([0, 2]), np.array([0, 1])), Mix(share=0.5))
+    >>> mix(a, v, ItemsOfUsers(np.array([0, 2]), np.array([0, 1])), TowerMix(share=0.5))
     array([[1., 3.]])
     """
     return _mixed(a, v, histories, how)[0]
 
 
-def _mixed(a: Any, v: Any, histories: ItemsOfUsers, how: Mix) -> tuple[Any, Any, Any]:
+def _mixed(a: Any, v: Any, histories: ItemsOfUsers, how: TowerMix) -> tuple[Any, Any, Any]:
     """Return vectors of users, means of their histories, and the factors by which both were scaled."""
     h, p, scales = np.empty_like(a), np.empty_like(a), np.empty((len(a), 2), a.dtype)
     ends, slots = read_only(histories.indptr), read_only(histories.indices)
@@ -211,7 +211,7 @@ class BatchHistories:
         The items that are in a history and not in the batch, each once; they have the slots behind its own.
     """
 
-    def __init__(self, kept: ItemsOfUsers, further: Int32, counts: Int32, how: Mix) -> None:
+    def __init__(self, kept: ItemsOfUsers, further: Int32, counts: Int32, how: TowerMix) -> None:
         self.further = further
         self._kept, self._counts, self._how = kept, counts, how  # slots for items
 
@@ -240,28 +240,28 @@ class BatchHistories:
         return a_gradient
 
 
-class Histories:
+class TrainingHistories:
     """What all users did, to be drawn from batch by batch.
 
     Parameters
     ----------
     positives : Interactions
-    how : Mix
+    how : TowerMix
     """
 
-    def __init__(self, positives: Interactions, how: Mix) -> None:
+    def __init__(self, positives: Interactions, how: TowerMix) -> None:
         self.how = how
         self._known = ItemsOfUsers(read_only(positives.indptr), read_only(positives.indices))
         self._sizes = np.diff(positives.indptr)
 
-    def of_batch(self, key: np.uint64, pairs: Pairs, batch: Slots) -> BatchHistories:
+    def of_batch(self, key: np.uint64, pairs: BatchPairs, batch: Slots) -> BatchHistories:
         """Draw the histories of the users of a batch.
 
         Parameters
         ----------
         key : numpy.uint64
             Stream of random numbers of the batch.
-        pairs : Pairs
+        pairs : BatchPairs
         batch : Slots
             Of the items of the batch; left as it was.
         """

@@ -49,9 +49,9 @@ from tripletrec.losses.listwise import ListLoss
 from tripletrec.neural.candidates import CandidateSampler
 from tripletrec.neural.features import FeatureEmbedding, FeatureTable
 from tripletrec.neural.fit import NetworkTraining
-from tripletrec.neural.history import Histories, Mix
+from tripletrec.neural.history import TowerMix, TrainingHistories
 from tripletrec.neural.networks import Array, Towers
-from tripletrec.neural.pairs import Groups, Pairs, Slots
+from tripletrec.neural.pairs import BatchPairs, PairGroups, Slots
 from tripletrec.neural.stack import Stack
 from tripletrec.sampling import Sampler
 from tripletrec.training.given_weights import GivenWeights, exchange, list_given
@@ -61,7 +61,7 @@ __all__ = ["ListwiseTowers", "NetworkListwiseTraining", "unit_of_biases"]
 
 _ZERO = np.float32(0.0)
 _NO_KEY = np.uint64(0)
-_NO_MIX = Mix()
+_NO_MIX = TowerMix()
 # Smaller gradients are rounded to zero: products with subnormal numbers are slow.
 _LEAST_GRADIENT = np.float32(1e-30)
 
@@ -71,7 +71,7 @@ def unit_of_biases(temperature: float) -> float:
     return min(1.0, temperature)
 
 
-class _Candidates(NamedTuple):
+class _CandidateSlots(NamedTuple):
     """The items of a batch, each in one slot, and who is known to like them."""
 
     importance: NDArray[np.float32]
@@ -167,7 +167,7 @@ class ListwiseTowers(Towers):
     sampler : tripletrec.sampling.Sampler
         If it is verified, a user's candidates are the items that the user is not known to like; if not,
         the items that are not the user's positives in this batch.
-    mix : Mix, default none
+    mix : TowerMix, default none
         How users are mixed with their histories.
     given : Interactions or None, default None
         Negatives given by the user; they weigh more than other candidates, by the sampler's share. Those of
@@ -180,7 +180,7 @@ class ListwiseTowers(Towers):
         Of the given negatives that are candidates.
     item_biases : float32 array of shape (n_items, 1)
         What is added to the scores of each item, in units of `unit_of_biases`.
-    histories : Histories or None
+    histories : TrainingHistories or None
         None: users are what the user tower gives.
     touched : list
         The rows of each of `parameters` that the last step touched; None: all.
@@ -196,11 +196,11 @@ class ListwiseTowers(Towers):
         temperature: float,
         positives: Interactions,
         sampler: Sampler,
-        mix: Mix = _NO_MIX,
+        mix: TowerMix = _NO_MIX,
         given: Interactions | None = None,
     ) -> None:
         super().__init__(users, items, user_tower, item_tower, None)
-        self.histories = Histories(positives, mix) if mix.share > 0.0 else None
+        self.histories = TrainingHistories(positives, mix) if mix.share > 0.0 else None
         self.candidates = CandidateSampler(positives, sampler)
         if given is not None:  # what never has a slot must not dilute the others
             given = given[np.isin(given.indices, self.candidates.items)]
@@ -294,7 +294,7 @@ class ListwiseTowers(Towers):
             )  # fmt: skip
 
     def _differentiate_scores(
-        self, pairs: Pairs, scores: Array, n_drawn: int, totals: NDArray[np.float64]
+        self, pairs: BatchPairs, scores: Array, n_drawn: int, totals: NDArray[np.float64]
     ) -> None:
         """Replace the scores S by G, the gradient with respect to them."""
         slots = self._slots
@@ -302,7 +302,7 @@ class ListwiseTowers(Towers):
             slots.items, slots.counts, len(pairs.slots), n_drawn
         )
         biases = self.item_biases[slots.items, 0] * (self._unit / np.float32(self._temperature))
-        candidates = _Candidates(
+        candidates = _CandidateSlots(
             importance, biases, slots.of_items, len(self.candidates.items), self._masked,
             *self._known, self.given, *self._listed,
         )  # fmt: skip
@@ -340,7 +340,7 @@ class NetworkListwiseTraining(NetworkTraining):
     ) -> None:
         super().__init__(plan, network, factors)
         self._users, self._items, self._weights = interactions.rows, interactions.indices, weights
-        self._groups = Groups(self._users, interactions.indptr, plan.batch_size)
+        self._groups = PairGroups(self._users, interactions.indptr, plan.batch_size)
 
     def run_epoch(self, number: int) -> Record:
         """Train on every positive once; return the epoch's record.

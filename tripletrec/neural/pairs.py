@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import kernel
 
-__all__ = ["Groups", "Pairs", "Slots"]
+__all__ = ["BatchPairs", "PairGroups", "Slots"]
 
 _MOST_IN_GROUP = 8
 # Of a user: what is in the batch is left out of the user's history, so that most of the pairs must not be.
@@ -47,7 +47,7 @@ def _deal(shuffled, users, free, bounds, groups, dealt, order):  # type: ignore[
             n += 1
 
 
-class Groups:
+class PairGroups:
     """Puts the pairs of an epoch in order: pairs of one user come together, a few at a time.
 
     A user with n pairs has groups of up to ``min(8, batch_size // 32, n // 6)``, each of nearly as many, at
@@ -65,7 +65,7 @@ class Groups:
     --------
     >>> import numpy as np
     >>> users = np.repeat([0, 1], [2, 12])
-    >>> order = Groups(users, np.array([0, 2, 14]), 512).order(np.random.default_rng(0))
+    >>> order = PairGroups(users, np.array([0, 2, 14]), 512).order(np.random.default_rng(0))
     >>> users[order]
     array([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 0])
     """
@@ -97,7 +97,7 @@ class Groups:
         return order
 
 
-class Pairs(NamedTuple):
+class BatchPairs(NamedTuple):
     """The pairs of a batch, user after user."""
 
     users: NDArray[np.int32]  # each once
@@ -189,7 +189,7 @@ class Slots:
         positives: NDArray[np.integer],
         drawn: NDArray[np.integer],
         weights: NDArray[np.float32] | None = None,
-    ) -> Pairs:
+    ) -> BatchPairs:
         """Give slots to the items of a batch, and take them from those of the last one.
 
         Parameters
@@ -201,11 +201,11 @@ class Slots:
 
         Returns
         -------
-        Pairs
+        BatchPairs
         """
         n, most = len(users), len(users) + len(drawn)
         weights = _UNWEIGHTED if weights is None else weights
-        pairs = Pairs(
+        pairs = BatchPairs(
             np.empty(n, np.int32), np.empty(n + 1, np.int64), np.empty(n, np.int32),
             np.empty(n, np.int64), np.empty(n, np.float32),
         )  # fmt: skip

@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.arrays import distinct, picked
+from tripletrec._runtime.arrays import distinct
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.feature_tables import is_table
 from tripletrec.data.ids import Ids, is_single
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import Space, check_same_space
+from tripletrec.sampling.draw import ItemsOfUsers
 
 __all__ = [
-    "Exclusion",
-    "Pairs",
     "WHY_UNKNOWN",
+    "Exclusion",
     "known_rows",
     "known_seen",
     "names_seen",
@@ -31,43 +31,19 @@ WHY_UNKNOWN = "its file was saved with seen=False, or it was fitted on a cluster
 _MOST_ADDED = 1 << 20  # pairs of users and items that are excluded for all
 
 
-class Pairs(NamedTuple):
-    """Items of each user, as in `Interactions`: rising, those of user u ``indices[indptr[u]:indptr[u + 1]]``.
+class Exclusion(NamedTuple):
+    """What `exclude` says: pairs of users and items, and items that are left out for all users.
 
-    Kernels only compare with the items, and never index with them.
+    Kernels only compare with these items, and never index with them.
     """
 
-    indptr: NDArray[np.int64]
-    indices: NDArray[np.int32]
-
-    @property
-    def n_users(self) -> int:
-        """Number of rows."""
-        return len(self.indptr) - 1
-
-    def of(self, rows: NDArray[np.int64]) -> Pairs:
-        """Return the items of some users, with one row for each of them."""
-        indptr, places = picked(self.indptr, rows)
-        return Pairs(indptr, self.indices[places])
-
-    def without(self, items: NDArray[np.int64]) -> Pairs:
-        """Return what each user has beside some items."""
-        gone = np.zeros(1 + max(self.indices.max(initial=0), items.max(initial=0)), bool)
-        gone[items] = True
-        kept = ~gone[self.indices]
-        return Pairs(np.concatenate(([0], np.cumsum(kept)))[self.indptr], self.indices[kept])
-
-
-class Exclusion(NamedTuple):
-    """What `exclude` says: pairs of users and items, and items that are left out for all users."""
-
-    pairs: tuple[Pairs | Interactions, ...] = ()  # with a row for each user of the model
-    asked: tuple[Pairs, ...] = ()  # with a row for each user who is asked for
+    pairs: tuple[ItemsOfUsers | Interactions, ...] = ()  # with a row for each user of the model
+    asked: tuple[ItemsOfUsers, ...] = ()  # with a row for each user who is asked for
     items: NDArray[np.int64] | None = None
 
     def of_users(
         self, rows: NDArray[np.int64], places: NDArray[np.int64], *, items: bool = False
-    ) -> Interactions | Pairs | None:
+    ) -> Interactions | ItemsOfUsers | None:
         """Return what some users leave out, as `top_k` takes it: of all users, or a row for each of these.
 
         Parameters
@@ -82,20 +58,20 @@ class Exclusion(NamedTuple):
         if len(self.pairs) == 1 and isinstance(self.pairs[0], Interactions) and not self.asked:
             if not items or self.items is None:
                 return self.pairs[0]
-        parts = [Pairs(each.indptr, each.indices).of(rows) for each in self.pairs]
+        parts = [ItemsOfUsers(each.indptr, each.indices).of(rows) for each in self.pairs]
         parts += [each.of(places) for each in self.asked]
         if items and self.items is not None:
             bounds = np.arange(len(rows) + 1) * len(self.items)
-            parts.append(Pairs(bounds, np.tile(self.items.astype(np.int32), len(rows))))
+            parts.append(ItemsOfUsers(bounds, np.tile(self.items.astype(np.int32), len(rows))))
         return union(parts) if parts else None
 
-    def of_all(self, n_users: int) -> Pairs:
+    def of_all(self, n_users: int) -> ItemsOfUsers:
         """Return what all users leave out beside the items for all, which are in none of the pairs."""
         everybody = np.arange(n_users)
         found = self.of_users(everybody, everybody)
         if found is None:
-            return Pairs(np.zeros(n_users + 1, np.int64), np.empty(0, np.int32))
-        pairs = Pairs(found.indptr, found.indices)
+            return ItemsOfUsers(np.zeros(n_users + 1, np.int64), np.empty(0, np.int32))
+        pairs = ItemsOfUsers(found.indptr, found.indices)
         return pairs if self.items is None else pairs.without(self.items)
 
     def are_few(self, n_users: int) -> bool:
@@ -103,17 +79,18 @@ class Exclusion(NamedTuple):
         return self.items is not None and n_users * len(self.items) <= _MOST_ADDED
 
 
-def union(several: list[Pairs]) -> Pairs:
+def union(several: list[ItemsOfUsers]) -> ItemsOfUsers:
     """Return all pairs that are in any of several of as many users.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from tripletrec.ranking.exclusion import Pairs, union
-    >>> one = Pairs(np.array([0, 2, 3]), np.array([1, 4, 0], np.int32))
-    >>> other = Pairs(np.array([0, 1, 1]), np.array([2], np.int32))
+    >>> from tripletrec.ranking.exclusion import union
+    >>> from tripletrec.sampling.draw import ItemsOfUsers
+    >>> one = ItemsOfUsers(np.array([0, 2, 3]), np.array([1, 4, 0], np.int32))
+    >>> other = ItemsOfUsers(np.array([0, 1, 1]), np.array([2], np.int32))
     >>> union([one, other])
-    Pairs(indptr=array([0, 3, 4]), indices=array([1, 2, 4, 0], dtype=int32))
+    ItemsOfUsers(indptr=array([0, 3, 4]), indices=array([1, 2, 4, 0], dtype=int32))
     """
     if len(several) == 1:
         return several[0]
@@ -123,10 +100,10 @@ def union(several: list[Pairs]) -> Pairs:
     width = int(items.max(initial=0)) + 1
     rows, items = np.divmod(distinct(rows * width + items), width)
     indptr = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=n_users))))
-    return Pairs(indptr, items.astype(np.int32))
+    return ItemsOfUsers(indptr, items.astype(np.int32))
 
 
-def seen_by(model: Any) -> Pairs | Interactions | None:
+def seen_by(model: Any) -> ItemsOfUsers | Interactions | None:
     """Return what a fitted model was trained on, with a row for each of its users; None: not known.
 
     Warns
@@ -156,17 +133,17 @@ def known_seen(model: Any, name: str = "the model") -> Interactions:
     return seen
 
 
-def padded(seen: Interactions, n_users: int) -> Pairs:
+def padded(seen: Interactions, n_users: int) -> ItemsOfUsers:
     """Return what was trained on, with nothing for users who have been added since."""
     n_new = n_users - seen.n_users
     if n_new <= 0:
-        return Pairs(seen.indptr, seen.indices)
-    return Pairs(np.append(seen.indptr, np.full(n_new, seen.indptr[-1])), seen.indices)
+        return ItemsOfUsers(seen.indptr, seen.indices)
+    return ItemsOfUsers(np.append(seen.indptr, np.full(n_new, seen.indptr[-1])), seen.indices)
 
 
 def read_exclude(
     exclude: Any,
-    seen: Pairs | Interactions | None,
+    seen: ItemsOfUsers | Interactions | None,
     space: Space,
     items: Ids,
     *,
@@ -178,7 +155,7 @@ def read_exclude(
     Parameters
     ----------
     exclude : "seen", None, interactions, item ids or ("seen", one of the last two)
-    seen : Pairs, Interactions or None
+    seen : ItemsOfUsers, Interactions or None
         What "seen" stands for; None: nothing.
     space : Space
         The users and items that are ranked.
@@ -196,8 +173,8 @@ def read_exclude(
         all users and of those who are asked for, who are as many in another order.
     """
     others: tuple[Any, ...] = (exclude,)
-    pairs: list[Pairs | Interactions] = []
-    of_asked: list[Pairs] = []
+    pairs: list[ItemsOfUsers | Interactions] = []
+    of_asked: list[ItemsOfUsers] = []
     if names_seen(exclude):
         others = () if isinstance(exclude, str) else exclude[1:]
         pairs = [] if seen is None else [seen]
@@ -209,7 +186,7 @@ def read_exclude(
             out = distinct(np.append(out, _items_of(each, items)))
         elif _is_of_asked(each, data := _read_matrix(each), space, asked):
             check_same_space(data.space, _space_of(asked, space), "exclude", owner)
-            of_asked.append(Pairs(data.indptr, data.indices))
+            of_asked.append(ItemsOfUsers(data.indptr, data.indices))
         else:
             check_same_space(data.space, space, "exclude", owner)
             pairs.append(data)

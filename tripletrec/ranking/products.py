@@ -27,7 +27,7 @@ from tripletrec._runtime.intrinsics import (
 )
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.ranking.plain import Budget, best_of_row, fused_sums
-from tripletrec.ranking.rows import Rows
+from tripletrec.ranking.rows import FactorRows
 
 __all__ = ["Panels", "Products", "budget"]
 
@@ -132,11 +132,11 @@ class Panels:
 
     Parameters
     ----------
-    rows : Rows
+    rows : FactorRows
         Of the items; float32 or float64.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: FactorRows) -> None:
         self.rows = rows
         self._lock = threading.Lock()
         self._flat: NDArray[Any] | None = None
@@ -179,7 +179,7 @@ class Products:
 
     Parameters
     ----------
-    U : ndarray of shape (n_users, n_factors) or Rows
+    U : ndarray of shape (n_users, n_factors) or FactorRows
     V : ndarray of shape (n_items, n_factors) or Panels
         All arrays have one dtype, float32 or float64. An array is laid out anew by every call, which takes
         little memory; `Panels` once, which is faster for a few rows.
@@ -190,15 +190,15 @@ class Products:
 
     def __init__(
         self,
-        U: NDArray[Any] | Rows,
+        U: NDArray[Any] | FactorRows,
         V: NDArray[Any] | Panels,
         b: NDArray[Any] | None = None,
         *,
         scales: NDArray[Any] | None = None,
     ) -> None:
-        self._users = U if isinstance(U, Rows) else Rows(U)
+        self._users = U if isinstance(U, FactorRows) else FactorRows(U)
         self._panels = V if isinstance(V, Panels) else None
-        self._rows = V.rows if isinstance(V, Panels) else Rows(V)
+        self._rows = V.rows if isinstance(V, Panels) else FactorRows(V)
         self.n_items, (self.n_factors, self._dtype) = len(V), _form(self._rows)
         width = TILE_BYTES // self._dtype.itemsize
         starts = np.zeros(_padded(self.n_items, width), self._dtype)
@@ -349,7 +349,7 @@ class Products:
         return scratch
 
 
-def _form(rows: Rows) -> tuple[int, np.dtype[Any]]:
+def _form(rows: FactorRows) -> tuple[int, np.dtype[Any]]:
     """Return the length of rows and their dtype."""
     first = rows.take(slice(0, 1))
     return first.shape[1], first.dtype

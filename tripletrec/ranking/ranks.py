@@ -17,7 +17,7 @@ from tripletrec._runtime.intrinsics import prefer_wide_vectors
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.ranking.scores import LIMITS, BatchLimits, ScoreUsers, map_batches, refuse_nan
 
-__all__ = ["MAX_SWEPT", "Positives", "absent_from", "count_outranking", "positives_of"]
+__all__ = ["MAX_SWEPT", "RankedPositives", "absent_from", "count_outranking", "positives_of"]
 
 # With more positives than this, sorting a user's scores is cheaper than a sweep for each.
 MAX_SWEPT = 128
@@ -26,7 +26,7 @@ MAX_SWEPT = 128
 _CHUNK = 2048
 
 
-class Positives(NamedTuple):
+class RankedPositives(NamedTuple):
     """The positives of the users who have some, and the excluded items of all users."""
 
     users: NDArray[np.int64]
@@ -35,7 +35,7 @@ class Positives(NamedTuple):
     out_bounds: NDArray[np.int64]  # user u leaves out out_items[out_bounds[u] : out_bounds[u + 1]]
     out_items: NDArray[np.int32]
 
-    def batch(self, first: int, last: int) -> Positives:
+    def batch(self, first: int, last: int) -> RankedPositives:
         """Return the positives of ``users[first:last]``."""
         bounds = self.bounds[first : last + 1]
         return self._replace(
@@ -55,12 +55,14 @@ def positives_of(
     items: NDArray[np.int32],
     out_bounds: NDArray[np.int64],
     out_items: NDArray[np.int32],
-) -> Positives:
+) -> RankedPositives:
     """Return the positives in rows of `items`, none of which is in the same row of `out_items`."""
     users = np.flatnonzero(np.diff(bounds))
     bounds = np.append(bounds[users], bounds[-1])
     out_bounds, out_items = read_only(out_bounds), read_only(out_items)
-    return Positives(read_only(users), read_only(bounds), read_only(items), out_bounds, out_items)
+    return RankedPositives(
+        read_only(users), read_only(bounds), read_only(items), out_bounds, out_items
+    )
 
 
 def absent_from(
@@ -79,7 +81,7 @@ def absent_from(
 def count_outranking(
     score_users: ScoreUsers,
     n_items: int,
-    positives: Positives,
+    positives: RankedPositives,
     n_jobs: int,
     *,
     limits: BatchLimits = LIMITS,
@@ -97,7 +99,7 @@ def count_outranking(
         From `score_function`.
     n_items : int
         Number of columns of the scores.
-    positives : Positives
+    positives : RankedPositives
         From `positives_of`.
     n_jobs : int
         Number of threads, at least 1.
@@ -120,7 +122,7 @@ def count_outranking(
 
 
 def _count_batch(
-    positives: Positives, max_swept: int, first: int, last: int, scores: NDArray[Any]
+    positives: RankedPositives, max_swept: int, first: int, last: int, scores: NDArray[Any]
 ) -> NDArray[Any]:
     """Return the counts of the positives of ``users[first:last]``, whose scores these are."""
     batch = positives.batch(first, last)

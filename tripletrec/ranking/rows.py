@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Rows"]
+__all__ = ["FactorRows"]
 
 
-class Rows(NamedTuple):
+class FactorRows(NamedTuple):
     """A table, and a function that is applied to those of its rows that are asked for.
 
     So one row of a million is not paid for with all of them.

@@ -19,8 +19,8 @@ from tripletrec.neural.layers import glorot_uniform, uniform
 from tripletrec.reference.keras import (
     Adagrad,
     Adam,
+    DenseOptimizer,
     Embedding,
-    Optimizer,
     TripletModel,
     train_epoch,
 )
@@ -224,7 +224,7 @@ def draw_negatives(
 
 def build_model(
     recipe: Recipe, shape: tuple[int, int], rng: np.random.Generator
-) -> tuple[TripletModel | PerceptronModel, Optimizer]:
+) -> tuple[TripletModel | PerceptronModel, DenseOptimizer]:
     """Return the untrained model of a system and its optimizer.
 
     The items' bias of K2 is left out: positive and negative share it, so it cancels in every

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._runtime.arrays import picked
 from tripletrec._runtime.counter_random import below, derive, uniform
 from tripletrec._runtime.jit import part
 
@@ -62,6 +63,23 @@ class ItemsOfUsers(NamedTuple):
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
+
+    @property
+    def n_users(self) -> int:
+        """Number of rows."""
+        return len(self.indptr) - 1
+
+    def of(self, rows: NDArray[np.int64]) -> ItemsOfUsers:
+        """Return the items of some users, with one row for each of them."""
+        indptr, places = picked(self.indptr, rows)
+        return ItemsOfUsers(indptr, self.indices[places])
+
+    def without(self, items: NDArray[np.int64]) -> ItemsOfUsers:
+        """Return what each user has beside some items."""
+        gone = np.zeros(1 + max(self.indices.max(initial=0), items.max(initial=0)), bool)
+        gone[items] = True
+        kept = ~gone[self.indices]
+        return ItemsOfUsers(np.concatenate(([0], np.cumsum(kept)))[self.indptr], self.indices[kept])
 
 
 class RowNumbers(NamedTuple):

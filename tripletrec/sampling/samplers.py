@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_flag, check_non_negative, check_share, choose
 from tripletrec._runtime.messages import shown
-from tripletrec._runtime.part_checks import Field, check_fields, check_name, once
+from tripletrec._runtime.part_checks import PartField, check_fields, check_name, once
 from tripletrec._runtime.part_texts import text_of
 from tripletrec.sampling import hard
 
@@ -107,14 +107,14 @@ class Sampler(NamedTuple):
     def __repr__(self) -> str:
         return text_of(self, "sampling", SAMPLERS | HARD_SAMPLERS, _ARGUMENTS)
 
-    def fields(self) -> list[Field]:
+    def fields(self) -> list[PartField]:
         """Return the part that chooses, if any, and how it is called."""
         if self.choose is None:
             return []
         scores = tuple(map(np.float32, (0.5, 0.2, 0.3)))
         arguments = ("score", "best", "positive_score")
         owner = f"sampler {self.name!r}"
-        return [Field(owner, "choose", self.choose, arguments, "True or False", 1, (scores,))]
+        return [PartField(owner, "choose", self.choose, arguments, "True or False", 1, (scores,))]
 
     @property
     def is_hard(self) -> bool:

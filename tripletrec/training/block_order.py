@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import picked, read_only
-from tripletrec._runtime.scratch import Scratch, ScratchArray
+from tripletrec._runtime.scratch import ScratchArray, ScratchFolder
 from tripletrec.data.interactions import Interactions
 from tripletrec.sampling.draw import ItemsOfUsers, RowNumbers
 from tripletrec.sampling.grades import by_rising_value
-from tripletrec.training.bucketing import Positives
-from tripletrec.training.parts import UserPart, part_users
+from tripletrec.training.bucketing import UserPositives
+from tripletrec.training.user_parts import UserPart, part_users
 
 __all__ = ["BlockOrder", "PartBuffers", "PartsOnDisk"]
 
@@ -108,7 +108,7 @@ class PartsOnDisk:
 
     Parameters
     ----------
-    scratch : Scratch
+    scratch : ScratchFolder
     users : BlockOrder
     n_parts : int
     data : Interactions
@@ -129,7 +129,7 @@ class PartsOnDisk:
 
     def __init__(
         self,
-        scratch: Scratch,
+        scratch: ScratchFolder,
         users: BlockOrder,
         n_parts: int,
         data: Interactions,
@@ -211,7 +211,7 @@ class PartsOnDisk:
         if self._n_lower is not None:
             self._n_lower.read(begin, n_lower := buffers.n_lower[:n])
         rows = self._rows(part)
-        positives = Positives(
+        positives = UserPositives(
             indptr, read_only(indices), read_only(weights),
             read_only(self._first_entry[rows] if given is not None else indptr[:-1]),
         )  # fmt: skip
@@ -224,13 +224,13 @@ class PartsOnDisk:
         indptr, begin = self._own(self._indptr, part)
         own = read_only(self._mapped[begin : begin + indptr[-1]])
         return self._part(
-            part, Positives(indptr, own, read_only(np.empty(0, np.float32)), indptr[:-1])
+            part, UserPositives(indptr, own, read_only(np.empty(0, np.float32)), indptr[:-1])
         )
 
     def _part(
         self,
         part: int,
-        positives: Positives,
+        positives: UserPositives,
         given: ItemsOfUsers | None = None,
         n_lower: NDArray[np.int32] | None = None,
     ) -> UserPart:

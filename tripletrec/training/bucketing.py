@@ -35,8 +35,8 @@ from tripletrec.training.triplet_records import Triplets
 __all__ = [
     "Buckets",
     "GivenNegatives",
-    "Positives",
     "Stored",
+    "UserPositives",
     "bucket",
     "bucket_first",
     "draw_negatives",
@@ -48,7 +48,7 @@ __all__ = [
 _index = np.uint64  # signed indices would be checked for "from the end"
 
 
-class Positives(NamedTuple):
+class UserPositives(NamedTuple):
     """The training positives by user.
 
     Parameters
@@ -191,7 +191,7 @@ def bucket_first(
     last: int,
     users: Partition,
     items: Partition,
-    positives: Positives,
+    positives: UserPositives,
     stratum: NDArray[np.int32],
     code_bits: tuple[int, int],
     place: bool,

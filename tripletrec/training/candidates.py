@@ -9,7 +9,7 @@ from tripletrec._runtime.counter_random import below, uniform
 from tripletrec._runtime.jit import kernel
 from tripletrec.sampling.draw import search_cumulative
 
-__all__ = ["Candidates", "draw_uniform", "draw_weighted", "expected_draws"]
+__all__ = ["BatchCandidates", "draw_uniform", "draw_weighted", "expected_draws"]
 
 _LEAST_WEIGHT = 1e-30  # of the greatest: a power of popularity can be 0 in float64
 
@@ -71,7 +71,7 @@ def expected_draws(
     return order, np.minimum(expected, 1.0)
 
 
-class Candidates:
+class BatchCandidates:
     """The candidates of one batch after the other, and the slots of its items.
 
     Parameters

@@ -20,8 +20,8 @@ from tripletrec.training.dealing import Partition, deal
 from tripletrec.training.plan import L2, FactorPlan, Record
 from tripletrec.training.strata import (
     LIMITS,
-    Limits,
     Strata,
+    StrataLimits,
     codes_of,
     drawn_strata,
     given_strata,
@@ -72,7 +72,7 @@ class EpochLayout:
         Positives of each.
     given : bool
         Whether the user gives negatives.
-    limits : Limits, default LIMITS
+    limits : StrataLimits, default LIMITS
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class EpochLayout:
         item_counts: NDArray[np.int64],
         *,
         given: bool,
-        limits: Limits = LIMITS,
+        limits: StrataLimits = LIMITS,
     ) -> None:
         if isinstance(plan.loss, ListLoss):
             raise TypeError(f"loss {plan.loss.name!r} is not one of triplets")

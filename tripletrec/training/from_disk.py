@@ -23,27 +23,27 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import check_alike, check_rows, copy_into
 from tripletrec._runtime.memory import available_memory
-from tripletrec._runtime.scratch import Scratch
+from tripletrec._runtime.scratch import ScratchFolder
 from tripletrec._runtime.threads import executor_for
 from tripletrec.data.interactions import Interactions
 from tripletrec.training.block_order import BlockOrder, PartBuffers, PartsOnDisk
 from tripletrec.training.bucketing import Stored
 from tripletrec.training.disk_layout import DiskLayout, FitSize, choose_layout, part_counts
 from tripletrec.training.epoch_layout import EpochLayout, ItemDeal, record_of
-from tripletrec.training.parts import (
+from tripletrec.training.plan import FactorPlan, Factors, Record
+from tripletrec.training.strata import LIMITS, StrataLimits, Tile
+from tripletrec.training.stratum import StratumLearner
+from tripletrec.training.tables import FactorTables
+from tripletrec.training.triplet import TripletTraining, count_items
+from tripletrec.training.triplet_files import TripletFiles, cut_stored
+from tripletrec.training.triplet_records import N_TOTALS, ItemRows, UserRows
+from tripletrec.training.user_parts import (
     UserPart,
     bucket_part,
     by_position,
     epoch_of_part,
     from_positions,
 )
-from tripletrec.training.plan import FactorPlan, Factors, Record
-from tripletrec.training.strata import LIMITS, Limits, Tile
-from tripletrec.training.stratum import StratumLearner
-from tripletrec.training.tables import FactorTables
-from tripletrec.training.triplet import TripletTraining, count_items
-from tripletrec.training.triplet_files import TripletFiles, cut_stored
-from tripletrec.training.triplet_records import N_TOTALS, ItemRows, UserRows
 from tripletrec.training.user_rows import UserTable
 
 __all__ = ["DiskTripletTraining", "start_mapped"]
@@ -65,7 +65,7 @@ def start_mapped(
     return DiskTripletTraining(plan, interactions, weights, given, n_jobs)
 
 
-class _Prepared(NamedTuple):
+class _DealtItems(NamedTuple):
     """What holds for all parts while a partition is in use."""
 
     deal: ItemDeal
@@ -106,7 +106,7 @@ class DiskTripletTraining(StratumLearner):
         The most threads that learn, >= 1. One more reads and writes.
     layout : DiskLayout or None, default None
         Changes no bit. None: by the memory that there is.
-    limits : Limits, default LIMITS
+    limits : StrataLimits, default LIMITS
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class DiskTripletTraining(StratumLearner):
         If no file can be written.
     """
 
-    _prepared: _Prepared | None = None
+    _prepared: _DealtItems | None = None
     _of_users: dict[str, NDArray[Any]] | None = None  # after the release
 
     def __init__(
@@ -139,7 +139,7 @@ class DiskTripletTraining(StratumLearner):
         n_jobs: int,
         *,
         layout: DiskLayout | None = None,
-        limits: Limits = LIMITS,
+        limits: StrataLimits = LIMITS,
     ) -> None:
         super().__init__(limits, weighted=weights is not None)
         self.plan, self._n, self._n_users = plan, interactions.nnz, interactions.n_users
@@ -154,7 +154,7 @@ class DiskTripletTraining(StratumLearner):
         size = FitSize.of(plan, interactions, given, weighted=weights is not None, n_jobs=n_jobs)
         strata = self.epoch_layout.strata
         self.layout = layout or choose_layout(size, part_counts(strata), available_memory())
-        self._scratch = Scratch(interactions.memory_map)
+        self._scratch = ScratchFolder(interactions.memory_map)
         self._scratch.check_room(size.disk(self.layout), "a fit from memory-mapped interactions")
         self._parts = PartsOnDisk(
             self._scratch, users, self.layout.n_parts, interactions, weights, given, graded=graded
@@ -249,7 +249,7 @@ class DiskTripletTraining(StratumLearner):
             self._at = visits[-1].part
         return visits
 
-    def _prepare(self, number: int) -> _Prepared:
+    def _prepare(self, number: int) -> _DealtItems:
         """Deal the items; parts are bucketed when they are visited."""
         number = self.epoch_layout.first_of_partition(number)
         if self._prepared is None or self._prepared.deal.number != number:
@@ -257,7 +257,7 @@ class DiskTripletTraining(StratumLearner):
             self._prepared = None
             deal = self.epoch_layout.deal_items(number)
             self._starts, self._unsaved = {}, None
-            self._prepared = _Prepared(deal, by_position(tables, deal))
+            self._prepared = _DealtItems(deal, by_position(tables, deal))
         return self._prepared
 
     def _load(self, tile: Tile, buffers: _Buffers, busy: int | None) -> _Visit:
@@ -291,7 +291,7 @@ class DiskTripletTraining(StratumLearner):
         return _Visit(tile, part, rows, cut_stored(stored, first, last))
 
     def _learn(
-        self, number: int, prepared: _Prepared, visit: _Visit, totals: NDArray[np.float64]
+        self, number: int, prepared: _DealtItems, visit: _Visit, totals: NDArray[np.float64]
     ) -> None:
         tile, part, rows, stored = visit
         bounds = self._starts[tile.part][tile.first : tile.last + 1]

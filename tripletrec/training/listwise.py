@@ -38,11 +38,11 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.scorers import COSINE
-from tripletrec.training.candidates import Candidates
+from tripletrec.training.candidates import BatchCandidates
 from tripletrec.training.given_weights import GivenWeights
 from tripletrec.training.histories import LENGTHS, HistoryFoldIn, begin_rows, lengths_of, mix
 from tripletrec.training.listwise_batch import Batch
-from tripletrec.training.listwise_history import Mix, build_history_kernels
+from tripletrec.training.listwise_history import RowMix, build_history_kernels
 from tripletrec.training.listwise_kernels import ItemStep, build_batch_kernels, collect
 from tripletrec.training.plan import FactorPlan, Factors, Record
 from tripletrec.training.tables import FactorTables
@@ -80,7 +80,7 @@ class _Numbers(NamedTuple):
     user_l2: np.float32
     item_l2: tuple[np.float32, np.float32, np.float32]  # positive, negative, bias
     parameters: tuple[np.float32, ...]  # of the optimizer
-    mix: Mix
+    mix: RowMix
 
     @classmethod
     def of(
@@ -93,7 +93,7 @@ class _Numbers(NamedTuple):
                 # Biases are learnt in units of the logit; their L2 is that of what they are in the end.
                 (real(plan.l2.positive), real(plan.l2.negative), real(plan.l2.bias * temperature**2)),
                 tuple(map(real, plan.optimizer.parameters)),
-                Mix(*map(real, (plan.history, plan.history_dropout, own_dropout, dropout))),
+                RowMix(*map(real, (plan.history, plan.history_dropout, own_dropout, dropout))),
             )  # fmt: skip
 
 
@@ -184,7 +184,7 @@ class ListwiseTraining:
         # An item that nobody has is among all items, too.
         had = np.maximum(count_items(interactions.indices, n_items), 1)
         by_popularity = plan.sampler.weights(had) if plan.sampler.alpha > 0.0 else None
-        self.candidates = Candidates(n_items, n_negatives, by_popularity)
+        self.candidates = BatchCandidates(n_items, n_negatives, by_popularity)
         self.batch_size = max(1, min(batch_size, n_users))
         self.piece_size = sizes.size(self.candidates.most, self.batch_size)
         n_pairs = int(np.sort(counts)[-self.batch_size :].sum())

@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RECORDS", "Batch", "Given", "Pasts", "Pieces", "Positives", "Slots", "UserRows"]
+__all__ = [
+    "RECORDS",
+    "Batch",
+    "BatchItems",
+    "BatchPositives",
+    "BatchUsers",
+    "CandidatePieces",
+    "Given",
+    "HistoryRows",
+]
 
 RECORDS = {
     "collect": ("positives", "slots", "given"),
@@ -30,7 +39,7 @@ Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
 
-class Positives(NamedTuple):
+class BatchPositives(NamedTuple):
     """The positives of a batch, row after row, with what is computed for each."""
 
     rows: Int32
@@ -44,7 +53,7 @@ class Positives(NamedTuple):
     slot_bounds: Int64  # those of slot s are by_slot[x], slot_bounds[s] <= x < slot_bounds[s + 1]
 
 
-class Slots(NamedTuple):
+class BatchItems(NamedTuple):
     """The items of a batch, with what is computed for each."""
 
     items: Int32
@@ -56,7 +65,7 @@ class Slots(NamedTuple):
     bias_gradients: Float32
 
 
-class Pieces(NamedTuple):
+class CandidatePieces(NamedTuple):
     """The candidates of a batch, piece by piece, with what is computed for each piece and row."""
 
     exponentials: Float32  # (n_pieces, n_rows, piece_size): scores, see `ListLoss.exponentiate`
@@ -66,7 +75,7 @@ class Pieces(NamedTuple):
     sums: Float32  # (n_pieces, n_rows, width): product of exponentials and units
 
 
-class UserRows(NamedTuple):
+class BatchUsers(NamedTuple):
     """The users of a batch, with what is computed for each: arrays of shape (n_rows, width) or (n_rows,)."""
 
     masks: Float32  # 0 for factors that dropout leaves out
@@ -75,7 +84,7 @@ class UserRows(NamedTuple):
     gradients: Float32
 
 
-class Pasts(NamedTuple):
+class HistoryRows(NamedTuple):
     """What users who are mixes of a row and their history are made of; empty arrays where they are not."""
 
     shares: Float32  # of each positive in its user's history: one over their number, 0 if left out
@@ -99,11 +108,11 @@ class Given(NamedTuple):
 class Batch(NamedTuple):
     """All that the kernels know and compute of a batch."""
 
-    positives: Positives
-    slots: Slots
-    pieces: Pieces
-    rows: UserRows
-    pasts: Pasts
+    positives: BatchPositives
+    slots: BatchItems
+    pieces: CandidatePieces
+    rows: BatchUsers
+    pasts: HistoryRows
     given: Given
 
     @classmethod
@@ -118,7 +127,7 @@ class Batch(NamedTuple):
             bounds=np.zeros(n_rows + 1, np.int64),
         )
         n_pieces = -(-n_candidates // piece_size)
-        positives = Positives(
+        positives = BatchPositives(
             rows=np.zeros(n_pairs, np.int32),
             slots=np.zeros(n_pairs, np.int32),
             weights=np.zeros(n_pairs, np.float32),
@@ -129,7 +138,7 @@ class Batch(NamedTuple):
             by_slot=np.zeros(n_pairs, np.int32),
             slot_bounds=np.zeros(n_slots + 1, np.int64),
         )
-        slots = Slots(
+        slots = BatchItems(
             items=np.arange(n_slots, dtype=np.int32),
             units=np.zeros((n_slots, width), np.float32),
             inverse_norms=np.zeros(n_slots, np.float32),
@@ -138,14 +147,14 @@ class Batch(NamedTuple):
             gradients=np.zeros((n_slots, width), np.float32),
             bias_gradients=np.zeros(n_slots, np.float32),
         )
-        pieces = Pieces(
+        pieces = CandidatePieces(
             exponentials=np.zeros((n_pieces, n_rows, piece_size), np.float32),
             peaks=np.zeros((n_pieces, n_rows), np.float32),
             masses=np.zeros((n_pieces, n_rows), np.float32),
             coefficients=np.zeros((n_pieces, n_rows), np.float32),
             sums=np.zeros((n_pieces, n_rows, width), np.float32),
         )
-        rows = UserRows(
+        rows = BatchUsers(
             masks=np.ones((n_rows, width), np.float32),
             units=np.zeros((n_rows, width), np.float32),
             inverse_norms=np.zeros(n_rows, np.float32),
@@ -153,7 +162,7 @@ class Batch(NamedTuple):
         )
         if not mixed:
             n_rows = n_pairs = 0
-        pasts = Pasts(
+        pasts = HistoryRows(
             shares=np.zeros(n_pairs, np.float32),
             own_shares=np.zeros(n_rows, np.float32),
             history_shares=np.zeros(n_rows, np.float32),

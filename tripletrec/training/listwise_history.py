@@ -22,12 +22,12 @@ from tripletrec._runtime.counter_random import derive, uniform
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.optimizers import Optimizer
 from tripletrec.scorers import normalize_row, normalize_row_backward
-from tripletrec.training.listwise_batch import Pasts, Positives, Slots, UserRows
+from tripletrec.training.listwise_batch import BatchItems, BatchPositives, BatchUsers, HistoryRows
 
-__all__ = ["HistoryKernels", "Mix", "build_history_kernels"]
+__all__ = ["HistoryKernels", "RowMix", "build_history_kernels"]
 
 
-class Mix(NamedTuple):
+class RowMix(NamedTuple):
     """How users are mixed while they learn, float32; kernels take it as a plain tuple."""
 
     history: np.float32  # a
@@ -92,8 +92,8 @@ def _build(
     @kernel(noalias=True)
     def take_users(begin, end, users, indptr, table, mix, key, batch):
         """Mix users begin ... end - 1 of a batch, whose items are in their slots already."""
-        positives, slots = Positives(*batch[0]), Slots(*batch[1])
-        rows, pasts = UserRows(*batch[2]), Pasts(*batch[3])
+        positives, slots = BatchPositives(*batch[0]), BatchItems(*batch[1])
+        rows, pasts = BatchUsers(*batch[2]), HistoryRows(*batch[3])
         share, history_dropout, own_dropout, dropout = mix
         n_factors = rows.units.shape[1]  # unknown to the compiler, see `listwise_kernels`
         of_history, of_own = derive(key, 0), derive(key, 1)
@@ -120,7 +120,11 @@ def _build(
     @kernel(noalias=True)
     def learn_users(begin, end, users, table, step_counts, rate, l2, parameters, dropout, batch):
         """Update the own rows of users begin ... end - 1; keep the gradients by their histories' means."""
-        positives, rows, pasts = Positives(*batch[0]), UserRows(*batch[1]), Pasts(*batch[2])
+        positives, rows, pasts = (
+            BatchPositives(*batch[0]),
+            BatchUsers(*batch[1]),
+            HistoryRows(*batch[2]),
+        )
         n_factors = rows.units.shape[1]
         for r in range(begin, end):
             u, gradient, of_past = users[r], rows.gradients[r], pasts.gradients[r]

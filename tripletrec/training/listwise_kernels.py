@@ -18,7 +18,14 @@ from tripletrec.losses.listwise import ListLoss
 from tripletrec.optimizers import Optimizer
 from tripletrec.scorers import normalize_row, normalize_row_backward
 from tripletrec.training.given_weights import exchange, list_given
-from tripletrec.training.listwise_batch import Given, Pasts, Pieces, Positives, Slots, UserRows
+from tripletrec.training.listwise_batch import (
+    BatchItems,
+    BatchPositives,
+    BatchUsers,
+    CandidatePieces,
+    Given,
+    HistoryRows,
+)
 
 __all__ = [
     "BatchKernels",
@@ -62,7 +69,7 @@ class BatchKernels(NamedTuple):
 def collect(users, known, weights, given_weights, slot_of, n_slots, batch):
     """List the positives of a batch, give a slot to those without one; return the number of slots."""
     indptr, indices = known
-    positives, slots, given = Positives(*batch[0]), Slots(*batch[1]), Given(*batch[2])
+    positives, slots, given = BatchPositives(*batch[0]), BatchItems(*batch[1]), Given(*batch[2])
     n, n_candidates = 0, n_slots
     for row in range(users.shape[0]):
         given.bounds[row + 1] = list_given(
@@ -161,7 +168,11 @@ def _build_score_kernels(
     @kernel
     def exponentiate(c, first, last, n_rows, masked, scale, parameters, batch):
         """Exponentiate the scores of piece c, whose slots are first ... last - 1, in all rows."""
-        positives, slots, pieces = Positives(*batch[0]), Slots(*batch[1]), Pieces(*batch[2])
+        positives, slots, pieces = (
+            BatchPositives(*batch[0]),
+            BatchItems(*batch[1]),
+            CandidatePieces(*batch[2]),
+        )
         given = Given(*batch[3])  # whose slots no other piece has
         biases, importance = slots.biases[first:last], slots.importance[first:last]
         if masked:
@@ -180,8 +191,8 @@ def _build_score_kernels(
     @kernel(noalias=True)
     def reduce(begin, end, n_candidates, n_items, masked, scale, parameters, batch):
         """Compute losses, slopes of positives and gradients of rows begin ... end - 1; return their loss."""
-        positives, slots = Positives(*batch[0]), Slots(*batch[1])
-        pieces, rows = Pieces(*batch[2]), UserRows(*batch[3])
+        positives, slots = BatchPositives(*batch[0]), BatchItems(*batch[1])
+        pieces, rows = CandidatePieces(*batch[2]), BatchUsers(*batch[3])
         n_factors = rows.units.shape[1]  # unknown to the compiler, see `take`
         piece_size = pieces.exponentials.shape[2]
         n_pieces = -(-n_candidates // piece_size)
@@ -235,7 +246,7 @@ def _build_user_kernels(
     @kernel
     def take_users(first, last, users, table, dropout, key, rows):
         """Copy the factors of users first ... last - 1 from their table, with dropout."""
-        rows = UserRows(*rows)
+        rows = BatchUsers(*rows)
         kept = np.float32(1.0 / (1.0 - dropout))
         for row in range(first, last):
             u = users[row]
@@ -251,7 +262,7 @@ def _build_user_kernels(
     @kernel(noalias=True)
     def learn_users(first, last, users, table, step_counts, rate, l2, parameters, dropout, batch):
         """Update users first ... last - 1 of a batch."""
-        positives, rows = Positives(*batch[0]), UserRows(*batch[1])
+        positives, rows = BatchPositives(*batch[0]), BatchUsers(*batch[1])
         n_factors = rows.units.shape[1]
         for r in range(first, last):
             u, gradient = users[r], rows.gradients[r]
@@ -297,7 +308,7 @@ def _build_item_kernels(
     def take_items(first, last, table, bias_table, slots):
         """Copy factors and biases of slots first ... last - 1 from the tables."""
         prefer_wide_vectors()
-        slots = Slots(*slots)
+        slots = BatchItems(*slots)
         for slot in range(_index(first), _index(last)):
             ahead = slots.items[min(slot + _AHEAD, _index(last) - _ONE)]
             prefetch(table, ahead * (1 + n_state), row_bytes)
@@ -329,8 +340,8 @@ def _build_item_kernels(
         The gradients of candidates hold what scores of candidates have of them.
         """
         prefer_wide_vectors()
-        positives, slots = Positives(*batch[0]), Slots(*batch[1])
-        rows, pasts = UserRows(*batch[2]), Pasts(*batch[3])
+        positives, slots = BatchPositives(*batch[0]), BatchItems(*batch[1])
+        rows, pasts = BatchUsers(*batch[2]), HistoryRows(*batch[3])
         step, gradients = ItemStep(*step), slots.gradients
         n_factors = _index(slots.units.shape[1])
         for slot in range(_index(first), _index(last)):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.part_checks import Field
+from tripletrec._runtime.part_checks import PartField
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.optimizers import Optimizer
 from tripletrec.rates import Schedule, constant
@@ -57,7 +57,7 @@ class Plan:
     n_epochs: int = 1
     companions: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
-    def fields(self) -> list[Field]:
+    def fields(self) -> list[PartField]:
         """Return the parts and how they are called."""
         return [*self.loss.fields(), *self.optimizer.fields(), *self.sampler.fields()]
 
@@ -97,7 +97,7 @@ class FactorPlan(Plan):
         """
         return (given or self.is_graded) and self.sampler.choose is None
 
-    def fields(self) -> list[Field]:
+    def fields(self) -> list[PartField]:
         """Return the parts and how they are called."""
         return [*super().fields(), *self.scorer.fields()]
 

@@ -39,8 +39,8 @@ from numpy.typing import NDArray
 __all__ = [
     "LIMITS",
     "Codes",
-    "Limits",
     "Strata",
+    "StrataLimits",
     "Tile",
     "codes_of",
     "drawn_strata",
@@ -56,7 +56,7 @@ _LANE_TRIPLETS = 2**14  # that a lane of a round shall have
 _MOST_BLOCKS = 2**15 - 2**4  # their numbers are int16
 
 
-class Limits(NamedTuple):
+class StrataLimits(NamedTuple):
     """Sizes that decide how the work of an epoch is cut up. Tests choose smaller ones.
 
     Parameters
@@ -93,7 +93,7 @@ class Limits(NamedTuple):
     cache_bytes: int = 2**22
 
 
-LIMITS = Limits()
+LIMITS = StrataLimits()
 
 
 class Tile(NamedTuple):
@@ -243,7 +243,7 @@ class Strata(NamedTuple):
 
 
 def n_blocks(
-    n_users: int, n_items: int, n_interactions: int, item_bytes: int, limits: Limits = LIMITS
+    n_users: int, n_items: int, n_interactions: int, item_bytes: int, limits: StrataLimits = LIMITS
 ) -> int:
     """Return the number of item blocks for data of this size.
 
@@ -253,7 +253,7 @@ def n_blocks(
         Size of the training data.
     item_bytes : int
         Bytes of an item's row, optimizer state included.
-    limits : Limits, default LIMITS
+    limits : StrataLimits, default LIMITS
 
     Returns
     -------
@@ -348,14 +348,14 @@ class Codes(NamedTuple):
     dtype: type[np.unsignedinteger]
 
 
-def codes_of(strata: Strata, n_users: int, n_items: int, limits: Limits = LIMITS) -> Codes:
+def codes_of(strata: Strata, n_users: int, n_items: int, limits: StrataLimits = LIMITS) -> Codes:
     """Return the codes for data of this size.
 
     Parameters
     ----------
     strata : Strata
     n_users, n_items : int
-    limits : Limits, default LIMITS
+    limits : StrataLimits, default LIMITS
 
     Returns
     -------

@@ -23,11 +23,11 @@ from tripletrec.training.bucketing import (
     shuffle_strata,
 )
 from tripletrec.training.placed_negatives import Placed, place_given
-from tripletrec.training.strata import LIMITS, Limits
+from tripletrec.training.strata import LIMITS, StrataLimits
 from tripletrec.training.triplet_records import (
+    GroupScratch,
     HyperParameters,
     ItemRows,
-    Scratch,
     Triplets,
     UserRows,
     group_scratch,
@@ -132,11 +132,11 @@ class Workspace(NamedTuple):
     triplets: Triplets
     places: NDArray[np.int64]
     filter_words: NDArray[np.uint64]
-    scratch: Scratch
+    scratch: GroupScratch
 
 
 def make_workspace(
-    loop: Loop, longest: int, *, weighted: bool, limits: Limits = LIMITS
+    loop: Loop, longest: int, *, weighted: bool, limits: StrataLimits = LIMITS
 ) -> Workspace:
     """Return what it takes to learn strata of up to `longest` triplets each.
 
@@ -219,7 +219,7 @@ class StratumLearner:
 
     Parameters
     ----------
-    limits : Limits
+    limits : StrataLimits
     weighted : bool
         Whether triplets have weights.
 
@@ -233,7 +233,7 @@ class StratumLearner:
 
     loop: Loop
 
-    def __init__(self, limits: Limits, *, weighted: bool) -> None:
+    def __init__(self, limits: StrataLimits, *, weighted: bool) -> None:
         self.limits, self.cancelled = limits, False
         self._weighted, self._local = weighted, threading.local()
 

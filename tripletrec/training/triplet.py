@@ -20,9 +20,14 @@ from tripletrec._runtime.threads import Executor, executor_for
 from tripletrec.data.interactions import Interactions
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.sampling.grades import by_rising_value
-from tripletrec.training.bucketing import Positives
+from tripletrec.training.bucketing import UserPositives
 from tripletrec.training.epoch_layout import EpochLayout, ItemDeal, record_of
-from tripletrec.training.parts import (
+from tripletrec.training.plan import FactorPlan, Factors, Record
+from tripletrec.training.strata import LIMITS, StrataLimits
+from tripletrec.training.stratum import Epoch, StratumLearner
+from tripletrec.training.tables import FactorTables
+from tripletrec.training.triplet_records import N_TOTALS, UserRows
+from tripletrec.training.user_parts import (
     bucket_part,
     by_position,
     empty_stored,
@@ -30,11 +35,6 @@ from tripletrec.training.parts import (
     from_positions,
     whole_part,
 )
-from tripletrec.training.plan import FactorPlan, Factors, Record
-from tripletrec.training.strata import LIMITS, Limits
-from tripletrec.training.stratum import Epoch, StratumLearner
-from tripletrec.training.tables import FactorTables
-from tripletrec.training.triplet_records import N_TOTALS, UserRows
 
 __all__ = ["TripletTraining", "count_items"]
 
@@ -70,7 +70,7 @@ class TripletTraining(StratumLearner):
         Runs the tasks of each round. None: as many threads as have work.
     learn_items : bool, default True
         False: items, their biases and their optimizer state stay as they are.
-    limits : Limits, default LIMITS
+    limits : StrataLimits, default LIMITS
 
     Attributes
     ----------
@@ -104,13 +104,13 @@ class TripletTraining(StratumLearner):
         tables: FactorTables | None = None,
         executor: Executor | None = None,
         learn_items: bool = True,
-        limits: Limits = LIMITS,
+        limits: StrataLimits = LIMITS,
     ) -> None:
         super().__init__(limits, weighted=weights is not None)
         self.plan = plan
         weights = np.empty(0, np.float32) if weights is None else weights
         indptr, indices = read_only(interactions.indptr), read_only(interactions.indices)
-        self._positives = Positives(indptr, indices, read_only(weights), indptr[:-1])
+        self._positives = UserPositives(indptr, indices, read_only(weights), indptr[:-1])
         self._given = self._n_lower = None
         if given is not None:
             self._given = ItemsOfUsers(read_only(given.indptr), read_only(given.indices))

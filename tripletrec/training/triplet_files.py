@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tripletrec._runtime.scratch import Scratch
+from tripletrec._runtime.scratch import ScratchFolder
 from tripletrec.training.block_order import PartsOnDisk
 from tripletrec.training.bucketing import Stored
 from tripletrec.training.epoch_layout import EpochLayout
@@ -17,7 +17,7 @@ class TripletFiles:
 
     Parameters
     ----------
-    scratch : Scratch
+    scratch : ScratchFolder
     epoch_layout : EpochLayout
     parts : PartsOnDisk
     n_positives : int
@@ -27,7 +27,7 @@ class TripletFiles:
 
     def __init__(
         self,
-        scratch: Scratch,
+        scratch: ScratchFolder,
         epoch_layout: EpochLayout,
         parts: PartsOnDisk,
         n_positives: int,

@@ -33,9 +33,9 @@ from tripletrec.training.hard_negatives import choose_negative
 from tripletrec.training.search import build_search
 from tripletrec.training.triplet_records import (
     GROUP,
+    GroupScratch,
     HyperParameters,
     ItemRows,
-    Scratch,
     Triplets,
     UserRows,
 )
@@ -168,7 +168,7 @@ def _build_epoch(choice: _Choice) -> Callable[..., None]:
         """
         prefer_wide_vectors()
         triplets, users, items = Triplets(*triplets), UserRows(*users), ItemRows(*items)
-        hyper, scratch = HyperParameters(*hyper), Scratch(*scratch)
+        hyper, scratch = HyperParameters(*hyper), GroupScratch(*scratch)
         origin = bounds[first]
         end_of_all = _index(bounds[last] - origin)
         for s in range(first, last):

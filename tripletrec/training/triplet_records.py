@@ -13,10 +13,10 @@ from tripletrec.training.plan import L2
 
 __all__ = [
     "GROUP",
+    "N_TOTALS",
+    "GroupScratch",
     "HyperParameters",
     "ItemRows",
-    "N_TOTALS",
-    "Scratch",
     "Search",
     "Triplets",
     "UserRows",
@@ -98,7 +98,7 @@ class HyperParameters(NamedTuple):
     search: Search | None = None
 
 
-class Scratch(NamedTuple):
+class GroupScratch(NamedTuple):
     """What is kept of the triplets of a group.
 
     Each array is flat: its quantity number k, from 0, begins at k * GROUP, which is called `_k` below. The
@@ -118,12 +118,12 @@ class Scratch(NamedTuple):
     best: NDArray[np.int64]  # the triplets that have them
 
 
-def group_scratch(width: int, n_positives: int = 1) -> Scratch:
+def group_scratch(width: int, n_positives: int = 1) -> GroupScratch:
     """Return scratch for rows of `width` factors, padding included, and positives that are compared."""
     floats = [np.zeros(n * GROUP, np.float32) for n in (1, 1, 1, 5, 8, 3)]
     floats += [aligned(width), np.zeros(GROUP, np.float32), np.zeros(n_positives, np.float32)]
     rows, best = np.zeros(5 * GROUP, np.uint64), np.zeros(n_positives, np.int64)
-    return Scratch._make([rows, *floats, best])
+    return GroupScratch._make([rows, *floats, best])
 
 
 def search_of(loss: Loss, n_items: int) -> Search | None:

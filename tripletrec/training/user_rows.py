@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.jit import aligned
 from tripletrec._runtime.memory import available_memory
-from tripletrec._runtime.scratch import Scratch, ScratchArray
+from tripletrec._runtime.scratch import ScratchArray, ScratchFolder
 from tripletrec.optimizers import Optimizer
 from tripletrec.training.block_order import BlockOrder
 from tripletrec.training.start_values import USERS
@@ -39,7 +39,7 @@ class UserTable:
 
     Parameters
     ----------
-    scratch : Scratch
+    scratch : ScratchFolder
         Where rows lie for which there is no memory, and what is too large in the order of the users.
     users : BlockOrder
     bounds : int64 array of shape (n_parts + 1,)
@@ -54,7 +54,7 @@ class UserTable:
 
     def __init__(
         self,
-        scratch: Scratch,
+        scratch: ScratchFolder,
         users: BlockOrder,
         bounds: NDArray[np.int64],
         n_resident: int,

@@ -2,7 +2,7 @@
 
 from tripletrec.reference.keras.deferred_adam import DeferredAdam
 from tripletrec.reference.keras.embedding import Embedding
-from tripletrec.reference.keras.optimizers import SGD, Adagrad, Adam, Optimizer
+from tripletrec.reference.keras.optimizers import SGD, Adagrad, Adam, DenseOptimizer
 from tripletrec.reference.keras.train_epoch import train_epoch
 from tripletrec.reference.keras.triplet_model import TripletModel
 
@@ -11,8 +11,8 @@ __all__ = [
     "Adagrad",
     "Adam",
     "DeferredAdam",
+    "DenseOptimizer",
     "Embedding",
-    "Optimizer",
     "TripletModel",
     "train_epoch",
 ]

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_non_negative, check_positive, check_share
 from tripletrec._runtime.jit import kernel
 
-__all__ = ["SGD", "Adagrad", "Adam", "Optimizer"]
+__all__ = ["SGD", "Adagrad", "Adam", "DenseOptimizer"]
 
 
 @kernel
@@ -69,7 +69,7 @@ def _adam_step(weights, gradient, mean, square, rate, penalty, beta1, beta2, eps
         gradient[k] = zero
 
 
-class Optimizer:
+class DenseOptimizer:
     """Base of the dense optimizers: the state of every weight, and the step count.
 
     Parameters
@@ -119,7 +119,7 @@ class Optimizer:
     _step: Any = staticmethod(_sgd_step)
 
 
-class SGD(Optimizer):
+class SGD(DenseOptimizer):
     """Plain stochastic gradient descent.
 
     Parameters
@@ -142,7 +142,7 @@ class SGD(Optimizer):
         super().__init__(learning_rate, l2=l2)
 
 
-class Adagrad(Optimizer):
+class Adagrad(DenseOptimizer):
     """Adagrad: steps shrink where gradients have been large.
 
     Parameters
@@ -183,7 +183,7 @@ class Adagrad(Optimizer):
         return *super()._scalars(), self.epsilon
 
 
-class Adam(Optimizer):
+class Adam(DenseOptimizer):
     """Adam with dense moments.
 
     Parameters

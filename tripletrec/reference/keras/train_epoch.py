@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec.reference.keras.deferred_adam import DeferredAdam
-from tripletrec.reference.keras.optimizers import Optimizer
+from tripletrec.reference.keras.optimizers import DenseOptimizer
 
 __all__ = ["Model", "train_epoch"]
 
@@ -28,7 +28,7 @@ class Model(Protocol):
 
 def train_epoch(
     model: Model,
-    optimizer: Optimizer,
+    optimizer: DenseOptimizer,
     columns: Sequence[NDArray[Any]],
     batch_size: int,
     rng: np.random.Generator,
@@ -39,7 +39,7 @@ def train_epoch(
     ----------
     model : Model
         For instance a `TripletModel`; trained in place.
-    optimizer : Optimizer
+    optimizer : DenseOptimizer
         Moves all of the model's parameters after each batch. `DeferredAdam` needs a model that says
         which rows of its parameters a batch reads, ``model.rows_read(*batch)``.
     columns : sequence of arrays of one length

@@ -20,8 +20,8 @@ from tripletrec._runtime.threads import Executor, SerialExecutor
 from tripletrec.sampling.draw import ItemsOfUsers, RowNumbers
 from tripletrec.training.bucketing import (
     GivenNegatives,
-    Positives,
     Stored,
+    UserPositives,
     bucket,
     bucket_first,
 )
@@ -56,7 +56,7 @@ class UserPart(NamedTuple):
         Number of the first block.
     users : Partition
         Their rows in the arrays of the part, block by block.
-    positives : Positives
+    positives : UserPositives
     given : ItemsOfUsers or None
         Their given negatives, or all positives by rising value; see `GivenNegatives`.
     n_lower : int32 array of shape (n_positives,) or None
@@ -66,7 +66,7 @@ class UserPart(NamedTuple):
 
     block: int
     users: Partition
-    positives: Positives
+    positives: UserPositives
     given: ItemsOfUsers | None
     n_lower: NDArray[np.int32] | None
     numbers: RowNumbers | None
@@ -74,7 +74,7 @@ class UserPart(NamedTuple):
 
 def whole_part(
     users: Partition,
-    positives: Positives,
+    positives: UserPositives,
     given: ItemsOfUsers | None = None,
     n_lower: NDArray[np.int32] | None = None,
 ) -> UserPart:
@@ -99,7 +99,7 @@ def cut_part(whole: UserPart, part: int, n_parts: int) -> UserPart:
     return UserPart(
         part * n_blocks,
         part_users(bounds - bounds[0]),
-        Positives(
+        UserPositives(
             read_only(own_indptr),
             read_only(indices[places]),
             read_only(weights[places] if len(weights) else weights),

@@ -14,10 +14,10 @@ from tripletrec.ranking.exclusion import known_rows
 from tripletrec.ranking.products import Products
 from tripletrec.ranking.top_k import top_k
 
-__all__ = ["Comparing"]
+__all__ = ["FindingSimilar"]
 
 
-class Comparing(Fitted):
+class FindingSimilar(Fitted):
     """What fitted models say of rows alone: `similar_items` and `similar_users`."""
 
     @answer

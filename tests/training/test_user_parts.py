@@ -8,9 +8,9 @@ from tiers import quick
 from training.fits import NAMES, negatives_of, run, start, weights_of
 from tripletrec import losses, optimizers, sampling
 from tripletrec._runtime.jit import aligned
-from tripletrec.training.parts import bucket_part, cut_part, empty_stored, epoch_of_part
 from tripletrec.training.stratum import learn_strata, make_workspace
 from tripletrec.training.triplet_records import N_TOTALS, ItemRows, UserRows
+from tripletrec.training.user_parts import bucket_part, cut_part, empty_stored, epoch_of_part
 
 CASES = {
     "unseen": {},
