@@ -17,7 +17,10 @@ import numpy as np
 
 from tripletrec._runtime.marks import PART_MARK, CompilationError, waiting
 
-__all__ = ["CompilationError", "Kernel", "aligned", "is_compiling", "kernel", "part"]
+__all__ = ["CompilationError", "Kernel", "aligned", "index", "is_compiling", "kernel", "part"]
+
+index = np.uint64
+"""What indices are made before kernels use them: signed ones would be checked for "from the end"."""
 
 _PAGE = 1024  # float32
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.intrinsics import prefetch
-from tripletrec._runtime.jit import kernel, part
+from tripletrec._runtime.jit import index, kernel, part
 from tripletrec.data.checks import check_length, check_positions
 from tripletrec.data.sparse import compressed_rows, shape_of
 
@@ -49,7 +49,6 @@ class FeatureTable(NamedTuple):
 @part(fused=True)
 def _fetch_own(rows, n, table, factors):  # type: ignore[no-untyped-def]
     """Ask for the factors of the last column of a row some places ahead: own ones, which no other row has."""
-    index = np.uint64
     last = table.indptr[index(rows[min(n + _AHEAD, rows.shape[0] - 1)]) + index(1)] - 1
     if last >= 0:
         row_bytes = factors.shape[1] * factors.itemsize
@@ -59,7 +58,6 @@ def _fetch_own(rows, n, table, factors):  # type: ignore[no-untyped-def]
 @part(fused=True)
 def sum_rows(rows, table, first_row, first_column, sums):  # type: ignore[no-untyped-def]
     """Write ``y`` of row ``rows[n]`` to ``sums[first_row + n, first_column:]``."""
-    index = np.uint64  # signed indices are checked for "from the end", factor by factor
     indices, offsets, values, factors = table.indices, table.offsets, table.values, table.factors
     width = index(factors.shape[1])
     one_group = index(table.width) == width
@@ -96,7 +94,6 @@ def add_row_gradients(rows, weights, table, first_column, row_gradients, l2, tou
     Each entry adds an L2 penalty, by the weight of its row where there are weights; several runs of rows may
     share these. The columns are listed in `touched`; their number is returned.
     """
-    index = np.uint64
     indptr, indices, factors = table.indptr, table.indices, table.factors
     gradient, width = table.gradient, index(factors.shape[1])
     n_touched, n_weights = 0, weights.shape[0]

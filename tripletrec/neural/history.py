@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.counter_random import derive, uniform
-from tripletrec._runtime.jit import kernel, part
+from tripletrec._runtime.jit import index, kernel, part
 from tripletrec.data.interactions import Interactions
 from tripletrec.neural.pairs import BatchPairs, Slots
 from tripletrec.neural.stack_kernels import scale_to_unit, through_unit
@@ -60,7 +60,6 @@ def _keep(key, pairs, known, dropout, slot_of, n_slots, slots, ends, counts, fur
     The positives of a user in the batch do not. Items without a slot get the next one and are listed in
     `further`; their number is returned. How often each slot is listed is counted.
     """
-    index = np.uint64  # signed indices would be checked for "from the end"
     n_kept, n_further = 0, 0
     for s in range(n_slots):
         counts[s] = 0
@@ -94,7 +93,6 @@ def _keep(key, pairs, known, dropout, slot_of, n_slots, slots, ends, counts, fur
 @part(fused=True)
 def _add_rows(v, slots, first, last, h, r):  # type: ignore[no-untyped-def]
     """Add ``v[slots[first:last]]`` to row r of `h`."""
-    index = np.uint64  # signed indices would be checked for "from the end"
     e, end, r = index(first), index(last), index(r)
     # Four rows at a time, in the same order: the sum then goes to memory and back once in four.
     while e + index(4) <= end:

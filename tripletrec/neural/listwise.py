@@ -43,7 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import read_only
-from tripletrec._runtime.jit import kernel
+from tripletrec._runtime.jit import index, kernel
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.neural.candidates import CandidateSampler
@@ -110,9 +110,9 @@ def _build_differentiate(loss: ListLoss) -> Any:
                 begin, end = candidates.indptr[users[r]], candidates.indptr[users[r] + 1]
                 n_unknown -= end - begin
                 for e in range(begin, end):
-                    slot = slot_of[np.uint64(indices[np.uint64(e)])]
+                    slot = slot_of[index(indices[index(e)])]
                     if slot >= 0:
-                        row[np.uint64(slot)] = -np.inf
+                        row[index(slot)] = -np.inf
             n_given = list_given(
                 users[r], candidates.given, slot_of, n_slots, candidates.importance, 0, *listed
             )
@@ -126,9 +126,9 @@ def _build_differentiate(loss: ListLoss) -> Any:
                 parameters,
             )  # fmt: skip
             totals[0] += temperature * value
-            share = np.float32(factor)
+            row_scale = np.float32(factor)
             for j in range(row.shape[0]):
-                g = row[j] * share
+                g = row[j] * row_scale
                 row[j] = g if abs(g) > _LEAST_GRADIENT else _ZERO
             for p in range(first, last):
                 row[slots[p]] += np.float32(slopes[p])

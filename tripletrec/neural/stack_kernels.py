@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.intrinsics import multiply
-from tripletrec._runtime.jit import kernel, part
+from tripletrec._runtime.jit import index, kernel, part
 from tripletrec.neural.layers import dropout_scale
 from tripletrec.scorers import inverse_norm, through_norm
 
@@ -73,7 +73,6 @@ def _activate(y, biases, at, derivatives, row, width, floor, key, threshold, sca
     """Apply bias, ReLU and dropout; store each unit's derivative."""
     # In place: read from one view and written through another of the same memory, the row would not be
     # vectorised. Signed indices would be checked for "from the end" at each unit.
-    index = np.uint64
     bias, first, zero = index(at), index(row * width), scale * 0
     if threshold > 0:
         for k in range(width):
@@ -91,7 +90,6 @@ def _activate(y, biases, at, derivatives, row, width, floor, key, threshold, sca
 @part
 def _normalize(y, derivatives, row, width):  # type: ignore[no-untyped-def]
     """Scale the row to length one; store the factor."""
-    index = np.uint64
     first, squared = index(row * width), y.dtype.type(0)
     for k in range(width):
         squared += y[first + index(k)] * y[first + index(k)]
@@ -118,7 +116,6 @@ def _softmax(y, row, width):  # type: ignore[no-untyped-def]
 @part
 def _backpropagate_row(kind, g, y, derivatives, row, width):  # type: ignore[no-untyped-def]
     """Turn dL/dy of a row into the gradient before its activation, normalisation or softmax, in place."""
-    index = np.uint64
     first, along = index(row * width), y.dtype.type(0)
     if kind == DENSE or kind == ELEMENTWISE:
         for k in range(width):
@@ -137,7 +134,6 @@ def _backpropagate_row(kind, g, y, derivatives, row, width):  # type: ignore[no-
 @part
 def _multiply_inputs(product, n_rows, step, x, x_at, weights, y):  # type: ignore[no-untyped-def]
     """Y = X W of a dense layer; X lies at `x_at`."""
-    index = np.uint64
     n_inputs, at = step.n_inputs, step.weights_at
     if step.n_outputs > 1:
         multiply(product, 0, n_rows, n_inputs, step.n_outputs, x, x_at, weights, at, y, 0)
@@ -152,7 +148,6 @@ def _multiply_inputs(product, n_rows, step, x, x_at, weights, y):  # type: ignor
 @part
 def _multiply_gradients(product, n_rows, step, x, x_at, g, stack, x_gradient):  # type: ignore[no-untyped-def]
     """Add Xᵀ G to the gradient of the weights, and set dL/dX = G Wᵀ."""
-    index = np.uint64
     n_inputs, n_outputs, at = step.n_inputs, step.n_outputs, step.weights_at
     weights, weights_gradient = stack.parameters, stack.gradient
     if n_outputs > 1:
@@ -206,7 +201,7 @@ def to_units_backward(gradient, units, scales):  # type: ignore[no-untyped-def]
 @kernel
 def run_forward(product, n_rows, x, arrays):  # type: ignore[no-untyped-def]
     """Compute the outputs of all steps for the rows x."""
-    stack, index = StackArrays(*arrays), np.uint64
+    stack = StackArrays(*arrays)
     source, source_at = x, 0
     for s in range(stack.program.shape[0]):
         step = _step_of(stack.program, s)
@@ -236,7 +231,7 @@ def run_forward(product, n_rows, x, arrays):  # type: ignore[no-untyped-def]
 @kernel
 def run_backward(product, n_rows, x, arrays, gradient, x_gradient):  # type: ignore[no-untyped-def]
     """Add to the gradients of the parameters and set dL/dx, given dL/dy of the last step."""
-    stack, index = StackArrays(*arrays), np.uint64
+    stack = StackArrays(*arrays)
     half, n_steps = stack.scratch.shape[0] >> 1, stack.program.shape[0]
     g, next_g = stack.scratch[:half], stack.scratch[half:]
     for k in range(n_rows * _step_of(stack.program, n_steps - 1).n_outputs):
@@ -271,7 +266,6 @@ def run_backward(product, n_rows, x, arrays, gradient, x_gradient):  # type: ign
 @kernel
 def keep_rows(n_rows, kept, program, outputs, derivatives):  # type: ignore[no-untyped-def]
     """Move the rows `kept`, in ascending order, to their places in a batch of ``len(kept)`` rows."""
-    index = np.uint64
     for s in range(program.shape[0]):
         step = _step_of(program, s)
         width, first = step.n_outputs, step.outputs_at

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.counter_random import below, bits, derive
 from tripletrec._runtime.intrinsics import prefer_wide_vectors, prefetch
-from tripletrec._runtime.jit import kernel, part
+from tripletrec._runtime.jit import index, kernel, part
 from tripletrec.sampling.draw import (
     NONE_LEFT,
     BloomFilter,
@@ -44,8 +44,6 @@ __all__ = [
     "make_distinct",
     "shuffle_strata",
 ]
-
-_index = np.uint64  # signed indices would be checked for "from the end"
 
 
 class UserPositives(NamedTuple):
@@ -152,33 +150,33 @@ def bucket(
     `items` is a partition, `given` the `GivenNegatives` or None, `code_bits` the first two fields of `Codes`.
     """
     indptr, indices, weights, numbers = positives
-    place_bits, item_bits = _index(code_bits[0]), _index(code_bits[1])
-    rest = (_index(1) << item_bits) - _index(1)
+    place_bits, item_bits = index(code_bits[0]), index(code_bits[1])
+    rest = (index(1) << item_bits) - index(1)
     for p in range(first, last):
         counts, of_blocks = sizes[p], stratum[p]
         for t in range(users.bounds[p], users.bounds[p + 1]):
-            u, user_code = users.order[t], _index(t - users.bounds[p]) << item_bits
+            u, user_code = users.order[t], index(t - users.bounds[p]) << item_bits
             has_all = given is not None and _has_all(indptr[u + 1] - indptr[u], given)
-            for e in range(_index(indptr[u]), _index(indptr[u + 1])):
-                i = _index(indices[e])
+            for e in range(index(indptr[u]), index(indptr[u + 1])):
+                i = index(indices[e])
                 for c in range(1 if given is None else given.n_negatives):
                     j = i
                     if given is not None:
-                        number = e + _index(numbers[u] - indptr[u])
+                        number = e + index(numbers[u] - indptr[u])
                         known = ItemsOfUsers(indptr, indices)
                         drawn = _draw_given(e, number, c, u, given, known, has_all)
                         if drawn < 0:
                             continue
-                        j = _index(drawn)
+                        j = index(drawn)
                     # Block numbers alone are half as far apart in memory.
-                    position = _index(items.position_of[i]) if place else _index(0)
-                    block = position >> place_bits if place else _index(items.block_of[i])
-                    other = _index(0) if given is None else _index(items.block_of[j])
-                    s = _index(of_blocks[block, other])
+                    position = index(items.position_of[i]) if place else index(0)
+                    block = position >> place_bits if place else index(items.block_of[i])
+                    other = index(0) if given is None else index(items.block_of[j])
+                    s = index(of_blocks[block, other])
                     n = counts[s]
                     counts[s] = n + 1
                     if place:
-                        end = _index(starts[s] + n)
+                        end = index(starts[s] + n)
                         stored.codes[end] = user_code | (position & rest)
                         if given is not None:
                             stored.negatives[end] = items.position_of[j]
@@ -226,7 +224,7 @@ def bucket_first(
 @part
 def _draw_given(e, number, c, user, given, known, has_all):
     """Draw negative `c` of positive `e`: the same in both passes, so that nothing has to be kept."""
-    stream = derive(given.key, number * _index(given.n_negatives) + _index(c))
+    stream = derive(given.key, number * index(given.n_negatives) + index(c))
     first = given.items.indptr[user]
     n = _n_given(e, given.items.indptr[user + 1] - first, given.n_lower)
     return draw_from(
@@ -255,14 +253,14 @@ def shuffle_strata(first, last, key, buckets, stored, item_bits, places, triplet
     prefer_wide_vectors()
     buckets, stored, triplets = Buckets(*buckets), Stored(*stored), Triplets(*triplets)
     bounds, pairs = buckets.bounds, triplets.pairs
-    item_bits = _index(item_bits)
-    rest = (_index(1) << item_bits) - _index(1)
+    item_bits = index(item_bits)
+    rest = (index(1) << item_bits) - index(1)
     for s in range(first, last):
         stream, n = derive(key, buckets.numbers[s]), bounds[s + 1] - bounds[s]
         # All random places first: a loop without branches, eight at a time.
         for t in range(n):
             places[t] = below(stream, t, t + 1)
-        block, position = buckets.user_block[s], _index(buckets.first_position[s])
+        block, position = buckets.user_block[s], index(buckets.first_position[s])
         own_users = buckets.users[buckets.user_bounds[block] : buckets.user_bounds[block + 1]]
         # A stream is loaded much faster than the places of it that are wanted, one by one.
         prefetch(own_users, 0, own_users.nbytes)
@@ -270,8 +268,8 @@ def shuffle_strata(first, last, key, buckets, stored, item_bits, places, triplet
         own_codes, own = stored.codes[a:b], pairs[to : to + n]
         # Each comes to a random place among those before it, and what was there goes to the end
         # (Fisher and Yates, from the inside out).
-        for t in range(_index(n)):
-            place, code = _index(places[t]), _index(own_codes[t])
+        for t in range(index(n)):
+            place, code = index(places[t]), index(own_codes[t])
             own[t, 0], own[t, 1] = own[place, 0], own[place, 1]
             own[place, 0], own[place, 1] = own_users[code >> item_bits], position + (code & rest)
         if stored.negatives.shape[0] > 0:
@@ -284,7 +282,7 @@ def shuffle_strata(first, last, key, buckets, stored, item_bits, places, triplet
 def _shuffle_alike(places, source, shuffled):
     """Write numbers in the order of the pairs."""
     for t in range(source.shape[0]):
-        place = _index(places[t])
+        place = index(places[t])
         shuffled[t] = shuffled[place]
         shuffled[place] = source[t]
 
@@ -324,7 +322,7 @@ def draw_negatives(
             continue
         # The known pairs of the stratum's users and items are its own.
         own = pairs[bounds[s] - bounds[first] : bounds[s + 1] - bounds[first]]
-        bloom = BloomFilter(words, bits(~stream, _index(0)) | np.uint64(1), filter_bits(words, n))
+        bloom = BloomFilter(words, bits(~stream, index(0)) | np.uint64(1), filter_bits(words, n))
         fill_filter(bloom, own, numbers)
         n_doubtful = _list_doubtful(own, drawn, n_negatives, pool, known, bloom, numbers, doubtful)
         # Who has all of the block is found out once and noted where `doubtful` was read: no more users than
@@ -345,19 +343,19 @@ def draw_negatives(
 @part(fused=True)
 def _list_doubtful(own, drawn, n_negatives, pool, known, bloom, numbers, doubtful):
     """Write to `doubtful` which negatives may be of known pairs, and return their number."""
-    n_doubtful, n_each = _index(0), _index(n_negatives)
+    n_doubtful, n_each = index(0), index(n_negatives)
     if n_negatives == 1:  # whether all are, in a loop without branches, several at a time
         for t in range(own.shape[0]):
             doubtful[t] = is_known(own[t, 0], drawn[t], pool, known, bloom, numbers)
         for t in range(own.shape[0]):
-            is_doubtful = _index(doubtful[t])
+            is_doubtful = index(doubtful[t])
             doubtful[n_doubtful] = t
             n_doubtful += is_doubtful
         return n_doubtful
-    for t in range(_index(own.shape[0])):
+    for t in range(index(own.shape[0])):
         for d in range(t * n_each, t * n_each + n_each):
             doubtful[n_doubtful] = d
-            n_doubtful += _index(is_known(own[t, 0], drawn[d], pool, known, bloom, numbers))
+            n_doubtful += index(is_known(own[t, 0], drawn[d], pool, known, bloom, numbers))
     return n_doubtful
 
 
@@ -399,7 +397,7 @@ def draw_others(
     as long as a stratum.
     """
     buckets, stored, triplets = Buckets(*buckets), Stored(*stored), Triplets(*triplets)
-    bounds, item_bits = buckets.bounds, _index(item_bits)
+    bounds, item_bits = buckets.bounds, index(item_bits)
     for s in range(first, last):
         n, to = bounds[s + 1] - bounds[s], bounds[s] - bounds[first]
         order, stream = derive(order_key, buckets.numbers[s]), derive(key, buckets.numbers[s])
@@ -413,8 +411,8 @@ def draw_others(
         # As they are stored those of a user are next to each other.
         codes, begin = stored.codes[bounds[s] : bounds[s + 1]], 0
         while begin < n:
-            end, user = begin, _index(codes[begin]) >> item_bits
-            while end < n and _index(codes[end]) >> item_bits == user:
+            end, user = begin, index(codes[begin]) >> item_bits
+            while end < n and index(codes[end]) >> item_bits == user:
                 end += 1
             for e in range(begin, end):
                 at = (to + shuffled_at[e]) * n_others

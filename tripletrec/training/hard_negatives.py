@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tripletrec._runtime.jit import part
+from tripletrec._runtime.jit import index, part
 from tripletrec.sampling.draw import NONE_LEFT
 
 __all__ = ["choose_negative", "pair_score"]
-
-_index = np.uint64  # signed indices would be checked for "from the end"
 
 
 @part
@@ -39,12 +37,12 @@ def pair_score(user, position, users, items, score, width, sizes):
     """Return the score of a user and the item at a position; arguments as of `choose_negative`."""
     row_size, item_size, bias_size = sizes
     U, V = users.table, items.table
-    u = _index(user) * _index(row_size)
-    i = _index(items.row_at[_index(position)]) * _index(item_size)
+    u = index(user) * index(row_size)
+    i = index(items.row_at[index(position)]) * index(item_size)
     ui, uu, ii = np.float32(0), np.float32(0), np.float32(0)
     for k in range(width):
-        a, p = U[u + _index(k)], V[i + _index(k)]
+        a, p = U[u + index(k)], V[i + index(k)]
         ui += a * p
         uu += a * a
         ii += p * p
-    return np.float32(score(ui, uu, ii) + items.biases[_index(position) * _index(bias_size)])
+    return np.float32(score(ui, uu, ii) + items.biases[index(position) * index(bias_size)])

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tripletrec._runtime.jit import part
+from tripletrec._runtime.jit import index, part
 from tripletrec.sampling.draw import NONE_LEFT
 from tripletrec.training.hard_negatives import pair_score
 
 __all__ = ["build_search"]
-
-_index = np.uint64  # signed indices would be checked for "from the end"
 
 
 def build_search(
@@ -35,9 +33,9 @@ def build_search(
         )
         user, positive = triplets.pairs[t, 0], triplets.pairs[place, 1]
         weight = weights[place] if weights.shape[0] > 0 else np.float32(1)
-        n_candidates = _index(hyper.search.weights.shape[0])
+        n_candidates = index(hyper.search.weights.shape[0])
         tries, found = 0, NONE_LEFT
-        for c in range(number * n_candidates, (number + _index(1)) * n_candidates):
+        for c in range(number * n_candidates, (number + index(1)) * n_candidates):
             position = negatives[c]
             if position < 0 or position == positive:
                 continue

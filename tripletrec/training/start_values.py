@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.counter_random import bits
 from tripletrec._runtime.first_work import FirstWork
-from tripletrec._runtime.jit import kernel, part
+from tripletrec._runtime.jit import index, kernel, part
 
 __all__ = ["ITEMS", "LINE", "USERS", "start_rows"]
 
@@ -30,7 +30,7 @@ _FIRST = FirstWork(2**18)  # values
 USERS, ITEMS = 0, 1  # the tables: each has random numbers of its own
 LINE = 16  # float32 in a cache line: rows are padded to whole ones
 
-_F, _I, _W, _index = np.float32, np.int32, np.uint32, np.uint64
+_F, _I, _W = np.float32, np.int32, np.uint32
 # A mixing function of 32 bits (C. Wellons, "Prospecting for hash functions", 2018): processors multiply
 # vectors of eight or sixteen 32-bit integers, but 64-bit ones singly.
 _STEP, _LINE_STEP = _W(0x9E3779B9), _W(0x9E3779B9 * LINE % 2**32)
@@ -90,21 +90,21 @@ def _draw(rows, key, scale, n_lines, size, words, table):
     # The two words of each row are read from memory: LLVM would otherwise calculate with 64 bits
     # throughout, in twice the time.
     for t in range(rows.shape[0]):
-        z = bits(key, _index(rows[t]))
+        z = bits(key, index(rows[t]))
         words[2 * t], words[2 * t + 1] = _W(z), _W(z >> np.uint64(32))
     for t in range(rows.shape[0]):
         low, high = words[2 * t], words[2 * t + 1]
         for line in range(n_lines):
             first = _W(low + _W(line) * _LINE_STEP)
-            at = _index(t) * _index(size) + _index(line) * _index(LINE)
-            for k in range(_index(LINE // 2)):
+            at = index(t) * index(size) + index(line) * index(LINE)
+            for k in range(index(LINE // 2)):
                 place = _W(k + k)
                 a, b = _word(first, high, place), _word(first, high, _W(place + _W(1)))
                 square = _square(a)
                 length = math.sqrt(square if square > _SMALLEST else _SMALLEST)
                 x, y = _turned(length, a, b)
                 table[at + k + k] = scale * x
-                table[at + k + k + _index(1)] = scale * y
+                table[at + k + k + index(1)] = scale * y
 
 
 def _draw_first(

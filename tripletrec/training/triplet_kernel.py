@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tripletrec._runtime.intrinsics import prefer_wide_vectors, prefetch
-from tripletrec._runtime.jit import kernel, part
+from tripletrec._runtime.jit import index, kernel, part
 from tripletrec.losses import Loss
 from tripletrec.optimizers import Optimizer
 from tripletrec.scorers import Scorer
@@ -46,9 +46,8 @@ _SHORT = 32  # factors
 _AHEAD = 8  # triplets between the prefetch of a row and its use
 
 
-_index = np.uint64  # signed indices would be checked for "from the end"
-_ONE = _index(1)
-_1, _2, _3, _4, _5, _6, _7 = (_index(k * GROUP) for k in range(1, 8))
+_ONE = index(1)
+_1, _2, _3, _4, _5, _6, _7 = (index(k * GROUP) for k in range(1, 8))
 
 
 class _Choice(NamedTuple):
@@ -78,17 +77,17 @@ class _Choice(NamedTuple):
     @property
     def item_size(self) -> Any:
         """Numbers in a row of an item, optimizer state included, if there is any."""
-        return _index(self.width) if self.bare_items else self.row_size
+        return index(self.width) if self.bare_items else self.row_size
 
     @property
     def bias_size(self) -> Any:
         """Numbers of the bias of an item, optimizer state included, if there is any."""
-        return _ONE if self.bare_items else _index(1 + self.n_state)
+        return _ONE if self.bare_items else index(1 + self.n_state)
 
     @property
     def row_size(self) -> Any:
         """Numbers in a row, optimizer state included."""
-        return _index(self.width * (1 + self.n_state))
+        return index(self.width * (1 + self.n_state))
 
 
 def build_epoch(
@@ -170,13 +169,13 @@ def _build_epoch(choice: _Choice) -> Callable[..., None]:
         triplets, users, items = Triplets(*triplets), UserRows(*users), ItemRows(*items)
         hyper, scratch = HyperParameters(*hyper), GroupScratch(*scratch)
         origin = bounds[first]
-        end_of_all = _index(bounds[last] - origin)
+        end_of_all = index(bounds[last] - origin)
         for s in range(first, last):
             sums, n_learnt = (0.0, 0.0, 0.0, 0), 0
-            end = _index(bounds[s + 1] - origin)
-            for start in range(_index(bounds[s] - origin), end, _index(group)):
-                stop = min(start + _index(group), end)
-                for c in range(_index(n_negatives)):
+            end = index(bounds[s + 1] - origin)
+            for start in range(index(bounds[s] - origin), end, index(group)):
+                stop = min(start + index(group), end)
+                for c in range(index(n_negatives)):
                     n, sums = collect(
                         start, stop, end_of_all, c, n_negatives, triplets, users, items, hyper,
                         scratch, sums,
@@ -215,22 +214,22 @@ def _build_collect(choice: _Choice) -> Callable[..., Any]:
         U, V, b = users.table, items.table, items.biases
         rows, products = scratch.rows, scratch.products
         # So short a loop would be unrolled before it is vectorized, unless its length is unknown.
-        n_factors = _index(width if width > _SHORT else scratch.old.shape[0])
-        n = _index(0)
+        n_factors = index(width if width > _SHORT else scratch.old.shape[0])
+        n = index(0)
         for t in range(start, stop):
             if prefetch_rows:
-                ahead = min(t + _index(_AHEAD), end_of_all - _ONE)
-                place = ahead * _index(n_negatives) + c
+                ahead = min(t + index(_AHEAD), end_of_all - _ONE)
+                place = ahead * index(n_negatives) + c
                 prefetch(U, pairs[ahead, 0], row_bytes)
-                negative = max(0, negatives[place * _index(n_candidates)])
-                prefetch(V, items.row_at[_index(pairs[ahead, 1])], item_bytes)
-                prefetch(V, items.row_at[_index(negative)], item_bytes)
-            number, place = t * _index(n_negatives) + c, t
+                negative = max(0, negatives[place * index(n_candidates)])
+                prefetch(V, items.row_at[index(pairs[ahead, 1])], item_bytes)
+                prefetch(V, items.row_at[index(negative)], item_bytes)
+            number, place = t * index(n_negatives) + c, t
             if search is not None:
                 found, drawn, sums = search(
                     n, t, number, triplets, users, items, hyper, scratch, sums
                 )
-                place = _index(found)
+                place = index(found)
             elif choose is None:
                 drawn = negatives[number]
             else:
@@ -242,10 +241,10 @@ def _build_collect(choice: _Choice) -> Callable[..., Any]:
             # may draw it): x is 0 whatever the parameters are. No violation: there is nothing to learn.
             if drawn < 0 or drawn == pairs[place, 1]:
                 continue
-            u, i, j = _index(pairs[t, 0]), _index(pairs[place, 1]), _index(drawn)
+            u, i, j = index(pairs[t, 0]), index(pairs[place, 1]), index(drawn)
             rows[n], rows[_1 + n], rows[_2 + n] = u, i, j
             scratch.differences[n] = b[i * bias_size] - b[j * bias_size]
-            i, j = _index(items.row_at[i]), _index(items.row_at[j])
+            i, j = index(items.row_at[i]), index(items.row_at[j])
             rows[_3 + n], rows[_4 + n] = i, j
             scratch.weights[n] = weights[place] if weights.shape[0] > 0 else np.float32(1)
             u, i, j = u * row_size, i * item_size, j * item_size
@@ -282,7 +281,7 @@ def _build_slopes(choice: _Choice) -> Callable[..., Any]:
         loss, right, mass, count = sums
         products, pq = scratch.products, scratch.coefficients
         # All at once; what is beyond n is not used.
-        for m in range(_index(scratch.weights.shape[0])):
+        for m in range(index(scratch.weights.shape[0])):
             x, ui, weight = scratch.differences[m], products[m], scratch.weights[m]
             if linear:
                 x = np.float32(x + ui)
@@ -313,7 +312,7 @@ def _build_bias_steps(choice: _Choice) -> Callable[..., Any]:
     step, update, bias_size = (
         choice.optimizer.step,
         choice.optimizer.update,
-        _index(1 + choice.n_state),
+        index(1 + choice.n_state),
     )
     n_step_counts = len(choice.optimizer.step_counts)
 
@@ -357,7 +356,7 @@ def _build_row_steps(choice: _Choice) -> Callable[..., Any]:
         U, V = users.table, items.table
         rows, rates, pq, old = scratch.rows, scratch.rates, scratch.coefficients, scratch.old
         parameters = hyper.optimizer
-        n_factors = _index(width if width > _SHORT else old.shape[0])
+        n_factors = index(width if width > _SHORT else old.shape[0])
         for m in range(n):
             u, i, j = rows[m], rows[_3 + m], rows[_4 + m]
             g, weight = scratch.slopes[m], scratch.weights[m]
@@ -413,7 +412,7 @@ def _build_user_steps(choice: _Choice) -> Callable[..., Any]:
         """Step the users' rows of all triplets: in place of `step_rows` where items are not learnt."""
         U, V = users.table, items.table
         rows, pq, parameters = scratch.rows, scratch.coefficients, hyper.optimizer
-        n_factors = _index(width if width > _SHORT else scratch.old.shape[0])
+        n_factors = index(width if width > _SHORT else scratch.old.shape[0])
         for m in range(n):
             u, g = rows[m], scratch.slopes[m]
             rate = np.float32(step(users.step_counts, u, hyper.rate, parameters))
