@@ -65,13 +65,13 @@ def train_both(training, twin, n_epochs=2):
     def learn_from(users, keys, rate):
         nonlocal n_alone
         value = learn(users, keys, rate)
-        positives, slots, *_, pasts, _ = training._batch
+        positives, slots, *_, histories, _ = training._batch
         twin.kept, twin.alone = {}, set()
         for r, u in enumerate(users.tolist()):
             places = np.arange(positives.bounds[r], positives.bounds[r + 1])
-            left = places[pasts.shares[places] > 0]
+            left = places[histories.weights[places] > 0]
             twin.kept[u] = slots.items[positives.slots[left]].tolist()
-            if pasts.history_shares[r] == 1.0:
+            if histories.history_shares[r] == 1.0:
                 twin.alone.add(u)
         n_alone += len(twin.alone)
         expected = twin.learn_from(users.tolist(), importance)
@@ -113,11 +113,11 @@ def test_histories_are_thinned_and_some_users_are_their_history_alone():
     data = interactions(300, 90, 3000)
     training = training_of(data, batch_size=300, history_dropout=0.3)
     training.run_epoch(1)
-    first = training._batch.pasts.shares[: data.nnz].copy()
-    alone = np.mean(training._batch.pasts.history_shares == 1.0)
+    first = training._batch.histories.weights[: data.nnz].copy()
+    alone = np.mean(training._batch.histories.history_shares == 1.0)
     assert 0.64 < np.mean(first > 0) < 0.76 and 0.04 < alone < 0.18
     training.run_epoch(2)
-    assert (training._batch.pasts.shares[: data.nnz] != first).any()
+    assert (training._batch.histories.weights[: data.nnz] != first).any()
 
 
 @pytest.mark.parametrize("n_negatives", [None, 37], ids=["all", "some"])

@@ -81,7 +81,7 @@ _DESCENT = Descent()
 class _Frozen(NamedTuple):
     """Items and candidates as the kernel reads them; `width` numbers of a tile lie side by side."""
 
-    units: Float32  # (n_items, n_factors): rows of items, at length one with the scorer "cosine"
+    vectors: Float32  # (n_items, n_factors): rows of items, at length one with the scorer "cosine"
     biases: Float32  # (n_items,): logits
     slot_of: NDArray[np.int32]  # (n_items,): slot of an item among the candidates, -1 without one
     candidate_biases: Float32  # (n_slots,): -inf where the last tile is filled up
@@ -143,10 +143,10 @@ class ListwiseFoldIn:
         self._numbers = np.float32(1.0 / temperature), np.float32(l2), plan.loss.parameters
         alike = plan.loss._replace(name="", parameters=(), temperature=1.0)
         self._learn = _build_learn(alike, cosine=self._cosine)
-        units = normalize_rows(factors)[0] if self._cosine else factors
+        vectors = normalize_rows(factors)[0] if self._cosine else factors
         counts = np.ones(len(biases), np.int64) if counts is None else counts
         chosen = choose_candidates(counts, only_used=only_used, descent=descent)
-        self._frozen = _freeze(read_only(units), biases / np.float32(temperature), *chosen)
+        self._frozen = _freeze(read_only(vectors), biases / np.float32(temperature), *chosen)
 
     def learn(self, histories: ItemsOfUsers, n_jobs: int = 1) -> Float32:
         """Return a row of factors for each history, float32 of shape (n_users, n_factors).
@@ -158,7 +158,7 @@ class ListwiseFoldIn:
         n_jobs : int, default 1
         """
         n = len(histories.indptr) - 1
-        rows = np.zeros((n, self._frozen.units.shape[1]), np.float32)
+        rows = np.zeros((n, self._frozen.vectors.shape[1]), np.float32)
         longest = int(np.diff(histories.indptr).max(initial=0))
         cuts = range(0, n, _USERS)
         executor = executor_for(max(1, min(n_jobs, len(cuts))))
@@ -178,7 +178,7 @@ class ListwiseFoldIn:
         return rows
 
     def _scratch(self, longest: int) -> _Scratch:
-        n_factors, n_slots = self._frozen.units.shape[1], len(self._frozen.importance)
+        n_factors, n_slots = self._frozen.vectors.shape[1], len(self._frozen.importance)
         n, padded = TILE_ROWS, _whole(n_factors)
         return _Scratch(
             rows=np.zeros(n * n_factors, np.float32),
@@ -227,20 +227,20 @@ def choose_candidates(
 
 
 def _freeze(
-    units: Float32, biases: Float32, candidates: NDArray[np.int64], importance: Float32
+    vectors: Float32, biases: Float32, candidates: NDArray[np.int64], importance: Float32
 ) -> _Frozen:
-    n_items, n_factors = units.shape
+    n_items, n_factors = vectors.shape
     n = len(candidates)
     # A row of tiles at a time, for one user as well as for several.
     n_slots = _whole(n, TILE_ROWS * _WIDTH)
     slot_of = np.full(n_items, -1, np.int32)
     slot_of[candidates] = np.arange(n)
     chosen = np.zeros((n_slots, _whole(n_factors, TILE_ROWS * _WIDTH)), np.float32)
-    chosen[:n, :n_factors] = units[candidates]
+    chosen[:n, :n_factors] = vectors[candidates]
     candidate_biases = np.full(n_slots, -np.inf, np.float32)
     candidate_biases[:n] = biases[candidates]
     return _Frozen(
-        units=units,
+        vectors=vectors,
         biases=read_only(biases),
         slot_of=read_only(slot_of),
         candidate_biases=read_only(candidate_biases),
@@ -272,16 +272,16 @@ def _multiply(left, n_rows, height, panels, zeros, n_columns, out):
 
 
 @part
-def _start(r, first, last, indices, units, cosine, scratch):
+def _start(r, first, last, indices, vectors, cosine, scratch):
     """Write the row that user r of the block starts from, whose items are ``indices[first:last]``."""
-    n_factors = units.shape[1]
+    n_factors = vectors.shape[1]
     row = scratch.rows[r * n_factors : (r + 1) * n_factors]
     for k in range(n_factors):
         row[k] = np.float32(0.0)
     if cosine:
         for e in range(first, last):
             for k in range(n_factors):
-                row[k] += units[indices[e], k]
+                row[k] += vectors[indices[e], k]
         normalize_row(row)
     for k in range(n_factors):
         scratch.best[r, k] = row[k]
@@ -294,14 +294,14 @@ def _score_history(row, first, last, indices, masked, scale, of_user, frozen, sc
     for e in range(first, last):
         i, product = indices[e], np.float32(0.0)
         for k in range(row.shape[0]):
-            product += row[k] * frozen.units[i, k]
+            product += row[k] * frozen.vectors[i, k]
         scratch.logits[e - first] = product * scale + frozen.biases[i]
         slot = frozen.slot_of[i]
         scratch.hits[e - first] = of_user[slot] if slot >= 0 and not masked else np.float32(0.0)
 
 
 @part
-def _finish_gradient(row, gradient, first, last, indices, units, scale, l2, cosine, slopes):
+def _finish_gradient(row, gradient, first, last, indices, vectors, scale, l2, cosine, slopes):
     """Add to the gradient of the candidates that of the history and the penalty; along the sphere."""
     n = np.float32(max(1, last - first))
     for k in range(row.shape[0]):
@@ -309,7 +309,7 @@ def _finish_gradient(row, gradient, first, last, indices, units, scale, l2, cosi
     for e in range(first, last):
         slope = np.float32(slopes[e - first]) * scale / n
         for k in range(row.shape[0]):
-            gradient[k] += slope * units[indices[e], k]
+            gradient[k] += slope * vectors[indices[e], k]
     for k in range(row.shape[0]):
         gradient[k] += l2 * row[k]
     if cosine:
@@ -351,7 +351,7 @@ def _build_learn(loss: ListLoss, *, cosine: bool) -> Callable[..., None]:
     @part
     def evaluate(r, first, last, indices, masked, n_items, penalty, frozen, scratch):
         """Return the loss of user r; turn its scores into the gradient by them, note that by its items."""
-        n_factors, n_slots = frozen.units.shape[1], frozen.importance.shape[0]
+        n_factors, n_slots = frozen.vectors.shape[1], frozen.importance.shape[0]
         of_user = scratch.scores[r * n_slots : (r + 1) * n_slots]
         row = scratch.rows[r * n_factors : (r + 1) * n_factors]
         scale, l2, parameters = penalty
@@ -387,14 +387,14 @@ def _build_learn(loss: ListLoss, *, cosine: bool) -> Callable[..., None]:
         prefer_wide_vectors()
         indptr, indices = histories
         frozen, scratch = _Frozen(*frozen), _Scratch(*scratch)
-        (n_items, n_factors), n_slots = frozen.units.shape, frozen.importance.shape[0]
+        (n_items, n_factors), n_slots = frozen.vectors.shape, frozen.importance.shape[0]
         n_columns, values = scratch.gradients.shape[1], scratch.losses
         gradients = scratch.gradients.reshape(-1)
         for block in range(first, last, TILE_ROWS):
             n_rows = min(TILE_ROWS, last - block)
             for r in range(n_rows):
                 a, b = indptr[block + r], indptr[block + r + 1]
-                _start(r, a, b, indices, frozen.units, cosine, scratch)
+                _start(r, a, b, indices, frozen.vectors, cosine, scratch)
             for _step in range(n_steps):
                 _multiply(
                     scratch.rows, n_rows, n_factors, frozen.by_candidate, frozen.zeros, n_slots,
@@ -414,7 +414,7 @@ def _build_learn(loss: ListLoss, *, cosine: bool) -> Callable[..., None]:
                     row = scratch.rows[r * n_factors : (r + 1) * n_factors]
                     gradient = scratch.gradients[r]
                     _finish_gradient(
-                        row, gradient, a, b, indices, frozen.units, numbers[0], numbers[1], cosine,
+                        row, gradient, a, b, indices, frozen.vectors, numbers[0], numbers[1], cosine,
                         scratch.slopes[r],
                     )  # fmt: skip
                     _descend(r, row, gradient, values[r], first_length, cosine, scratch)

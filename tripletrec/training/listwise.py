@@ -367,14 +367,14 @@ class ListwiseTraining:
     def _exponentiate(self, n_rows: int, c: int, first: int, last: int) -> None:
         """Compute the scores of piece c, exponentiate them, and sum up the items' rows by them."""
         slots, pieces, rows = self._batch[1:4]
-        scores, units = pieces.exponentials[c, :n_rows, : last - first], slots.units[first:last]
+        scores, vectors = pieces.exponentials[c, :n_rows, : last - first], slots.vectors[first:last]
         with np.errstate(over="ignore", invalid="ignore"):  # of this thread, see `run_epoch`
-            np.matmul(rows.units[:n_rows], units.T, out=scores)
+            np.matmul(rows.vectors[:n_rows], vectors.T, out=scores)
             self._kernels.exponentiate(
                 c, first, last, n_rows, self.plan.sampler.verified, self._numbers.scale,
                 self._loss.parameters, self._records["exponentiate"],
             )  # fmt: skip
-            np.matmul(scores, units, out=pieces.sums[c, :n_rows])
+            np.matmul(scores, vectors, out=pieces.sums[c, :n_rows])
 
     def _reduce(
         self, n_candidates: int, losses: list[float], c: int, first: int, last: int
@@ -402,10 +402,10 @@ class ListwiseTraining:
         end = min(last, n_candidates)
         if first < end:
             exponentials = pieces.exponentials[c, :n_rows, : end - first]
-            share = pieces.coefficients[c, :n_rows]
-            scaled = np.multiply(rows.units[:n_rows], share[:, None], out=pieces.sums[c, :n_rows])
+            coefficients, scaled = pieces.coefficients[c, :n_rows], pieces.sums[c, :n_rows]
+            np.multiply(rows.vectors[:n_rows], coefficients[:, None], out=scaled)
             np.matmul(exponentials.T, scaled, out=slots.gradients[first:end])
-            np.matmul(exponentials.T, share, out=slots.bias_gradients[first:end])
+            np.matmul(exponentials.T, coefficients, out=slots.bias_gradients[first:end])
         self._kernels.learn_items(
             first, last, n_candidates, self.tables.items.reshape(-1),
             self.tables.biases.reshape(-1), self.tables.item_step_counts, self.plan.item_bias,

@@ -25,11 +25,11 @@ __all__ = [
 
 RECORDS = {
     "collect": ("positives", "slots", "given"),
-    "take_users": ("positives", "slots", "rows", "pasts"),
+    "take_users": ("positives", "slots", "rows", "histories"),
     "exponentiate": ("positives", "slots", "pieces", "given"),
     "reduce": ("positives", "slots", "pieces", "rows"),
-    "learn_users": ("positives", "rows", "pasts"),
-    "learn_items": ("positives", "slots", "rows", "pasts"),
+    "learn_users": ("positives", "rows", "histories"),
+    "learn_items": ("positives", "slots", "rows", "histories"),
 }
 """Which records of a batch each kernel gets, in order: one more takes a tenth of a second to compile."""
 
@@ -57,7 +57,7 @@ class BatchItems(NamedTuple):
     """The items of a batch, with what is computed for each."""
 
     items: Int32
-    units: Float32  # (n_slots, width): the factors, at length one with the scorer "cosine"
+    vectors: Float32  # (n_slots, width): the factors, at length one with the scorer "cosine"
     inverse_norms: Float32
     biases: Float32
     importance: Float32  # of candidates, see `tripletrec.losses.listwise`
@@ -72,14 +72,14 @@ class CandidatePieces(NamedTuple):
     peaks: Float32  # (n_pieces, n_rows), and so are the next two
     masses: Float32
     coefficients: Float32  # by which exponentials must be multiplied to be the gradient
-    sums: Float32  # (n_pieces, n_rows, width): product of exponentials and units
+    sums: Float32  # (n_pieces, n_rows, width): product of exponentials and vectors
 
 
 class BatchUsers(NamedTuple):
     """The users of a batch, with what is computed for each: arrays of shape (n_rows, width) or (n_rows,)."""
 
     masks: Float32  # 0 for factors that dropout leaves out
-    units: Float32  # the factors, at length one with the scorer "cosine"
+    vectors: Float32  # the factors, at length one with the scorer "cosine"
     inverse_norms: Float32
     gradients: Float32
 
@@ -87,11 +87,11 @@ class BatchUsers(NamedTuple):
 class HistoryRows(NamedTuple):
     """What users who are mixes of a row and their history are made of; empty arrays where they are not."""
 
-    shares: Float32  # of each positive in its user's history: one over their number, 0 if left out
+    weights: Float32  # of each positive in its user's history: one over their number, 0 if left out
     own_shares: Float32  # (n_rows,): of the own row in the mix
     history_shares: Float32  # (n_rows,)
-    own_units: Float32  # (n_rows, width), and so are the next and the gradients
-    history_units: Float32
+    own_vectors: Float32  # (n_rows, width), and so are the next and the gradients
+    history_vectors: Float32
     own_inverse_norms: Float32
     history_inverse_norms: Float32
     gradients: Float32  # by the mean of the history's items
@@ -112,7 +112,7 @@ class Batch(NamedTuple):
     slots: BatchItems
     pieces: CandidatePieces
     rows: BatchUsers
-    pasts: HistoryRows
+    histories: HistoryRows
     given: Given
 
     @classmethod
@@ -140,7 +140,7 @@ class Batch(NamedTuple):
         )
         slots = BatchItems(
             items=np.arange(n_slots, dtype=np.int32),
-            units=np.zeros((n_slots, width), np.float32),
+            vectors=np.zeros((n_slots, width), np.float32),
             inverse_norms=np.zeros(n_slots, np.float32),
             biases=np.zeros(n_slots, np.float32),
             importance=np.ones(n_slots, np.float32),
@@ -156,23 +156,23 @@ class Batch(NamedTuple):
         )
         rows = BatchUsers(
             masks=np.ones((n_rows, width), np.float32),
-            units=np.zeros((n_rows, width), np.float32),
+            vectors=np.zeros((n_rows, width), np.float32),
             inverse_norms=np.zeros(n_rows, np.float32),
             gradients=np.zeros((n_rows, width), np.float32),
         )
         if not mixed:
             n_rows = n_pairs = 0
-        pasts = HistoryRows(
-            shares=np.zeros(n_pairs, np.float32),
+        histories = HistoryRows(
+            weights=np.zeros(n_pairs, np.float32),
             own_shares=np.zeros(n_rows, np.float32),
             history_shares=np.zeros(n_rows, np.float32),
-            own_units=np.zeros((n_rows, width), np.float32),
-            history_units=np.zeros((n_rows, width), np.float32),
+            own_vectors=np.zeros((n_rows, width), np.float32),
+            history_vectors=np.zeros((n_rows, width), np.float32),
             own_inverse_norms=np.zeros(n_rows, np.float32),
             history_inverse_norms=np.zeros(n_rows, np.float32),
             gradients=np.zeros((n_rows, width), np.float32),
         )
-        return cls(positives, slots, pieces, rows, pasts, given)
+        return cls(positives, slots, pieces, rows, histories, given)
 
     def of_kernels(self) -> dict[str, tuple[tuple[Any, ...], ...]]:
         """Return for each kernel the records that it gets, see `RECORDS`.

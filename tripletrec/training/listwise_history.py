@@ -21,8 +21,9 @@ import numpy as np
 from tripletrec._runtime.counter_random import derive, uniform
 from tripletrec._runtime.jit import kernel, part
 from tripletrec.optimizers import Optimizer
-from tripletrec.scorers import normalize_row, normalize_row_backward
+from tripletrec.scorers import normalize_row_backward
 from tripletrec.training.listwise_batch import BatchItems, BatchPositives, BatchUsers, HistoryRows
+from tripletrec.training.listwise_kernels import backpropagate, build_learn_row, drop_out, normalize
 
 __all__ = ["HistoryKernels", "RowMix", "build_history_kernels"]
 
@@ -44,30 +45,30 @@ class HistoryKernels(NamedTuple):
 
 
 @part
-def _thin(first, last, at, dropout, key, shares):
-    """Choose which of the positives ``first ... last - 1`` are history: set their shares, return whether any.
+def _thin(first, last, at, dropout, key, weights):
+    """Choose which of the positives ``first ... last - 1`` are history: set their weights, return if any.
 
     `at` is the place of the first among all positives of the data.
     """
     n = 0
     for p in range(first, last):
-        kept = uniform(key, at + p - first) >= dropout
-        shares[p] = np.float32(1.0) if kept else np.float32(0.0)
-        n += kept
+        is_kept = uniform(key, at + p - first) >= dropout
+        weights[p] = np.float32(1.0) if is_kept else np.float32(0.0)
+        n += is_kept
     for p in range(first, last):
-        shares[p] /= np.float32(max(1, n))
+        weights[p] /= np.float32(max(1, n))
     return n > 0
 
 
 @part
-def _sum_history(first, last, shares, slots_of, units, out):
+def _sum_history(first, last, weights, slots_of, vectors, out):
     for k in range(out.shape[0]):
         out[k] = np.float32(0.0)
     for p in range(first, last):
-        if shares[p] > np.float32(0.0):
+        if weights[p] > np.float32(0.0):
             slot = slots_of[p]
             for k in range(out.shape[0]):
-                out[k] += shares[p] * units[slot, k]
+                out[k] += weights[p] * vectors[slot, k]
 
 
 def build_history_kernels(optimizer: Optimizer, *, cosine: bool, width: int) -> HistoryKernels:
@@ -77,77 +78,66 @@ def build_history_kernels(optimizer: Optimizer, *, cosine: bool, width: int) -> 
 
 @cache
 def _build(
-    step_size: Callable[..., Any],
+    step_of: Callable[..., Any],
     update: Callable[..., None],
     cosine: bool,
     width: int,
     n_state: int,
 ) -> HistoryKernels:
     size = width * (1 + n_state)  # of a row in the flat table
-
-    @part
-    def unit(row):
-        return normalize_row(row) if cosine else np.float32(1.0)
+    learn_row = build_learn_row(step_of, update, width, n_state)
 
     @kernel(noalias=True)
     def take_users(begin, end, users, indptr, table, mix, key, batch):
         """Mix users begin ... end - 1 of a batch, whose items are in their slots already."""
         positives, slots = BatchPositives(*batch[0]), BatchItems(*batch[1])
-        rows, pasts = BatchUsers(*batch[2]), HistoryRows(*batch[3])
-        share, history_dropout, own_dropout, dropout = mix
-        n_factors = rows.units.shape[1]  # unknown to the compiler, see `listwise_kernels`
-        of_history, of_own = derive(key, 0), derive(key, 1)
+        rows, histories = BatchUsers(*batch[2]), HistoryRows(*batch[3])
+        history_share, history_dropout, own_dropout, dropout = mix
+        n_factors = rows.vectors.shape[1]  # unknown to the compiler, see `listwise_kernels`
+        key_of_history, key_of_own = derive(key, 0), derive(key, 1)
         for r in range(begin, end):
             u, first, last = users[r], positives.bounds[r], positives.bounds[r + 1]
-            any_left = _thin(first, last, indptr[u], history_dropout, of_history, pasts.shares)
-            alone = any_left and uniform(of_own, u) < own_dropout
-            own, past = pasts.own_units[r], pasts.history_units[r]
-            _sum_history(first, last, pasts.shares, positives.slots, slots.units, past)
+            any_left = _thin(
+                first, last, indptr[u], history_dropout, key_of_history, histories.weights
+            )
+            is_alone = any_left and uniform(key_of_own, u) < own_dropout
+            own, history = histories.own_vectors[r], histories.history_vectors[r]
+            _sum_history(first, last, histories.weights, positives.slots, slots.vectors, history)
             for k in range(n_factors):
                 own[k] = table[u * size + k]
-            pasts.own_inverse_norms[r], pasts.history_inverse_norms[r] = unit(own), unit(past)
-            pasts.history_shares[r] = np.float32(1.0) if alone else share
-            pasts.own_shares[r] = np.float32(1.0) - pasts.history_shares[r]
+            histories.own_inverse_norms[r] = normalize(own, cosine)
+            histories.history_inverse_norms[r] = normalize(history, cosine)
+            histories.history_shares[r] = np.float32(1.0) if is_alone else history_share
+            histories.own_shares[r] = np.float32(1.0) - histories.history_shares[r]
             for k in range(n_factors):
-                rows.units[r, k] = pasts.own_shares[r] * own[k] + pasts.history_shares[r] * past[k]
+                rows.vectors[r, k] = (
+                    histories.own_shares[r] * own[k] + histories.history_shares[r] * history[k]
+                )
             if dropout > 0.0:
-                for k in range(n_factors):
-                    kept = uniform(key, u * width + k) >= dropout
-                    rows.masks[r, k] = np.float32(1.0 / (1.0 - dropout)) if kept else 0.0
-                    rows.units[r, k] *= rows.masks[r, k]
-            rows.inverse_norms[r] = unit(rows.units[r])
+                drop_out(r, u, dropout, key, rows)
+            rows.inverse_norms[r] = normalize(rows.vectors[r], cosine)
 
     @kernel(noalias=True)
     def learn_users(begin, end, users, table, step_counts, rate, l2, parameters, dropout, batch):
         """Update the own rows of users begin ... end - 1; keep the gradients by their histories' means."""
-        positives, rows, pasts = (
-            BatchPositives(*batch[0]),
-            BatchUsers(*batch[1]),
-            HistoryRows(*batch[2]),
-        )
-        n_factors = rows.units.shape[1]
+        positives, rows = BatchPositives(*batch[0]), BatchUsers(*batch[1])
+        histories = HistoryRows(*batch[2])
+        n_factors = rows.vectors.shape[1]
         for r in range(begin, end):
-            u, gradient, of_past = users[r], rows.gradients[r], pasts.gradients[r]
-            if cosine:
-                normalize_row_backward(gradient, rows.units[r], rows.inverse_norms[r])
-            if dropout > 0.0:
-                for k in range(n_factors):
-                    gradient[k] *= rows.masks[r, k]
+            backpropagate(r, dropout, rows, cosine)
+            gradient, of_history = rows.gradients[r], histories.gradients[r]
             for k in range(n_factors):
-                of_past[k] = pasts.history_shares[r] * gradient[k]
-                gradient[k] *= pasts.own_shares[r]
+                of_history[k] = histories.history_shares[r] * gradient[k]
+                gradient[k] *= histories.own_shares[r]
             if cosine:
                 normalize_row_backward(
-                    of_past, pasts.history_units[r], pasts.history_inverse_norms[r]
+                    of_history, histories.history_vectors[r], histories.history_inverse_norms[r]
                 )
-                normalize_row_backward(gradient, pasts.own_units[r], pasts.own_inverse_norms[r])
-            if pasts.own_shares[r] == 0.0:  # nothing is learnt of a row that was left out
+                normalize_row_backward(
+                    gradient, histories.own_vectors[r], histories.own_inverse_norms[r]
+                )
+            if histories.own_shares[r] == 0.0:  # nothing is learnt of a row that was left out
                 continue
-            weight = np.float32(0.0)
-            for p in range(positives.bounds[r], positives.bounds[r + 1]):
-                weight += positives.weights[p]
-            own, l2_u = np.float32(step_size(step_counts, u, rate, parameters)), weight * l2
-            for k in range(n_factors):
-                update(table, u * size + k, width, gradient[k], l2_u, own, parameters)
+            learn_row(r, users[r], positives, rows, table, step_counts, rate, l2, parameters)
 
     return HistoryKernels(take_users, learn_users)

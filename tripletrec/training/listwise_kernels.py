@@ -13,7 +13,7 @@ import numpy as np
 
 from tripletrec._runtime.counter_random import uniform
 from tripletrec._runtime.intrinsics import prefer_wide_vectors, prefetch
-from tripletrec._runtime.jit import kernel, part
+from tripletrec._runtime.jit import index, kernel, part
 from tripletrec.losses.listwise import ListLoss
 from tripletrec.optimizers import Optimizer
 from tripletrec.scorers import normalize_row, normalize_row_backward
@@ -30,14 +30,17 @@ from tripletrec.training.listwise_batch import (
 __all__ = [
     "BatchKernels",
     "ItemStep",
+    "backpropagate",
     "build_batch_kernels",
+    "build_learn_row",
     "collect",
+    "drop_out",
+    "normalize",
 ]
 
 
-_index = np.uint64  # signed indices would be checked for "from the end"
-_ONE = _index(1)
-_AHEAD = _index(4)  # slots between the prefetch of a row and its use
+_ONE = index(1)
+_AHEAD = index(4)  # slots between the prefetch of a row and its use
 
 
 class ItemStep(NamedTuple):
@@ -112,9 +115,51 @@ def _sort_by_slot(n, n_slots, positives):
 
 
 @part
-def _unit(row, cosine):
+def normalize(row, cosine):
     """Scale a row to length one with the scorer "cosine"; return one over its norm, else 1."""
     return normalize_row(row) if cosine else np.float32(1.0)
+
+
+@part(fused=True)
+def drop_out(r, u, dropout, key, rows):
+    """Leave out a random share of the factors of row r, that of user u; the others make up for it."""
+    n_factors = rows.vectors.shape[1]  # unknown to the compiler, see `take`
+    kept_scale = np.float32(1.0 / (1.0 - dropout))
+    for k in range(n_factors):
+        is_kept = uniform(key, u * n_factors + k) >= dropout
+        rows.masks[r, k] = kept_scale if is_kept else np.float32(0.0)
+        rows.vectors[r, k] *= rows.masks[r, k]
+
+
+@part(fused=True)
+def backpropagate(r, dropout, rows, cosine):
+    """Turn the gradient by the vector of row r into that by what was taken: before dropout and scaling."""
+    gradient = rows.gradients[r]
+    if cosine:
+        normalize_row_backward(gradient, rows.vectors[r], rows.inverse_norms[r])
+    if dropout > 0.0:
+        for k in range(rows.vectors.shape[1]):
+            gradient[k] *= rows.masks[r, k]
+
+
+@cache
+def build_learn_row(
+    step_of: Callable[..., Any], update: Callable[..., None], width: int, n_state: int
+) -> Any:
+    """Return the part that updates a user's row in the flat table."""
+    size = width * (1 + n_state)
+
+    @part(fused=True)
+    def learn_row(r, u, positives, rows, table, step_counts, rate, l2, parameters):
+        """Update the row of user u by the gradient in row r; the L2 is that of each positive, weighted."""
+        weight, gradient = np.float32(0.0), rows.gradients[r]
+        for p in range(positives.bounds[r], positives.bounds[r + 1]):
+            weight += positives.weights[p]
+        step_size, l2_u = np.float32(step_of(step_counts, u, rate, parameters)), weight * l2
+        for k in range(rows.gradients.shape[1]):
+            update(table, u * size + k, width, gradient[k], l2_u, step_size, parameters)
+
+    return learn_row
 
 
 @part
@@ -125,10 +170,10 @@ def _merge_pieces(r, n_pieces, pieces):
         peak = max(peak, np.float64(pieces.peaks[c, r]))
     mass = 0.0
     for c in range(n_pieces):
-        share = np.exp(pieces.peaks[c, r] - peak) if pieces.peaks[c, r] > -np.inf else 0.0
-        pieces.coefficients[c, r] = share
-        # Not "if share": a piece that is not finite must show in the sum.
-        mass += pieces.masses[c, r] * share if pieces.peaks[c, r] != -np.inf else 0.0
+        rescaling = np.exp(pieces.peaks[c, r] - peak) if pieces.peaks[c, r] > -np.inf else 0.0
+        pieces.coefficients[c, r] = rescaling
+        # Not "if rescaling": a piece that is not finite must show in the sum.
+        mass += pieces.masses[c, r] * rescaling if pieces.peaks[c, r] != -np.inf else 0.0
     return peak, mass
 
 
@@ -193,7 +238,7 @@ def _build_score_kernels(
         """Compute losses, slopes of positives and gradients of rows begin ... end - 1; return their loss."""
         positives, slots = BatchPositives(*batch[0]), BatchItems(*batch[1])
         pieces, rows = CandidatePieces(*batch[2]), BatchUsers(*batch[3])
-        n_factors = rows.units.shape[1]  # unknown to the compiler, see `take`
+        n_factors = rows.vectors.shape[1]  # unknown to the compiler, see `take`
         piece_size = pieces.exponentials.shape[2]
         n_pieces = -(-n_candidates // piece_size)
         total = 0.0
@@ -204,7 +249,7 @@ def _build_score_kernels(
                 slot = positives.slots[p]
                 score = np.float32(0.0)
                 for k in range(n_factors):
-                    score += rows.units[r, k] * slots.units[slot, k]
+                    score += rows.vectors[r, k] * slots.vectors[slot, k]
                 positives.logits[p] = score * scale + slots.biases[slot]
                 positives.hits[p] = 0.0
                 if slot < n_candidates and not masked:
@@ -221,13 +266,13 @@ def _build_score_kernels(
                 rows.gradients[r, k] = 0.0
             for c in range(n_pieces):
                 pieces.coefficients[c, r] *= factor
-                share = pieces.coefficients[c, r]
+                coefficient = pieces.coefficients[c, r]
                 for k in range(n_factors):
-                    rows.gradients[r, k] += share * pieces.sums[c, r, k]
+                    rows.gradients[r, k] += coefficient * pieces.sums[c, r, k]
             for p in range(first, last):
                 slope, slot = np.float32(positives.slopes[p]), positives.slots[p]
                 for k in range(n_factors):
-                    rows.gradients[r, k] += slope * slots.units[slot, k]
+                    rows.gradients[r, k] += slope * slots.vectors[slot, k]
         return total
 
     return exponentiate, reduce
@@ -235,55 +280,41 @@ def _build_score_kernels(
 
 @cache
 def _build_user_kernels(
-    step_size: Callable[..., Any],
+    step_of: Callable[..., Any],
     update: Callable[..., None],
     cosine: bool,
     width: int,
     n_state: int,
 ) -> tuple[Any, Any]:
     size = width * (1 + n_state)  # of a row in the flat table
+    learn_row = build_learn_row(step_of, update, width, n_state)
 
     @kernel
     def take_users(first, last, users, table, dropout, key, rows):
         """Copy the factors of users first ... last - 1 from their table, with dropout."""
         rows = BatchUsers(*rows)
-        kept = np.float32(1.0 / (1.0 - dropout))
         for row in range(first, last):
             u = users[row]
             for k in range(width):
-                rows.units[row, k] = table[u * size + k]
+                rows.vectors[row, k] = table[u * size + k]
             if dropout > 0.0:
-                for k in range(width):
-                    mask = np.float32(0.0) if uniform(key, u * width + k) < dropout else kept
-                    rows.masks[row, k] = mask
-                    rows.units[row, k] *= mask
-            rows.inverse_norms[row] = _unit(rows.units[row], cosine)
+                drop_out(row, u, dropout, key, rows)
+            rows.inverse_norms[row] = normalize(rows.vectors[row], cosine)
 
     @kernel(noalias=True)
     def learn_users(first, last, users, table, step_counts, rate, l2, parameters, dropout, batch):
         """Update users first ... last - 1 of a batch."""
         positives, rows = BatchPositives(*batch[0]), BatchUsers(*batch[1])
-        n_factors = rows.units.shape[1]
         for r in range(first, last):
-            u, gradient = users[r], rows.gradients[r]
-            weight = np.float32(0.0)
-            for p in range(positives.bounds[r], positives.bounds[r + 1]):
-                weight += positives.weights[p]
-            if cosine:
-                normalize_row_backward(gradient, rows.units[r], rows.inverse_norms[r])
-            if dropout > 0.0:
-                for k in range(n_factors):
-                    gradient[k] *= rows.masks[r, k]
-            own, l2_u = np.float32(step_size(step_counts, u, rate, parameters)), weight * l2
-            for k in range(n_factors):
-                update(table, u * size + k, width, gradient[k], l2_u, own, parameters)
+            backpropagate(r, dropout, rows, cosine)
+            learn_row(r, users[r], positives, rows, table, step_counts, rate, l2, parameters)
 
     return take_users, learn_users
 
 
 @cache
 def _build_item_kernels(
-    step_size: Callable[..., Any],
+    step_of: Callable[..., Any],
     update: Callable[..., None],
     cosine: bool,
     width: int,
@@ -291,17 +322,17 @@ def _build_item_kernels(
     mixed: bool,
 ) -> tuple[Any, Any]:
     # Of a row in a flat table, and of the weights of one.
-    size, bias_size = _index(width * (1 + n_state)), _index(1 + n_state)
+    size, bias_size = index(width * (1 + n_state)), index(1 + n_state)
     size_bytes, row_bytes = 4 * width * (1 + n_state), 4 * width
 
     @part(fused=True)
     def take(slot, table, bias_table, slots):
         """Copy factors and bias of the item of a slot from the tables."""
         # A loop of known length would be unrolled before it is vectorized.
-        i, units = _index(slots.items[slot]), slots.units
-        for k in range(_index(units.shape[1])):
-            units[slot, k] = table[i * size + k]
-        slots.inverse_norms[slot] = _unit(units[slot], cosine)
+        i, vectors = index(slots.items[slot]), slots.vectors
+        for k in range(index(vectors.shape[1])):
+            vectors[slot, k] = table[i * size + k]
+        slots.inverse_norms[slot] = normalize(vectors[slot], cosine)
         slots.biases[slot] = bias_table[i * bias_size]
 
     @kernel(noalias=True)
@@ -309,26 +340,26 @@ def _build_item_kernels(
         """Copy factors and biases of slots first ... last - 1 from the tables."""
         prefer_wide_vectors()
         slots = BatchItems(*slots)
-        for slot in range(_index(first), _index(last)):
-            ahead = slots.items[min(slot + _AHEAD, _index(last) - _ONE)]
+        for slot in range(index(first), index(last)):
+            ahead = slots.items[min(slot + _AHEAD, index(last) - _ONE)]
             prefetch(table, ahead * (1 + n_state), row_bytes)
             take(slot, table, bias_table, slots)
 
     @part(fused=True)
-    def gather(slot, positives, slots, rows, pasts):
+    def gather(slot, positives, slots, rows, histories):
         """Add to the gradients of a slot what its positives have of them; return the positives' weight."""
-        n_factors, weight = _index(slots.units.shape[1]), np.float32(0.0)
+        n_factors, weight = index(slots.vectors.shape[1]), np.float32(0.0)
         bounds = positives.slot_bounds
-        for x in range(_index(bounds[slot]), _index(bounds[slot + _ONE])):
-            p = _index(positives.by_slot[x])
-            slope, r = np.float32(positives.slopes[p]), _index(positives.rows[p])
+        for x in range(index(bounds[slot]), index(bounds[slot + _ONE])):
+            p = index(positives.by_slot[x])
+            slope, r = np.float32(positives.slopes[p]), index(positives.rows[p])
             weight += positives.weights[p]
             slots.bias_gradients[slot] += slope
-            share = pasts.shares[p] if mixed else np.float32(0.0)
+            history_weight = histories.weights[p] if mixed else np.float32(0.0)
             for k in range(n_factors):
                 if mixed:
-                    slots.gradients[slot, k] += share * pasts.gradients[r, k]
-                slots.gradients[slot, k] += slope * rows.units[r, k]
+                    slots.gradients[slot, k] += history_weight * histories.gradients[r, k]
+                slots.gradients[slot, k] += slope * rows.vectors[r, k]
         return weight
 
     @kernel(noalias=True)
@@ -341,31 +372,31 @@ def _build_item_kernels(
         """
         prefer_wide_vectors()
         positives, slots = BatchPositives(*batch[0]), BatchItems(*batch[1])
-        rows, pasts = BatchUsers(*batch[2]), HistoryRows(*batch[3])
+        rows, histories = BatchUsers(*batch[2]), HistoryRows(*batch[3])
         step, gradients = ItemStep(*step), slots.gradients
-        n_factors = _index(slots.units.shape[1])
-        for slot in range(_index(first), _index(last)):
-            ahead = slots.items[min(slot + _AHEAD, _index(last) - _ONE)]
+        n_factors = index(slots.vectors.shape[1])
+        for slot in range(index(first), index(last)):
+            ahead = slots.items[min(slot + _AHEAD, index(last) - _ONE)]
             prefetch(table, ahead, size_bytes)
-            i, candidate = _index(slots.items[slot]), slot < _index(n_candidates)
+            i, candidate = index(slots.items[slot]), slot < index(n_candidates)
             if not candidate:
                 for k in range(n_factors):
                     gradients[slot, k] = 0.0
                 slots.bias_gradients[slot] = 0.0
-            weight = gather(slot, positives, slots, rows, pasts)
+            weight = gather(slot, positives, slots, rows, histories)
             if cosine:
                 normalize_row_backward(
-                    gradients[slot], slots.units[slot], slots.inverse_norms[slot]
+                    gradients[slot], slots.vectors[slot], slots.inverse_norms[slot]
                 )
             l2 = weight * step.l2_positive + (step.l2_negative if candidate else np.float32(0.0))
-            own = np.float32(step_size(step_counts, i, step.rate, step.parameters))
+            step_size = np.float32(step_of(step_counts, i, step.rate, step.parameters))
             for k in range(n_factors):
                 g = gradients[slot, k]
-                update(table, i * size + k, n_factors, g, l2, own, step.parameters)
+                update(table, i * size + k, n_factors, g, l2, step_size, step.parameters)
             if item_bias:
                 g = np.float32(step.temperature * slots.bias_gradients[slot])
                 l2 = weight * step.l2_bias
-                update(bias_table, i * bias_size, _ONE, g, l2, own, step.parameters)
+                update(bias_table, i * bias_size, _ONE, g, l2, step_size, step.parameters)
             if retake:
                 take(slot, table, bias_table, slots)
 
