@@ -47,7 +47,11 @@ def add_parser(commands: Any) -> None:
         help="events to measure on (default: a tenth of all, at random)",
     )
     parser.add_argument(
-        "--metric", default="ndcg@10", metavar="NAME", help="what is to be high (default: ndcg@10)"
+        "--metric",
+        dest="tuned_metric",  # `metric` would be the model's own
+        default="ndcg@10",
+        metavar="NAME",
+        help="what is to be high (default: ndcg@10)",
     )
     parser.add_argument("--trials", type=count, default=50, metavar="N", help="default: 50")
     parser.add_argument(
@@ -82,7 +86,7 @@ def run(options: argparse.Namespace) -> None:
     from tripletrec.tuning import tune
     from tripletrec.tuning.spaces import default_space, need_optuna, read_space
 
-    metric, options.metric = options.metric, None  # it is the search's, not the model's
+    metric = options.tuned_metric
     with as_usage():
         check_metric(metric, "--metric")
     model, space = make_model(options), dict(map(_range, options.space)) or None
