@@ -2,6 +2,7 @@
 
 import os
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -160,10 +161,13 @@ def test_a_cancelled_epoch_ends(mapped):
 
 def test_a_failed_run_gives_its_files_up(mapped):
     disk = from_disk(mapped, DiskLayout(4, 2))
+    files = [weakref.ref(each) for each in disk._files[:3]]
     with pytest.raises(RuntimeError), disk.threads():
         disk.run_epoch(1)
         raise RuntimeError
-    assert vars(disk).keys() <= {"plan", "tables", "cancelled"}
+    assert [each() for each in files] == [None, None, None]
+    with pytest.raises(RuntimeError, match="^the training has ended: its files are gone"):
+        disk.run_epoch(2)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a file in use has a name there")

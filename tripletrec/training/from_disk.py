@@ -79,6 +79,15 @@ class _Buffers(NamedTuple):
     stored: Stored
 
 
+class _Files(NamedTuple):
+    """What lies on the disk, rows that are in memory, and memory for what is read; given up together."""
+
+    parts: PartsOnDisk
+    rows: UserTable
+    triplets: TripletFiles
+    buffers: list[_Buffers]
+
+
 class _Visit(NamedTuple):
     """A tile, and all that was read for it."""
 
@@ -127,6 +136,7 @@ class DiskTripletTraining(StratumLearner):
         If no file can be written.
     """
 
+    _files: _Files | None = None  # after the release, or once it failed
     _prepared: _DealtItems | None = None
     _of_users: dict[str, NDArray[Any]] | None = None  # after the release
 
@@ -154,16 +164,16 @@ class DiskTripletTraining(StratumLearner):
         size = FitSize.of(plan, interactions, given, weighted=weights is not None, n_jobs=n_jobs)
         strata = self.epoch_layout.strata
         self.layout = layout or choose_layout(size, part_counts(strata), available_memory())
-        self._scratch = ScratchFolder(interactions.memory_map)
-        self._scratch.check_room(size.disk(self.layout), "a fit from memory-mapped interactions")
-        self._parts = PartsOnDisk(
-            self._scratch, users, self.layout.n_parts, interactions, weights, given, graded=graded
+        scratch = ScratchFolder(interactions.memory_map)
+        scratch.check_room(size.disk(self.layout), "a fit from memory-mapped interactions")
+        parts = PartsOnDisk(
+            scratch, users, self.layout.n_parts, interactions, weights, given, graded=graded
         )
-        self._rows = UserTable(
-            self._scratch, users, self._parts.bounds, self.layout.n_resident, plan.n_factors,
+        rows = UserTable(
+            scratch, users, parts.bounds, self.layout.n_resident, plan.n_factors,
             plan.optimizer,
         )  # fmt: skip
-        self._rows.start(user_counts[users.rows], plan.init_scale, plan.seed)
+        rows.start(user_counts[users.rows], plan.init_scale, plan.seed)
         self.tables = FactorTables.start(
             0, interactions.n_items, plan.n_factors, plan.optimizer, scale=plan.init_scale,
             seed=plan.seed, n_jobs=n_jobs,
@@ -171,13 +181,11 @@ class DiskTripletTraining(StratumLearner):
         self.loop = self.epoch_layout.build_loop(
             prefetch_rows=size.user * size.n_users + self.tables.nbytes > limits.cache_bytes
         )
-        self._triplets = TripletFiles(
-            self._scratch, self.epoch_layout, self._parts, self._n, weighted=self._weighted
-        )
-        self._buffers = [
-            _Buffers(self._parts.buffers(), self._triplets.buffers())
-            for _ in range(self.layout.n_buffers)
+        triplets = TripletFiles(scratch, self.epoch_layout, parts, self._n, weighted=self._weighted)
+        buffers = [
+            _Buffers(parts.buffers(), triplets.buffers()) for _ in range(self.layout.n_buffers)
         ]
+        self._files = _Files(parts, rows, triplets, buffers)
         self._starts: dict[int, NDArray[np.int64]] = {}  # of the strata of parts that are bucketed
         self._unsaved: tuple[int, Stored] | None = None  # triplets that are not on the disk yet
         self._longest = 0  # stratum
@@ -210,17 +218,23 @@ class DiskTripletTraining(StratumLearner):
             raise
 
     def _give_up(self) -> None:
-        """Drop all but what `row_state` and `release` return once more."""
-        for name in vars(self).keys() - {"plan", "tables", "cancelled", "_of_users"}:
-            delattr(self, name)
+        """Drop files and memory, but not what `row_state` and `release` return once more."""
+        self._files = self._prepared = self._unsaved = None
+        self._starts = {}
+
+    @property
+    def _open(self) -> _Files:
+        if self._files is None:
+            raise RuntimeError("the training has ended: its files are gone")
+        return self._files
 
     def run_epoch(self, number: int) -> Record:
         """Learn from every positive once; see `TripletTraining.run_epoch`."""
         started = time.perf_counter()
         prepared = self._prepare(number)
         totals = np.zeros((len(self.epoch_layout.strata.item_block), N_TOTALS))
-        visits, n_buffers = self._visits(), len(self._buffers)
-        loading = self._io.run(self._load, visits[0], self._buffers[0], None)
+        visits, n_buffers = self._visits(), len(self._open.buffers)
+        loading = self._io.run(self._load, visits[0], self._open.buffers[0], None)
         try:
             for x, tile in enumerate(visits):
                 visit = loading.result()
@@ -228,11 +242,11 @@ class DiskTripletTraining(StratumLearner):
                     visit = self._bucket(visit, prepared.deal)
                 following = visits[x + 1 : x + 2]
                 if following and n_buffers > 1:
-                    buffers = self._buffers[(x + 1) % n_buffers]
+                    buffers = self._open.buffers[(x + 1) % n_buffers]
                     loading = self._io.run(self._load, following[0], buffers, tile.part)
                 self._learn(number, prepared, visit, totals)
                 if following and n_buffers == 1:
-                    loading = self._io.run(self._load, following[0], self._buffers[0], None)
+                    loading = self._io.run(self._load, following[0], self._open.buffers[0], None)
         finally:
             loading.exception()  # no thread may go on writing to what the caller sees
         return record_of(
@@ -265,17 +279,17 @@ class DiskTripletTraining(StratumLearner):
         a = tile.part
         if self._unsaved is not None:
             unsaved, self._unsaved = self._unsaved, None
-            self._triplets.write(*unsaved)
-        rows = self._rows.rows(a, busy)
+            self._open.triplets.write(*unsaved)
+        rows = self._open.rows.rows(a, busy)
         if a not in self._starts:
-            return _Visit(tile, self._parts.read(a, buffers.part), rows, buffers.stored)
+            return _Visit(tile, self._open.parts.read(a, buffers.part), rows, buffers.stored)
         # Strata whose known pairs have no filter look them up where they are, at any place.
         looks_up = self.plan.sampler.verified and self._longest > self.limits.filter_words
         reads = looks_up or self._places_given
-        known = self._parts.read(a, buffers.part) if reads else self._parts.known(a)
+        known = self._open.parts.read(a, buffers.part) if reads else self._open.parts.known(a)
         first, last = self._starts[a][[tile.first, tile.last]].tolist()
         stored = cut_stored(buffers.stored, 0, last - first)
-        self._triplets.read(a, first, stored)
+        self._open.triplets.read(a, first, stored)
         return _Visit(tile, known, rows, stored)
 
     def _bucket(self, visit: _Visit, deal: ItemDeal) -> _Visit:
@@ -312,17 +326,17 @@ class DiskTripletTraining(StratumLearner):
     def factors(self) -> Factors:
         """The factors as they stand; those of users are an own array, maybe in a file of its own."""
         items = self.settle().factors
-        return Factors(self._rows.collect(_factors_of)["factors"], *items[1:])
+        return Factors(self._open.rows.collect(_factors_of)["factors"], *items[1:])
 
     def factor_pieces(self) -> Iterator[NDArray[np.float32]]:
         """Yield all factors as they stand, some at a time."""
-        for _, tables in self._rows.in_order():
+        for _, tables in self._open.rows.in_order():
             yield tables.factors.user_factors
         yield from self.settle().factors[1:]
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what the epochs to come depend on, see `tripletrec.training.loop.Trainable`."""
-        users = self._rows.collect(_state_of)
+        users = self._open.rows.collect(_state_of)
         return {name: users.get(name, each) for name, each in self.settle().state().items()}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -336,13 +350,13 @@ class DiskTripletTraining(StratumLearner):
         self._prepared = None
         items = own.keys() - set(_OF_USERS)
         copy_into({name: own[name] for name in items}, {name: state[name] for name in items})
-        for first, tables in self._rows.in_order(change=True):
+        for first, tables in self._open.rows.in_order(change=True):
             last = first + len(tables.users)
             copy_into(_state_of(tables), {name: state[name][first:last] for name in _OF_USERS})
 
     def row_state(self) -> dict[str, NDArray[Any]]:
         """Return the optimizer's state in brief, see `FactorTables.row_state`; also after `release`."""
-        of_users = self._of_users or self._rows.collect(_row_state_of)
+        of_users = self._of_users or self._open.rows.collect(_row_state_of)
         items = (self.tables if self._of_users else self.settle()).row_state()
         return {name: of_users.get(name, each) for name, each in items.items()}
 
@@ -355,7 +369,7 @@ class DiskTripletTraining(StratumLearner):
             Factors(learnt.user_factors[:0], *learnt[1:]),
             None if row_state is None else _of_some(row_state, 0, 0),
         )
-        for first, tables in self._rows.in_order(change=True):
+        for first, tables in self._open.rows.in_order(change=True):
             last = first + len(tables.users)
             tables.take_up(
                 Factors(learnt.user_factors[first:last], *(each[:0] for each in learnt[1:])),
@@ -366,7 +380,7 @@ class DiskTripletTraining(StratumLearner):
         """Return the factors as arrays of their own and drop all else: the training ends here."""
         if self._of_users is None:
             self.settle()
-            self._of_users = self._rows.collect(
+            self._of_users = self._open.rows.collect(
                 lambda each: {**_factors_of(each), **_row_state_of(each)}
             )
         self._give_up()
