@@ -25,8 +25,8 @@ __all__: list[str] = []
 
 
 @intrinsic
-def _prefer_widest(typing_context):  # type: ignore[no-untyped-def]
-    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _prefer_widest(typing_context):
+    def codegen(context, builder, signature, arguments):
         # llvmlite refuses attributes with values, but writes out whatever the set holds.
         attributes = builder.function.attributes
         set.add(attributes, '"prefer-vector-width"="512"')
@@ -53,8 +53,8 @@ overload(prefer_wide_vectors)(lambda: _prefer_wide_vectors)
 
 
 @intrinsic
-def _prefetch_line(typing_context, address):  # type: ignore[no-untyped-def]
-    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _prefetch_line(typing_context, address):
+    def codegen(context, builder, signature, arguments):
         pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
         number = ir.IntType(32)
         declaration = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
@@ -69,8 +69,8 @@ def _prefetch_line(typing_context, address):  # type: ignore[no-untyped-def]
 
 
 @overload(prefetch)
-def _prefetch(table, row, n_bytes):  # type: ignore[no-untyped-def]
-    def implementation(table, row, n_bytes):  # type: ignore[no-untyped-def]
+def _prefetch(table, row, n_bytes):
+    def implementation(table, row, n_bytes):
         first = table.ctypes.data + row * n_bytes
         for byte in range(0, n_bytes, 64):
             _prefetch_line(first + byte)
@@ -79,31 +79,31 @@ def _prefetch(table, row, n_bytes):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _gemm(typing_context, address, transposed_a, transposed_b, m, n, k, a, b, beta, c):  # type: ignore[no-untyped-def]
+def _gemm(typing_context, address, transposed_a, transposed_b, m, n, k, a, b, beta, c):
     """C = A B + beta C, column by column and without gaps; m, n and k are sizes after transposing."""
 
-    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, arguments):
         address, transposed_a, transposed_b, m, n, k, a, b, beta, c = arguments
         integer, byte, real = ir.IntType(32), ir.IntType(8), beta.type
 
-        def stored(value):  # type: ignore[no-untyped-def]
+        def stored(value):
             # In the entry block: inside a loop the stack would grow with every turn.
             with builder.goto_entry_block():
                 slot = builder.alloca(value.type)
             builder.store(value, slot)
             return slot
 
-        def either(flag, yes, no):  # type: ignore[no-untyped-def]
+        def either(flag, yes, no):
             set_ = builder.icmp_signed("!=", flag, ir.Constant(flag.type, 0))
             return builder.select(set_, yes, no)
 
-        def letter(transposed):  # type: ignore[no-untyped-def]
+        def letter(transposed):
             return stored(either(transposed, byte(ord("T")), byte(ord("N"))))
 
-        def number(value):  # type: ignore[no-untyped-def]
+        def number(value):
             return stored(builder.trunc(value, integer))
 
-        def pointer(value):  # type: ignore[no-untyped-def]
+        def pointer(value):
             return builder.inttoptr(value, real.as_pointer())
 
         operands = [
@@ -122,8 +122,8 @@ def _gemm(typing_context, address, transposed_a, transposed_b, m, n, k, a, b, be
 
 
 @overload(multiply)
-def _multiply(product, form, m, k, n, a, at_a, b, at_b, c, at_c):  # type: ignore[no-untyped-def]
-    def implementation(product, form, m, k, n, a, at_a, b, at_b, c, at_c):  # type: ignore[no-untyped-def]
+def _multiply(product, form, m, k, n, a, at_a, b, at_b, c, at_c):
+    def implementation(product, form, m, k, n, a, at_a, b, at_b, c, at_c):
         # BLAS counts columns first: to it our matrices are transposed, and Cᵀ = Bᵀ Aᵀ.
         size = a.itemsize
         A, B = a.ctypes.data + at_a * size, b.ctypes.data + at_b * size
@@ -164,18 +164,18 @@ def _beginnings(builder: Any, address: Any, step: Any, n: int) -> list[Any]:
 def _tile_intrinsic(n_rows: int, n_panels: int) -> Any:
     """Return the intrinsic that fills tiles of some rows and panels."""
 
-    def fill(typing_context, left, n_factors, panels, starts, out, stride, kind):  # type: ignore[no-untyped-def]
+    def fill(typing_context, left, n_factors, panels, starts, out, stride, kind):
         each_bytes = kind.bitwidth // 8
         width = TILE_BYTES // each_bytes
 
-        def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, arguments):
             left, n_factors, panels, starts, out, stride, like = arguments
             whole, real = ir.IntType(64), like.type
             vector, line = ir.VectorType(real, width), whole(TILE_BYTES)
             fused = _fused(builder.module, vector, f"v{width}f{kind.bitwidth}")
             places = [(r, p) for r in range(n_rows) for p in range(n_panels)]
 
-            def load(what, address):  # type: ignore[no-untyped-def]
+            def load(what, address):
                 pointer = builder.inttoptr(address, what.as_pointer())
                 return builder.load(pointer, align=each_bytes)
 
@@ -227,8 +227,12 @@ _tile, _row = _tile_intrinsic(TILE_ROWS, 1), _tile_intrinsic(1, TILE_ROWS)
 
 
 @overload(multiply_tile)
-def _multiply_tile(left, at_left, n_factors, panels, at_panel, starts, at_start, out, at_out, stride):  # type: ignore[no-untyped-def]  # fmt: skip
-    def implementation(left, at_left, n_factors, panels, at_panel, starts, at_start, out, at_out, stride):  # type: ignore[no-untyped-def]  # fmt: skip
+def _multiply_tile(
+    left, at_left, n_factors, panels, at_panel, starts, at_start, out, at_out, stride
+):
+    def implementation(
+        left, at_left, n_factors, panels, at_panel, starts, at_start, out, at_out, stride
+    ):
         size = panels.itemsize
         a, b = left.ctypes.data + at_left * size, panels.ctypes.data + at_panel * size
         c, to = starts.ctypes.data + at_start * size, out.ctypes.data + at_out * size
@@ -238,8 +242,8 @@ def _multiply_tile(left, at_left, n_factors, panels, at_panel, starts, at_start,
 
 
 @overload(multiply_row)
-def _multiply_row(left, at_left, n_factors, panels, at_panel, starts, at_start, out, at_out):  # type: ignore[no-untyped-def]
-    def implementation(left, at_left, n_factors, panels, at_panel, starts, at_start, out, at_out):  # type: ignore[no-untyped-def]
+def _multiply_row(left, at_left, n_factors, panels, at_panel, starts, at_start, out, at_out):
+    def implementation(left, at_left, n_factors, panels, at_panel, starts, at_start, out, at_out):
         size = panels.itemsize
         a, b = left.ctypes.data + at_left * size, panels.ctypes.data + at_panel * size
         c, to = starts.ctypes.data + at_start * size, out.ctypes.data + at_out * size
@@ -249,8 +253,8 @@ def _multiply_row(left, at_left, n_factors, panels, at_panel, starts, at_start, 
 
 
 @intrinsic
-def _multiply_and_add(typing_context, a, b, c):  # type: ignore[no-untyped-def]
-    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _multiply_and_add(typing_context, a, b, c):
+    def codegen(context, builder, signature, arguments):
         function = _fused(builder.module, arguments[0].type, f"f{a.bitwidth}")
         return builder.call(function, arguments)
 
@@ -258,16 +262,16 @@ def _multiply_and_add(typing_context, a, b, c):  # type: ignore[no-untyped-def]
 
 
 @overload(multiply_add)
-def _multiply_add(a, b, c):  # type: ignore[no-untyped-def]
+def _multiply_add(a, b, c):
     return lambda a, b, c: _multiply_and_add(a, b, c)
 
 
 @intrinsic
-def _transpose(typing_context, source, stride, target, kind):  # type: ignore[no-untyped-def]
+def _transpose(typing_context, source, stride, target, kind):
     each_bytes = kind.bitwidth // 8
     n = TILE_BYTES // each_bytes // 2
 
-    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, arguments):
         source, stride, target, like = arguments
         whole, vector = ir.IntType(64), ir.VectorType(like.type, n)
         step = builder.mul(stride, whole(each_bytes))
@@ -277,7 +281,7 @@ def _transpose(typing_context, source, stride, target, kind):  # type: ignore[no
             rows.append(builder.load(pointer, align=each_bytes))
             source = builder.add(source, step)
 
-        def mix(one, other, places):  # type: ignore[no-untyped-def]
+        def mix(one, other, places):
             mask = ir.Constant(ir.VectorType(ir.IntType(32), n), places)
             return builder.shuffle_vector(one, other, mask)
 
@@ -301,8 +305,8 @@ def _transpose(typing_context, source, stride, target, kind):  # type: ignore[no
 
 
 @overload(transpose_block)
-def _transpose_block(source, at_source, stride, panel, at_panel):  # type: ignore[no-untyped-def]
-    def implementation(source, at_source, stride, panel, at_panel):  # type: ignore[no-untyped-def]
+def _transpose_block(source, at_source, stride, panel, at_panel):
+    def implementation(source, at_source, stride, panel, at_panel):
         size = panel.itemsize
         a, b = source.ctypes.data + at_source * size, panel.ctypes.data + at_panel * size
         _transpose(a, stride, b, panel.dtype.type(0))

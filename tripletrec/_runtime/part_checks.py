@@ -181,7 +181,7 @@ def _try(field: PartField, arguments: tuple[Any, ...]) -> tuple[Any, tuple[Any, 
 
 def _run_compiled(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     @kernel
-    def probe(arguments):  # type: ignore[no-untyped-def]
+    def probe(arguments):
         return function(*arguments)
 
     return probe(arguments)

@@ -30,7 +30,7 @@ def _build_run(loss: Loss, optimizer: Optimizer) -> Any:
     pair_loss, update_rows = build_pair_loss(loss), build_row_updates(optimizer)
 
     @kernel(noalias=True)
-    def run(batches, network, moving, l2, numbers, scratch, totals):  # type: ignore[no-untyped-def]
+    def run(batches, network, moving, l2, numbers, scratch, totals):
         """Learn from a batch of `size` triplets, or of what is left of them, at each of `rates`."""
         users, positives, negatives, weights, size, rates, now = batches
         tables, mean, of_loss, of_optimizer = network

@@ -14,7 +14,7 @@ __all__ = ["CandidateSampler"]
 
 
 @kernel
-def _weigh(items, counts, n_others, n_drawn, by_pair, by_draw, importance):  # type: ignore[no-untyped-def]
+def _weigh(items, counts, n_others, n_drawn, by_pair, by_draw, importance):
     """Write how often items occur over how often they are expected to, of pairs and of draws."""
     for s in range(items.shape[0]):
         expected = n_others * by_pair[items[s]] + n_drawn * by_draw[items[s]]

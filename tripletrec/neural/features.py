@@ -47,7 +47,7 @@ class FeatureTable(NamedTuple):
 
 
 @part(fused=True)
-def _fetch_own(rows, n, table, factors):  # type: ignore[no-untyped-def]
+def _fetch_own(rows, n, table, factors):
     """Ask for the factors of the last column of a row some places ahead: own ones, which no other row has."""
     last = table.indptr[index(rows[min(n + _AHEAD, rows.shape[0] - 1)]) + index(1)] - 1
     if last >= 0:
@@ -56,7 +56,7 @@ def _fetch_own(rows, n, table, factors):  # type: ignore[no-untyped-def]
 
 
 @part(fused=True)
-def sum_rows(rows, table, first_row, first_column, sums):  # type: ignore[no-untyped-def]
+def sum_rows(rows, table, first_row, first_column, sums):
     """Write ``y`` of row ``rows[n]`` to ``sums[first_row + n, first_column:]``."""
     indices, offsets, values, factors = table.indices, table.offsets, table.values, table.factors
     width = index(factors.shape[1])
@@ -88,7 +88,7 @@ def sum_rows(rows, table, first_row, first_column, sums):  # type: ignore[no-unt
 
 
 @part(fused=True)
-def add_row_gradients(rows, weights, table, first_column, row_gradients, l2, touched):  # type: ignore[no-untyped-def]
+def add_row_gradients(rows, weights, table, first_column, row_gradients, l2, touched):
     """Add to the gradients of the columns of ``rows[n]``, whose dL/dy is ``row_gradients[n, first_column:]``.
 
     Each entry adds an L2 penalty, by the weight of its row where there are weights; several runs of rows may
@@ -118,12 +118,12 @@ def add_row_gradients(rows, weights, table, first_column, row_gradients, l2, tou
 
 
 @kernel(noalias=True)
-def _forward(rows, table, sums):  # type: ignore[no-untyped-def]
+def _forward(rows, table, sums):
     sum_rows(rows, table, 0, 0, sums)
 
 
 @kernel(noalias=True)
-def _backward(rows, weights, table, row_gradients, l2, touched):  # type: ignore[no-untyped-def]
+def _backward(rows, weights, table, row_gradients, l2, touched):
     add_row_gradients(rows, weights, table, 0, row_gradients, l2, touched)
 
 

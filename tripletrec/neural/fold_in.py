@@ -218,7 +218,7 @@ def _hidden_of(perceptron: Stack, weights: Float32, items: Float32) -> Hidden | 
 
 
 @part
-def _score(hidden, item, of_user, lanes):  # type: ignore[no-untyped-def]
+def _score(hidden, item, of_user, lanes):
     """Return the score of an item; sixteen sums are added up in turn."""
     items, last = hidden.items, hidden.last
     for k in range(_LANES):
@@ -235,7 +235,7 @@ def _score(hidden, item, of_user, lanes):  # type: ignore[no-untyped-def]
 
 
 @part
-def _add_units(items, item, of_user, slope, units):  # type: ignore[no-untyped-def]
+def _add_units(items, item, of_user, slope, units):
     """Add the gradient by the hidden units of an item that are above zero."""
     for k in range(units.shape[0]):
         above = items[item, k] + of_user[k] > np.float32(0.0)
@@ -243,7 +243,7 @@ def _add_units(items, item, of_user, slope, units):  # type: ignore[no-untyped-d
 
 
 @part
-def _step(weights, units, l2, rate, state, row):  # type: ignore[no-untyped-def]
+def _step(weights, units, l2, rate, state, row):
     """Take a step of Adagrad."""
     for f in range(row.shape[0]):
         total = l2 * row[f]
@@ -258,7 +258,7 @@ def _build_passes(loss: Loss, choose: Callable[..., Any]) -> Callable[..., None]
     slope = loss.slope
 
     @kernel
-    def passes(hidden, positives, negatives, parameters, l2, rates, scratch, row):  # type: ignore[no-untyped-def]
+    def passes(hidden, positives, negatives, parameters, l2, rates, scratch, row):
         """Learn a row of factors by a step of Adagrad for each table of candidates."""
         zero = np.float32(0.0)
         n_factors, width = hidden.weights.shape
@@ -300,7 +300,7 @@ def _build_slopes(loss: Loss) -> Callable[..., None]:
     slope = loss.slope
 
     @kernel
-    def slopes(scores, negatives, parameters, gradient):  # type: ignore[no-untyped-def]
+    def slopes(scores, negatives, parameters, gradient):
         """Write the gradient by the scores of n positives, then by those of their negatives."""
         n = negatives.shape[0]
         for t in range(n):

@@ -54,7 +54,7 @@ class TowerMix(NamedTuple):
 
 
 @kernel
-def _keep(key, pairs, known, dropout, slot_of, n_slots, slots, ends, counts, further):  # type: ignore[no-untyped-def]
+def _keep(key, pairs, known, dropout, slot_of, n_slots, slots, ends, counts, further):
     """List the slots of what stays in histories, those of ``pairs.users[r]`` up to ``ends[r + 1]``.
 
     The positives of a user in the batch do not. Items without a slot get the next one and are listed in
@@ -91,7 +91,7 @@ def _keep(key, pairs, known, dropout, slot_of, n_slots, slots, ends, counts, fur
 
 
 @part(fused=True)
-def _add_rows(v, slots, first, last, h, r):  # type: ignore[no-untyped-def]
+def _add_rows(v, slots, first, last, h, r):
     """Add ``v[slots[first:last]]`` to row r of `h`."""
     e, end, r = index(first), index(last), index(r)
     # Four rows at a time, in the same order: the sum then goes to memory and back once in four.
@@ -109,7 +109,7 @@ def _add_rows(v, slots, first, last, h, r):  # type: ignore[no-untyped-def]
 
 
 @kernel(noalias=True)
-def _mix(a, v, ends, slots, share, units, h, p, scales):  # type: ignore[no-untyped-def]
+def _mix(a, v, ends, slots, share, units, h, p, scales):
     """Write the means `h` of ``v[slots]``, the mixes `p` and the factors by which both were scaled."""
     one = a.dtype.type(1)
     for r in range(a.shape[0]):
@@ -130,7 +130,7 @@ def _mix(a, v, ends, slots, share, units, h, p, scales):  # type: ignore[no-unty
 
 
 @kernel(noalias=True)
-def _unmix(g, kept, places, users, share, units, mixed, a_gradient, n_slots, v_gradient):  # type: ignore[no-untyped-def]
+def _unmix(g, kept, places, users, share, units, mixed, a_gradient, n_slots, v_gradient):
     """Write dL/da and add to dL/dv, given dL/dp in `g`, which is overwritten.
 
     dL/dv of the first `n_slots` rows is added to, the others are set. `places` counts the users of each slot;

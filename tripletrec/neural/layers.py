@@ -218,7 +218,7 @@ class Normalize(Layer):
 
 
 @part
-def dropout_scale(n, key, threshold, scale):  # type: ignore[no-untyped-def]
+def dropout_scale(n, key, threshold, scale):
     """Return `scale`, or 0 if the 32 random bits of unit n are below `threshold`."""
     # A mixing function of 32 bits (C. Wellons, "Prospecting for hash functions", 2018): processors
     # multiply vectors of eight or sixteen 32-bit integers, but 64-bit ones singly.
@@ -232,7 +232,7 @@ def dropout_scale(n, key, threshold, scale):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _draw_scales(key, threshold, scale, scales):  # type: ignore[no-untyped-def]
+def _draw_scales(key, threshold, scale, scales):
     for n in range(scales.shape[0]):
         scales[n] = dropout_scale(n, key, threshold, scale)
 

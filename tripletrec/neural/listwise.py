@@ -91,7 +91,7 @@ def _build_differentiate(loss: ListLoss) -> Any:
     exponentiate, reduce = loss.exponentiate, loss.reduce
 
     @kernel
-    def differentiate(positives, candidates, temperature, parameters, scratch, scores, totals):  # type: ignore[no-untyped-def]
+    def differentiate(positives, candidates, temperature, parameters, scratch, scores, totals):
         """Replace the scores S by G, the gradient with respect to S, row by row; add to the totals."""
         users, bounds, slots = positives.users, positives.bounds, positives.slots
         slot_of, indices = candidates.slot_of, candidates.indices
@@ -138,7 +138,7 @@ def _build_differentiate(loss: ListLoss) -> Any:
 
 
 @kernel
-def _add_l2_gradients(rows, weights, tables, l2):  # type: ignore[no-untyped-def]
+def _add_l2_gradients(rows, weights, tables, l2):
     """Add to the gradients of factors that of an L2 penalty on rows[s][n], ``weights[s][n]`` times."""
     for s in range(len(rows)):
         table = FeatureTable(*tables[s])

@@ -31,7 +31,7 @@ class _Pairs(NamedTuple):
 
 
 @kernel
-def _pick_unknown(chosen, positives, first, neighbours, negatives):  # type: ignore[no-untyped-def]
+def _pick_unknown(chosen, positives, first, neighbours, negatives):
     """For the positives `chosen`, pick the nearest item that the user is not known to like.
 
     ``neighbours[r]`` are the items nearest to item ``first + r``, in that order.
@@ -48,7 +48,7 @@ def _pick_unknown(chosen, positives, first, neighbours, negatives):  # type: ign
 
 
 @kernel
-def _pick_disliked(chosen, positives, dislikes, first, similarity, negatives):  # type: ignore[no-untyped-def]
+def _pick_disliked(chosen, positives, dislikes, first, similarity, negatives):
     """For the positives `chosen`, pick the nearest of the user's dislikes.
 
     ``similarity[r]`` is that of item ``first + r`` with all items.

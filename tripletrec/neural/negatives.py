@@ -31,7 +31,7 @@ class _Source(NamedTuple):
 
 
 @kernel
-def _draw(key, users, first, source, alike, negatives):  # type: ignore[no-untyped-def]
+def _draw(key, users, first, source, alike, negatives):
     """Fill `negatives`; each is a function of `key` and of its number in the stream.
 
     If they are `alike`, candidates for one negative, the first decides whether all are the same given one.
@@ -172,7 +172,7 @@ def choose_candidates(
 @cache
 def _build_choice(choose: Callable[..., Any]) -> Callable[..., None]:
     @kernel
-    def choose_all(candidates, scores, positive_scores, chosen):  # type: ignore[no-untyped-def]
+    def choose_all(candidates, scores, positive_scores, chosen):
         for t in range(candidates.shape[0]):
             chosen[t], best = NONE_LEFT, positive_scores[t]
             for c in range(candidates.shape[1]):

@@ -45,7 +45,7 @@ def _build_pair_loss(loss: Loss) -> Any:
     differentiate = build_pair_loss(loss)
 
     @kernel
-    def pair_loss(scores, weights, parameters, mean, gradient, totals):  # type: ignore[no-untyped-def]
+    def pair_loss(scores, weights, parameters, mean, gradient, totals):
         differentiate(scores, weights, parameters, mean, gradient, totals)
 
     return pair_loss
@@ -56,7 +56,7 @@ def _build_pair_loss(loss: Loss) -> Any:
 
 
 @kernel(noalias=True)
-def _look_up_factors(rows, tables, first_rows, first_columns, sums):  # type: ignore[no-untyped-def]
+def _look_up_factors(rows, tables, first_rows, first_columns, sums):
     """Write the factors of ``rows[s]`` to ``sums[s][first_rows[s]:, first_columns[s]:]``."""
     for s in range(len(rows)):
         table = FeatureTable(*tables[s])
@@ -64,7 +64,7 @@ def _look_up_factors(rows, tables, first_rows, first_columns, sums):  # type: ig
 
 
 @kernel(noalias=True)
-def _add_factor_gradients(  # type: ignore[no-untyped-def]
+def _add_factor_gradients(
     rows, weights, tables, first_columns, row_gradients, l2, touched, n_touched
 ):
     """Add to the gradients of the factors of ``rows[s]``; list the rows of the tables that are touched."""
@@ -76,7 +76,7 @@ def _add_factor_gradients(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _compact_active_rows(gradient, x, active):  # type: ignore[no-untyped-def]
+def _compact_active_rows(gradient, x, active):
     """Move the rows with a gradient to the front, list them in `active`, and return their number.
 
     If nearly all rows have one, move none and return the number of all.
@@ -95,12 +95,12 @@ def _compact_active_rows(gradient, x, active):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _score_pairs(a, v, scores):  # type: ignore[no-untyped-def]
+def _score_pairs(a, v, scores):
     score_pairs(a, v, scores)
 
 
 @kernel
-def _differentiate_pairs(gradient, a, v, a_gradient, v_gradient):  # type: ignore[no-untyped-def]
+def _differentiate_pairs(gradient, a, v, a_gradient, v_gradient):
     differentiate_pairs(gradient, a, v, a_gradient, v_gradient)
 
 

@@ -26,7 +26,7 @@ Array = NDArray[Any]
 
 
 @kernel
-def _score_hidden(users, items, columns, starts, ends, weights, bias, final_relu, scores):  # type: ignore[no-untyped-def]
+def _score_hidden(users, items, columns, starts, ends, weights, bias, final_relu, scores):
     """``scores[r, c] = Σ_k max(0, users[r, k] + items[i, k]) weights[k] + bias`` of each of the row's items.
 
     Row r has the items ``columns[starts[r] : ends[r]]``.

@@ -30,7 +30,7 @@ _UNWEIGHTED = np.empty(0, np.float32)
 
 
 @kernel
-def _deal(shuffled, users, free, bounds, groups, dealt, order):  # type: ignore[no-untyped-def]
+def _deal(shuffled, users, free, bounds, groups, dealt, order):
     """Write to `order` the pairs of one of the `groups` after the other, those of a user as `shuffled`.
 
     The pairs of a user are dealt to the places of the user, from ``free[user]`` on, which is overwritten;
@@ -108,7 +108,7 @@ class BatchPairs(NamedTuple):
 
 
 @kernel
-def _fill(batch, weights, last_items, row_of, slot_of, pairs, different, counts):  # type: ignore[no-untyped-def]
+def _fill(batch, weights, last_items, row_of, slot_of, pairs, different, counts):
     """List users, their pairs and different items; return the numbers of users and of different items.
 
     `row_of` is -1 for all users, and is so again; `slot_of` holds the slots of `last_items`.

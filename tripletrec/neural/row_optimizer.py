@@ -43,7 +43,7 @@ def build_row_updates(optimizer: Optimizer) -> Any:
     step, update, n_state = optimizer.step, optimizer.update, len(optimizer.state)
 
     @part(fused=True)
-    def update_rows(table, touched, now, scale, penalty, rate, parameters):  # type: ignore[no-untyped-def]
+    def update_rows(table, touched, now, scale, penalty, rate, parameters):
         """Update the rows `touched` in step `now`, whose gradients count `scale` times.
 
         `touched` is overwritten.
@@ -86,7 +86,7 @@ def _build_update(optimizer: Optimizer) -> Any:
     update_rows = build_row_updates(optimizer)
 
     @kernel(noalias=True)
-    def update_tables(weights, gradients, rows, states, now, scales, l2, rate, parameters):  # type: ignore[no-untyped-def]
+    def update_tables(weights, gradients, rows, states, now, scales, l2, rate, parameters):
         """Update each of the rows once in step `now`, and clear its gradient."""
         for t in range(len(rows)):
             table = MovingTable(weights[t], gradients[t], *states[t])

@@ -64,12 +64,12 @@ class StackArrays(NamedTuple):
 
 
 @part
-def _step_of(program, s):  # type: ignore[no-untyped-def]
+def _step_of(program, s):
     return Step(program[s, 0], program[s, 1], program[s, 2], program[s, 3], program[s, 4])
 
 
 @part
-def _activate(y, biases, at, derivatives, row, width, floor, key, threshold, scale):  # type: ignore[no-untyped-def]
+def _activate(y, biases, at, derivatives, row, width, floor, key, threshold, scale):
     """Apply bias, ReLU and dropout; store each unit's derivative."""
     # In place: read from one view and written through another of the same memory, the row would not be
     # vectorised. Signed indices would be checked for "from the end" at each unit.
@@ -88,7 +88,7 @@ def _activate(y, biases, at, derivatives, row, width, floor, key, threshold, sca
 
 
 @part
-def _normalize(y, derivatives, row, width):  # type: ignore[no-untyped-def]
+def _normalize(y, derivatives, row, width):
     """Scale the row to length one; store the factor."""
     first, squared = index(row * width), y.dtype.type(0)
     for k in range(width):
@@ -100,7 +100,7 @@ def _normalize(y, derivatives, row, width):  # type: ignore[no-untyped-def]
 
 
 @part
-def _softmax(y, row, width):  # type: ignore[no-untyped-def]
+def _softmax(y, row, width):
     """Replace the row by its softmax."""
     first = row * width
     top, total = y[first], 0.0
@@ -114,7 +114,7 @@ def _softmax(y, row, width):  # type: ignore[no-untyped-def]
 
 
 @part
-def _backpropagate_row(kind, g, y, derivatives, row, width):  # type: ignore[no-untyped-def]
+def _backpropagate_row(kind, g, y, derivatives, row, width):
     """Turn dL/dy of a row into the gradient before its activation, normalisation or softmax, in place."""
     first, along = index(row * width), y.dtype.type(0)
     if kind == DENSE or kind == ELEMENTWISE:
@@ -132,7 +132,7 @@ def _backpropagate_row(kind, g, y, derivatives, row, width):  # type: ignore[no-
 
 
 @part
-def _multiply_inputs(product, n_rows, step, x, x_at, weights, y):  # type: ignore[no-untyped-def]
+def _multiply_inputs(product, n_rows, step, x, x_at, weights, y):
     """Y = X W of a dense layer; X lies at `x_at`."""
     n_inputs, at = step.n_inputs, step.weights_at
     if step.n_outputs > 1:
@@ -146,7 +146,7 @@ def _multiply_inputs(product, n_rows, step, x, x_at, weights, y):  # type: ignor
 
 
 @part
-def _multiply_gradients(product, n_rows, step, x, x_at, g, stack, x_gradient):  # type: ignore[no-untyped-def]
+def _multiply_gradients(product, n_rows, step, x, x_at, g, stack, x_gradient):
     """Add Xᵀ G to the gradient of the weights, and set dL/dX = G Wᵀ."""
     n_inputs, n_outputs, at = step.n_inputs, step.n_outputs, step.weights_at
     weights, weights_gradient = stack.parameters, stack.gradient
@@ -163,7 +163,7 @@ def _multiply_gradients(product, n_rows, step, x, x_at, g, stack, x_gradient):  
 
 
 @part
-def scale_to_unit(rows, r):  # type: ignore[no-untyped-def]
+def scale_to_unit(rows, r):
     """Scale row r to length 1 and return the factor; 0 for a row without direction."""
     square = rows.dtype.type(0)
     for k in range(rows.shape[1]):
@@ -175,7 +175,7 @@ def scale_to_unit(rows, r):  # type: ignore[no-untyped-def]
 
 
 @part
-def through_unit(gradient, unit, r, scale):  # type: ignore[no-untyped-def]
+def through_unit(gradient, unit, r, scale):
     """Turn the gradient by row r, which was scaled to length 1, into that before, in place."""
     along = gradient.dtype.type(0)
     for k in range(gradient.shape[1]):
@@ -185,21 +185,21 @@ def through_unit(gradient, unit, r, scale):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def to_units(rows, scales):  # type: ignore[no-untyped-def]
+def to_units(rows, scales):
     """Scale all rows to length 1, in place; write the factors."""
     for r in range(rows.shape[0]):
         scales[r] = scale_to_unit(rows, r)
 
 
 @kernel
-def to_units_backward(gradient, units, scales):  # type: ignore[no-untyped-def]
+def to_units_backward(gradient, units, scales):
     """Turn the gradient by rows of length 1 into that by the rows before, in place."""
     for r in range(gradient.shape[0]):
         through_unit(gradient, units, r, scales[r])
 
 
 @kernel
-def run_forward(product, n_rows, x, arrays):  # type: ignore[no-untyped-def]
+def run_forward(product, n_rows, x, arrays):
     """Compute the outputs of all steps for the rows x."""
     stack = StackArrays(*arrays)
     source, source_at = x, 0
@@ -229,7 +229,7 @@ def run_forward(product, n_rows, x, arrays):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def run_backward(product, n_rows, x, arrays, gradient, x_gradient):  # type: ignore[no-untyped-def]
+def run_backward(product, n_rows, x, arrays, gradient, x_gradient):
     """Add to the gradients of the parameters and set dL/dx, given dL/dy of the last step."""
     stack = StackArrays(*arrays)
     half, n_steps = stack.scratch.shape[0] >> 1, stack.program.shape[0]
@@ -264,7 +264,7 @@ def run_backward(product, n_rows, x, arrays, gradient, x_gradient):  # type: ign
 
 
 @kernel
-def keep_rows(n_rows, kept, program, outputs, derivatives):  # type: ignore[no-untyped-def]
+def keep_rows(n_rows, kept, program, outputs, derivatives):
     """Move the rows `kept`, in ascending order, to their places in a batch of ``len(kept)`` rows."""
     for s in range(program.shape[0]):
         step = _step_of(program, s)

@@ -20,7 +20,7 @@ def build_pair_loss(loss: Loss) -> Any:
     value, slope = loss.value, loss.slope
 
     @part
-    def pair_loss(scores, weights, parameters, mean, gradient, totals):  # type: ignore[no-untyped-def]
+    def pair_loss(scores, weights, parameters, mean, gradient, totals):
         """Write the gradient: of the scores of n positives, then of their negatives. Add to the totals."""
         n = scores.shape[0] >> 1
         one = scores.dtype.type(1.0)
@@ -42,7 +42,7 @@ def build_pair_loss(loss: Loss) -> Any:
 
 
 @part
-def score_pairs(a, v, scores):  # type: ignore[no-untyped-def]
+def score_pairs(a, v, scores):
     """Score n users with their positives, the first n rows of `v`, and with their negatives, the others."""
     n = a.shape[0]
     for t in range(2 * n):
@@ -53,7 +53,7 @@ def score_pairs(a, v, scores):  # type: ignore[no-untyped-def]
 
 
 @part
-def differentiate_pairs(gradient, a, v, a_gradient, v_gradient):  # type: ignore[no-untyped-def]
+def differentiate_pairs(gradient, a, v, a_gradient, v_gradient):
     """Back-propagate from the scores of `score_pairs` to the outputs of both towers."""
     n = a.shape[0]
     for t in range(n):

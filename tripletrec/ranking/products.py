@@ -41,7 +41,7 @@ _BLOCK = 1 << 13  # rows that are laid out at once, at most
 
 
 @kernel(noalias=True)
-def _multiply(left, n_rows, items, starts, whole, n_at_once, width, panels, corner, out):  # type: ignore[no-untyped-def]
+def _multiply(left, n_rows, items, starts, whole, n_at_once, width, panels, corner, out):
     """Fill `out`, row by row, with ``left @ items.T + starts``.
 
     The `panels` hold all items, if they are `whole`; else they take `n_at_once` items at a time.
@@ -79,7 +79,7 @@ def _multiply(left, n_rows, items, starts, whole, n_at_once, width, panels, corn
 
 
 @kernel(noalias=True)
-def _multiply_own(left, items, starts, bounds, width, panels, corner, out):  # type: ignore[no-untyped-def]
+def _multiply_own(left, items, starts, bounds, width, panels, corner, out):
     """Fill the beginning of each row of `out` with the scores of the row's own items."""
     prefer_wide_vectors()
     n_rows, group = bounds.shape[0] - 1, TILE_ROWS * width
@@ -94,7 +94,7 @@ def _multiply_own(left, items, starts, bounds, width, panels, corner, out):  # t
 
 
 @kernel(noalias=True)
-def _add_pairs(left, right, out):  # type: ignore[no-untyped-def]
+def _add_pairs(left, right, out):
     """Add the product of each pair of rows to `out`; a loop over k alone would be added up in vectors."""
     for first in range(0, out.shape[0], _PAIRS):
         last = min(out.shape[0], first + _PAIRS)
@@ -104,13 +104,13 @@ def _add_pairs(left, right, out):  # type: ignore[no-untyped-def]
 
 
 @kernel(noalias=True)
-def _fill_panels(items, n_items, width, panels, at):  # type: ignore[no-untyped-def]
+def _fill_panels(items, n_items, width, panels, at):
     """Lay out items in whole panels, from the place `at` on."""
     _lay_out(items, 0, n_items, items.shape[0] // n_items, width, panels, at)
 
 
 @part(fused=True)
-def _lay_out(items, first, last, n_factors, width, panels, base):  # type: ignore[no-untyped-def]
+def _lay_out(items, first, last, n_factors, width, panels, base):
     """Copy items first ... last - 1 into panels, transposed."""
     half = width // 2
     whole = n_factors // half * half

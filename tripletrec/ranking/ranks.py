@@ -141,7 +141,7 @@ def _count_batch(
 
 
 @kernel
-def _drop_common(bounds, items, out_bounds, out_items, kept):  # type: ignore[no-untyped-def]
+def _drop_common(bounds, items, out_bounds, out_items, kept):
     """Set `kept` to whether an item is absent from the same row of `out_items`."""
     for user in range(bounds.shape[0] - 1):
         e, end = out_bounds[user], out_bounds[user + 1]
@@ -152,7 +152,7 @@ def _drop_common(bounds, items, out_bounds, out_items, kept):  # type: ignore[no
 
 
 @kernel
-def _sweep(scores, positives, max_swept, one, out_scores, counts):  # type: ignore[no-untyped-def]
+def _sweep(scores, positives, max_swept, one, out_scores, counts):
     """Fill `counts` for users with few positives; return the first row with a NaN, or -1."""
     bounds, items, out_bounds = positives.bounds, positives.items, positives.out_bounds
     for r in range(scores.shape[0]):
@@ -184,7 +184,7 @@ def _sweep(scores, positives, max_swept, one, out_scores, counts):  # type: igno
 
 
 @part
-def _compare(scores, score, one):  # type: ignore[no-untyped-def]
+def _compare(scores, score, one):
     """Return how many scores are greater than and equal to `score`."""
     prefer_wide_vectors()
     whole, step = one.dtype.type, one[0]
@@ -198,7 +198,7 @@ def _compare(scores, score, one):  # type: ignore[no-untyped-def]
 
 
 @part
-def _count_nan(scores, one):  # type: ignore[no-untyped-def]
+def _count_nan(scores, one):
     """Return how many scores are NaN."""
     whole, step = one.dtype.type, one[0]
     n_nan = whole(0)

@@ -175,7 +175,7 @@ def _sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @kernel
-def _reciprocal_ranks(kinds, values):  # type: ignore[no-untyped-def]
+def _reciprocal_ranks(kinds, values):
     """Fill `values` with the expected reciprocal ranks of ties: rows of above, size, positives."""
     for n in range(kinds.shape[0]):
         above, size, positives = kinds[n, 0], kinds[n, 1], kinds[n, 2]
@@ -189,7 +189,7 @@ def _reciprocal_ranks(kinds, values):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _any_hits(cases, values):  # type: ignore[no-untyped-def]
+def _any_hits(cases, values):
     """Fill `values` with ``1 - C(size - positives, m) / C(size, m)``; rows of size, positives, m."""
     for n in range(cases.shape[0]):
         size, fewer = cases[n, 0], min(cases[n, 1], cases[n, 2])

@@ -313,7 +313,7 @@ def _joined(
 
 
 @kernel
-def _select(scores, candidates, bounds, excluded, rows, best, items):  # type: ignore[no-untyped-def]
+def _select(scores, candidates, bounds, excluded, rows, best, items):
     """Fill `best` (all -inf) and `items`; return the first row with a NaN, or -1.
 
     Without candidates the items are 0, 1, 2 …
@@ -326,7 +326,7 @@ def _select(scores, candidates, bounds, excluded, rows, best, items):  # type: i
 
 
 @kernel
-def _select_own(scores, candidates, starts, bounds, excluded, rows, best, items):  # type: ignore[no-untyped-def]
+def _select_own(scores, candidates, starts, bounds, excluded, rows, best, items):
     """Do the same where row r has the candidates ``starts[r]`` to ``starts[r + 1]``, scored in order."""
     for r in range(scores.shape[0]):
         first, last, e, end = starts[r], starts[r + 1], bounds[rows[r]], bounds[rows[r] + 1]
@@ -337,7 +337,7 @@ def _select_own(scores, candidates, starts, bounds, excluded, rows, best, items)
 
 
 @part
-def _select_row(row, candidates, excluded, e, end, heap, held):  # type: ignore[no-untyped-def]
+def _select_row(row, candidates, excluded, e, end, heap, held):
     """Fill the list of one row; return whether there is a NaN."""
     named = candidates.shape[0] > 0
     for start in range(0, row.shape[0], _CHUNK):
@@ -365,7 +365,7 @@ def _select_row(row, candidates, excluded, e, end, heap, held):  # type: ignore[
 
 
 @part
-def _any_above(scores, threshold):  # type: ignore[no-untyped-def]
+def _any_above(scores, threshold):
     # Written as "not <=", so that a NaN is above any threshold and cannot slip through. A sum
     # instead of an early exit, because only that becomes vector instructions.
     above = np.int32(0)
@@ -375,7 +375,7 @@ def _any_above(scores, threshold):  # type: ignore[no-untyped-def]
 
 
 @part
-def _sift_down(scores, items, score, item):  # type: ignore[no-untyped-def]
+def _sift_down(scores, items, score, item):
     """Replace the root, the worst of a heap, by `item`; of equal scores a higher item is worse."""
     place, child = 0, 1
     while child < scores.shape[0]:

@@ -64,7 +64,7 @@ def deal(ranking: NDArray[np.int32], n_blocks: int, key: Any) -> Partition:
 
 
 @kernel
-def _shuffle_runs(rows, run, key):  # type: ignore[no-untyped-def]
+def _shuffle_runs(rows, run, key):
     for first in range(0, rows.shape[0], run):
         last = first + run
         shuffle(rows, first, last if last < rows.shape[0] else rows.shape[0], derive(key, first))

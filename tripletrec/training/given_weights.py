@@ -65,7 +65,7 @@ class GivenWeights(NamedTuple):
 
 
 @part
-def list_given(user, weights, slot_of, n_candidates, importance, n, slots, weighed):  # type: ignore[no-untyped-def]
+def list_given(user, weights, slot_of, n_candidates, importance, n, slots, weighed):
     """List a user's given negatives among the candidates, from place n on; return the place behind them.
 
     Their slots go to `slots`, their importance to `weighed`; `weights` are those of `GivenWeights`.
@@ -81,7 +81,7 @@ def list_given(user, weights, slot_of, n_candidates, importance, n, slots, weigh
 
 
 @part
-def exchange(begin, end, slots, weighed, first, last, importance):  # type: ignore[no-untyped-def]
+def exchange(begin, end, slots, weighed, first, last, importance):
     """Exchange the importance of listed negatives, those of the slots first ... last - 1.
 
     Twice leaves all as it was. ``importance[0]`` is that of slot `first`.

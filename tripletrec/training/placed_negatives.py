@@ -74,7 +74,7 @@ def chances(share: float, n_blocks: int) -> tuple[int, float]:
 
 
 @kernel(noalias=True)
-def place_given(first, last, key, buckets, placed, n_negatives, n_candidates, triplets):  # type: ignore[no-untyped-def]
+def place_given(first, last, key, buckets, placed, n_negatives, n_candidates, triplets):
     """Put given negatives in place of candidates of strata first ... last - 1, as `draw_negatives` drew them.
 
     All candidates of a negative are the given one then.

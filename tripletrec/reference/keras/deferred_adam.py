@@ -30,7 +30,7 @@ _NEGLIGIBLE = 1e-9  # a momentum that has decayed to this share moves no weight
 
 
 @kernel
-def _catch_up(rows, now, rates, last, weights, mean, square, beta1, root2, sums, powers, epsilon):  # type: ignore[no-untyped-def]
+def _catch_up(rows, now, rates, last, weights, mean, square, beta1, root2, sums, powers, epsilon):
     """Make the deferred steps of `rows`, up to step `now`; `last` is that up to which a row has been moved.
 
     Row k of `sums`, which is scratch, is for the two sums over j of rows that are k steps behind; row k of
@@ -72,7 +72,7 @@ def _catch_up(rows, now, rates, last, weights, mean, square, beta1, root2, sums,
 
 
 @kernel
-def _step(rows, now, rate, last, weights, mean, square, gradient, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
+def _step(rows, now, rate, last, weights, mean, square, gradient, beta1, beta2, epsilon):
     """Make step `now` of `rows`, each once, and clear their gradients."""
     real = weights.dtype.type
     first, second, step, zero = real(1.0 - beta1), real(1.0 - beta2), real(rate), real(0.0)

@@ -13,7 +13,7 @@ __all__ = ["Embedding"]
 
 
 @kernel
-def _add_rows(gradient, rows, row_gradients):  # type: ignore[no-untyped-def]
+def _add_rows(gradient, rows, row_gradients):
     """``gradient[rows[n]] += row_gradients[n]`` for every n, rows that occur twice included."""
     for n in range(rows.shape[0]):
         row = rows[n]

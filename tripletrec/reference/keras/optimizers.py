@@ -35,7 +35,7 @@ __all__ = ["SGD", "Adagrad", "Adam", "DenseOptimizer"]
 
 
 @kernel
-def _sgd_step(weights, gradient, rate, penalty):  # type: ignore[no-untyped-def]
+def _sgd_step(weights, gradient, rate, penalty):
     zero = gradient.dtype.type(0.0)
     for k in range(weights.size):
         weights[k] -= rate * (gradient[k] + penalty * weights[k])
@@ -43,7 +43,7 @@ def _sgd_step(weights, gradient, rate, penalty):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _adagrad_step(weights, gradient, square, rate, penalty, epsilon):  # type: ignore[no-untyped-def]
+def _adagrad_step(weights, gradient, square, rate, penalty, epsilon):
     zero = gradient.dtype.type(0.0)
     for k in range(weights.size):
         g = gradient[k] + penalty * weights[k]
@@ -54,7 +54,7 @@ def _adagrad_step(weights, gradient, square, rate, penalty, epsilon):  # type: i
 
 
 @kernel
-def _adam_step(weights, gradient, mean, square, rate, penalty, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
+def _adam_step(weights, gradient, mean, square, rate, penalty, beta1, beta2, epsilon):
     zero, one = gradient.dtype.type(0.0), gradient.dtype.type(1.0)
     tiny = gradient.dtype.type(1e-30)
     for k in range(weights.size):
