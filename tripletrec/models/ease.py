@@ -72,8 +72,7 @@ class EASE(Baseline):
     Where `l2` is None it is 300 · (r / 0.015)^1.5, from 1 to 300, r being the percentile rank: the share of
     what a user does not have that stands above an item that was left out, see
     `tripletrec.models.percentile_rank`. Where the others who share items with a user tell them well, there
-    is little noise to be damped. The numbers were chosen on cuts of training data, see
-    docs/choosing-measured.md.
+    is little noise to be damped. Cuts of training data gave the numbers: docs/choosing-measured.md.
 
     Time grows with the cube of the number of items: 10,000 take about a minute. Where users are less than
     half as many as items it grows with their number times the square of that of items, for P then comes from
