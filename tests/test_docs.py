@@ -94,6 +94,8 @@ def check_parameters(where, thing):
         known |= set(names.strip("*").split(", "))
     missing = inspect.signature(thing).parameters.keys() - known
     assert not missing, f"{where}: the docstring has no entry for {sorted(missing)}"
+    sections = re.findall(r"^(\S.*)\n-{3,}$", text, re.MULTILINE)
+    assert len(sections) == len(set(sections)), f"{where}: a section stands twice"
 
 
 def see_also(thing):

@@ -93,10 +93,6 @@ def leave_k_out(
 
     See Also
     --------
-    leave_last_out : The last ones instead.
-
-    See Also
-    --------
     leave_last_out : the latest ones of each user.
     train_test_split : a share of all interactions.
 

@@ -331,11 +331,6 @@ def leave_last_out(
 
     See Also
     --------
-    leave_k_out : Some at random instead.
-    time_split : All after one point in time, so that nothing later is learnt from.
-
-    See Also
-    --------
     leave_k_out : some of each user, at random.
     time_split : one moment for all users.
 
