@@ -51,6 +51,8 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def parts():
     events = tr.datasets.make_events(150, 60, 2500, random_state=0).events
+    seconds = events["time"].astype("int64") / 1e6
+    events = events.assign(time=seconds + 0.25)
     data = tr.Interactions.from_frame(events, user="user_id", item="item_id", timestamp="time")
     return tr.splits.train_test_split(data, random_state=0)
 
@@ -98,6 +100,12 @@ def test_numbers_are_those_of_compare(path, models, parts):
             assert f"{value:.4f}" in page.text
     for value in table["difference"].dropna():
         assert f"{value:+.4f}" in page.text
+
+
+def test_times_are_told_in_full(path, parts):
+    page = path.read_text(encoding="utf-8")
+    for each in parts:
+        assert f">{each.timestamps.min()}<" in page and f">{each.timestamps.max()}<" in page
 
 
 def test_what_was_seen_may_be_left_in(models, parts, tmp_path):

@@ -22,6 +22,7 @@ from tripletrec._checks import check_count, check_matplotlib, check_random_state
 from tripletrec._drawing import called, draw_popularity, make_room
 from tripletrec._runtime.files import displayed, with_sentence, writing
 from tripletrec._runtime.messages import shown
+from tripletrec.data.describing import times_as_texts
 from tripletrec.data.id_arrays import plain
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import compare
@@ -311,8 +312,8 @@ def _svg(draw: Callable[..., Any], number: int) -> str:
 
 
 def _data(seen: Interactions, test: Interactions) -> str:
-    parts = {"training": seen.describe(), "test": test.describe()}
-    names = list(parts["training"].index)
+    parts = {"training": times_as_texts(seen.describe()), "test": times_as_texts(test.describe())}
+    names = list(parts["training"])
     rows = [
         (name.replace("_", " "), *(_cell(each.get(name)) for each in parts.values()))
         for name in names

@@ -15,6 +15,13 @@ def test_it_is_what_interactions_say(shop, table, as_json):
     assert told["last"] == data.describe()["last"].isoformat()
 
 
+def test_times_are_told_in_full(table, as_json, tmp_path):
+    (tmp_path / "log.csv").write_text("user,item,time\n1,2,1700000000.25\n2,3,1700000001.5\n")
+    numbers = dict(table("describe", tmp_path / "log.csv")[1])
+    assert (numbers["first"], numbers["last"]) == ("1700000000.25", "1700000001.5")
+    assert as_json("describe", tmp_path / "log.csv")["first"] == 1700000000.25
+
+
 def test_files_that_cannot_be(failed, tmp_path):
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "header.csv").write_text("user,item\n")

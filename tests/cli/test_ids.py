@@ -52,6 +52,28 @@ def test_what_is_printed_can_be_typed(unit, small, tmp_path, capsys):
     assert main(["recommend", path, "--history", printed, "-k", "1"]) == 0
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_fractional_ids_are_printed_in_full(dtype, tmp_path, table, as_json, command):
+    """Also those that six digits would make one, and they are found however they are written."""
+    ids = np.array([1000000.5, 1000001.5, 0.1], dtype)
+    texts = [repr(each) for each in ids.tolist()]
+    data = tr.Interactions(np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1]]), user_ids=ids, item_ids=ids)
+    path, lists = tmp_path / "m.safetensors", tmp_path / "lists.csv"
+    tr.EASE().fit(data).save(path)
+    assert [row[:2] for row in table("recommend", path, "-k", "1")[1]] == [
+        [texts[0], texts[2]], [texts[1], texts[0]], [texts[2], texts[1]],
+    ]  # fmt: skip
+    assert table("recommend", path, "--history", "1000000.5,0.1", "-k", "1")[1][0][0] == texts[1]
+    assert dict(table("info", path)[1])["first_user"] == texts[0]
+    assert command("recommend", path, "-k", "1", "-o", lists)[0] == 0
+    for users in (lists, "typed"):
+        if users == "typed":
+            users = tmp_path / "users.txt"
+            users.write_text("1.0000005e+06\n1000001.50\n.1\n1e300\nx\n")
+        told = as_json("recommend", path, "--users", users, "-k", "1")
+        assert [each["user"] for each in told] == ids.tolist()
+
+
 DAYS = {
     "days": np.array(["2024-01-01", "2024-01-02"], "M8[D]"),
     "nanoseconds": np.array(["2024-01-01", "2024-01-02T12"], "M8[ns]"),

@@ -1,5 +1,7 @@
 """``tripletrec similar``."""
 
+import numpy as np
+
 import tripletrec as tr
 
 
@@ -12,6 +14,14 @@ def test_items_and_users(shop, table, as_json):
     user = model.user_ids_[4].item()
     told = as_json("similar", shop / "model.safetensors", user, "--users", "-k", "2")
     assert told[0]["users"] == model.similar_users(user, k=2)[0].tolist()
+
+
+def test_fractional_ids_are_printed_in_full(small, tmp_path, table):
+    ids = 1234567.25 + np.arange(small.n_items)
+    data = tr.Interactions(small.tocsr(), item_ids=ids)
+    tr.MatrixFactorization(6, n_epochs=1).fit(data).save(tmp_path / "m")
+    row = table("similar", tmp_path / "m", "1234569.25", "-k", "1")[1][0]
+    assert row[0] == "1234569.25" and float(row[1]) in ids
 
 
 def test_unknown_items(shop, failed):

@@ -62,6 +62,8 @@ def test_html_is_small_and_escaped():
     assert html.count("<table>") == html.count("</table>") == 2
     large = Interactions(np.ones((40, 50)))._repr_html_()
     assert len(large) < 4000 and "and 1,995 more" in large and "timestamp" not in large
+    seconds = Interactions(np.eye(2), timestamps=[1700000000.25, 1700000001.5])._repr_html_()
+    assert seconds.count(">1700000000.25<") == 2  # the first, and that of the first interaction
     long = Interactions(np.eye(2), user_ids=["x" * 9999, "<" * 9999])._repr_html_()
     assert len(long) < 4000 and "<<" not in long
     Interactions(np.zeros((1, 1)))._repr_html_()

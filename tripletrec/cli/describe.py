@@ -7,7 +7,7 @@ from typing import Any
 
 from tripletrec.cli.columns import read_events
 from tripletrec.cli.options import add_columns, add_command
-from tripletrec.cli.printing import print_numbers
+from tripletrec.cli.printing import in_full, print_numbers
 
 __all__ = ["NAME", "add_parser", "run"]
 
@@ -30,4 +30,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Read and count."""
-    print_numbers(read_events(options, options.events).describe().to_dict(), as_json=options.json)
+    from tripletrec.data.describing import TIMES
+
+    numbers = read_events(options, options.events).describe().to_dict()
+    print_numbers(numbers if options.json else in_full(numbers, TIMES), as_json=options.json)

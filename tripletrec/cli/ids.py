@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tripletrec.cli.columns import named_columns
-from tripletrec.cli.printing import plain
 
 __all__ = ["ids_at", "read_ids", "typed_ids"]
 
@@ -33,13 +34,15 @@ def typed_ids(texts: list[Any], known: Any) -> list[Any]:
     """
     if known.form == "texts":
         return list(texts)
-    by_text = {}
-    if known.form is None:  # dates, UUIDs, floats, or of several types: as they are printed
+    by_text: dict[str, Any] = {}
+    kind = "" if known.values is None else known.values.dtype.kind
+    if known.form is None and kind != "f":  # dates, UUIDs, or of several types: as they are printed
         from tripletrec.data.id_arrays import each_of
+        from tripletrec.data.writing import id_text
 
-        by_text = {str(plain(each)): each for each in each_of(known.values)}
-    is_date = known.values is not None and known.values.dtype.kind == "M"
-    other = _date if is_date else _number
+        by_text = {id_text(each): each for each in each_of(known.values)}
+    others: dict[str, Callable[[str], Any]] = {"M": _date, "f": partial(_float, known)}
+    other = others.get(kind, _number)
     return [by_text.get(each, other(each)) if isinstance(each, str) else each for each in texts]
 
 
@@ -98,6 +101,18 @@ def _date(text: str) -> Any:
         return np.datetime64(text)
     except ValueError:
         return text
+
+
+def _float(known: Any, text: str) -> Any:
+    """Return a number in the precision of a model's ids: a float32 is written in 8 digits, and in all."""
+    import numpy as np
+
+    from tripletrec.data.delimited import is_number
+
+    if not is_number(text):
+        return text
+    with np.errstate(over="ignore"):  # what is too large is none of them
+        return known.values.dtype.type(text).item()
 
 
 def _number(text: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tripletrec.cli.loading import load_model
 from tripletrec.cli.options import add_command
-from tripletrec.cli.printing import plain, print_json, print_rows
+from tripletrec.cli.printing import in_full, plain, print_json, print_rows
 
 __all__ = ["NAME", "add_parser", "run"]
 
@@ -53,6 +53,7 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         print_json({**numbers, "parameters": parameters})
         return
+    numbers = in_full(numbers, ("first_user", "first_item"))
     rows = [*numbers.items(), *((f"parameter {name}", each) for name, each in parameters.items())]
     print_rows(("name", "value"), rows)
 

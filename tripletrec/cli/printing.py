@@ -10,11 +10,14 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["json_text", "plain", "print_json", "print_numbers", "print_rows"]
+__all__ = ["in_full", "json_text", "plain", "print_json", "print_numbers", "print_rows"]
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[Any]], *, file: Any = None) -> None:
-    """Print a line with the names of columns and one for each row, between tabs, without padding."""
+    """Print a line with the names of columns and one for each row, between tabs, without padding.
+
+    Floats are measured numbers and get six digits; ids and times must be texts, see `id_text` and `in_full`.
+    """
     writer, quoting = (
         csv.writer(file or sys.stdout, delimiter="\t", lineterminator="\n", quoting=each)
         for each in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
@@ -33,6 +36,14 @@ def print_numbers(numbers: Mapping[str, Any], *, as_json: bool) -> None:
         print_json(numbers)
     else:
         print_rows(("name", "value"), numbers.items())
+
+
+def in_full(numbers: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return names and values, of which some, ids or times, are the texts that `print_rows` takes."""
+    from tripletrec.data.writing import id_text  # here, because help does without
+
+    told = {name: numbers[name] for name in names if numbers[name] is not None}
+    return {**numbers, **{name: id_text(each) for name, each in told.items()}}
 
 
 def print_json(value: Any) -> None:

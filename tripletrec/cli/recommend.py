@@ -132,6 +132,9 @@ def _for_history(options: argparse.Namespace, model: Any, choice: dict[str, Any]
     if not texts:
         raise UsageError("--history must be ids of items between commas, got none")
     history = _known(options, typed_ids(texts, model._items()), model._items(), "--history")
+    from tripletrec.data.id_arrays import each_of
+    from tripletrec.data.writing import id_text
+
     ids, scores = model.recommend_history(history, options.k, **choice)
     if options.output != "-":
         _write(options.output, ids, scores)
@@ -140,11 +143,13 @@ def _for_history(options: argparse.Namespace, model: Any, choice: dict[str, Any]
     if options.json:
         print_json({"history": history, "items": ids, "scores": scores})
         return
-    rows = zip(ids, range(1, len(ids) + 1), scores, strict=True)
+    rows = zip(map(id_text, each_of(ids)), range(1, len(ids) + 1), scores, strict=True)
     print_rows(("item", "rank", "score"), rows)
 
 
 def _for_users(options: argparse.Namespace, asked: _Request) -> None:
+    from tripletrec.data.writing import id_text
+
     model, users, choice = asked
     if options.output != "-":
         n_rows = model.recommend_to(options.output, users, options.k, **choice)
@@ -153,7 +158,7 @@ def _for_users(options: argparse.Namespace, asked: _Request) -> None:
         _print_lists(_lists(asked, options.k))
     else:
         rows = (
-            (user, item, rank, score)
+            (id_text(user), id_text(item), rank, score)
             for user, items, scores in _lists(asked, options.k)
             for rank, (item, score) in enumerate(zip(items, scores, strict=True), 1)
         )

@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> None:
     import numpy as np
 
     from tripletrec.data.id_arrays import each_of
+    from tripletrec.data.writing import id_text
 
     model = load_model(options.model, options)
     known = model._users() if options.users else model._items()
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
         print_json([{word: each, f"{word}s": ids, "scores": scores} for each, ids, scores in found])
         return
     rows = (
-        (each, other, rank, score)
+        (id_text(each), id_text(other), rank, score)
         for each, ids, scores in found
         for rank, (other, score) in enumerate(zip(ids, scores, strict=True), 1)
     )

@@ -22,6 +22,7 @@ from tripletrec.data.id_arrays import id_array
 from tripletrec.data.ids import Form
 
 __all__ = [
+    "is_number",
     "numbers_of",
     "read_delimited",
     "read_names",
@@ -122,7 +123,7 @@ def _is_whole(text: str, end: int) -> bool:
 
 def numbers_of(texts: list[str], name: str) -> NDArray[Any]:
     """Return texts as numbers, whole ones exactly."""
-    wrong = [each for each in texts if not _is_number(each)]
+    wrong = [each for each in texts if not is_number(each)]
     if wrong:
         raise ValueError(f"{name} must be numbers, got {shown(wrong[0])}")
     if all(_is_whole(each, 2**63) for each in texts):
@@ -130,7 +131,8 @@ def numbers_of(texts: list[str], name: str) -> NDArray[Any]:
     return np.array([float(each) for each in texts], np.float64)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether a text is how a number is written, in any of the usual ways."""
     try:
         float(text)
     except ValueError:
@@ -177,7 +179,7 @@ def _dates(column: Any, name: str) -> Any:
     except (ValueError, TypeError):
         dates = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
         wrong = column[dates.isna() & column.notna()].tolist() or column.tolist()
-        first = next((each for each in wrong if not _is_number(str(each))), wrong[0])
+        first = next((each for each in wrong if not is_number(str(each))), wrong[0])
         raise ValueError(
             f"{name} must be numbers or dates of ISO 8601, such as 2024-01-31T12:00:00Z, got {shown(first)}"
         ) from None

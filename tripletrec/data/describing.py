@@ -16,8 +16,9 @@ from tripletrec.data.ids import Ids
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Describable"]
+__all__ = ["TIMES", "Describable", "times_as_texts"]
 
+TIMES = ("first", "last")  # in what `describe` tells
 _SHOWN = 5  # interactions in a notebook
 
 
@@ -94,7 +95,7 @@ class Describable(CompressedRows):
     def _repr_html_(self) -> str:
         numbers = {
             name.replace("_", " "): _number(each)
-            for name, each in self.describe().items()
+            for name, each in times_as_texts(self.describe()).items()
             if each is not None
         }
         summary = "".join(
@@ -117,6 +118,12 @@ class Describable(CompressedRows):
         if self.timestamps is not None:
             cells.append(str(_time(self.timestamps[position])))
         return "".join(f"<td>{escape(each)}</td>" for each in cells)
+
+
+def times_as_texts(numbers: pd.Series) -> dict[str, Any]:
+    """Return what `describe` tells, times in full: numbers may be rounded where they are shown."""
+    known = {name: str(numbers[name]) for name in TIMES if numbers[name] is not None}
+    return {**numbers.to_dict(), **known}
 
 
 def _gini(counts: NDArray[np.integer]) -> float:
