@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from tripletrec.cli.attributes import read_attributes
+from tripletrec.data.features import encode, learn_encoding
 
 LARGE = [2**60 + 1, 2**60 + 2, 2**60 + 3]
 
@@ -48,6 +49,41 @@ def test_a_missing_id_is_refused_or_left_out(ending, ids, tmp_path):
     assert table.index.tolist() == ids and table["genre"].tolist() == ["g0", "g1", "g3"]
     whole = attributes(written(tmp_path, ending, ids), form)
     assert whole.index.tolist() == ids and whole.index.dtype == table.index.dtype
+
+
+COLUMNS = {
+    "day": np.array(["2024-01-31", "NaT", "2024-03-01", "2024-02-29"], "M8[ns]"),
+    "moment": np.array(["2024-01-31T10:00:00.5", "2024-02-01", "NaT", "2024-02-02"], "M8[ns]"),
+    "code": ["007", "010", None, "100"],
+    "number": [7.0, -10.0, None, 0.0],
+    "fraction": [0.5, 1.25, 3.0, None],
+    "flag": [True, False, True, True],
+    "text": ["2024-02-30", "2024-02-28", None, "2024-02-28"],
+    "title": ["2024-01-31", None, "now", "today"],
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "tsv"])
+@pytest.mark.parametrize("name", list(COLUMNS))
+def test_text_and_parquet_are_the_same_features(name, ending, tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"item": list("abcdefgh"), name: [*COLUMNS[name]] * 2})
+    frame.to_parquet(tmp_path / "items.parquet")
+    path = tmp_path / f"items.{ending}"
+    frame.to_csv(path, index=False, sep="\t" if ending == "tsv" else ",")
+    tables = [attributes(each, "texts") for each in (path, tmp_path / "items.parquet")]
+    specs = [learn_encoding(each, np.arange(8), "item_features") for each in tables]
+    assert specs[0] == specs[1]
+    encoded = [encode(specs[0], each, "item_features").toarray() for each in tables]
+    assert np.array_equal(*encoded)
+
+
+def test_numbers_with_signs_and_zeros_are_no_codes(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text("item,a,b,c,d\nx,+7,-0,00.5,007\ny,-3,0,01,-08\n")
+    table = attributes(path, "texts")
+    assert table[["a", "b", "c"]].to_numpy().tolist() == [[7, 0, 0.5], [-3, 0, 1]]
+    assert table["d"].tolist() == ["007", "-08"]
 
 
 @pytest.mark.parametrize("index", ["item", ["item", "year"], None])

@@ -58,10 +58,14 @@ def add_parser(commands: Any) -> None:
         help="events of what users do not like, whatever their values; --min-value leaves none out",
     )
     parser.add_argument(
-        "--user-features", metavar="FILE", help="a row for each user (with --model two-tower)"
+        "--user-features",
+        metavar="FILE",
+        help="a row for each user, dates in ISO 8601 (with --model two-tower)",
     )
     parser.add_argument(
-        "--item-features", metavar="FILE", help="a row for each item (with --model two-tower)"
+        "--item-features",
+        metavar="FILE",
+        help="a row for each item, likewise (with --model two-tower)",
     )
     parser.add_argument(
         "--weighted", action="store_true", help="events weigh what their values say, not 1 each"

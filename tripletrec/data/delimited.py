@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 _ROWS = 1 << 20  # that are read at once
+_DIGITS, _PADDED = re.compile("[-+]?[0-9]+"), re.compile("[-+]?0[0-9]+")
+_DATE = re.compile(r"\d{4}-\d\d(-\d\d([T ]|$)|$)")
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,19}")
 # What pandas takes for missing, in all columns but those of ids: there it is an id unless the field is empty.
 _MISSING = [
@@ -79,18 +81,53 @@ def read_names(path: Path, format_: str) -> list[str]:
 
 
 def read_whole(path: Path, format_: str, column: str) -> Any:
-    """Return all columns of a file as a DataFrame, types guessed but for one column, which stays texts."""
+    """Return all columns of a file as a DataFrame: one of texts, the types of all others guessed.
+
+    Guessed are numbers, booleans, and times, which are texts of ISO 8601 but for the missing ones. Whole
+    numbers of which some have leading zeros, as codes have, are texts, as `text_ids` has them.
+    """
     delimiter = _DELIMITERS[format_]
     with _sentences(path):
         header = _header(path, delimiter)
         for name in (column, *header):
             check_column(name, header, table=repr(str(path)))
         labels, ids = list(map(str, range(len(header) + 1))), str(header.index(column))
+        missing = {each: [""] if each == ids else _MISSING for each in labels}
         with _opened(path) as file:
-            missing = {each: [""] if each == ids else _MISSING for each in labels}
             frame = _parse(file, delimiter, labels, missing, dtype={ids: object})
-    _check_width(frame.pop(labels[-1]), len(header), path)
+        _check_width(frame.pop(labels[-1]), len(header), path)
+        whole = [each for each in frame if each != ids and _all_whole(frame[each])]
+        if whole:
+            with _opened(path) as file:
+                written = _parse(file, delimiter, labels, missing, usecols=whole, dtype=object)
+            codes = [each for each in whole if _are_codes(written[each].dropna())]
+            frame[codes] = written[codes]
+    for each in frame.columns.drop(ids):
+        frame[each] = _time_or_as_is(frame[each])
     return frame.set_axis(header, axis=1)
+
+
+def _all_whole(column: Any) -> bool:
+    """Return whether a column holds whole numbers alone, which are floats where some are missing."""
+    return column.dtype.kind in "iuf" and bool((column.dropna() % 1 == 0).all())
+
+
+def _are_codes(texts: Any) -> bool:
+    """Return whether texts are digits alone, and some of them begin with a zero that no number needs."""
+    return all(map(_DIGITS.fullmatch, texts)) and any(map(_PADDED.fullmatch, texts))
+
+
+def _time_or_as_is(column: Any) -> Any:
+    """Return a column as times if it has texts that all are times of ISO 8601, apart from missing ones."""
+    texts = column.dropna()
+    if column.dtype.kind != "O" or texts.empty:
+        return column
+    if not all(isinstance(each, str) and _DATE.match(each) for each in texts):
+        return column
+    try:
+        return times_of([column], "times")
+    except ValueError:
+        return column
 
 
 def text_ids(codes: NDArray[np.integer], texts: NDArray[Any], form: Form) -> Dictionary:
