@@ -129,6 +129,21 @@ def test_a_model_that_does_not_say_what_it_has_seen(shop, of_other_training, com
         assert json.loads(told)["mean"]["silent"] == mean
 
 
+@pytest.mark.parametrize("name", ["compare", "report"])
+@pytest.mark.parametrize("word", ["user", "item"])
+def test_ids_and_row_numbers_are_not_matched(name, word, shop, failed, tmp_path):
+    if name == "report":
+        pytest.importorskip("matplotlib", reason="needs an optional library")
+    seen = tr.load(shop / "model.safetensors").seen_
+    ids = {"user_ids": seen.user_ids, "item_ids": seen.item_ids} | {f"{word}_ids": None}
+    path, page = tmp_path / "rows.st", tmp_path / "page.html"
+    tr.Popularity().fit(tr.Interactions(seen.tocsr(), **ids)).save(path)
+    more = ["--test", shop / "parts/test.csv", *(["-o", page] if name == "report" else [])]
+    for models in ([shop / "model.safetensors", path], [path, shop / "model.safetensors"]):
+        message = f"model.safetensors has {word} ids and rows.st has none"
+        assert message in failed(name, *models, *more) and not page.exists()
+
+
 def test_models_of_other_items_are_refused(shop, failed, command, tmp_path):
     path = tmp_path / "m.safetensors"
     assert command("fit", shop / "parts/test.csv", "--epochs", "1", "-o", path)[0] == 0

@@ -64,15 +64,27 @@ def load_models(options: argparse.Namespace) -> dict[str, Any]:
         name: load_model(path, options)
         for name, path in zip(_names(options.models), options.models, strict=True)
     }
-    first = next(iter(models.values()))
+    one, first = next(iter(models.items()))
     for name, model in models.items():
         try:
             check_same_space(model._space(), first._space(), name, "the first model")
         except ValueError:
             raise ValueError(
-                f"{name} must know the same users and items as {next(iter(models))}: fit both on one file"
+                f"{name} must know the same users and items as {one}: fit both on one file"
             ) from None
+        _check_ids_alike({one: first, name: model})
     return models
+
+
+def _check_ids_alike(models: dict[str, Any]) -> None:
+    """Raise if one of two models alone has ids: their rows need not be of the same users and items."""
+    for word in ("user", "item"):
+        lacks = {getattr(each, f"{word}_ids_") is None: name for name, each in models.items()}
+        if len(lacks) > 1:
+            raise ValueError(
+                f"{lacks[False]} has {word} ids and {lacks[True]} has none, so that nothing says that they "
+                f"know the same {word}s: fit both on one file"
+            )
 
 
 def _names(paths: list[str]) -> list[str]:
