@@ -187,6 +187,43 @@ def test_what_cannot_be_split(shop, refused, failed, tmp_path):
     assert not (tmp_path / "p").exists() and not (tmp_path / "test.csv").exists()
 
 
+def test_a_memory_map_is_named(failed, tmp_path):
+    data = tr.Interactions.from_frame({"user": [1, 2], "item": [3, 4]})
+    data.to_memory_map(tmp_path / "map")
+    for by in ("time", "random", "last"):
+        message = failed("split", tmp_path / "map", "--by", by, "-o", tmp_path / "p")
+        assert "map' is a memory map, which is not split here: give the files" in message
+    assert not (tmp_path / "p").exists()
+
+
+def test_too_few_events_are_told_in_the_words_of_the_options(failed, command, tmp_path):
+    path, folder = tmp_path / "5%.csv", tmp_path / "p"
+    path.write_text("user,item,time\n1,2,1\n")
+    given = "split", path, "-o", folder, "--by"
+    assert "--test 0.1 leaves none of 1 interactions for training" in failed(*given, "random")
+    assert "--by last needs a user with 2 items" in failed(*given, "last")
+    path.write_text("user,item,time\n1,2,1\n1,3,2\n")
+    message = "--test 0.1 and --valid 0.1 leave none of 2 interactions for training"
+    assert message in failed(*given, "random")
+    message = f"needs a user with 3 items, one of them to learn from: '{path}' has none, give --valid none"
+    assert message in failed(*given, "last")
+    assert not folder.exists()
+    for by in ("random", "last"):
+        assert command(*given, by, "--valid", "none")[0] == 0
+
+
+def test_parts_of_another_split_are_named(shop, command, tmp_path):
+    given = "split", shop / "events.csv", "-o", tmp_path
+    assert "not of this split" not in command(*given)[2]
+    before = (tmp_path / "valid.csv").read_bytes()
+    said = command(*given, "--valid", "none")[2]
+    assert f"not of this split, but left in '{tmp_path}': valid.csv\n" in said
+    said = command(*given, "--format", "tsv")[2]
+    assert f"but left in '{tmp_path}': train.csv, valid.csv, test.csv\n" in said
+    assert (tmp_path / "valid.csv").read_bytes() == before
+    assert command(*given, "--valid", "none", "--quiet")[2] == ""
+
+
 def test_options_of_another_way_are_refused(shop, refused, tmp_path):
     given = "split", shop / "events.csv", "-o", tmp_path / "p", "--by"
     message = "--test has no size with --by last, got '0.9': leave it out"

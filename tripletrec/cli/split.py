@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -68,7 +68,6 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Read, split and write."""
-    from tripletrec.data.paths import find_files
     from tripletrec.data.reading import read_columns, without_values
 
     test, valid = _sizes(options)
@@ -77,7 +76,7 @@ def run(options: argparse.Namespace) -> None:
             "--min-value of what --duplicates count counts: by time events are split before they are "
             "counted, give --by random or last, or --min-value to the command that reads the parts"
         )
-    files = find_files(options.events)
+    files = _files(options.events)
     paths = _paths(options, files, with_valid=valid is not None)
     names = named_columns(options, options.events)
     if options.by != "random" and "timestamp" not in names:
@@ -95,6 +94,18 @@ def run(options: argparse.Namespace) -> None:
     parts = {name: part for name, part in named.items() if part is not None}
     _write(parts, paths)
     _report(options, parts, paths)
+    _say_left(options, paths)
+
+
+def _files(events: str) -> Files:
+    from tripletrec.data.memory_mapped import is_memory_map
+    from tripletrec.data.paths import find_files
+
+    if is_memory_map(events):
+        raise ValueError(
+            f"{events!r} is a memory map, which is not split here: give the files that it was made of"
+        )
+    return find_files(events)
 
 
 def _without_times(events: str, files: Files) -> str:
@@ -138,17 +149,34 @@ def _of_interactions(
         whole = of_value(whole, options.min_value, options.events)
     before = None
     if options.by == "last":
-        train, held_out = splits.leave_last_out(whole, 1)
+        few, none = (
+            "--by last needs a user with",
+            f"one of them to learn from: {options.events!r} has none",
+        )
+        with _said_of(f"{few} 2 items, {none}"):
+            train, held_out = splits.leave_last_out(whole, 1)
         if valid is not None:
-            train, before = splits.leave_last_out(train, 1)
+            with _said_of(f"{few} 3 items, {none}, give --valid none"):
+                train, before = splits.leave_last_out(train, 1)
     else:
-        first = options.seed or 0
-        train, held_out = splits.train_test_split(whole, test, random_state=first)
+        first, left = options.seed or 0, f"none of {len(whole)} interactions for training"
+        with _said_of(f"--test {test:g} leaves {left}"):
+            train, held_out = splits.train_test_split(whole, test, random_state=first)
         if valid is not None:
             share = valid / (1.0 - test)
-            train, before = splits.train_test_split(train, share, random_state=first + 1)
+            with _said_of(f"--test {test:g} and --valid {valid:g} leave {left}: give --valid none"):
+                train, before = splits.train_test_split(train, share, random_state=first + 1)
     train.n_dropped = whole.n_dropped
     return train, before, held_out
+
+
+@contextmanager
+def _said_of(sentence: str) -> Iterator[None]:
+    """Say what is too few for a split in the words of the options."""
+    try:
+        yield
+    except ValueError:
+        raise ValueError(sentence) from None
 
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:
@@ -331,3 +359,12 @@ def _report(
         print_json([dict(zip(header, row, strict=True)) for row in rows])
     else:
         print_rows(header, rows)
+
+
+def _say_left(options: argparse.Namespace, paths: Mapping[str, Path]) -> None:
+    """Say which files in the folder might be taken for parts of this split, and are not."""
+    written = {path.name for path in paths.values()}
+    names = [f"{part}.{ending}" for part in ("train", "valid", "test") for ending in _ENDINGS]
+    others = [each for each in names if each not in written and Path(options.output, each).exists()]
+    if others:
+        note(options, f"not of this split, but left in {options.output!r}: {', '.join(others)}")
