@@ -90,6 +90,51 @@ def test_it_goes_on_as_if_it_had_not_been_interrupted(small, found, tmp_path):
         assert len(tuned(small, 2, storage=storage, **other).trials) == 2  # another study
 
 
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("n_before", [0, 3])
+def test_an_interrupted_trial_is_run_again(n_before, killed, small, found, monkeypatch):
+    storage = optuna.storages.InMemoryStorage()
+    if n_before:
+        tuned(small, n_before, storage=storage, refit=None)
+
+    def stop(model, record):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        if killed:
+            patch.setattr(optuna.Study, "tell", lambda *_, **__: None)  # never gets to it
+        tuned(small, 11, storage=storage, callbacks=stop)
+    again = tuned(small, 11, storage=storage, refit=None)
+    table = without_seconds(again)
+    cut = table.loc[n_before]
+    assert cut["state"] == ("running" if killed else "failed")
+    expected = without_seconds(found)
+    assert cut[list(SPACE)].tolist() == expected.loc[n_before, list(SPACE)].tolist()
+    # What was cut has no number of epochs, so that the column is of floats.
+    done = table.drop(n_before).reset_index(drop=True).astype({"epochs": int})
+    assert done.equals(expected.reset_index(drop=True))
+    assert (again.best_value, again.best_params) == (found.best_value, found.best_params)
+
+
+def test_a_trial_with_an_error_is_not_run_again(small):
+    storage, l2s = optuna.storages.InMemoryStorage(), []
+
+    class Fails(tr.EASE):
+        def fit(self, X, y=None, **given):  # noqa: N803
+            l2s.append(self.l2)
+            if self.l2 == 5.0:
+                raise MemoryError("of this trial")
+            return super().fit(X, y, **given)
+
+    def search():
+        return tuned(small, 2, {"l2": (1.0, 100.0)}, Fails(5.0), storage=storage, refit=None)
+
+    with pytest.raises(MemoryError, match="of this trial"):
+        search()
+    assert search().trials["state"].tolist() == ["failed", "complete", "complete"]
+    assert l2s[0] == 5.0 and len(set(l2s)) == 3
+
+
 def test_poor_trials_are_cut_short(found):
     pruned = found.trials[found.trials["state"] == "pruned"]
     assert len(pruned) and (pruned["epochs"] < 4).all()

@@ -29,9 +29,9 @@ class Tuning:
     best_value : float
         The metric that the model with these had on the validation data, before it was refitted.
     trials : pandas.DataFrame
-        A row for each trial, by its number: ``state`` ("complete", "pruned", or "failed" if it was
-        interrupted), ``value`` (NaN unless complete), ``epochs`` (how many were run), ``seconds``, and a
-        column for each parameter.
+        A row for each trial, by its number: ``state`` ("complete", "pruned", "failed" if it was interrupted
+        or ended with an error, or "running" if its process was killed or still is at it), ``value`` (NaN
+        unless complete), ``epochs`` (how many were run), ``seconds``, and a column for each parameter.
     study : optuna.Study
         For Optuna's own plots.
     """

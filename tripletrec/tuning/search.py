@@ -74,7 +74,9 @@ def tune(
         Seconds after which no trial begins, but for the first.
     storage : str or optuna storage, default None
         Such as ``"sqlite:///tuning.db"``: trials are kept there, and the next call with the same arguments
-        goes on from them, with the trials that it would have had without the interruption. Other models,
+        goes on from them, with the trials that it would have had without the interruption: one that was
+        interrupted is run again, one that ended with an error is not. One process at a time: two that run at
+        once may try the same. Other models,
         spaces, data, arguments of `fit` (but for callbacks) and seeds have studies of their own there. Of
         functions, as a space or in parts such as losses, their code counts, and what they read of their own
         module. None: in memory.
@@ -230,16 +232,15 @@ def _search(
 
     started = time.monotonic()
     done = _n_done(study)
-    if not study.get_trials(deepcopy=False) and (template := job.of_template()):
-        study.enqueue_trial(template)
     with Progress(n_trials, "tuning", "trial", shown=shows, done=min(done, n_trials)) as progress:
         while done < n_trials:
-            number = len(study.get_trials(deepcopy=False))
-            if number == 1 and study.get_trials(deepcopy=False)[0].state.name == "WAITING":
-                number = 0
-            # Of its own for each trial, so that a search that goes on draws what it would have drawn.
+            number = _n_settled(study)
+            if not number and not _is_waiting(study) and (template := job.of_template()):
+                study.enqueue_trial(template)
+            # Of its own for each trial, so that a search that goes on draws what it would have drawn; what
+            # runs elsewhere, or was killed, has no say (constant_liar).
             own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-            study.sampler = optuna.samplers.TPESampler(seed=own)
+            study.sampler = optuna.samplers.TPESampler(seed=own, constant_liar=False)
             _try(study, job)
             done += 1
             progress.advance(**_best_so_far(study, job.metric))
@@ -258,7 +259,9 @@ def _try(study: Any, job: _Job) -> None:
     except (TrialPruned, FloatingPointError):
         trial.set_user_attr("epochs", epochs.n)
         study.tell(trial, state=TrialState.PRUNED)
-    except BaseException:
+    except BaseException as error:
+        if not isinstance(error, Exception):  # but Ctrl-C or an exit
+            trial.set_user_attr("interrupted", True)
         study.tell(trial, state=TrialState.FAIL)
         raise
     else:
@@ -341,6 +344,18 @@ def _n_done(study: Any) -> int:
     return sum(
         each.state.name in ("COMPLETE", "PRUNED") for each in study.get_trials(deepcopy=False)
     )
+
+
+def _n_settled(study: Any) -> int:
+    """Return how many trials need not be run again: done, or ended with an error of their own."""
+    return sum(
+        each.state.is_finished() and "interrupted" not in each.user_attrs
+        for each in study.get_trials(deepcopy=False)
+    )
+
+
+def _is_waiting(study: Any) -> bool:
+    return any(each.state.name == "WAITING" for each in study.get_trials(deepcopy=False))
 
 
 def _best_so_far(study: Any, metric: str) -> dict[str, float]:
