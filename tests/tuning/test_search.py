@@ -7,6 +7,7 @@ import pytest
 from sklearn.base import clone
 
 import tripletrec as tr
+from tests.tiers import quick_rows
 
 optuna = pytest.importorskip("optuna")
 
@@ -90,10 +91,13 @@ def test_it_goes_on_as_if_it_had_not_been_interrupted(small, found, tmp_path):
         assert len(tuned(small, 2, storage=storage, **other).trials) == 2  # another study
 
 
-@pytest.mark.parametrize("killed", [False, True])
-@pytest.mark.parametrize("n_before", [0, 3])
-def test_an_interrupted_trial_is_run_again(n_before, killed, small, found, monkeypatch):
+@pytest.mark.parametrize(
+    ("n_before", "killed"),
+    quick_rows([(0, False), (0, True), (3, False), (3, True)], (0, False), (3, True)),
+)
+def test_an_interrupted_trial_is_run_again(n_before, killed, small, monkeypatch):
     storage = optuna.storages.InMemoryStorage()
+    whole = tuned(small, 12, refit=None)
     if n_before:
         tuned(small, n_before, storage=storage, refit=None)
 
@@ -103,17 +107,17 @@ def test_an_interrupted_trial_is_run_again(n_before, killed, small, found, monke
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         if killed:
             patch.setattr(optuna.Study, "tell", lambda *_, **__: None)  # never gets to it
-        tuned(small, 11, storage=storage, callbacks=stop)
-    again = tuned(small, 11, storage=storage, refit=None)
+        tuned(small, 12, storage=storage, callbacks=stop)
+    again = tuned(small, 12, storage=storage, refit=None)
     table = without_seconds(again)
     cut = table.loc[n_before]
     assert cut["state"] == ("running" if killed else "failed")
-    expected = without_seconds(found)
+    expected = without_seconds(whole)
     assert cut[list(SPACE)].tolist() == expected.loc[n_before, list(SPACE)].tolist()
     # What was cut has no number of epochs, so that the column is of floats.
     done = table.drop(n_before).reset_index(drop=True).astype({"epochs": int})
     assert done.equals(expected.reset_index(drop=True))
-    assert (again.best_value, again.best_params) == (found.best_value, found.best_params)
+    assert (again.best_value, again.best_params) == (whole.best_value, whole.best_params)
 
 
 def test_a_trial_with_an_error_is_not_run_again(small):
@@ -180,6 +184,31 @@ def test_early_stopping(small):
     assert found.best_model.early_stopping is None
     again = tuned(small, 2, space, template, metric="auc", refit="train")
     assert again.best_model.best_epoch_ == best and again.best_model.early_stopping == 2
+
+
+def test_callbacks_that_end_trials(small):
+    """The refit has the epochs of the trial, whose value is that of its last one."""
+    train, valid = tr.splits.train_test_split(small, 0.2, random_state=1)
+    given = {"validation": valid, "metric": "recall@5", "space": {"learning_rate": [0.3]}}
+    seen = []
+
+    def stop(fitted, record):
+        seen.append(record["validation_recall@5"])
+        return record["epoch"] == 3
+
+    found = tuned(train, 1, **given, callbacks=stop, refit="train")
+    assert len(seen) == 6 and seen[:3] == seen[3:] and found.best_value == seen[-1]
+    assert len(found.best_model.history_) == found.trials["epochs"][0] == 3
+    assert found.best_model.n_epochs == 4 and found.best_model.validation_metric == "auc"
+    assert tr.evaluate(found.best_model, valid, k=5).mean["recall@5"] == found.best_value
+    seen.clear()
+    together = tuned(train, 1, **given, callbacks=[stop]).best_model
+    assert len(seen) == 3 and len(together.history_) == together.n_epochs == 3
+    same = model(learning_rate=0.3, n_epochs=3).fit(small)
+    np.testing.assert_array_equal(together.item_factors_, same.item_factors_)
+    looks = lambda fitted, record: None  # noqa: E731
+    template = model(n_epochs=None)
+    assert tuned(train, 1, **given, template=template, callbacks=looks).best_model.n_epochs is None
 
 
 def test_a_function_as_space(small):
@@ -364,6 +393,7 @@ def test_progress_is_on_stderr(small, capsys):
         ),
         ({"template": "mf"}, "model must be a model of tripletrec, such as .* got 'mf'"),
         ({"checkpoint": "a.checkpoint"}, "checkpoint is not for tune"),
+        ({"callbacks": [print, 5]}, "callbacks must be callable, got 5"),
     ],
 )
 def test_bad_arguments(options, message, small):

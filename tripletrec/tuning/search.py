@@ -14,6 +14,7 @@ from tripletrec._checks import check_choice, check_count, check_positive, check_
 from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.progress import Progress
 from tripletrec.evaluation import check_metric, mean_metric
+from tripletrec.models.fit_arguments import check_callbacks
 from tripletrec.tuning.fits import Fits, check_times, read_fits
 from tripletrec.tuning.pruning import pruning_callback
 from tripletrec.tuning.result import Tuning, quiet, table_of
@@ -76,14 +77,14 @@ def tune(
         Such as ``"sqlite:///tuning.db"``: trials are kept there, and the next call with the same arguments
         goes on from them, with the trials that it would have had without the interruption: one that was
         interrupted is run again, one that ended with an error is not. One process at a time: two that run at
-        once may try the same. Other models,
-        spaces, data, arguments of `fit` (but for callbacks) and seeds have studies of their own there. Of
-        functions, as a space or in parts such as losses, their code counts, and what they read of their own
-        module. None: in memory.
+        once may try the same. Other models, spaces, data, arguments of `fit` (but for callbacks) and seeds
+        have studies of their own there. Of functions, as a space or in parts such as losses, their code
+        counts, and what they read of their own module. None: in memory.
     refit : {"all", "train"} or None, default "all"
-        What the best model is fitted on in the end: "all": `X` and the validation data; where
-        `early_stopping` ended the best trial, with as many epochs as were best. "train": `X` alone, the
-        same bits as in its trial. None: nothing.
+        What the best model is fitted on in the end: "all": `X` and the validation data, without `callbacks`;
+        where these or `early_stopping` ended the best trial, with as many epochs as were best. "train": `X`
+        alone, with `callbacks`; the same bits as in its trial, unless the `random_state` of `model` is None,
+        or a generator, which goes on from fit to fit. None: nothing.
     random_state : int, RandomState, Generator or None, default 0
         Of the drawn parameters and the share. The same seed gives the same trials, at any `n_jobs`. The
         model's own seed is a parameter of `model`.
@@ -144,6 +145,7 @@ def tune(
     check_choice(refit, "refit", "all", "train", None)
     if "validation" in fit_params or "callbacks" in fit_params and not _learns_in_epochs(model):
         raise TypeError("validation and callbacks are not for a model without epochs")
+    check_callbacks(fit_params.get("callbacks"))
     fits = read_fits(X, validation, seed, fit_params, on_all=refit == "all")
     if not callable(space):
         given = default_space(model, fits.data, **fits.params) if space is None else space
@@ -286,9 +288,7 @@ def _value_of(model: Any, job: _Job, trial: Any, epochs: _Count) -> float:
         model.fit(data, **params)
     else:
         model.set_params(validation_metric=job.metric, verbose=0)
-        given = params.get("callbacks") or ()
-        more = [given] if callable(given) else list(given)
-        callbacks = [epochs, pruning_callback(trial), *more]
+        callbacks = [epochs, pruning_callback(trial), *check_callbacks(params.get("callbacks"))]
         model.fit(data, validation=held_out, **{**params, "callbacks": callbacks})
         trial.set_user_attr("best_epoch", int(model.best_epoch_))
     value = mean_metric(model, held_out, data, job.metric, model.get_params().get("n_jobs"))
@@ -307,22 +307,28 @@ def _refitted(model: Any, job: _Job, best: Any, refit: str | None) -> Any:
     """Return the best model, fitted on what `refit` says."""
     if refit is None:
         return model
-    by_epochs = _learns_in_epochs(model) and model.early_stopping is not None
+    data, held_out, params, params_of_all = job.fits
     if refit == "all":
-        if by_epochs:
+        if _ended_early(model, job, best):
             model.set_params(early_stopping=None, n_epochs=best.user_attrs["best_epoch"])
-        return model.fit(job.fits.together(), **_without_callbacks(job.fits.params_of_all))
-    params = _without_callbacks(job.fits.params)
-    if not by_epochs:
-        return model.fit(job.fits.data, **params)
+        without = {name: each for name, each in params_of_all.items() if name != "callbacks"}
+        return model.fit(job.fits.together(), **without)
+    if not (_learns_in_epochs(model) and (model.early_stopping or params.get("callbacks"))):
+        return model.fit(data, **params)
     metric = model.validation_metric
     model.set_params(validation_metric=job.metric)
-    model.fit(job.fits.data, validation=job.fits.held_out, **params)
+    model.fit(data, validation=held_out, **params)
     return model.set_params(validation_metric=metric)
 
 
-def _without_callbacks(fit_params: dict[str, Any]) -> dict[str, Any]:
-    return {name: each for name, each in fit_params.items() if name != "callbacks"}
+def _ended_early(model: Any, job: _Job, best: Any) -> bool:
+    """Return whether the best trial has, or may have, kept an epoch before the last of its model."""
+    if not _learns_in_epochs(model):
+        return False
+    if model.early_stopping is not None:
+        return True
+    planned = model._settled_params(job.fits.data, **job.fits.params)["n_epochs"]
+    return bool(best.user_attrs["best_epoch"] < planned)
 
 
 @contextmanager
