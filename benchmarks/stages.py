@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tripletrec as tr
-from tripletrec.training import dealing, parts, stratum
+from tripletrec.training import dealing, stratum, user_parts
 
 __all__ = ["SETTINGS", "Fit"]
 
@@ -37,7 +37,8 @@ class _Watch:
 
 
 _PREPARING = (
-    (dealing, "_shuffle_runs"), (parts, "bucket"), (stratum, "shuffle_strata"), (stratum, "draw_negatives"),
+    (dealing, "_shuffle_runs"), (user_parts, "bucket"), (stratum, "shuffle_strata"),
+    (stratum, "draw_negatives"),
 )  # fmt: skip
 
 
@@ -67,7 +68,10 @@ class Fit:
     def __init__(self, data: tr.Interactions, n_factors: int, optimizer: str = "sgd") -> None:
         settings = {**SETTINGS, "n_factors": n_factors, "optimizer": optimizer, "n_jobs": 1}
         model = tr.MatrixFactorization(**settings)
-        for module in (dealing, parts):  # the kernels are what is timed, not NumPy in their place
+        for module in (
+            dealing,
+            user_parts,
+        ):  # the kernels are what is timed, not NumPy in their place
             module._FIRST.covers(sys.maxsize)
         training: Any = model._begin(model._plan(), data, None, None).training
         self._update = _Watch(training.loop.kernel)
