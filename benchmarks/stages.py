@@ -68,10 +68,8 @@ class Fit:
     def __init__(self, data: tr.Interactions, n_factors: int, optimizer: str = "sgd") -> None:
         settings = {**SETTINGS, "n_factors": n_factors, "optimizer": optimizer, "n_jobs": 1}
         model = tr.MatrixFactorization(**settings)
-        for module in (
-            dealing,
-            user_parts,
-        ):  # the kernels are what is timed, not NumPy in their place
+        # The kernels are what is timed, not NumPy in their place.
+        for module in (dealing, user_parts):
             module._FIRST.covers(sys.maxsize)
         training: Any = model._begin(model._plan(), data, None, None).training
         self._update = _Watch(training.loop.kernel)
