@@ -166,9 +166,8 @@ def _series(values: Any, what: str) -> Any:
         return values.to_pandas(date_as_object=False)
     if isinstance(values, np.ndarray) and values.ndim != 1:
         raise ValueError(f"{what} must be one-dimensional, got shape {values.shape}")
-    return _series_of(
-        values if isinstance(values, np.ndarray) else to_array(values, what).tolist(), what
-    )
+    cells = values if isinstance(values, np.ndarray) else to_array(values, what).tolist()
+    return _series_of(cells, what)
 
 
 def _series_of(cells: Any, what: str) -> Any:

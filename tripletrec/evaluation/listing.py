@@ -16,12 +16,12 @@ from tripletrec.sampling.draw import ItemsOfUsers
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["gini", "head_of", "known_counts", "table_of_lists"]
+__all__ = ["gini", "head_of", "table_of_lists"]
 
 _HEAD = 0.8  # of all interactions are with the items of the short head
 
 
-def known_counts(ranked: Ranked, test: Interactions) -> tuple[NDArray[np.int64], int]:
+def _known_counts(ranked: Ranked, test: Interactions) -> tuple[NDArray[np.int64], int]:
     """Return how many users each item is known to have, and how many users there are.
 
     Of a fitted model in what it has seen or, where it does not know that, in training; of others in
@@ -48,7 +48,7 @@ def table_of_lists(ranked: Ranked, test: Interactions, cutoffs: tuple[int, ...])
     from tripletrec.ranking.products import Products
     from tripletrec.ranking.top_k import top_k
 
-    counts, n_users = known_counts(ranked, test)
+    counts, n_users = _known_counts(ranked, test)
     depth = min(max(cutoffs), ranked.n_items)
     ones = np.ones((test.n_users, 1), np.float32)
     popular = Products(ones, counts.astype(np.float32)[:, None])
