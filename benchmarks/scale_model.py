@@ -1,6 +1,6 @@
 """What a fit takes as formulas: memory, disk, network and time, by the size of data and cluster.
 
-    python benchmarks/scale_model.py                 # the tables of docs/scale.md
+    python benchmarks/scale_model.py                 # the tables of docs/scale-measured.md
     python benchmarks/scale_model.py --check         # what the formulas say beside what was counted
 
 With U users, I items, N positives, d factors, an optimizer that keeps s numbers for each factor and t step
