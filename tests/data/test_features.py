@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from tripletrec.data.features import (
     align,
+    as_feature_matrix,
     check_encoding,
     encode,
     groups_of,
@@ -74,6 +75,33 @@ def test_matrices_are_taken_as_they_are():
         assert (encode(encoding, given, "f").toarray() == matrix).all()
     with pytest.raises(ValueError, match="f must have 2 columns, got 3"):
         encode(encoding, np.ones((1, 3)), "f")
+
+
+@pytest.mark.parametrize("format", ["csr", "csc", "coo"])
+def test_stored_zeros_duplicates_and_order_mean_nothing(format):
+    stored = {
+        "csr": sp.csr_matrix(([1.0, 0.0, 1.0, 3.0], [1, 0, 1, 0], [0, 3, 4]), (2, 2)),
+        "csc": sp.csc_matrix(([3.0, 0.0, 1.0, 1.0], [1, 0, 0, 0], [0, 2, 4]), (2, 2)),
+        "coo": sp.coo_matrix(([1.0, 3.0, 1.0, 0.0], ([0, 1, 0, 0], [1, 0, 1, 0])), (2, 2)),
+    }[format]
+    before = stored.data.copy()
+    found, plain = as_feature_matrix(stored, "f"), as_feature_matrix([[0, 2], [3, 0]], "f")
+    for attribute in ("indptr", "indices", "data"):
+        assert getattr(found, attribute).tolist() == getattr(plain, attribute).tolist()
+    assert stored.data.tolist() == before.tolist() and stored.nnz == 4
+    flags = as_feature_matrix(stored.astype(bool), "f")
+    assert flags.dtype == np.float32 and flags.toarray().tolist() == [[0, 1], [1, 0]]
+
+
+def test_a_canonical_matrix_is_not_copied():
+    matrix = sp.csr_matrix(np.array([[0, 2], [3, 0]], np.float32))
+    assert np.shares_memory(as_feature_matrix(matrix, "f").data, matrix.data)
+
+
+def test_the_sum_of_duplicates_is_finite():
+    matrix = sp.csr_matrix(([3e38, 3e38], [0, 0], [0, 2]), (1, 1))
+    with pytest.raises(ValueError, match="f must be finite in float32"):
+        as_feature_matrix(matrix, "f")
 
 
 def test_rows_are_found_by_id():

@@ -198,6 +198,9 @@ def test_matrices_and_frames_agree_on_flags(tastes):
     plain = tr.Interactions(data.tocsr())
     one = make().fit(plain, item_features=flags)
     assert_same(make().fit(plain, item_features=sp.coo_array(flags)), one)
+    stored = sp.csr_matrix((flags.ravel(), np.tile([0, 1], 60), 2 * np.arange(61)))
+    assert stored.nnz == 120  # the zeros too
+    assert_same(make().fit(plain, item_features=stored), one)
     frame = pd.DataFrame(flags, columns=["a", "b"])
     two = make().fit(plain, item_features=frame)
     np.testing.assert_array_equal(two.item_factors_, one.item_factors_)

@@ -213,18 +213,24 @@ def groups_of(encoding: Encoding) -> NDArray[np.int64]:
 
 
 def as_feature_matrix(features: Any, name: str) -> csr_matrix:
-    """Return features as a finite float32 CSR matrix."""
+    """Return features as a finite float32 CSR matrix: sorted, no duplicates, no zeros."""
     from scipy.sparse import csr_matrix
 
     arrays, shape = _arrays_of(features, name)
     values = arrays[0]
     if values.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {values.dtype}")
+    is_flag = values.dtype == bool  # two trues are one true, as in SciPy
     with np.errstate(over="ignore"):
-        values = values.astype(np.float32, copy=False)
-    if not np.isfinite(values).all():
+        values = values if is_flag else values.astype(np.float32, copy=False)
+        matrix = csr_matrix((values, *arrays[1:]) if len(arrays) > 1 else values, shape=shape)
+        if not (matrix.has_canonical_format and matrix.data.all()):
+            matrix = matrix.copy()  # its arrays may be the user's own
+            matrix.sum_duplicates()
+            matrix.eliminate_zeros()
+    if not np.isfinite(matrix.data).all():
         raise ValueError(f"{name} must be finite in float32, got NaN, infinity or a number beyond")
-    return csr_matrix((values, *arrays[1:]) if len(arrays) > 1 else values, shape=shape)
+    return matrix.astype(np.float32) if is_flag else matrix
 
 
 def _arrays_of(features: Any, name: str) -> tuple[tuple[Any, ...], tuple[int, int]]:
