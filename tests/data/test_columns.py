@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
-from tripletrec.data.columns import column_of, eager, in_order, to_array
+from tripletrec.data.columns import column_of, eager, in_order, names_of, to_array
 
 VALUES = [2**53 + 1, 3]
 
@@ -74,6 +75,14 @@ def test_what_is_no_column(values, error, message):
 def test_one_long_text_does_not_make_all_long():
     array = to_array(["x" * 100_000, "y"], "x")
     assert array.dtype == object and array.nbytes == 16
+
+
+@pytest.mark.parametrize("format", ["csr", "dok"])
+def test_a_sparse_matrix_is_neither_a_table_nor_a_dict(format):
+    matrix = sp.csr_matrix(np.eye(2)).asformat(format)
+    with pytest.raises(TypeError, match="frame must be a DataFrame or a dict of columns"):
+        names_of(matrix)
+    assert in_order(matrix, "x") is matrix
 
 
 def test_what_is_in_order_stays_as_it_is():

@@ -70,7 +70,8 @@ def test_categories_of_any_dtype(dtype):
 
 def test_matrices_are_taken_as_they_are():
     matrix = np.array([[0.0, 2.0], [-1.0, 0.0]])
-    for given in (matrix, sp.coo_matrix(matrix), sp.csc_array(matrix), matrix.tolist()):
+    by_key = sp.dok_matrix(matrix), sp.dok_array(matrix)  # the former is a dict
+    for given in (matrix, sp.coo_matrix(matrix), sp.csc_array(matrix), *by_key, matrix.tolist()):
         encoding = learn_encoding(align(given, None, np.ones(2, bool), "f"), np.arange(2), "f")
         assert (encode(encoding, given, "f").toarray() == matrix).all()
     with pytest.raises(ValueError, match="f must have 2 columns, got 3"):

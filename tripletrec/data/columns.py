@@ -18,6 +18,7 @@ __all__ = [
     "column_of",
     "eager",
     "in_order",
+    "is_dict",
     "is_missing",
     "known_numbers",
     "missing_from",
@@ -69,7 +70,7 @@ def names_of(frame: Any) -> list[Any]:
     """Return the names of the columns of a table, also of one that is lazy, or of a dict."""
     if hasattr(frame, "collect_schema"):
         return list(frame.collect_schema().names())
-    if isinstance(frame, Mapping):
+    if is_dict(frame):
         return list(frame)
     names = getattr(getattr(frame, "schema", None), "names", None)
     if isinstance(names, list):
@@ -125,13 +126,18 @@ def in_order(values: Any, name: str, what: str = "values") -> Any:
     """Return an iterator as a list, and what has its elements in order as it is; a set or dict has none."""
     if isinstance(values, (set, frozenset)):
         raise TypeError(f"{name} must be a sequence of {what}, but a set has no order: use a list")
-    if isinstance(values, Mapping):
+    if is_dict(values):
         raise TypeError(
             f"{name} must be a sequence of {what}, got the dict {shown(values)}: use the list of its keys or "
             "of its values"
         )
     iterable = hasattr(values, "__iter__") and not hasattr(values, "__getitem__")
     return list(values) if iterable and not hasattr(values, "to_numpy") else values
+
+
+def is_dict(value: Any) -> bool:
+    """Return whether a value maps keys to others; a sparse matrix by keys of SciPy is a dict and a matrix."""
+    return isinstance(value, Mapping) and not hasattr(value, "tocsr")
 
 
 def python_value(each: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
-from tripletrec.data.columns import eager, names_of, to_array
+from tripletrec.data.columns import eager, is_dict, names_of, to_array
 from tripletrec.data.id_arrays import plain
 from tripletrec.data.ids import is_single
 
@@ -20,7 +20,7 @@ __all__ = ["aligned_frame", "as_frame", "id_keyword", "ids_of_rows", "is_table"]
 def is_table(features: Any) -> bool:
     """Return whether features have columns with names: what has none is a matrix."""
     if isinstance(features, (Mapping, np.ndarray)):
-        return isinstance(features, Mapping)
+        return is_dict(features)
     # polars warns of the latter.
     return hasattr(features, "collect_schema") or hasattr(features, "columns")
 
