@@ -101,6 +101,13 @@ def test_keys_are_no_items(rng):
             read_exclude(exclude, None, Space(5, 6), items, owner="test")
 
 
+@pytest.mark.parametrize("one", [np.int64(4), np.array(4), 4, np.str_("x"), np.float64(4)])
+def test_one_id_is_no_matrix(one):
+    for exclude in (one, ("seen", one)):
+        with pytest.raises(ValueError, match="exclude must be 'seen', None, interactions, a list"):
+            read_exclude(exclude, None, Space(5, 6), Ids(None, 6, "item"), owner="test")
+
+
 def test_users_added_since_have_seen_nothing(small):
     n = small.n_users
     wide = padded(small, n + 3)

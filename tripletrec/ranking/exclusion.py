@@ -233,7 +233,7 @@ def _is_matrix(each: Any) -> bool:
         return True  # a table is none, and is told so
     if isinstance(each, (list, tuple)) and len(each):
         return isinstance(each[0], (list, tuple, np.ndarray))
-    return getattr(each, "ndim", 1) != 1
+    return getattr(each, "ndim", 1) > 1
 
 
 def _read_matrix(given: Any) -> Interactions:
