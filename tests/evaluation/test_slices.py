@@ -31,6 +31,17 @@ def test_groups_of_users_are_means(rng):
     assert evaluate(model, test, out).by is None
 
 
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_groups_in_columns_of_other_libraries(rng, library):
+    module = pytest.importorskip(library)
+    model, test, out, _ = problem(rng)
+    groups = [*"abc" * 3, *"aa", None]
+    column = (module.Series if library == "polars" else module.array)(groups)
+    expected = evaluate(model, test, out, k=3, by=groups).by
+    assert expected.index.tolist() == ["a", "b", "c"]
+    pd.testing.assert_frame_equal(evaluate(model, test, out, k=3, by=column).by, expected)
+
+
 def test_groups_of_items_count_their_positives_alone(rng):
     """Against the definition: hits of the group in the lists of all, other positives no negatives."""
     scores = np.array([rng.permutation(15) for _ in range(12)], float)

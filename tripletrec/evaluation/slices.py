@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
+from tripletrec.data.columns import is_dict, to_array
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation.metrics import means_of, metrics_of
 from tripletrec.evaluation.standing import Standing
@@ -57,11 +58,12 @@ def read_groups(by: Any, test: Interactions) -> Groups:
     import pandas as pd
 
     axes = {"user": (test.n_users, test.user_ids), "item": (test.n_items, test.item_ids)}
-    if isinstance(by, (dict, pd.Series)):
+    if is_dict(by) or isinstance(by, pd.Series):
         found = _of_series(pd.Series(by), axes)
     else:
-        n = len(by) if np.ndim(by) == 1 else -1
-        found = {word: pd.Series(list(by)) for word, axis in axes.items() if axis[0] == n}
+        groups = list(to_array(by, "by", "groups")) if np.ndim(by) == 1 else None
+        n = -1 if groups is None else len(groups)
+        found = {word: pd.Series(groups) for word, axis in axes.items() if axis[0] == n}
     if len(found) == 2:
         raise ValueError(
             "by must say whether it groups users or items, for it could do both: give a Series whose index "
