@@ -95,6 +95,13 @@ def test_from_arrays_shapes():
     ).space.shape == (2, 3)
 
 
+def test_from_arrays_of_iterators():
+    data = Interactions.from_arrays(
+        iter([1, 0]), iter([0, 2]), iter([3, 4]), timestamps=iter([5, 6])
+    )
+    assert data.values.tolist() == [4, 3] and data.timestamps.tolist() == [6, 5]
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "message"),
     [

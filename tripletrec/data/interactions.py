@@ -166,6 +166,7 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
             raise ValueError(f"shape must be (n_users, n_items), got {shape!r}")
         rows = check_positions(in_order(users, "users", "row numbers"), "users")
         columns = check_positions(in_order(items, "items", "column numbers"), "items")
+        values = in_order(values, "values")
         n_users, n_items = (None, None) if shape is None else check_shape(*shape, "shape")
         if n_users is None and user_ids is None:
             n_users = count_rows(rows, "users")
