@@ -90,6 +90,18 @@ def test_old_ones_may_be_of_fewer_users_and_items():
     assert merger.merge(old, old[:0]).data.space.shape == (3, 5)
 
 
+def test_durations_of_two_units_go_together():
+    old, new = (
+        tr.Interactions.from_frame({"user": np.array([1, count], f"m8[{unit}]"), "item": [0, 0]})
+        for unit, count in (("s", 2), ("ns", 10**9))
+    )
+    users = Merger(*ids_of(old), new).users
+    assert users.values.tolist() == np.array([10**9, 2 * 10**9, 1], "m8[ns]").tolist()
+    numbers = tr.Interactions.from_frame({"user": [1], "item": [0]})
+    with pytest.raises(TypeError, match="user ids of X must be numbers, .*, got durations"):
+        Merger(*ids_of(numbers), new)
+
+
 def test_times_of_two_kinds_are_dropped():
     frame = {"user": ["a"], "item": [1], "time": [1]}
     old = tr.Interactions.from_frame(frame, timestamp="time")
@@ -124,7 +136,7 @@ def test_times_of_two_kinds_are_dropped():
             [1, 2],
             {"user": [b"a"], "item": [0]},
             TypeError,
-            "user ids of X must be numbers, .*bytess? ",
+            "user ids of X must be numbers, .*got bytes such as b'a'",
         ),
     ],
 )

@@ -22,6 +22,7 @@ _KINDS = {
     "f": "numbers",
     "b": "booleans",
     "M": "dates",
+    "m": "durations",
 }
 
 
@@ -179,7 +180,10 @@ def _kind_of(each: Any) -> str:
         return "strings"
     if isinstance(each, bool):
         return "booleans"
-    return "numbers" if isinstance(each, (int, float)) else f"{type(each).__name__}s"
+    if isinstance(each, (int, float)):
+        return "numbers"
+    name = type(each).__name__
+    return name if name.endswith("s") else f"{name}s"
 
 
 def joined_times(old: Interactions, new: Interactions) -> NDArray[Any] | None:
