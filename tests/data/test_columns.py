@@ -43,6 +43,14 @@ def test_other_libraries(library):
     assert to_array(make([b"a", b"a\0"]), "x").tolist() == [b"a", b"a\0"]
 
 
+def test_whole_numbers_of_128_bits():
+    polars = pytest.importorskip("polars")
+    if not hasattr(polars, "Int128"):
+        pytest.skip("an old polars")
+    numbers = [2**100, 3]
+    assert to_array(polars.Series(numbers, dtype=polars.Int128), "x").tolist() == numbers
+
+
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [

@@ -100,6 +100,15 @@ def test_rows_that_a_table_lacks_are_missing_and_columns_keep_their_kind():
     assert encode(encoding, aligned, "f").toarray().tolist() == [[0, 0], [0, 1], [0, 0], [1, -1]]
 
 
+def test_whole_numbers_of_128_bits_are_numbers():
+    polars = pytest.importorskip("polars")
+    if not hasattr(polars, "Int128"):
+        pytest.skip("an old polars")
+    frame = polars.DataFrame({"a": [1, 5, 7]}, schema={"a": polars.Int128})
+    assert as_frame(frame, "f")["a"].tolist() == [1, 5, 7]
+    assert as_frame(frame, "f")["a"].dtype.kind == "i"
+
+
 def test_a_missing_id_in_the_index_is_refused():
     table = pd.DataFrame({"a": [1, 2, 3]}, index=["x", None, "y"])
     with pytest.raises(ValueError, match="the index of f has a missing id at position 1"):

@@ -20,6 +20,7 @@ __all__ = [
     "in_order",
     "is_dict",
     "is_missing",
+    "is_of_128_bits",
     "known_numbers",
     "missing_from",
     "missing_position",
@@ -104,7 +105,7 @@ def to_array(values: Any, name: str, what: str = "values") -> NDArray[Any]:
     if getattr(values, "ndim", 1) != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {values.shape}")
     if not hasattr(values, "iloc") and hasattr(values, "to_pandas"):
-        values = _as_pandas_would(values)
+        values = values.to_list() if is_of_128_bits(values) else _as_pandas_would(values)
     array = values.to_numpy() if hasattr(values, "to_numpy") else values
     if not hasattr(array, "dtype"):
         return _objects(array)
@@ -143,6 +144,11 @@ def is_dict(value: Any) -> bool:
 def python_value(each: Any) -> Any:
     """Return a scalar of pyarrow as Python's own, anything else as it is."""
     return each.as_py() if hasattr(each, "as_py") else each
+
+
+def is_of_128_bits(values: Any) -> bool:
+    """Return whether a column of polars is of whole numbers that NumPy has no type for."""
+    return str(getattr(values, "dtype", "")) in ("Int128", "UInt128")
 
 
 def _as_pandas_would(values: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
-from tripletrec.data.columns import eager, is_dict, names_of, to_array
+from tripletrec.data.columns import eager, is_dict, is_of_128_bits, names_of, to_array
 from tripletrec.data.id_arrays import plain
 from tripletrec.data.ids import is_single
 
@@ -158,10 +158,8 @@ def _series(values: Any, what: str) -> Any:
         raise TypeError(f"{what} must be a sequence of values, got {shown(values)}")
     dtype: Any = getattr(values, "dtype", None)
     if hasattr(dtype, "is_numeric"):  # polars
-        plain = dtype.is_numeric() or dtype.is_temporal()
-        return pd.Series(
-            values.to_numpy() if plain and not dtype.is_decimal() else values.to_list()
-        )
+        plain = dtype.is_numeric() and not dtype.is_decimal() and not is_of_128_bits(values)
+        return pd.Series(values.to_numpy() if plain or dtype.is_temporal() else values.to_list())
     if hasattr(values, "to_pandas"):  # pyarrow
         return values.to_pandas(date_as_object=False)
     if isinstance(values, np.ndarray) and values.ndim != 1:
