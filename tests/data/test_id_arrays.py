@@ -161,6 +161,7 @@ def test_ids_that_nearly_agree_do_not_merge(pair):
         (np.array([0], "M8[ns]"), [0], False),
         (np.array([0], "M8[ns]"), np.array([0], "m8[ns]"), False),
         (["1"], [1], False),
+        ([True, False], [1, 0], False),
         ([uuid.UUID(int=1)], [uuid.UUID(int=1)], True),
     ],
     ids=str,

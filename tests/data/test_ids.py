@@ -147,6 +147,35 @@ def test_from_any_table_with_columns():
     np.testing.assert_array_equal(data.tocsr().toarray(), [[0, 3], [2, 0]])
 
 
+MASKS = {
+    "NumPy": np.array,
+    "list": list,
+    "objects": lambda mask: np.array(mask, object),
+    "pandas": pd.Series,
+    "polars": lambda mask: pytest.importorskip("polars").Series(mask),
+    "pyarrow": lambda mask: pytest.importorskip("pyarrow").array(mask),
+}
+
+
+@pytest.mark.parametrize("kind", MASKS)
+@pytest.mark.parametrize("known", [[0, 1, 2], [1.0, 0.0, 0.5], ["a", 1, 0], None], ids=str)
+def test_a_mask_is_no_list_of_ids(kind, known):
+    ids, mask = Ids(known, 3, "item"), MASKS[kind]([False, True, False])
+    assert ids.find(mask).tolist() == [-1, -1, -1]
+    with pytest.raises(ValueError, match=r"unknown item id False: .*of a mask, .*\(?mask"):
+        ids.rows(mask)
+
+
+@pytest.mark.parametrize("known", [[True, False], np.array(["a", True, False], object)], ids=str)
+def test_numbers_are_no_booleans(known):
+    ids = Ids(known, None, "user")
+    assert ids.find([0, 1, 1.0]).tolist() == ids.find(np.array([0, 1, 5])).tolist() == [-1, -1, -1]
+    assert (ids.find([True, False]) >= 0).all()
+    frame = {"user": [1], "item": [7]}
+    with pytest.raises(ValueError, match="column 'user': unknown user id 1"):
+        Interactions.from_frame(frame, user_ids=known)
+
+
 def test_mixed_ids_work_in_a_given_order():
     data = Interactions.from_frame({"user": ["a", 1], "item": [1, 2]}, user_ids=[1, "a"])
     assert data.user_rows(["a", 1]).tolist() == [1, 0]

@@ -167,8 +167,8 @@ def same_ids(some: NDArray[Any] | None, others: NDArray[Any] | None) -> bool:
         return False
     if some.dtype == others.dtype and some.dtype.kind not in "OmM":
         return bool((some == others).all())
-    dates = [each.dtype.kind if each.dtype.kind in "mM" else "" for each in (some, others)]
-    return dates[0] == dates[1] and keys_of(some) == keys_of(others)
+    kinds = [each.dtype.kind if each.dtype.kind in "bmM" else "" for each in (some, others)]
+    return kinds[0] == kinds[1] and keys_of(some) == keys_of(others)
 
 
 def joined_dates(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:

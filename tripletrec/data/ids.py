@@ -192,7 +192,19 @@ class Ids:
             # To NumPy 1 a date is equal to the number of its nanoseconds.
             numbers = [row >= 0 and _is_number(self.values[row]) for row in rows]
             rows[numbers] = -1
+        self._tell_booleans(asked, rows)
         return rows
+
+    def _tell_booleans(self, asked: NDArray[Any], rows: NDArray[np.int64]) -> None:
+        """Make unknown what was only found because True is equal to 1, and False to 0, as in a mask."""
+        for truth in (False, True):
+            row = self._row_of.get(truth, -1)
+            if row < 0 or self.values is None:
+                continue
+            known = isinstance(self.values[row], (bool, np.bool_))
+            for place in np.flatnonzero(rows == row):
+                if isinstance(asked[place], (bool, np.bool_)) != known:
+                    rows[place] = -1
 
     def _numbers(self, asked: NDArray[Any]) -> NDArray[np.int64]:
         if asked.dtype.kind not in "iu":
@@ -208,13 +220,19 @@ class Ids:
 
     def unknown(self, each: Any) -> str:
         """Return the sentence that says that an id is unknown, and which are known."""
+        each = python_value(each)
+        of_a_mask = isinstance(each, (bool, np.bool_))
         each = shown(plain(each))
         if self.values is None:
-            return f"unknown {self.word} id {each}: ids are the whole numbers 0 ... {self.n - 1}"
+            hint = " (of a mask, np.flatnonzero(mask))" if of_a_mask else ""
+            return (
+                f"unknown {self.word} id {each}: ids are the whole numbers 0 ... {self.n - 1}{hint}"
+            )
         if self.n == 0:
             return f"unknown {self.word} id {each}: no id is known"
+        hint = " (of a mask, give ids[mask])" if of_a_mask else ""
         first = shown(plain(self.values[0]))
-        return f"unknown {self.word} id {each}: {self.n} ids are known, the first is {first}"
+        return f"unknown {self.word} id {each}: {self.n} ids are known, the first is {first}{hint}"
 
 
 def where(user: int, item: int, axes: tuple[Ids, Ids] | None = None) -> str:
