@@ -81,7 +81,27 @@ def test_values_of_all_types(dtype):
     found = [
         Interactions.from_frame(frame, value="v", duplicates=way).values.tolist() for way in WAYS
     ]
-    assert found == [[1.0 if dtype is bool else 2.0], [1.0], [1.0], [1.0], [3.0]]
+    assert found == [[2.0], [1.0], [1.0], [1.0], [3.0]]
+
+
+@pytest.mark.parametrize("library", ["dict", "pandas", "objects", "polars", "pyarrow"])
+def test_booleans_of_a_table_are_numbers(library, tmp_path):
+    columns = {"user": ["a", "a", "a", "b"], "item": [1] * 4, "v": [True, True, False, True]}
+    if library == "dict":
+        frame = columns
+    elif library in ("pandas", "objects"):
+        frame = pd.DataFrame(columns).astype({"v": bool if library == "pandas" else object})
+    else:
+        module = pytest.importorskip(library)
+        frame = (module.DataFrame if library == "polars" else module.table)(columns)
+    assert Interactions.from_frame(frame, value="v").values.tolist() == [2, 1]
+    if library == "pyarrow":
+        pq = pytest.importorskip("pyarrow.parquet")
+        pq.write_table(frame, tmp_path / "f.parquet")
+        for more in ({}, {"memory_map": tmp_path / "map"}):
+            data = Interactions.read(tmp_path / "f.parquet", value="v", **more)
+            assert data.values.tolist() == [2, 1]
+    assert Interactions.from_arrays([0, 0], [0, 0], columns["v"][:2]).values.tolist() == [2]
 
 
 def test_what_was_dropped_is_not_merged():

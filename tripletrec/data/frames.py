@@ -22,7 +22,7 @@ from tripletrec.data.columns import (
 from tripletrec.data.foreign import Dictionary, dictionary_of, in_memory
 from tripletrec.data.id_arrays import check_types, id_array
 from tripletrec.data.ids import Ids
-from tripletrec.data.merging import Duplicates
+from tripletrec.data.merging import Duplicates, zeros_and_ones
 from tripletrec.data.missing import (
     HINT,
     Missing,
@@ -227,7 +227,7 @@ def _values(column: Any, n: int, name: str) -> NDArray[Any]:
     values = check_length(array, n, name, "interaction")
     if values.dtype.kind not in "biufc" and n:
         raise TypeError(f"{name} must be numbers, got {shown(values[0])} at position 0")
-    return values
+    return zeros_and_ones(values)
 
 
 def refuse_unknown(first: Any, n: int, name: Any, ids: Ids) -> ValueError:

@@ -18,7 +18,7 @@ from tripletrec.data.cuts import Cuttable
 from tripletrec.data.describing import Describable
 from tripletrec.data.filtering import Filterable
 from tripletrec.data.ids import Ids
-from tripletrec.data.merging import Duplicates
+from tripletrec.data.merging import Duplicates, zeros_and_ones
 from tripletrec.data.space import Space, check_same_space
 from tripletrec.data.tabular import Tabular
 
@@ -31,8 +31,8 @@ __all__ = ["Interactions", "as_interactions"]
 class Interactions(Cuttable, Filterable, Describable, Tabular):
     """Positives of users x items in canonical CSR form, with ids, values and timestamps.
 
-    Duplicate coordinates are summed (their latest timestamp is kept; `from_frame` knows other ways) and
-    stored zeros dropped.
+    Duplicate coordinates are summed (their latest timestamp is kept; `from_frame` knows other ways; of
+    booleans in a matrix, as in SciPy, two trues are one true) and stored zeros dropped.
     The input is never modified. Values and indices of a canonical CSR matrix of float32 and int32 are
     not copied either, memory-mapped or not; of another, only the arrays that need it are. There may be
     no interactions at all: only what learns from them or ranks them needs some.
@@ -138,7 +138,7 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
             Row and column numbers, of any types of integers; objects that are whole numbers, such as
             Decimals, will do. For other ids see `from_frame`.
         values : array-like of shape (n_interactions,), optional
-            Weights >= 0; default 1 each.
+            Weights >= 0; default 1 each. Booleans are the numbers 0 and 1, also in the sum of duplicates.
         timestamps : array-like of shape (n_interactions,), optional
             Numbers or dates, as in the constructor.
         shape : (n_users, n_items), optional
@@ -166,7 +166,8 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
             raise ValueError(f"shape must be (n_users, n_items), got {shape!r}")
         rows = check_positions(in_order(users, "users", "row numbers"), "users")
         columns = check_positions(in_order(items, "items", "column numbers"), "items")
-        values = in_order(values, "values")
+        if values is not None:
+            values = zeros_and_ones(as_array(in_order(values, "values"), "values"))
         n_users, n_items = (None, None) if shape is None else check_shape(*shape, "shape")
         if n_users is None and user_ids is None:
             n_users = count_rows(rows, "users")

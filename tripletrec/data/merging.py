@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Duplicates", "MergedPairs", "check_duplicates", "merge"]
+__all__ = ["Duplicates", "MergedPairs", "check_duplicates", "merge", "zeros_and_ones"]
 
 Duplicates: TypeAlias = Literal["sum", "max", "last", "first", "count"]
 
@@ -29,6 +29,11 @@ def check_duplicates(duplicates: Any) -> Duplicates:
     return duplicates  # type: ignore[return-value]
 
 
+def zeros_and_ones(values: NDArray[Any]) -> NDArray[Any]:
+    """Return booleans as numbers, which `merge` adds up, and anything else as it is."""
+    return values.astype(np.uint8) if values.dtype == bool else values
+
+
 def merge(
     keys: NDArray[np.int64],
     values: NDArray[Any],
@@ -42,7 +47,7 @@ def merge(
     keys : ndarray of shape (n,)
         One number per pair of a user and an item.
     values : ndarray of shape (n,)
-        With "count", ones.
+        With "count", ones. Booleans are those of a matrix: the sum of two trues is one.
     timestamps : ndarray of shape (n,) or None
     duplicates : {"sum", "max", "last", "first", "count"}
         "last" and "first" are by time, among equal times and without times by position. The time that is

@@ -67,10 +67,10 @@ class Tabular(CompressedRows):
             `Interactions`.
         duplicates : {"sum", "max", "last", "first", "count"}, default "sum"
             What stands for several rows of one user with one item; ``n_merged`` tells how many were merged
-            into others. The sum of their values, or the largest; the value of the latest or of the earliest
-            (without times: of the last or first row, as among equal times); or their number, whatever
-            `value` says. The time that is kept is the latest; of "first", the earliest. What has become 0, as
-            by a last value of 0, is left out afterwards.
+            into others. The sum of their values (booleans are the numbers 0 and 1), or the largest; the value
+            of the latest or of the earliest (without times: of the last or first row, as among equal times);
+            or their number, whatever `value` says. The time that is kept is the latest; of "first", the
+            earliest. What has become 0, as by a last value of 0, is left out afterwards.
         user_ids, item_ids : sequence of ids, optional
             The rows and columns, in this order; they may hold ids that `frame` lacks. Default: the
             ids in `frame`, sorted.
