@@ -109,6 +109,16 @@ def test_whole_numbers_of_128_bits_are_numbers():
     assert as_frame(frame, "f")["a"].dtype.kind == "i"
 
 
+@pytest.mark.parametrize("dtype", [">i8", ">f4"])
+def test_the_byte_order_of_a_table_means_nothing(dtype):
+    keys = np.array([3, 1, 2], dtype)
+    by_column = {"id": keys, "x": keys}, "id"
+    by_index = pd.DataFrame({"x": keys}, index=pd.Index(keys)), None
+    for frame, id in (by_column, by_index):
+        found = aligned_frame(frame, np.array([1, 2, 3]), np.ones(3, bool), "user_features", id)
+        assert found["x"].tolist() == [1, 2, 3]
+
+
 def test_a_missing_id_in_the_index_is_refused():
     table = pd.DataFrame({"a": [1, 2, 3]}, index=["x", None, "y"])
     with pytest.raises(ValueError, match="the index of f has a missing id at position 1"):

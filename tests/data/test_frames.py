@@ -225,6 +225,20 @@ def test_errors_about_other_users_say_how_to_build_the_same():
     assert 0 <= model.score(same, exclude=None) <= 1
 
 
+@pytest.mark.parametrize("kind", [np.array, pd.Series, pd.Index], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("dtype", ["i8", "u2", "f8", "f4", "U1", "M8[D]", "m8[s]", "M8[Y]"])
+def test_the_byte_order_of_a_column_means_nothing(dtype, kind):
+    native = np.array([3, 1, 2], "i8").astype(dtype)
+    train = Interactions.from_frame({"user": native, "item": [1, 2, 3]})
+    column = kind(native.astype(f">{dtype}"))
+    own = Interactions.from_frame({"user": column, "item": [1, 2, 3]})
+    assert own.user_ids.tolist() == train.user_ids.astype(own.user_ids.dtype).tolist()
+    assert own.user_ids.dtype.isnative
+    assert own.user_rows(native).tolist() == [2, 0, 1] == train.user_rows(column).tolist()
+    later = Interactions.from_frame({"user": column, "item": [1, 2, 3]}, like=train)
+    assert later.indices.tolist() == train.indices.tolist()
+
+
 def test_arrays_take_iterators_but_no_sets():
     data = Interactions.from_arrays(iter([0, 1]), {2: "a", 0: "b"}.keys())
     assert data.rows.tolist() == [0, 1] and data.indices.tolist() == [2, 0]

@@ -20,6 +20,7 @@ __all__ = [
     "in_order",
     "is_dict",
     "is_missing",
+    "is_native",
     "is_of_128_bits",
     "known_numbers",
     "missing_from",
@@ -85,7 +86,9 @@ def names_of(frame: Any) -> list[Any]:
 
 
 def to_array(values: Any, name: str, what: str = "values") -> NDArray[Any]:
-    """Return a sequence as a 1-D array: not copied if it is one, else of objects or of its own type.
+    """Return a sequence as a 1-D array of objects or of its own type, in the processor's byte order.
+
+    An array of the processor's byte order is not copied.
 
     Parameters
     ----------
@@ -112,7 +115,7 @@ def to_array(values: Any, name: str, what: str = "values") -> NDArray[Any]:
     array = np.asarray(array)
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}")
-    return array
+    return array if is_native(array.dtype) else array.astype(array.dtype.newbyteorder("="))
 
 
 def _objects(values: Any) -> NDArray[Any]:
@@ -144,6 +147,11 @@ def is_dict(value: Any) -> bool:
 def python_value(each: Any) -> Any:
     """Return a scalar of pyarrow as Python's own, anything else as it is."""
     return each.as_py() if hasattr(each, "as_py") else each
+
+
+def is_native(dtype: Any) -> bool:
+    """Return whether a type has the byte order of the processor, without which pandas fails."""
+    return getattr(dtype, "isnative", None) is not False  # of types of pandas it is missing or None
 
 
 def is_of_128_bits(values: Any) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
-from tripletrec.data.columns import eager, is_dict, is_of_128_bits, names_of, to_array
+from tripletrec.data.columns import eager, is_dict, is_native, is_of_128_bits, names_of, to_array
 from tripletrec.data.id_arrays import plain
 from tripletrec.data.ids import is_single
 
@@ -134,7 +134,7 @@ def _of_one_length(columns: dict[Any, Any], name: str) -> dict[Any, Any]:
 
 
 def _checked(frame: Any, name: str) -> Any:
-    """Return a frame with names of columns that a file can hold, each there once."""
+    """Return a frame with names of columns that a file can hold, each there once, in native byte order."""
     for label in frame.columns:
         if not isinstance(label, (str, Integral)):
             raise TypeError(
@@ -145,7 +145,10 @@ def _checked(frame: Any, name: str) -> Any:
         raise ValueError(
             f"{name} has more than one column of the name {shown(twice)}: rename all but one"
         )
-    return frame
+    others = {label: each for label, each in frame.dtypes.items() if not is_native(each)}
+    if not others:
+        return frame
+    return frame.astype({label: each.newbyteorder("=") for label, each in others.items()})
 
 
 def _series(values: Any, what: str) -> Any:
@@ -212,7 +215,9 @@ def _keys(frame: Any, name: str, id: Any) -> tuple[Any, Any, str]:
 
 
 def _complete(keys: Any, what: str) -> Any:
-    """Return ids of a table if none of them is missing."""
+    """Return ids of a table, which pandas can find, if none of them is missing."""
+    if not is_native(keys.dtype):
+        keys = type(keys)(to_array(keys, what))
     if keys.nlevels == 1 and keys.hasnans:
         raise ValueError(f"{what} has a missing id at position {int(np.argmax(keys.isna()))}")
     return keys

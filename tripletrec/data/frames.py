@@ -14,6 +14,7 @@ from tripletrec.data.checks import check_length
 from tripletrec.data.columns import (
     column_of,
     is_missing,
+    is_native,
     known_numbers,
     missing_from,
     missing_position,
@@ -161,7 +162,7 @@ def id_column(column: Any, name: str) -> Any:
     import pandas as pd
 
     if isinstance(column, (pd.Series, pd.Index, pd.Categorical)):
-        return column
+        return column if is_native(column.dtype) else to_array(column, name, "ids")
     if (known := known_numbers(column)) is not None:
         there, numbers = known
         codes = np.where(there, np.cumsum(there) - 1, -1)

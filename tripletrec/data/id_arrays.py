@@ -196,7 +196,7 @@ _NO_KEY: Hashable = _NoKey()
 
 
 def _whole(array: NDArray[Any]) -> list[int]:
-    return np.ascontiguousarray(array).view(np.int64).tolist()
+    return array.astype(np.int64).tolist()
 
 
 def _is_plain(each: Any) -> bool:
