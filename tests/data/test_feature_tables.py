@@ -119,6 +119,15 @@ def test_the_byte_order_of_a_table_means_nothing(dtype):
         assert found["x"].tolist() == [1, 2, 3]
 
 
+def test_ids_that_are_rounded_in_a_table_are_refused():
+    frame = pd.DataFrame({"id": [2.0**60, 7.0], "x": [1, 2]})
+    ids = np.array([2**60 + 1, 7])
+    with pytest.raises(
+        ValueError, match=r"column 'id' of f must not be floats of 2\*\*53 or beyond"
+    ):
+        aligned_frame(frame, ids, np.ones(2, bool), "f", "id")
+
+
 def test_a_missing_id_in_the_index_is_refused():
     table = pd.DataFrame({"a": [1, 2, 3]}, index=["x", None, "y"])
     with pytest.raises(ValueError, match="the index of f has a missing id at position 1"):

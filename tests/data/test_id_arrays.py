@@ -148,6 +148,35 @@ def test_ids_that_nearly_agree_do_not_merge(pair):
 
 
 @pytest.mark.parametrize(
+    ("ids", "bits"),
+    [
+        (np.array([2.0**53 + 2, 1.5]), 53),
+        (np.array([-(2.0**60), 1.0]), 53),
+        (np.array([2**24 + 1, 1], np.float32), 24),
+        ([0.5, 2.0**53], 53),
+        (["a", 1, 2.0**70], 53),
+        (pd.Series([2**60 + 1, 7], dtype="Float64"), 53),
+    ],
+    ids=str,
+)
+def test_floats_that_round_whole_numbers_are_refused(ids, bits):
+    with pytest.raises(
+        ValueError, match=rf"ids must not be floats of 2\*\*{bits} or beyond, .*Int64"
+    ):
+        check_ids(ids, "ids")
+    frame = {"user": ids, "item": [0] * len(ids)}
+    with pytest.raises(ValueError, match="column 'user' must not be floats of"):
+        Interactions.from_frame(frame)
+
+
+@pytest.mark.parametrize(
+    "ids", [[1e-300, 0.5], [-7.0, 2.0**53 - 1], [np.inf, 1.0], [2**60 + 1, 2**60]], ids=str
+)
+def test_honest_floats_are_ids(ids):
+    assert check_ids(np.array(ids), "ids").tolist() == ids == check_ids(ids, "ids").tolist()
+
+
+@pytest.mark.parametrize(
     ("some", "others", "same"),
     [
         (["a", "b"], ["a", "b"], True),

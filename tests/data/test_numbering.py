@@ -51,3 +51,8 @@ def test_ids_that_are_known():
 def test_missing_ids_are_refused():
     with pytest.raises(ValueError, match="column 'who' has a missing id at position 1"):
         Collected("who", "user").add(np.array([1.0, np.nan]))
+
+
+def test_floats_that_round_ids_are_refused_in_the_first_piece():
+    with pytest.raises(ValueError, match="column 'who' must not be floats of"):
+        Collected("who", "user").add(np.array([1.0, 2.0**60]))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 from tripletrec.data.columns import eager, is_dict, is_native, is_of_128_bits, names_of, to_array
-from tripletrec.data.id_arrays import plain
+from tripletrec.data.id_arrays import plain, refuse_rounded
 from tripletrec.data.ids import is_single
 
 __all__ = ["aligned_frame", "as_frame", "id_keyword", "ids_of_rows", "is_table"]
@@ -220,6 +220,8 @@ def _complete(keys: Any, what: str) -> Any:
         keys = type(keys)(to_array(keys, what))
     if keys.nlevels == 1 and keys.hasnans:
         raise ValueError(f"{what} has a missing id at position {int(np.argmax(keys.isna()))}")
+    if keys.dtype.kind == "f":
+        refuse_rounded(keys.to_numpy(), what)
     return keys
 
 

@@ -11,7 +11,7 @@ naive dates and times                     datetime64 in their own unit, all digi
 anything else that is hashable, mixtures  an array of objects
 ========================================= ==================================================================
 
-Arrays of numbers keep their type.
+Arrays of numbers keep their type. Floats that are so large that they round whole numbers are refused.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ __all__ = [
     "key_of_date",
     "keys_of",
     "plain",
+    "refuse_rounded",
     "same_ids",
     "text_array",
 ]
@@ -100,6 +101,8 @@ def id_array(ids: Any, name: str) -> NDArray[Any]:
     if kind in "fmM":
         wrong = np.isnan(array)
         _refuse_missing(name, int(wrong.argmax()) if wrong.any() else None)
+    if kind == "f":
+        refuse_rounded(array, name)
     _refuse_generic(array, name)
     return array.copy()
 
@@ -208,6 +211,18 @@ def _refuse_missing(name: str, position: int | None) -> None:
         raise ValueError(f"{name} has a missing id at position {position}")
 
 
+def refuse_rounded(floats: NDArray[Any], name: str) -> None:
+    """Raise if there are floats so large that several whole numbers have become one of them."""
+    n_bits = np.finfo(floats.dtype).nmant + 1
+    wrong = np.isfinite(floats) & (np.abs(floats) >= 2.0**n_bits)
+    if wrong.any():
+        raise ValueError(
+            f"{name} must not be floats of 2**{n_bits} or beyond, which round whole numbers so that several "
+            f"become one, got {plain(floats[wrong.argmax()])}: read them as texts or as whole numbers, in "
+            'pandas with dtype "Int64" where some are missing'
+        )
+
+
 def _refuse_generic(array: NDArray[Any], name: str) -> None:
     if array.dtype.kind == "m" and np.datetime_data(array.dtype)[0] == "generic":
         raise TypeError(f"{name} must be durations of a known unit, got dtype {array.dtype}")
@@ -232,7 +247,7 @@ def _array_of(elements: list[Any], name: str) -> NDArray[Any]:
     types = set(map(type, elements))
     check_types(types, name)
     if not types <= {str, int, bool, bytes}:
-        _refuse_missing(name, missing_position(elements))
+        _check_each(elements, name)
     if not types:
         return np.empty(0, object)
     if _all_are(str, types):
@@ -247,6 +262,12 @@ def _array_of(elements: list[Any], name: str) -> NDArray[Any]:
         return _dates(elements)
     dtype = _DTYPES.get(types.pop()) if len(types) == 1 else None
     return _objects(elements) if dtype is None else np.array(elements, dtype)
+
+
+def _check_each(elements: list[Any], name: str) -> None:
+    _refuse_missing(name, missing_position(elements))
+    floats = [each for each in elements if isinstance(each, float)]
+    refuse_rounded(np.array(floats, np.float64), name)
 
 
 def _pythons_own(elements: list[Any]) -> list[Any]:

@@ -64,7 +64,7 @@ class Collected:
         codes, found = distinct_ids(column, self._label)
         sums = np.bincount(codes, counts, len(found)).astype(np.int64)
         # Texts stay objects, which are shared where an array of them is copied.
-        if isinstance(found, np.ndarray) and found.dtype.kind in "biufO":
+        if isinstance(found, np.ndarray) and found.dtype.kind in "biuO":
             return found, sums
         return id_array(found, self._label), sums
 

@@ -92,7 +92,8 @@ class Tabular(CompressedRows):
         ------
         ValueError
             If a column is absent or there twice; if an id, a value or a time is missing and `missing` is
-            "raise"; if an id is not among those given and `unknown` is "raise"; as the constructor.
+            "raise"; if an id is not among those given and `unknown` is "raise"; if ids are floats so large
+            that they round whole numbers; as the constructor.
         TypeError
             If ids are of types that cannot be sorted with each other, or times are strings.
 
