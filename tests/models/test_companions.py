@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 import tripletrec as tr
 from contracts.support import assert_same, catalogue, change_at, rewrite
-from tiers import quick
+from tiers import quick, quick_rows
 from tripletrec import losses, optimizers, sampling
 from tripletrec.models.companions import (
     COMPANION_NAMES,
@@ -95,15 +95,29 @@ def test_the_docstring_has_the_same_numbers():
 
 
 def test_the_docstring_has_the_rates_of_other_optimizers():
-    bpr, hinge, sigmoid, lists = (
-        COMPANIONS[loss]["learning_rate"] for loss in ("bpr", "hinge", "sigmoid", "softmax")
+    bpr, hinge, sigmoid, warp, lists = (
+        COMPANIONS[loss]["learning_rate"] for loss in ("bpr", "hinge", "sigmoid", "warp", "softmax")
     )
     expected = (
         f'{bpr["adam"]} for "adam" ("hinge": {hinge["adam"]}) and {bpr["sgd"]} for "sgd" ("hinge": '
-        f'{hinge["sgd"]}, "sigmoid": {sigmoid["sgd"]}); with list-wise losses {lists["adam"]} for "adam", '
+        f'{hinge["sgd"]}, "sigmoid": {sigmoid["sgd"]}, "warp" and "k-os warp": {warp["sgd"]}); '
+        f'with list-wise losses {lists["adam"]} for "adam", '
         f'{lists["adagrad"]} for "adagrad" and {lists["sgd"]} for "sgd".'
     )
     assert expected in " ".join(inspect.getdoc(tr.MatrixFactorization).split())
+
+
+@pytest.mark.parametrize(
+    ("loss", "scorer"),
+    quick_rows([*product(("warp", "k-os warp"), ("dot", "cosine"))], ("warp", "cosine")),
+)
+def test_searching_losses_learn_by_plain_steps(loss, scorer):
+    data = tr.datasets.make_interactions(200, 100, 3000, random_state=4)
+    for sampler in ("unseen", "uniform", "popularity"):
+        parts = {"loss": loss, "scorer": scorer, "optimizer": "sgd", "sampler": sampler}
+        model = tr.MatrixFactorization(16, random_state=4, **parts).fit(data)
+        assert model.score(data, exclude=None) > 0.6
+        assert model.companions_["learning_rate"] == COMPANIONS[loss]["learning_rate"]["sgd"]
 
 
 @pytest.mark.parametrize("loss", quick(ALL, "bpr", "softmax"))

@@ -66,6 +66,7 @@ _OF_SEARCHES: dict[str, Any] = {
     **_OF_TRIPLETS,
     "optimizer": adagrad(1.0),
     "sampler": "unseen",
+    "learning_rate": {**_OF_TRIPLETS["learning_rate"], "sgd": 0.005},  # cosines diverge at .01
     "n_epochs": 10,
     "user_l2": 0.3,
     "item_l2": 0.3,

@@ -200,7 +200,8 @@ class MatrixFactorization(PlannedFactorModel):
     Where the sampler is given, learning rate and L2 are the least ones; so is the L2 with another optimizer
     than "adagrad" and "adam". An optimizer that is given has a rate of its own: with losses of triplets the
     least one for "adagrad", 0.003 for "adam" ("hinge": 0.0012) and 0.05 for "sgd" ("hinge": 0.025,
-    "sigmoid": 0.2); with list-wise losses 0.005 for "adam", 0.05 for "adagrad" and 0.01 for "sgd".
+    "sigmoid": 0.2, "warp" and "k-os warp": 0.005); with list-wise losses 0.005 for "adam", 0.05 for "adagrad"
+    and 0.01 for "sgd".
 
     Raises
     ------
