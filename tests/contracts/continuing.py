@@ -260,6 +260,10 @@ class ContinuingContract(Contract):
             ({"X": new, "n_epochs": 1.5}, TypeError, "n_epochs must be an integer >= 1"),
             ({"X": new, "y": True}, TypeError, "n_epochs must be an integer >= 1, got True"),
             ({"X": new, "y": -4}, ValueError, "n_epochs must be an integer >= 1, got -4"),
+            ({"X": new, "y": 2.5}, TypeError, "n_epochs must be an integer >= 1, got 2.5"),
+            ({"X": new, "y": "3"}, TypeError, "n_epochs must be an integer >= 1, got '3'"),
+            ({"X": new, "y": new}, TypeError, "n_epochs must be an integer >= 1, got Interactions"),
+            ({"X": new, "y": 2, "n_epochs": 1}, ValueError, "n_epochs is given twice"),
             ({"X": new, "callbacks": 3}, TypeError, "callbacks must be callable"),
             (
                 {"X": new, "sample_weight": [1.0]},

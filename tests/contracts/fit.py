@@ -1,5 +1,6 @@
 """The contract of `fit`: data in every form, the same bits, sample weights, what is learnt."""
 
+import copy
 import os
 import pickle
 import random
@@ -243,6 +244,24 @@ class FitContract(Contract):
         if self.takes_sample_weight:
             with pytest.raises(ValueError, match="sample_weight must have .*ids"):
                 self.make().fit(data, sample_weight=other)
+
+    def test_validation_may_be_given_in_the_second_place(self, fitted, pairs):
+        held_out = tr.Interactions(negatives_of(pairs))
+        model = self.make().fit(pairs, validation=held_out)
+        for form in (held_out, held_out.tocsr(), held_out.tocsr().toarray().tolist()):
+            assert_same(self.make().fit(pairs, form), model)
+        for labels in (np.arange(len(pairs)), ["yes"] * len(pairs)):  # scikit-learn's
+            assert_same(self.make().fit(pairs, labels), fitted)
+
+        again = copy.copy(fitted)
+        with pytest.raises(ValueError, match="validation must have the 30 users and 40 items"):
+            again.fit(pairs, np.ones((30, 39)))
+        with pytest.raises(ValueError, match="validation is given twice"):
+            again.fit(pairs, held_out, validation=held_out)
+        for wrong in ("valid", 3, print, {}):
+            with pytest.raises(TypeError, match="second argument of fit must be validation data"):
+                again.fit(pairs, wrong)
+        assert_same(again, fitted)
 
     def test_checkerboard(self, rng):
         """After implicit's own contract: the one item of his parity that is left comes first."""

@@ -1,5 +1,7 @@
 """The contract of answers: predict, recommend, similar rows, score, with ids of every kind."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -116,7 +118,7 @@ class RecommendContract(Contract):
         assert single[0].shape == (5,)
         np.testing.assert_array_equal(single[0], ids[3])
         assert len(similar(3, k=1000)[0]) == n - 1
-        ids, scores = similar([3], k=n, candidates=range(n))  # itself among them
+        ids, scores = similar([3], n, range(n))  # itself among them
         assert ids.shape == (1, n - 1)
         np.testing.assert_array_equal((ids[0], scores[0]), similar(3, k=n))
 
@@ -190,6 +192,11 @@ class RecommendContract(Contract):
         assert fitted.score(new) == tr.full_auc(fitted, new) == excluded
         with pytest.raises(ValueError, match="shape"):
             fitted.score(np.ones((3, 3)))
+        assert fitted.score(new, np.ones(len(new))) == excluded  # as scikit-learn's tools do
+        for wrong in (pairs, pairs.tocsr(), np.ones((30, 40)), "seen"):
+            for score in (fitted.score, functools.partial(tr.metric_scorer("auc"), fitted)):
+                with pytest.raises(TypeError, match="second argument of a score .* exclude="):
+                    score(new, wrong)
 
     @pytest.mark.parametrize("kind", quick(["int", "str", "date", "mixed"], "str", "mixed"))
     def test_ids_in_and_out_and_saved(self, kind, pairs, fitted, tmp_path):

@@ -240,6 +240,18 @@ def test_what_a_search_within_a_search_cannot_restore(data, halves):
         )
 
 
+def test_y_is_labels_of_samples_or_validation_data(data, side):
+    cv, labels = tr.splits.InteractionKFold(3, random_state=1), np.arange(len(data))
+    plain = ms.cross_val_score(factors(), data, cv=cv)
+    np.testing.assert_array_equal(ms.cross_val_score(factors(), data, labels, cv=cv), plain)
+    search = ms.GridSearchCV(factors(), {"n_epochs": [2]}, cv=cv, error_score="raise")
+    assert_same(
+        search.fit(data, labels).best_estimator_, factors().set_params(n_epochs=2).fit(data)
+    )
+    line = make_pipeline("passthrough", factors()).fit(data, side["validation"])
+    assert_same(line[-1], factors().fit(data, validation=side["validation"]))
+
+
 def test_in_a_pipeline(data, side):
     line = make_pipeline("passthrough", factors(early_stopping=3))
     named = {f"matrixfactorization__{name}": value for name, value in side.items()}

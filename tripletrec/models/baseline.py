@@ -9,7 +9,7 @@ import numpy as np
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.union import Merger
-from tripletrec.models.fit_arguments import check_later_epochs
+from tripletrec.models.fit_arguments import check_later_epochs, check_validation
 from tripletrec.models.folds import whole
 from tripletrec.models.histories import NewUsers
 from tripletrec.models.learnt import check_array, check_ids_and_counts, check_sizes
@@ -27,15 +27,15 @@ class Baseline(NewUsers, Recommender):
 
     _learnt: ClassVar[tuple[str, ...]] = ()
 
-    def fit(self, X: Any, y: None = None, *, validation: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, validation: Any = None) -> Self:
         """Learn from scratch.
 
         Parameters
         ----------
         X : Interactions, sparse matrix or array of shape (n_users, n_items)
             The positives: every value other than 0. The values themselves have no effect.
-        y : None
-            Not used; there for scikit-learn.
+        y : as `X`, or what scikit-learn gives, default None
+            The validation data, as `validation`; None and scikit-learn's 1-D y have no effect.
         validation : as `X`, default None
             Checked, but not used: there are no epochs to choose from. So all models are fitted alike.
 
@@ -49,6 +49,7 @@ class Baseline(NewUsers, Recommender):
         TypeError, ValueError
             If a parameter or the data is not allowed; a fitted model stays as it was.
         """
+        validation = check_validation(y, validation)
         self._check_parameters()
         data = as_interactions(X, "X")
         check_savable(data.user_ids, "user_ids")
@@ -62,7 +63,7 @@ class Baseline(NewUsers, Recommender):
         self._become(vars(learnt))
         return self
 
-    def partial_fit(self, X: Any, y: int | None = None, n_epochs: int = 1) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, n_epochs: int | None = None) -> Self:
         """Learn from new events, too: the model is then what a fit on all events would have made of it.
 
         Users and items that the model does not know are appended. A model that is not fitted is fitted.
@@ -72,10 +73,10 @@ class Baseline(NewUsers, Recommender):
         X : Interactions, sparse matrix or array
             The new positives, with ids of their own, in any order. Where the model has no ids, `X` has none
             either and at least as many rows and columns: further ones are new. May be empty.
-        y : None
-            Not used; there for scikit-learn. A whole number is taken for `n_epochs`.
-        n_epochs : int, default 1
-            Checked, but not used: there are no epochs. So all models go on learning alike.
+        y : int, or what scikit-learn gives, default None
+            The number of epochs, as `n_epochs`; None and scikit-learn's 1-D y have no effect.
+        n_epochs : int, default None
+            None: 1. Checked, but not used: there are no epochs. So all models go on learning alike.
 
         Returns
         -------

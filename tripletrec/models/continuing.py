@@ -103,8 +103,8 @@ class ContinuedModel(TrainedModel):
     def partial_fit(
         self,
         X: Any,
-        y: int | None = None,
-        n_epochs: int = 1,
+        y: Any = None,
+        n_epochs: int | None = None,
         *,
         callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
         sample_weight: Any = None,
@@ -132,10 +132,10 @@ class ContinuedModel(TrainedModel):
             new; the values add up there, and the later time is kept; without times of both there are none.
             Where the model has no ids, `X` has none either and at least as many rows and columns: further
             ones are new. May be empty.
-        y : None
-            Not used; there for scikit-learn. A whole number is taken for `n_epochs`.
-        n_epochs : int, default 1
-            More of them teach more of new users and items, and move the others further.
+        y : int, or what scikit-learn gives, default None
+            The number of epochs, as `n_epochs`; None and scikit-learn's 1-D y have no effect.
+        n_epochs : int, default None
+            None: 1. More of them teach more of new users and items, and move the others further.
         callbacks : callable or sequence of callables, default None
             As of `fit`.
         sample_weight : array of shape (nnz,), sparse matrix, "values" or "users", default None
@@ -200,15 +200,15 @@ class ContinuedModel(TrainedModel):
         self,
         X: Any,
         y: Any,
-        n_epochs: int,
+        n_epochs: int | None,
         callbacks: Any,
         sample_weight: Any,
         negatives: Any,
         **features: Any,
     ) -> Self:
-        n_epochs = check_later_epochs(y, n_epochs)
+        n_later = check_later_epochs(y, n_epochs)
         with self._writing():
-            return self._go_on(X, n_epochs, callbacks, sample_weight, negatives, **features)
+            return self._go_on(X, n_later, callbacks, sample_weight, negatives, **features)
 
     def _go_on(
         self,

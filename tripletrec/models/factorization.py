@@ -329,7 +329,7 @@ class MatrixFactorization(PlannedFactorModel):
     def fit(
         self,
         X: Any,
-        y: None = None,
+        y: Any = None,
         *,
         validation: Any = None,
         callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
@@ -346,8 +346,8 @@ class MatrixFactorization(PlannedFactorModel):
             ``sample_weight="values"`` and with ``sampler="graded"``. Memory-mapped interactions (see
             `Interactions.read`) may be larger than memory with a loss of triplets: the same bits are then
             learnt from files beside them, see `docs/scale.md`.
-        y : None
-            Not used; there for scikit-learn.
+        y : as `X`, or what scikit-learn gives, default None
+            The validation data, as `validation`; None and scikit-learn's 1-D y have no effect.
         validation : as `X`, default None
             Held-out positives; `validation_metric` is computed on them after every epoch.
         callbacks : callable or sequence of callables, default None
@@ -387,4 +387,4 @@ class MatrixFactorization(PlannedFactorModel):
             with early stopping, with the best one. A second Ctrl-C cancels the epoch under way; without
             early stopping the model then stays as it was.
         """
-        return self._fit(X, validation, callbacks, sample_weight, negatives, checkpoint)
+        return self._fit(X, y, validation, callbacks, sample_weight, negatives, checkpoint)

@@ -7,7 +7,6 @@ the checked value in the form that a training computes with.
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +33,8 @@ __all__ = [
     "check_patience",
     "check_sample_weight",
     "check_sampling",
+    "check_score_takes",
+    "check_validation",
     "check_widths",
     "has_negatives",
     "settle_sampler",
@@ -46,9 +47,63 @@ _MOST_ITEMS = 8192  # that are all candidates
 _N_CANDIDATES = 4096  # of more items
 
 
+def check_validation(y: Any, validation: Any) -> Any:
+    """Return the validation data of `fit`, which may be given in the place of `y`; None: there are none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `y` is neither such data nor what scikit-learn gives, or there are two of them.
+    """
+    if _is_of_sklearn(y):
+        return validation
+    if _n_dimensions(y) != 2:
+        raise TypeError(
+            "the second argument of fit must be validation data as X, or the 1-D y of scikit-learn, which is "
+            f"not used, got {shown(y)}: give all else by name"
+        )
+    if validation is not None:
+        raise ValueError(
+            "validation is given twice, in the second place and by name: leave one of them out"
+        )
+    return y
+
+
 def check_later_epochs(y: Any, n_epochs: Any) -> int:
     """Return the number of epochs of `partial_fit`, which may be given in the place of `y`."""
-    return check_count(y if isinstance(y, Integral) else n_epochs, "n_epochs")
+    if _is_of_sklearn(y):
+        return 1 if n_epochs is None else check_count(n_epochs, "n_epochs")
+    if n_epochs is not None:
+        raise ValueError(
+            "n_epochs is given twice, in the second place and by name: leave one of them out"
+        )
+    return check_count(y, "n_epochs")
+
+
+def check_score_takes(y: Any) -> None:
+    """Raise unless the `y` of a score is what scikit-learn gives, which is not used."""
+    if not _is_of_sklearn(y):
+        raise TypeError(
+            "the second argument of a score must be the 1-D y of scikit-learn, which is not used, or None, "
+            f"got {shown(y)}: what is left out of the ranking is given as exclude=..."
+        )
+
+
+def _is_of_sklearn(y: Any) -> bool:
+    """Return whether `y` is what scikit-learn's tools give: None, or a label for each of their samples."""
+    return y is None or _n_dimensions(y) == 1
+
+
+def _n_dimensions(value: Any) -> int:
+    """Return the dimensions of interactions, an array, a matrix, a column, a table or a list; else 0."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return len(shape)
+    if isinstance(value, Interactions):
+        return 2
+    if isinstance(value, (list, tuple)):
+        return 1 + (_n_dimensions(value[0]) if value else 0)
+    return int(hasattr(value, "__array__") and hasattr(value, "__len__"))  # a column of Arrow
 
 
 def check_n_negatives(n_negatives: Any, loss: Loss | ListLoss, n_items: int | None = None) -> int:

@@ -41,8 +41,8 @@ class ContinuedTowers(TowerHistories):
     def partial_fit(
         self,
         X: Any,
-        y: int | None = None,
-        n_epochs: int = 1,
+        y: Any = None,
+        n_epochs: int | None = None,
         *,
         user_features: Any = None,
         item_features: Any = None,

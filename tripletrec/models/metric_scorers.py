@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tripletrec.evaluation import check_metric, mean_metric
+from tripletrec.models.fit_arguments import check_score_takes
 from tripletrec.models.recommender import Recommender, check_test
 
 __all__ = ["MetricScorer", "metric_scorer"]
@@ -19,6 +20,7 @@ class MetricScorer:
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Return the metric of a fitted model on the interactions `X`."""
+        check_score_takes(y)
         model, X = _model_of(estimator, X)
         test, exclude = check_test(model, X, self.exclude)
         return mean_metric(model, test, exclude, self.metric, model.n_jobs)

@@ -215,7 +215,7 @@ class MLPMatcher(TrainedNetwork):
     def fit(
         self,
         X: Any,
-        y: None = None,
+        y: Any = None,
         *,
         validation: Any = None,
         callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
@@ -229,8 +229,8 @@ class MLPMatcher(TrainedNetwork):
         ----------
         X : Interactions, sparse matrix or array of shape (n_users, n_items)
             The positives: every value other than 0.
-        y : None
-            Not used; there for scikit-learn.
+        y : as `X`, or what scikit-learn gives, default None
+            The validation data, as `validation`; None and scikit-learn's 1-D y have no effect.
         validation : as `X`, default None
             Held-out positives; `validation_metric` is computed on them after every epoch.
         callbacks : callable or sequence of callables, default None
@@ -261,7 +261,7 @@ class MLPMatcher(TrainedNetwork):
             with early stopping, with the best one. A second Ctrl-C cancels the epoch under way; without
             early stopping the model then stays as it was.
         """
-        return self._fit(X, validation, callbacks, sample_weight, negatives, checkpoint)
+        return self._fit(X, y, validation, callbacks, sample_weight, negatives, checkpoint)
 
     def _plan_for(
         self, plan: NetworkPlan, data: Interactions, given: Interactions | None

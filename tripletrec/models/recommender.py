@@ -8,6 +8,7 @@ from typing import IO, Any
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation import all_known, full_auc
 from tripletrec.models.estimator import check_is_fitted
+from tripletrec.models.fit_arguments import check_score_takes
 from tripletrec.models.fitted import answer
 from tripletrec.models.folds import check_fold, whole
 from tripletrec.models.recommending import Recommending
@@ -38,15 +39,15 @@ class Recommender(Recommending, FindingSimilar, Vectors):
     _of_matrix = False  # whether it was trained on a matrix, not on Interactions
 
     @answer
-    def score(self, X: Any, y: None = None, *, exclude: Any = "seen") -> float:
+    def score(self, X: Any, y: Any = None, *, exclude: Any = "seen") -> float:
         """Return the full AUC on the interactions `X`; see `tripletrec.full_auc`.
 
         Parameters
         ----------
         X : Interactions, sparse matrix or array of shape (n_users, n_items)
             Test positives.
-        y : None
-            Not used; there for scikit-learn.
+        y : None, or what scikit-learn gives
+            Not used.
         exclude : "seen", None, interactions or a matrix as `X`, item ids, or a tuple, default "seen"
             What is left out of the ranking: what the model was trained on, or see `tripletrec.evaluate`.
             None: nothing. Where all positives of `X` were trained on, "seen" means None, too: that is a
@@ -78,6 +79,7 @@ class Recommender(Recommending, FindingSimilar, Vectors):
         >>> 0.5 < tr.MatrixFactorization(n_epochs=20).fit(data).score(data, exclude=None) <= 1
         True
         """
+        check_score_takes(y)
         test, excluded = check_test(self, X, exclude)
         return full_auc(self, test, excluded, n_jobs=self.n_jobs)
 

@@ -26,6 +26,7 @@ from tripletrec.models.fit_arguments import (
     check_callbacks,
     check_learnt_from,
     check_patience,
+    check_validation,
     has_negatives,
     settle_sampler,
 )
@@ -131,6 +132,7 @@ class TrainedModel(NewUsers, Recommender):
     def _fit(
         self,
         X: Any,
+        y: Any,
         validation: Any,
         callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None,
         sample_weight: Any,
@@ -141,6 +143,7 @@ class TrainedModel(NewUsers, Recommender):
         """Learn from scratch; until all is learnt the model stays as it was."""
         from tripletrec.training.loop import train  # here, because answers do without
 
+        validation = check_validation(y, validation)
         file, removed_at_the_end = _open_checkpoint(checkpoint)
         plan = self._plan()
         patience = check_patience(self.early_stopping, self.validation_metric, validation)

@@ -261,7 +261,7 @@ class TwoTower(ContinuedTowers, Unseen):
     def fit(
         self,
         X: Any,
-        y: None = None,
+        y: Any = None,
         *,
         user_features: Any = None,
         item_features: Any = None,
@@ -279,8 +279,8 @@ class TwoTower(ContinuedTowers, Unseen):
         ----------
         X : Interactions, sparse matrix or array of shape (n_users, n_items)
             The positives: every value other than 0.
-        y : None
-            Not used; there for scikit-learn.
+        y : as `X`, or what scikit-learn gives, default None
+            The validation data, as `validation`; None and scikit-learn's 1-D y have no effect.
         user_features, item_features : table, sparse matrix or array, default None
             A table is a DataFrame of pandas or polars (also lazy), a pyarrow Table or a dict of columns.
             Columns of strings, categories, lists, texts, booleans, numbers, dates and durations are
@@ -322,7 +322,7 @@ class TwoTower(ContinuedTowers, Unseen):
             early stopping the model then stays as it was.
         """
         return self._fit(
-            X, validation, callbacks, sample_weight, negatives, checkpoint,
+            X, y, validation, callbacks, sample_weight, negatives, checkpoint,
             user_features=user_features, item_features=item_features,
             user_id=user_id, item_id=item_id,
         )  # fmt: skip
