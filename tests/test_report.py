@@ -115,7 +115,7 @@ def test_what_was_seen_may_be_left_in(models, parts, tmp_path):
         tr.write_report(tmp_path / "page", models["two"], test, exclude, n_users=2)
         page = Page((tmp_path / "page").read_text(encoding="utf-8")).text
         assert f"what users had in training {said}." in page
-        means = tr.evaluate(models["two"], test, exclude).mean
+        means = tr.evaluate(models["two"], test, exclude, k=10).mean
         assert all(f"{mean:.4f}" in page for mean in means)
         for user in re.findall(r"User ([-0-9a-f]{36})", page):
             assert "".join(models["two"].recommend(user, exclude=exclude)[0]) in page

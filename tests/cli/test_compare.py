@@ -119,7 +119,7 @@ def test_the_order_of_models_means_nothing(shop, of_other_training, command, tmp
 def test_a_model_that_does_not_say_what_it_has_seen(shop, of_other_training, command, tmp_path):
     """It has all of the test, whichever model comes first, and is named."""
     models, test = of_other_training
-    mean = tr.evaluate(models["silent"], test, None).mean.to_dict()
+    mean = tr.evaluate(models["silent"], test, None, k=10).mean.to_dict()
     paths = [shop / "model.safetensors", tmp_path / "silent"]
     for files in (paths, paths[::-1]):
         code, told, said = command(

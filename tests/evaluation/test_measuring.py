@@ -220,6 +220,21 @@ def test_columns_come_metric_by_metric():
     assert all(check_metric(name, "metric") in (1, 5, 20) for name in names)
 
 
+def test_lengths_candidates_and_gains_by_position():
+    test = np.array([[0, 3, 1, 0, 1]])
+    given = evaluate(scored(HAND), test, None, (2, 1), [1, 2, 4], "values")
+    named = evaluate(
+        scored(HAND), test, exclude=None, k=(2, 1), candidates=[1, 2, 4], gains="values"
+    )
+    pd.testing.assert_frame_equal(given.per_user, named.per_user)
+    by_default = evaluate(scored(HAND), test)
+    assert (
+        by_default.mean.index.tolist()
+        == evaluate(scored(HAND), test, k=(10, 20)).mean.index.tolist()
+    )
+    assert by_default.lists.index.tolist() == [10, 20]
+
+
 def test_the_result_is_frozen_and_says_what_it_holds():
     result = evaluate(scored(HAND), HAND_TEST, k=2)
     first, second, *_ = repr(result).splitlines()

@@ -90,7 +90,7 @@ def evaluate(
     exclude: Any = "seen",
     *,
     client: Any,
-    k: int | ArrayLike = 10,
+    k: int | ArrayLike = (10, 20),
     candidates: Any = None,
     gains: Gains = "binary",
     batch_size: int = 20_000,
@@ -204,7 +204,7 @@ def evaluate_by(
         from tripletrec.evaluation.fields import asked_candidates  # here, as in `measuring`
         from tripletrec.evaluation.measured import measured
 
-        cutoffs = check_cutoffs(options.get("k", 10))
+        cutoffs = check_cutoffs(options.get("k", (10, 20)))
         left_out = left_out_of(model, data, exclude)
         asked = asked_candidates(options.get("candidates"), data)
         return measured(data, cutoffs, options.get("gains", "binary"), left_out, asked)

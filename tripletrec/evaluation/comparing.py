@@ -164,8 +164,10 @@ def compare(
         Two or more, each as `evaluate` takes it; the first is what the others are compared with. Or of
         `Evaluation`, all evaluated alike: of this test, with the same `k`, `gains`, `candidates` and
         `exclude`, or what each model has seen.
-    test, exclude, k, candidates, gains, n_jobs, verbose
+    test, exclude, candidates, gains, n_jobs, verbose
         As of `evaluate`.
+    k : int or sequence of int, default 10
+        As of `evaluate`. Beside evaluations models are evaluated with theirs.
     level : float, default 0.95
         Of the bootstrap intervals (BCa, over users; see `Evaluation.interval`).
     n_resamples : int, default 1000
@@ -235,6 +237,7 @@ def compare(
             score_function(each, test.n_users, test.n_items, f"models[{name!r}]")
     _check_alike(given)
     _check_as_told(given, test, k, gains)
+    options["k"] = _cutoffs_of(given, k)
     results: dict[str, Evaluation] = {}
     said: Said = {}
     for name, each in models.items():
@@ -309,6 +312,12 @@ def _check_as_told(
                     f"{argument} must be that of the evaluation models[{name!r}], {shown(mine)}, got "
                     f"{shown(value)}"
                 )
+
+
+def _cutoffs_of(given: dict[str, Evaluation], k: int | ArrayLike) -> int | ArrayLike:
+    """Return the lengths of lists of models beside evaluations, which are made already: theirs."""
+    made = [each._measured.k for each in given.values() if each._measured is not None]
+    return made[0] if made else k
 
 
 def _table(

@@ -91,10 +91,10 @@ def evaluate(
     model: Any,
     test: Any,
     exclude: Any = "seen",
-    *,
-    k: int | ArrayLike = 10,
+    k: int | ArrayLike = (10, 20),
     candidates: Any = None,
     gains: Gains = "binary",
+    *,
     sampled: int | None = None,
     by: Any = None,
     random_state: Any = 0,
@@ -120,7 +120,7 @@ def evaluate(
         ``("seen", interactions)`` or ``("seen", ids)``: both. An item that is in both `test` and `exclude` is
         left out like any other: it counts neither as a positive nor as a negative, and a warning says how
         many there are.
-    k : int or sequence of int, default 10
+    k : int or sequence of int, default (10, 20)
         Lengths of the lists that the top-k metrics are computed for; at most 2**31 - 1.
     candidates : None, sequence or set of item ids, n_users of them, or interactions, default None
         The only items that are ranked; None: all. A list of lists, or an array of ids with a row for each
