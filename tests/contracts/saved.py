@@ -92,7 +92,7 @@ class SavedContract(Contract):
         fitted.save(path)
         other = tr.MLPMatcher if own is tr.MatrixFactorization else tr.MatrixFactorization
         for mmap in (False, True):
-            assert_same(tr.load(path, mmap=mmap, kind=own), fitted)
+            assert_same(tr.load(path, mmap, kind=own), fitted)
             with pytest.raises(ValueError, match=f"holds a {own.__name__}, not a {other.__name__}"):
                 tr.load(path, mmap=mmap, kind=other)
         with pytest.raises(TypeError, match="kind must be a class, .* got 'TwoTower'"):

@@ -137,6 +137,17 @@ def test_negative_weights_of_a_matrix_are_no_dislikes():
 
 
 TRAIN = Interactions.from_frame(COLUMNS)
+
+
+def test_arguments_by_position():
+    found = Interactions.from_frame(COLUMNS, "user", "item", "weight", "time", "max", TRAIN, "drop")
+    named = Interactions.from_frame(COLUMNS, duplicates="max", like=TRAIN, **ALL)
+    assert repr(found) == repr(named) and found.values.tolist() == [2, 3, 4]
+    np.testing.assert_array_equal(found.timestamps, named.timestamps)
+    with pytest.raises(TypeError, match="positional"):
+        Interactions.from_frame(COLUMNS, "user", "item", None, None, "max", None, "drop", "drop")
+
+
 LATER = {"user": ["u1", "u3", "u1", "u2"], "item": [30, 10, 20, 10], "time": [1, 2, 3, 4]}
 
 

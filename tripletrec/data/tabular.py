@@ -40,16 +40,16 @@ class Tabular(CompressedRows):
     def from_frame(
         cls,
         frame: Any,
-        *,
         user: str = "user",
         item: str = "item",
         value: str | None = None,
         timestamp: str | None = None,
         duplicates: Duplicates = "sum",
-        user_ids: Any = None,
-        item_ids: Any = None,
         like: Self | None = None,
         unknown: Literal["raise", "drop"] = "raise",
+        *,
+        user_ids: Any = None,
+        item_ids: Any = None,
         missing: Missing = "raise",
     ) -> Self:
         """Build from a table with one row per interaction.

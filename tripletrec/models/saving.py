@@ -67,30 +67,30 @@ def save(
 @overload
 def load(
     path_or_file: str | PathLike[str] | IO[bytes],
-    *,
     mmap: Literal[False] = False,
+    *,
     kind: type[Model],
 ) -> Model: ...
 
 
 @overload
-def load(path_or_file: str | PathLike[str], *, mmap: bool, kind: type[Model]) -> Model: ...
+def load(path_or_file: str | PathLike[str], mmap: bool, *, kind: type[Model]) -> Model: ...
 
 
 @overload
 def load(
     path_or_file: str | PathLike[str] | IO[bytes],
-    *,
     mmap: Literal[False] = False,
+    *,
     kind: None = None,
 ) -> Any: ...
 
 
 @overload
-def load(path_or_file: str | PathLike[str], *, mmap: bool, kind: None = None) -> Any: ...
+def load(path_or_file: str | PathLike[str], mmap: bool, *, kind: None = None) -> Any: ...
 
 
-def load(path_or_file: Any, *, mmap: bool = False, kind: type[Any] | None = None) -> Any:
+def load(path_or_file: Any, mmap: bool = False, *, kind: type[Any] | None = None) -> Any:
     """Read a model that was saved with ``model.save(path_or_file)``.
 
     Memory for three times what the file holds is needed at most. No file makes it run code, wait or take

@@ -22,7 +22,7 @@ class FindingSimilar(Fitted):
 
     @answer
     def similar_items(
-        self, items: Any, k: int = 10, *, candidates: Any = None
+        self, items: Any, k: int = 10, candidates: Any = None
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the items most similar to each given item, by the cosine of their factors.
 
@@ -70,7 +70,7 @@ class FindingSimilar(Fitted):
 
     @answer
     def similar_users(
-        self, users: Any, k: int = 10, *, candidates: Any = None
+        self, users: Any, k: int = 10, candidates: Any = None
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Return the users most similar to each given user, by the cosine of their factors.
 
