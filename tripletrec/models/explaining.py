@@ -35,7 +35,7 @@ class Explanation(NamedTuple):
     bias : float
         What the item has from all users alike; 0 for a model without biases.
     score : float
-        The sum of all, which is what `predict` returns.
+        The sum of all: what `predict` returns, to rounding.
     """
 
     items: NDArray[Any]
