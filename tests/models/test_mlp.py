@@ -99,6 +99,19 @@ def test_bad_parameters_leave_the_model_as_it_was(pairs, settings, message):
     np.testing.assert_array_equal(model.predict(0, np.arange(40)), before)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sampler": "nearest"}, "sampler 'nearest' needs item features, which TwoTower has"),
+        ({"loss": "ccl"}, "loss of MLPMatcher must be a loss of triplets, got 'ccl'"),
+    ],
+    ids=str,
+)
+def test_what_only_other_models_do_is_refused_before_data_are_read(settings, message):
+    with pytest.raises(ValueError, match=message):
+        make(**settings).fit("no data")
+
+
 @pytest.mark.parametrize("hidden", [(), (8,), (8, 5)], ids=str)
 def test_it_learns_with_any_number_of_hidden_layers(hidden):
     data = tr.datasets.make_interactions(200, 100, 3000, random_state=0)

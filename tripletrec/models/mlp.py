@@ -263,10 +263,17 @@ class MLPMatcher(TrainedNetwork):
         """
         return self._fit(X, y, validation, callbacks, sample_weight, negatives, checkpoint)
 
+    def _plan_with(self, seed: int, loss: Loss | ListLoss) -> NetworkPlan:
+        if isinstance(loss, ListLoss):
+            raise ValueError(f"loss of MLPMatcher must be a loss of triplets, got {loss.name!r}")
+        plan = super()._plan_with(seed, loss)
+        if plan.sampler.by_features:
+            raise ValueError("sampler 'nearest' needs item features, which TwoTower has")
+        return plan
+
     def _plan_for(
         self, plan: NetworkPlan, data: Interactions, given: Interactions | None
     ) -> NetworkPlan:
-        _triplet_loss(plan)
         if not plan.companions:  # ranking twice would tell the same
             found = self._by_data(data)
             plan = replace(plan, **found, companions=found)
@@ -315,8 +322,6 @@ class MLPMatcher(TrainedNetwork):
         given: Interactions | None,
         **features: Any,
     ) -> Start:
-        if plan.sampler.by_features:
-            raise ValueError("sampler 'nearest' needs item features, which TwoTower has")
         hidden = check_widths(self.hidden, "hidden")
         first, *drops = split_seed(plan.seed, 3 + len(hidden))
         rng = np.random.default_rng(first)
@@ -333,7 +338,8 @@ class MLPMatcher(TrainedNetwork):
         # Nothing is learnt of a user without positives: what the perceptron makes of items alone ranks them.
         users.table[np.diff(data.indptr) == 0] = 0.0
         trunk = self._trunk([users.width + items.width, *hidden, 1], rng, drops)
-        network = PairPerceptron(users, items, trunk, _triplet_loss(plan), mean=False)
+        loss: Any = plan.loss  # of triplets, see `_plan_with`
+        network = PairPerceptron(users, items, trunk, loss, mean=False)
         arrays = (users.table, items.table, trunk.flat[0])
         return Start(NetworkTripletTraining(plan, network, data, weights, given, lambda: arrays))
 
@@ -440,9 +446,3 @@ class MLPMatcher(TrainedNetwork):
             "item_factors_": (self.n_items_, n_item_factors),
             "weights_": (n_weights,),
         }
-
-
-def _triplet_loss(plan: NetworkPlan) -> Loss:
-    if isinstance(plan.loss, ListLoss):
-        raise ValueError(f"loss of MLPMatcher must be a loss of triplets, got {plan.loss.name!r}")
-    return plan.loss
