@@ -75,6 +75,14 @@ def test_losses_lie_around_the_model():
     ]
 
 
+@pytest.mark.parametrize("name", tr.losses.LIST_LOSSES)
+def test_numbers_of_a_built_in_list_loss_are_tuned_and_those_of_ones_own_are_not(name):
+    loss = tr.losses.LIST_LOSSES[name]()
+    assert len(default_space(tr.MatrixFactorization(loss=loss))["loss"]) > 1
+    own = loss._replace(reduce=tr.losses.part(lambda *numbers: (0.0, 0.0)))
+    assert "loss" not in default_space(tr.MatrixFactorization(loss=own))
+
+
 def test_default_spaces_of_data_draw_nothing(small):
     random = np.random.RandomState(3)
     default_space(tr.MatrixFactorization(loss="softmax", random_state=random), small)

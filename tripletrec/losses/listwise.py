@@ -54,7 +54,16 @@ from tripletrec._runtime.jit import part
 from tripletrec._runtime.part_checks import PartField, check_fields, check_name, check_numbers, once
 from tripletrec._runtime.part_texts import text_of
 
-__all__ = ["LIST_LOSSES", "ListLoss", "bsl", "ccl", "check_list_parts", "softmax"]
+__all__ = [
+    "LIST_LOSSES",
+    "ListLoss",
+    "TunedNumber",
+    "bsl",
+    "ccl",
+    "check_list_parts",
+    "softmax",
+    "tuned_number_of",
+]
 
 _ZERO = np.float32(0.0)
 _ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
@@ -382,3 +391,36 @@ _ARGUMENTS: dict[str, Callable[[Any], dict[str, Any]]] = {
     },
     "ccl": lambda loss: dict(zip(("margin", "negative_weight"), loss.parameters, strict=True)),
 }
+
+
+class TunedNumber(NamedTuple):
+    """The number of a list-wise loss that is worth tuning, and what returns the loss with another one."""
+
+    value: float | None
+    replace: Callable[[float], ListLoss]
+
+
+def _tuned_temperature(loss: ListLoss) -> TunedNumber:
+    return TunedNumber(loss.temperature, lambda value: loss._replace(temperature=value))
+
+
+def _tuned_weight(loss: ListLoss) -> TunedNumber:
+    margin, weight = loss.parameters
+    return TunedNumber(weight, lambda value: loss._replace(parameters=(margin, value)))
+
+
+_TUNED: dict[str, Callable[[ListLoss], TunedNumber]] = {
+    "softmax": _tuned_temperature,
+    "bsl": _tuned_temperature,
+    "ccl": _tuned_weight,
+}
+
+
+def tuned_number_of(loss: ListLoss) -> TunedNumber | None:
+    """Return the number of a built-in loss that is worth tuning; None: the loss is one of the user's own."""
+    if loss.name not in LIST_LOSSES:
+        return None
+    built_in = LIST_LOSSES[loss.name]()
+    if (loss.exponentiate, loss.reduce) != (built_in.exponentiate, built_in.reduce):
+        return None
+    return _TUNED[loss.name](loss)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from tripletrec._checks import is_number
 from tripletrec._runtime.messages import shown
-from tripletrec.losses import LIST_LOSSES, ListLoss, Loss, ccl, check_loss
+from tripletrec.losses import ListLoss, Loss, check_loss
+from tripletrec.losses.listwise import TunedNumber, tuned_number_of
 from tripletrec.models.estimator import Estimator
 from tripletrec.sampling import dynamic
 
@@ -98,8 +99,9 @@ def _of_loss(given: Mapping[str, Any], *, cosine: bool) -> dict[str, Any]:
     loss = check_loss(given["loss"], search=True)
     listwise = isinstance(loss, ListLoss)
     space: dict[str, Any] = {}
-    if isinstance(loss, ListLoss) and loss.name in LIST_LOSSES:
-        space["loss"] = [given["loss"], *_siblings(loss, cosine=cosine)]
+    tuned = tuned_number_of(loss) if isinstance(loss, ListLoss) else None
+    if tuned is not None:
+        space["loss"] = [given["loss"], *_siblings(tuned, cosine=cosine)]
     if isinstance(loss, Loss):
         space |= _of_triplets(given, loss)
     if listwise and "history" in given:
@@ -109,14 +111,11 @@ def _of_loss(given: Mapping[str, Any], *, cosine: bool) -> dict[str, Any]:
     return space
 
 
-def _siblings(loss: ListLoss, *, cosine: bool) -> list[ListLoss]:
-    """Return the loss with other temperatures, or, where it has none, other weights of negatives."""
-    if loss.name == "ccl":
-        margin, weight = loss.parameters
-        return [ccl(margin, each) for each in _near(weight)]
-    of_data = loss.temperature is None and cosine
-    temperatures = _TEMPERATURES if of_data else _near(loss.temperature or 1.0)
-    return [loss._replace(temperature=each) for each in temperatures]
+def _siblings(tuned: TunedNumber, *, cosine: bool) -> list[ListLoss]:
+    """Return a loss with other numbers; None is a temperature that goes by the data if scores are cosines."""
+    if tuned.value is None and cosine:
+        return [tuned.replace(each) for each in _TEMPERATURES]
+    return [tuned.replace(each) for each in _near(1.0 if tuned.value is None else tuned.value)]
 
 
 def _near(value: float) -> list[float]:
