@@ -1,5 +1,6 @@
 """Saved models: what the contract does not ask of every model."""
 
+import copy
 import datetime
 import errno
 import io
@@ -263,6 +264,16 @@ def test_history_survives(data, tmp_path):
     model = make(n_epochs=3).fit(data[:50], validation=data[50:])
     model.save(path)
     assert tr.load(path).history_ == model.history_
+
+
+@pytest.mark.parametrize("loss", ["bpr", "warp", "softmax"])
+def test_what_a_training_writes_into_its_records_are_numbers(data, loss):
+    model = make(loss=loss).fit(data)
+    for name in model.history_[0].keys() - {"epoch"}:
+        spoilt = copy.copy(model)
+        spoilt.history_ = [{**model.history_[0], name: "lots"}, *model.history_[1:]]
+        with pytest.raises(ValueError, match=f"{name} of epoch 1 in history_ must be a finite"):
+            spoilt.save(io.BytesIO())
 
 
 def test_what_a_callback_notes_survives(data, tmp_path):

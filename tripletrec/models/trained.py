@@ -45,16 +45,13 @@ from tripletrec.models.validation import (
 )
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.grades import has_grades
-from tripletrec.training.plan import Plan, Record
+from tripletrec.training.plan import RECORD_NUMBERS, Plan, Record
 
 if TYPE_CHECKING:
     from tripletrec.models.checkpoints import CheckpointFile
     from tripletrec.training.loop import Outcome, Trainable
 
 __all__ = ["Start", "TrainedModel", "width_of"]
-
-# What records of epochs hold beside the validation metric and the notes of callbacks.
-_NUMBERS = ("epoch", "loss", "train_auc", "n_triplets", "n_skipped", "n_positives", "seconds")
 
 
 class Start(NamedTuple):
@@ -332,7 +329,7 @@ class TrainedModel(NewUsers, Recommender):
         Arrays are looked through for NaN, infinity and equal ids only if that is asked for.
         """
         check_sizes(self)
-        _check_history(self.history_, self.best_epoch_)
+        _check_records(self.history_, self.best_epoch_)
         for name, shape in self._shapes().items():
             check_array(name, getattr(self, name), shape, look_through)
         check_ids_and_counts(self, look_through)
@@ -367,7 +364,7 @@ def width_of(table: Any, name: str) -> int:
     return int(table.shape[1])
 
 
-def _check_history(history: Any, best_epoch: Any) -> None:
+def _check_records(history: Any, best_epoch: Any) -> None:
     """Raise unless there is a record for each epoch, with numbers, and the best one is among them."""
     if not isinstance(history, list) or not history:
         raise ValueError(
@@ -377,7 +374,7 @@ def _check_history(history: Any, best_epoch: Any) -> None:
         if not isinstance(record, dict) or record.get("epoch") != number:
             raise ValueError(f"history_ must hold a dict of epoch {number}, got {shown(record)}")
         for name, value in record.items():
-            if name in _NUMBERS and not _is_number(value):
+            if name in RECORD_NUMBERS and not _is_number(value):
                 raise ValueError(
                     f"{name} of epoch {number} in history_ must be a finite number, got {shown(value)}"
                 )

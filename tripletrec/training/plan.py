@@ -16,10 +16,23 @@ from tripletrec.rates import Schedule, constant
 from tripletrec.sampling import Sampler
 from tripletrec.scorers import Scorer
 
-__all__ = ["L2", "FactorPlan", "Factors", "NetworkPlan", "Plan", "Record"]
+__all__ = ["L2", "RECORD_NUMBERS", "FactorPlan", "Factors", "NetworkPlan", "Plan", "Record"]
 
 Float32 = NDArray[np.float32]
-Record = dict[str, Any]
+Record = dict[str, Any]  # of an epoch
+# What trainings write into records, beside which are the validation metric and the notes of callbacks.
+RECORD_NUMBERS = frozenset(
+    {
+        "epoch",
+        "loss",
+        "train_auc",
+        "n_triplets",
+        "n_skipped",
+        "n_violations",
+        "n_positives",
+        "seconds",
+    }
+)
 
 
 class Factors(NamedTuple):
