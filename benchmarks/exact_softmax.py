@@ -82,6 +82,12 @@ class Products:
                 np.matmul(scores.T, users, out=self._by_items[a:b])
 
 
+def begin(model: Any, data: tr.Interactions) -> Any:
+    """Return the training that a fit would run."""
+    plan = model._plan_for(model._plan(), data, None)
+    return model._begin(plan, data, None, None).training
+
+
 def start(
     shape: tuple[int, int, int], n_factors: int, n_negatives: int | str
 ) -> tuple[Any, float, float]:
@@ -95,12 +101,12 @@ def start(
     if n_negatives != "all":
         model.set_params(n_negatives=20)
     tiny = tr.datasets.make_interactions(50, 40, 300, random_state=0)
-    model._begin(model._plan(), tiny, None, None).training.run_epoch(1)  # compiles
+    begin(model, tiny).run_epoch(1)  # compiles
     model.set_params(n_negatives=n_negatives)
     data = tr.datasets.make_interactions(*shape, random_state=0)
     before = memory_mb(peak=False)
     forget_peak()
-    training: Any = model._begin(model._plan(), data, None, None).training
+    training = begin(model, data)
     training.run_epoch(1)
     of_data = sum(each.nbytes for each in (data.indptr, data.indices, data.values)) / 1e6
     return training, memory_mb(peak=True) - before, of_data

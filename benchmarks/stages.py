@@ -71,7 +71,8 @@ class Fit:
         # The kernels are what is timed, not NumPy in their place.
         for module in (dealing, user_parts):
             module._FIRST.covers(sys.maxsize)
-        training: Any = model._begin(model._plan(), data, None, None).training
+        plan = model._plan_for(model._plan(), data, None)
+        training: Any = model._begin(plan, data, None, None).training
         self._update = _Watch(training.loop.kernel)
         training.loop = training.loop._replace(kernel=self._update)
         self._kernels = {name: _watch(module, name) for module, name in _PREPARING}

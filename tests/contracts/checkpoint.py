@@ -23,7 +23,8 @@ class CheckpointContract(Contract):
         if hasattr(model, "own_factors"):
             features = {"user_features": None, "item_features": None}
         given = None if given is None else type(data)(given)
-        return model._begin(model._plan(), data, None, given, **features).training
+        plan = model._plan_for(model._plan(), data, given)
+        return model._begin(plan, data, None, given, **features).training
 
     def test_a_training_goes_on_from_a_state(self, rng):
         data = interactions(40, 60, 600)

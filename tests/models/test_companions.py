@@ -334,6 +334,28 @@ def test_what_is_added_tells_more(wide):
     assert model.companions_["sampler"].name == "dynamic"
 
 
+@pytest.mark.parametrize(("first", "then"), [("bpr", "softmax"), ("softmax", "bpr")])
+def test_a_loss_of_the_other_kind_has_a_sampler_of_its_own(wide, first, then):
+    model = make(n_factors=2, n_epochs=1, loss=first).fit(wide)
+    model.set_params(loss=then).partial_fit(tr.Interactions.empty(like=wide))
+    assert model.companions_["sampler"] == make(loss=then).fit(wide).companions_["sampler"]
+
+
+@pytest.mark.parametrize("kind", [tr.MatrixFactorization, tr.TwoTower, tr.MLPMatcher])
+def test_data_are_ranked_once_in_a_fit_and_not_when_it_goes_on(wide, monkeypatch, kind):
+    ranked = []
+
+    def rank(*data):
+        ranked.append(data)
+        return percentile_rank(*data)
+
+    monkeypatch.setattr("tripletrec.models.percentile_rank.percentile_rank", rank)
+    model = kind(2).fit(wide)
+    assert len(ranked) == 1
+    model.partial_fit(tr.Interactions.empty(like=wide))
+    assert len(ranked) == 1
+
+
 @pytest.mark.parametrize(
     ("route", "value"),
     [

@@ -131,7 +131,8 @@ def test_the_warning_of_a_loss_that_stands_names_the_line_of_the_caller(each):
 
 def test_a_training_can_be_started_without_a_fit(each, pairs):
     model = each()
-    training, attributes = model._begin(model._plan(), pairs, None, None, **unheard_of(model))
+    plan = model._plan_for(model._plan(), pairs, None)
+    training, attributes = model._begin(plan, pairs, None, None, **unheard_of(model))
     records = [training.run_epoch(number) for number in (1, 2, 3)]
     model._take(pairs, training.release(), attributes)
     fitted = each().fit(pairs)

@@ -29,7 +29,8 @@ def make(**overrides):
 
 def begin(model, data):
     """Return the training that `fit` would run."""
-    return model._begin(model._plan(), data, None, None).training
+    plan = model._plan_for(model._plan(), data, None)
+    return model._begin(plan, data, None, None).training
 
 
 def run_epochs(training, n_epochs, **options):

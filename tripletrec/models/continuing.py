@@ -96,6 +96,10 @@ class ContinuedModel(TrainedModel):
         """Return the plan of a fitted model, which has not forgotten what it has chosen itself."""
         return self._plan()
 
+    def _later_plan(self, plan: Any, data: Interactions, given: Interactions | None) -> Any:
+        """Return the plan of later epochs with what was left open until all data are known."""
+        return self._plan_for(plan, data, given)
+
     def _known_features(self, news: News, **features: Any) -> dict[str, Any]:
         """Return the features of all users and items in the form that `_start` takes."""
         return features
@@ -247,6 +251,7 @@ class ContinuedModel(TrainedModel):
         if negatives is not None:
             negatives = merger.place(as_interactions(negatives, "negatives", new.space))
         given = check_negatives(negatives, data)
+        plan = self._later_plan(plan, data, given)
         features = self._known_features(News(new, merger, data), **features)
         done, first = len(self.history_), len(self.history_) + 1
         learnt_so_far = self._training_parameters(data)

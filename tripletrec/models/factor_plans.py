@@ -145,13 +145,28 @@ class PlannedFactorModel(FactorModel):
         check_companions(self._companions, type(self))
 
     def _plan_again(self) -> FactorPlan:
-        chosen, of = self._companions, companions_of(check_loss(self.loss, search=True))
-        if of["sampler"] is None:  # that goes by what is known by then
-            chosen = {**chosen, "sampler": None}
+        chosen = dict(self._companions)
+        by_lists = isinstance(check_loss(self.loss, search=True), ListLoss)
+        if by_lists != (
+            self.temperature_ is not None
+        ):  # that of `fit` is for the other kind of loss
+            chosen.pop("sampler", None)
         plan = self._plan_with(check_random_state(self.random_state), chosen)
         if "temperature" in self._left_open(plan):  # not by what is new alone
             plan = with_temperature(plan, self.temperature_)
         return plan
+
+    def _later_plan(
+        self, plan: FactorPlan, data: Interactions, given: Interactions | None
+    ) -> FactorPlan:
+        known = int(self.item_counts_.sum())
+        # Ranking all data takes longer than an epoch: only at each power of two do they tell more.
+        if (
+            companions_of(plan.loss)["sampler"] is None
+            and data.nnz.bit_length() > known.bit_length()
+        ):
+            plan = _taking(plan, "sampler", None)
+        return self._plan_for(plan, data, given)
 
     def _settings(self, loss: Loss | ListLoss, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters that losses have companions for; None is what goes by the data."""
@@ -188,17 +203,11 @@ class PlannedFactorModel(FactorModel):
         return found
 
     def _left_open(self, plan: FactorPlan) -> set[str]:
-        """Return which parameters go by the data: neither the user nor the loss says them.
-
-        Those that need more than sizes are open only until the plan has them.
-        """
-        of = companions_of(plan.loss)
-        found = set()
-        if self.n_epochs is None and of["n_epochs"] is None:
-            found.add("n_epochs")
+        """Return which parameters go by the data and are not known yet; the user and the loss say nothing."""
+        by_data = ("n_epochs", "learning_rate", "user_l2")
+        found = {name for name in by_data if plan.companions[name] is None}
         if self.sampler is None and plan.companions["sampler"] is None:
             found.add("sampler")
-        found |= {name for name in ("learning_rate", "user_l2") if plan.companions[name] is None}
         if has_open_temperature(plan, cosine=self._is_cosine(plan)):
             found.add("temperature")
         return found

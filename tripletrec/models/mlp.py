@@ -274,13 +274,12 @@ class MLPMatcher(TrainedNetwork):
     def _plan_for(
         self, plan: NetworkPlan, data: Interactions, given: Interactions | None
     ) -> NetworkPlan:
-        if not plan.companions:  # ranking twice would tell the same
-            found = self._by_data(data)
-            plan = replace(plan, **found, companions=found)
-        return plan
+        return replace(plan, **self._by_data(data))
 
-    def _plan_again(self) -> NetworkPlan:
-        return replace(super()._plan_again(), companions={"n_epochs": None})  # nothing is open
+    def _later_plan(
+        self, plan: NetworkPlan, data: Interactions, given: Interactions | None
+    ) -> NetworkPlan:
+        return plan
 
     def _late_rate(self, plan: Plan) -> float:
         return LATE_SHARE * plan.learning_rate

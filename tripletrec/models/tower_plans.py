@@ -138,18 +138,6 @@ class PlannedTowers(TrainedNetwork):
                 found["loss"] = loss._replace(temperature=self.temperature_)
         return found
 
-    def _by_data(
-        self, loss: Loss | ListLoss, sizes: Sizes, rank: Callable[[], float]
-    ) -> dict[str, int]:
-        """Return what goes by the data where it is None; `rank` returns their percentile rank."""
-        found = {name: self._chosen(name, loss) for name in ("batch_size", "n_epochs")}
-        if isinstance(loss, ListLoss):
-            if self.batch_size is None:
-                found["batch_size"] = batch_size_for(sizes.n_positives)
-            if self.n_epochs is None:
-                found["n_epochs"] = tower_epochs(sizes, rank())
-        return {name: check_count(value, name) for name, value in found.items()}
-
     def _first_own_row(self, word: str) -> int:
         """Return where factors of users' or items' own begin in their table, if there are any."""
         return int(getattr(self, f"{word}_encoding_")["n_columns"]) + 1
@@ -175,8 +163,22 @@ class PlannedTowers(TrainedNetwork):
         self, plan: NetworkPlan, data: Interactions, given: Interactions | None
     ) -> NetworkPlan:
         sizes, rank = Sizes.of(data), cache(partial(percentile_rank_of, data))
-        found = self._by_data(plan.loss, sizes, rank)
-        plan = replace(plan, batch_size=found["batch_size"], n_epochs=found["n_epochs"])
+        plan = self._plan_for_sizes(plan, sizes, rank)
+        if isinstance(plan.loss, ListLoss) and self.n_epochs is None:
+            plan = replace(plan, n_epochs=tower_epochs(sizes, rank()))
+        return plan
+
+    def _later_plan(
+        self, plan: NetworkPlan, data: Interactions, given: Interactions | None
+    ) -> NetworkPlan:
+        return self._plan_for_sizes(plan, Sizes.of(data), partial(percentile_rank_of, data))
+
+    def _plan_for_sizes(
+        self, plan: NetworkPlan, sizes: Sizes, rank: Callable[[], float]
+    ) -> NetworkPlan:
+        """Return the plan with what goes by the data, epochs apart; `rank` returns their percentile rank."""
+        if isinstance(plan.loss, ListLoss) and self.batch_size is None:
+            plan = replace(plan, batch_size=batch_size_for(sizes.n_positives))
         if has_open_temperature(plan, cosine=self._is_cosine(plan)):
             plan = with_temperature(plan, temperature_for(sizes, rank(), in_batches=True))
         return plan

@@ -249,8 +249,7 @@ class TrainedModel(NewUsers, Recommender):
         given: Interactions | None,
         **features: Any,
     ) -> Start:
-        """Start a training of the plan, unless its sampler and the given negatives do not go together."""
-        plan = self._plan_for(plan, data, given)
+        """Start a training of a complete plan; raise if its sampler and the given negatives do not match."""
         sampler = settle_sampler(plan, given, lambda: has_grades(data.indptr, data.values))
         if given is not None and not given.nnz:
             given = (

@@ -54,10 +54,7 @@ class L2(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What every fit depends on; see the estimators for the meaning of each field.
-
-    `companions` are the parameters that the user has left to the loss, by name, as they were chosen.
-    """
+    """What every fit depends on; see the estimators for the meaning of each field."""
 
     loss: Loss | ListLoss
     optimizer: Optimizer
@@ -68,7 +65,6 @@ class Plan:
     seed: int
     schedule: Schedule = constant()
     n_epochs: int = 1
-    companions: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def fields(self) -> list[PartField]:
         """Return the parts and how they are called."""
@@ -88,7 +84,10 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class FactorPlan(Plan):
-    """What a fit of a factor model depends on."""
+    """What a fit of a factor model depends on.
+
+    `companions` are the parameters that the user has left to the loss, by name, as they were chosen.
+    """
 
     n_factors: int
     scorer: Scorer
@@ -96,6 +95,7 @@ class FactorPlan(Plan):
     init_scale: float
     history: float = 0.0
     history_dropout: float = 0.5
+    companions: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def is_graded(self) -> bool:
