@@ -15,6 +15,7 @@ import tripletrec as tr
 from tiers import quick
 from tripletrec.models.fitted import present
 from tripletrec.models.recommender import Recommender
+from tripletrec.ranking.rows import FactorRows
 
 
 class Table(Recommender):
@@ -35,8 +36,8 @@ class Table(Recommender):
     def _score_pairs(self, users, items):
         return self.scores[users, items]
 
-    def _item_rows(self):
-        return self.rows
+    def _item_table(self):
+        return FactorRows(self.rows)
 
 
 def table(*rows):

@@ -163,11 +163,6 @@ class EASE(Baseline):
     def _score_function(self) -> ScoreUsers:
         return _Sums(self._histories(), self.item_weights_)
 
-    def _score_pairs(
-        self, users: NDArray[np.int64], items: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        return _Sums(self._histories(), self.item_weights_).pairs(users, items)
-
     def _encode_histories(self, histories: HistoryInput) -> Any:
         return histories.items
 

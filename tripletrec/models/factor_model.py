@@ -14,6 +14,7 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.models.continuing import ContinuedModel
 from tripletrec.models.histories import FoldIn
 from tripletrec.models.trained import width_of
+from tripletrec.models.vectors import BiasedFactors
 from tripletrec.ranking.products import Products
 from tripletrec.ranking.rows import FactorRows
 from tripletrec.sampling.draw import ItemsOfUsers
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["FactorModel"]
 
 
-class FactorModel(ContinuedModel):
+class FactorModel(BiasedFactors, ContinuedModel):
     """Base of models whose score is that of a row of factors and another, plus the item's bias."""
 
     scorer: str | Scorer | None
@@ -136,22 +137,11 @@ class FactorModel(ContinuedModel):
     def _with_rows(self, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         return {"user_factors_": np.concatenate([self.user_factors_, rows])}
 
-    def _user_rows(self) -> NDArray[np.float32]:
-        return self._user_table().take(slice(None))
-
-    def _item_rows(self) -> NDArray[np.float32]:
-        return self._item_table().take(slice(None))
-
     def _user_table(self) -> FactorRows:
         return FactorRows(self.user_factors_, self._scorer().rows)
 
     def _item_table(self) -> FactorRows:
         return FactorRows(self.item_factors_, self._scorer().rows)
-
-    def _vectors(self, word: str, rows: Any) -> NDArray[np.float32]:
-        factors = getattr(self, f"{word}_factors_")[rows]
-        last = self.item_biases_[rows] if word == "item" else np.ones(len(factors), np.float32)
-        return np.column_stack((self._scorer().rows(factors), last))
 
     def _history_weights(self, user: int, Q: NDArray[np.float64]) -> NDArray[np.float64] | None:
         history = self._plan_with(0, self._companions).history
@@ -162,18 +152,6 @@ class FactorModel(ContinuedModel):
             row = self.user_factors_[user].astype(np.float64)
             length = float(np.linalg.norm(Q.sum(axis=0)) * np.linalg.norm(row))
         return np.full(len(Q), history / length if length else 0.0)
-
-    @property
-    def _has_biases(self) -> bool:
-        return True
-
-    def _score_function(self) -> ScoreUsers:
-        return self._factor_scores(self.item_biases_)
-
-    def _score_pairs(
-        self, users: NDArray[np.int64], items: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        return self._factor_scores(self.item_biases_).pairs(users, items)
 
 
 def _by_count(

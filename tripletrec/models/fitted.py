@@ -57,8 +57,8 @@ class Fitted(Estimator):
     """Base of what answers.
 
     A model sets ``n_users_``, ``n_items_``, ``user_ids_`` and ``item_ids_`` in `fit` and says how all items
-    are scored for some users (`_score_function`), how pairs are scored (`_score_pairs`), and which rows
-    represent users and items when they are compared (`_user_rows`, `_item_rows`).
+    are scored for some users (`_score_function`, the answer of which scores pairs, too), and which rows
+    represent users and items when they are compared (`_user_table`, `_item_table`).
 
     What an answer needs of all items is made once for a fitted model (`_once`) and made again when `fit`,
     `set_params` or an assignment has put something else in the place of what it was made of. Arrays that were
@@ -77,12 +77,15 @@ class Fitted(Estimator):
     def _score_pairs(
         self, users: NDArray[np.int64], items: NDArray[np.int64]
     ) -> NDArray[np.float32]:
+        score_users: Any = self._score_function()
+        scores: NDArray[np.float32] = score_users.pairs(users, items)
+        return scores
+
+    def _user_table(self) -> FactorRows:
+        """Return the users' rows, of which those that are asked for are computed only then."""
         raise NotImplementedError
 
-    def _user_rows(self) -> NDArray[np.float32]:
-        raise NotImplementedError
-
-    def _item_rows(self) -> NDArray[np.float32]:
+    def _item_table(self) -> FactorRows:
         raise NotImplementedError
 
     def _vectors(self, word: str, rows: Any) -> NDArray[np.float32]:
@@ -166,13 +169,6 @@ class Fitted(Estimator):
     def _writing(self) -> threading.RLock:
         """Return what one thread at a time holds while it changes the model."""
         return self._made().writing
-
-    def _user_table(self) -> FactorRows:
-        """Return `_user_rows`, of which those that are asked for are computed only then."""
-        return FactorRows(self._user_rows())
-
-    def _item_table(self) -> FactorRows:
-        return FactorRows(self._item_rows())
 
     def _panels(self, rows: FactorRows, word: str) -> Panels:
         """Return the rows of users or items, laid out for products."""

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MLPMatcher"]
 
-_PAIRS = 1 << 15  # scored at once
-
 
 class MLPMatcher(TrainedNetwork):
     r"""Perceptron on the concatenated factors of user and item, learnt from triplets.
@@ -420,15 +418,6 @@ class MLPMatcher(TrainedNetwork):
 
     def _score_function(self) -> ScoreUsers:
         return self._scores_of(self.user_factors_)
-
-    def _score_pairs(
-        self, users: NDArray[np.int64], items: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        score, scores = self._scores_of(self.user_factors_), np.empty(len(users), np.float32)
-        for first in range(0, len(users), _PAIRS):
-            pairs = slice(first, first + _PAIRS)
-            scores[pairs] = score.pairs(users[pairs], items[pairs])
-        return scores
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         widths = self.layer_widths_

@@ -157,11 +157,6 @@ class Popularity(Baseline):
     def _score_function(self) -> ScoreUsers:
         return self._factor_scores()
 
-    def _score_pairs(
-        self, users: NDArray[np.int64], items: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        return self._factor_scores().pairs(users, items)
-
     def _popularity(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the list of users without training data, which is that of all others."""
         scores = self.item_popularity_

@@ -26,6 +26,7 @@ from tripletrec.models.fit_arguments import (
     read_learnt_from,
 )
 from tripletrec.models.trained_network import TrainedNetwork
+from tripletrec.models.vectors import BiasedFactors
 from tripletrec.neural.history import TowerMix
 from tripletrec.optimizers import check_optimizer
 from tripletrec.sampling import Sampler
@@ -91,7 +92,7 @@ def tower_epochs(sizes: Sizes, rank: float) -> int:
     return round(max(least, min(_MOST_EPOCHS, wanted)))
 
 
-class PlannedTowers(TrainedNetwork):
+class PlannedTowers(BiasedFactors, TrainedNetwork):
     """What the parameters of `TwoTower` stand for, by the loss and the data."""
 
     history_dropout: float

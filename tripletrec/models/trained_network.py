@@ -21,6 +21,7 @@ from tripletrec.models.fit_arguments import check_dropout
 from tripletrec.models.names import FeatureSamplerName, LossName, OptimizerName, ScheduleName
 from tripletrec.neural.layers import Dense, Dropout, Layer
 from tripletrec.optimizers import Optimizer, check_optimizer
+from tripletrec.ranking.rows import FactorRows
 from tripletrec.rates import Schedule, check_schedule
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
@@ -130,11 +131,11 @@ class TrainedNetwork(ContinuedModel):
                 layers.append(Dense.start(rng, n_inputs, n_outputs))
         return layers
 
-    def _user_rows(self) -> NDArray[np.float32]:
-        return self.user_factors_
+    def _user_table(self) -> FactorRows:
+        return FactorRows(self.user_factors_)
 
-    def _item_rows(self) -> NDArray[np.float32]:
-        return self.item_factors_
+    def _item_table(self) -> FactorRows:
+        return FactorRows(self.item_factors_)
 
 
 def start_factors(

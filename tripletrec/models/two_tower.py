@@ -32,7 +32,6 @@ from tripletrec.neural.features import FeatureEmbedding
 from tripletrec.neural.layers import Normalize, ReLU
 from tripletrec.neural.stack import Stack
 from tripletrec.optimizers import Optimizer
-from tripletrec.ranking.scores import ScoreUsers
 from tripletrec.rates import Schedule
 from tripletrec.sampling import Sampler
 from tripletrec.training.plan import NetworkPlan
@@ -408,23 +407,6 @@ class TwoTower(ContinuedTowers, Unseen):
         self.user_factors_, self.item_factors_ = arrays[:2]
         self.user_table_, self.item_table_, self.user_weights_, self.item_weights_ = arrays[2:6]
         self.item_biases_ = arrays[6]
-
-    def _vectors(self, word: str, rows: Any) -> NDArray[np.float32]:
-        factors = getattr(self, f"{word}_factors_")[rows]
-        last = self.item_biases_[rows] if word == "item" else np.ones(len(factors), np.float32)
-        return np.column_stack((factors, last))
-
-    @property
-    def _has_biases(self) -> bool:
-        return True
-
-    def _score_function(self) -> ScoreUsers:
-        return self._factor_scores(self.item_biases_)
-
-    def _score_pairs(
-        self, users: NDArray[np.int64], items: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        return self._factor_scores(self.item_biases_).pairs(users, items)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         users = tower_shapes("user", self.n_users_, vars(self))

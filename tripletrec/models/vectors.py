@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,10 @@ from tripletrec.data.ids import Ids
 from tripletrec.models.explaining import Explanation
 from tripletrec.models.fitted import Fitted, answer
 
-__all__ = ["Vectors"]
+if TYPE_CHECKING:
+    from tripletrec.ranking.scores import ScoreUsers
+
+__all__ = ["BiasedFactors", "Vectors"]
 
 
 class Vectors(Fitted):
@@ -200,3 +203,21 @@ class Vectors(Fitted):
         )
 
         return explain(self, user, item, k)
+
+
+class BiasedFactors(Fitted):
+    """Base of models whose score is the inner product of a user's row and an item's, plus the item's bias."""
+
+    item_biases_: NDArray[np.float32]
+
+    def _score_function(self) -> ScoreUsers:
+        return self._factor_scores(self.item_biases_)
+
+    def _vectors(self, word: str, rows: Any) -> NDArray[np.float32]:
+        factors = (self._user_table() if word == "user" else self._item_table()).take(rows)
+        last = self.item_biases_[rows] if word == "item" else np.ones(len(factors), np.float32)
+        return np.column_stack((factors, last))
+
+    @property
+    def _has_biases(self) -> bool:
+        return True

@@ -23,6 +23,7 @@ from tripletrec.ranking.products import Products
 __all__ = ["CatalogueScores", "item_terms"]
 
 Array = NDArray[Any]
+_PAIRS = 1 << 15  # scored at once
 
 
 @kernel
@@ -126,8 +127,11 @@ class CatalogueScores:
         ----------
         rows, items : int64 arrays of shape (n,)
         """
-        scores, places = np.empty((len(rows), 1), self._terms.dtype), np.arange(len(rows))
-        self._fill(self._of_users(rows), self._columns[items], places, places + 1, scores)
+        scores = np.empty((len(rows), 1), self._terms.dtype)
+        for first in range(0, len(rows), _PAIRS):
+            some = slice(first, first + _PAIRS)
+            users, places = self._of_users(rows[some]), np.arange(len(rows[some]))
+            self._fill(users, self._columns[items[some]], places, places + 1, scores[some])
         return scores[:, 0]
 
 
