@@ -11,14 +11,13 @@ from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.union import Merger
 from tripletrec.models.fit_arguments import check_later_epochs, check_validation
 from tripletrec.models.folds import whole
-from tripletrec.models.histories import NewUsers
 from tripletrec.models.learnt import check_array, check_ids_and_counts, check_sizes
 from tripletrec.models.recommender import Recommender
 
 __all__ = ["Baseline"]
 
 
-class Baseline(NewUsers, Recommender):
+class Baseline(Recommender):
     """Base of `Popularity` and `EASE`.
 
     A model checks its parameters (`_check_parameters`), says what it makes of interactions (`_learn`), and

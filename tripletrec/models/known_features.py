@@ -33,10 +33,6 @@ class ContinuedTowers(TowerHistories):
     """Base of `TwoTower`: learns on, with the features of what is new."""
 
     own_factors: bool
-    user_table_: NDArray[np.float32]
-    item_table_: NDArray[np.float32]
-    user_weights_: NDArray[np.float32]
-    item_weights_: NDArray[np.float32]
 
     def partial_fit(
         self,

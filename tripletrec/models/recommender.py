@@ -11,7 +11,7 @@ from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.fit_arguments import check_score_takes
 from tripletrec.models.fitted import answer
 from tripletrec.models.folds import check_fold, whole
-from tripletrec.models.recommending import Recommending
+from tripletrec.models.histories import NewUsers
 from tripletrec.models.similar import FindingSimilar
 from tripletrec.models.vectors import Vectors
 
@@ -33,7 +33,7 @@ def check_test(model: Recommender, X: Any, exclude: Any) -> tuple[Interactions, 
     return test, None if by_seen and all_known(test, seen) else excluded
 
 
-class Recommender(Recommending, FindingSimilar, Vectors):
+class Recommender(NewUsers, FindingSimilar, Vectors):
     """Base of the models; see `Fitted` for what a model must say of itself."""
 
     _of_matrix = False  # whether it was trained on a matrix, not on Interactions

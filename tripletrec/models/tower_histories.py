@@ -11,7 +11,6 @@ from tripletrec.models.histories import FoldIn
 from tripletrec.models.tower_plans import PlannedTowers
 from tripletrec.models.towers import infer_all, nobody
 from tripletrec.neural.history import TowerMix, mix
-from tripletrec.neural.stack import Stack
 from tripletrec.ranking.products import Products
 from tripletrec.ranking.scores import ScoreUsers
 from tripletrec.sampling.draw import ItemsOfUsers
@@ -103,17 +102,6 @@ def share_of_mix(temperature: float) -> float:
 
 class TowerHistories(PlannedTowers):
     """What `TwoTower` says of users that training has never seen and of whom no features are known."""
-
-    normalize: bool | None
-    item_biases_: NDArray[np.float32]
-    item_table_: NDArray[np.float32]
-    user_table_: NDArray[np.float32]
-    user_weights_: NDArray[np.float32]
-    user_widths_: list[int]
-    user_encoding_: dict[str, Any]
-
-    def _learnt_stack(self, word: str) -> Stack:
-        raise NotImplementedError
 
     def _fold_in_basis(self) -> tuple[Any, ...]:
         network = self._plan_with(0, self._last_loss())

@@ -1,14 +1,18 @@
-"""How parameters of `TwoTower` make a plan: what they are where they are None; towers are in `towers`."""
+"""How parameters of `TwoTower` make a plan, and layers: what they are where they are None."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_flag
+from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
 from tripletrec.models.companions import (
@@ -25,9 +29,11 @@ from tripletrec.models.fit_arguments import (
     check_history,
     read_learnt_from,
 )
-from tripletrec.models.trained_network import TrainedNetwork
+from tripletrec.models.trained_network import TrainedNetwork, split_seed
 from tripletrec.models.vectors import BiasedFactors
 from tripletrec.neural.history import TowerMix
+from tripletrec.neural.layers import Normalize, ReLU
+from tripletrec.neural.stack import Stack
 from tripletrec.optimizers import check_optimizer
 from tripletrec.sampling import Sampler
 from tripletrec.sampling.samplers import check_sampler
@@ -92,11 +98,23 @@ def tower_epochs(sizes: Sizes, rank: float) -> int:
     return round(max(least, min(_MOST_EPOCHS, wanted)))
 
 
+_ACTIVATIONS = {"relu": ReLU, "linear": None}
+
+
 class PlannedTowers(BiasedFactors, TrainedNetwork):
     """What the parameters of `TwoTower` stand for, by the loss and the data."""
 
+    activation: Literal["relu", "linear"]
     history_dropout: float
     normalize: bool | None
+    user_table_: NDArray[np.float32]
+    item_table_: NDArray[np.float32]
+    user_weights_: NDArray[np.float32]
+    item_weights_: NDArray[np.float32]
+    user_widths_: list[int]
+    item_widths_: list[int]
+    user_encoding_: dict[str, Any]
+    item_encoding_: dict[str, Any]
 
     def _first_loss(self) -> Loss | ListLoss:
         if self.loss is None:
@@ -154,6 +172,28 @@ class PlannedTowers(BiasedFactors, TrainedNetwork):
             check_dropout(self.history_dropout, "history_dropout"),
             self._is_cosine(plan),
         )
+
+    def _learnt_stack(self, word: str) -> Stack:
+        stack = self._stack(None, getattr(self, f"{word}_widths_"), None)
+        stack.flat[0] = getattr(self, f"{word}_weights_")
+        return stack
+
+    def _stack(
+        self,
+        plan: NetworkPlan | None,
+        widths: Sequence[int],
+        rng: np.random.Generator | None,
+        seed: int = 0,
+    ) -> Stack:
+        """Return the layers of a tower: untrained, or without `rng` with zeros for weights."""
+        if self.activation not in _ACTIVATIONS:
+            known = ", ".join(map(repr, _ACTIVATIONS))
+            raise ValueError(f"activation must be one of {known}, got {shown(self.activation)}")
+        seeds = split_seed(seed, len(widths)) if rng is not None else ()
+        layers = self._dense_layers(widths, _ACTIVATIONS[self.activation], rng, seeds)
+        if self._is_cosine(plan):
+            layers.append(Normalize())
+        return Stack(layers)
 
     def _n_negatives(self, loss: Loss | ListLoss) -> int:
         least = 0 if isinstance(loss, ListLoss) else 1

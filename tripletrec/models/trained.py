@@ -31,7 +31,6 @@ from tripletrec.models.fit_arguments import (
     settle_sampler,
 )
 from tripletrec.models.folds import check_features, check_order, whole
-from tripletrec.models.histories import NewUsers
 from tripletrec.models.learnt import check_array, check_ids_and_counts, check_sizes
 from tripletrec.models.recommender import Recommender
 from tripletrec.models.saved_state import OptimizerState
@@ -70,7 +69,7 @@ class _Inputs(NamedTuple):
     held_out: Interactions | None
 
 
-class TrainedModel(NewUsers, Recommender):
+class TrainedModel(Recommender):
     """Base of the models that learn in epochs.
 
     A model says how its parameters make a plan (`_plan`), how a training starts (`_start`), which arrays

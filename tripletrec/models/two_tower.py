@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._checks import check_count, check_flag
-from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.fit_arguments import (
@@ -29,8 +28,6 @@ from tripletrec.models.trained import Start
 from tripletrec.models.trained_network import split_seed, start_factors
 from tripletrec.models.unseen import Unseen
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.layers import Normalize, ReLU
-from tripletrec.neural.stack import Stack
 from tripletrec.optimizers import Optimizer
 from tripletrec.rates import Schedule
 from tripletrec.sampling import Sampler
@@ -40,8 +37,6 @@ if TYPE_CHECKING:
     from tripletrec.models.checkpoints import CheckpointPath
 
 __all__ = ["TwoTower"]
-
-_ACTIVATIONS = {"relu": ReLU, "linear": None}
 
 
 class TwoTower(ContinuedTowers, Unseen):
@@ -373,28 +368,6 @@ class TwoTower(ContinuedTowers, Unseen):
         sizes = f"{word}_layers"
         widths = [layer.width, *check_widths(getattr(self, sizes), sizes)]
         return Tower(columns, layer, self._stack(plan, widths, rng, seed), widths)
-
-    def _learnt_stack(self, word: str) -> Stack:
-        stack = self._stack(None, getattr(self, f"{word}_widths_"), None)
-        stack.flat[0] = getattr(self, f"{word}_weights_")
-        return stack
-
-    def _stack(
-        self,
-        plan: NetworkPlan | None,
-        widths: Sequence[int],
-        rng: np.random.Generator | None,
-        seed: int = 0,
-    ) -> Stack:
-        """Return the layers of a tower: untrained, or without `rng` with zeros for weights."""
-        if self.activation not in _ACTIVATIONS:
-            known = ", ".join(map(repr, _ACTIVATIONS))
-            raise ValueError(f"activation must be one of {known}, got {shown(self.activation)}")
-        seeds = split_seed(seed, len(widths)) if rng is not None else ()
-        layers = self._dense_layers(widths, _ACTIVATIONS[self.activation], rng, seeds)
-        if self._is_cosine(plan):
-            layers.append(Normalize())
-        return Stack(layers)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -28,7 +28,6 @@ from tripletrec.models.lists import ranked
 from tripletrec.models.tower_plans import PlannedTowers
 from tripletrec.models.towers import infer_all, unseen_input
 from tripletrec.neural.history import mix
-from tripletrec.neural.stack import Stack
 from tripletrec.ranking.candidates import read_candidates
 from tripletrec.ranking.exclusion import Exclusion, read_exclude
 from tripletrec.sampling.draw import ItemsOfUsers
@@ -38,13 +37,6 @@ __all__ = ["Unseen"]
 
 class Unseen(PlannedTowers):
     """Base of `TwoTower`: what features alone are enough for."""
-
-    user_table_: NDArray[np.float32]
-    item_table_: NDArray[np.float32]
-    item_encoding_: dict[str, Any]
-
-    def _learnt_stack(self, word: str) -> Stack:
-        raise NotImplementedError
 
     @answer
     def encode_users(
