@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from tripletrec.data.interactions import Interactions
 from tripletrec.models.continuing import ContinuedModel
-from tripletrec.models.histories import FoldIn
 from tripletrec.models.trained import width_of
 from tripletrec.models.vectors import BiasedFactors
 from tripletrec.ranking.products import Products
@@ -23,6 +22,7 @@ from tripletrec.training.plan import FactorPlan, Factors
 
 if TYPE_CHECKING:
     from tripletrec.ranking.scores import ScoreUsers
+    from tripletrec.training.fold_in import FoldIn
 
 __all__ = ["FactorModel"]
 
@@ -118,7 +118,7 @@ class FactorModel(BiasedFactors, ContinuedModel):
         plan, factors, biases, _, temperature = basis
         if plan.history == 1.0:
             return self._start_history_fold_in(plan)
-        fold_in: FoldIn = start_fold_in(plan, factors, biases, self._item_counts(), temperature)
+        fold_in = start_fold_in(plan, factors, biases, self._item_counts(), temperature)
         if plan.history == 0.0:
             return fold_in
         from tripletrec.training.histories import MixedFoldIn

@@ -6,7 +6,7 @@ See `tripletrec.training.fold_in`, and `tripletrec.neural.fold_in` for perceptro
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,18 +44,11 @@ if TYPE_CHECKING:
     import polars as pl
 
     from tripletrec.ranking.scores import ScoreUsers
+    from tripletrec.training.fold_in import FoldIn
 
-__all__ = ["FoldIn", "NewUsers"]
+__all__ = ["NewUsers"]
 
 _MULTIPLY_ADDS = 1e5  # of an item of a history, roughly: what it takes to learn from it
-
-
-class FoldIn(Protocol):
-    """What learns rows of new users by frozen items; safe to be used by several threads."""
-
-    def learn(self, histories: ItemsOfUsers, n_jobs: int = 1) -> NDArray[np.float32]:
-        """Return a row for each history."""
-        ...
 
 
 class NewUsers(Recommending):
@@ -382,7 +375,7 @@ class NewUsers(Recommending):
             )
         return data
 
-    def _fold_in(self) -> Any:
+    def _fold_in(self) -> FoldIn:
         """Return what learns new users, made once."""
         plan, *learnt = self._fold_in_basis()
         # Plans are compared by what is in them, arrays by identity.
@@ -395,9 +388,7 @@ class NewUsers(Recommending):
         return check_n_jobs(self.n_jobs, _MULTIPLY_ADDS * len(histories.indices))
 
     def _encode_histories(self, histories: HistoryInput) -> NDArray[np.float32]:
-        rows: NDArray[np.float32] = self._fold_in().learn(
-            histories.items, self._fold_in_jobs(histories.items)
-        )
+        rows = self._fold_in().learn(histories.items, self._fold_in_jobs(histories.items))
         if not np.isfinite(rows).all():
             raise FloatingPointError(
                 "histories cannot be learnt from: the factors of the model are beyond all sense"

@@ -15,7 +15,6 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.fit_arguments import check_widths, read_learnt_from
 from tripletrec.models.fitted import freeze
-from tripletrec.models.histories import FoldIn
 from tripletrec.models.mlp_plans import BY_DATA, LATE_SHARE, epochs_of, mlp_rate, mlp_sampler
 from tripletrec.models.names import OptimizerName, SamplerName, ScheduleName, TripletLossName
 from tripletrec.models.trained import Start, width_of
@@ -39,6 +38,7 @@ from tripletrec.training.plan import NetworkPlan, Plan
 
 if TYPE_CHECKING:
     from tripletrec.models.checkpoints import CheckpointPath
+    from tripletrec.training.fold_in import FoldIn
 
 __all__ = ["MLPMatcher"]
 

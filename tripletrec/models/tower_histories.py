@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec.models.histories import FoldIn
 from tripletrec.models.tower_plans import PlannedTowers
 from tripletrec.models.towers import infer_all, nobody
 from tripletrec.neural.history import TowerMix, mix
@@ -18,7 +17,10 @@ from tripletrec.sampling.samplers import UNSEEN
 from tripletrec.scorers import COSINE, DOT, normalize_rows
 from tripletrec.training.plan import FactorPlan
 
-__all__ = ["TowerHistories", "share_of_mix"]
+if TYPE_CHECKING:
+    from tripletrec.training.fold_in import FoldIn
+
+__all__ = ["MixFoldIn", "TowerHistories", "share_of_mix"]
 
 _NOISY, _MILD = 0.2, 0.24  # temperatures between which nothing is learnt of a history
 _LEAST_SHARE = 0.2
@@ -49,7 +51,7 @@ class _VectorFoldIn:
         return rows
 
 
-class _MixFoldIn(NamedTuple):
+class MixFoldIn(NamedTuple):
     """Mixes vectors of new users with their histories, and with what the loss says of these.
 
     Parameters
@@ -131,14 +133,14 @@ class TowerHistories(PlannedTowers):
         own, biases = self._vector_of_nobody(), basis[-1]
         share = share_of_mix(temperature) if how.units and temperature else 1.0
         if how.share > 0.0 and share == 1.0:
-            return _MixFoldIn(own, factors, how)
+            return MixFoldIn(own, factors, how)
         if not self._is_cosine():
             biases = biases + np.einsum("nk,k->n", factors, own)
         fold_in = start_fold_in(
             plan, factors, biases, self._item_counts(), temperature, only_used=True
         )
         if how.share > 0.0:
-            return _MixFoldIn(own, factors, how, fold_in, share)
+            return MixFoldIn(own, factors, how, fold_in, share)
         return _VectorFoldIn(fold_in, own, cosine=self._is_cosine())
 
     def _vector_of_nobody(self) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ How features are read is in `towers`, what a fitted model answers of those it kn
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ from tripletrec.neural.history import mix
 from tripletrec.ranking.candidates import read_candidates
 from tripletrec.ranking.exclusion import Exclusion, read_exclude
 from tripletrec.sampling.draw import ItemsOfUsers
+
+if TYPE_CHECKING:
+    from tripletrec.models.tower_histories import MixFoldIn
 
 __all__ = ["Unseen"]
 
@@ -310,10 +313,8 @@ class Unseen(PlannedTowers):
                 f"histories must be one for each of the {len(vectors)} rows of user_features, got "
                 f"{histories.n}"
             )
-        rows: NDArray[np.float32] = self._fold_in().mix(
-            vectors, histories.items, self._fold_in_jobs(histories.items)
-        )
-        return rows
+        fold_in = cast("MixFoldIn", self._fold_in())  # of towers with history
+        return fold_in.mix(vectors, histories.items, self._fold_in_jobs(histories.items))
 
     def _encode(self, word: str, features: Any, id: Any) -> NDArray[np.float32]:
         encoding, widths = getattr(self, f"{word}_encoding_"), getattr(self, f"{word}_widths_")

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec.losses import ListLoss
+from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.training.fold_in_triplet import TripletFoldIn
 from tripletrec.training.plan import FactorPlan
 
-__all__ = ["start_fold_in"]
+__all__ = ["FoldIn", "start_fold_in"]
+
+
+class FoldIn(Protocol):
+    """What learns rows of new users by frozen items; safe to be used by several threads."""
+
+    def learn(self, histories: ItemsOfUsers, n_jobs: int = 1) -> NDArray[np.float32]:
+        """Return a row for each history."""
+        ...
 
 
 def start_fold_in(
@@ -22,7 +31,7 @@ def start_fold_in(
     temperature: float | None,
     *,
     only_used: bool = False,
-) -> Any:
+) -> FoldIn:
     """Return what learns rows of new users of a factor model.
 
     Parameters
