@@ -28,6 +28,7 @@ from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import compare
 from tripletrec.models.estimator import check_is_fitted
 from tripletrec.models.listed import item_ids, popularity_of, taken_and_listed
+from tripletrec.models.vectors import BiasedFactors
 from tripletrec.ranking.exclusion import known_seen, names_seen
 
 if TYPE_CHECKING:
@@ -258,7 +259,7 @@ def _pictures(
         draw = partial(draw_popularity, *of_items, k)
         figures.append((f"Popularity and lists, {name}", draw))
     for name, each in every.items():
-        if hasattr(each, "item_factors_") and _has_vectors(each):
+        if isinstance(each, BiasedFactors):
             called = [naming(item) for item in item_ids(each)]
             figures.append(
                 (f"Map of the items, {name}", partial(plots.item_map, each, names=called))
@@ -268,15 +269,6 @@ def _pictures(
         for number, (caption, draw) in enumerate(figures)
     ]
     return f'<h2>Pictures</h2><div class="pictures">{"".join(drawn)}</div>'
-
-
-def _has_vectors(model: Any) -> bool:
-    """Return whether there are vectors of items, which a network that scores pairs has none of."""
-    try:
-        model.item_vectors(item_ids(model)[:1])
-    except TypeError:
-        return False
-    return True
 
 
 def _svg(draw: Callable[..., Any], number: int) -> str:

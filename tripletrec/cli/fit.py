@@ -85,7 +85,7 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Read, learn, write."""
     model = make_model(options)
-    _check(options)
+    _check(options, model)
     inputs = (
         options.train, options.validation, options.negatives, options.user_features,
         options.item_features,
@@ -107,14 +107,14 @@ def run(options: argparse.Namespace) -> None:
     print_numbers(_numbers(options, model, data, seconds), as_json=options.json)
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(options: argparse.Namespace, model: Any) -> None:
     """Raise if an option can have no effect with the others."""
-    if options.model in ("ease", "popularity"):
+    if not model._learns_in_epochs:
         for option in ("weighted", "checkpoint", "negatives"):
             if getattr(options, option):
                 raise UsageError(f"--{option}: the model {options.model} has no use for it")
     for word in ("user", "item"):
-        if getattr(options, f"{word}_features") is not None and options.model != "two-tower":
+        if getattr(options, f"{word}_features") is not None and not model._takes_features:
             raise UsageError(f"--{word}-features needs --model two-tower, got {options.model}")
     for option in ("early_stopping", "metric"):
         if getattr(options, option) is not None and options.validation is None:

@@ -85,8 +85,7 @@ def make_model(options: argparse.Namespace) -> Any:
         given[parameter] = value
     with as_usage():
         model = _preset(kind, options, given) if options.preset else kind(**given)
-        if hasattr(model, "_check_parameters"):
-            model._check_parameters()
+        model._check_parameters()
     return model
 
 

@@ -111,10 +111,6 @@ class Baseline(Recommender):
             self._know(merger.users, merger.items)
         return self
 
-    def _check_parameters(self) -> None:
-        """Raise unless `fit` would take the parameters, as far as they can be checked without data."""
-        raise NotImplementedError
-
     def _check_continuable(self, seen: Interactions | None, new: Interactions) -> None:
         """Raise unless the model knows enough of earlier events to learn from new ones."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from functools import cache, wraps
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from tripletrec._runtime.messages import shown
 
@@ -32,6 +32,13 @@ class Estimator:
 
     The constructor of a subclass stores its parameters under their names and does nothing else.
     """
+
+    _learns_in_epochs: ClassVar[bool] = False  # of which there are records, callbacks, checkpoints
+    _takes_features: ClassVar[bool] = False  # in `fit`, of users and of items
+
+    def _check_parameters(self) -> None:
+        """Raise unless `fit` would take the parameters, as far as they can be checked without data."""
+        raise NotImplementedError
 
     @classmethod
     def _get_param_names(cls) -> list[str]:

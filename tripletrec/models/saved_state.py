@@ -38,7 +38,7 @@ def pack_state(model: Any, arrays: dict[str, NDArray[Any]]) -> dict[str, Any] | 
     ValueError
         If the model has no state.
     """
-    if not hasattr(model, "_learnt_parameters"):
+    if not model._learns_in_epochs:
         return None  # what goes on learning from its data alone
     kept = vars(model).get("_optimizer_state")
     if kept is None:
@@ -79,7 +79,7 @@ def unpack_state(value: Any, arrays: dict[str, NDArray[Any]], model: Any) -> Non
         If it is not as `pack_state` wrote it.
     """
     if value is not None:
-        if not hasattr(model, "_learnt_parameters"):
+        if not model._learns_in_epochs:
             raise ValueError(f"state must be null for a {type(model).__name__}, got {shown(value)}")
         if not isinstance(value, dict) or value.keys() != {"optimizer", "features"}:
             raise ValueError(

@@ -104,6 +104,7 @@ _ACTIVATIONS = {"relu": ReLU, "linear": None}
 class PlannedTowers(BiasedFactors, TrainedNetwork):
     """What the parameters of `TwoTower` stand for, by the loss and the data."""
 
+    _takes_features = True
     activation: Literal["relu", "linear"]
     history_dropout: float
     normalize: bool | None

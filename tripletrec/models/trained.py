@@ -77,6 +77,7 @@ class TrainedModel(Recommender):
     `_learnt` names the fitted attributes that are its own.
     """
 
+    _learns_in_epochs = True
     _learnt: ClassVar[tuple[str, ...]] = ()
     early_stopping: int | None
     validation_metric: str
@@ -305,7 +306,6 @@ class TrainedModel(Recommender):
         )
 
     def _check_parameters(self) -> None:
-        """Raise unless `fit` would take the parameters, as far as they can be checked without data."""
         self._plan()
         check_patience(self.early_stopping, self.validation_metric, True)
         check_validate_every(self.validate_every)

@@ -143,7 +143,7 @@ def tune(
     if timeout is not None:
         timeout = check_positive(timeout, "timeout")
     check_choice(refit, "refit", "all", "train", None)
-    if "validation" in fit_params or "callbacks" in fit_params and not _learns_in_epochs(model):
+    if "validation" in fit_params or "callbacks" in fit_params and not model._learns_in_epochs:
         raise TypeError("validation and callbacks are not for a model without epochs")
     check_callbacks(fit_params.get("callbacks"))
     fits = read_fits(X, validation, seed, fit_params, on_all=refit == "all")
@@ -284,7 +284,7 @@ class _Count:
 def _value_of(model: Any, job: _Job, trial: Any, epochs: _Count) -> float:
     """Fit a model and return its metric on all validation data."""
     data, held_out, params, _ = job.fits
-    if not _learns_in_epochs(model):
+    if not model._learns_in_epochs:
         model.fit(data, **params)
     else:
         model.set_params(validation_metric=job.metric, verbose=0)
@@ -299,10 +299,6 @@ def _value_of(model: Any, job: _Job, trial: Any, epochs: _Count) -> float:
     return value
 
 
-def _learns_in_epochs(model: Any) -> bool:
-    return "validation_metric" in model.get_params()
-
-
 def _refitted(model: Any, job: _Job, best: Any, refit: str | None) -> Any:
     """Return the best model, fitted on what `refit` says."""
     if refit is None:
@@ -313,7 +309,7 @@ def _refitted(model: Any, job: _Job, best: Any, refit: str | None) -> Any:
             model.set_params(early_stopping=None, n_epochs=best.user_attrs["best_epoch"])
         without = {name: each for name, each in params_of_all.items() if name != "callbacks"}
         return model.fit(job.fits.together(), **without)
-    if not (_learns_in_epochs(model) and (model.early_stopping or params.get("callbacks"))):
+    if not (model._learns_in_epochs and (model.early_stopping or params.get("callbacks"))):
         return model.fit(data, **params)
     metric = model.validation_metric
     model.set_params(validation_metric=job.metric)
@@ -323,7 +319,7 @@ def _refitted(model: Any, job: _Job, best: Any, refit: str | None) -> Any:
 
 def _ended_early(model: Any, job: _Job, best: Any) -> bool:
     """Return whether the best trial has, or may have, kept an epoch before the last of its model."""
-    if not _learns_in_epochs(model):
+    if not model._learns_in_epochs:
         return False
     if model.early_stopping is not None:
         return True
