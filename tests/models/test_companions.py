@@ -125,6 +125,8 @@ def test_spelled_out_they_give_the_same_bits(loss, wide):
     model = make(loss=loss).fit(wide)
     assert model.companions_.keys() == COMPANION_NAMES - {"n_epochs"}
     assert None not in model.companions_.values()
+    settled = model._settled_params()
+    assert {**settled, **model.companions_} == settled
     spelled_out = make(loss=loss, **model.companions_)
     assert_same(spelled_out.fit(wide), model)
     assert spelled_out.companions_ == {}

@@ -48,8 +48,7 @@ def run(options: argparse.Namespace) -> None:
         numbers |= {
             name: value for name, value in best.items() if name.startswith(("loss", "validation_"))
         }
-    taken = getattr(model, "companions_", {})  # for those that are None
-    parameters = {name: _told(each) for name, each in (model._settled_params() | taken).items()}
+    parameters = {name: _told(each) for name, each in model._settled_params().items()}
     if options.json:
         print_json({**numbers, "parameters": parameters})
         return

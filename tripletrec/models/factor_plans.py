@@ -89,8 +89,12 @@ class PlannedFactorModel(FactorModel):
 
     def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
         loss, params = check_loss(self.loss, search=True), self.get_params()
-        taken: Mapping[str, Any] = {}
-        if X is not None:
+        taken = self._companions
+        if X is None:
+            if isinstance(loss, ListLoss) and loss.temperature is None and taken:
+                if self.temperature_ is not None and self._is_cosine():
+                    params["loss"] = loss._replace(temperature=self.temperature_)
+        else:
             data, _, given = read_learnt_from(X, **fit_params)
             # With any seed: a generator of the user draws none for it.
             plan = self._plan_for(self._plan_with(0), data, given)

@@ -46,7 +46,7 @@ def pruning_callback(trial: Any) -> Callable[[Any, dict[str, Any]], bool]:
         nonlocal reported, n_epochs
         value = record.get(f"validation_{model.validation_metric}")
         if not n_epochs:  # once: some models look at all their data to tell
-            n_epochs = (model._settled_params() | getattr(model, "companions_", {}))["n_epochs"]
+            n_epochs = model._settled_params()["n_epochs"]
         if value is None:
             if record["epoch"] == n_epochs:
                 raise ValueError("pruning_callback needs the argument validation of fit")
