@@ -99,7 +99,7 @@ class Baseline(Recommender):
             if "n_users_" not in vars(self):
                 return self.fit(X)
             self._check_parameters()
-            new, seen = as_interactions(X, "X"), vars(self).get("seen_")
+            new, seen = as_interactions(X, "X"), self._seen
             self._check_continuable(seen, new)
             merger = Merger(self._users(), self._items(), new)
             check_savable(merger.users.values, "user_ids")

@@ -65,7 +65,7 @@ class ContinuedModel(TrainedModel):
 
     def _new_histories(self, data: Interactions) -> tuple[NDArray[np.int64], ItemsOfUsers]:
         """Return the users with positives in `data` of whom none was known, and their known items."""
-        has_row, seen = np.arange(data.n_users) < self.n_users_, vars(self).get("seen_")
+        has_row, seen = np.arange(data.n_users) < self.n_users_, self._seen
         if seen is not None:
             has_row[: seen.n_users] &= np.diff(seen.indptr) > 0
         new = np.flatnonzero(~has_row & (np.diff(data.indptr) > 0))
@@ -238,7 +238,7 @@ class ContinuedModel(TrainedModel):
         merger = Merger(self._users(), self._items(), new)
         check_savable(merger.users.values, "user_ids")
         check_savable(merger.items.values, "item_ids")
-        seen = vars(self).get("seen_")
+        seen = self._seen
         merged = merger.merge(seen, new)
         data = merged.data
         data._check_not_empty("X")
@@ -350,11 +350,10 @@ class ContinuedModel(TrainedModel):
 
     def _row_state_for(self, plan: Plan) -> Mapping[str, NDArray[Any]] | None:
         """Return the optimizer's state in brief, if there is one and the optimizer is the same."""
-        kept = vars(self).get("_optimizer_state")
+        kept = self._optimizer_state
         if kept is None or kept.optimizer != plan.optimizer.name:
             return None
-        arrays: Mapping[str, NDArray[Any]] = kept.arrays
-        return arrays
+        return kept.arrays
 
 
 def _take_up(training: Trainable, learnt: Any, row_state: Any) -> None:

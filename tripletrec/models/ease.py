@@ -151,7 +151,7 @@ class EASE(Baseline):
 
     def _histories(self) -> ItemsOfUsers:
         """Return the items of all users."""
-        seen = vars(self).get("seen_")
+        seen = self._seen
         if seen is None:
             raise ValueError(
                 "the model does not know what its users have had, by which it scores, for its file was saved "

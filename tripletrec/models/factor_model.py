@@ -53,7 +53,7 @@ class FactorModel(BiasedFactors, ContinuedModel):
         if data.n_items > self.n_items_:
             learnt = self._begin_items(learnt, plan, data)
         new, items = self._new_histories(data)
-        seen = vars(self).get("seen_") if plan.history > 0.0 else None
+        seen = self._seen if plan.history > 0.0 else None
         if seen is None and not len(new):
             return learnt
         users = self._begin_users(learnt.user_factors, data.n_users, new, items)

@@ -18,6 +18,7 @@ from tripletrec.ranking.products import Panels, Products
 from tripletrec.ranking.rows import FactorRows
 
 if TYPE_CHECKING:
+    from tripletrec.data.interactions import Interactions
     from tripletrec.ranking.scores import ScoreUsers
 
 __all__ = ["Fitted", "answer", "freeze", "present"]
@@ -100,6 +101,12 @@ class Fitted(Estimator):
     @property
     def _has_biases(self) -> bool:
         return False
+
+    @property
+    def _seen(self) -> Interactions | None:
+        """What the model was trained on; None: it is not known, or the model is not fitted."""
+        seen: Interactions | None = vars(self).get("seen_")
+        return seen
 
     def _users(self) -> Ids:
         return self._lookup(self.user_ids_, self.n_users_, "user")

@@ -318,7 +318,7 @@ class NewUsers(Recommending):
         drop = check_unknown(unknown)
         with self._writing():
             data = self._of_new_users(X, user, item, timestamp, drop)
-            seen = vars(self).get("seen_")
+            seen = self._seen
             self._check_times(seen, data)
             rows = self._encode_histories(
                 HistoryInput(ItemsOfUsers(data.indptr, data.indices), data.user_ids, False)

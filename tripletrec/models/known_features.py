@@ -127,7 +127,7 @@ class ContinuedTowers(TowerHistories):
         return (*learnt, self.item_biases_[:, None] / unit) if by_lists else learnt
 
     def _known_features(self, news: News, **features: Any) -> dict[str, Any]:
-        knows_all = vars(self).get("seen_") is not None
+        knows_all = self._seen is not None
         if not knows_all and (
             self._mix().share > 0.0 or check_flag(self.own_factors, "own_factors")
         ):
@@ -137,7 +137,7 @@ class ContinuedTowers(TowerHistories):
             )
         return {
             f"{word}_features": _encode_all(
-                vars(self).get(f"_{word}_features"),
+                getattr(self, f"_{word}_features"),
                 getattr(self, f"{word}_encoding_"),
                 features[f"{word}_features"],
                 features[f"{word}_id"],

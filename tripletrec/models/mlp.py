@@ -304,7 +304,7 @@ class MLPMatcher(TrainedNetwork):
 
     def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
         found = super()._settled_params(X, **fit_params)
-        data = vars(self).get("seen_") if X is None else read_learnt_from(X, **fit_params)[0]
+        data = self._seen if X is None else read_learnt_from(X, **fit_params)[0]
         if data is not None:
             found |= self._by_data(data)
         elif self.n_epochs is None and "history_" in vars(self):  # from a file without its data

@@ -24,7 +24,7 @@ def check_test(model: Recommender, X: Any, exclude: Any) -> tuple[Interactions, 
     Raises or warns where a splitter of scikit-learn has cut them wrongly.
     """
     check_is_fitted(model)
-    seen, space = vars(model).get("seen_"), model._space()
+    seen, space = model._seen, model._space()
     excluded = whole(exclude, X, space, "exclude")
     # Of users without training data a model with features of users still knows those.
     unseen, rows = model._has_user_features(), model._of_matrix

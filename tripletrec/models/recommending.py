@@ -349,7 +349,7 @@ class Recommending(Fitted):
     def _cold(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell of some users, -1 for an unknown one, who has no training data where only that counts."""
         cold = np.zeros(len(rows), bool)
-        seen = vars(self).get("seen_")
+        seen = self._seen
         if seen is not None and not self._has_user_features():
             inside = (rows >= 0) & (rows < seen.n_users)  # others were added since
             asked = rows[inside]
@@ -373,7 +373,7 @@ class Recommending(Fitted):
         """Return how many users each item had in training; those that were added since had none."""
         counts, seen, n_items = (
             vars(self).get("item_counts_"),
-            vars(self).get("seen_"),
+            self._seen,
             self.n_items_,
         )
 

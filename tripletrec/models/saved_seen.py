@@ -26,7 +26,7 @@ SEEN_ARRAYS = _BOUNDS, _ITEMS, VALUES = "seen_bounds", "seen_items", "seen_value
 
 def pack_seen(model: Any, arrays: dict[str, NDArray[Any]]) -> bool:
     """Put what a model was trained on into `arrays`; return whether it knows that."""
-    seen = vars(model).get("seen_")
+    seen = model._seen
     if seen is None:
         return False
     seen._check_still_inside("what the model was trained on")

@@ -40,14 +40,14 @@ def pack_state(model: Any, arrays: dict[str, NDArray[Any]]) -> dict[str, Any] | 
     """
     if not model._learns_in_epochs:
         return None  # what goes on learning from its data alone
-    kept = vars(model).get("_optimizer_state")
+    kept = model._optimizer_state
     if kept is None:
         raise ValueError(
             "state must be False for a model from a file without state and for the one that a callback gets: "
             "there is none before the end of the next fit or partial_fit"
         )
     arrays.update({_PREFIX + name: each for name, each in kept.arrays.items()})
-    features = [name for name in _FEATURES if vars(model).get(f"_{name}") is not None]
+    features = [name for name in _FEATURES if getattr(model, f"_{name}") is not None]
     for name in features:
         matrix = getattr(model, f"_{name}")
         for part in _PARTS:

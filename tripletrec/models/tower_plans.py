@@ -139,7 +139,7 @@ class PlannedTowers(BiasedFactors, TrainedNetwork):
         return value
 
     def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
-        loss, data = self._last_loss(), vars(self).get("seen_")
+        loss, data = self._last_loss(), self._seen
         if X is not None:
             loss, (data, *_) = self._first_loss(), read_learnt_from(X, **fit_params)
         found = {name: self._chosen(name, loss) for name in self.get_params()}

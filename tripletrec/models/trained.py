@@ -47,6 +47,8 @@ from tripletrec.sampling.grades import has_grades
 from tripletrec.training.plan import RECORD_NUMBERS, Plan, Record
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from tripletrec.models.checkpoints import CheckpointFile
     from tripletrec.training.loop import Outcome, Trainable
 
@@ -89,6 +91,9 @@ class TrainedModel(Recommender):
     history_: list[Record]
     best_epoch_: int
     temperature_: float | None
+    _optimizer_state: OptimizerState | None = None  # not known
+    _user_features: csr_matrix | None = None  # encoded, for `partial_fit`; of models that have any
+    _item_features: csr_matrix | None = None
     _draws_only_used_items = False  # as negatives: those that have a positive
 
     def _plan(self) -> Plan:

@@ -238,11 +238,11 @@ class Unseen(PlannedTowers):
                 "n_items_": items.n,
                 "n_features_in_": items.n,
             }
-            seen: Interactions | None = vars(self).get("seen_")
+            seen: Interactions | None = self._seen
             if seen is not None:
                 rows = seen._rows._replace(shape=(seen.n_users, items.n))
                 changed["seen_"] = Interactions._of_rows(rows, seen._users, items)
-            known = vars(self).get("_item_features")
+            known = self._item_features
             if known is not None:  # for `partial_fit`
                 from scipy.sparse import vstack
 

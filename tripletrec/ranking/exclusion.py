@@ -111,7 +111,7 @@ def seen_by(model: Any) -> ItemsOfUsers | Interactions | None:
     UserWarning
         Once for a model that was loaded from a file without it, or fitted on a cluster that kept it.
     """
-    seen: Interactions | None = vars(model).get("seen_")
+    seen: Interactions | None = model._seen
     if seen is None:
         if model._is_first("told of seen"):
             warn_user(
@@ -124,7 +124,7 @@ def seen_by(model: Any) -> ItemsOfUsers | Interactions | None:
 
 def known_seen(model: Any, name: str = "the model") -> Interactions:
     """Return what a fitted model was trained on; raise ValueError with its name if that is not known."""
-    seen: Interactions | None = vars(model).get("seen_")
+    seen: Interactions | None = model._seen
     if seen is None:
         raise ValueError(
             f"{name} does not know what it was trained on, for {WHY_UNKNOWN}: save it with seen=True, or fit "
