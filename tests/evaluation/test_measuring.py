@@ -250,10 +250,28 @@ class Estimator:
     def __init__(self, scores=None):
         if scores is not None:
             self.n_users_, self.n_items_ = scores.shape
+            self.user_ids_ = self.item_ids_ = None
             self.scores = scores
+
+    _seen = None
 
     def _score_function(self):
         return lambda rows: self.scores[rows]
+
+    def _now(self):
+        return self
+
+    def _is_first(self, what):
+        return True
+
+
+class Duck:
+    """It scores as a model of ours does, and is none."""
+
+    n_users_ = n_items_ = 2
+
+    def _score_function(self):
+        return lambda rows: np.ones((len(rows), 2))
 
 
 @pytest.fixture
@@ -325,6 +343,7 @@ def test_nothing_handed_in_is_modified(factors):
          r"model scores 4 users x 3 items, but test has shape \(2, 3\)"),
         (Estimator(np.ones((2, 4))), ValueError, r"model scores 2 users x 4 items, but"),
         (Estimator(), NotFittedError, "model Estimator is not fitted yet: call fit first"),
+        (Duck(), TypeError, r"model must be a fitted model, a tuple \(U, V\) or"),
         ((np.ones((2, 2)),), ValueError, r"model must be \(U, V\) or \(U, V, b\), got 1 arrays"),
         ((np.ones((2, 2)), np.ones((3, 1))), ValueError,
          r"same number of factors, got shapes \(2, 2\) and \(3, 1\)"),

@@ -27,13 +27,15 @@ def _known_counts(ranked: Ranked, test: Interactions) -> tuple[NDArray[np.int64]
     Of a fitted model in what it has seen or, where it does not know that, in training; of others in
     `exclude`, if that is interactions, else in `test`.
     """
-    seen = getattr(ranked.model, "seen_", None)
+    from tripletrec.ranking.scores import is_model
+
+    seen = ranked.model._seen if is_model(ranked.model) else None
     counts = getattr(ranked.model, "item_counts_", None)
-    if not isinstance(seen, Interactions) and isinstance(counts, np.ndarray):
+    if seen is None and isinstance(counts, np.ndarray):
         return np.pad(counts, (0, test.n_items - len(counts))), test.n_users
     excluded = ranked.left_out.excluded
     known: Interactions | ItemsOfUsers = test
-    if isinstance(seen, Interactions):
+    if seen is not None:
         seen._check_still_inside("what the model was trained on")
         known = seen
     elif excluded:

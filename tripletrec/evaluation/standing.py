@@ -98,15 +98,15 @@ def stand(model: Any, test: Any, protocol: Protocol) -> tuple[Standing, Ranked]:
     # Here, because a fit without validation does without kernels of evaluation.
     from tripletrec.evaluation.fields import field_of
     from tripletrec.ranking.ranks import count_outranking
-    from tripletrec.ranking.scores import score_function
+    from tripletrec.ranking.scores import FittedModel, is_model, score_function
 
     test = as_interactions(test, "test")
     test._check_not_empty("test")
     n_users, n_items = test.n_users, test.n_items
-    if hasattr(model, "_now") and not isinstance(model, type):
+    if is_model(model):
         model = model._now()  # what other threads add meanwhile does not matter
     score_users = score_function(model, n_users, n_items)
-    ids = getattr(model, "user_ids_", None), getattr(model, "item_ids_", None)
+    ids = (model.user_ids_, model.item_ids_) if isinstance(model, FittedModel) else (None, None)
     check_same_space(test.space, Space(n_users, n_items, *ids), "test", "the model")
     out = left_out_of(model, test, protocol.exclude)
     field = field_of(score_users, test, out.pairs, out.items, protocol)
@@ -201,7 +201,9 @@ def _warn_of_lost(
 
 def left_out_of(model: Any, test: Interactions, exclude: Any) -> LeftOut:
     """Return the items that are left out of the ranking of each user."""
-    seen = seen_by(model) if names_seen(exclude) and hasattr(model, "_score_function") else None
+    from tripletrec.ranking.scores import FittedModel
+
+    seen = seen_by(model) if names_seen(exclude) and isinstance(model, FittedModel) else None
     if isinstance(seen, Interactions):
         seen._check_still_inside("what the model was trained on")
     out = read_exclude(exclude, seen, test.space, test._items, owner="test")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from tripletrec.data.ids import Ids, is_single
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import Space, check_same_space
 from tripletrec.sampling.draw import ItemsOfUsers
+
+if TYPE_CHECKING:
+    from tripletrec.ranking.scores import FittedModel
 
 __all__ = [
     "WHY_UNKNOWN",
@@ -103,7 +106,7 @@ def union(several: list[ItemsOfUsers]) -> ItemsOfUsers:
     return ItemsOfUsers(indptr, items.astype(np.int32))
 
 
-def seen_by(model: Any) -> ItemsOfUsers | Interactions | None:
+def seen_by(model: FittedModel) -> ItemsOfUsers | Interactions | None:
     """Return what a fitted model was trained on, with a row for each of its users; None: not known.
 
     Warns
@@ -111,7 +114,7 @@ def seen_by(model: Any) -> ItemsOfUsers | Interactions | None:
     UserWarning
         Once for a model that was loaded from a file without it, or fitted on a cluster that kept it.
     """
-    seen: Interactions | None = model._seen
+    seen = model._seen
     if seen is None:
         if model._is_first("told of seen"):
             warn_user(
@@ -122,9 +125,9 @@ def seen_by(model: Any) -> ItemsOfUsers | Interactions | None:
     return seen if seen.n_users == model.n_users_ else padded(seen, model.n_users_)
 
 
-def known_seen(model: Any, name: str = "the model") -> Interactions:
+def known_seen(model: FittedModel, name: str = "the model") -> Interactions:
     """Return what a fitted model was trained on; raise ValueError with its name if that is not known."""
-    seen: Interactions | None = model._seen
+    seen = model._seen
     if seen is None:
         raise ValueError(
             f"{name} does not know what it was trained on, for {WHY_UNKNOWN}: save it with seen=True, or fit "

@@ -6,7 +6,7 @@ Never n_users x n_items scores are in memory at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, TypeGuard, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,19 @@ from numpy.typing import NDArray
 from tripletrec._runtime.arrays import read_only
 from tripletrec._runtime.messages import shown
 from tripletrec.data.checks import check_factors, check_scores
+from tripletrec.data.interactions import Interactions
 from tripletrec.data.space import HOW
 from tripletrec.ranking.products import Products
 
 __all__ = [
     "LIMITS",
     "BatchLimits",
+    "FittedModel",
+    "RankingModel",
     "Restrictable",
     "ScoreUsers",
     "factor_scores",
+    "is_model",
     "map_batches",
     "refuse_nan",
     "run_batches",
@@ -47,6 +51,39 @@ class Restrictable(Protocol):
         self, rows: NDArray[np.int64], items: NDArray[np.int64], bounds: NDArray[np.int64]
     ) -> NDArray[Any]:
         """Return the scores of each row's own items, filled up with -inf."""
+
+
+@runtime_checkable
+class RankingModel(Protocol):
+    """What ranking asks of an estimator of ours, fitted or not, beside what `FittedModel` has."""
+
+    @property
+    def _seen(self) -> Interactions | None:
+        """What it was trained on, if that is known."""
+
+    def _score_function(self) -> ScoreUsers:
+        """Return the function rows -> scores of all items."""
+
+    def _now(self) -> Self:
+        """Return a model that stays what this one is now."""
+
+    def _is_first(self, what: str) -> bool:
+        """Return whether this is asked of the model for the first time."""
+
+
+@runtime_checkable
+class FittedModel(RankingModel, Protocol):
+    """What ranking asks of a fitted estimator."""
+
+    n_users_: int
+    n_items_: int
+    user_ids_: NDArray[Any] | None
+    item_ids_: NDArray[Any] | None
+
+
+def is_model(model: Any) -> TypeGuard[RankingModel]:
+    """Return whether this is an estimator of ours, not a class of them."""
+    return isinstance(model, RankingModel) and not isinstance(model, type)
 
 
 class BatchLimits(NamedTuple):
@@ -89,8 +126,7 @@ def score_function(model: Any, n_users: int, n_items: int, name: str = "model") 
     Parameters
     ----------
     model : estimator, tuple, list or callable
-        A fitted estimator (``n_users_``, ``n_items_``, ``_score_function``), arrays ``(U, V)`` or
-        ``(U, V, b)``, or a function of an int64 array of row numbers.
+        A `FittedModel`, arrays ``(U, V)`` or ``(U, V, b)``, or a function of an int64 array of row numbers.
     n_users, n_items : int
         The shape of the interactions to rank.
     name : str, default "model"
@@ -107,14 +143,13 @@ def score_function(model: Any, n_users: int, n_items: int, name: str = "model") 
         arrays = check_factors(*model)
         _check_shape((len(arrays[0]), len(arrays[1])), (n_users, n_items), name)
         return factor_scores(*arrays)
-    if hasattr(model, "_score_function") and not isinstance(model, type):
-        if not hasattr(model, "n_items_"):
+    if is_model(model):
+        if not isinstance(model, FittedModel):
             from sklearn.exceptions import NotFittedError
 
             raise NotFittedError(f"{name} {type(model).__name__} is not fitted yet: call fit first")
         _check_shape((model.n_users_, model.n_items_), (n_users, n_items), name)
-        score_users: ScoreUsers = model._score_function()
-        return score_users
+        return model._score_function()
     if not callable(model) or isinstance(model, type):
         raise TypeError(
             f"{name} must be a fitted model, a tuple (U, V) or (U, V, b) of arrays, or a function "
