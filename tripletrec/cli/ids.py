@@ -9,10 +9,9 @@ from functools import partial
 from typing import Any
 
 from tripletrec.cli.columns import named_columns
+from tripletrec.data.paths import TABLE_ENDINGS, find_files
 
 __all__ = ["ids_at", "read_ids", "typed_ids"]
-
-_TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 
 
 def ids_at(known: Any, rows: Any) -> list[Any]:
@@ -58,8 +57,7 @@ def read_ids(options: argparse.Namespace, path: str, role: str, known: Any) -> A
     known : Ids
         Of the model.
     """
-    if path.lower().endswith(_TABLES):
-        from tripletrec.data.paths import find_files
+    if path.lower().endswith(TABLE_ENDINGS):
         from tripletrec.data.reading import read_columns
 
         name = named_columns(options, path, (role,))[role]

@@ -12,6 +12,7 @@ from tripletrec._runtime.messages import shown_names
 from tripletrec.cli.columns import LACKING, check_has_values, named_columns, of_value
 from tripletrec.cli.options import UsageError, add_columns, add_command, as_usage, note, seed
 from tripletrec.cli.printing import print_json, print_rows
+from tripletrec.data.paths import TABLE_ENDINGS
 
 if TYPE_CHECKING:
     from tripletrec.data.interactions import Interactions
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["NAME", "add_parser", "run"]
 
 NAME = "split"
-_ENDINGS = ("csv", "tsv", "parquet", "csv.gz", "tsv.gz")
 
 
 def add_parser(commands: Any) -> None:
@@ -58,7 +58,9 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=seed, metavar="N", help="of --by random (default: 0)")
     parser.add_argument(
-        "--format", choices=_ENDINGS, help="of the files (default: that of the events)"
+        "--format",
+        choices=[each[1:] for each in TABLE_ENDINGS],
+        help="of the files (default: that of the events)",
     )
     parser.add_argument(
         "-o", "--output", required=True, metavar="FOLDER", help="made if it is not there"
@@ -364,7 +366,7 @@ def _report(
 def _say_left(options: argparse.Namespace, paths: Mapping[str, Path]) -> None:
     """Say which files in the folder might be taken for parts of this split, and are not."""
     written = {path.name for path in paths.values()}
-    names = [f"{part}.{ending}" for part in ("train", "valid", "test") for ending in _ENDINGS]
+    names = [part + ending for part in ("train", "valid", "test") for ending in TABLE_ENDINGS]
     others = [each for each in names if each not in written and Path(options.output, each).exists()]
     if others:
         note(options, f"not of this split, but left in {options.output!r}: {', '.join(others)}")

@@ -10,17 +10,12 @@ from typing import Any, NamedTuple
 
 from tripletrec._runtime.messages import shown
 
-__all__ = ["Files", "files_at", "find_files"]
+__all__ = ["TABLE_ENDINGS", "Files", "files_at", "find_files"]
 
-_FORMATS = {
-    ".parquet": "parquet",
-    ".csv": "csv",
-    ".csv.gz": "csv",
-    ".tsv": "tsv",
-    ".tsv.gz": "tsv",
-    ".npz": "npz",
-}
-_ALLOWED = ".parquet, .csv, .tsv, .csv.gz, .tsv.gz or .npz"
+_TABLES = {".parquet": "parquet", ".csv": "csv", ".tsv": "tsv", ".csv.gz": "csv", ".tsv.gz": "tsv"}
+TABLE_ENDINGS = tuple(_TABLES)
+_FORMATS = {**_TABLES, ".npz": "npz"}
+_ALLOWED = f"{', '.join(TABLE_ENDINGS)} or .npz"
 
 
 class Files(NamedTuple):
