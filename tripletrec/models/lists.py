@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -239,15 +239,9 @@ class Lists:
         return items, scores
 
 
-class _Maker(Protocol):
-    """Makes tables of one kind."""
-
-    def column(self, ids: NDArray[Any] | None, rows: NDArray[np.int64]) -> Any: ...
-
-    def table(self, columns: dict[str, Any]) -> Any: ...
-
-
 class _Pandas:
+    """Makes tables of pandas; those of other libraries are made by what inherits from this."""
+
     def __init__(self) -> None:
         self._known: dict[int, Any] = {}  # a million strings are converted once, not for each block
 
@@ -315,9 +309,6 @@ class _Arrow(_Pandas):
                 f"have none: write .csv ({error})"
             ) from None
 
-    def _take(self, column: Any, rows: NDArray[np.int64]) -> Any:
-        return column.take(rows)
-
 
 def _as_taken(ids: NDArray[Any]) -> Any:
     """Return ids as polars and pyarrow take all of them: dates in their units, strings beyond a NUL."""
@@ -339,7 +330,7 @@ def check_output(output: Any) -> str:
 
 def frame_of(lists: Lists, output: str) -> Any:
     """Return all lists as a table with one row for each item of each user, of pandas or polars."""
-    maker: _Maker = _Pandas()
+    maker: _Pandas = _Pandas()
     if output == "polars":
         try:
             import polars  # noqa: F401
@@ -352,7 +343,7 @@ def frame_of(lists: Lists, output: str) -> Any:
 
 
 def _tidy(
-    maker: _Maker,
+    maker: _Pandas,
     lists: Lists,
     first: int,
     items: NDArray[np.int64],
