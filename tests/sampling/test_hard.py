@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import naive
 import tripletrec as tr
-from contracts.support import assert_same, rewrite
+from contracts.support import assert_same
 from tiers import quick
 from tripletrec import part, sampling
 from tripletrec.sampling import hard
@@ -117,14 +117,3 @@ def test_one_of_ones_own_is_not_saved_under_the_name_of_another(sampler, fitted,
     fitted.set_params(sampler=sampler)
     with pytest.raises(ValueError, match=f"cannot be saved under the name '{sampler.name}'"):
         fitted.save(tmp_path / "model")
-
-
-def test_files_of_before_samplers_chose_are_read(fitted, tmp_path):
-    def with_rule(description, tensors):
-        fields = description["parameters"]["sampler"]["part"]
-        del fields["by_features"]
-        fields["rule"] = "hardest"
-
-    fitted.set_params(sampler=sampling.dynamic(3)).save(tmp_path / "model")
-    rewrite(tmp_path / "model", with_rule)
-    assert tr.load(tmp_path / "model").sampler == sampling.dynamic(3)

@@ -176,8 +176,6 @@ def _unpack_part(slot: str, value: Any) -> Any:
 def _with_fields(slot: str, part: Any, fields: dict[str, Any]) -> Any:
     """Return a built-in part with the numbers that a file gives it."""
     for name, each in fields.items():
-        if name == "rule":  # in files of before samplers carried their choice
-            continue
         field = tuple(each) if isinstance(each, list) else each
         if name not in part._fields or not _is_like(field, getattr(part, name), part, name):
             raise ValueError(f"{name!r} of {slot} {part.name!r} cannot be {shown(each)}")
