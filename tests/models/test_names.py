@@ -6,7 +6,7 @@ import pytest
 
 import tripletrec as tr
 from tripletrec import losses, optimizers, rates, sampling, scorers
-from tripletrec.models import names
+from tripletrec.models import companions, mlp_plans, names, tower_plans
 
 
 def test_they_are_the_names_of_the_parts():
@@ -26,6 +26,24 @@ def test_they_are_the_names_of_the_parts():
     assert everywhere | {"nearest", "graded"} == {*sampling.SAMPLERS, *sampling.HARD_SAMPLERS}
     assert set(get_args(names.FeatureSamplerName)) == everywhere | {"nearest"}
     assert set(get_args(names.FactorSamplerName)) == everywhere | {"graded"}
+
+
+# What has no number of its own takes, as the docstrings say, that of "adagrad".
+OF_ADAGRAD = {tr.TwoTower: {"sgd"}, tr.MLPMatcher: set(), tr.MatrixFactorization: set()}
+
+
+def test_every_loss_and_optimizer_has_numbers_of_its_own_or_is_known_to_have_none():
+    every = {**losses.LOSSES, **losses.SEARCHING_LOSSES, **losses.LIST_LOSSES}
+    assert companions.COMPANIONS.keys() == every.keys()
+    assert mlp_plans.RATES.keys() == losses.LOSSES.keys()
+    rates_of = {
+        tr.MatrixFactorization: [row["learning_rate"] for row in companions.COMPANIONS.values()],
+        tr.MLPMatcher: mlp_plans.RATES.values(),
+        tr.TwoTower: tower_plans.BY_LOSS["learning_rate"],
+    }
+    for kind, tables in rates_of.items():
+        for each in tables:
+            assert each.keys() | OF_ADAGRAD[kind] == optimizers.OPTIMIZERS.keys(), kind
 
 
 @pytest.mark.parametrize("kind", [tr.MatrixFactorization, tr.TwoTower, tr.MLPMatcher])

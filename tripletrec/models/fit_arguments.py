@@ -18,7 +18,7 @@ from tripletrec.data.checks import as_array
 from tripletrec.data.ids import where
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import check_metric
-from tripletrec.losses import ListLoss, Loss
+from tripletrec.losses import LIST_LOSSES, ListLoss, Loss
 from tripletrec.sampling import UNSEEN, Sampler
 from tripletrec.training.plan import Plan
 
@@ -381,8 +381,9 @@ def check_history(history: Any, loss: Loss | ListLoss) -> float:
     """Return the share of the history in a user, a float in [0, 1]; only list-wise losses have one."""
     share = check_share(history, "history", closed=True)
     if share > 0.0 and not isinstance(loss, ListLoss):
+        known = ", ".join(map(repr, LIST_LOSSES))
         raise ValueError(
-            "history must be 0 with a loss of triplets, for only list-wise losses ('softmax', 'bsl', 'ccl') "
+            f"history must be 0 with a loss of triplets, for only list-wise losses ({known}) "
             f"learn users who are a mix with their history, got {shown(history)} with loss {loss.name!r}"
         )
     return share

@@ -10,13 +10,13 @@ from tripletrec.models.companions import Sizes, percentile_rank_of, rate_of, rel
 from tripletrec.optimizers import Optimizer
 from tripletrec.sampling import Sampler, dynamic
 
-__all__ = ["BY_DATA", "LATE_SHARE", "epochs_of", "mlp_epochs", "mlp_rate", "mlp_sampler"]
+__all__ = ["BY_DATA", "LATE_SHARE", "RATES", "epochs_of", "mlp_epochs", "mlp_rate", "mlp_sampler"]
 
 # Chosen on cuts of MovieLens, synthetic shops, packages and Gowalla: see docs/choosing-measured.md.
 _EPOCHS, _LEAST_EPOCHS, _MOST_EPOCHS = 30, 6, 60
 _LEAST_CANDIDATES, _MOST_CANDIDATES = 4, 6
 # The steps of "adagrad" and "adam" do not grow with the slopes of a loss.
-_RATES = {
+RATES = {
     "bpr": {"sgd": 0.15, "adagrad": 0.07, "adam": 0.002},
     "hinge": {"sgd": 0.08, "adagrad": 0.07, "adam": 0.002},
     "sigmoid": {"sgd": 0.5, "adagrad": 0.07, "adam": 0.002},
@@ -55,7 +55,7 @@ def epochs_of(data: Interactions) -> int:
 
 def mlp_rate(loss: Loss | ListLoss, optimizer: Optimizer) -> float:
     """Return the learning rate; a loss of the user's own has that of "bpr", an optimizer that of "sgd"."""
-    return rate_of(_RATES.get(loss.name, _RATES["bpr"]), optimizer)
+    return rate_of(RATES.get(loss.name, RATES["bpr"]), optimizer)
 
 
 def mlp_sampler(n_items: int) -> Sampler:
