@@ -175,7 +175,9 @@ class ContinuedModel(TrainedModel):
         Notes
         -----
         The learning rate is constant: that of the schedule when 70 % of its epochs are done. For `MLPMatcher`
-        it is 2.5 % of ``learning_rate``.
+        it is 2.5 % of ``learning_rate``. What `fit` took for parameters that are None stays, but for the
+        batch size of `TwoTower`, which goes by all positives, and for the sampler of `MatrixFactorization`,
+        which is chosen anew whenever their number passes a power of two.
 
         The model keeps, beside the factors, the mean of the optimizer's state of each row, so that steps are
         as small as they last were. A file holds it if it was saved with ``state=True``. Without it one more
@@ -267,13 +269,13 @@ class ContinuedModel(TrainedModel):
         row_state = self._row_state_for(plan)
         if row_state is None:
             row_state = _still_epoch(start(replace(plan, learning_rate=0.0), None).training, first)
-        training, attributes = start(plan, row_state)
+        begun = start(plan, row_state)
         from tripletrec.training.loop import Outcome, train  # here, because answers do without
 
         outcome = train(
-            training,
+            begun.training,
             done + n_epochs,
-            watch=Watch(self, data, attributes, None, listeners, self.history_)
+            watch=Watch(self, data, begun.attributes, None, listeners, self.history_)
             if listeners
             else None,
             metric=None,
@@ -282,10 +284,7 @@ class ContinuedModel(TrainedModel):
             first_epoch=first,
             earlier=Outcome(None, self.history_, self.best_epoch_),
         )
-        self._warn_if_nothing_was_to_be_learnt(training.plan.sampler, data, given)
-        learnt = self._now()._take(data, outcome.factors, attributes)
-        learnt._keep(training, outcome)
-        self._become(vars(learnt))
+        self._become_learnt(begun, outcome, data, given)
         self._know(merger.users, merger.items)
         if outcome.interrupt is not None:
             raise outcome.interrupt

@@ -193,10 +193,7 @@ class TrainedModel(Recommender):
                 earlier=earlier,
                 checkpoint=file,
             )
-            self._warn_if_nothing_was_to_be_learnt(start.training.plan.sampler, data, given)
-            learnt = self._now()._take(data, outcome.factors, start.attributes)
-            learnt._keep(start.training, outcome)
-            self._become(vars(learnt))
+            self._become_learnt(start, outcome, data, given)
             if outcome.interrupt is not None:
                 raise outcome.interrupt
         return self
@@ -303,12 +300,16 @@ class TrainedModel(Recommender):
             setattr(self, name, value)
         return self
 
-    def _keep(self, training: Trainable, outcome: Outcome) -> None:
-        """Keep the records of a training, and what later ones go on from."""
-        self.history_, self.best_epoch_ = outcome.history, outcome.kept_epoch
-        self._optimizer_state = OptimizerState(
-            training.plan.optimizer.name, dict(training.row_state())
-        )
+    def _become_learnt(
+        self, start: Start, outcome: Outcome, data: Interactions, given: Interactions | None
+    ) -> None:
+        """Become what a training has learnt, with its records and what later ones go on from."""
+        training, plan = start.training, start.training.plan
+        self._warn_if_nothing_was_to_be_learnt(plan.sampler, data, given)
+        learnt = self._now()._take(data, outcome.factors, start.attributes)
+        learnt.history_, learnt.best_epoch_ = outcome.history, outcome.kept_epoch
+        learnt._optimizer_state = OptimizerState(plan.optimizer.name, dict(training.row_state()))
+        self._become(vars(learnt))
 
     def _check_parameters(self) -> None:
         self._plan()
