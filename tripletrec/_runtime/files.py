@@ -16,6 +16,7 @@ from tripletrec._runtime.leftovers import remove_leftovers, temporary_beside
 from tripletrec._runtime.messages import shown
 
 __all__ = [
+    "TABLE_FORMATS",
     "check_writable",
     "displayed",
     "mapped",
@@ -25,6 +26,9 @@ __all__ = [
     "writing",
 ]
 
+TABLE_FORMATS = {  # of files that hold a table, by their endings
+    ".parquet": "parquet", ".csv": "csv", ".tsv": "tsv", ".csv.gz": "csv", ".tsv.gz": "tsv",
+}  # fmt: skip
 _LONGEST_SUFFIX = 32  # characters; no format has a longer one
 _PIECE = 1 << 22  # bytes handed over at once
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from tripletrec._runtime.files import TABLE_FORMATS
 from tripletrec.cli.columns import named_columns
-from tripletrec.data.paths import TABLE_ENDINGS, find_files
 
 __all__ = ["ids_at", "read_ids", "typed_ids"]
 
@@ -57,7 +57,8 @@ def read_ids(options: argparse.Namespace, path: str, role: str, known: Any) -> A
     known : Ids
         Of the model.
     """
-    if path.lower().endswith(TABLE_ENDINGS):
+    if path.lower().endswith(tuple(TABLE_FORMATS)):
+        from tripletrec.data.paths import find_files
         from tripletrec.data.reading import read_columns
 
         name = named_columns(options, path, (role,))[role]

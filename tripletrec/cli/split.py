@@ -8,11 +8,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tripletrec._runtime.files import TABLE_FORMATS
 from tripletrec._runtime.messages import shown_names
 from tripletrec.cli.columns import LACKING, check_has_values, named_columns, of_value
 from tripletrec.cli.options import UsageError, add_columns, add_command, as_usage, note, seed
 from tripletrec.cli.printing import print_json, print_rows
-from tripletrec.data.paths import TABLE_ENDINGS
 
 if TYPE_CHECKING:
     from tripletrec.data.interactions import Interactions
@@ -59,7 +59,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--seed", type=seed, metavar="N", help="of --by random (default: 0)")
     parser.add_argument(
         "--format",
-        choices=[each[1:] for each in TABLE_ENDINGS],
+        choices=[each[1:] for each in TABLE_FORMATS],
         help="of the files (default: that of the events)",
     )
     parser.add_argument(
@@ -366,7 +366,7 @@ def _report(
 def _say_left(options: argparse.Namespace, paths: Mapping[str, Path]) -> None:
     """Say which files in the folder might be taken for parts of this split, and are not."""
     written = {path.name for path in paths.values()}
-    names = [part + ending for part in ("train", "valid", "test") for ending in TABLE_ENDINGS]
+    names = [part + ending for part in ("train", "valid", "test") for ending in TABLE_FORMATS]
     others = [each for each in names if each not in written and Path(options.output, each).exists()]
     if others:
         note(options, f"not of this split, but left in {options.output!r}: {', '.join(others)}")

@@ -8,14 +8,13 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tripletrec._runtime.files import TABLE_FORMATS
 from tripletrec._runtime.messages import shown
 
-__all__ = ["TABLE_ENDINGS", "Files", "files_at", "find_files"]
+__all__ = ["Files", "files_at", "find_files"]
 
-_TABLES = {".parquet": "parquet", ".csv": "csv", ".tsv": "tsv", ".csv.gz": "csv", ".tsv.gz": "tsv"}
-TABLE_ENDINGS = tuple(_TABLES)
-_FORMATS = {**_TABLES, ".npz": "npz"}
-_ALLOWED = f"{', '.join(TABLE_ENDINGS)} or .npz"
+_FORMATS = {**TABLE_FORMATS, ".npz": "npz"}
+_ALLOWED = f"{', '.join(TABLE_FORMATS)} or .npz"
 
 
 class Files(NamedTuple):

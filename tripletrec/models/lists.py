@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.files import displayed, replacing, with_sentence
+from tripletrec._runtime.files import TABLE_FORMATS, displayed, replacing, with_sentence
 from tripletrec._runtime.messages import shown
 from tripletrec._runtime.progress import Progress
 from tripletrec.data.foreign import need_pyarrow
-from tripletrec.data.paths import TABLE_ENDINGS
 from tripletrec.data.writing import appending, as_text
 from tripletrec.ranking.candidates import Candidates
 from tripletrec.ranking.exclusion import Exclusion
@@ -364,10 +363,10 @@ def _tidy(
 def check_ending(path: Any, name: str = "path") -> str:
     """Return the ending of a file that lists can be written to, or raise."""
     text = os.fsdecode(path).lower() if isinstance(path, (str, os.PathLike)) else ""
-    ending = next((each for each in TABLE_ENDINGS if text.endswith(each)), None)
+    ending = next((each for each in TABLE_FORMATS if text.endswith(each)), None)
     if ending is None:
         kind = ValueError if text else TypeError
-        raise kind(f"{name} must end in {', '.join(TABLE_ENDINGS)}, got {shown(path)}")
+        raise kind(f"{name} must end in {', '.join(TABLE_FORMATS)}, got {shown(path)}")
     return ending
 
 
@@ -377,7 +376,7 @@ def write_lists(lists: Lists, path: str | os.PathLike[str]) -> int:
     Raises
     ------
     ValueError
-        If the name has an ending that is not in `TABLE_ENDINGS`.
+        If the name has an ending that is not in `TABLE_FORMATS`.
     ImportError
         If pyarrow is needed and not installed.
     OSError
