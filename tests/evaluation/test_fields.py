@@ -221,6 +221,7 @@ def test_auc_has_no_candidates_of_its_own(rng):
 def test_models_that_score_some_items_alone(make, rng):
     train, test = rng.random((2, 9, 14)) < 0.3
     train[:, 0], test[:, 0] = False, True
+    train[:, 1] = True  # lists of users without training data are those of all others
     model = make().fit(train)
     scores = np.array([model.predict(user, np.arange(14)) for user in range(9)])
     if isinstance(model, tr.MLPMatcher):  # whose pairs are scored by other products
