@@ -319,7 +319,7 @@ def test_ctrl_c_within_an_epoch(validated, n_jobs, split, monkeypatch):
 def test_ctrl_c_when_the_factors_are_handed_over(split, monkeypatch):
     def press(self):
         monkeypatch.undo()
-        del self._stored  # as far as it came
+        self._stored = None  # as far as it came
         self.tables.user_step_counts = self.tables.user_step_counts[:0]
         raise KeyboardInterrupt
 
@@ -328,6 +328,41 @@ def test_ctrl_c_when_the_factors_are_handed_over(split, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         model.fit(split[0])
     assert_same(model, after(4, split[0], of=4))
+
+
+def interrupted(release, at):
+    """Tell whether a method has as many lines to run as `at`; Ctrl-C comes before that one."""
+    left = at
+
+    def line(frame, event, argument):
+        nonlocal left
+        left -= event == "line"
+        if left == 0:
+            raise KeyboardInterrupt
+        return line
+
+    former = sys.gettrace()
+    sys.settrace(lambda frame, *_: line if frame.f_code is release.__func__.__code__ else None)
+    try:
+        release()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(former)
+    return False
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"loss": "softmax", "history": 0.5}], ids=["bpr", "softmax"]
+)
+def test_ctrl_c_anywhere_in_a_release(params, blocks):
+    model, at = make(**params), 1
+    expected = begin(model, blocks).factors
+    while interrupted((training := begin(model, blocks)).release, at):
+        for ours, theirs in zip(training.release(), expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        at += 1
+    assert at > 3
 
 
 def test_ctrl_c_with_early_stopping_keeps_the_best_epoch(split):

@@ -70,6 +70,11 @@ class PieceSizes(NamedTuple):
 
 _SIZES = PieceSizes()
 _ROWS = 64  # users that one task takes, learns or sums up
+# What only epochs need: the interactions, and what was worked out of them.
+_OF_EPOCHS = (
+    "_known", "_weights", "_users_with_positives", "_given", "_batch", "_records", "_kernels",
+    "_history_kernels", "candidates",
+)  # fmt: skip
 
 
 class _Numbers(NamedTuple):
@@ -157,10 +162,9 @@ class ListwiseTraining:
         self.plan, self._loss = plan, _list_loss(plan)
         self.cancelled = False
         self._dropout, self._learns_items = dropout, learn_items
-        self._lengths: Float32 | None = (
-            None  # of the own rows; this and the next once all is released
-        )
-        self._users: Float32 | None = None  # mixed
+        # Of a released training: lengths of the own rows, and mixed rows.
+        self._lengths: Float32 | None = None
+        self._users: Float32 | None = None
         self.executor = executor_for(n_jobs)
         self._known = (read_only(interactions.indptr), read_only(interactions.indices))
         self._weights = read_only(np.empty(0, np.float32) if weights is None else weights)
@@ -262,11 +266,10 @@ class ListwiseTraining:
 
     def release(self) -> Factors:
         """Return the factors as arrays of their own and drop all else: the training ends here."""
-        if "_known" in vars(self) and self._mixed:
+        if self._mixed and self._users is None:
             self._lengths = lengths_of(self.tables.factors.user_factors)
             self._users = self._mix(self.tables.factors)
-        for name in vars(self).keys() - {"plan", "tables", "_temperature", "_lengths", "_users"}:
-            delattr(self, name)
+        vars(self).update(dict.fromkeys(_OF_EPOCHS))
         factors = self._in_units_of_score(self.tables.release())
         return factors if self._users is None else factors._replace(user_factors=self._users)
 

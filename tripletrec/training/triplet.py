@@ -40,6 +40,12 @@ __all__ = ["TripletTraining", "count_items"]
 
 Float32 = NDArray[np.float32]
 
+# What only epochs need: the interactions, and what was worked out of them.
+_OF_EPOCHS = (
+    "_prepared", "_positives", "_given", "_n_lower", "_stored", "_local", "part", "epoch_layout",
+    "loop",
+)  # fmt: skip
+
 
 class _Prepared(NamedTuple):
     """The interactions in strata, by the deal of the items, and the first epoch that learnt them."""
@@ -189,9 +195,7 @@ class TripletTraining(StratumLearner):
     def release(self) -> Factors:
         """Return the factors as arrays of their own and drop all else: the training ends here."""
         self.settle()
-        self._prepared = None
-        for name in vars(self).keys() - {"plan", "tables"}:
-            delattr(self, name)
+        vars(self).update(dict.fromkeys(_OF_EPOCHS))
         return self.tables.release()
 
     def threads(self) -> AbstractContextManager[None]:
