@@ -358,8 +358,8 @@ class ListwiseTwin:
     by user.
     """
 
-    def __init__(self, plan, factors, liked, weights, learn_items, given=None):
-        self.plan, self.liked, self.weights, self.learn_items = plan, liked, weights, learn_items
+    def __init__(self, plan, factors, liked, weights, given=None):
+        self.plan, self.liked, self.weights = plan, liked, weights
         self.given = given or [[] for _ in liked]
         name, rate = plan.optimizer.name, plan.learning_rate
         self.rows = [[Row(row, name, rate) for row in array] for array in factors]
@@ -381,8 +381,9 @@ class ListwiseTwin:
         loss = objective((0, 0, 0, 0))
         gradients = [slopes(objective, array) for array in arrays]
         items = {*importance, *(i for u in users for i in self.liked[u])}
-        moved = [users, items, items] if self.learn_items else [users, (), ()]
-        for rows, gradient, numbers in zip(self.rows, gradients, moved, strict=True):
+        for rows, gradient, numbers in zip(
+            self.rows, gradients, (users, items, items), strict=True
+        ):
             for number in numbers:
                 rows[number].update(gradient[number])
         return loss

@@ -58,8 +58,7 @@ class HistoryTwin(naive.ListwiseTwin):
         gradients = [naive.slopes(objective, array) for array in arrays]
         own = [u for u in users if u not in self.alone and self.share < 1.0]
         items = {*importance, *(i for u in users for i in self.liked[u])}
-        moved = [own, items, items] if self.learn_items else [own, (), ()]
-        for rows, gradient, numbers in zip(self.rows, gradients, moved, strict=True):
+        for rows, gradient, numbers in zip(self.rows, gradients, (own, items, items), strict=True):
             for number in numbers:
                 rows[number].update(gradient[number])
         return value

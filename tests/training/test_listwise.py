@@ -1,4 +1,4 @@
-"""Training by list-wise losses: threads, pieces, given tables, items that do not learn, and the model."""
+"""Training by list-wise losses: threads, pieces, given tables, and the model."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 
 import tripletrec as tr
 from contracts.support import assert_same, interactions
-from tiers import quick, quick_rows
+from tiers import quick_rows
 from tripletrec import losses, optimizers, rates, sampling, scorers
 from tripletrec.training.listwise import ListwiseTraining, PieceSizes
 from tripletrec.training.tables import FactorTables
@@ -27,12 +27,12 @@ def make(**overrides):
 
 def training_of(
     data, n_negatives=None, batch_size=3, dropout=0.0, n_jobs=1, *, sizes=SMALL_PIECES, tables=None,
-    learn_items=True, given=None, **params,
+    given=None, **params,
 ):  # fmt: skip
     l2 = {"user_l2": 0.03, "item_l2": 0.02, "negative_l2": 0.01, "bias_l2": 0.05}
     return ListwiseTraining(
         make(init_scale=0.5, **l2, **params)._plan(), data, None, n_negatives, batch_size, dropout,
-        n_jobs, tables=tables, learn_items=learn_items, sizes=sizes, given=given,
+        n_jobs, tables=tables, sizes=sizes, given=given,
     )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def test_blas_threads_change_nothing_and_are_put_back():
     assert_same(results[2], results[0])
 
 
-# -------------------------------------------------------------------- given tables, items that stay
+# -------------------------------------------------------------------- given tables
 
 
 @pytest.mark.parametrize("n_negatives", [None, 5], ids=["all", "some"])
@@ -169,39 +169,6 @@ def test_tables_that_do_not_fit():
             training_of(data, tables=tables)
     with pytest.raises(ValueError, match="^tables must have .*, got .*"):
         training_of(data, tables=start(12, 20, 3, optimizer=optimizers.adagrad()))
-
-
-@pytest.mark.parametrize("n_negatives", [None, 5], ids=["all", "some"])
-@pytest.mark.parametrize("scorer", quick(scorers.SCORERS, "cosine"))
-def test_items_that_do_not_learn(scorer, n_negatives):
-    data = interactions(12, 20, 60)
-    training = training_of(data, n_negatives, scorer=scorer, learn_items=False)
-    training.tables.biases[:, 0, 0] = np.linspace(-1, 1, 20)
-    before = bits(training)
-    run(training, (1, 2))
-    after = bits(training)
-    assert {name for name in TABLES if after[name] != before[name]} == {"users", "user_step_counts"}
-
-
-@pytest.mark.parametrize("n_negatives", [None, 5], ids=["all", "some"])
-def test_users_of_one_batch_learn_the_same_whether_or_not_items_do(n_negatives):
-    data = interactions(12, 20, 60)
-    both = training_of(data, n_negatives, batch_size=12)
-    alone = training_of(data, n_negatives, batch_size=12, learn_items=False)
-    assert run(both, [1]) == run(alone, [1])
-    names = ("users", "user_step_counts")
-    assert bits(both, names) == bits(alone, names)
-    assert bits(both) != bits(alone)
-
-
-def test_users_learn_with_the_same_bits_at_any_number_of_threads():
-    data = interactions(40, 90, 700)
-    results = []
-    for n_jobs in (1, 3):
-        training = training_of(data, None, 7, n_jobs=n_jobs, learn_items=False)
-        with training.threads():
-            results.append((run(training, (1, 2)), bits(training)))
-    assert results[0] == results[1]
 
 
 def test_other_losses_are_refused():

@@ -48,7 +48,7 @@ def twin_of(training, data, weights):
     U, V, b = training.tables.factors
     return HistoryTwin(
         training.plan.history, training.plan, (U, V, b[:, None]), liked,
-        [each[a:b] for a, b in itertools.pairwise(data.indptr)], True,
+        [each[a:b] for a, b in itertools.pairwise(data.indptr)],
     )  # fmt: skip
 
 

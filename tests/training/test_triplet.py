@@ -17,7 +17,6 @@ from tiers import examples, quick, quick_rows
 from training.fits import (
     CHOOSING,
     COVERING,
-    NAMES,
     QUICK,
     QUICK_CHOOSING,
     SHARED,
@@ -421,7 +420,7 @@ def test_tasks_of_a_round_may_run_in_any_order(given, blocks, rng):
     assert_same_tables(plain, other)
 
 
-# -------------------------------------------------------------------- continuing, items that stay
+# -------------------------------------------------------------------- continuing
 
 
 @pytest.mark.parametrize("optimizer", optimizers.OPTIMIZERS)
@@ -452,24 +451,6 @@ def test_tables_must_be_of_the_optimizer(blocks):
     tables = FactorTables.start(40, 300, 6, optimizers.SGD, scale=0.1, seed=0)
     with pytest.raises(ValueError, match=r"numbers of optimizer state .* got \(40, 300, 6, 0\)"):
         start(blocks, tables=tables)
-
-
-@pytest.mark.parametrize("optimizer", quick(optimizers.OPTIMIZERS, "adagrad"))
-def test_items_that_are_not_learnt_stay(optimizer, blocks):
-    # Items that differ by more than their first noise, so that users have something to learn from.
-    options = {"optimizer": optimizer, "weights": weights_of(blocks), "init_scale": 0.5}
-    fresh = start(blocks, **options)
-    one, four = (start(blocks, learn_items=False, n_jobs=n_jobs, **options) for n_jobs in (1, 4))
-    records = run(one)
-    assert run(four) == records
-    assert_same_tables(one, four)
-    for name in NAMES:
-        ours, theirs = (getattr(each.settle(), name) for each in (one, fresh))
-        if name.startswith("item") or name == "biases":
-            np.testing.assert_array_equal(ours, theirs, err_msg=name)
-        elif ours.size:
-            assert (ours != theirs).any(), name
-    assert records[-1]["loss"] < records[0]["loss"]
 
 
 # -------------------------------------------------------------------- records, threads

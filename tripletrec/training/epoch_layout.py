@@ -125,14 +125,14 @@ class EpochLayout:
             return given_strata(min(blocks, _MOST_GIVEN_BLOCKS))
         return drawn_strata(blocks, most_lanes(nnz))
 
-    def build_loop(self, *, prefetch_rows: bool, learn_items: bool = True) -> Loop:
+    def build_loop(self, *, prefetch_rows: bool) -> Loop:
         """Return how strata are learnt; compiles the kernel when it is first called."""
         plan, sampler, loss = self.plan, self.plan.sampler, self._loss
         # Candidates of a negative are drawn like further negatives, and from the same block.
         width = row_width(plan.n_factors)
         kernel: Callable[..., None] = build_epoch(
             loss, plan.scorer, plan.optimizer, width, sampler.choose, plan.n_candidates,
-            prefetch_rows=prefetch_rows, learn_items=learn_items,
+            prefetch_rows=prefetch_rows,
         )  # fmt: skip
         n_each, n_drawn = plan.n_negatives, plan.n_negatives * plan.n_candidates
         if self.stores_negatives:  # a triplet is stored for each negative, else for each positive

@@ -113,7 +113,7 @@ class TripletFoldIn:
         n_candidates = plan.n_candidates
         kernel = build_epoch(
             plan.loss, plan.scorer, _OPTIMIZER, n_factors, sampler.choose, n_candidates,
-            learn_items=False, bare_items=True,
+            bare_items=True,
         )  # fmt: skip
         self._loop = Loop(
             kernel, n_factors, GROUP, plan.n_negatives, plan.n_negatives * n_candidates,

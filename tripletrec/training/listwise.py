@@ -130,8 +130,6 @@ class ListwiseTraining:
         are others, the loss should have a temperature of its own. None: tables drawn by the seed of the plan.
     own_dropout : float, default 0.1
         Share of the users who learn as their history alone, as new users will be; with a history only.
-    learn_items : bool, default True
-        False: items, biases and their optimizer state stay as they are; only users learn.
     sizes : PieceSizes, default PieceSizes()
 
     Attributes
@@ -156,12 +154,11 @@ class ListwiseTraining:
         given: Interactions | None = None,
         tables: FactorTables | None = None,
         own_dropout: float = 0.1,
-        learn_items: bool = True,
         sizes: PieceSizes = _SIZES,
     ) -> None:
         self.plan, self._loss = plan, _list_loss(plan)
         self.cancelled = False
-        self._dropout, self._learns_items = dropout, learn_items
+        self._dropout = dropout
         # Of a released training: lengths of the own rows, and mixed rows.
         self._lengths: Float32 | None = None
         self._users: Float32 | None = None
@@ -335,9 +332,8 @@ class ListwiseTraining:
         if not math.isfinite(sum(losses)):
             return math.nan
         self._run(partial(self._learn_users, users, step_size), len(users), _ROWS)
-        if self._learns_items:
-            step = ItemStep(step_size, *numbers.item_l2, numbers.temperature, numbers.parameters)
-            self._run(partial(self._learn_items, len(users), n_candidates, step), n_slots)
+        step = ItemStep(step_size, *numbers.item_l2, numbers.temperature, numbers.parameters)
+        self._run(partial(self._learn_items, len(users), n_candidates, step), n_slots)
         return sum(losses) * self._temperature
 
     def _run(self, task: Callable[[int, int, int], None], n: int, size: int | None = None) -> None:

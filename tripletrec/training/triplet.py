@@ -74,8 +74,6 @@ class TripletTraining(StratumLearner):
         the same plan has returned. None: start values.
     executor : Executor or None, default None
         Runs the tasks of each round. None: as many threads as have work.
-    learn_items : bool, default True
-        False: items, their biases and their optimizer state stay as they are.
     limits : StrataLimits, default LIMITS
 
     Attributes
@@ -109,7 +107,6 @@ class TripletTraining(StratumLearner):
         *,
         tables: FactorTables | None = None,
         executor: Executor | None = None,
-        learn_items: bool = True,
         limits: StrataLimits = LIMITS,
     ) -> None:
         super().__init__(limits, weighted=weights is not None)
@@ -135,9 +132,7 @@ class TripletTraining(StratumLearner):
             _check_tables(tables, plan, interactions)
             self._make_epoch_layout(interactions)
         self.tables = tables
-        self.loop = self.epoch_layout.build_loop(
-            prefetch_rows=tables.nbytes > limits.cache_bytes, learn_items=learn_items
-        )
+        self.loop = self.epoch_layout.build_loop(prefetch_rows=tables.nbytes > limits.cache_bytes)
         self._share_out(interactions.nnz, n_jobs, executor)
 
     def _share_out(self, nnz: int, n_jobs: int, executor: Executor | None) -> None:

@@ -60,7 +60,6 @@ class _Choice(NamedTuple):
     choose: Callable[..., Any] | None
     n_candidates: int
     prefetch_rows: bool
-    learn_items: bool
     bare_items: bool
     searches: bool
 
@@ -99,7 +98,6 @@ def build_epoch(
     n_candidates: int = 1,
     *,
     prefetch_rows: bool = False,
-    learn_items: bool = True,
     bare_items: bool = False,
 ) -> Callable[..., None]:
     """Return the training loop for one choice of parts; the same one for the same choice.
@@ -118,22 +116,14 @@ def build_epoch(
         the hyper-parameters say it.
     prefetch_rows : bool, default False
         Whether to ask for rows some triplets ahead: tables larger than the processor's cache gain by it.
-    learn_items : bool, default True
-        False: items, their biases and their optimizer state stay as they are.
     bare_items : bool, default False
-        Whether the tables of items and biases have no optimizer state; only where items are not learnt.
+        Whether the tables of items and biases have no optimizer state: these stay as they are, users alone
+        learn.
 
     Returns
     -------
     Dispatcher
-
-    Raises
-    ------
-    ValueError
-        If bare items shall be learnt.
     """
-    if bare_items and learn_items:
-        raise ValueError("items without optimizer state cannot be learnt")
     searches, scorer = loss.searches, scorer._replace(name="")
     if searches and not prefetch_rows:
         n_candidates = 1  # no line that is reached reads it: one loop for any number of tries
@@ -142,8 +132,8 @@ def build_epoch(
     optimizer = Optimizer("", optimizer.step, optimizer.update, *zeros)
     return _build_epoch(
         _Choice(
-            loss, scorer, optimizer, width, choose, n_candidates, prefetch_rows, learn_items,
-            bare_items, searches,
+            loss, scorer, optimizer, width, choose, n_candidates, prefetch_rows, bare_items,
+            searches,
         )
     )  # fmt: skip
 
@@ -151,10 +141,10 @@ def build_epoch(
 @cache
 def _build_epoch(choice: _Choice) -> Callable[..., None]:
     collect, find_slopes = _build_collect(choice), _build_slopes(choice)
-    if choice.learn_items:
-        step_biases, step_rows = _build_bias_steps(choice), _build_row_steps(choice)
-    else:
+    if choice.bare_items:
         step_biases, step_rows = _leave_biases, _build_user_steps(choice)
+    else:
+        step_biases, step_rows = _build_bias_steps(choice), _build_row_steps(choice)
     searches = choice.searches
 
     @kernel(noalias=True)
@@ -400,7 +390,7 @@ def _build_row_steps(choice: _Choice) -> Callable[..., Any]:
 
 @part(fused=True)
 def _leave_biases(n, users, items, hyper, scratch):
-    """Do nothing: in place of the steps of the biases where items are not learnt."""
+    """Do nothing: in place of the steps of the biases where items are bare."""
 
 
 def _build_user_steps(choice: _Choice) -> Callable[..., Any]:
@@ -409,7 +399,7 @@ def _build_user_steps(choice: _Choice) -> Callable[..., Any]:
 
     @part(fused=True)
     def step_users(n, users, items, hyper, scratch):
-        """Step the users' rows of all triplets: in place of `step_rows` where items are not learnt."""
+        """Step the users' rows of all triplets: in place of `step_rows` where items are bare."""
         U, V = users.table, items.table
         rows, pq, parameters = scratch.rows, scratch.coefficients, hyper.optimizer
         n_factors = index(width if width > _SHORT else scratch.old.shape[0])
