@@ -71,13 +71,12 @@ def plan_of(given=None, **params):
 
 
 def start(
-    data, *, weights=None, given=None, n_jobs=1, limits=SHARED, tables=None, executor=None,
+    data, *, weights=None, given=None, n_jobs=1, limits=SHARED,
     **params,
 ):  # fmt: skip
     """Return a training of the data; see `TripletTraining`."""
     return TripletTraining(
-        plan_of(given, **params), data, weights, given, n_jobs, limits=limits, tables=tables,
-        executor=executor,
+        plan_of(given, **params), data, weights, given, n_jobs, limits=limits,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Training by list-wise losses: threads, pieces, given tables, and the model."""
+"""Training by list-wise losses: threads, pieces, continuing, and the model."""
 
 import math
 
@@ -10,7 +10,6 @@ from contracts.support import assert_same, interactions
 from tiers import quick_rows
 from tripletrec import losses, optimizers, rates, sampling, scorers
 from tripletrec.training.listwise import ListwiseTraining, PieceSizes
-from tripletrec.training.tables import FactorTables
 
 SMALL_PIECES = PieceSizes(scores=8, least=4)  # several of them in data of any size
 TABLES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
@@ -26,13 +25,13 @@ def make(**overrides):
 
 
 def training_of(
-    data, n_negatives=None, batch_size=3, dropout=0.0, n_jobs=1, *, sizes=SMALL_PIECES, tables=None,
+    data, n_negatives=None, batch_size=3, dropout=0.0, n_jobs=1, *, sizes=SMALL_PIECES,
     given=None, **params,
 ):  # fmt: skip
     l2 = {"user_l2": 0.03, "item_l2": 0.02, "negative_l2": 0.01, "bias_l2": 0.05}
     return ListwiseTraining(
         make(init_scale=0.5, **l2, **params)._plan(), data, None, n_negatives, batch_size, dropout,
-        n_jobs, tables=tables, sizes=sizes, given=given,
+        n_jobs, sizes=sizes, given=given,
     )  # fmt: skip
 
 
@@ -112,7 +111,7 @@ def test_blas_threads_change_nothing_and_are_put_back():
     assert_same(results[2], results[0])
 
 
-# -------------------------------------------------------------------- given tables
+# -------------------------------------------------------------------- continuing
 
 
 @pytest.mark.parametrize("n_negatives", [None, 5], ids=["all", "some"])
@@ -129,7 +128,7 @@ def test_blas_threads_change_nothing_and_are_put_back():
 def test_an_epoch_depends_on_its_tables_and_number_alone(
     loss, scorer, optimizer, sampler, n_negatives
 ):
-    """Five epochs are three epochs, and two of another training that goes on from their tables."""
+    """Five epochs are three epochs, and two of another training that takes over their state."""
     data = interactions(12, 20, 60)
     choice = {
         "n_negatives": n_negatives, "dropout": 0.2, "loss": loss, "optimizer": optimizer,
@@ -139,8 +138,8 @@ def test_an_epoch_depends_on_its_tables_and_number_alone(
     expected = run(at_once, range(1, 6))
     begun = training_of(data, **choice)
     found = run(begun, (1, 2, 3))
-    continued = training_of(data, tables=begun.tables, **choice)
-    assert continued.tables is begun.tables
+    continued = training_of(data, **choice)
+    continued.restore(begun.state())
     assert found + run(continued, (4, 5)) == expected
     assert bits(continued) == bits(at_once)
 
@@ -151,24 +150,11 @@ def test_users_without_positives_keep_given_factors():
     begun.run_epoch(1)
     before = begun.tables.users.copy()
     matrix[4] = 0
-    continued = training_of(tr.Interactions(matrix), tables=begun.tables)
+    continued = training_of(tr.Interactions(matrix))
+    continued.restore(begun.state())
     continued.run_epoch(2)
     changed = (continued.tables.users != before).any((1, 2))
     assert not changed[4] and changed[[u for u in range(12) if matrix[u].any()]].all()
-
-
-def test_tables_that_do_not_fit():
-    data = interactions(12, 20, 60)
-
-    def start(*sizes, optimizer=None):
-        optimizer = optimizer or optimizers.adam()
-        return FactorTables.start(*sizes, optimizer, scale=0.1, seed=0)
-
-    for tables in (start(11, 20, 3), start(12, 21, 3), start(12, 20, 4)):
-        with pytest.raises(ValueError, match="^tables must have .*, got .*"):
-            training_of(data, tables=tables)
-    with pytest.raises(ValueError, match="^tables must have .*, got .*"):
-        training_of(data, tables=start(12, 20, 3, optimizer=optimizers.adagrad()))
 
 
 def test_other_losses_are_refused():

@@ -22,7 +22,7 @@ TABLES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
 
 
 def training_of(
-    data, weights=None, n_negatives=None, *, batch_size=3, dropout=0.0, n_jobs=1, tables=None, **params
+    data, weights=None, n_negatives=None, *, batch_size=3, dropout=0.0, n_jobs=1, **params
 ):  # fmt: skip
     model = tr.MatrixFactorization(
         **{
@@ -33,7 +33,7 @@ def training_of(
     )  # fmt: skip
     return ListwiseTraining(
         model._plan(), data, weights, n_negatives, batch_size, dropout, n_jobs,
-        tables=tables, sizes=PieceSizes(scores=8, least=4),
+        sizes=PieceSizes(scores=8, least=4),
     )  # fmt: skip
 
 
@@ -139,7 +139,8 @@ def test_an_epoch_depends_on_its_tables_and_number_alone():
     at_once, begun = (training_of(data, n_epochs=3, schedule="linear") for _ in range(2))
     expected = [at_once.run_epoch(number)["loss"] for number in (1, 2, 3)]
     found = [begun.run_epoch(1)["loss"]]
-    continued = training_of(data, tables=begun.tables, n_epochs=3, schedule="linear")
+    continued = training_of(data, n_epochs=3, schedule="linear")
+    continued.restore(begun.state())
     assert found + [continued.run_epoch(number)["loss"] for number in (2, 3)] == expected
     assert bits(continued) == bits(at_once)
 

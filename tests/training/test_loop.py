@@ -577,19 +577,19 @@ def test_progress_begins_where_training_does(capfd):
 
 @pytest.mark.parametrize("loss", ["softmax", "ccl"])
 def test_two_runs_are_one(loss, split):
-    """Epochs 4 and 5 of a list-wise training that begins from the tables that epoch 3 left."""
+    """Epochs 4 and 5 of a list-wise training that takes over the state that epoch 3 left."""
     model = make(n_epochs=5, loss=loss, schedule="linear", n_negatives=50, dropout=0.1)
     plan, (data, _) = model._plan(), split
 
-    def start(tables=None):
-        return ListwiseTraining(plan, data, None, 50, 16, 0.1, 1, tables=tables)
+    def start():
+        return ListwiseTraining(plan, data, None, 50, 16, 0.1, 1)
 
     at_once = run_epochs(start(), 5)
     begun = start()
-    tables, earlier = begun.tables, [begun.run_epoch(number) for number in (1, 2, 3)]
-    outcome = run_epochs(
-        start(tables), 5, first_epoch=4, earlier=Outcome(begun.factors, earlier, 3)
-    )
+    earlier = [begun.run_epoch(number) for number in (1, 2, 3)]
+    continued = start()
+    continued.restore(begun.state())
+    outcome = run_epochs(continued, 5, first_epoch=4, earlier=Outcome(begun.factors, earlier, 3))
     for ours, theirs in zip(outcome.factors, at_once.factors, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     losses = [[record["loss"] for record in each.history] for each in (outcome, at_once)]

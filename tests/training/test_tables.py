@@ -1,4 +1,4 @@
-"""Tables of factors: how they start, grow and are released."""
+"""Tables of factors: how they start and are released."""
 
 import numpy as np
 import pytest
@@ -52,43 +52,16 @@ def test_start_is_the_same_at_any_number_of_threads(n_jobs):
     )
 
 
+def test_a_row_begins_alike_in_tables_of_any_size():
+    small, large = start(4095, 4097, optimizers.SGD), start(8195, 4098, optimizers.SGD)
+    np.testing.assert_array_equal(large.users[:4095], small.users)
+    np.testing.assert_array_equal(large.items[:4097], small.items)
+
+
 def test_what_is_done_beside_sees_the_tables():
     seen = []
     tables = start(3, 2, optimizers.SGD, beside=seen.append)
     assert seen == [tables]
-
-
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda each: each.name)
-@pytest.mark.parametrize("size", [(7, 4), (8, 4), (7, 9), (4100, 4099), (9000, 30)])
-def test_grown_tables_are_those_that_start_would_have_made(optimizer, size):
-    grown = start(7, 4, optimizer).grow(*size, optimizer, scale=0.1, seed=3)
-    assert_equal(grown, start(*size, optimizer))
-
-
-def test_growing_across_a_chunk_of_random_numbers():
-    grown = start(4095, 4097, optimizers.SGD).grow(8195, 4098, optimizers.SGD, scale=0.1, seed=3)
-    assert_equal(grown, start(8195, 4098, optimizers.SGD))
-
-
-def test_growing_keeps_what_was_learnt():
-    adam = optimizers.adam()
-    tables = start(5, 6, adam)
-    for number, name in enumerate(NAMES):
-        getattr(tables, name)[...] += number + 1
-    grown = tables.grow(9, 7, adam, scale=0.1, seed=4)
-    for name in NAMES:
-        np.testing.assert_array_equal(
-            getattr(grown, name)[: len(getattr(tables, name))], getattr(tables, name)
-        )
-    fresh = start(9, 7, adam, seed=4)
-    np.testing.assert_array_equal(grown.users[5:], fresh.users[5:])
-    np.testing.assert_array_equal(grown.items[6:], fresh.items[6:])
-
-
-@pytest.mark.parametrize("size", [(4, 6), (5, 5)])
-def test_tables_do_not_shrink(size):
-    with pytest.raises(ValueError, match=r"tables of \(5, 6\) rows cannot shrink to"):
-        start(5, 6, optimizers.SGD).grow(*size, optimizers.SGD, scale=0.1, seed=3)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda each: each.name)

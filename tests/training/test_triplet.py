@@ -29,7 +29,6 @@ from training.fits import (
 from tripletrec import optimizers, sampling
 from tripletrec._runtime.threads import SerialExecutor
 from tripletrec.training.strata import LIMITS
-from tripletrec.training.tables import FactorTables
 from tripletrec.training.triplet import count_items
 
 
@@ -411,9 +410,8 @@ def test_tasks_of_a_round_may_run_in_any_order(given, blocks, rng):
         return [arguments[place] for place in rng.permutation(len(arguments))]
 
     plain = start(blocks, given=negatives, optimizer="adam")
-    other = start(
-        blocks, given=negatives, optimizer="adam", n_jobs=4, executor=SerialExecutor(permuted)
-    )
+    other = start(blocks, given=negatives, optimizer="adam", n_jobs=4)
+    other.executor = SerialExecutor(permuted)
     assert run(plain) == run(other)
     # Four blocks of items; given negatives lie in pairs of them.
     assert max(sizes) == (2 if given else 4)
@@ -435,22 +433,10 @@ def test_training_may_begin_at_any_epoch(former, given, optimizer, blocks):
     whole, first = start(blocks, **options), start(blocks, **options)
     expected = run(whole, range(1, 6))
     records = run(first, range(1, former + 1))
-    second = start(blocks, tables=first.settle(), **options)
+    second = start(blocks, **options)
+    second.restore(first.state())
     assert records + run(second, range(former + 1, 6)) == expected
     assert_same_tables(second, whole)
-
-
-@pytest.mark.parametrize("size", [(41, 300, 6), (40, 299, 6), (40, 300, 7)])
-def test_tables_must_be_of_the_plan(size, blocks):
-    tables = FactorTables.start(*size, optimizers.adagrad(), scale=0.1, seed=0)
-    with pytest.raises(ValueError, match=r"tables must be of .* \(40, 300, 6, 1\), got \(4"):
-        start(blocks, tables=tables)
-
-
-def test_tables_must_be_of_the_optimizer(blocks):
-    tables = FactorTables.start(40, 300, 6, optimizers.SGD, scale=0.1, seed=0)
-    with pytest.raises(ValueError, match=r"numbers of optimizer state .* got \(40, 300, 6, 0\)"):
-        start(blocks, tables=tables)
 
 
 # -------------------------------------------------------------------- records, threads

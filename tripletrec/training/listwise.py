@@ -70,6 +70,7 @@ class PieceSizes(NamedTuple):
 
 _SIZES = PieceSizes()
 _ROWS = 64  # users that one task takes, learns or sums up
+_OWN_DROPOUT = 0.1  # share of the users who learn as their history alone, as new users will be
 # What only epochs need: the interactions, and what was worked out of them.
 _OF_EPOCHS = (
     "_known", "_weights", "_users_with_positives", "_given", "_batch", "_records", "_kernels",
@@ -88,9 +89,7 @@ class _Numbers(NamedTuple):
     mix: RowMix
 
     @classmethod
-    def of(
-        cls, plan: FactorPlan, temperature: float, own_dropout: float, dropout: float
-    ) -> _Numbers:
+    def of(cls, plan: FactorPlan, temperature: float, dropout: float) -> _Numbers:
         real = np.float32
         with np.errstate(over="ignore"):  # see `run_epoch`
             return cls(
@@ -98,7 +97,7 @@ class _Numbers(NamedTuple):
                 # Biases are learnt in units of the logit; their L2 is that of what they are in the end.
                 (real(plan.l2.positive), real(plan.l2.negative), real(plan.l2.bias * temperature**2)),
                 tuple(map(real, plan.optimizer.parameters)),
-                RowMix(*map(real, (plan.history, plan.history_dropout, own_dropout, dropout))),
+                RowMix(*map(real, (plan.history, plan.history_dropout, _OWN_DROPOUT, dropout))),
             )  # fmt: skip
 
 
@@ -123,18 +122,12 @@ class ListwiseTraining:
         Threads, >= 1.
     given : Interactions or None, default None
         Negatives given by the user; they weigh more than other candidates, see `training.given_weights`.
-    tables : FactorTables, default None
-        Factors and optimizer state to go on from; they are trained in place. Epochs depend on the tables and
-        on their number alone: those of an earlier training, continued with its next epoch, become what that
-        training would have made of them. Their biases are in units of the temperature, so if the interactions
-        are others, the loss should have a temperature of its own. None: tables drawn by the seed of the plan.
-    own_dropout : float, default 0.1
-        Share of the users who learn as their history alone, as new users will be; with a history only.
     sizes : PieceSizes, default PieceSizes()
 
     Attributes
     ----------
     tables : FactorTables
+        What is learnt; biases are in units of the temperature.
     batch_size, piece_size : int
         Users of a batch, candidates of a piece.
     cancelled : bool
@@ -152,8 +145,6 @@ class ListwiseTraining:
         n_jobs: int,
         *,
         given: Interactions | None = None,
-        tables: FactorTables | None = None,
-        own_dropout: float = 0.1,
         sizes: PieceSizes = _SIZES,
     ) -> None:
         self.plan, self._loss = plan, _list_loss(plan)
@@ -170,9 +161,8 @@ class ListwiseTraining:
         self._users_with_positives = np.flatnonzero(counts).astype(np.int32)
         n_users = len(self._users_with_positives)
         self._temperature = self._loss.temperature or 1.0
-        self._numbers = _Numbers.of(plan, self._temperature, own_dropout, dropout)
-        self.tables = self._start(counts, n_items) if tables is None else tables
-        _check_tables(self.tables, plan, interactions)
+        self._numbers = _Numbers.of(plan, self._temperature, dropout)
+        self.tables = self._start(counts, n_items)
         cosine, width = plan.scorer == COSINE, self.tables.width
         self._mixed = plan.history > 0.0
         self._kernels = build_batch_kernels(
@@ -416,26 +406,3 @@ def _list_loss(plan: FactorPlan) -> ListLoss:
     if not isinstance(plan.loss, ListLoss):
         raise TypeError(f"loss {plan.loss.name!r} is not list-wise")
     return plan.loss
-
-
-def _check_tables(tables: FactorTables, plan: FactorPlan, data: Interactions) -> None:
-    """Raise unless the kernels may index the tables as the plan and the data say."""
-    found = {
-        "users": tables.users.shape,
-        "items": tables.items.shape,
-        "biases": tables.biases.shape,
-        "user_step_counts": tables.user_step_counts.shape,
-        "item_step_counts": tables.item_step_counts.shape,
-        "n_factors": tables.n_factors,
-    }
-    n_numbers, n_counts = 1 + len(plan.optimizer.state), len(plan.optimizer.step_counts)
-    allowed = {
-        "users": (data.n_users, n_numbers, tables.width),
-        "items": (data.n_items, n_numbers, tables.width),
-        "biases": (data.n_items, n_numbers, 1),
-        "user_step_counts": (data.n_users, n_counts),
-        "item_step_counts": (data.n_items, n_counts),
-        "n_factors": plan.n_factors,
-    }
-    if found != allowed:
-        raise ValueError(f"tables must have the sizes {allowed}, got {found}")

@@ -47,9 +47,6 @@ class FactorTables:
     >>> tables = FactorTables.start(3, 5, 4, adagrad(), scale=0.1, seed=0)
     >>> tables.users.shape, tables.factors.item_factors.shape
     ((3, 2, 16), (5, 4))
-    >>> larger = tables.grow(4, 5, adagrad(), scale=0.1, seed=0)
-    >>> bool((larger.users[:3] == tables.users).all()), len(larger.users)
-    (True, 4)
     """
 
     def __init__(
@@ -96,7 +93,7 @@ class FactorTables:
             Called with the tables, perhaps while factors are still being drawn in other threads.
         """
         tables = cls._at_zero(n_users, n_items, n_factors, optimizer)
-        tables._draw((0, 0), optimizer, scale, seed, n_jobs, beside)
+        tables._draw(optimizer, scale, seed, n_jobs, beside)
         return tables
 
     @classmethod
@@ -109,35 +106,6 @@ class FactorTables:
         _start_state(biases, optimizer)
         of_users, of_items = (np.tile(step_counts, (n, 1)) for n in (n_users, n_items))
         return cls(users, items, biases, of_users, of_items, n_factors)
-
-    def grow(
-        self, n_users: int, n_items: int, optimizer: Optimizer, *, scale: float, seed: int
-    ) -> Self:
-        """Return larger tables: present rows keep all they have, new ones start as in `start`.
-
-        The new rows are those that `start` would have given them in tables of this size.
-
-        Parameters
-        ----------
-        n_users, n_items : int
-            At least as many as there are.
-        optimizer, scale, seed
-            As of `start`.
-
-        Raises
-        ------
-        ValueError
-            If there would be fewer rows than there are.
-        """
-        old = len(self.users), len(self.items)
-        if n_users < old[0] or n_items < old[1]:
-            raise ValueError(f"tables of {old} rows cannot shrink to {(n_users, n_items)}")
-        larger = self._at_zero(n_users, n_items, self.n_factors, optimizer)
-        for name in _NAMES:
-            mine = getattr(self, name)
-            getattr(larger, name)[: len(mine)] = mine
-        larger._draw(old, optimizer, scale, seed, 1, None)
-        return larger
 
     @property
     def width(self) -> int:
@@ -231,25 +199,23 @@ class FactorTables:
 
     def _draw(
         self,
-        kept: tuple[int, int],
         optimizer: Optimizer,
         scale: float,
         seed: int,
         n_jobs: int,
         beside: Callable[[FactorTables], None] | None,
     ) -> None:
-        """Fill the rows of users and items but the first `kept`."""
+        """Fill the rows of users and items."""
 
         def draw(number: int, table: Float32, first: int) -> None:
             into = table[first : first + _CHUNK]
             rows = np.arange(first, first + len(into))
             begin_rows(into, rows, self.n_factors, optimizer, scale=scale, seed=seed, table=number)
 
-        each = zip((USERS, ITEMS), (self.users, self.items), kept, strict=True)
         tasks: list[Callable[[], None]] = [
             partial(draw, number, table, first)
-            for number, table, own in each
-            for first in range(own, len(table), _CHUNK)
+            for number, table in ((USERS, self.users), (ITEMS, self.items))
+            for first in range(0, len(table), _CHUNK)
         ]
         several = len(tasks) > 2
         if beside is not None:

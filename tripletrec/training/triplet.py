@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.arrays import read_only
-from tripletrec._runtime.threads import Executor, executor_for
+from tripletrec._runtime.threads import executor_for
 from tripletrec.data.interactions import Interactions
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.sampling.grades import by_rising_value
@@ -69,11 +69,6 @@ class TripletTraining(StratumLearner):
         Negatives given by the user, of the same shape.
     n_jobs : int
         The most threads, >= 1.
-    tables : FactorTables or None, default None
-        What earlier epochs have learnt, to be learnt on in place: those that `settle` of another training of
-        the same plan has returned. None: start values.
-    executor : Executor or None, default None
-        Runs the tasks of each round. None: as many threads as have work.
     limits : StrataLimits, default LIMITS
 
     Attributes
@@ -84,6 +79,7 @@ class TripletTraining(StratumLearner):
     part : UserPart
         All the users.
     executor : Executor
+        Runs the tasks of each round: as many threads as have work; another one may be set before an epoch.
     loop : Loop
         How strata are learnt; another one may be set before an epoch.
 
@@ -91,8 +87,6 @@ class TripletTraining(StratumLearner):
     ------
     TypeError
         If the loss is not one of triplets.
-    ValueError
-        If the tables are not of the plan's size.
     """
 
     _prepared: _Prepared | None = None  # until the first epoch, and after the last one
@@ -105,8 +99,6 @@ class TripletTraining(StratumLearner):
         given: Interactions | None,
         n_jobs: int,
         *,
-        tables: FactorTables | None = None,
-        executor: Executor | None = None,
         limits: StrataLimits = LIMITS,
     ) -> None:
         super().__init__(limits, weighted=weights is not None)
@@ -119,29 +111,26 @@ class TripletTraining(StratumLearner):
             self._given = ItemsOfUsers(read_only(given.indptr), read_only(given.indices))
         elif plan.is_graded:
             self._given, self._n_lower = by_rising_value((indptr, indices), interactions.values)
-        if tables is None:
-            # While start values are drawn one thread works the strata out.
-            tables = FactorTables.start(
-                interactions.n_users, interactions.n_items, plan.n_factors, plan.optimizer,
-                scale=plan.init_scale, seed=plan.seed, n_jobs=n_jobs,
-                beside=lambda _: self._make_epoch_layout(interactions),
-            )  # fmt: skip
-            # Nothing is learnt of a user without positives: with factors of zero the biases rank the items.
-            tables.users[np.diff(interactions.indptr) == 0, 0] = 0.0
-        else:
-            _check_tables(tables, plan, interactions)
-            self._make_epoch_layout(interactions)
-        self.tables = tables
-        self.loop = self.epoch_layout.build_loop(prefetch_rows=tables.nbytes > limits.cache_bytes)
-        self._share_out(interactions.nnz, n_jobs, executor)
+        # While start values are drawn one thread works the strata out.
+        self.tables = FactorTables.start(
+            interactions.n_users, interactions.n_items, plan.n_factors, plan.optimizer,
+            scale=plan.init_scale, seed=plan.seed, n_jobs=n_jobs,
+            beside=lambda _: self._make_epoch_layout(interactions),
+        )  # fmt: skip
+        # Nothing is learnt of a user without positives: with factors of zero the biases rank the items.
+        self.tables.users[np.diff(interactions.indptr) == 0, 0] = 0.0
+        self.loop = self.epoch_layout.build_loop(
+            prefetch_rows=self.tables.nbytes > limits.cache_bytes
+        )
+        self._share_out(interactions.nnz, n_jobs)
 
-    def _share_out(self, nnz: int, n_jobs: int, executor: Executor | None) -> None:
+    def _share_out(self, nnz: int, n_jobs: int) -> None:
         """Cut the work of an epoch into pieces that are worth a turn of a thread."""
         least, n_user_blocks = self.limits.least_run, self.epoch_layout.strata.n_user_blocks
         most = nnz * self.plan.n_negatives // max(1, least) if n_jobs > 1 else 1
         runs = self.epoch_layout.strata.runs(most, n_jobs)
         self.rounds = [[(int(first), int(last)) for first, last in each] for each in runs]
-        self.executor = executor or executor_for(min(n_jobs, runs.shape[1]))
+        self.executor = executor_for(min(n_jobs, runs.shape[1]))
         several = min(n_jobs, runs.shape[1]) > 1 and nnz >= n_user_blocks * least
         step = 1 if several else n_user_blocks
         self._bucket_tasks = [(first, first + step) for first in range(0, n_user_blocks, step)]
@@ -237,16 +226,6 @@ class TripletTraining(StratumLearner):
             self._prepared = _Prepared(deal, int(np.diff(starts).max()), epoch)
         return self._prepared.epoch._replace(
             hyper=epoch_layout.hyper(number), streams=epoch_layout.streams(number)
-        )
-
-
-def _check_tables(tables: FactorTables, plan: FactorPlan, data: Interactions) -> None:
-    found = (len(tables.users), len(tables.items), tables.n_factors, tables.users.shape[1] - 1)
-    wanted = (data.n_users, data.n_items, plan.n_factors, len(plan.optimizer.state))
-    if found != wanted:
-        raise ValueError(
-            "tables must be of the users, items, factors and numbers of optimizer state "
-            f"{wanted}, got {found}"
         )
 
 
