@@ -20,7 +20,7 @@ def towers(tables, features):
     embeddings = [
         FeatureEmbedding(table, each) for table, each in zip(tables, features, strict=True)
     ]
-    network = Towers(*embeddings, Stack([]), Stack([]), losses.BPR, mean=False)
+    network = Towers(*embeddings, Stack([]), Stack([]), losses.BPR)
     return network, RowOptimizer(optimizers.adagrad(), 1.0, network.parameters)
 
 

@@ -46,7 +46,10 @@ def test_gradients_against_central_differences(build, loss, l2, rng, dense, embe
         total = sum(w * LOSSES[loss](each) for w, each in zip(weights, x, strict=True))
         U, V = network.users.table, network.items.table
         of_users, of_items = (U[users] ** 2).sum(1), (V[positives] ** 2 + V[negatives] ** 2).sum(1)
-        return total / 8 + weights @ (l2.user * of_users + l2.positive * of_items) / 2
+        return (
+            total / (8 if network.mean else 1)
+            + weights @ (l2.user * of_users + l2.positive * of_items) / 2
+        )
 
     totals = np.zeros(3)
     network.step(users, positives, negatives, weights, l2, totals)
@@ -61,7 +64,7 @@ def product_of_single_factors(loss):
     columns = [np.ones((3, 1)), np.array([[2.0], [0.0], [1.0], [0.5], [0.0], [3.0]])]
     columns = [each.astype(np.float32) for each in columns]
     sides = (FeatureEmbedding(x, sp.identity(len(x), format="csr")) for x in columns)
-    return Towers(*sides, Stack([]), Stack([]), loss, mean=False)
+    return Towers(*sides, Stack([]), Stack([]), loss)
 
 
 def test_a_step_counts():

@@ -97,7 +97,7 @@ def add_command(
     return parser
 
 
-def add_columns(parser: argparse.ArgumentParser, *, duplicates: bool = True) -> None:
+def add_columns(parser: argparse.ArgumentParser) -> None:
     """Add the names of the columns of tables of events."""
     group = parser.add_argument_group(
         "columns", "Names that are common need not be given; which are taken is said on stderr."
@@ -111,29 +111,28 @@ def add_columns(parser: argparse.ArgumentParser, *, duplicates: bool = True) -> 
         action="store_true",
         help="leave out rows that lack a user, an item, a value or a time",
     )
-    if duplicates:
-        group.add_argument(
-            "--duplicates",
-            choices=("sum", "max", "last", "first", "count"),
-            default="sum",
-            help="what stands for several events of a user with an item (default: sum)",
-        )
-        group.add_argument(
-            "--min-value",
-            type=_number,
-            metavar="X",
-            help="leave out what has a lower value, such as ratings below 4",
-        )
+    group.add_argument(
+        "--duplicates",
+        choices=("sum", "max", "last", "first", "count"),
+        default="sum",
+        help="what stands for several events of a user with an item (default: sum)",
+    )
+    group.add_argument(
+        "--min-value",
+        type=_number,
+        metavar="X",
+        help="leave out what has a lower value, such as ratings below 4",
+    )
 
 
-def add_cutoff(parser: argparse.ArgumentParser, default: int = 10) -> None:
+def add_cutoff(parser: argparse.ArgumentParser) -> None:
     """Add the length of lists."""
     parser.add_argument(
         "-k",
         type=count,
-        default=default,
+        default=10,
         metavar="N",
-        help=f"length of a list (default: {default})",
+        help="length of a list (default: 10)",
     )
 
 

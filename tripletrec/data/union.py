@@ -50,8 +50,6 @@ class Merger:
         Those that the model knows.
     X : Interactions
         With ids of its own, in any order. Without ids, row numbers: those of the model.
-    name : str, default "X"
-        What error messages call `X`.
 
     Attributes
     ----------
@@ -82,9 +80,9 @@ class Merger:
     (Interactions(3 users x 3 items, 4 positives, user ids, item ids), array([3, 1]))
     """
 
-    def __init__(self, users: Ids, items: Ids, X: Interactions, name: str = "X") -> None:  # noqa: N803
-        self.users, self.user_rows = _extend(users, X.user_ids, X.n_users, name)
-        self.items, self.item_rows = _extend(items, X.item_ids, X.n_items, name)
+    def __init__(self, users: Ids, items: Ids, X: Interactions) -> None:  # noqa: N803
+        self.users, self.user_rows = _extend(users, X.user_ids, X.n_users)
+        self.items, self.item_rows = _extend(items, X.item_ids, X.n_items)
 
     def place(self, data: Interactions) -> Interactions:
         """Return interactions of the users and items of X as interactions of all users and items."""
@@ -123,21 +121,19 @@ class Merger:
         return Interactions._of_rows(rows, *axes)
 
 
-def _extend(
-    known: Ids, ids: NDArray[Any] | None, n: int, name: str
-) -> tuple[Ids, NDArray[np.int64]]:
+def _extend(known: Ids, ids: NDArray[Any] | None, n: int) -> tuple[Ids, NDArray[np.int64]]:
     """Return all ids, and the row among them of each that X has."""
     word = known.word
     if ids is None:
-        _check_numbers(known, n, name)
+        _check_numbers(known, n)
         more = known if n <= known.n else known.with_more(np.arange(known.n, n))
         return more, np.arange(n)
     if known.values is None:
         raise ValueError(
-            f"{name} must have no {word} ids, for the model numbers its {word}s, 0 ... {known.n - 1}, "
+            f"X must have no {word} ids, for the model numbers its {word}s, 0 ... {known.n - 1}, "
             f"got the id {shown(plain(ids[0]))}: give it as a matrix, or by Interactions.from_arrays"
         )
-    check_kinds(known.values, ids, word, name)
+    check_kinds(known.values, ids, word, "X")
     rows = known.find(ids)
     new = rows < 0
     if not new.any():
@@ -146,15 +142,15 @@ def _extend(
     return known.with_more(ids[new]), rows
 
 
-def _check_numbers(known: Ids, n: int, name: str) -> None:
+def _check_numbers(known: Ids, n: int) -> None:
     if known.values is not None and n != known.n:
         raise ValueError(
-            f"{name} must have {known.word} ids, or exactly the {known.n} {known.word}s of the model, "
+            f"X must have {known.word} ids, or exactly the {known.n} {known.word}s of the model, "
             f"got {n} without ids"
         )
     if n < known.n:
         raise ValueError(
-            f"{name} must have at least the {known.n} {known.word}s of the model, which have no ids, "
+            f"X must have at least the {known.n} {known.word}s of the model, which have no ids, "
             f"got {n}"
         )
 

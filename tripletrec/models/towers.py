@@ -145,7 +145,7 @@ def start_training(
     """Return a training of two towers, by triplets or by lists as the loss of the plan says."""
     if isinstance(plan.loss, ListLoss):
         return _start_listwise(plan, plan.loss, data, weights, given, users, items, mix)
-    network = Towers(users.layer, items.layer, users.stack, items.stack, plan.loss, mean=False)
+    network = Towers(users.layer, items.layer, users.stack, items.stack, plan.loss)
     drawn, nearest = np.flatnonzero(np.bincount(data.indices)), None
     if plan.sampler.by_features:
         nearest = _nearest_negatives(items.columns, data, given, drawn)

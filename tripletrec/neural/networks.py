@@ -285,9 +285,8 @@ class Towers(_Network):
     user_tower, item_tower : Stack
         To the same number of outputs.
     loss : Loss or None
-        None: for a subclass with a list-wise loss, see `tripletrec.neural.listwise`.
-    mean : bool, default True
-        Whether the loss of a batch is the mean of its triplets', or the sum.
+        Of a batch: the sum of that of its triplets. None: for a subclass with a list-wise loss, see
+        `tripletrec.neural.listwise`.
 
     Attributes
     ----------
@@ -302,9 +301,8 @@ class Towers(_Network):
         user_tower: Stack,
         item_tower: Stack,
         loss: Loss | None,
-        mean: bool = True,
     ) -> None:
-        super().__init__(users, items, loss, mean)
+        super().__init__(users, items, loss, mean=False)
         self.user_tower, self.item_tower = user_tower, item_tower
         self.stacks = [user_tower, item_tower]
 
