@@ -66,6 +66,14 @@ class Optimizer(NamedTuple):
     def __repr__(self) -> str:
         return text_of(self, "optimizers", OPTIMIZERS, _ARGUMENTS)
 
+    def functions(self) -> Optimizer:
+        """Return what kernels are compiled for: the functions, and how many numbers there are.
+
+        The name is empty and numbers are 0, so that optimizers that differ in these alone share kernels.
+        """
+        state, step_counts = ((0.0,) * len(each) for each in (self.state, self.step_counts))
+        return Optimizer("", self.step, self.update, state, step_counts)
+
     def fields(self) -> list[PartField]:
         """Return the parts and how they are called: with one row of two weights, nothing beyond it."""
         numbers = tuple(map(np.float32, self.parameters))

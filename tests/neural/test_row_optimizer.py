@@ -49,6 +49,14 @@ def test_tables_moved_as_a_whole_take_the_mean():
     assert (tables[2] == [[1.0], [0.0]]).all()
 
 
+@pytest.mark.parametrize("make", [optimizers.adagrad, optimizers.adam])
+def test_optimizers_that_differ_in_numbers_alone_share_a_kernel(make):
+    tables = [np.ones((2, 3), np.float32)]
+    one, other = (RowOptimizer(make(number), 0.1, tables) for number in (0.1, 0.2))
+    sgd = RowOptimizer(optimizers.SGD, 0.1, tables)
+    assert one._update_tables is other._update_tables is not sgd._update_tables
+
+
 def test_the_learning_rate_may_change_between_steps():
     tables, gradients = np.zeros((3, 1, 1), np.float32), np.ones((3, 1, 1), np.float32)
     moving = RowOptimizer(optimizers.SGD, 1.0, list(tables))

@@ -106,6 +106,10 @@ class ListLoss(NamedTuple):
     def __repr__(self) -> str:
         return text_of(self, "losses", LIST_LOSSES, _ARGUMENTS)
 
+    def functions(self) -> ListLoss:
+        """Return what kernels are compiled for: the two functions, without name and numbers."""
+        return ListLoss("", self.exponentiate, self.reduce)
+
     def fields(self) -> list[PartField]:
         """Return the parts and how they are called."""
         row, weights = np.array([0.5, -0.5, 0.25], np.float32), np.ones(2, np.float32)

@@ -113,6 +113,10 @@ class Loss(NamedTuple):
     def __repr__(self) -> str:
         return text_of(self, "losses", LOSSES | SEARCHING_LOSSES, _ARGUMENTS)
 
+    def functions(self) -> Loss:
+        """Return what kernels are compiled for: the two functions, without name and numbers."""
+        return Loss("", self.value, self.slope)
+
     @property
     def searches(self) -> bool:
         """Whether the loss tries several items until one is a negative that costs something."""

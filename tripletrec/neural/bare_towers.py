@@ -85,8 +85,7 @@ class BareTowers:
         batch_size: int,
     ) -> None:
         self._network, self._moving, self._size = network, moving, batch_size
-        # Parts that differ in their parameters alone share a kernel.
-        self._run = _build_run(loss._replace(parameters=()), optimizer._replace(parameters=()))
+        self._run = _build_run(loss.functions(), optimizer.functions())
         self._real = real = network.users.table.dtype.type
         self._parameters = tuple(tuple(map(real, each.parameters)) for each in (loss, optimizer))
         n, width = batch_size, network.users.width

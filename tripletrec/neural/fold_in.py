@@ -79,7 +79,7 @@ class PerceptronFoldIn:
         self._keys = np.random.SeedSequence(0).generate_state(passes.n, np.uint64)
         rates = passes.rate * (1.0 - (np.arange(passes.n) + 0.5) / passes.n)
         self._rates = rates.astype(np.float32)
-        loss = plan.loss._replace(name="", parameters=())
+        loss = plan.loss.functions()
         self._hidden = _hidden_of(perceptron(), self._users_of, self._items)
         if self._hidden is None:
             self._slopes = _build_slopes(loss)

@@ -211,8 +211,7 @@ class ListwiseTowers(Towers):
         self._unit = np.float32(unit_of_biases(temperature))
         self.item_biases = np.zeros((positives.n_items, 1), np.float32)
         self._bias_gradient = np.zeros_like(self.item_biases)
-        # Losses that differ in numbers alone share a kernel.
-        self._differentiate = _build_differentiate(loss._replace(temperature=None, parameters=()))
+        self._differentiate = _build_differentiate(loss.functions())
         self._parameters = loss.parameters
         self._known = read_only(positives.indptr), read_only(positives.indices)
         self._slots = Slots(positives.n_users, positives.n_items)

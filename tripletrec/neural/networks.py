@@ -118,8 +118,7 @@ class _Network:
         self.tables = tuple(users.arrays), tuple(items.arrays)
         self._real = users.table.dtype.type
         if loss is not None:
-            # Losses that differ in their parameters alone share a kernel.
-            self._pair_loss = _build_pair_loss(loss._replace(parameters=()))
+            self._pair_loss = _build_pair_loss(loss.functions())
             self._parameters = tuple(map(self._real, loss.parameters))
         self._unweighted = np.empty(0, self._real)
         self._n_touched = np.zeros(2, np.int64)

@@ -132,8 +132,7 @@ class RowOptimizer:
         tables: Sequence[NDArray[Any]],
         l2: Sequence[float] = (),
     ) -> None:
-        # Optimizers that differ in their parameters alone share a kernel.
-        self._update_tables = _build_update(optimizer._replace(parameters=()))
+        self._update_tables = _build_update(optimizer.functions())
         self._tables, self._now = tuple(tables), 0
         self._n_state = len(optimizer.state)
         # Plain tuples, see `tripletrec.neural.features.FeatureTable`.

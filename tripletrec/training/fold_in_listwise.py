@@ -141,8 +141,7 @@ class ListwiseFoldIn:
         self._masked = plan.sampler.verified
         l2 = 0.0 if self._cosine else plan.l2.user / temperature
         self._numbers = np.float32(1.0 / temperature), np.float32(l2), plan.loss.parameters
-        alike = plan.loss._replace(name="", parameters=(), temperature=1.0)
-        self._learn = _build_learn(alike, cosine=self._cosine)
+        self._learn = _build_learn(plan.loss.functions(), cosine=self._cosine)
         vectors = normalize_rows(factors)[0] if self._cosine else factors
         counts = np.ones(len(biases), np.int64) if counts is None else counts
         chosen = choose_candidates(counts, only_used=only_used, descent=descent)

@@ -127,13 +127,10 @@ def build_epoch(
     searches, scorer = loss.searches, scorer._replace(name="")
     if searches and not prefetch_rows:
         n_candidates = 1  # no line that is reached reads it: one loop for any number of tries
-    loss = Loss("", loss.value, loss.slope)
-    zeros = (tuple(0.0 for _ in each) for each in (optimizer.state, optimizer.step_counts))
-    optimizer = Optimizer("", optimizer.step, optimizer.update, *zeros)
     return _build_epoch(
         _Choice(
-            loss, scorer, optimizer, width, choose, n_candidates, prefetch_rows, bare_items,
-            searches,
+            loss.functions(), scorer, optimizer.functions(), width, choose, n_candidates,
+            prefetch_rows, bare_items, searches,
         )
     )  # fmt: skip
 
