@@ -33,11 +33,30 @@ def begin(model, data):
     return model._begin(plan, data, None, None).training
 
 
-def run_epochs(training, n_epochs, **options):
+class EachEpoch:
+    """Has a function look at the factors after each epoch."""
+
+    def __init__(self, look):
+        self._look = look
+
+    def __call__(self, record, factors):
+        return self._look(record, factors)
+
+    def looks_at(self, epoch):
+        return True
+
+
+def run_epochs(training, n_epochs, *, watch=None, **options):
     return train(
         training,
         n_epochs,
-        **{"watch": None, "metric": None, "patience": None, "verbose": 0, **options},
+        **{
+            "watch": watch and EachEpoch(watch),
+            "metric": None,
+            "patience": None,
+            "verbose": 0,
+            **options,
+        },
     )
 
 

@@ -216,7 +216,7 @@ class TrainedModel(Recommender):
             self, plan, X=data, sample_weight=weights, negatives=given,
             validation=held_out,
             **({"values of X": data.values} if plan.sampler.by_value else {}),
-            **getattr(start.training, "features", {}),
+            **start.training.features,
         )  # fmt: skip
         return plan, start, file.resume(start.training, of)
 

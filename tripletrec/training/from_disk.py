@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -136,6 +137,7 @@ class DiskTripletTraining(StratumLearner):
         If no file can be written.
     """
 
+    features: Mapping[str, Any] = MappingProxyType({})  # it has none
     _files: _Files | None = None  # after the release, or once it failed
     _prepared: _DealtItems | None = None
     _of_users: dict[str, NDArray[Any]] | None = None  # after the release

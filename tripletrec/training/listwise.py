@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,6 +134,8 @@ class ListwiseTraining:
     cancelled : bool
         Set by another thread to cancel the running epoch.
     """
+
+    features: Mapping[str, Any] = MappingProxyType({})  # it has none
 
     def __init__(
         self,

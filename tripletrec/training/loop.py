@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -18,7 +18,7 @@ from tripletrec._runtime.threads import UninterruptedThread
 from tripletrec.training.health import Limits, warn_at_the_end
 from tripletrec.training.plan import Factors, Record
 
-__all__ = ["Checkpoint", "Outcome", "Trainable", "train"]
+__all__ = ["Checkpoint", "EpochWatch", "Outcome", "Trainable", "train"]
 
 
 @runtime_checkable
@@ -38,6 +38,10 @@ class Trainable(Protocol):
     @property
     def plan(self) -> Any:
         """A `tripletrec.training.plan.Plan`, for what is said of a training that goes wrong."""
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """Encoded features of users and items by name: those of a checkpoint must be the same."""
 
     @property
     def factors(self) -> Any:
@@ -81,6 +85,16 @@ class Trainable(Protocol):
         """
 
 
+class EpochWatch(Protocol):
+    """What looks at a training after its epochs."""
+
+    def __call__(self, record: Record, factors: Any, /) -> bool:
+        """Take the record of an epoch, to which it may add, and the factors; return whether to stop."""
+
+    def looks_at(self, epoch: int) -> bool:
+        """Tell whether the factors are looked at after an epoch; else they need not be checked."""
+
+
 class Outcome(NamedTuple):
     """What a run of epochs leaves.
 
@@ -119,7 +133,7 @@ def train(
     training: Trainable,
     n_epochs: int,
     *,
-    watch: Callable[[Record, Factors], bool] | None,
+    watch: EpochWatch | None,
     metric: str | None,
     patience: int | None,
     verbose: int,
@@ -139,10 +153,9 @@ def train(
         Not to be used again.
     n_epochs : int
         Number of the last epoch.
-    watch : callable or None
-        ``watch(record, factors) -> bool`` after each epoch; may add to the record; True stops. If it has a
-        method ``looks_at(epoch) -> bool``, factors are not checked after epochs that it passes over. With
-        None short epochs run one after the other, several in each turn of the other thread.
+    watch : EpochWatch or None
+        Is called after each epoch. With None short epochs run one after the other, several in each turn of
+        the other thread.
     metric : str or None
         Entry of the records by which epochs are compared; larger is better. Epochs without it are passed
         over.
@@ -181,9 +194,8 @@ def train(
     progress = Progress(n_epochs, "training", "epoch", shown=bool(verbose), done=first_epoch - 1)
     clock = _Clock(checkpoint)
     in_turns = watch is None and not verbose and not clock.is_due()
-    looks_at = getattr(watch, "looks_at", lambda epoch: True)
     seconds = turn_seconds if in_turns else None
-    run = _Run(training, n_epochs, first_epoch, seconds, earlier, looks_at)
+    run = _Run(training, n_epochs, first_epoch, seconds, earlier, watch)
     best = None if patience is None else _BestEpoch(str(metric), patience, earlier)
     interrupt = None
     try:
@@ -218,7 +230,7 @@ def _check_epochs(n_epochs: int, first_epoch: int, earlier: Outcome | None) -> N
 def _supervise(
     run: _Run,
     thread: UninterruptedThread,
-    watch: Callable[[Record, Factors], bool] | None,
+    watch: EpochWatch | None,
     best: _BestEpoch | None,
     progress: Progress,
     clock: _Clock,
@@ -236,9 +248,7 @@ def _supervise(
     warn_at_the_end(run.training.plan, records, run.largest)
 
 
-def _look(
-    run: _Run, watch: Callable[[Record, Factors], bool] | None, best: _BestEpoch | None
-) -> bool:
+def _look(run: _Run, watch: EpochWatch | None, best: _BestEpoch | None) -> bool:
     """Look at the epoch that has ended; return whether someone says stop."""
     stop = watch is not None and watch(run.records[-1], run.training.factors)
     if best is not None:
@@ -311,8 +321,8 @@ class _Run:
         See `train`; None: each turn is one epoch.
     earlier : Outcome or None
         Its records begin the list of records.
-    looks_at : callable
-        Tells of an epoch whether the factors are looked at after it.
+    watch : EpochWatch or None
+        Tells of an epoch whether the factors are looked at after it; None: of all.
     """
 
     def __init__(
@@ -322,10 +332,10 @@ class _Run:
         first_epoch: int,
         turn_seconds: float | None,
         earlier: Outcome | None,
-        looks_at: Callable[[int], bool],
+        watch: EpochWatch | None,
     ) -> None:
         self.training, self._n_epochs, self._turn_seconds = training, n_epochs, turn_seconds
-        self._looks_at = looks_at
+        self._watch = watch
         self._limits = Limits(training.plan)
         self.largest = 0.0  # factor, when they were looked at last
         self.records: list[Record] = [] if earlier is None else earlier.history[:]
@@ -356,7 +366,8 @@ class _Run:
             self._n_ended += 1
             if self._stopped or self.is_complete or self._is_over(started):
                 break
-        seen = self._turn_seconds is None and self._looks_at(self.number)
+        looks = self._watch is None or self._watch.looks_at(self.number)
+        seen = self._turn_seconds is None and looks
         at_end = self.is_complete or seen
         self.check(record["loss"], factors=is_first or at_end)
 

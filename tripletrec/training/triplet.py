@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,6 +90,7 @@ class TripletTraining(StratumLearner):
         If the loss is not one of triplets.
     """
 
+    features: Mapping[str, Any] = MappingProxyType({})  # it has none
     _prepared: _Prepared | None = None  # until the first epoch, and after the last one
 
     def __init__(
