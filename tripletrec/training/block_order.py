@@ -7,7 +7,7 @@ jump.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from tripletrec.data.interactions import Interactions
 from tripletrec.sampling.draw import ItemsOfUsers, RowNumbers
 from tripletrec.sampling.grades import by_rising_value
 from tripletrec.training.bucketing import UserPositives
+from tripletrec.training.stratum import pieces_of_users
 from tripletrec.training.user_parts import UserPart, part_users
 
 __all__ = ["BlockOrder", "PartBuffers", "PartsOnDisk"]
@@ -74,7 +75,7 @@ class BlockOrder(NamedTuple):
         at_once : int, default 2**19
             Entries, and users, that are handled at once; one user's all belong together.
         """
-        for first, last in _pieces(indptr, at_once):
+        for first, last in pieces_of_users(indptr, at_once):
             runs = self.runs(first, last)
             own = np.concatenate([self.rows[a:b] for a, b in runs]) - np.int32(first)
             ends = np.cumsum([b - a for a, b in runs]).tolist()
@@ -165,7 +166,7 @@ class PartsOnDisk:
 
     def _rank(self, values: ScratchArray, at_once: int) -> None:
         """Write the positives of each user by rising value."""
-        for first, last in _pieces(self._indptr, at_once):
+        for first, last in pieces_of_users(self._indptr, at_once):
             begin, end = (int(self._indptr[each]) for each in (first, last))
             indices, own = np.empty(end - begin, np.int32), np.empty(end - begin, np.float32)
             self._indices.read(begin, indices)
@@ -246,13 +247,3 @@ class PartsOnDisk:
         """Return the pointers of a part, from 0 on, and where they begin in the file."""
         own = indptr[self.bounds[part] : self.bounds[part + 1] + 1]
         return read_only(own - own[0]), int(own[0])
-
-
-def _pieces(indptr: NDArray[np.int64], at_once: int) -> Iterator[tuple[int, int]]:
-    """Cut the users into runs of about so many entries, and of so many users at most."""
-    first, n = 0, len(indptr) - 1
-    while first < n:
-        end = int(np.searchsorted(indptr, indptr[first] + at_once, side="right")) - 1
-        last = min(max(end, first + 1), first + at_once, n)
-        yield first, last
-        first = last

@@ -29,6 +29,7 @@ from tripletrec.training.stratum import (
     Streams,
     learn_strata,
     make_workspace,
+    pieces_of_users,
 )
 from tripletrec.training.triplet_kernel import build_epoch
 from tripletrec.training.triplet_records import (
@@ -155,7 +156,7 @@ class TripletFoldIn:
         n_jobs : int, default 1
         """
         rows = self._start(histories)
-        cuts = _cut(histories.indptr, _AT_ONCE)
+        cuts = list(pieces_of_users(histories.indptr, _AT_ONCE))
         executor = executor_for(max(1, min(n_jobs, len(cuts))))
         with executor.threads():
             executor.run(lambda first, last: self._learn(histories, rows, first, last), cuts)
@@ -215,15 +216,3 @@ class TripletFoldIn:
         # The code of a triplet is the user's place in the block, which is 0, and the item's position.
         stored = Stored(self._position_of[items], np.empty(0, np.int32), np.empty(0, np.float32))
         return Contents(buckets, stored, 31, known, self._pool, None)
-
-
-def _cut(indptr: NDArray[np.int64], at_once: int) -> list[tuple[int, int]]:
-    """Cut the users into runs that have about so many interactions together, or so many users."""
-    n, first = len(indptr) - 1, 0
-    cuts = []
-    while first < n:
-        last = int(np.searchsorted(indptr, indptr[first] + at_once, side="right")) - 1
-        last = min(n, max(last, first + 1), first + at_once)
-        cuts.append((first, last))
-        first = last
-    return cuts

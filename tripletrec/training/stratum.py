@@ -43,6 +43,7 @@ __all__ = [
     "learn_strata",
     "make_workspace",
     "pieces",
+    "pieces_of_users",
 ]
 
 
@@ -165,6 +166,16 @@ def pieces(
         end = min(max(end, first + 1), last)
         yield first, end
         first = end
+
+
+def pieces_of_users(indptr: NDArray[np.int64], at_once: int) -> Iterator[tuple[int, int]]:
+    """Cut users into runs of about so many interactions together, and of so many users at most."""
+    first, n = 0, len(indptr) - 1
+    while first < n:
+        end = int(np.searchsorted(indptr, indptr[first] + at_once, side="right")) - 1
+        last = min(max(end, first + 1), first + at_once, n)
+        yield first, last
+        first = last
 
 
 def learn_strata(
