@@ -29,7 +29,7 @@ from tripletrec.cluster.store import (
 )
 from tripletrec.training.epoch_layout import EpochLayout, ItemDeal
 from tripletrec.training.health import largest_of
-from tripletrec.training.stratum import Workspace, learn_strata, make_workspace, pieces
+from tripletrec.training.stratum import Workspaces, learn_strata, pieces
 from tripletrec.training.tables import row_width
 from tripletrec.training.triplet_records import N_TOTALS, ItemRows, UserRows
 from tripletrec.training.user_parts import UserPart, bucket_part, empty_stored, epoch_of_part
@@ -121,6 +121,7 @@ class _Fit:
         n_bytes = 4 * n_rows * (1 + len(plan.optimizer.state)) * row_width(plan.n_factors)
         self.loop = epoch_layout.build_loop(prefetch_rows=n_bytes > epoch_layout.limits.cache_bytes)
         self._deal: ItemDeal | None = None
+        self.workspaces = Workspaces(epoch_layout.limits)
         self._local = threading.local()
 
     def deal(self, epoch: int) -> ItemDeal:
@@ -137,15 +138,6 @@ class _Fit:
         if part is None or part.attempt != attempt:
             raise LostError(f"part {number} of the users is not here")
         return part
-
-    def workspace(self, longest: int, weighted: bool) -> Workspace:
-        """Return what this thread works on, for strata of up to `longest` triplets."""
-        kept: tuple[int, Workspace] | None = getattr(self._local, "workspace", None)
-        if kept is None or kept[0] < longest:
-            limits = self.job.epoch_layout.limits
-            made = make_workspace(self.loop, longest, weighted=weighted, limits=limits)
-            kept = self._local.workspace = longest, made
-        return kept[1]
 
     def by_position(self, n_positions: int, items: ItemGroup) -> tuple[NDArray[Any], ...]:
         """Return this thread's arrays by position: rows, biases and step counts of items."""
@@ -289,7 +281,9 @@ def learn_tile(
         epoch_layout, epoch, deal, part.known, (tile.first, bounds), part.stored, (part.rows, items)
     )
     totals = np.zeros((tile.last - tile.first, N_TOTALS))
-    workspace = own.workspace(int(np.diff(bounds).max()), len(part.stored.weights) > 0)
+    workspace = own.workspaces.of_thread(
+        own.loop, int(np.diff(bounds).max()), weighted=len(part.stored.weights) > 0
+    )
     for first, last in pieces(bounds, 0, len(totals), epoch_layout.limits.at_once):
         learn_strata(first, last, own.loop, learning, workspace, totals)
     part.totals.append(totals)

@@ -40,6 +40,7 @@ __all__ = [
     "StratumLearner",
     "Streams",
     "Workspace",
+    "Workspaces",
     "learn_strata",
     "make_workspace",
     "pieces",
@@ -225,6 +226,26 @@ def learn_strata(
     )  # fmt: skip
 
 
+class Workspaces:
+    """Keeps what each thread works on: asking the system for memory costs as much as small rounds do.
+
+    Parameters
+    ----------
+    limits : StrataLimits
+    """
+
+    def __init__(self, limits: StrataLimits) -> None:
+        self._limits, self._local = limits, threading.local()
+
+    def of_thread(self, loop: Loop, longest: int, *, weighted: bool) -> Workspace:
+        """Return that of this thread, which is for one loop, for strata of up to `longest` triplets."""
+        kept: tuple[int, Workspace] | None = getattr(self._local, "kept", None)
+        if kept is None or kept[0] < longest:
+            made = make_workspace(loop, longest, weighted=weighted, limits=self._limits)
+            kept = self._local.kept = longest, made
+        return kept[1]
+
+
 class StratumLearner:
     """Learns runs of strata, each thread in memory of its own; where the strata come from is not its affair.
 
@@ -246,25 +267,14 @@ class StratumLearner:
 
     def __init__(self, limits: StrataLimits, *, weighted: bool) -> None:
         self.limits, self.cancelled = limits, False
-        self._weighted, self._local = weighted, threading.local()
+        self._weighted, self._workspaces = weighted, Workspaces(limits)
 
     def learn_run(
         self, epoch: Epoch, totals: NDArray[np.float64], longest: int, first: int, last: int
     ) -> None:
         """Learn from strata first ... last - 1, none of which has more than `longest` triplets."""
-        workspace = self._workspace(longest)
+        workspace = self._workspaces.of_thread(self.loop, longest, weighted=self._weighted)
         for a, b in pieces(epoch.contents.buckets.bounds, first, last, self.limits.at_once):
             if self.cancelled:
                 raise KeyboardInterrupt
             learn_strata(a, b, self.loop, epoch, workspace, totals)
-
-    def _workspace(self, longest: int) -> Workspace:
-        """Return what this thread works on.
-
-        Kept from round to round: asking the system for memory costs as much as small rounds do.
-        """
-        kept: tuple[int, Workspace] | None = getattr(self._local, "workspace", None)
-        if kept is None or kept[0] < longest:
-            made = make_workspace(self.loop, longest, weighted=self._weighted, limits=self.limits)
-            kept = self._local.workspace = longest, made
-        return kept[1]

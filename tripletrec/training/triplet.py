@@ -43,7 +43,7 @@ Float32 = NDArray[np.float32]
 
 # What only epochs need: the interactions, and what was worked out of them.
 _OF_EPOCHS = (
-    "_prepared", "_positives", "_given", "_n_lower", "_stored", "_local", "part", "epoch_layout",
+    "_prepared", "_positives", "_given", "_n_lower", "_stored", "_workspaces", "part", "epoch_layout",
     "loop",
 )  # fmt: skip
 
