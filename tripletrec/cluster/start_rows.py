@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tripletrec._runtime.jit import aligned
 from tripletrec.training.plan import FactorPlan
 from tripletrec.training.start_values import ITEMS, USERS
-from tripletrec.training.tables import begin_rows, row_width
+from tripletrec.training.tables import begin_rows, leave_unknown, row_width
 from tripletrec.training.user_parts import UserPart
 
 __all__ = ["start_items", "start_users"]
@@ -23,7 +23,7 @@ def start_users(plan: FactorPlan, part: UserPart) -> tuple[Float32, Float32]:
     if part.numbers is None:
         raise ValueError("part must be one that says which users it has")
     table, step_counts = _start(plan, part.numbers.users, USERS)
-    table[np.diff(part.positives.indptr) == 0, 0] = 0.0
+    leave_unknown(table, np.diff(part.positives.indptr))
     return table, step_counts
 
 

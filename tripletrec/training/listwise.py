@@ -46,7 +46,7 @@ from tripletrec.training.listwise_batch import Batch
 from tripletrec.training.listwise_history import RowMix, build_history_kernels
 from tripletrec.training.listwise_kernels import ItemStep, build_batch_kernels, collect
 from tripletrec.training.plan import FactorPlan, Factors, Record
-from tripletrec.training.tables import FactorTables
+from tripletrec.training.tables import FactorTables, leave_unknown
 from tripletrec.training.triplet import count_items
 
 __all__ = ["ListwiseTraining", "PieceSizes"]
@@ -196,8 +196,7 @@ class ListwiseTraining:
             len(counts), n_items, plan.n_factors, plan.optimizer, scale=plan.init_scale,
             seed=plan.seed, n_jobs=self.executor.n_jobs,
         )  # fmt: skip
-        # Nothing is known of a user without positives: with factors of zero the biases rank the items.
-        tables.users[counts == 0, 0] = 0.0
+        leave_unknown(tables.users, counts)
         return tables
 
     def threads(self) -> AbstractContextManager[None]:

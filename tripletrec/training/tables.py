@@ -22,7 +22,7 @@ from tripletrec.optimizers import Optimizer
 from tripletrec.training.plan import Factors
 from tripletrec.training.start_values import ITEMS, LINE, USERS, start_rows
 
-__all__ = ["FactorTables", "begin_rows", "row_width"]
+__all__ = ["FactorTables", "begin_rows", "leave_unknown", "row_width"]
 
 _CHUNK = 2**12  # rows whose start values are drawn by one task
 _NAMES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
@@ -255,6 +255,14 @@ def begin_rows(
     _start_state(into, optimizer)
     numbers = rows.astype(np.int64, copy=False)
     start_rows(numbers, into, n_factors, scale=scale, seed=seed, table=table)
+
+
+def leave_unknown(users: Float32, n_positives: NDArray[np.integer[Any]]) -> None:
+    """Set the factors of users without positives to zero, for nothing is learnt of them.
+
+    So the biases alone rank the items for them.
+    """
+    users[n_positives == 0, 0] = 0.0
 
 
 def _start_state(rows: Float32, optimizer: Optimizer) -> None:

@@ -26,7 +26,7 @@ from tripletrec.training.epoch_layout import EpochLayout, ItemDeal, record_of
 from tripletrec.training.plan import FactorPlan, Factors, Record
 from tripletrec.training.strata import LIMITS, StrataLimits
 from tripletrec.training.stratum import Epoch, StratumLearner
-from tripletrec.training.tables import FactorTables
+from tripletrec.training.tables import FactorTables, leave_unknown
 from tripletrec.training.triplet_records import N_TOTALS, UserRows
 from tripletrec.training.user_parts import (
     bucket_part,
@@ -119,8 +119,7 @@ class TripletTraining(StratumLearner):
             scale=plan.init_scale, seed=plan.seed, n_jobs=n_jobs,
             beside=lambda _: self._make_epoch_layout(interactions),
         )  # fmt: skip
-        # Nothing is learnt of a user without positives: with factors of zero the biases rank the items.
-        self.tables.users[np.diff(interactions.indptr) == 0, 0] = 0.0
+        leave_unknown(self.tables.users, np.diff(interactions.indptr))
         self.loop = self.epoch_layout.build_loop(
             prefetch_rows=self.tables.nbytes > limits.cache_bytes
         )

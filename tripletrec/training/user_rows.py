@@ -19,7 +19,7 @@ from tripletrec._runtime.scratch import ScratchArray, ScratchFolder
 from tripletrec.optimizers import Optimizer
 from tripletrec.training.block_order import BlockOrder
 from tripletrec.training.start_values import USERS
-from tripletrec.training.tables import FactorTables, begin_rows, row_width
+from tripletrec.training.tables import FactorTables, begin_rows, leave_unknown, row_width
 from tripletrec.training.triplet_records import UserRows
 
 __all__ = ["UserTable"]
@@ -103,7 +103,7 @@ class UserTable:
                 tables.users, self._users.rows[a:b], self._n_factors, self._optimizer,
                 scale=scale, seed=seed, table=USERS,
             )  # fmt: skip
-            tables.users[positives[a:b] == 0, 0] = 0.0
+            leave_unknown(tables.users, positives[a:b])
             tables.user_step_counts[:] = np.array(self._optimizer.step_counts, np.float32)
             self._write(a, b, tables.users, tables.user_step_counts)
 
