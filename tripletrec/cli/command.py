@@ -8,9 +8,9 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from tripletrec._runtime.versions import version_of
 from tripletrec.cli import (
     compare,
     describe,
@@ -107,18 +107,13 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"tripletrec {_version()}")
+    parser.add_argument(
+        "--version", action="version", version=f"tripletrec {version_of('tripletrec')}"
+    )
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
     for each in _COMMANDS:
         each.add_parser(commands)
     return parser
-
-
-def _version() -> str:
-    try:
-        return version("tripletrec")
-    except PackageNotFoundError:  # run from a checkout
-        return "unknown"
 
 
 def _sentence(error: Exception) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
 import numpy as np
 
+from tripletrec._runtime.versions import version_of
 from tripletrec.cluster.worker import Memory
 from tripletrec.data.interactions import Interactions
 from tripletrec.training.plan import FactorPlan
@@ -60,13 +60,8 @@ def probe(memory: Memory, plan: FactorPlan, has_given: bool, is_weighted: bool) 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that bits depend on."""
-    found = {"python": ".".join(platform.python_version_tuple()[:2])}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # run from a checkout
-            found[name] = "unknown"
-    return found
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python, **{name: version_of(name) for name in _PACKAGES}}
 
 
 def check_alike(reports: Mapping[str, Report], known: Report | None = None) -> Report:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Callable, Iterable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from numpy.typing import NDArray
 
 from tripletrec._runtime.digests import UndecidableError, digest_content, digest_function
 from tripletrec._runtime.messages import shorten
+from tripletrec._runtime.versions import version_of
 from tripletrec.data.digests import digest_data
 from tripletrec.data.interactions import Interactions
 from tripletrec.models.packing import is_part, pack_parameter
@@ -51,7 +51,7 @@ def fingerprint(
         elif name not in _WITHOUT_EFFECT:
             parameters[name] = repr(pack_parameter(name, value))
     return {
-        "versions": {**{name: _version(name) for name in _PACKAGES}, "python": _python()},
+        "versions": {**{name: version_of(name) for name in _PACKAGES}, "python": _python()},
         "fit": {"model": type(model).__name__, "seed": plan.seed},
         "parameters": parameters,
         "parts": parts,
@@ -83,13 +83,6 @@ _SENTENCES: dict[str, Callable[[str, Any, Any], str]] = {
     "parameters": _there,
     "parts": lambda name, *_: f"the code of the {name} has changed",
 }
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:  # run from a checkout
-        return "unknown"
 
 
 def _python() -> str:
