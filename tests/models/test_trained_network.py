@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tripletrec as tr
-from tripletrec.models.trained_network import count_weights, split_seed, start_factors
+from tripletrec.models.trained_network import count_weights, split_seed
 from tripletrec.neural import Dense, Dropout, ReLU
 
 
@@ -24,12 +24,6 @@ def test_layers_for_what_was_learnt_have_no_dropout_and_no_weights():
     layers = tr.MLPMatcher(dropout=0.25)._dense_layers([5, 4, 3], ReLU, None)
     assert kinds(layers) == [Dense, ReLU, Dense]
     assert not any(each.any() for layer in layers for each in layer.parameters)
-
-
-def test_factors_start_within_the_scale(rng):
-    factors = start_factors(rng, 200, 7, 0.3)
-    assert factors.shape == (200, 7) and factors.dtype == np.float32
-    assert 0.25 < np.abs(factors).max() <= 0.3 and factors.min() < 0 < factors.max()
 
 
 def test_count_weights():

@@ -22,10 +22,9 @@ from tripletrec.models.trained_network import (
     TrainedNetwork,
     count_weights,
     split_seed,
-    start_factors,
 )
 from tripletrec.neural.features import FeatureEmbedding
-from tripletrec.neural.layers import ReLU
+from tripletrec.neural.layers import ReLU, uniform
 from tripletrec.neural.networks import PairPerceptron
 from tripletrec.neural.pair_scores import CatalogueScores, item_terms
 from tripletrec.neural.stack import Stack
@@ -324,7 +323,7 @@ class MLPMatcher(TrainedNetwork):
         rng = np.random.default_rng(first)
         users, items = (
             FeatureEmbedding(
-                start_factors(rng, n_rows, check_count(getattr(self, name), name), plan.init_scale),
+                uniform(rng, (n_rows, check_count(getattr(self, name), name)), plan.init_scale),
                 identity(n_rows, np.float32, format="csr"),
             )
             for n_rows, name in (

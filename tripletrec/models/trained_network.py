@@ -31,7 +31,6 @@ __all__ = [
     "TrainedNetwork",
     "count_weights",
     "split_seed",
-    "start_factors",
 ]
 
 
@@ -136,13 +135,6 @@ class TrainedNetwork(ContinuedModel):
 
     def _item_table(self) -> FactorRows:
         return FactorRows(self.item_factors_)
-
-
-def start_factors(
-    rng: np.random.Generator, n_rows: int, width: int, limit: float
-) -> NDArray[np.float32]:
-    """Return factors that have learnt nothing, uniform from -limit to limit."""
-    return rng.uniform(-limit, limit, (n_rows, width)).astype(np.float32)
 
 
 def count_weights(widths: Any, name: str) -> int:

@@ -25,9 +25,10 @@ from tripletrec.models.towers import (
     tower_shapes,
 )
 from tripletrec.models.trained import Start
-from tripletrec.models.trained_network import split_seed, start_factors
+from tripletrec.models.trained_network import split_seed
 from tripletrec.models.unseen import Unseen
 from tripletrec.neural.features import FeatureEmbedding
+from tripletrec.neural.layers import uniform
 from tripletrec.optimizers import Optimizer
 from tripletrec.rates import Schedule
 from tripletrec.sampling import Sampler
@@ -363,7 +364,7 @@ class TwoTower(ContinuedTowers, Unseen):
         given = features[f"{word}_features"], features.get(f"{word}_id")
         columns = learn_columns(*given, data, word, own=own, combine=self.combine)
         n_factors = check_count(self.n_factors, "n_factors")
-        table = start_factors(rng, columns.matrix.shape[1], n_factors, plan.init_scale)
+        table = uniform(rng, (columns.matrix.shape[1], n_factors), plan.init_scale)
         layer = FeatureEmbedding(table, columns.matrix, columns.groups)
         sizes = f"{word}_layers"
         widths = [layer.width, *check_widths(getattr(self, sizes), sizes)]

@@ -33,7 +33,6 @@ from tripletrec._runtime.jit import kernel, part
 from tripletrec.scorers import normalize_rows, normalize_rows_backward
 
 __all__ = [
-    "ACTIVATIONS",
     "Dense",
     "Dropout",
     "Layer",
@@ -50,7 +49,7 @@ Array: TypeAlias = NDArray[Any]
 def uniform(
     rng: np.random.Generator, shape: tuple[int, int], limit: float = 0.05
 ) -> NDArray[np.float32]:
-    """Draw from U(-limit, limit), Keras's initial weights of an embedding."""
+    """Draw from U(-limit, limit); Keras's initial weights of an embedding have this limit."""
     return rng.uniform(-limit, limit, shape).astype(np.float32)
 
 
@@ -289,6 +288,3 @@ class Dropout(Layer):
     def backward(self, gradient: Array) -> Array:
         """Return g with zeros in the same places, the rest scaled."""
         return gradient * self._scales
-
-
-ACTIVATIONS: dict[str, Any] = {"linear": None, "relu": ReLU, "softmax": Softmax}
