@@ -256,6 +256,18 @@ def test_first_line_of_a_module_is_a_sentence(trees):
         assert first.endswith(".") and not any(rest[:1]), f"{name or '__init__'}: {first!r}"
 
 
+def test_tables_of_modules_are_complete(trees):
+    tables = 0
+    for name, tree in trees.items():
+        rows = re.findall(r"^``(\w+)`` ", ast.get_docstring(tree) or "", re.MULTILINE)
+        if "module  " in (ast.get_docstring(tree) or ""):
+            folder = PACKAGE / name.replace(".", "/")
+            files = {each.stem for each in folder.glob("*.py")} - {"__init__"}
+            assert sorted(rows) == sorted(files), name
+            tables += 1
+    assert tables
+
+
 def modules_of(file):
     """Where the module should be that a test file is named after."""
     folder = file.parent.relative_to(TESTS)

@@ -13,10 +13,17 @@ module            what it holds
 ``networks``      perceptron on the factors of user and item; two towers
 ``fit``           what fits by all losses share
 ``triplet``       fits by triplet losses
+``triplet_parts`` scores, loss and gradients of a batch of triplets
+``bare_towers``   two towers without layers: many batches in one compiled call
 ``listwise``      fits by list-wise losses: the items of a batch are candidates for all its users
+``candidates``    candidates that are drawn for these batches, and how those of a batch weigh
+``pairs``         which pairs come into a batch, each user and item in one place
+``history``       users of towers who are partly their history
 ``negatives``     negatives of batches, by the package's samplers
 ``nearest``       negatives whose features are nearest to the positive's
 ``row_optimizer`` the package's optimizers on rows of tables
+``fold_in``       new users of a perceptron
+``explained``     what features explain of what towers have learnt
 ``pair_scores``   scores of all items by a perceptron
 ================= =======================================================================
 """
