@@ -74,4 +74,5 @@ def assert_same(found, expected):
     assert records(found) == records(expected)
     assert found.companions_ == expected.companions_
     assert found.best_epoch_ == expected.best_epoch_
+    assert vars(found).keys() == vars(expected).keys()
     assert found.n_users_, found.n_items_ == expected._space().shape
