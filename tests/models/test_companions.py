@@ -21,8 +21,8 @@ from tripletrec.models.companions import (
     epochs_for,
     most_epochs,
     rate_for,
-    rate_of,
     relative_rank,
+    resolve,
     sampler_for,
     temperature_for,
     user_l2_for,
@@ -73,11 +73,18 @@ def documented_value(loss, name):
     row = COMPANIONS[loss]
     value, by_data = row[name], row["sampler"] is None
     if name == "learning_rate":
-        value = rate_of(value, optimizers.check_optimizer(row["optimizer"]))
+        value = value[optimizers.check_optimizer(row["optimizer"]).name]
         return (value, 2 * value) if by_data else value
     if name == "n_epochs":
         return (20, most_epochs(losses.check_loss(loss))) if value is None else value
     return (value, 4 * value) if by_data and name == "user_l2" else value
+
+
+@pytest.mark.parametrize("loss", ALL)
+def test_an_optimizer_of_ones_own_has_the_rate_of_the_companion(loss):
+    own, row = optimizers.SGD._replace(name="mine"), COMPANIONS[loss]
+    rate = row["learning_rate"][optimizers.check_optimizer(row["optimizer"]).name]
+    assert resolve(losses.check_loss(loss), {"optimizer": own})["learning_rate"] == rate
 
 
 def test_the_docstring_has_the_same_numbers():

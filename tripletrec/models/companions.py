@@ -128,7 +128,7 @@ def companions_of(loss: Loss | ListLoss) -> Mapping[str, Any]:
 
     The sampler and the number of epochs are None where they go by the size of the data, the L2 of negatives
     where it is that of items.
-    The learning rates are those of the optimizers; an optimizer of one's own has the first.
+    The learning rates are those of the optimizers; an optimizer of one's own has that of the companion.
     """
     others = "softmax" if isinstance(loss, ListLoss) else "bpr"
     companions = COMPANIONS.get(loss.name, COMPANIONS[others])
@@ -154,7 +154,7 @@ def resolve(loss: Loss | ListLoss, given: Mapping[str, Any]) -> dict[str, Any]:
     if by_data and "user_l2" not in given and optimizer.name in _WITH_MORE_L2:
         found["user_l2"] = None
     if "learning_rate" not in given:
-        rate = rate_of(found["learning_rate"], optimizer)
+        rate = rate_of(found["learning_rate"], optimizer, _optimizer_of(loss).name)
         found["learning_rate"] = None if by_data and "optimizer" not in given else rate
     return found
 
@@ -225,9 +225,14 @@ def sampler_for(sizes: Sizes, rank: float) -> Sampler:
     return dynamic(n_candidates) if n_candidates > 1 else UNSEEN
 
 
-def rate_of(rates: Mapping[str, float], optimizer: Optimizer) -> float:
-    """Return an optimizer's learning rate of those by name; one of the user's own has the first."""
-    return rates.get(optimizer.name, next(iter(rates.values())))
+def rate_of(rates: Mapping[str, float], optimizer: Optimizer, other: str) -> float:
+    """Return an optimizer's learning rate of those by name; one that is not listed has that of `other`."""
+    return rates.get(optimizer.name, rates[other])
+
+
+def _optimizer_of(loss: Loss | ListLoss) -> Optimizer:
+    """Return the optimizer that is a companion of a loss."""
+    return check_optimizer(companions_of(loss)["optimizer"])
 
 
 def rate_for(loss: Loss | ListLoss, rank: float | None = None) -> float:
@@ -236,7 +241,7 @@ def rate_for(loss: Loss | ListLoss, rank: float | None = None) -> float:
     It is a, and where the percentile rank r is known and below .01 more, a · √(.01 / r), at most 2 a: where
     it is well told which items a user has, there is little noise that could be learnt.
     """
-    own: float = next(iter(companions_of(loss)["learning_rate"].values()))
+    own: float = companions_of(loss)["learning_rate"][_optimizer_of(loss).name]
     return own if rank is None else own * min(2.0, max(1.0, math.sqrt(0.01 / rank)))
 
 

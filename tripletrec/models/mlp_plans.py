@@ -55,7 +55,7 @@ def epochs_of(data: Interactions) -> int:
 
 def mlp_rate(loss: Loss | ListLoss, optimizer: Optimizer) -> float:
     """Return the learning rate; a loss of the user's own has that of "bpr", an optimizer that of "sgd"."""
-    return rate_of(RATES.get(loss.name, RATES["bpr"]), optimizer)
+    return rate_of(RATES.get(loss.name, RATES["bpr"]), optimizer, "sgd")
 
 
 def mlp_sampler(n_items: int) -> Sampler:

@@ -133,9 +133,11 @@ class PlannedTowers(BiasedFactors, TrainedNetwork):
         if value is None and name == "loss":
             return loss.name
         if value is None and name in BY_LOSS:
-            value = BY_LOSS[name][isinstance(loss, ListLoss)]
+            place = isinstance(loss, ListLoss)
+            value = BY_LOSS[name][place]
             if name == "learning_rate":
-                value = rate_of(value, check_optimizer(self._chosen("optimizer", loss)))
+                optimizer = check_optimizer(self._chosen("optimizer", loss))
+                value = rate_of(value, optimizer, BY_LOSS["optimizer"][place])
         return value
 
     def _settled_params(self, X: Any = None, **fit_params: Any) -> dict[str, Any]:
