@@ -58,12 +58,12 @@ def test_training_goes_on_with_rows_of_the_lengths_they_had(rng):
     own[2] = 0  # nothing was known of this user
     others = np.full((7, 1), 0.25, np.float32)
     lengths = np.array([[0.5], [0.1], [0.0]], np.float32)  # the fourth was added later
-    rows = histories.begin_rows(own, past.astype(np.float32), lengths, others, plan)
+    rows = histories.begin_own_rows(own, past.astype(np.float32), lengths, others, plan)
     found = histories.lengths_of(rows)[:, 0]
     np.testing.assert_allclose(found, [0.5, 0.1, 0.3, 0.3, 0.3], rtol=1e-5)
     directions = np.concatenate([own[:2], past[2:3], own[3:], past[4:]])
     np.testing.assert_allclose(rows / found[:, None], directions, atol=1e-6)
-    unknown = histories.begin_rows(own, past.astype(np.float32), None, others, plan)
+    unknown = histories.begin_own_rows(own, past.astype(np.float32), None, others, plan)
     np.testing.assert_allclose(histories.lengths_of(unknown), 0.25, rtol=1e-5)
-    dot = histories.begin_rows(own, past.astype(np.float32), None, others, plan_of("dot"))
+    dot = histories.begin_own_rows(own, past.astype(np.float32), None, others, plan_of("dot"))
     np.testing.assert_array_equal(dot[:2], own[:2])

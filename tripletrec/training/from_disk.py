@@ -252,7 +252,7 @@ class DiskTripletTraining(StratumLearner):
         finally:
             loading.exception()  # no thread may go on writing to what the caller sees
         return record_of(
-            number, totals, self._n * self.plan.n_negatives, self.loop.distinct,
+            number, totals, self._n * self.plan.n_negatives, self.loop.searches,
             time.perf_counter() - started,
         )  # fmt: skip
 

@@ -22,7 +22,7 @@ __all__ = [
     "LENGTHS",
     "HistoryFoldIn",
     "MixedFoldIn",
-    "begin_rows",
+    "begin_own_rows",
     "lengths_of",
     "mix",
     "nearest_mix",
@@ -158,7 +158,7 @@ def lengths_of(rows: Float32) -> Float32:
     return lengths
 
 
-def begin_rows(
+def begin_own_rows(
     own: Float32,
     history: Float32,
     lengths: Float32 | None,

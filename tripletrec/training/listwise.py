@@ -41,7 +41,7 @@ from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.scorers import COSINE
 from tripletrec.training.candidates import BatchCandidates
 from tripletrec.training.given_weights import GivenWeights
-from tripletrec.training.histories import LENGTHS, HistoryFoldIn, begin_rows, lengths_of, mix
+from tripletrec.training.histories import LENGTHS, HistoryFoldIn, begin_own_rows, lengths_of, mix
 from tripletrec.training.listwise_batch import Batch
 from tripletrec.training.listwise_history import RowMix, build_history_kernels
 from tripletrec.training.listwise_kernels import ItemStep, build_batch_kernels, collect
@@ -249,7 +249,9 @@ class ListwiseTraining:
             items[: len(learnt.item_factors)] = learnt.item_factors
             lengths = None if row_state is None else row_state.get(LENGTHS)
             history = self._of_histories(items)
-            users = begin_rows(learnt.user_factors, history, lengths, lengths_of(items), self.plan)
+            users = begin_own_rows(
+                learnt.user_factors, history, lengths, lengths_of(items), self.plan
+            )
             learnt = learnt._replace(user_factors=users)
         self.tables.take_up(learnt, row_state)
 

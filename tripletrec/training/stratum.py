@@ -67,8 +67,9 @@ class Loop(NamedTuple):
         Whether known pairs are drawn again.
     n_positives : int, default 1
         Positives of the user that are compared for a stored triplet.
-    distinct : bool, default False
-        Whether the items that are drawn for one negative of a triplet are drawn without replacement.
+    searches : bool, default False
+        Whether the loss searches for its negative among the items that are drawn for one of a triplet: these
+        are drawn without replacement.
     """
 
     kernel: Callable[..., None]
@@ -78,7 +79,7 @@ class Loop(NamedTuple):
     n_drawn: int
     verified: bool
     n_positives: int = 1
-    distinct: bool = False
+    searches: bool = False
 
 
 class Contents(NamedTuple):
@@ -205,7 +206,7 @@ def learn_strata(
             loop.verified, loop.n_drawn, triplets, workspace.filter_words, workspace.places,
             contents.numbers,
         )  # fmt: skip
-    if loop.distinct:
+    if loop.searches:
         make_distinct(
             first, last, streams.drawn, buckets, tuple(contents.known), tuple(contents.pool),
             loop.verified, loop.n_drawn, loop.n_drawn // loop.n_negatives, triplets,

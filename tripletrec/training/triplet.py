@@ -206,7 +206,7 @@ class TripletTraining(StratumLearner):
         longest = 0 if self._prepared is None else self._prepared.longest
         self.executor.run_rounds(partial(self.learn_run, epoch, totals, longest), self.rounds)
         return record_of(
-            number, totals, len(self._positives.indices) * self.plan.n_negatives, self.loop.distinct,
+            number, totals, len(self._positives.indices) * self.plan.n_negatives, self.loop.searches,
             time.perf_counter() - started,
         )  # fmt: skip
 
