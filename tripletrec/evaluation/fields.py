@@ -17,7 +17,7 @@ from tripletrec._runtime.arrays import read_only
 from tripletrec.data.checks import check_scores
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import check_same_space
-from tripletrec.evaluation.protocol import Protocol
+from tripletrec.evaluation.protocol import EvaluationProtocol
 from tripletrec.ranking.candidates import read_candidates
 from tripletrec.ranking.ranks import RankedPositives, absent_from, positives_of
 from tripletrec.ranking.scores import LIMITS, Restrictable
@@ -73,7 +73,7 @@ def field_of(
     test: Interactions,
     out: ItemsOfUsers,
     gone: NDArray[np.int64],
-    protocol: Protocol,
+    protocol: EvaluationProtocol,
 ) -> Field:
     """Return the field that is asked for, without pairs and items that are left out."""
     candidates = asked_candidates(protocol.candidates, test)
@@ -141,7 +141,7 @@ def _is_matrix(candidates: Any) -> bool:
 
 
 def _sample(
-    test: Interactions, out: ItemsOfUsers, gone: NDArray[np.int64], protocol: Protocol
+    test: Interactions, out: ItemsOfUsers, gone: NDArray[np.int64], protocol: EvaluationProtocol
 ) -> ItemsOfUsers:
     """Return of each user with positives these and some other items, drawn from what is not left out."""
     n = check_count(protocol.sampled, "sampled")

@@ -20,7 +20,7 @@ from tripletrec.evaluation.metrics import (
     mean_of,
     metrics_of,
 )
-from tripletrec.evaluation.protocol import Protocol
+from tripletrec.evaluation.protocol import EvaluationProtocol
 from tripletrec.evaluation.results import Evaluation
 from tripletrec.evaluation.slices import metrics_by, read_groups
 from tripletrec.evaluation.standing import stand, warn_of_constant_scores
@@ -79,7 +79,7 @@ def full_auc(
     >>> tr.full_auc(model, test) == tr.full_auc(model, test, train) != tr.full_auc(model, test, None)
     True
     """
-    standing, _ = stand(model, test, Protocol(exclude, n_jobs=n_jobs, verbose=verbose))
+    standing, _ = stand(model, test, EvaluationProtocol(exclude, n_jobs=n_jobs, verbose=verbose))
     warn_of_constant_scores(standing)
     aucs = auc(standing)
     if np.isnan(aucs).all():
@@ -213,7 +213,7 @@ def evaluate(
     cutoffs, gains = check_cutoffs(k), check_gains(gains)
     test = as_interactions(test, "test")
     groups = None if by is None else read_groups(by, test)
-    protocol = Protocol(exclude, candidates, sampled, random_state, n_jobs, verbose)
+    protocol = EvaluationProtocol(exclude, candidates, sampled, random_state, n_jobs, verbose)
     standing, ranked = stand(model, test, protocol)
     warn_of_constant_scores(standing)
     worth = gains_of(standing, gains)
@@ -242,7 +242,7 @@ def mean_metric(
 ) -> float:
     """Return the mean of one metric, as `evaluate` does; NaN where it is undefined."""
     cutoff = check_metric(metric, "metric")
-    standing, _ = stand(model, test, Protocol(exclude, n_jobs=n_jobs))
+    standing, _ = stand(model, test, EvaluationProtocol(exclude, n_jobs=n_jobs))
     if metric == "auc":
         return mean_of(auc(standing))
     return mean_of(metrics_of(standing, (cutoff,))[metric])

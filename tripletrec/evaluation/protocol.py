@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["Protocol"]
+__all__ = ["EvaluationProtocol"]
 
 
-class Protocol(NamedTuple):
+class EvaluationProtocol(NamedTuple):
     """How a model is evaluated, as `evaluate` was told."""
 
     exclude: Any = "seen"

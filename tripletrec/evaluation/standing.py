@@ -12,7 +12,7 @@ from tripletrec._runtime.messages import warn_user
 from tripletrec._runtime.progress import Progress
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.space import Space, check_same_space
-from tripletrec.evaluation.protocol import Protocol
+from tripletrec.evaluation.protocol import EvaluationProtocol
 from tripletrec.ranking.exclusion import Exclusion, names_seen, read_exclude, seen_by
 from tripletrec.sampling.draw import ItemsOfUsers
 
@@ -93,7 +93,7 @@ class Standing(NamedTuple):
     equal: NDArray[np.int64]
 
 
-def stand(model: Any, test: Any, protocol: Protocol) -> tuple[Standing, Ranked]:
+def stand(model: Any, test: Any, protocol: EvaluationProtocol) -> tuple[Standing, Ranked]:
     """Rank the positives of all users; return where they stand, and what was ranked."""
     # Here, because a fit without validation does without kernels of evaluation.
     from tripletrec.evaluation.fields import field_of
@@ -132,7 +132,7 @@ def stand(model: Any, test: Any, protocol: Protocol) -> tuple[Standing, Ranked]:
 
 
 def _check_some_left(
-    kept: NDArray[np.bool_], test: Interactions, out: LeftOut, protocol: Protocol
+    kept: NDArray[np.bool_], test: Interactions, out: LeftOut, protocol: EvaluationProtocol
 ) -> None:
     """Raise if no positive can be ranked; warn of those that cannot."""
     if kept.all():
