@@ -1,9 +1,9 @@
-"""The read-only arrays of interactions, in CSR form; how they are made canonical is in `csr`."""
+"""The read-only arrays of interactions, in CSR form, and ids; how they are made canonical is in `csr`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from tripletrec._runtime.arrays import read_only
 from tripletrec.data.checks import check_length, check_pointers, check_positions, check_shape
 from tripletrec.data.csr import CsrRows
+from tripletrec.data.ids import Ids
+from tripletrec.data.space import Space
 
 __all__ = ["CompressedRows"]
 
@@ -18,11 +20,28 @@ __all__ = ["CompressedRows"]
 class CompressedRows:
     """Canonical CSR arrays that can be read only, so that what was checked once stays right.
 
-    Kernels index with them. A subclass calls `_keep`.
+    Kernels index with them.
     """
 
+    n_dropped: int = 0
     _rows: CsrRows
+    _users: Ids
+    _items: Ids
     _folder: Path | None = None
+
+    @classmethod
+    def _of_rows(cls, rows: CsrRows, users: Ids, items: Ids) -> Self:
+        """Return interactions of canonical arrays and ids that have been checked; nothing is copied."""
+        new = cls.__new__(cls)
+        new._set(rows, users, items)
+        return new
+
+    def _like(self, rows: CsrRows, users: Ids, items: Ids) -> Self:
+        return self._of_rows(rows, users, items)
+
+    def _set(self, rows: CsrRows, users: Ids, items: Ids) -> None:
+        self._keep(rows)
+        self._users, self._items = users, items
 
     def _keep(self, rows: CsrRows) -> None:
         times = None if rows.timestamps is None else read_only(rows.timestamps)
@@ -74,6 +93,21 @@ class CompressedRows:
     def n_items(self) -> int:
         """Number of columns."""
         return self._rows.shape[1]
+
+    @property
+    def user_ids(self) -> NDArray[Any] | None:
+        """The ids of the rows, shape (n_users,); None if they are the row numbers."""
+        return self._users.values
+
+    @property
+    def item_ids(self) -> NDArray[Any] | None:
+        """The ids of the columns, shape (n_items,); None if they are the column numbers."""
+        return self._items.values
+
+    @property
+    def space(self) -> Space:
+        """The users and items: what must be equal in a model and all that it is given."""
+        return Space(self.n_users, self.n_items, self.user_ids, self.item_ids)
 
     @property
     def indptr(self) -> NDArray[np.int64]:

@@ -25,10 +25,6 @@ _SHOWN = 5  # interactions in a notebook
 class Describable(CompressedRows):
     """What tells of interactions to people."""
 
-    n_dropped: int
-    _users: Ids
-    _items: Ids
-
     def describe(self) -> pd.Series:
         r"""Return how many there are and how uneven, from when to when, and what was left out.
 

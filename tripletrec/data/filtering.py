@@ -10,16 +10,12 @@ from numpy.typing import NDArray
 from tripletrec._checks import check_count, check_real
 from tripletrec.data.compressed import CompressedRows
 from tripletrec.data.csr import CsrRows
-from tripletrec.data.ids import Ids
 
 __all__ = ["Filterable"]
 
 
 class Filterable(CompressedRows):
-    """What leaves out users and items; a subclass has `_like`."""
-
-    _users: Ids
-    _items: Ids
+    """What leaves out users and items."""
 
     def filter(
         self, min_per_user: int = 0, min_per_item: int = 0, min_value: float | None = None
@@ -88,9 +84,6 @@ class Filterable(CompressedRows):
         times = None if self.timestamps is None else self.timestamps[kept]
         new = CsrRows((n_users, n_items), indptr, indices, self.values[kept], times)
         return self._like(new, self._users.part(core.users), self._items.part(core.items))
-
-    def _like(self, rows: CsrRows, users: Ids, items: Ids) -> Self:
-        raise NotImplementedError
 
 
 class _Core(NamedTuple):

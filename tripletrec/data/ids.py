@@ -23,7 +23,7 @@ from tripletrec.data.id_arrays import (
     plain,
 )
 
-__all__ = ["Form", "Ids", "is_single", "where"]
+__all__ = ["Form", "Ids", "forms_of", "is_single", "where"]
 
 Form: TypeAlias = Literal["texts", "numbers"] | None
 
@@ -249,6 +249,12 @@ def where(user: int, item: int, axes: tuple[Ids, Ids] | None = None) -> str:
     users, items = axes or (Ids(None, None, "user"), Ids(None, None, "item"))
     named = users.values is not None or items.values is not None
     return f"{'of' if named else 'at'} {users.called(user)}, {items.called(item)}"
+
+
+def forms_of(users: Ids | None, items: Ids | None) -> dict[str, Form]:
+    """Return what ids that the names of folders tell are to be, see `Ids.form`."""
+    axes = {"user": users, "item": items}
+    return {word: None if each is None else each.form for word, each in axes.items()}
 
 
 # As long as to make a table.

@@ -6,19 +6,19 @@ compressed rows, columns sorted, no duplicates, no zeros, values > 0.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec.data.checks import as_array, check_positions, check_shape
 from tripletrec.data.columns import in_order
-from tripletrec.data.csr import CsrRows, assemble, count_rows, from_coordinates, from_matrix
+from tripletrec.data.csr import CsrRows, assemble, count_rows, from_matrix
 from tripletrec.data.cuts import Cuttable
 from tripletrec.data.describing import Describable
 from tripletrec.data.filtering import Filterable
 from tripletrec.data.ids import Ids
-from tripletrec.data.merging import Duplicates, zeros_and_ones
+from tripletrec.data.merging import zeros_and_ones
 from tripletrec.data.space import Space, check_same_space
 from tripletrec.data.tabular import Tabular
 
@@ -177,23 +177,6 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
         return cls._build(rows, columns, values, timestamps, *axes)
 
     @classmethod
-    def _build(
-        cls,
-        rows: NDArray[Any],
-        columns: NDArray[Any],
-        values: ArrayLike | None,
-        timestamps: ArrayLike | None,
-        users: Ids,
-        items: Ids,
-        duplicates: Duplicates = "sum",
-    ) -> Self:
-        shape = check_shape(users.n, items.n, "shape")
-        new = cls.__new__(cls)
-        given, axes = (rows, columns, values, timestamps), (users, items)
-        new._set(from_coordinates(*given, shape, "values", duplicates, axes), *axes)
-        return new
-
-    @classmethod
     def empty(cls, like: Interactions) -> Interactions:
         """Return no interactions at all, of the users and items of others.
 
@@ -211,32 +194,6 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
         if not isinstance(like, Interactions):
             raise TypeError(f"like must be Interactions, got {type(like).__name__}")
         return like[:0]
-
-    @classmethod
-    def _of_rows(cls, rows: CsrRows, users: Ids, items: Ids) -> Interactions:
-        """Return interactions of canonical arrays and ids that have been checked; nothing is copied."""
-        new = cls.__new__(cls)
-        new._set(rows, users, items)
-        return new
-
-    def _set(self, rows: CsrRows, users: Ids, items: Ids) -> None:
-        self._keep(rows)
-        self._users, self._items = users, items
-
-    @property
-    def user_ids(self) -> NDArray[Any] | None:
-        """The ids of the rows, shape (n_users,); None if they are the row numbers."""
-        return self._users.values
-
-    @property
-    def item_ids(self) -> NDArray[Any] | None:
-        """The ids of the columns, shape (n_items,); None if they are the column numbers."""
-        return self._items.values
-
-    @property
-    def space(self) -> Space:
-        """The users and items: what must be equal in a model and all that it is given."""
-        return Space(self.n_users, self.n_items, self.user_ids, self.item_ids)
 
     @property
     def T(self) -> Interactions:  # noqa: N802 - as NumPy and SciPy name it
@@ -332,11 +289,6 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
         size = f"{self.n_users} users x {self.n_items} items, {self.nnz} positives"
         return f"Interactions({', '.join([size, *extras])})"
 
-    def _like(self, rows: CsrRows, users: Ids, items: Ids) -> Self:
-        new = type(self).__new__(type(self))
-        new._set(rows, users, items)
-        return new
-
 
 def as_interactions(
     X: Any, name: str = "X", space: Space | None = None, owner: str = "X"
@@ -368,8 +320,8 @@ def as_interactions(
         data = X
     else:
         rows = from_matrix(X, name, None)
-        data = Interactions.__new__(Interactions)
-        data._set(rows, Ids(None, rows.shape[0], "user"), Ids(None, rows.shape[1], "item"))
+        users, items = Ids(None, rows.shape[0], "user"), Ids(None, rows.shape[1], "item")
+        data = Interactions._of_rows(rows, users, items)
     if space is not None:
         check_same_space(data.space, space, name, owner)
     return data

@@ -28,7 +28,7 @@ from tripletrec.data.frames import (
     refuse_unknown,
     values_and_times,
 )
-from tripletrec.data.ids import Form, Ids, where
+from tripletrec.data.ids import Ids, forms_of, where
 from tripletrec.data.memory_mapped import MapWriter, is_only_memory_map, writing_map
 from tripletrec.data.merging import Duplicates
 from tripletrec.data.missing import Missing, complete_rows
@@ -95,7 +95,7 @@ def stream_to_memory_map(
         )
     with replacing_folder(folder, "memory_map", is_only_memory_map) as place:
         pieces = _CompletePieces(
-            ParquetPieces(files.paths, names, _forms(known), sizes.piece),
+            ParquetPieces(files.paths, names, forms_of(*(known or (None, None))), sizes.piece),
             names,
             duplicates,
             missing,
@@ -302,15 +302,6 @@ def _as_counted() -> Iterator[None]:
         yield
     except ValueError:
         raise ValueError("the files were changed while they were read: read them again") from None
-
-
-def _forms(known: tuple[Ids, Ids] | None) -> dict[str, Form]:
-    """Return what ids that the names of folders tell are to be."""
-    users, items = known or (None, None)
-    return {
-        "user": None if users is None else users.form,
-        "item": None if items is None else items.form,
-    }
 
 
 def _bytes_of(counted: _Counted, sizes: StreamSizes) -> int:

@@ -8,9 +8,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
+from numpy.typing import ArrayLike, NDArray
+
 from tripletrec._runtime.messages import shown
+from tripletrec.data.checks import check_shape
 from tripletrec.data.compressed import CompressedRows
-from tripletrec.data.ids import Ids
+from tripletrec.data.csr import from_coordinates
+from tripletrec.data.ids import Ids, forms_of
 from tripletrec.data.memory_mapped import (
     check_outside,
     is_memory_map,
@@ -18,7 +22,7 @@ from tripletrec.data.memory_mapped import (
     write_memory_map,
 )
 from tripletrec.data.merging import Duplicates, check_duplicates
-from tripletrec.data.space import Space, check_same_space
+from tripletrec.data.space import check_same_space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,11 +34,7 @@ __all__ = ["Tabular"]
 
 
 class Tabular(CompressedRows):
-    """What interactions and tables become of each other; a subclass has `_build`."""
-
-    n_dropped: int = 0
-    _users: Ids
-    _items: Ids
+    """What interactions and tables become of each other."""
 
     @classmethod
     def from_frame(
@@ -231,7 +231,8 @@ class Tabular(CompressedRows):
         (Interactions(2 users x 2 items, 2 positives, user ids, item ids, timestamps), array([3, 7]))
         """
         duplicates = check_duplicates(duplicates)
-        users, items = known = cls._known(like) or (None, None)
+        known = cls._known(like)
+        users, items = known or (None, None)
         names = _named(user, item, value, timestamp)
         if is_memory_map(path):
             given = {**names, "memory_map": memory_map, "duplicates": duplicates}
@@ -249,7 +250,7 @@ class Tabular(CompressedRows):
             stream_to_memory_map(
                 files,
                 names,
-                cls._known(like),
+                known,
                 unknown,
                 duplicates,
                 str(path),
@@ -260,15 +261,11 @@ class Tabular(CompressedRows):
         from tripletrec.data.frames import checked_columns
 
         if files.format == "npz":
-            return cls._read_matrix(files.paths, names, duplicates, known)
-        forms = {
-            "user": None if users is None else users.form,
-            "item": None if items is None else items.form,
-        }
+            return cls._read_matrix(files.paths, names, duplicates, (users, items))
         return cls._of_columns(
-            checked_columns(read_columns(files, names, forms), names),
+            checked_columns(read_columns(files, names, forms_of(users, items)), names),
             names,
-            known,
+            (users, items),
             unknown,
             duplicates,
             repr(str(path)),
@@ -368,12 +365,11 @@ class Tabular(CompressedRows):
                     f"got {shown(value)}"
                 )
         found = open_memory_map(folder)
-        new = cls.__new__(cls)
-        new._keep(found.rows)
-        new._users, new._items, new.n_dropped = found.users, found.items, found.n_dropped
+        new = cls._of_rows(found.rows, found.users, found.items)
+        new.n_dropped = found.n_dropped
         new._folder = Path(os.path.abspath(folder))
         if like is not None:
-            check_same_space(_space(new), _space(like), f"the memory map {str(folder)!r}", "like")
+            check_same_space(new.space, like.space, f"the memory map {str(folder)!r}", "like")
         return new
 
     @classmethod
@@ -406,12 +402,21 @@ class Tabular(CompressedRows):
         return None if like is None else (like._users, like._items)
 
     @classmethod
-    def _build(cls, *arrays: Any) -> Self:
-        raise NotImplementedError
-
-
-def _space(data: Tabular) -> Space:
-    return Space(data.n_users, data.n_items, data._users.values, data._items.values)
+    def _build(
+        cls,
+        rows: NDArray[Any],
+        columns: NDArray[Any],
+        values: ArrayLike | None,
+        timestamps: ArrayLike | None,
+        users: Ids,
+        items: Ids,
+        duplicates: Duplicates = "sum",
+    ) -> Self:
+        shape = check_shape(users.n, items.n, "shape")
+        given, axes = (rows, columns, values, timestamps), (users, items)
+        return cls._of_rows(
+            from_coordinates(*given, shape, "values", duplicates, axes), users, items
+        )
 
 
 def _named(user: Any, item: Any, value: Any, timestamp: Any) -> dict[str, Any]:
