@@ -169,8 +169,6 @@ def check_n_jobs(n_jobs: Any, work: float = math.inf) -> int:
 
 def check_random_state(random_state: Any) -> int:
     """Return a seed in 0 ... 2**63 - 1; a generator advances, None draws from the system."""
-    import numpy as np
-
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
     if is_number(random_state, Integral):

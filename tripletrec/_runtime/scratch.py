@@ -10,6 +10,7 @@ import mmap
 import tempfile
 import threading
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,10 @@ class ScratchFolder:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = Path(tempfile.gettempdir())
-        for each in () if folder is None else (folder,):
-            try:
-                tempfile.TemporaryFile(dir=each).close()
-            except OSError:
-                continue
-            self.folder = each
+        if folder is not None:
+            with suppress(OSError):
+                tempfile.TemporaryFile(dir=folder).close()
+                self.folder = folder
 
     def check_room(self, n_bytes: int, what: str) -> None:
         """Raise `NotEnoughDiskError` if so many bytes are not free; `what` is the subject of the sentence."""

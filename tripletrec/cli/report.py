@@ -66,8 +66,9 @@ def run(options: argparse.Namespace) -> None:
     names = None if options.items is None else _names_of_items(options, first._items())
     test = read_test(options, options.test, first)
     exclude = None if options.with_seen else "seen"
-    shown = {"k": options.k, "item_names": names, "title": options.title}
-    write_report(options.output, models, test, exclude, **shown)
+    write_report(
+        options.output, models, test, exclude, k=options.k, item_names=names, title=options.title
+    )
     if options.json:
         print_json({"models": list(models), "output": options.output})
     else:

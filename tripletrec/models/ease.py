@@ -11,7 +11,7 @@ from tripletrec._checks import check_count, check_positive
 from tripletrec._runtime.memory import check_memory
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.models.baseline import Baseline
-from tripletrec.models.explaining import Explanation, check_pair
+from tripletrec.models.explaining import Explanation, check_pair, with_first_items
 from tripletrec.models.fitted import answer
 from tripletrec.models.history_input import HistoryInput, read_histories
 from tripletrec.ranking.exclusion import padded
@@ -243,15 +243,8 @@ class EASE(Baseline):
         own = histories.indices[histories.indptr[user_row] : histories.indptr[user_row + 1]]
         ids = own.astype(np.int64) if self.item_ids_ is None else self.item_ids_[own]
         contributions = self.item_weights_[own, item_row].astype(np.float64)
-        order = np.argsort(-contributions, kind="stable")
-        return Explanation(
-            items=ids[order[:k]],
-            contributions=contributions[order[:k]],
-            other_items=float(contributions[order[k:]].sum()),
-            rest=0.0,
-            bias=0.0,
-            score=float(contributions.sum()),
-        )
+        score = float(contributions.sum())
+        return with_first_items(ids, contributions, k, rest=0.0, bias=0.0, score=score)
 
 
 def l2_for(rank: float) -> float:

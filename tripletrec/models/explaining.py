@@ -15,7 +15,7 @@ from tripletrec.ranking.exclusion import known_seen
 if TYPE_CHECKING:
     from tripletrec.models.fitted import Fitted
 
-__all__ = ["Explanation", "check_pair", "explain"]
+__all__ = ["Explanation", "check_pair", "explain", "with_first_items"]
 
 
 class Explanation(NamedTuple):
@@ -66,17 +66,18 @@ def explain(model: Fitted, user: Any, item: Any, k: Any) -> Explanation:
     if weights is None:
         weights = _weights(Q, p)
     contributions = weights * (Q @ q)
-    order = np.argsort(-contributions, kind="stable")
-    shown_first, others = order[:k], order[k:]
     ids = own if model.item_ids_ is None else model.item_ids_[own]
-    return Explanation(
-        items=ids[shown_first],
-        contributions=contributions[shown_first],
-        other_items=float(contributions[others].sum()),
-        rest=float((p - weights @ Q) @ q),
-        bias=bias,
-        score=float(p @ q + bias),
-    )
+    rest, score = float((p - weights @ Q) @ q), float(p @ q + bias)
+    return with_first_items(ids, contributions, k, rest=rest, bias=bias, score=score)
+
+
+def with_first_items(
+    ids: NDArray[Any], contributions: NDArray[np.float64], k: int, **terms: float
+) -> Explanation:
+    """Return the explanation that names the `k` of some items that contribute most."""
+    order = np.argsort(-contributions, kind="stable")
+    first, others = order[:k], float(contributions[order[k:]].sum())
+    return Explanation(ids[first], contributions[first], others, **terms)
 
 
 def check_pair(model: Fitted, user: Any, item: Any) -> tuple[int, int]:
