@@ -256,7 +256,7 @@ class ListwiseTraining:
         self.tables.take_up(learnt, row_state)
 
     def release(self) -> Factors:
-        """Return the factors as arrays of their own and drop all else: the training ends here."""
+        """Return the factors as arrays of their own and drop what epochs need: the training ends here."""
         if self._mixed and self._users is None:
             self._lengths = lengths_of(self.tables.factors.user_factors)
             self._users = self._mix(self.tables.factors)

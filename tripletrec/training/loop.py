@@ -79,7 +79,7 @@ class Trainable(Protocol):
         """
 
     def release(self) -> Any:
-        """Return the arrays that are learnt as arrays of their own, and drop all else.
+        """Return the arrays that are learnt as arrays of their own, and drop what only epochs need.
 
         The training ends with it. If it is interrupted, it may be called again.
         """

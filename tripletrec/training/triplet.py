@@ -178,7 +178,7 @@ class TripletTraining(StratumLearner):
         self.tables.take_up(learnt, row_state)
 
     def release(self) -> Factors:
-        """Return the factors as arrays of their own and drop all else: the training ends here."""
+        """Return the factors as arrays of their own and drop what epochs need: the training ends here."""
         self.settle()
         vars(self).update(dict.fromkeys(_OF_EPOCHS))
         return self.tables.release()
