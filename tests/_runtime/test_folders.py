@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tripletrec._runtime.folders import NotEnoughDiskError, check_disk, replacing_folder
+from tripletrec._runtime.folders import (
+    NotEnoughDiskError,
+    check_disk,
+    replacing_folder,
+    settled,
+)
+from tripletrec._runtime.leftovers import temporary_beside
 
 
 def is_older(folder):
@@ -103,3 +109,65 @@ def test_too_large_for_the_disk(tmp_path):
         NotEnoughDiskError, match="out needs 1,000,000,000,000,000,000,000 bytes of"
     ):
         check_disk(tmp_path, 10**21, "out")
+
+
+def test_two_writers_at_once_leave_one_whole_folder(tmp_path):
+    """The second one writes, and takes the place, between any two steps of the first."""
+    path, rename = tmp_path / "out", os.rename
+    write(path, "old")
+    for step in range(2):
+        n = []
+
+        def interrupted(source, target, step=step, n=n):
+            n.append(1)
+            if len(n) == step + 1:
+                write(path, "theirs")
+            rename(source, target)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "rename", interrupted)
+            write(path, f"mine {step}")
+        assert len(n) > step and names(tmp_path) == ["out"]
+        assert (path / "mine").read_text() == f"mine {step}"
+
+
+def test_a_folder_that_is_always_replaced_gets_a_sentence(tmp_path, monkeypatch):
+    path, rename = tmp_path / "out", os.rename
+    write(path, "old")
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+
+    def occupied(source, target):
+        if os.fspath(target) == os.fspath(path):
+            path.mkdir()
+            (path / "mine").write_text("theirs")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", occupied)
+    with pytest.raises(OSError, match="cannot replace the folder '.*out': other processes replace"):
+        write(path)
+    assert names(tmp_path) == ["out"] and (path / "mine").read_text() == "theirs"
+    n = []
+
+    def look():
+        n.append(1)
+        os.utime(path, (0, len(n)))
+
+    with pytest.raises(OSError, match="cannot open the folder '.*out': other processes replace it"):
+        settled(path, look)
+
+
+def test_a_folder_that_has_made_way_is_no_other_kind_of_file(tmp_path, monkeypatch):
+    """Another process has moved the older folder, and its own takes the place a little later."""
+    path, away = tmp_path / "out", temporary_beside(tmp_path / "out")
+    write(path, "old")
+    is_dir = Path.is_dir
+
+    def moved(self, **options):
+        if self == path and path.exists():
+            os.rename(path, away)
+        return is_dir(self, **options)
+
+    monkeypatch.setattr(Path, "is_dir", moved)
+    monkeypatch.setattr(time, "sleep", lambda seconds: (monkeypatch.undo(), os.rename(away, path)))
+    write(path)
+    assert names(tmp_path) == ["out"] and (path / "mine").read_text() == "new"

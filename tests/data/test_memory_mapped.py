@@ -6,6 +6,8 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from sklearn.base import clone
 import tripletrec as tr
 from data.equality import same
 from tiers import quick
+from tripletrec._runtime.leftovers import temporary_beside
 from tripletrec.data.interactions import Interactions
 from tripletrec.data.memory_mapped import is_memory_map
 
@@ -213,3 +216,40 @@ def test_opening_is_light(mapped):
         """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"pandas", "scipy", "pyarrow", "numba", "sklearn"} & set(done.stdout.split())
+
+
+def other(data):
+    """Interactions of the same shape and number, and so files of the same sizes."""
+    return Interactions(data.tocsr()[::-1], user_ids=data.user_ids, item_ids=data.item_ids)
+
+
+@pytest.mark.parametrize("name", ["interactions.json", "indptr.npy", "user_ids.npy"])
+def test_all_is_of_one_state_while_the_folder_is_replaced(name, tmp_path, data, monkeypatch):
+    new, stat, read_text, done = other(data), Path.stat, Path.read_text, []
+    data.to_memory_map(tmp_path / "map")
+
+    def replacing_before(read):
+        def replaced(self, *arguments, **options):
+            if self.name == name and not done:
+                done.append(name)
+                new.to_memory_map(tmp_path / "map")
+            return read(self, *arguments, **options)
+
+        return replaced
+
+    monkeypatch.setattr(Path, "stat", replacing_before(stat))
+    monkeypatch.setattr(Path, "read_text", replacing_before(read_text))
+    found = Interactions.read(tmp_path / "map")
+    assert done
+    same(found, new)
+
+
+def test_a_folder_that_has_made_way_for_a_moment(tmp_path, data, monkeypatch):
+    data.to_memory_map(tmp_path / "map")
+    away = temporary_beside(tmp_path / "map")
+    (tmp_path / "map").rename(away)
+    monkeypatch.setattr(time, "sleep", lambda seconds: away.rename(tmp_path / "map"))
+    same(Interactions.read(tmp_path / "map"), data)
+    shutil.rmtree(tmp_path / "map")
+    with pytest.raises(FileNotFoundError, match="map"):
+        Interactions.read(tmp_path / "map")

@@ -5,15 +5,26 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from tripletrec._runtime.files import with_sentence
-from tripletrec._runtime.leftovers import leftovers_of, remove_leftovers, temporary_beside
+from tripletrec._runtime.leftovers import (
+    is_being_written,
+    leftovers_of,
+    remove_leftovers,
+    temporary_beside,
+)
 from tripletrec._runtime.messages import shown
 
-__all__ = ["NotEnoughDiskError", "check_disk", "replacing_folder"]
+__all__ = ["NotEnoughDiskError", "check_disk", "replacing_folder", "settled"]
+
+_PAUSES = tuple(0.001 * 2 ** min(each, 6) for each in range(21))  # seconds: one in all
+
+T = TypeVar("T")
 
 
 class NotEnoughDiskError(OSError, ValueError):
@@ -26,9 +37,10 @@ def replacing_folder(
 ) -> Iterator[Path]:
     """Give an empty temporary folder to write into; afterwards it takes the place of `path`.
 
-    If the block raises, `path` stays as it was. Nothing is left behind in either case, unless the process is
-    killed: then the next writer of `path` removes what it left. If that was killed when the older folder had
-    made way and the new one had not taken its place, the older one is first put back.
+    If the block raises, `path` stays as it was. Of several writers at once the last one wins; who reads
+    meanwhile looks by `settled`. Nothing is left behind in any case, unless the process is killed: then the
+    next writer of `path` removes what it left. If that was killed when the older folder had made way and
+    the new one had not taken its place, the older one is first put back.
 
     Parameters
     ----------
@@ -77,7 +89,60 @@ def replacing_folder(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def settled(path: str | os.PathLike[str], look: Callable[[], T]) -> T:
+    """Return what is found in a folder that no other process replaced by `replacing_folder` meanwhile.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder, which need not exist.
+    look : callable
+        It is called again, for a second, while the folder is replaced; so it must change nothing.
+
+    Raises
+    ------
+    OSError
+        If the folder was replaced whenever it was looked at.
+    Exception
+        Whatever `look` raises.
+    """
+    for pause in _PAUSES:
+        before, failure = _identity(path), None
+        try:
+            found = look()
+        except Exception as error:
+            failure = error
+        way_made = before is None and is_being_written(Path(os.path.realpath(path)))
+        stayed = before == _identity(path)
+        if stayed and not way_made:
+            break
+        time.sleep(pause)
+    if not stayed:
+        raise with_sentence(_replaced_again(), f"cannot open the folder {os.fspath(path)!r}")
+    if failure is not None:
+        raise failure
+    return found
+
+
+def _identity(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
+    """Return what tells a folder from the one that takes its place, None if there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_mtime_ns,
+    )  # numbers of removed folders are taken again
+
+
 def _check_replaceable(target: Path, name: str, is_older: Callable[[Path], bool]) -> None:
+    if os.path.lexists(target):
+        settled(target, lambda: _check_there(target, name, is_older))
+
+
+def _check_there(target: Path, name: str, is_older: Callable[[Path], bool]) -> None:
     if not os.path.lexists(target):
         return
     if not target.is_dir():
@@ -102,18 +167,28 @@ def _bring_back(target: Path, is_older: Callable[[Path], bool]) -> None:
 
 
 def _take_the_place(temporary: Path, target: Path) -> None:
-    old = temporary_beside(target)
-    there = target.exists()
-    if there:
-        os.rename(target, old)
-    try:
-        os.rename(temporary, target)
-    except BaseException:
-        if there:
+    for pause in _PAUSES:
+        old = temporary_beside(target)
+        try:
+            with suppress(FileNotFoundError):
+                os.rename(target, old)
+            os.rename(temporary, target)
+            return
+        except BaseException as error:
             with suppress(OSError):
                 os.rename(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+            # Another process has put its own there meanwhile, which is the older one now.
+            if not isinstance(error, OSError) or error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        finally:
+            if os.path.lexists(target):
+                shutil.rmtree(old, ignore_errors=True)
+        time.sleep(pause)
+    raise _replaced_again()
+
+
+def _replaced_again() -> OSError:
+    return OSError(errno.EBUSY, "other processes replace it again and again")
 
 
 def check_disk(folder: Path, n_bytes: int, name: str) -> None:

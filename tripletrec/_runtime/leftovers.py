@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["leftovers_of", "remove_leftovers", "temporary_beside"]
+__all__ = ["is_being_written", "leftovers_of", "remove_leftovers", "temporary_beside"]
 
 _DAY = 86400.0  # seconds
 
@@ -69,20 +69,31 @@ def _runs(pid: int, start: str) -> bool:
 
 def leftovers_of(target: Path) -> list[os.DirEntry[str]]:
     """Return what is temporary beside `target` if its process ended or nobody has touched it for a day."""
-    prefix = _prefix(target)
-    try:
-        with os.scandir(target.parent) as entries:
-            found = [each for each in entries if each.name.startswith(prefix)]
-    except OSError:
-        return []  # whoever creates the next one hears of it
-    left = []
-    for entry in found:
+    prefix, left = _prefix(target), []
+    for entry in _temporary_of(target):
         machine, pid, start = (*entry.name[len(prefix) :].split("-"), "", "", "")[:3]
         with suppress(OSError):
             ended = machine == _machine() and pid.isdecimal() and not _runs(int(pid), start)
             if ended or time.time() - _last_touched(entry) > _DAY:
                 left.append(entry)
     return left
+
+
+def is_being_written(target: Path) -> bool:
+    """Tell whether a temporary folder is beside `target` that a process may be writing or has moved there."""
+    left = {each.name for each in leftovers_of(target)}
+    with suppress(OSError):
+        return any(each.is_dir() and each.name not in left for each in _temporary_of(target))
+    return False
+
+
+def _temporary_of(target: Path) -> list[os.DirEntry[str]]:
+    prefix = _prefix(target)
+    try:
+        with os.scandir(target.parent) as entries:
+            return [each for each in entries if each.name.startswith(prefix)]
+    except OSError:
+        return []  # whoever creates the next one hears of it
 
 
 def remove_leftovers(target: Path) -> None:

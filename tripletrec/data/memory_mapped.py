@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.files import with_sentence
-from tripletrec._runtime.folders import check_disk, replacing_folder
+from tripletrec._runtime.folders import check_disk, replacing_folder, settled
 from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.tensors import parse_json
 from tripletrec.data.checks import check_pointers, check_shape
@@ -65,14 +65,19 @@ class MappedInteractions(NamedTuple):
 
 def is_memory_map(path: Any) -> bool:
     """Tell whether a path is a folder of memory-mapped interactions, damaged or not."""
-    return isinstance(path, (str, os.PathLike)) and _ABOUT in _names_in(path)
+    if (
+        not isinstance(path, (str, os.PathLike))
+        or "\0" in os.fsdecode(path)
+        or os.path.isfile(path)
+    ):
+        return False
+    return settled(path, lambda: _ABOUT in _names_in(path))
 
 
-def is_only_memory_map(path: Any) -> bool:
+def is_only_memory_map(path: Path) -> bool:
     """Tell whether there is nothing else in a folder, hidden files apart: so it may be replaced."""
-    own = {_ABOUT, *(f"{each}.npy" for each in _ARRAYS)}
-    others = (each for each in _names_in(path) if each not in own and not each.startswith("."))
-    return is_memory_map(path) and not any(others)
+    own, names = {_ABOUT, *(f"{each}.npy" for each in _ARRAYS)}, _names_in(path)
+    return _ABOUT in names and all(each in own or each.startswith(".") for each in names)
 
 
 def _names_in(path: str | os.PathLike[str]) -> list[str]:
@@ -225,12 +230,20 @@ class _ArrayFile:
 def open_memory_map(path: Any) -> MappedInteractions:
     """Return what a folder holds; nothing is read but the description, the pointers and ids that are objects.
 
+    All is of one state of the folder, should another process replace it meanwhile.
+
     Raises
     ------
     ValueError
         If it is damaged, or of a newer version.
+    OSError
+        If it was replaced whenever it was opened, for a second.
     """
     folder = Path(os.fsdecode(path))
+    return settled(folder, lambda: _contents(folder))
+
+
+def _contents(folder: Path) -> MappedInteractions:
     try:
         about = _check_about(parse_json((folder / _ABOUT).read_text("utf-8")))
         arrays = {name: _map(folder / f"{name}.npy", size) for name, size in about["bytes"].items()}
