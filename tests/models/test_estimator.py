@@ -1,5 +1,6 @@
 """The base of all estimators, by itself: parameters, repr, what it borrows from scikit-learn."""
 
+import copy
 import pickle
 
 import pytest
@@ -61,3 +62,28 @@ def test_unknown_attributes():
         Bare().depht  # noqa: B018
     assert caught.value.name == "depht" and isinstance(caught.value.obj, Bare)
     assert not hasattr(Bare(), "__array__")
+
+
+class Growing:
+    """What adds a user to a model, as another thread may, whenever it is copied."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __reduce__(self):
+        self.model.n_users_ += 1
+        self.model.n_new_ = 1
+        return str, ("copied",)
+
+
+@pytest.mark.parametrize("take", [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
+@pytest.mark.parametrize(
+    "part", [lambda model: model, lambda model: model.get_metadata_routing.__wrapped__.__self__]
+)
+def test_a_copy_is_of_one_moment(take, part):
+    model = Bare()
+    model.first_ = Growing(model)
+    model.fit(None)
+    again = take(part(model))
+    assert vars(again) == {"depth": 3, "names": ("a",), "first_": "copied", "n_users_": 1}
+    assert (model.n_users_, model.n_new_) == (2, 1)

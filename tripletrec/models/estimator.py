@@ -120,6 +120,11 @@ class Estimator:
 
         return BaseEstimator().__sklearn_tags__()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(
+            vars(self)
+        )  # of one moment: another thread may change the model while it is copied
+
     def __getattr__(self, name: str) -> Any:
         if name not in _BORROWED:
             raise AttributeError(
@@ -146,7 +151,7 @@ def _twin(kind: type) -> type:
     from sklearn.base import BaseEstimator
 
     def reduce(self: Any, protocol: int) -> Any:
-        return object.__new__, (kind,), vars(self)
+        return object.__new__, (kind,), self.__getstate__()
 
     own = {"__module__": kind.__module__, "__reduce_ex__": reduce}
     return type(kind.__name__, (kind, BaseEstimator), own)
