@@ -98,12 +98,50 @@ def test_wrong_arguments_leave_no_folder(users, options, error, match, model, tm
     assert not (tmp_path / "lists").exists()
 
 
-def test_a_failure_leaves_an_empty_folder(model, tmp_path):
+@pytest.mark.parametrize("there", [False, True])
+def test_a_failure_leaves_all_as_it_was(there, model, tmp_path):
     pytest.importorskip("pyarrow", reason="writes parquet")
+    out = tmp_path / "more" / "lists"
+    if there:
+        out.mkdir(parents=True)
     with pytest.raises(OSError, match="the disk is full"):
-        recommend_by(Counting(3), model, None, 3, tmp_path, 10, OPTIONS)
+        recommend_by(Counting(3), model, None, 3, out, 10, OPTIONS)
+    assert [each.name for each in out.parent.iterdir()] == (["lists"] if there else [])
+    assert not there or list(out.iterdir()) == []
+    assert recommend_by(Here(), model, None, 3, out, 10, OPTIONS) == 150
+    assert [each.name for each in out.parent.iterdir()] == ["lists"]
+
+
+class Late(Here):
+    """Here, with tasks of which all but the first run after the client was interrupted."""
+
+    def __init__(self):
+        self.tasks = []
+
+    def submit(self, function, *arguments):
+        self.tasks.append((function, arguments))
+
+    def gather(self, results):
+        self.run(0)
+        raise KeyboardInterrupt
+
+    def run(self, number):
+        function, arguments = self.tasks[number]
+        return function(*arguments)
+
+
+def test_workers_that_are_late_leave_nothing(model, tmp_path):
+    pytest.importorskip("pyarrow", reason="writes parquet")
+    tasks, out = Late(), tmp_path / "lists"
+    with pytest.raises(KeyboardInterrupt):
+        recommend_by(tasks, model, None, 3, out, 10, OPTIONS)
     assert list(tmp_path.iterdir()) == []
-    assert recommend_by(Here(), model, None, 3, tmp_path, 10, OPTIONS) == 150
+    with pytest.raises(OSError, match="cannot write lists to"):
+        tasks.run(1)
+    assert recommend_by(Here(), model, None, 3, out, 10, OPTIONS) == 150
+    with pytest.raises(OSError, match="cannot write lists to"):
+        tasks.run(2)
+    assert len(list(out.iterdir())) == 5 and list(tmp_path.iterdir()) == [out]
 
 
 @pytest.mark.parametrize("exclude", quick(["seen", None, [3, 5]], "seen"))
@@ -148,7 +186,7 @@ def test_users_without_a_positive_that_is_ranked_are_left_out(model, parts):
 
 def test_what_cannot_be_answered_is_refused(model, parts, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="out must be a new or empty folder"):
+    with pytest.raises(ValueError, match="out must be a new or an empty folder"):
         recommend_by(Here(), model, None, 3, tmp_path, 10, OPTIONS)
     with pytest.raises(TypeError, match="out must be the path of a folder"):
         recommend_by(Here(), model, None, 3, 7, 10, OPTIONS)

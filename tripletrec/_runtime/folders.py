@@ -86,7 +86,13 @@ def replacing_folder(
         except OSError as error:
             raise with_sentence(error, f"cannot replace the folder {text!r}") from None
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        away = temporary_beside(target)
+        with suppress(
+            OSError
+        ):  # so that whoever still writes into it, as workers do, finds no folder
+            os.rename(temporary, away)
+        for each in (away, temporary):
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def settled(path: str | os.PathLike[str], look: Callable[[], T]) -> T:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tripletrec._checks import check_count, check_cutoffs
-from tripletrec._runtime.messages import shown
+from tripletrec._runtime.folders import replacing_folder
 from tripletrec.cluster.dask_engine import DaskTasks, check_client
 from tripletrec.cluster.shuffle import Tasks
 from tripletrec.data.interactions import Interactions, as_interactions
@@ -54,9 +52,10 @@ def recommend(
         As of ``model.recommend_to``.
     client : distributed.Client
     out : path-like
-        A new or empty folder that all workers see. It gets files of parquet, ``part-00000.parquet``, …, each
-        with the users of a batch, in their order: read as one table they are that of `recommend_to`. If
-        anything goes wrong they are removed.
+        A new or empty folder, on a disk that all workers see. It gets files of parquet,
+        ``part-00000.parquet``, …, each with the users of a batch, in their order: read as one table they are
+        that of `recommend_to`. Until all are written they are in a hidden folder beside it, which takes its
+        place in the end, and is removed if anything goes wrong, Ctrl-C included.
     batch_size : int, default 20,000
         Users of a file.
 
@@ -68,8 +67,10 @@ def recommend(
     Raises
     ------
     TypeError, ValueError, ImportError
-        As of ``model.recommend_to``, and if there is no client or something in the folder; before the folder
-        is made.
+        As of ``model.recommend_to``, and if there is no client or something in the folder; before anything
+        is written.
+    OSError
+        If a file cannot be written.
 
     Examples
     --------
@@ -152,21 +153,16 @@ def recommend_by(
     check_is_fitted(model)
     check_count(batch, "batch_size")
     asked: Asked = model._asked(users, k, **options)
-    folder = _new_folder(out)
-    shared, pairs = tasks.spread(model), tasks.spread(asked.out.pairs)
-    asked = asked._replace(out=asked.out._replace(pairs=()))  # which is sent once
-    pending, paths = [], []
-    try:
+    if isinstance(out, (str, os.PathLike)) and os.fspath(out):
+        os.makedirs(os.path.dirname(os.path.abspath(out)), exist_ok=True)
+    with replacing_folder(out, "out", lambda folder: False) as place:
+        shared, pairs = tasks.spread(model), tasks.spread(asked.out.pairs)
+        asked = asked._replace(out=asked.out._replace(pairs=()))  # which is sent once
+        pending = []
         for number, first in enumerate(range(0, len(asked.rows), batch)):
-            paths.append(str(folder / f"part-{number:05}.parquet"))
-            own = asked.part(first, first + batch)
-            pending.append(tasks.submit(_recommend, shared, pairs, paths[-1], own))
+            path, own = str(place / f"part-{number:05}.parquet"), asked.part(first, first + batch)
+            pending.append(tasks.submit(_recommend, shared, pairs, path, own))
         return sum(tasks.gather(pending))
-    except BaseException:
-        for path in paths:
-            with suppress(OSError):
-                os.unlink(path)
-        raise
 
 
 def evaluate_by(
@@ -240,13 +236,3 @@ def _together(parts: list[pd.DataFrame]) -> Evaluation:
     per_user = pd.concat(parts)
     means = {name: mean_of(per_user[name].to_numpy()) for name in per_user}
     return Evaluation(pd.Series(means, name="mean"), per_user)
-
-
-def _new_folder(out: Any) -> Path:
-    if not isinstance(out, (str, os.PathLike)):
-        raise TypeError(f"out must be the path of a folder, got {shown(out)}")
-    folder = Path(os.path.abspath(os.fspath(out)))
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"out must be a new or empty folder, got {str(folder)!r}")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
