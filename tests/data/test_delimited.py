@@ -1,6 +1,7 @@
 """Text files: ids as they are written, numbers and times, and what is no such file."""
 
 import gzip
+import signal
 
 import numpy as np
 import pytest
@@ -197,3 +198,22 @@ def test_damaged_gzip_gets_one_sentence(tmp_path):
         path.write_bytes(content)
         with pytest.raises((ValueError, OSError), match="cannot read .*log.csv.gz'"):
             Interactions.read(path)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_ctrl_c_is_one(tmp_path, n, monkeypatch):
+    """At any read: of the header, and of what is below it."""
+    path, calls = write(tmp_path, LOG, "log.csv.gz"), []
+
+    def interrupting(read):
+        def interrupted(*arguments):
+            calls.append(read)
+            if len(calls) == n:
+                signal.raise_signal(signal.SIGINT)
+            return read(*arguments)
+
+        return interrupted
+
+    monkeypatch.setattr(gzip.GzipFile, "read", interrupting(gzip.GzipFile.read))
+    with pytest.raises(KeyboardInterrupt):
+        Interactions.read(path, **ALL)

@@ -40,6 +40,9 @@ _MISSING = [
     "", "nan", "NaN", "NAN", "-nan", "-NaN", "NaT", "NA", "N/A", "n/a", "#NA", "#N/A", "#N/A N/A", "<NA>",
     "None", "null", "NULL", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN",
 ]  # fmt: skip
+# What pandas says if reading raised an error that has no value, as Ctrl-C does up to Python 3.11: of all
+# others it raises the error itself.
+_INTERRUPTED = "Calling read(nbytes) on source failed"
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
@@ -323,6 +326,8 @@ def _sentences(path: Path) -> Iterator[None]:
             raise ValueError(f"cannot read {str(path)!r}: {said_by(error)}") from None
         raise with_sentence(error, f"cannot read {str(path)!r}") from None
     except (EOFError, zlib.error, UnicodeDecodeError, pd.errors.ParserError) as error:
+        if _INTERRUPTED in str(error):
+            raise KeyboardInterrupt from None
         raise ValueError(f"cannot read {str(path)!r}: {said_by(error)}") from None
 
 
