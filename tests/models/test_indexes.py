@@ -1,5 +1,9 @@
 """Indexes of other libraries: their lists beside exact ones, and their files."""
 
+import os
+import signal
+import threading
+
 import numpy as np
 import pytest
 
@@ -58,3 +62,22 @@ def test_numbers_are_checked(shop, name):
     model = tr.MatrixFactorization(4, n_epochs=1).fit(shop)
     with pytest.raises((ValueError, TypeError), match=name):
         model.to_index("usearch", **{name: 0})
+
+
+@pytest.mark.thorough  # many items
+def test_ctrl_c_is_one(monkeypatch):
+    usearch = pytest.importorskip("usearch.index", reason="needs an optional library")
+    data = tr.datasets.make_interactions(200, 20_000, 6_000, random_state=0)
+    model, add = tr.MatrixFactorization(16, n_epochs=1).fit(data), usearch.Index.add
+
+    def interrupted(self, keys, vectors, **options):
+        interrupt = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
+        interrupt.start()
+        try:
+            return add(self, keys, vectors, **options)
+        finally:
+            interrupt.join()  # comes late where an index is made in less time
+
+    monkeypatch.setattr(usearch.Index, "add", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.to_index("usearch")

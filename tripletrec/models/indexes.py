@@ -32,9 +32,14 @@ def _usearch(vectors: Vectors, n_neighbors: int, depth: int) -> tuple[Any, Calla
     # Threads that begin with an empty graph may leave items there to which no way leads: one in a hundred
     # builds lost some of them from all lists. So one thread adds the first ones.
     rows = np.arange(len(vectors))
-    index.add(rows[:_FIRST], vectors[:_FIRST], threads=1)
-    if len(rows) > _FIRST:
-        index.add(rows[_FIRST:], vectors[_FIRST:])
+    try:
+        index.add(rows[:_FIRST], vectors[:_FIRST], threads=1)
+        if len(rows) > _FIRST:
+            index.add(rows[_FIRST:], vectors[_FIRST:])
+    except RuntimeError as error:
+        if "terminated" in str(error):  # what it makes of Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
     return index, index.save
 
 
