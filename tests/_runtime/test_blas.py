@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
 import tripletrec as tr
 from tripletrec._runtime.blas import limit_newly_loaded, one_blas_thread
@@ -37,6 +37,31 @@ def test_one_thread_inside_and_the_former_number_after():
 def test_restored_after_an_error():
     with pytest.raises(ZeroDivisionError), one_blas_thread():
         1 // 0  # noqa: B018
+    assert numbers_of_threads() == {2}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_restored_after_ctrl_c_while_it_is_set_or_restored(when, n_threads, monkeypatch):
+    (library, *_) = ThreadpoolController().select(user_api="blas").lib_controllers
+    set_number, calls = type(library).set_num_threads, []
+
+    def interrupted(self, number):
+        interrupts = number == n_threads and not calls
+        if interrupts:
+            calls.append(number)
+        if not (interrupts and when == "before"):
+            set_number(self, number)
+        if interrupts:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(library), "set_num_threads", interrupted)
+        with pytest.raises(KeyboardInterrupt), one_blas_thread():
+            pass
+    assert calls == [n_threads] and numbers_of_threads() == {2}
+    with one_blas_thread():
+        assert numbers_of_threads() == {1}
     assert numbers_of_threads() == {2}
 
 

@@ -20,29 +20,31 @@ class _Limit:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._n_users = 0
+        self._users: set[object] = set()
         self._found: tuple[int, list[Any]] = (0, [])
         self._former: list[tuple[Any, int]] = []
 
-    def enter(self) -> None:
+    def enter(self, user: object) -> None:
         with self._lock:
-            if self._n_users == 0:
+            self._users.add(user)  # first, so that `leave` restores what an interruption leaves
+            if len(self._users) == 1:
                 self._set()
-            self._n_users += 1
 
-    def leave(self) -> None:
+    def leave(self, user: object) -> None:
+        """Restore the former numbers if this was the last; may be called again, also without `enter`."""
         with self._lock:
-            self._n_users -= 1
-            if self._n_users == 0 and self._former:
+            self._users.discard(user)
+            if not self._users and self._former:
                 _take_control()
                 while self._former:
-                    library, n_threads = self._former.pop()  # the one that was set last comes first
+                    library, n_threads = self._former[-1]  # the one that was set last comes first
                     library.set_num_threads(n_threads)
+                    self._former.pop()
                 _take_control()  # and leave it to whoever comes next
 
     def renew(self) -> None:
         with self._lock:
-            if self._n_users:
+            if self._users:
                 self._set()
 
     def _set(self) -> None:
@@ -88,11 +90,16 @@ def one_blas_thread() -> Iterator[None]:
     other processes want too may take 3 ms. With one thread the result does not depend on the machine's
     number of cores either.
     """
-    _limit.enter()
+    user = object()
     try:
+        _limit.enter(user)
         yield
     finally:
-        _limit.leave()
+        try:
+            _limit.leave(user)
+        except BaseException:  # Ctrl-C comes at any time, and the rest has to be restored
+            _limit.leave(user)
+            raise
 
 
 def limit_newly_loaded() -> None:
