@@ -1,5 +1,7 @@
 """``tripletrec tune``."""
 
+import sys
+
 import pytest
 
 import tripletrec as tr
@@ -21,6 +23,41 @@ def test_trials_and_the_best_model(shop, table, as_json, tmp_path):
     assert told["trials"][0]["n_factors"] == 4  # what was asked for comes first
     assert tr.load(path).n_factors == told["best_params"]["n_factors"]
     assert sum(told["importance"].values()) == pytest.approx(1)
+
+
+def test_neither_a_full_disk_nor_a_closed_pipe_loses_the_search(
+    shop, command, tmp_path, monkeypatch
+):
+    pytest.importorskip("optuna")
+    path, save = tmp_path / "m.safetensors", tr.MatrixFactorization.save
+    arguments = [
+        "tune",
+        shop / "parts/train.csv",
+        *SMALL[:-1],
+        "1",
+        "--space",
+        "n_factors=4",
+        "-o",
+        path,
+    ]
+
+    def full(self, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tr.MatrixFactorization, "save", full)
+    code, printed, said = command(*arguments)
+    assert code == 1 and "error: [Errno 28] No space" in said and "with n_factors=4" in said
+    assert [line.split("\t")[-1] for line in printed.splitlines()] == ["n_factors", "4"]
+    assert not path.exists()
+    monkeypatch.setattr(tr.MatrixFactorization, "save", save)
+
+    def closed(text):
+        raise BrokenPipeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.stdout, "write", closed)
+        code, _, _ = command(*arguments)
+    assert code == 0 and tr.load(path).n_factors == 4
 
 
 @pytest.mark.thorough

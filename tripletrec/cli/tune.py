@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tripletrec.cli.columns import read_events
 from tripletrec.cli.loading import read_validation
@@ -19,6 +19,9 @@ from tripletrec.cli.options import (
     positive,
 )
 from tripletrec.cli.printing import print_json, print_rows
+
+if TYPE_CHECKING:
+    from tripletrec.tuning import Tuning
 
 __all__ = ["NAME", "add_parser", "run"]
 
@@ -115,7 +118,13 @@ def run(options: argparse.Namespace) -> None:
         random_state=options.seed or 0,
         verbose=int(not options.quiet),
     )
-    found.best_model.save(options.output)
+    try:  # neither a full disk nor a closed pipe loses what took so long
+        _print(options, found)
+    finally:
+        found.best_model.save(options.output)
+
+
+def _print(options: argparse.Namespace, found: Tuning) -> None:
     trials = found.trials.reset_index()
     if options.json:
         print_json(
@@ -130,7 +139,10 @@ def run(options: argparse.Namespace) -> None:
         return
     print_rows(list(trials.columns), trials.itertuples(index=False))
     best = ", ".join(f"{name}={_named(each)}" for name, each in found.best_params.items())
-    note(options, f"the best of {len(trials)}: {metric} {found.best_value:.4f} with {best}")
+    note(
+        options,
+        f"the best of {len(trials)}: {options.tuned_metric} {found.best_value:.4f} with {best}",
+    )
 
 
 def _range(text: str) -> tuple[str, Any]:
