@@ -218,6 +218,21 @@ def test_a_standard_error_that_takes_nothing_loses_no_work(broken, shop, monkeyp
     assert main(["fit", "nothing.csv", "-o", str(path)]) == 1
 
 
+@pytest.mark.parametrize("more", [[], ["--json"]])
+@pytest.mark.parametrize("fails_at", ["write", "flush"])
+def test_a_standard_output_that_takes_nothing_is_named(fails_at, more, shop, monkeypatch, capsys):
+    stdout = FullDisk()
+    if fails_at == "flush":
+        monkeypatch.setattr(stdout, "write", len, raising=False)
+        monkeypatch.setattr(stdout, "flush", lambda: FullDisk.write(stdout, ""))
+    monkeypatch.setattr(sys, "stdout", stdout)
+    for name in ("recommend", "info"):
+        assert main([name, str(shop / "model.safetensors"), "--quiet", *more]) == 1
+        assert capsys.readouterr().err == (
+            "tripletrec: error: cannot write to standard output: No space left on device\n"
+        )
+
+
 def test_a_process_without_standard_output(shop, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", None)
     for more in ([], ["--json"]):

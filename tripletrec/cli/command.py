@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
+from tripletrec._runtime.files import with_sentence
 from tripletrec._runtime.versions import version_of
 from tripletrec.cli import (
     compare,
@@ -152,7 +153,8 @@ def _warn(message: Any, category: type[Warning], *where: Any, **more: Any) -> No
 def _standard_output() -> Iterator[None]:
     """Let what is printed go nowhere in a process that has no standard output.
 
-    Characters that it cannot take are escaped, as on standard error: no output ends in the middle.
+    Characters that it cannot take are escaped, as on standard error: no output ends in the middle. Its errors
+    say that they are of standard output.
     """
     if sys.stdout is None:
         with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
@@ -160,15 +162,43 @@ def _standard_output() -> Iterator[None]:
         return
     stream: Any = sys.stdout
     errors = getattr(stream, "errors", None)
-    if errors not in ("strict", "surrogateescape") or not hasattr(stream, "reconfigure"):
-        yield
-        return
-    stream.reconfigure(errors="backslashreplace")
+    escapes = errors in ("strict", "surrogateescape") and hasattr(stream, "reconfigure")
+    if escapes:
+        stream.reconfigure(errors="backslashreplace")
+    output: Any = _Named(stream)
+    try:
+        with redirect_stdout(output):
+            yield
+    finally:
+        if escapes:
+            with suppress(OSError, ValueError):
+                stream.reconfigure(errors=errors)
+
+
+class _Named:
+    """Standard output, whose errors name it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with _named_output():
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with _named_output():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def _named_output() -> Iterator[None]:
     try:
         yield
-    finally:
-        with suppress(OSError, ValueError):
-            stream.reconfigure(errors=errors)
+    except OSError as error:
+        raise with_sentence(error, "cannot write to standard output") from None
 
 
 def _close_output() -> None:
