@@ -87,10 +87,8 @@ def replacing_folder(
             raise with_sentence(error, f"cannot replace the folder {text!r}") from None
     finally:
         away = temporary_beside(target)
-        with suppress(
-            OSError
-        ):  # so that whoever still writes into it, as workers do, finds no folder
-            os.rename(temporary, away)
+        with suppress(OSError):
+            os.rename(temporary, away)  # whoever still writes into it, as workers do, finds no folder
         for each in (away, temporary):
             shutil.rmtree(each, ignore_errors=True)
 
@@ -136,11 +134,8 @@ def _identity(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_mtime_ns,
-    )  # numbers of removed folders are taken again
+    # The time is there because numbers of removed folders are taken again.
+    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 def _check_replaceable(target: Path, name: str, is_older: Callable[[Path], bool]) -> None:

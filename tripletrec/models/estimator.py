@@ -121,9 +121,8 @@ class Estimator:
         return BaseEstimator().__sklearn_tags__()
 
     def __getstate__(self) -> dict[str, Any]:
-        return dict(
-            vars(self)
-        )  # of one moment: another thread may change the model while it is copied
+        # Of one moment: another thread may change the model while it is copied.
+        return dict(vars(self))
 
     def __getattr__(self, name: str) -> Any:
         if name not in _BORROWED:
