@@ -1,10 +1,12 @@
 """Docstrings: all examples run, and every public name has what a reader needs."""
 
+import ast
 import doctest
 import importlib.util
 import inspect
 import pkgutil
 import re
+from contextlib import suppress
 from dataclasses import is_dataclass
 from pathlib import Path
 
@@ -96,6 +98,29 @@ def check_parameters(where, thing):
     assert not missing, f"{where}: the docstring has no entry for {sorted(missing)}"
     sections = re.findall(r"^(\S.*)\n-{3,}$", text, re.MULTILINE)
     assert len(sections) == len(set(sections)), f"{where}: a section stands twice"
+
+
+def written_defaults(text):
+    """Return the defaults that a docstring writes as literals, one for all names of an entry or for each."""
+    found = {}
+    for names, rest in re.findall(r"^(\w+(?:, \w+)*) : .*\bdefaults?[ =](.*)$", text, re.MULTILINE):
+        names, literals = names.split(", "), re.sub(r"(?<=\d),(?=\d)", "", rest).split(" and ")
+        for name, literal in zip(names, literals * (len(names) // len(literals)), strict=False):
+            with suppress(ValueError, SyntaxError):
+                found[name] = ast.literal_eval(literal)
+    return found
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_documented_defaults_are_those_of_the_signature(name):
+    """A default of None may stand for another one that is chosen later."""
+    thing = DOCUMENTED[name]
+    functions = [f for _, f in methods(thing)] if inspect.isclass(thing) else []
+    for each in [thing, *functions]:
+        parameters = inspect.signature(each).parameters
+        for parameter, default in written_defaults(inspect.getdoc(each) or "").items():
+            if parameter in parameters and parameters[parameter].default is not None:
+                assert parameters[parameter].default == default, (each, parameter)
 
 
 def see_also(thing):
