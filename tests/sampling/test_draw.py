@@ -18,6 +18,7 @@ from tripletrec.sampling.draw import (
     RowNumbers,
     contains,
     draw_again,
+    draw_distinct,
     draw_given,
     fill_filter,
     filter_bits,
@@ -49,17 +50,19 @@ def test_search_cumulative(weights, target, skipped):
 
 @kernel
 def _draw(key, n, known, given, share, pool, verified, drawn, has_all=False):
+    """Draw for the last of the users."""
+    user = known.indptr.shape[0] - 2
     for t in range(n):
         stream = np.uint64(key) + np.uint64(t)
-        drawn[t] = draw_given(stream, 0, given, share, pool, verified, known, has_all)
+        drawn[t] = draw_given(stream, user, given, share, pool, verified, known, has_all)
 
 
 def sample(n, liked, *, n_items=20, verified=True, counts=None, alpha=0.0, given=(), share=0.0):
-    """Draw `n` negatives for one user who likes `liked`."""
+    """Draw `n` negatives for one user who likes `liked`, after one of whom nothing must be taken."""
     sampler = sampling.Sampler("any", verified, alpha)
     counts = np.ones(n_items, np.int64) if counts is None else np.asarray(counts)
     known, dislikes = (
-        ItemsOfUsers(np.array([0, len(row)]), np.array(sorted(row), np.int32))
+        ItemsOfUsers(np.array([0, 2, 2 + len(row)]), np.array([7, 11, *sorted(row)], np.int32))
         for row in (liked, given)
     )
     drawn = np.empty(n, np.int64)
@@ -177,6 +180,25 @@ def test_a_filter_lets_no_known_pair_pass_and_the_others_alike(n_liked, alpha, r
         assert (drawn == NONE_LEFT).all()
         return
     assert_distribution(drawn, np.where(np.isin(np.arange(20), liked), 0, counts**alpha))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize("verified", [True, False])
+@pytest.mark.parametrize("n_left", [0, 1, 2])
+def test_distinct_draws_leave_out_what_is_taken_and_if_verified_what_is_known(
+    n_left, verified, alpha
+):
+    """Of 20 positions; after many refusals all are looked at."""
+    cumulative = sampling.popularity(alpha).cumulative(np.arange(1, 21))
+    pool, liked = Pool(np.arange(20, dtype=np.int32), cumulative), range(3, 20 - n_left)
+    known = ItemsOfUsers(np.array([0, 1, 1 + len(liked)]), np.array([19, *liked], np.int32))
+    taken = np.arange(3 if verified else 20 - n_left)
+    with np.errstate(over="ignore"):
+        drawn = {
+            draw_distinct(bits(np.uint64(5), t), 1, pool, 0, 20, verified, known, taken, len(taken))
+            for t in range(50)
+        }
+    assert drawn == set(range(20 - n_left, 20)) or (n_left == 0 and drawn == {NONE_LEFT})
 
 
 @given(st.integers(1, 10**7), st.integers(1, 2**14))

@@ -70,6 +70,13 @@ def test_which_samplers_are_hard(name):
     assert check_sampler(sampler, features=features) is sampler
 
 
+def test_all_negatives_may_be_given():
+    for sampler in (sampling.explicit(1.0), sampling.graded(1.0)):
+        assert check_sampler(sampler) is sampler
+    with pytest.raises(ValueError, match=r"share must be a number from 0 to 1, got 1.5"):
+        check_sampler(sampling.explicit()._replace(share=1.5))
+
+
 def test_no_power_of_the_counts_is_beyond_float64():
     counts = np.array([3, 0, 5000, 4999])
     for alpha in (0.0, 0.75, 2.0):
