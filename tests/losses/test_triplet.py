@@ -91,6 +91,7 @@ def test_wrong_arguments(call, message):
             "max_sampled must be an integer from 1 to 1000",
         ),
         (lambda: losses.k_os_warp(6, 5), ValueError, "k must be an integer from 1 to 5, got 6"),
+        (lambda: losses.k_os_warp(n=1001), ValueError, "^n must be an integer from 1 to 1000"),
         (lambda: losses.k_os_warp(n=2.5), TypeError, "n must be an integer >= 1, got 2.5"),
         (
             lambda: losses.check_loss("warp"),
