@@ -164,6 +164,7 @@ def test_effect_sizes(rng):
     d = rng.normal(0.2, 2.0, (50, 1))
     assert effect_sizes(d)[0] == pytest.approx(d.mean() / d.std(ddof=1))
     assert effect_sizes(np.zeros((4, 1))).tolist() == [0.0]
-    assert effect_sizes(np.full((4, 1), -0.3)).tolist() == [-np.inf]
+    for n in (3, 4):  # the mean of three is not quite -0.1
+        assert effect_sizes(np.full((n, 1), -0.1)).tolist() == [-np.inf]
     gap = np.array([[1.0], [np.nan], [3.0]])
     assert effect_sizes(gap)[0] == pytest.approx(2 / np.sqrt(2))
