@@ -1,5 +1,6 @@
 """`compare`: what its table holds is what `evaluate` and SciPy say of the differences."""
 
+import dataclasses
 import pickle
 
 import numpy as np
@@ -100,6 +101,10 @@ def test_names_are_escaped(models, parts):
     assert "<b>" not in found._repr_html_()
 
 
+def test_comparisons_are_equal_to_themselves_alone(found):
+    assert found == found and found != dataclasses.replace(found) and len({found}) == 1
+
+
 def test_plot(found):
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("agg")
@@ -108,6 +113,11 @@ def test_plot(found):
     ax = found.plot()
     assert [each.get_text() for each in ax.get_yticklabels()] == ["popular", "mf", "ease"]
     assert "ndcg@5" in ax.get_xlabel()
+    drawn = found.table.loc["ndcg@5"]
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), drawn["mean"])
+    assert set(ax.lines[-1].get_xdata()) == {drawn["mean"].iloc[0]}
+    ends = [[low, high] for (low, _), (high, _) in ax.collections[0].get_segments()]
+    np.testing.assert_allclose(ends, drawn[["low", "high"]])
     assert found.plot("auc", ax=ax) is ax
     plt.close("all")
     with pytest.raises(ValueError, match="metric must be one of auc, mrr, .*, got 'ndcg@7'"):
