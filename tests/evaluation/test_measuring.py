@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 import naive
 from tiers import examples, quick
 from tripletrec.data.interactions import Interactions
-from tripletrec.evaluation import check_metric, evaluate, full_auc
+from tripletrec.evaluation import check_metric, evaluate, full_auc, mean_metric
 from tripletrec.ranking.ranks import MAX_SWEPT
 
 CUTOFFS = (1, 3, 50)
@@ -424,6 +424,14 @@ def test_cutoffs_that_mean_nothing(k, error, message):
 def test_cutoffs_may_be_numpy_integers():
     mean = evaluate(scored(HAND), HAND_TEST, k=np.array([2, 2, 7])).mean
     assert [name for name in mean.index if name.startswith("map")] == ["map@2", "map@7"]
+
+
+@pytest.mark.parametrize("metric", ["auc", "recall@1", "ndcg@2"])
+def test_one_metric_alone_is_that_of_all(metric):
+    test = Interactions(HAND_TEST)
+    every = evaluate(scored(HAND), test, k=(1, 2)).mean
+    assert mean_metric(scored(HAND), test, None, metric, 1) == every[metric]
+    assert metric == "auc" or every[metric] != every["auc"]
 
 
 def test_metric_names():
