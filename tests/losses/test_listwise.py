@@ -96,6 +96,12 @@ def test_all_candidates_masked():
     assert not row.any() and mass == 0
 
 
+def test_a_user_without_positives_costs_nothing():
+    for loss in CASES.values():
+        value, factor, _ = reduce(loss, 0.0, 5.0, [], [])
+        assert value == factor == 0
+
+
 def test_nan_is_not_lost():
     for loss in CASES.values():
         _, peak, mass = exponentiate(loss, [0.0, np.nan, 1.0], [0] * 3, [1] * 3)
@@ -139,3 +145,5 @@ def test_wrong_parameters_of_losses():
 def test_bad_temperatures(temperature):
     with pytest.raises(ValueError, match="temperature must be a finite number > 0"):
         losses.softmax(temperature)
+    with pytest.raises(ValueError, match="loss 'mine': temperature must be a finite number > 0"):
+        losses.check_loss(losses.softmax()._replace(name="mine", temperature=temperature))
