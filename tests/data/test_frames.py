@@ -109,6 +109,8 @@ def test_any_table_gives_the_same_interactions(kind):
         (COLUMNS | {"w": [np.timedelta64(1, "ns")] * 4}, {"value": "w"}, TypeError,
          "column 'w' must be numbers, got .*timedelta64"),
         (COLUMNS | {"w": [1, None, 1, 1]}, {"value": "w"}, ValueError, "column 'w' must not have miss"),
+        (COLUMNS | {"w": np.array([1, np.nan, np.nan, 1])}, {"value": "w"}, ValueError,
+         "column 'w' must hold finite values >= 0, got the value nan at position 1, and 2 in all"),
         (COLUMNS | {"w": np.ma.array(range(4), mask=[0, 1, 1, 0])}, {"value": "w"}, ValueError,
          "values of column 'w' must not be masked"),
         (COLUMNS | {"w": [1, 1]}, {"value": "w"}, ValueError, "column 'w' must be one per interaction"),
@@ -178,6 +180,18 @@ def test_unknown_rows_are_dropped_and_counted():
     assert data.timestamps.tolist() == [1, 4]
     given = Interactions.from_frame(LATER, user_ids=["u1"], unknown="drop")
     assert given.n_dropped == 2 and given.item_ids.tolist() == [10, 20, 30]
+
+
+def test_values_of_unknown_rows_may_be_missing():
+    def read(*values):
+        table = LATER | {"value": np.array(values)}
+        return Interactions.from_frame(table, value="value", like=TRAIN, unknown="drop")
+
+    np.testing.assert_array_equal(read(2, np.nan, np.nan, 3).tocsr().toarray(), [[0, 2], [3, 0]])
+    with pytest.raises(
+        ValueError, match="'value' .* got the value nan at position 3, and 1 in all"
+    ):
+        read(2, np.nan, np.nan, np.nan)
 
 
 def test_what_was_dropped_is_told_of_the_table_only():

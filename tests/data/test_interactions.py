@@ -87,6 +87,16 @@ def test_bad_tables(frame, options, error, message):
         Interactions.from_frame(frame, **options)
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2)])
+def test_a_plain_matrix_has_its_rows_and_columns_for_ids(shape):
+    for data in (Interactions(np.ones(shape)), as_interactions(np.ones(shape))):
+        assert data.space.shape == shape
+        for rows, n in zip((data.user_rows, data.item_rows), shape, strict=True):
+            assert rows(range(n)).tolist() == list(range(n))
+            with pytest.raises(ValueError, match=f"unknown .* id {n}"):
+                rows([n])
+
+
 def test_from_arrays_shapes():
     assert Interactions.from_arrays([0, 3], [1, 2]).space.shape == (4, 3)
     assert Interactions.from_arrays([0], [1], shape=(5, 6)).space.shape == (5, 6)
