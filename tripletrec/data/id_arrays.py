@@ -143,8 +143,6 @@ def keys_of(array: NDArray[Any]) -> list[Any]:
 
 def key_of_date(each: Any, kind: str) -> Any:
     """Return the key of one element asked for in an array of dates ("M") or durations ("m")."""
-    if isinstance(each, np.generic) and each.dtype.kind != kind:
-        return _NO_KEY
     if kind == "M":
         if isinstance(each, datetime):
             if each.tzinfo is not None:
