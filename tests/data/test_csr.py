@@ -66,13 +66,14 @@ def test_read_only_memory_map(tmp_path):
     np.testing.assert_array_equal(data.tocsr().toarray(), DENSE)
 
 
-def test_read_only_matrix_out_of_order_is_left_alone(check_canonical):
-    parts = np.array([1.0, 2.0, 0.0, 4.0]), np.array([2, 0, 1, 2]), np.array([0, 3, 4])
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_read_only_matrix_out_of_order_is_left_alone(value, check_canonical):
+    parts = np.array([1.0, 2.0, value, 4.0]), np.array([2, 0, 1, 2]), np.array([0, 3, 4])
     for part in parts:
         part.flags.writeable = False
     data = Interactions(sp.csr_matrix(parts, shape=(2, 3), copy=False))
     check_canonical(data)
-    np.testing.assert_array_equal(data.tocsr().toarray(), [[2, 0, 1], [0, 0, 4]])
+    np.testing.assert_array_equal(data.tocsr().toarray(), [[2, value, 1], [0, 0, 4]])
     np.testing.assert_array_equal(parts[1], [2, 0, 1, 2])
 
 

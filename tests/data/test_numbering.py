@@ -38,8 +38,8 @@ def test_pieces_make_the_whole(rng, kind):
     numbered = np.concatenate([Numbers(ids, "who").rows(each) for each in pieces])
     assert numbered.dtype == np.int32
     np.testing.assert_array_equal(distinct[numbered], numbers)
-    strangers = Numbers(ids, "who").rows(kind(np.array([40, 50])))
-    assert strangers.tolist() == [-1, -1]
+    strangers = kind(np.array([numbers.min() - 1, numbers.max() + 1, 50]))
+    assert Numbers(ids, "who").rows(strangers).tolist() == [-1, -1, -1]
 
 
 def test_ids_that_are_known():
