@@ -103,6 +103,8 @@ def test_other_tables(library):
         (np.array([3, 1], np.uint64), np.int64),
         (np.array([3, 1], np.int8), np.int64),
         ([3.0, 1.0], np.int64),
+        (np.array([1.7e9, -(2.0**62)]), np.int64),
+        (np.array([2.0**63, 3]), np.float64),
         ([1.7e9 + 0.25, 3], np.float64),
         (np.array([0.5, 3], np.float32), np.float64),
         ([1e300, 3], np.float64),
