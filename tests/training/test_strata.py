@@ -110,6 +110,11 @@ def test_number_of_blocks_fits_the_data(n_users, n_items, nnz, item_bytes):
     assert n_blocks(n_users, n_items, nnz, item_bytes) == blocks
 
 
+def test_the_numbers_of_most_blocks_are_int16():
+    blocks = n_blocks(10**10, 10**10, 10**13, 10**5)
+    assert 30_000 < blocks <= np.iinfo(np.int16).max
+
+
 def test_small_limits_make_many_small_blocks():
     assert n_blocks(40, 40, 60, 64) == 1
     least = LIMITS._replace(least_items=1, least_triplets=1)
