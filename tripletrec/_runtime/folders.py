@@ -87,8 +87,8 @@ def replacing_folder(
             raise with_sentence(error, f"cannot replace the folder {text!r}") from None
     finally:
         away = temporary_beside(target)
-        with suppress(OSError):
-            os.rename(temporary, away)  # whoever still writes into it, as workers do, finds no folder
+        with suppress(OSError):  # whoever still writes into it, as workers do, finds no folder
+            os.rename(temporary, away)
         for each in (away, temporary):
             shutil.rmtree(each, ignore_errors=True)
 

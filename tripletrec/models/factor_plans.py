@@ -151,9 +151,8 @@ class PlannedFactorModel(FactorModel):
     def _plan_again(self) -> FactorPlan:
         chosen = dict(self._companions)
         by_lists = isinstance(check_loss(self.loss, search=True), ListLoss)
-        if by_lists != (
-            self.temperature_ is not None
-        ):  # that of `fit` is for the other kind of loss
+        # What `fit` chose for the other kind of loss is of no use.
+        if by_lists != (self.temperature_ is not None):
             chosen.pop("sampler", None)
         plan = self._plan_with(check_random_state(self.random_state), chosen)
         if "temperature" in self._left_open(plan):  # not by what is new alone
