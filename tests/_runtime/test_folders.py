@@ -11,6 +11,7 @@ import pytest
 from tripletrec._runtime.folders import (
     NotEnoughDiskError,
     check_disk,
+    filling_folder,
     replacing_folder,
     settled,
 )
@@ -150,10 +151,82 @@ def test_a_folder_that_is_always_replaced_gets_a_sentence(tmp_path, monkeypatch)
 
     def look():
         n.append(1)
-        os.utime(path, (0, len(n)))
+        os.utime(path / "mine", (0, len(n)))
 
+    monkeypatch.setattr(time, "monotonic", lambda: len(n) / 8)
     with pytest.raises(OSError, match="cannot open the folder '.*out': other processes replace it"):
-        settled(path, look)
+        settled(path, look, "mine")
+    assert len(n) == 8  # within a second, as long as looking may take
+
+
+def test_what_else_happens_in_a_folder_does_not_replace_it(tmp_path):
+    looks = []
+
+    def look():
+        looks.append((tmp_path / f"new{len(looks)}").write_text(""))
+
+    settled(tmp_path, look)
+    (tmp_path / "mine").write_text("")
+    settled(tmp_path, look, "mine")
+    assert len(looks) == 2
+
+
+def test_a_mount_point_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(os.path, "ismount", lambda path: True)
+    with pytest.raises(ValueError, match="out must be no mount point, got '.*': name a folder"):
+        write(tmp_path)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_files_come_out_when_all_are_written(there, tmp_path):
+    folder = tmp_path / "more" / "lists"
+    if there:
+        folder.mkdir(parents=True)
+        folder.chmod(0o2770)
+        before = folder.stat()
+    with filling_folder(folder, "out") as place:
+        (place / "a").write_text("1")
+        (place / "b").write_text("2")
+        assert names(folder) == [place.name]
+    assert names(folder) == ["a", "b"] and (folder / "b").read_text() == "2"
+    assert not there or (folder.stat().st_ino, folder.stat().st_mode) == (
+        before.st_ino,
+        before.st_mode,
+    )
+    with pytest.raises(
+        ValueError, match="out must be a new or an empty folder, got '.*lists', which"
+    ):
+        with filling_folder(folder, "out"):
+            raise AssertionError("there are files in it")
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("moved", [False, True])
+def test_no_file_comes_out_if_anything_goes_wrong(moved, there, tmp_path, monkeypatch):
+    folder, rename = tmp_path / "lists", os.rename
+    if there:
+        folder.mkdir()
+
+    def interrupted(source, target):
+        rename(source, target)
+        if Path(target).name == "a":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), filling_folder(folder, "out") as place:
+        (place / "a").write_text("1")
+        if not moved:
+            raise KeyboardInterrupt
+        monkeypatch.setattr(os, "rename", interrupted)
+    assert folder.exists() == there and not (there and names(folder))
+    assert not place.exists()
+
+
+def test_a_folder_that_cannot_be_filled(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "within"):
+        with pytest.raises((ValueError, OSError), match="^(out must be|.*out must be) a folder"):
+            with filling_folder(path, "out"):
+                raise AssertionError("there is no folder")
 
 
 def test_a_folder_that_has_made_way_is_no_other_kind_of_file(tmp_path, monkeypatch):

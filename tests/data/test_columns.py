@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from tripletrec.data.checks import as_array
 from tripletrec.data.columns import column_of, eager, in_order, names_of, to_array
 
 VALUES = [2**53 + 1, 3]
@@ -49,6 +50,8 @@ def test_whole_numbers_of_128_bits():
         pytest.skip("an old polars")
     numbers = [2**100, 3]
     assert to_array(polars.Series(numbers, dtype=polars.Int128), "x").tolist() == numbers
+    few = polars.Series([2, 3], dtype=polars.Int128)
+    assert as_array(few, "x").tolist() == [2, 3] and as_array(few, "x").dtype == np.int64
 
 
 @pytest.mark.parametrize(

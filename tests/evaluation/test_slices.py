@@ -1,5 +1,7 @@
 """Groups of users are their means; of groups of items only the positives count, in the rankings of all."""
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,11 +37,12 @@ def test_groups_of_users_are_means(rng):
 def test_groups_in_columns_of_other_libraries(rng, library):
     module = pytest.importorskip(library)
     model, test, out, _ = problem(rng)
-    groups = [*"abc" * 3, *"aa", None]
-    column = (module.Series if library == "polars" else module.array)(groups)
-    expected = evaluate(model, test, out, k=3, by=groups).by
-    assert expected.index.tolist() == ["a", "b", "c"]
-    pd.testing.assert_frame_equal(evaluate(model, test, out, k=3, by=column).by, expected)
+    for names in ["abc", [date(2020, 1, day) for day in (1, 2, 3)]]:
+        groups = [*(*names,) * 3, names[0], names[0], None]
+        column = (module.Series if library == "polars" else module.array)(groups)
+        expected = evaluate(model, test, out, k=3, by=groups).by
+        assert expected.index.tolist() == list(names)
+        pd.testing.assert_frame_equal(evaluate(model, test, out, k=3, by=column).by, expected)
 
 
 def test_groups_of_items_count_their_positives_alone(rng):

@@ -14,6 +14,7 @@ from contracts.parameters import ParametersContract
 from contracts.recommend import RecommendContract
 from contracts.saved import SavedContract, TamperedContract
 from contracts.support import assert_same
+from tripletrec.models import mlp
 
 # A few epochs on pairs without a pattern need not move the loss.
 pytestmark = pytest.mark.filterwarnings("ignore:the training loss has not moved")
@@ -131,6 +132,16 @@ def test_the_sampler_where_none_is_given(pairs):
     taught = make(n_epochs=1).fit(pairs, negatives=dislikes)
     named = make(n_epochs=1, sampler=tr.sampling.dynamic(4, 0.1))
     assert_same(named.fit(pairs, negatives=dislikes), taught)
+
+
+def test_the_sampler_goes_by_all_items_when_learning_goes_on(pairs, monkeypatch):
+    """Also by those that are new."""
+    monkeypatch.setattr(mlp, "mlp_sampler", lambda n_items: tr.sampling.dynamic(2 + n_items % 7))
+    new = tr.Interactions.from_arrays([0, 1], [0, 43], shape=(pairs.n_users, 44))
+    left, named = make(n_epochs=1), make(n_epochs=1, sampler=tr.sampling.dynamic(2 + 40 % 7))
+    left.fit(pairs), named.fit(pairs)
+    named.set_params(sampler=tr.sampling.dynamic(2 + 44 % 7)).partial_fit(new)
+    assert_same(left.partial_fit(new), named)
 
 
 @pytest.mark.parametrize("hidden", [(8,), (8, 5)], ids=str)

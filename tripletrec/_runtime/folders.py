@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tripletrec._runtime.files import with_sentence
 from tripletrec._runtime.leftovers import (
@@ -20,9 +20,9 @@ from tripletrec._runtime.leftovers import (
 )
 from tripletrec._runtime.messages import shown
 
-__all__ = ["NotEnoughDiskError", "check_disk", "replacing_folder", "settled"]
+__all__ = ["NotEnoughDiskError", "check_disk", "filling_folder", "replacing_folder", "settled"]
 
-_PAUSES = tuple(0.001 * 2 ** min(each, 6) for each in range(21))  # seconds: one in all
+_PATIENCE = 1.0  # seconds
 
 T = TypeVar("T")
 
@@ -63,12 +63,11 @@ def replacing_folder(
     OSError
         If there is no folder that it could be in, or it cannot be written.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"{name} must be the path of a folder, got {shown(path)}")
-    text = os.fsdecode(path)
-    if not text or "\0" in text:
-        raise ValueError(f"{name} must be the path of a folder, got {shown(text)}")
-    target = Path(os.path.realpath(text))
+    target = _folder_of(path, name)
+    if os.path.ismount(target):  # which cannot be moved
+        raise ValueError(
+            f"{name} must be no mount point, got {str(target)!r}: name a folder within it"
+        )
     _check_replaceable(target, name, is_older)
     _bring_back(target, is_older)
     remove_leftovers(target)
@@ -77,23 +76,84 @@ def replacing_folder(
         try:
             temporary.mkdir()
         except OSError as error:  # of the folder that the caller knows
-            what = f"{name} must be in a folder that can be written, got {text!r}"
+            what = f"{name} must be in a folder that can be written, got {os.fsdecode(path)!r}"
             raise with_sentence(error, what) from None
         yield temporary
         _check_replaceable(target, name, is_older)
         try:
             _take_the_place(temporary, target)
         except OSError as error:
-            raise with_sentence(error, f"cannot replace the folder {text!r}") from None
+            what = f"cannot replace the folder {os.fsdecode(path)!r}"
+            raise with_sentence(error, what) from None
     finally:
-        away = temporary_beside(target)
-        with suppress(OSError):  # whoever still writes into it, as workers do, finds no folder
-            os.rename(temporary, away)
-        for each in (away, temporary):
-            shutil.rmtree(each, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def settled(path: str | os.PathLike[str], look: Callable[[], T]) -> T:
+@contextmanager
+def filling_folder(path: str | os.PathLike[str], name: str) -> Iterator[Path]:
+    """Give a hidden folder within a new or empty one to write files into, which come out of it afterwards.
+
+    The folder itself stays as it is: on a disk of its own, with its owner and mode. If the block raises, it
+    is as it was, and whoever still writes into the hidden one, as workers of a cluster do, finds none.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder to fill, which need not exist.
+    name : str
+        What messages call it.
+
+    Yields
+    ------
+    pathlib.Path
+        The hidden folder, in which the block may write files.
+
+    Raises
+    ------
+    ValueError
+        If `path` is something else than a new or empty folder.
+    OSError
+        If it cannot be made or written.
+    """
+    folder = _folder_of(path, name)
+    inner, is_new = folder / "files", not os.path.lexists(folder)
+    remove_leftovers(inner)
+    _check_replaceable(folder, name, lambda folder: False)
+    hidden, files = temporary_beside(inner), []
+    try:
+        try:
+            hidden.mkdir(parents=True)
+        except OSError as error:
+            what = f"{name} must be a folder that can be written, got {os.fsdecode(path)!r}"
+            raise with_sentence(error, what) from None
+        yield hidden
+        for each in sorted(hidden.iterdir()):
+            files.append(folder / each.name)
+            os.rename(each, files[-1])
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
+    finally:
+        away = temporary_beside(inner)
+        with suppress(OSError):
+            os.rename(hidden, away)
+        shutil.rmtree(away, ignore_errors=True)
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()  # which it cannot be if it holds the files
+
+
+def _folder_of(path: Any, name: str) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{name} must be the path of a folder, got {shown(path)}")
+    text = os.fsdecode(path)
+    if not text or "\0" in text:
+        raise ValueError(f"{name} must be the path of a folder, got {shown(text)}")
+    return Path(os.path.realpath(text))
+
+
+def settled(path: str | os.PathLike[str], look: Callable[[], T], file: str = "") -> T:
     """Return what is found in a folder that no other process replaced by `replacing_folder` meanwhile.
 
     Parameters
@@ -102,6 +162,9 @@ def settled(path: str | os.PathLike[str], look: Callable[[], T]) -> T:
         The folder, which need not exist.
     look : callable
         It is called again, for a second, while the folder is replaced; so it must change nothing.
+    file : str, default ""
+        A file that is in such folders, and never written once it is there: it tells them apart better than
+        they do themselves, for numbers of removed folders are taken again.
 
     Raises
     ------
@@ -110,17 +173,15 @@ def settled(path: str | os.PathLike[str], look: Callable[[], T]) -> T:
     Exception
         Whatever `look` raises.
     """
-    for pause in _PAUSES:
-        before, failure = _identity(path), None
+    for _ in _patiently():
+        before, failure = _identity(path, file), None
         try:
             found = look()
         except Exception as error:
             failure = error
-        way_made = before is None and is_being_written(Path(os.path.realpath(path)))
-        stayed = before == _identity(path)
-        if stayed and not way_made:
+        stayed = before == _identity(path, file)
+        if stayed and not (before is None and is_being_written(Path(os.path.realpath(path)))):
             break
-        time.sleep(pause)
     if not stayed:
         raise with_sentence(_replaced_again(), f"cannot open the folder {os.fspath(path)!r}")
     if failure is not None:
@@ -128,14 +189,23 @@ def settled(path: str | os.PathLike[str], look: Callable[[], T]) -> T:
     return found
 
 
-def _identity(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
+def _identity(path: str | os.PathLike[str], file: str) -> tuple[int, ...] | None:
     """Return what tells a folder from the one that takes its place, None if there is none."""
     try:
-        status = os.stat(path)
+        status = os.stat(os.path.join(path, file))
     except (OSError, ValueError):
         return None
-    # The time is there because numbers of removed folders are taken again.
-    return status.st_dev, status.st_ino, status.st_mtime_ns
+    return status.st_dev, status.st_ino, status.st_mtime_ns if file else 0
+
+
+def _patiently() -> Iterator[None]:
+    """Yield again and again for a second, after longer and longer pauses."""
+    until, pause = time.monotonic() + _PATIENCE, 0.001
+    yield
+    while time.monotonic() < until:
+        time.sleep(pause)
+        yield
+        pause = min(2.0 * pause, 0.064)
 
 
 def _check_replaceable(target: Path, name: str, is_older: Callable[[Path], bool]) -> None:
@@ -168,7 +238,7 @@ def _bring_back(target: Path, is_older: Callable[[Path], bool]) -> None:
 
 
 def _take_the_place(temporary: Path, target: Path) -> None:
-    for pause in _PAUSES:
+    for _ in _patiently():
         old = temporary_beside(target)
         try:
             with suppress(FileNotFoundError):
@@ -184,7 +254,6 @@ def _take_the_place(temporary: Path, target: Path) -> None:
         finally:
             if os.path.lexists(target):
                 shutil.rmtree(old, ignore_errors=True)
-        time.sleep(pause)
     raise _replaced_again()
 
 

@@ -69,22 +69,21 @@ def _runs(pid: int, start: str) -> bool:
 
 def leftovers_of(target: Path) -> list[os.DirEntry[str]]:
     """Return what is temporary beside `target` if its process ended or nobody has touched it for a day."""
-    prefix, left = _prefix(target), []
-    for entry in _temporary_of(target):
-        machine, pid, start = (*entry.name[len(prefix) :].split("-"), "", "", "")[:3]
-        with suppress(OSError):
-            ended = machine == _machine() and pid.isdecimal() and not _runs(int(pid), start)
-            if ended or time.time() - _last_touched(entry) > _DAY:
-                left.append(entry)
-    return left
+    return [each for each in _temporary_of(target) if _is_left(each, target)]
 
 
 def is_being_written(target: Path) -> bool:
     """Tell whether a temporary folder is beside `target` that a process may be writing or has moved there."""
-    left = {each.name for each in leftovers_of(target)}
-    with suppress(OSError):
-        return any(each.is_dir() and each.name not in left for each in _temporary_of(target))
-    return False
+    return any(each.is_dir() and not _is_left(each, target) for each in _temporary_of(target))
+
+
+def _is_left(entry: os.DirEntry[str], target: Path) -> bool:
+    machine, pid, start = (*entry.name[len(_prefix(target)) :].split("-"), "", "", "")[:3]
+    try:
+        ended = machine == _machine() and pid.isdecimal() and not _runs(int(pid), start)
+        return ended or time.time() - _last_touched(entry) > _DAY
+    except OSError:
+        return False
 
 
 def _temporary_of(target: Path) -> list[os.DirEntry[str]]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tripletrec._checks import check_count, check_cutoffs
-from tripletrec._runtime.folders import replacing_folder
+from tripletrec._runtime.folders import filling_folder
 from tripletrec.cluster.dask_engine import DaskTasks, check_client
 from tripletrec.cluster.shuffle import Tasks
 from tripletrec.data.interactions import Interactions, as_interactions
@@ -54,8 +54,8 @@ def recommend(
     out : path-like
         A new or empty folder, on a disk that all workers see. It gets files of parquet,
         ``part-00000.parquet``, …, each with the users of a batch, in their order: read as one table they are
-        that of `recommend_to`. Until all are written they are in a hidden folder beside it, which takes its
-        place in the end, and is removed if anything goes wrong, Ctrl-C included.
+        that of `recommend_to`. Until all are written they are in a hidden folder within it, and are removed
+        if anything goes wrong, Ctrl-C included.
     batch_size : int, default 20,000
         Users of a file.
 
@@ -153,9 +153,7 @@ def recommend_by(
     check_is_fitted(model)
     check_count(batch, "batch_size")
     asked: Asked = model._asked(users, k, **options)
-    if isinstance(out, (str, os.PathLike)) and os.fspath(out):
-        os.makedirs(os.path.dirname(os.path.abspath(out)), exist_ok=True)
-    with replacing_folder(out, "out", lambda folder: False) as place:
+    with filling_folder(out, "out") as place:
         shared, pairs = tasks.spread(model), tasks.spread(asked.out.pairs)
         asked = asked._replace(out=asked.out._replace(pairs=()))  # which is sent once
         pending = []

@@ -25,6 +25,7 @@ __all__ = [
     "check_shape",
     "check_values",
     "is_absent",
+    "is_of_128_bits",
     "is_whole",
     "refuse_masked",
 ]
@@ -40,11 +41,17 @@ def as_array(value: Any, name: str, kind: str = "an array") -> NDArray[Any]:
     error message asks for.
     """
     refuse_masked(value, name)
+    value = value.to_list() if is_of_128_bits(value) else value
     try:
         array = np.asarray(value)
     except ValueError:
         raise ValueError(f"{name} must be {kind}, but its parts differ in length") from None
     return _as_numbers(array, name) if array.dtype == object and array.ndim else array
+
+
+def is_of_128_bits(values: Any) -> bool:
+    """Return whether a column of polars is of whole numbers that NumPy has no type for."""
+    return str(getattr(values, "dtype", "")) in ("Int128", "UInt128")
 
 
 def refuse_masked(value: Any, name: str) -> None:

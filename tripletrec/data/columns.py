@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
-from tripletrec.data.checks import is_absent, refuse_masked
+from tripletrec.data.checks import is_absent, is_of_128_bits, refuse_masked
 
 __all__ = [
     "check_column",
@@ -21,7 +21,6 @@ __all__ = [
     "is_dict",
     "is_missing",
     "is_native",
-    "is_of_128_bits",
     "known_numbers",
     "missing_from",
     "missing_position",
@@ -152,11 +151,6 @@ def python_value(each: Any) -> Any:
 def is_native(dtype: Any) -> bool:
     """Return whether a type has the byte order of the processor, without which pandas fails."""
     return getattr(dtype, "isnative", None) is not False  # of types of pandas it is missing or None
-
-
-def is_of_128_bits(values: Any) -> bool:
-    """Return whether a column of polars is of whole numbers that NumPy has no type for."""
-    return str(getattr(values, "dtype", "")) in ("Int128", "UInt128")
 
 
 def _as_pandas_would(values: Any) -> Any:

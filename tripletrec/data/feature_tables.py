@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
-from tripletrec.data.columns import eager, is_dict, is_native, is_of_128_bits, names_of, to_array
+from tripletrec.data.checks import is_of_128_bits
+from tripletrec.data.columns import eager, is_dict, is_native, names_of, to_array
 from tripletrec.data.id_arrays import plain, refuse_rounded
 from tripletrec.data.ids import is_single
 

@@ -65,13 +65,9 @@ class MappedInteractions(NamedTuple):
 
 def is_memory_map(path: Any) -> bool:
     """Tell whether a path is a folder of memory-mapped interactions, damaged or not."""
-    if (
-        not isinstance(path, (str, os.PathLike))
-        or "\0" in os.fsdecode(path)
-        or os.path.isfile(path)
-    ):
+    if not isinstance(path, (str, os.PathLike)) or "\0" in os.fsdecode(path):
         return False
-    return settled(path, lambda: _ABOUT in _names_in(path))
+    return settled(path, lambda: os.path.lexists(os.path.join(os.fsdecode(path), _ABOUT)))
 
 
 def is_only_memory_map(path: Path) -> bool:
@@ -240,7 +236,7 @@ def open_memory_map(path: Any) -> MappedInteractions:
         If it was replaced whenever it was opened, for a second.
     """
     folder = Path(os.fsdecode(path))
-    return settled(folder, lambda: _contents(folder))
+    return settled(folder, lambda: _contents(folder), _ABOUT)
 
 
 def _contents(folder: Path) -> MappedInteractions:

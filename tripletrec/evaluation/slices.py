@@ -61,7 +61,9 @@ def read_groups(by: Any, test: Interactions) -> Groups:
     if is_dict(by) or isinstance(by, pd.Series):
         found = _of_series(pd.Series(by), axes)
     else:
-        groups = list(to_array(by, "by", "groups")) if np.ndim(by) == 1 else None
+        # Of polars dates stay Python's own.
+        values = by.to_list() if hasattr(by, "to_list") else by
+        groups = list(to_array(values, "by", "groups")) if np.ndim(values) == 1 else None
         n = -1 if groups is None else len(groups)
         found = {word: pd.Series(groups) for word, axis in axes.items() if axis[0] == n}
     if len(found) == 2:

@@ -176,8 +176,9 @@ class ContinuedModel(TrainedModel):
         -----
         The learning rate is constant: that of the schedule when 70 % of its epochs are done. For `MLPMatcher`
         it is 2.5 % of ``learning_rate``. What `fit` took for parameters that are None stays, but for the
-        batch size of `TwoTower`, which goes by all positives, and for the sampler of `MatrixFactorization`,
-        which is chosen anew whenever their number passes a power of two.
+        batch size of `TwoTower`, which goes by all positives, and for samplers: that of `MLPMatcher` goes by
+        all items, that of `MatrixFactorization` is chosen anew whenever the number of positives passes a
+        power of two.
 
         The model keeps, beside the factors, the mean of the optimizer's state of each row, so that steps are
         as small as they last were. A file holds it if it was saved with ``state=True``. Without it one more

@@ -276,7 +276,9 @@ class MLPMatcher(TrainedNetwork):
     def _later_plan(
         self, plan: NetworkPlan, data: Interactions, given: Interactions | None
     ) -> NetworkPlan:
-        return plan
+        return (
+            plan if self.sampler is not None else replace(plan, sampler=mlp_sampler(data.n_items))
+        )
 
     def _late_rate(self, plan: Plan) -> float:
         return LATE_SHARE * plan.learning_rate
