@@ -439,6 +439,25 @@ def test_training_may_begin_at_any_epoch(former, given, optimizer, blocks):
     assert_same_tables(second, whole)
 
 
+def test_the_rate_of_an_epoch_is_that_at_its_middle(blocks):
+    """Here 0.04 in the first of two and nothing in the second."""
+    shape = {0.25: 2.0, 0.75: 0.0}
+    schedule = tr.rates.Schedule("mine", lambda done: shape.get(done, 9.0))
+    found = start(blocks, n_epochs=2, learning_rate=0.02, schedule=schedule)
+    run(found, [1, 2])
+    expected = start(blocks, n_epochs=1, learning_rate=0.04)
+    run(expected, [1])
+    np.testing.assert_array_equal(found.settle().users[:, 0], expected.settle().users[:, 0])
+    np.testing.assert_array_equal(found.settle().items[:, 0], expected.settle().items[:, 0])
+
+
+def test_no_two_of_many_epochs_draw_alike(blocks):
+    layout = start(blocks).epoch_layout
+    streams = [layout.streams(number) for number in (*range(150), 0, 149)]
+    assert streams[-2:] == [streams[0], streams[149]]
+    assert len({each for stream in streams for each in map(int, stream)}) == 5 * 150
+
+
 # -------------------------------------------------------------------- records, threads
 
 
