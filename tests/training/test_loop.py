@@ -147,6 +147,8 @@ def test_a_callback_that_answers_true_stops(split):
         stopped = make(n_epochs=9).fit(split[0], callbacks=callbacks)
         assert_same(stopped, after(2, split[0], of=9))
     assert calls == [1, 2, 1, 2]
+    validated = after(2, split[0], of=9, validation=split[1], early_stopping=9)
+    assert len(validated.history_) == 2
     for answer in (None, False, "yes", 1):
         model = make().fit(split[0], callbacks=lambda model, record, answer=answer: answer)
         assert len(model.history_) == 3
