@@ -12,6 +12,7 @@ from tiers import quick_rows
 from training.fits import covering, few_likes
 from tripletrec import losses, scorers
 from tripletrec.training.listwise import ListwiseTraining, PieceSizes
+from tripletrec.training.plan import Factors
 
 CASES = {
     "softmax": losses.softmax(0.4),
@@ -143,6 +144,22 @@ def test_an_epoch_depends_on_its_tables_and_number_alone():
     continued.restore(begun.state())
     assert found + [continued.run_epoch(number)["loss"] for number in (2, 3)] == expected
     assert bits(continued) == bits(at_once)
+
+
+@pytest.mark.parametrize("scorer", scorers.SCORERS)
+def test_a_training_goes_on_with_the_own_rows_of_another(scorer):
+    """And a user of whom nothing was known begins as a history."""
+    data = interactions(12, 20, 60)
+    begun, after = (training_of(data, scorer=scorer, loss=losses.softmax(0.5)) for _ in range(2))
+    begun.run_epoch(1)
+    U, V, b = (array.copy() for array in begun.tables.factors)
+    own = scorers.normalize_rows(U)[0] if scorer == "cosine" else U.copy()
+    own[4] = 0.0
+    after.take_up(Factors(own, V, 0.5 * b), begun.row_state())
+    past = mixed_user(None, V[data.indices[data.rows == 4]].astype(float), 0.6, scorer == "cosine")
+    U[4] = past * (np.linalg.norm(U[4]) / np.linalg.norm(past) if scorer == "cosine" else 1.0)
+    for found, expected in zip(after.tables.factors, (U, V, b), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("scorer", scorers.SCORERS)

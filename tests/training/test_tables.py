@@ -83,7 +83,11 @@ def test_rows_that_begin_with_something_take_steps_as_long_as_others(optimizer, 
         table[:, 1:] = rng.uniform(1, 2, table[:, 1:].shape)
     at_start = larger.users[:, 1:].copy()
     begun = Factors(*(np.ones(shape, np.float32) for shape in ((9, 5), (6, 5), (6,))))
+    begun.user_factors[3] = 0.0  # of whom nothing was known: from zeros a cosine cannot be learnt
+    row = larger.users[3, 0].copy()
     larger.take_up(begun, old.row_state())
+    np.testing.assert_array_equal(larger.users[3, 0], row)
+    assert (larger.users[[2, 4], 0, :5] == 1).all() and (larger.biases[:, 0] == 1).all()
     means = old.users[:, 1:, :5].mean(axis=2)
     np.testing.assert_allclose(larger.users[:7, 1:, 0], means, rtol=1e-6)
     if optimizer.step_counts:
