@@ -55,6 +55,8 @@ def test_it_counts_users():
     ids, scores = model.recommend([1, 2], k=3, exclude=None)
     assert ids.tolist() == [["a", "b", "c"]] * 2 and scores.tolist() == [[2.0, 1.0, 1.0]] * 2
     assert model.recommend(1, k=3)[0].tolist() == ["b", "c"]
+    rows = model.encode_histories([["a"], []])
+    assert rows.dtype == np.float32 and rows.tolist() == [[1.0], [1.0]]
 
 
 @pytest.mark.parametrize(
