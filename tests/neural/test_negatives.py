@@ -67,6 +67,19 @@ def test_candidates_are_all_the_same_given_one_or_none_of_them(data, rng):
     assert abs(placed / n - 0.4) < 6 * np.sqrt(0.24 / n)
 
 
+def test_items_without_positives_are_drawn_and_others_by_their_counts():
+    """By those of the positives, or by others where they are given."""
+    data, users = tr.Interactions(np.array([[1, 1, 0, 0], [0, 1, 0, 0]])), np.ones(400, np.int32)
+    for sampler, counts, expected in (
+        (sampling.UNSEEN, None, [0, 2, 3]),
+        (sampling.popularity(1.0), None, [0]),
+        (sampling.popularity(1.0), np.array([0, 5, 1, 0]), [2]),
+        (sampling.popularity(1.0), np.array([3, 0, 0, 2]), [0, 3]),
+    ):
+        drawn = Negatives(sampler, data, counts=counts).draw(np.uint64(3), users, 1)
+        assert np.unique(drawn).tolist() == expected
+
+
 def test_who_likes_everything_has_no_negative():
     data = tr.Interactions(np.array([[1, 1, 1], [1, 0, 1]]))
     drawn = Negatives(sampling.UNSEEN, data).draw(np.uint64(0), np.array([0, 1], np.int32), 4)
