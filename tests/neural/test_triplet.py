@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import tripletrec as tr
 from tripletrec import losses, optimizers, sampling
+from tripletrec.neural import Dense, FeatureEmbedding, Stack
+from tripletrec.neural.networks import Towers
 from tripletrec.neural.triplet import NetworkTripletTraining
 from tripletrec.training.plan import L2, NetworkPlan
 
@@ -42,12 +45,12 @@ def likes():
     return matrix
 
 
-def training_of(likes, weights=None, given=None, nearest=None, **changes):
+def training_of(likes, weights=None, given=None, nearest=None, network=None, **changes):
     settings = {
         "loss": losses.BPR, "optimizer": optimizers.SGD, "sampler": sampling.UNSEEN, "seed": 3,
         "learning_rate": 0.1, "n_negatives": 2, "batch_size": 5, "init_scale": 0.1, "l2": L2(0.1, 0.2),
     }  # fmt: skip
-    network = Recorder()
+    network = Recorder() if network is None else network
     data = tr.Interactions(likes)
     given = None if given is None else tr.Interactions(given)
     training = NetworkTripletTraining(
@@ -145,3 +148,19 @@ def test_hard_negatives_are_chosen_by_the_network(likes):
     users, _, negatives = network.columns()
     lowest = np.array([np.flatnonzero(~row)[0] if not row.all() else -1 for row in likes])
     np.testing.assert_array_equal(negatives, lowest[users])
+
+
+@pytest.mark.parametrize("layered", [0, 1])
+def test_layers_of_one_side_alone_are_learnt(likes, layered, rng):
+    stacks = [Stack([]), Stack([])]
+    stacks[layered] = Stack([Dense(np.eye(3, dtype=np.float32), np.zeros(3, np.float32))])
+    users, items = (
+        FeatureEmbedding(rng.normal(size=(n, 3)).astype(np.float32), sp.identity(n, format="csr"))
+        for n in likes.shape
+    )
+    network = Towers(users, items, *stacks, losses.BPR)
+    training, _ = training_of(likes, network=network)
+    before = [each.copy() for each in stacks[layered].parameters]
+    training.run_epoch(1)
+    for array, start in zip(stacks[layered].parameters, before, strict=True):
+        assert (array != start).any()
