@@ -50,6 +50,16 @@ def test_guesses_are_said(ratings, command):
     assert command("describe", ratings, "--user", "who", "--quiet") == (0, out, "")
 
 
+def test_guesses_are_said_unless_all_are_the_names_of_the_options(command, tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("user,item,time\nann,1,10\n")
+    assert command("describe", path)[2] == ""
+    path.write_text("user,movieId,time\nann,1,10\n")
+    assert command("describe", path)[2] == (
+        f"tripletrec: {path}: --user user --item movieId --time time\n"
+    )
+
+
 def test_options_say_what_is_read(ratings, as_json):
     described = as_json("describe", ratings, "--user", "who")
     assert (described["interactions"], described["first"]) == (3, 10)  # a value of 0 is none

@@ -36,6 +36,10 @@ def test_numbers_are_those_of_the_library_beside_popularity(shop, known, table, 
     assert header == ["metric", "model", "low", "high", "popularity"]
     assert [row[0] for row in rows] == list(mean.index)
     told = as_json(*arguments)
+    kinds = "users interactions dropped model interval popularity"
+    assert list(told) == kinds.split()  # and no lists, which are not asked for
+    fresh = test.tocsr().toarray().astype(bool) & ~model.seen_.tocsr().toarray().astype(bool)
+    assert (told["interactions"], told["dropped"]) == (fresh.sum(), test.n_dropped)
     assert told["model"] == mean.to_dict()
     counts = np.bincount(model.seen_.indices, minlength=model.n_items_)
     popular = tr.evaluate(lambda rows: np.tile(counts, (len(rows), 1)), test, model.seen_, k=[3, 5])

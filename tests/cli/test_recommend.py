@@ -27,7 +27,7 @@ def test_lists_for_all(shop, model, table, as_json):
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "csv.gz", "parquet"])
-def test_files(ending, shop, model, command, tmp_path):
+def test_files(ending, shop, model, command, as_json, tmp_path):
     if ending == "parquet":
         pytest.importorskip("pyarrow")
     path = tmp_path / f"lists.{ending}"
@@ -40,6 +40,8 @@ def test_files(ending, shop, model, command, tmp_path):
         lists = read(path, **({"sep": "\t"} if ending == "tsv" else {}))
         assert list(lists.columns)[-3:] == ["item", "rank", "score"]
         assert len(lists) == (4 if more else 4 * model.n_users_)
+        told = as_json("recommend", shop / "model.safetensors", "-k", "4", "-o", path, *more)
+        assert told == {"users": len(lists) // 4, "rows": len(lists), "file": str(path)}
 
 
 def test_users_of_a_file(shop, model, command, as_json, tmp_path):
