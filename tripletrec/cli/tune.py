@@ -132,7 +132,7 @@ def _print(options: argparse.Namespace, found: Tuning) -> None:
                 "best_value": found.best_value,
                 "best_params": {name: _named(each) for name, each in found.best_params.items()},
                 "importance": found.importance.to_dict(),
-                "trials": trials.astype(object).where(trials.notna(), None).to_dict("records"),
+                "trials": trials.to_dict("records"),
                 "file": options.output,
             }
         )
