@@ -34,6 +34,15 @@ def test_trials_report_twentieths_of_their_epochs(small):
         model().fit(train, callbacks=tr.pruning_callback(study.ask()))
 
 
+def test_epochs_that_are_not_validated_report_nothing(small):
+    train, valid = tr.splits.train_test_split(small, random_state=0)
+    study = optuna.create_study(direction="maximize")
+    mf = model(5, validate_every=2)
+    mf.fit(train, validation=valid, callbacks=tr.pruning_callback(study.ask()))
+    expected = [mf.history_[epoch - 1]["validation_auc"] for epoch in (2, 4, 5)]
+    assert study.trials[0].intermediate_values == dict(zip((8, 16, 20), expected, strict=True))
+
+
 @pytest.mark.parametrize("kind", [tr.TwoTower, tr.MLPMatcher, tr.MatrixFactorization])
 def test_epochs_by_the_data_are_counted(kind):
     """Of all models, whose number of epochs may be None: the last one is the twentieth twentieth."""
