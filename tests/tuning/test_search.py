@@ -105,8 +105,9 @@ def test_an_interrupted_trial_is_run_again(n_before, killed, small, monkeypatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        if killed:
-            patch.setattr(optuna.Study, "tell", lambda *_, **__: None)  # never gets to it
+        if killed:  # it gets to neither
+            patch.setattr(optuna.Study, "tell", lambda *_, **__: None)
+            patch.setattr(optuna.Trial, "set_user_attr", lambda *_: None)
         tuned(small, 12, storage=storage, callbacks=stop)
     again = tuned(small, 12, storage=storage, refit=None)
     table = without_seconds(again)
