@@ -124,6 +124,14 @@ def test_it_learns_with_any_number_of_hidden_layers(hidden):
     assert len(model.layer_widths_) == 2 + len(hidden)
 
 
+def test_users_without_positives_have_rows_of_zeros_and_no_others(pairs):
+    matrix = pairs.tocsr().toarray()
+    matrix[[3, 17]] = 0
+    rows = make(n_epochs=1, learning_rate=1e-9).fit(tr.Interactions(matrix)).user_factors_
+    assert np.flatnonzero(~rows.any(axis=1)).tolist() == [3, 17]
+    assert (np.delete(rows, [3, 17], axis=0) != 0).all()
+
+
 def test_the_sampler_where_none_is_given(pairs):
     hard = make(n_epochs=1).fit(pairs)
     assert_same(make(n_epochs=1, sampler=tr.sampling.dynamic(4)).fit(pairs), hard)
