@@ -151,11 +151,14 @@ def test_notes():
         "object": object(),
         "bytes": b"",
         "digits": 10**5000,
+        "fewer": -(10**5000),
+        "keys": {"a": 1, 2: "b"},
         "loop": loop,
         3: 1,
     }
     records, lost = pack_notes([record, {"epoch": 2, "array": 1}])
-    assert lost == ["'array'", "'object'", "'bytes'", "'digits'", "'loop'", "3"]
+    names = "array object bytes digits fewer keys loop".split()
+    assert lost == [*map(repr, names), "3"]
     assert repr(json.loads(json.dumps(records))) == repr(
         [
             {
