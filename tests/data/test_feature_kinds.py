@@ -114,6 +114,11 @@ def test_hours_of_dates_in_any_zone_are_those_in_utc():
         assert encoded(spec, same) == encoded(spec, hours)
 
 
+def test_parts_of_dates_that_no_two_rows_share_tell_nothing():
+    spec = learn(pd.to_datetime(["2024-01-01 05:00", "2024-02-03 05:00", "2024-03-02 09:00"]))
+    assert spec["parts"] == {"weekday": [5], "hour": [5]}  # three months
+
+
 def test_dates_before_1970():
     spec = learn(pd.to_datetime(["1969-12-31 23:00", "1969-12-31 23:30", "1969-12-28 22:00"] * 2))
     assert spec["parts"] == {"weekday": [2, 6], "hour": [22, 23]}
