@@ -105,6 +105,9 @@ def test_only_items_with_positives_are_negatives(rng):
     rows = fold_in.learn(histories_of([[3, 8], [5], [3, 5, 8]]))
     assert not rows[[0, 2]].any()  # no negative is left
     np.testing.assert_array_equal(rows[1], row)
+    others = np.delete(np.arange(N_ITEMS), [3, 8])
+    rows = fold_in.learn(histories_of([[3, other] for other in others]))
+    assert (rows[:, 0] > 0).all() and (rows[:, 1] < 0).all()  # 8 is left
 
 
 def test_longer_histories_are_learnt_better_than_none(rng):
