@@ -49,8 +49,8 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
         "--history",
         type=share,
         metavar="X",
-        help="share of their items in what stands for users, from 0 to 1, with losses such as softmax: new "
-        "users then need no training of their own",
+        help="share of the items in what stands for a user, from 0 to 1, for losses such as softmax; not a "
+        "list of items, as --history of recommend is",
     )
     group.add_argument("--seed", type=seed, metavar="N", help="of the random numbers (default: 0)")
     group.add_argument(

@@ -63,8 +63,9 @@ class MatrixFactorization(PlannedFactorModel):
     sampler : str, Sampler or None, default None
         "unseen", "uniform", "popularity", "explicit", "graded", "dynamic" or "semi_hard".
         See `tripletrec.sampling`; ``sampling.popularity(alpha)``, ``sampling.explicit(share)``,
-        ``sampling.graded(share)``, which prefers a user's items of high value to those of low value. The last
-        two choose each negative among several items by their scores, with losses of triplets only.
+        ``sampling.graded(share)``, which prefers a user's items of high value to those of low value.
+        "dynamic" and "semi_hard" choose each negative among several items by their scores, with losses of
+        triplets only.
         None: with a loss of triplets ``sampling.dynamic(c)``, where c goes by the data, see the notes, but
         "unseen" with WARP, which searches by itself. With a list-wise loss ``sampling.popularity(0.5)``.
     learning_rate : float or None, default None
@@ -218,7 +219,7 @@ class MatrixFactorization(PlannedFactorModel):
     .. [3] Kabbur, Ning, Karypis. "FISM: Factored item similarity models for top-N recommender systems",
        KDD 2013; Mao et al. "SimpleX", CIKM 2021: users as means of what they did.
     .. [4] Hu, Koren, Volinsky. "Collaborative filtering for implicit feedback datasets", ICDM 2008,
-       section 5: the percentile rank.
+       section 6: the percentile rank.
 
     Examples
     --------
@@ -349,7 +350,8 @@ class MatrixFactorization(PlannedFactorModel):
         y : as `X`, or what scikit-learn gives, default None
             The validation data, as `validation`; None and scikit-learn's 1-D y have no effect.
         validation : as `X`, default None
-            Held-out positives; `validation_metric` is computed on them after every epoch.
+            Held-out positives; `validation_metric` is computed on them as often as `validate_every`
+            says.
         callbacks : callable or sequence of callables, default None
             Each is called as ``callback(model, record)`` after every epoch, with the model as fitted so far
             (valid during the call only, in which it may answer and be saved) and the epoch's entry of

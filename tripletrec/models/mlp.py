@@ -229,7 +229,8 @@ class MLPMatcher(TrainedNetwork):
         y : as `X`, or what scikit-learn gives, default None
             The validation data, as `validation`; None and scikit-learn's 1-D y have no effect.
         validation : as `X`, default None
-            Held-out positives; `validation_metric` is computed on them after every epoch.
+            Held-out positives; `validation_metric` is computed on them as often as `validate_every`
+            says.
         callbacks : callable or sequence of callables, default None
             Each is called as ``callback(model, record)`` after every epoch; returning True ends
             training. See `MatrixFactorization.fit`.

@@ -3,7 +3,7 @@ r"""How far up neighbours, or popularity, rank an item that users have: numbers 
 Some users have one of their items left out. Items are ranked for each of them by the users with whom it
 shares others, and the *percentile rank* of the item that was left out is the share of all items that the user
 does not have which stand above it: 0 if it comes first, 0.5 by chance (Hu, Koren, Volinsky, "Collaborative
-filtering for implicit feedback datasets", ICDM 2008, section 5). With X the matrix of positives without those
+filtering for implicit feedback datasets", ICDM 2008, section 6). With X the matrix of positives without those
 left out, and D the diagonal matrices of how many positives a user and an item have, the scores of user u are
 
 .. math:: x_u D_I^{-1/2} A^T A, \qquad A = D_U^{-1/2} X D_I^{-1/2}.

@@ -286,7 +286,8 @@ class TwoTower(ContinuedTowers, Unseen):
             pandas DataFrame holds them; any other table has none and needs the column, unless `X` has no
             ids: then it has one row for each user or item.
         validation : as `X`, default None
-            Held-out positives; `validation_metric` is computed on them after every epoch.
+            Held-out positives; `validation_metric` is computed on them as often as `validate_every`
+            says.
         callbacks : callable or sequence of callables, default None
             Each is called as ``callback(model, record)`` after every epoch; returning True ends
             training. See `MatrixFactorization.fit`.
