@@ -455,6 +455,8 @@ def test_version():
     assert tripletrec.__version__ == project["version"]
     changelog = (PROJECT / "CHANGELOG.md").read_text("utf-8")
     assert f"## [{tripletrec.__version__}]" in changelog
+    citation = (PROJECT / "CITATION.cff").read_text("utf-8").splitlines()
+    assert f"version: {tripletrec.__version__}" in citation
 
 
 def test_the_lowest_versions_tested_are_the_lowest_promised():
