@@ -1,4 +1,4 @@
-"""Presets on MovieLens-100K, rows that `tripletrec reproduce` leaves out for their time; one is tuned.
+"""Presets on MovieLens-100K, rows that `tripletrec reproduce` leaves out for their time.
 
 python benchmarks/movielens_auc.py --models softmax bsl --seeds 3
 """
