@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -194,6 +195,45 @@ def test_evaluations_that_leave_the_same_out_are_made_alike(models, parts):
         one = evaluate(models["mf"], test, **options)
         again = pickle.loads(pickle.dumps(evaluate(models["mf"], test, train, **options)))
         assert (compare({"a": one, "b": again}, test).table["difference"].dropna() == 0).all()
+
+
+@pytest.mark.parametrize("way", ["exclude", "more", "seen and more", "candidates", "of each"])
+def test_what_is_asked_for_is_what_evaluations_were_made_with(way, models, parts):
+    """Not only where models beside them show it; what is left out says nothing."""
+    train, test = parts
+    each = {"a": models["popular"], "b": models["mf"]}
+    options = {
+        "exclude": {"exclude": None},
+        "more": {"exclude": [3, 4]},
+        "seen and more": {"exclude": ("seen", [3, 4])},
+        "candidates": {"candidates": [1, 2, 3, 5, 7, 8, 9]},
+        "of each": {"candidates": np.random.default_rng(0).random(train.tocsr().shape) < 0.6},
+    }[way]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # positives that are left out
+        default = {name: evaluate(model, test, k=10) for name, model in each.items()}
+        asked = {name: evaluate(model, test, k=10, **options) for name, model in each.items()}
+    message = (
+        f"^{next(iter(options))} must be that of the evaluation models\\['a'\\], which was made"
+    )
+    with pytest.raises(ValueError, match=message):
+        compare(default, test, **options)
+    means = compare(asked, test, **options).mean
+    assert means.equals(compare(asked, test).mean) and not means.equals(compare(default, test).mean)
+
+
+def test_rounding_is_no_difference():
+    """The means over orders of equal scores are those of other rankings but for the last bits."""
+    rng, n, m = np.random.default_rng(0), 100, 40
+    test, scores = np.zeros((n, m)), np.zeros((n, m))
+    for user in range(n):
+        order = rng.permutation(m)
+        scores[user, order], test[user, order[3:6]] = m - np.arange(m), 1
+    tied = np.where(test > 0, (scores * test).max(axis=1, keepdims=True), scores)
+    models = {"a": lambda users: scores[users], "b": lambda users: tied[users]}
+    table = compare(models, test, k=(5, 10)).table.xs("b", level="model")
+    assert (table["difference"] == 0).all() and (table["p_value"] == 1).all()
+    assert (table["effect_size"] == 0).all()
 
 
 def test_models_that_have_seen_different_data(models, parts):

@@ -436,7 +436,20 @@ def test_one_metric_alone_is_that_of_all(metric):
 
 def test_metric_names():
     assert [check_metric(name, "m") for name in ("auc", "mrr", "map@12")] == [1, 1, 12]
-    for name in ("AUC", "ndcg", "ndcg@", "ndcg@0", "ndcg@05", "ndcg@-1", "auc@3", None, "ndcg@²"):
+    assert check_metric("map@2147483647", "m") == 2147483647
+    for name in (
+        "AUC",
+        "ndcg",
+        "ndcg@",
+        "ndcg@0",
+        "ndcg@05",
+        "ndcg@-1",
+        "auc@3",
+        None,
+        "ndcg@²",
+        "map@2147483648",
+        "map@" + "9" * 5000,
+    ):
         with pytest.raises(ValueError, match=r"^m must be one of auc, mrr, precision@k.* got"):
             check_metric(name, "m")
 

@@ -66,3 +66,11 @@ def test_means_of_groups_are_the_bits_of_their_means(n_groups, rng):
     values = np.where(rng.random(1000) < 0.3, np.nan, rng.random(1000))
     expected = [mean_of(values[group == n]) for n in range(n_groups + 1)]  # NaN of the empty last
     np.testing.assert_array_equal(means_of(values, group, n_groups + 1), expected)
+
+
+def test_exponential_gains_of_small_values():
+    """2^x - 1 is near x log 2: only ratios count in NDCG."""
+    test, scores = np.array([[1e-16, 3e-16, 0.0]]), np.array([[3.0, 2.0, 1.0]])
+    for scale in (1.0, 1e-14):
+        found = evaluate((scores, np.eye(3)), test * scale, k=2, gains="exponential").mean["ndcg@2"]
+        assert found == pytest.approx((1 + 3 / np.log2(3)) / (3 + 1 / np.log2(3)), rel=1e-6)

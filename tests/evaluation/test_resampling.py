@@ -54,6 +54,22 @@ def test_blocks_of_resamples_change_nothing(rng):
     np.testing.assert_allclose([found.low[0], found.high[0]], [low, high], rtol=1e-9)
 
 
+def test_the_unit_of_a_metric_with_few_values_means_nothing():
+    """Many means of draws are equal to that of all, but for rounding, which the unit changes."""
+    hits = np.random.default_rng(17).random((30, 1)) < 0.2
+    units = np.array([1.0, 0.1, 1 / np.log2(3), 1e-6])
+    found = bootstrap(hits * units, 0.95, 1000, "bca", 0)
+    for ends in (found.low, found.high):
+        np.testing.assert_allclose(ends / units, ends[0], rtol=1e-12)
+
+
+def test_a_level_that_so_few_rows_cannot_tell():
+    one_of_many = np.zeros((60, 1))
+    one_of_many[0] = 1
+    found = bootstrap(one_of_many, 1 - 1e-9, 1000, "bca", 0)
+    assert found.low[0] == 0 < found.mean[0] < 0.05 <= found.high[0]
+
+
 def test_what_is_not_defined_is_left_out(rng):
     whole = rng.random((40, 3))
     whole[::3, 1] = np.nan

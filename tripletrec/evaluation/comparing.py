@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "compare"]
 
+_ROUNDING = 1e-12
 _DEFAULTS = (10,), "binary"  # of k and gains, which evaluations may have otherwise
 _NUMBERS = ["mean", "low", "high"]
 _OF_DIFFERENCES = [
@@ -163,7 +164,8 @@ def compare(
     models : dict of str -> model
         Two or more, each as `evaluate` takes it; the first is what the others are compared with. Or of
         `Evaluation`, all evaluated alike: of this test, with the same `k`, `gains`, `candidates` and
-        `exclude`, or what each model has seen.
+        `exclude`, or what each model has seen. Of these arguments, what is given here must be theirs, too;
+        a default says nothing.
     test, exclude, candidates, gains, n_jobs, verbose
         As of `evaluate`.
     k : int or sequence of int, default 10
@@ -236,7 +238,7 @@ def compare(
         if name not in given:
             score_function(each, test.n_users, test.n_items, f"models[{name!r}]")
     _check_alike(given)
-    _check_as_told(given, test, k, gains)
+    _check_as_told(given, test, options, exclude)
     options["k"] = _cutoffs_of(given, k)
     results: dict[str, Evaluation] = {}
     said: Said = {}
@@ -293,12 +295,15 @@ def _difference(one: Evaluation, other: Evaluation) -> str | None:
 
 
 def _check_as_told(
-    given: dict[str, Evaluation], test: Interactions, k: int | ArrayLike, gains: Gains
+    given: dict[str, Evaluation], test: Interactions, options: dict[str, Any], exclude: Any
 ) -> None:
-    """Raise unless evaluations are of this test, and with the k and gains that are asked for, if any are."""
-    from tripletrec.evaluation.measured import digest_test  # here, as in `evaluate`
+    """Raise unless evaluations are of this test, and made in the way that is asked for, if any is."""
+    if not given:
+        return
+    from tripletrec.evaluation.measured import Told, digest_test  # here, as in `evaluate`
 
-    wanted = {"k": check_cutoffs(k), "gains": check_gains(gains)}
+    wanted = {"k": check_cutoffs(options["k"]), "gains": check_gains(options["gains"])}
+    told = Told.of(test, exclude, options["candidates"])
     for name, each in given.items():
         how = each._measured
         if how is None:
@@ -312,6 +317,11 @@ def _check_as_told(
                     f"{argument} must be that of the evaluation models[{name!r}], {shown(mine)}, got "
                     f"{shown(value)}"
                 )
+        if (other := told.difference(how)) is not None:
+            raise ValueError(
+                f"{other} must be that of the evaluation models[{name!r}], which was made with another: "
+                "leave it out, or evaluate the models again"
+            )
 
 
 def _cutoffs_of(given: dict[str, Evaluation], k: int | ArrayLike) -> int | ArrayLike:
@@ -369,7 +379,7 @@ def _differences(
 ) -> NDArray[np.float64]:
     """Return the differences of the users that both are evaluated on."""
     if per_user.index.equals(first.index):
-        return per_user.to_numpy(dtype=float) - first.to_numpy(dtype=float)
+        return _minus(per_user, first)
     common = first.index.intersection(per_user.index, sort=False)
     if not len(common):
         raise ValueError(
@@ -379,4 +389,11 @@ def _differences(
         f"evaluated on {len(per_user)} users and {names[1]} on {len(first)}, for they have seen different "
         f"data: differences are of the {len(common)} users of both"
     )
-    return per_user.loc[common].to_numpy(dtype=float) - first.loc[common].to_numpy(dtype=float)
+    return _minus(per_user.loc[common], first.loc[common])
+
+
+def _minus(one: pd.DataFrame, other: pd.DataFrame) -> NDArray[np.float64]:
+    """Return differences of metrics, which are from 0 to 1; what is only rounding is none."""
+    differences: NDArray[np.float64] = one.to_numpy(dtype=float) - other.to_numpy(dtype=float)
+    differences[np.abs(differences) < _ROUNDING] = 0.0
+    return differences

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec.data.digests import digest_data
 from tripletrec.data.interactions import Interactions
+from tripletrec.evaluation.fields import asked_candidates
 from tripletrec.evaluation.metrics import Gains
-from tripletrec.evaluation.standing import LeftOut
+from tripletrec.evaluation.standing import LeftOut, left_out_of
+from tripletrec.ranking.exclusion import names_seen
 from tripletrec.sampling.draw import ItemsOfUsers
 
-__all__ = ["Measured", "digest_test", "measured"]
+__all__ = ["Measured", "Told", "digest_test", "measured"]
 
 
 class Measured(NamedTuple):
@@ -34,6 +36,32 @@ class Measured(NamedTuple):
         # What models have seen may differ, if both leave it out.
         by_seen = self.beside_seen and self.beside_seen == other.beside_seen
         return None if self.left_out == other.left_out or by_seen else "exclude"
+
+
+class Told(NamedTuple):
+    """What arguments say of candidates and of what is left out, as digests; None: nothing."""
+
+    candidates: str | None
+    left_out: str | None
+    by_seen: bool  # beside what each model has seen
+
+    @classmethod
+    def of(cls, test: Interactions, exclude: Any, candidates: Any) -> Told:
+        """Return what the arguments of `evaluate` say, of which the defaults say nothing."""
+        asked = None
+        if candidates is not None:
+            asked = digest_data(asked_candidates(candidates, test))
+        if isinstance(exclude, str) and exclude == "seen":
+            return cls(asked, None, True)
+        out = left_out_of(None, test, exclude)
+        return cls(asked, _digest_left_out(out.pairs, out.items), names_seen(exclude))
+
+    def difference(self, how: Measured) -> str | None:
+        """Return the argument by which an evaluation was made in another way; None: there is none."""
+        if self.candidates not in (None, how.candidates):
+            return "candidates"
+        left_out = (self.by_seen and how.beside_seen) or how.left_out
+        return None if self.left_out in (None, left_out) else "exclude"
 
 
 def measured(

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from tripletrec._checks import MOST
 from tripletrec._runtime.messages import shown
 from tripletrec.evaluation.standing import Standing
 
@@ -49,9 +50,12 @@ def check_metric(metric: Any, name: str) -> int:
         return 1
     # A leading zero would not be in the name of the column.
     if stem in _AT_K and k.isascii() and k.isdigit() and k[0] != "0":
-        return int(k)
+        if len(k) <= len(str(MOST)) and int(k) <= MOST:
+            return int(k)
     known = ", ".join([*_PLAIN, *(f"{each}@k" for each in _AT_K)])
-    raise ValueError(f"{name} must be one of {known} with an integer k >= 1, got {shown(metric)}")
+    raise ValueError(
+        f"{name} must be one of {known} with an integer k from 1 to {MOST}, got {shown(metric)}"
+    )
 
 
 def check_gains(gains: Any) -> Gains:
@@ -75,7 +79,7 @@ def gains_of(standing: Standing, gains: Gains) -> NDArray[np.float64] | None:
             f"gains='exponential' needs values of at most {_MOST:g}, got {values.max():g} in test: use "
             "gains='values'"
         )
-    return np.exp2(values) - 1.0
+    return np.expm1(values * np.log(2.0))  # exact for small values, too
 
 
 def mean_of(values: NDArray[np.float64]) -> float:

@@ -136,15 +136,19 @@ def _corrected(
     from scipy.special import ndtr, ndtri  # here, because evaluation alone does without
 
     n = np.maximum(1, _n_known(resampled))
-    below = ((resampled < means).sum(axis=0) / n + (resampled <= means).sum(axis=0) / n) / 2
+    # Of metrics with few values many means are equal, but for the order in which they were added up.
+    absolute = np.abs(columns.values).sum(axis=0) / np.maximum(1, columns.defined.sum(axis=0))
+    low, high = means - _ROUNDING * absolute, means + _ROUNDING * absolute
+    below = ((resampled < low).sum(axis=0) / n + (resampled <= high).sum(axis=0) / n) / 2
     bias = ndtri(below)
     away = np.where(columns.defined, columns.values - means, 0.0)
     squares = (away**2).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         acceleration = (away**3).sum(axis=0) / (6 * squares**1.5)
         shifted = bias + ndtri(probabilities)
-        corrected = ndtr(bias + shifted / (1 - acceleration * shifted))
-    usable = np.isfinite(corrected).all(axis=0) & np.isfinite(bias)
+        stretch = 1 - acceleration * shifted  # not above 0 at levels that so few rows cannot tell
+        corrected = ndtr(bias + shifted / stretch)
+    usable = (np.isfinite(corrected) & (stretch > 0)).all(axis=0) & np.isfinite(bias)
     return np.where(usable, corrected, probabilities)
 
 
