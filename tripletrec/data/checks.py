@@ -51,7 +51,8 @@ def as_array(value: Any, name: str, kind: str = "an array") -> NDArray[Any]:
 
 def is_of_128_bits(values: Any) -> bool:
     """Return whether a column of polars is of whole numbers that NumPy has no type for."""
-    return str(getattr(values, "dtype", "")) in ("Int128", "UInt128")
+    # The text of a type of NumPy takes longer than much of what is asked about arrays.
+    return hasattr(values, "to_list") and str(getattr(values, "dtype", "")) in ("Int128", "UInt128")
 
 
 def refuse_masked(value: Any, name: str) -> None:
