@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from tripletrec.tuning.pruning import pruning_callback
     from tripletrec.tuning.search import tune
 
+    __version__: str
+
 __all__ = [
     "EASE",
     "Comparison",
@@ -95,7 +97,7 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def _load(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
@@ -108,6 +110,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'tripletrec' has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+if not TYPE_CHECKING:  # to a type checker it would mean that the package has any name
+    __getattr__ = _load
 
 
 def __dir__() -> list[str]:

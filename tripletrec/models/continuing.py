@@ -293,7 +293,7 @@ class ContinuedModel(TrainedModel):
 
     def _fit_in_part(self, X: Any, n_epochs: int, **options: Any) -> Self:
         """Fit with another number of epochs; the parameter stays as it is."""
-        fresh = copy.copy(self)
+        fresh: Any = copy.copy(self)
         vars(fresh)["n_epochs"] = n_epochs
         try:
             fresh.fit(X, **options)

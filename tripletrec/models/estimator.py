@@ -8,8 +8,9 @@ borrowed from there on demand, by which time scikit-learn has usually been impor
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from functools import cache, wraps
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tripletrec._runtime.messages import shown
 
@@ -124,7 +125,7 @@ class Estimator:
         # Of one moment: another thread may change the model while it is copied.
         return dict(vars(self))
 
-    def __getattr__(self, name: str) -> Any:
+    def _borrow(self, name: str) -> Any:
         if name not in _BORROWED:
             raise AttributeError(
                 f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self
@@ -142,6 +143,15 @@ class Estimator:
             return self if answer is twin else answer
 
         return borrowed
+
+    if TYPE_CHECKING:  # to a type checker `__getattr__` would mean that models have any attribute
+        get_metadata_routing: Callable[[], Any]
+        set_fit_request: Callable[..., Self]
+        set_partial_fit_request: Callable[..., Self]
+        set_predict_request: Callable[..., Self]
+        set_score_request: Callable[..., Self]
+    else:
+        __getattr__ = _borrow
 
 
 @cache

@@ -50,7 +50,7 @@ class Explanation(NamedTuple):
         return [*self.contributions.tolist(), self.other_items, self.rest, self.bias]
 
 
-def explain(model: Fitted, user: Any, item: Any, k: Any) -> Explanation:
+def explain(model: Any, user: Any, item: Any, k: Any) -> Explanation:
     """Explain the score of a user and an item; see ``MatrixFactorization.explain``."""
     k = check_count(k, "k", most=None)
     user_row, item_row = check_pair(model, user, item)

@@ -45,6 +45,7 @@ from tripletrec.models.fit_arguments import (
     check_n_negatives,
     read_learnt_from,
 )
+from tripletrec.models.names import FactorLossName, FactorSamplerName
 from tripletrec.models.trained import Start
 from tripletrec.optimizers import check_optimizer
 from tripletrec.rates import check_schedule
@@ -64,6 +65,8 @@ class PlannedFactorModel(FactorModel):
 
     _learnt = ("user_factors_", "item_factors_", "item_biases_", "_companions")
     n_factors: int
+    loss: FactorLossName | Loss | ListLoss
+    sampler: FactorSamplerName | Sampler | None
     item_bias: bool
     n_negatives: int | Literal["all"] | None
     batch_size: int | None
