@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -15,6 +15,7 @@ from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.union import MergedData, Merger
 from tripletrec.models.fit_arguments import (
+    Callback,
     check_callbacks,
     check_later_epochs,
     check_negatives,
@@ -110,7 +111,7 @@ class ContinuedModel(TrainedModel):
         y: Any = None,
         n_epochs: int | None = None,
         *,
-        callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
         sample_weight: Any = None,
         negatives: Any = None,
     ) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from tripletrec._checks import check_choice
@@ -23,6 +23,7 @@ from tripletrec.scorers import Scorer
 
 if TYPE_CHECKING:
     from tripletrec.models.checkpoints import CheckpointPath
+    from tripletrec.models.fit_arguments import Callback
 
 __all__ = ["MatrixFactorization"]
 
@@ -333,7 +334,7 @@ class MatrixFactorization(PlannedFactorModel):
         y: Any = None,
         *,
         validation: Any = None,
-        callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
         sample_weight: Any = None,
         negatives: Any = None,
         checkpoint: CheckpointPath | None = None,

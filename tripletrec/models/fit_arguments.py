@@ -7,7 +7,7 @@ the checked value in the form that a training computes with.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,10 @@ from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import check_metric
 from tripletrec.losses import LIST_LOSSES, ListLoss, Loss
 from tripletrec.sampling import UNSEEN, Sampler
-from tripletrec.training.plan import Plan
+from tripletrec.training.plan import Plan, Record
 
 __all__ = [
+    "Callback",
     "Counted",
     "check_callbacks",
     "check_dropout",
@@ -39,6 +40,9 @@ __all__ = [
     "has_negatives",
     "settle_sampler",
 ]
+
+Callback: TypeAlias = Callable[[Any, Record], object]
+"""What `fit` calls after every epoch, with the model and the record of the epoch."""
 
 # More of them order what is disliked no better, and lists of what is liked worse: benchmarks/dislikes.py.
 _DEFAULT_SHARE = 0.1
@@ -351,7 +355,7 @@ def _weights_of_matrix(sample_weight: Any, data: Interactions) -> NDArray[Any]:
     return np.asarray(matrix.tocsr()[data.rows, data.indices]).ravel()
 
 
-def check_callbacks(callbacks: Any) -> list[Callable[..., Any]]:
+def check_callbacks(callbacks: Any) -> list[Callback]:
     """Return the callbacks as a list, maybe empty."""
     if callbacks is None:
         return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -19,6 +19,8 @@ from tripletrec.neural.listwise import unit_of_biases
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+
+    from tripletrec.models.fit_arguments import Callback
 
 __all__ = ["ContinuedTowers", "features_of"]
 
@@ -44,7 +46,7 @@ class ContinuedTowers(TowerHistories):
         item_features: Any = None,
         user_id: Any = None,
         item_id: Any = None,
-        callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
         sample_weight: Any = None,
         negatives: Any = None,
     ) -> Self:

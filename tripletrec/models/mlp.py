@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -37,6 +37,7 @@ from tripletrec.training.plan import NetworkPlan, Plan
 
 if TYPE_CHECKING:
     from tripletrec.models.checkpoints import CheckpointPath
+    from tripletrec.models.fit_arguments import Callback
     from tripletrec.training.fold_in import FoldIn
 
 __all__ = ["MLPMatcher"]
@@ -215,7 +216,7 @@ class MLPMatcher(TrainedNetwork):
         y: Any = None,
         *,
         validation: Any = None,
-        callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
         sample_weight: Any = None,
         negatives: Any = None,
         checkpoint: CheckpointPath | None = None,

@@ -6,7 +6,7 @@ Checks of what `fit` is given are in `fit_arguments`, the loop over epochs in `t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from numbers import Real
@@ -23,6 +23,7 @@ from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.evaluation import drop_known
 from tripletrec.losses import ListLoss
 from tripletrec.models.fit_arguments import (
+    Callback,
     check_callbacks,
     check_learnt_from,
     check_patience,
@@ -136,7 +137,7 @@ class TrainedModel(Recommender):
         X: Any,
         y: Any,
         validation: Any,
-        callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None,
+        callbacks: Callback | Sequence[Callback] | None,
         sample_weight: Any,
         negatives: Any,
         checkpoint: Any,
@@ -224,7 +225,7 @@ class TrainedModel(Recommender):
         self,
         plan: Plan,
         inputs: _Inputs,
-        listeners: list[Callable[..., Any]],
+        listeners: list[Callback],
         start: Start,
         earlier: Outcome | None,
     ) -> Watch | None:

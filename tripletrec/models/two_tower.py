@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -36,6 +36,7 @@ from tripletrec.training.plan import NetworkPlan
 
 if TYPE_CHECKING:
     from tripletrec.models.checkpoints import CheckpointPath
+    from tripletrec.models.fit_arguments import Callback
 
 __all__ = ["TwoTower"]
 
@@ -263,7 +264,7 @@ class TwoTower(ContinuedTowers, Unseen):
         user_id: Any = None,
         item_id: Any = None,
         validation: Any = None,
-        callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
         sample_weight: Any = None,
         negatives: Any = None,
         checkpoint: CheckpointPath | None = None,
