@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -165,6 +165,10 @@ def check_n_jobs(n_jobs: Any, work: float = math.inf) -> int:
         raise ValueError("n_jobs must be None or an integer other than 0, got 0")
     wanted = int(n_jobs)
     return min(wanted, _MOST_THREADS) if wanted > 0 else max(1, n_cores + 1 + wanted)
+
+
+Seed: TypeAlias = "int | np.integer[Any] | np.random.Generator | np.random.RandomState | None"
+"""What a `random_state` is."""
 
 
 def check_random_state(random_state: Any) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec import plots
-from tripletrec._checks import check_count, check_matplotlib, check_random_state, check_utf8
+from tripletrec._checks import Seed, check_count, check_matplotlib, check_random_state, check_utf8
 from tripletrec._drawing import called, draw_popularity, make_room
 from tripletrec._runtime.files import displayed, with_sentence, writing
 from tripletrec._runtime.messages import shown
@@ -80,7 +80,7 @@ def write_report(
     n_users: int = 10,
     item_names: Mapping[Any, str] | None = None,
     title: str = "Recommendations",
-    random_state: Any = 0,
+    random_state: Seed = 0,
 ) -> None:
     """Write a page about one or several models: data, parameters, numbers, pictures, lists of some users.
 
@@ -167,7 +167,7 @@ def _page(
     n_users: int,
     naming: _Naming,
     title: str,
-    random_state: Any,
+    random_state: Seed,
 ) -> str:
     first = next(iter(named.values()))
     seen, test = first.seen_, as_interactions(test, "test", first._space())
@@ -335,7 +335,7 @@ def _card(name: str, model: Any) -> str:
     )
 
 
-def _some_users(test: Interactions, n: int, random_state: Any) -> list[int]:
+def _some_users(test: Interactions, n: int, random_state: Seed) -> list[int]:
     users = np.flatnonzero(np.diff(test.indptr))
     rng = np.random.default_rng(check_random_state(random_state))
     return sorted(rng.choice(users, min(n, len(users)), replace=False).tolist())

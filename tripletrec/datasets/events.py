@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_random_state, check_share
+from tripletrec._checks import Seed, check_count, check_random_state, check_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,7 @@ def make_events(
     n_days: int = 60,
     start: Any = "2024-01-01",
     drift: float = 0.3,
-    random_state: Any = None,
+    random_state: Seed = None,
 ) -> Events:
     r"""Draw the events of a shop over some days, with attributes of its users and items.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple, overload
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_flag, check_non_negative, check_random_state
+from tripletrec._checks import Seed, check_count, check_flag, check_non_negative, check_random_state
 from tripletrec._runtime.blas import one_blas_thread
 from tripletrec.data.interactions import Interactions
 
@@ -30,7 +30,7 @@ def make_interactions(
     item_exponent: float = ...,
     signal: float = ...,
     return_factors: Literal[False] = ...,
-    random_state: Any = ...,
+    random_state: Seed = ...,
 ) -> Interactions: ...
 @overload
 def make_interactions(
@@ -43,7 +43,7 @@ def make_interactions(
     item_exponent: float = ...,
     signal: float = ...,
     return_factors: Literal[True],
-    random_state: Any = ...,
+    random_state: Seed = ...,
 ) -> tuple[Interactions, NDArray[np.float32], NDArray[np.float32]]: ...
 
 
@@ -57,7 +57,7 @@ def make_interactions(
     item_exponent: float = 0.8,
     signal: float = 4.0,
     return_factors: bool = False,
-    random_state: Any = None,
+    random_state: Seed = None,
 ) -> Interactions | tuple[Interactions, NDArray[np.float32], NDArray[np.float32]]:
     r"""Draw interactions from popularity times taste.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tripletrec._checks import (
+    Seed,
     check_count,
     check_cutoffs,
     check_random_state,
@@ -150,7 +151,7 @@ def compare(
     n_permutations: int = 10_000,
     candidates: Any = None,
     gains: Gains = "binary",
-    random_state: Any = 0,
+    random_state: Seed = 0,
     n_jobs: int | None = None,
     verbose: int = 0,
 ) -> Comparison:

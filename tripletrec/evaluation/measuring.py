@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tripletrec._checks import check_cutoffs
+from tripletrec._checks import Seed, check_cutoffs
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.tidy import as_series
 from tripletrec.evaluation.listing import table_of_lists
@@ -97,7 +97,7 @@ def evaluate(
     *,
     sampled: int | None = None,
     by: Any = None,
-    random_state: Any = 0,
+    random_state: Seed = 0,
     n_jobs: int | None = None,
     verbose: int = 0,
 ) -> Evaluation:

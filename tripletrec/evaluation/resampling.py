@@ -7,12 +7,12 @@ a matrix of weights with the columns.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_random_state, check_share
+from tripletrec._checks import Seed, check_count, check_random_state, check_share
 from tripletrec._runtime.blas import one_blas_thread
 from tripletrec._runtime.messages import shown
 
@@ -57,7 +57,7 @@ def bootstrap(
     level: float = 0.95,
     n_resamples: int = 1000,
     method: IntervalMethod = "bca",
-    random_state: Any = 0,
+    random_state: Seed = 0,
 ) -> Intervals:
     """Return bootstrap intervals of the mean of each column, by drawing rows with replacement.
 
@@ -174,7 +174,7 @@ def _quantiles(
 
 
 def sign_flip_test(
-    differences: NDArray[np.float64], n_resamples: int = 10_000, random_state: Any = 0
+    differences: NDArray[np.float64], n_resamples: int = 10_000, random_state: Seed = 0
 ) -> NDArray[np.float64]:
     """Return two-sided p-values of paired differences, by setting their signs at random.
 

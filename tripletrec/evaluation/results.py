@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tripletrec._checks import Seed
     from tripletrec.evaluation.measured import Measured
     from tripletrec.evaluation.resampling import IntervalMethod
 
@@ -55,7 +56,7 @@ class Evaluation:
         *,
         n_resamples: int = 1000,
         method: IntervalMethod = "bca",
-        random_state: Any = 0,
+        random_state: Seed = 0,
     ) -> pd.DataFrame:
         """Return between what the mean of each metric lies: a bootstrap over users.
 

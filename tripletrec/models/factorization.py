@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-from tripletrec._checks import check_choice
+from tripletrec._checks import Seed, check_choice
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.factor_plans import PlannedFactorModel
 from tripletrec.models.names import (
@@ -262,7 +262,7 @@ class MatrixFactorization(PlannedFactorModel):
         validate_every: int | None = None,
         validation_users: int | Literal["all"] | None = None,
         n_jobs: int | None = None,
-        random_state: Any = 0,
+        random_state: Seed = 0,
         verbose: int = 0,
     ) -> None:
         self.n_factors = n_factors

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import identity
 
-from tripletrec._checks import check_count, check_flag
+from tripletrec._checks import Seed, check_count, check_flag
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.fit_arguments import check_widths, read_learnt_from
@@ -182,7 +182,7 @@ class MLPMatcher(TrainedNetwork):
         validate_every: int | None = None,
         validation_users: int | Literal["all"] | None = None,
         n_jobs: int | None = None,
-        random_state: Any = 0,
+        random_state: Seed = 0,
         verbose: int = 0,
     ) -> None:
         self.n_user_factors = n_user_factors

@@ -11,12 +11,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from numbers import Real
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_n_jobs, check_positive
+from tripletrec._checks import Seed, check_count, check_n_jobs, check_positive
 from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
@@ -85,8 +85,8 @@ class TrainedModel(Recommender):
     early_stopping: int | None
     validation_metric: str
     validate_every: int | None
-    validation_users: int | str | None
-    random_state: Any
+    validation_users: int | Literal["all"] | None
+    random_state: Seed
     n_jobs: int | None
     verbose: int
     history_: list[Record]

@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_non_negative, check_positive, check_random_state
+from tripletrec._checks import (
+    Seed,
+    check_count,
+    check_non_negative,
+    check_positive,
+    check_random_state,
+)
 from tripletrec._runtime.messages import shown
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss, check_loss
@@ -50,7 +56,7 @@ class TrainedNetwork(ContinuedModel):
     l2: float
     dropout: float
     init_scale: float | None
-    random_state: Any
+    random_state: Seed
     user_factors_: NDArray[np.float32]
     item_factors_: NDArray[np.float32]
 

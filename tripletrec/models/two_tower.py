@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_flag
+from tripletrec._checks import Seed, check_count, check_flag
 from tripletrec.data.interactions import Interactions
 from tripletrec.losses import ListLoss, Loss
 from tripletrec.models.fit_arguments import (
@@ -221,7 +221,7 @@ class TwoTower(ContinuedTowers, Unseen):
         validate_every: int | None = None,
         validation_users: int | Literal["all"] | None = None,
         n_jobs: int | None = None,
-        random_state: Any = 0,
+        random_state: Seed = 0,
         verbose: int = 0,
     ) -> None:
         self.n_factors = n_factors

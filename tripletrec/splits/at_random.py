@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tripletrec._checks import check_count
+from tripletrec._checks import Seed, check_count
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.splits.parts import count_of, generator, leave_out
 
@@ -17,7 +17,7 @@ __all__ = ["leave_k_out", "train_test_split"]
 
 
 def train_test_split(
-    interactions: Any, test_size: float | int = 0.1, *, random_state: Any = 0
+    interactions: Any, test_size: float | int = 0.1, *, random_state: Seed = 0
 ) -> tuple[Interactions, Interactions]:
     """Split off a random share of the interactions for testing.
 
@@ -66,7 +66,7 @@ def train_test_split(
 
 
 def leave_k_out(
-    interactions: Any, k: int = 1, *, min_left: int = 1, random_state: Any = 0
+    interactions: Any, k: int = 1, *, min_left: int = 1, random_state: Seed = 0
 ) -> tuple[Interactions, Interactions]:
     """Split off `k` interactions of each user, drawn at random, for testing.
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_choice, check_share
+from tripletrec._checks import Seed, check_choice, check_share
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.splits.parts import count_of, generator, times_of
 
@@ -38,7 +38,7 @@ def user_split(
     *,
     fold_in: float = 0.8,
     by: Literal["random", "time"] = "random",
-    random_state: Any = 0,
+    random_state: Seed = 0,
 ) -> UserSplit:
     """Hold some users out of training, and divide what they did into a history and a target.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_random_state
+from tripletrec._checks import Seed, check_count, check_random_state
 from tripletrec.data.interactions import Interactions
 from tripletrec.splits.parts import generator, require_interactions, times_of
 from tripletrec.splits.timeline import Timeline
@@ -52,9 +52,9 @@ class InteractionKFold:
     4 2
     """
 
-    def __init__(self, n_splits: int = 5, *, random_state: Any = 0) -> None:
-        self.n_splits = check_count(n_splits, "n_splits", 2)
-        self.random_state = check_random_state(random_state)
+    def __init__(self, n_splits: int = 5, *, random_state: Seed = 0) -> None:
+        self.n_splits: int = check_count(n_splits, "n_splits", 2)
+        self.random_state: int = check_random_state(random_state)
 
     def split(
         self, X: Interactions, y: Any = None, groups: Any = None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count, check_random_state, check_share, is_number
+from tripletrec._checks import Seed, check_count, check_random_state, check_share, is_number
 from tripletrec.data.interactions import Interactions
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 
-def generator(random_state: Any) -> np.random.Generator:
+def generator(random_state: Seed) -> np.random.Generator:
     """Return the source of a split's random numbers."""
     return np.random.default_rng(check_random_state(random_state))
 

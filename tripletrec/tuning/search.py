@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from tripletrec._checks import check_choice, check_count, check_positive, check_random_state
+from tripletrec._checks import Seed, check_choice, check_count, check_positive, check_random_state
 from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.progress import Progress
 from tripletrec.evaluation import check_metric, mean_metric
@@ -43,7 +43,7 @@ def tune(
     timeout: float | None = None,
     storage: Any = None,
     refit: Literal["all", "train"] | None = "all",
-    random_state: Any = 0,
+    random_state: Seed = 0,
     verbose: int = 1,
     **fit_params: Any,
 ) -> Tuning:
