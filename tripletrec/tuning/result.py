@@ -6,18 +6,22 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from tripletrec.models.estimator import Estimator
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Tuning", "quiet", "table_of"]
+__all__ = ["Model", "Tuning", "quiet", "table_of"]
+
+Model = TypeVar("Model", bound=Estimator)
 
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Tuning:
+class Tuning(Generic[Model]):
     """What `tune` returns.
 
     Attributes
@@ -36,7 +40,7 @@ class Tuning:
         For Optuna's own plots.
     """
 
-    best_model: Any
+    best_model: Model
     best_params: dict[str, Any]
     best_value: float
     trials: pd.DataFrame

@@ -17,7 +17,7 @@ from tripletrec.evaluation import check_metric, mean_metric
 from tripletrec.models.fit_arguments import check_callbacks
 from tripletrec.tuning.fits import Fits, check_times, read_fits
 from tripletrec.tuning.pruning import pruning_callback
-from tripletrec.tuning.result import Tuning, quiet, table_of
+from tripletrec.tuning.result import Model, Tuning, quiet, table_of
 from tripletrec.tuning.spaces import (
     Space,
     check_drawn,
@@ -33,7 +33,7 @@ __all__ = ["tune"]
 
 
 def tune(
-    model: Any,
+    model: Model,
     space: Any,
     X: Any,
     *,
@@ -46,7 +46,7 @@ def tune(
     random_state: Seed = 0,
     verbose: int = 1,
     **fit_params: Any,
-) -> Tuning:
+) -> Tuning[Model]:
     """Choose a model's parameters by what they are worth on validation data, with Optuna.
 
     The first trial is the model as it is, if the space has its values; a parameter that goes by the data has
