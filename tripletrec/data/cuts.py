@@ -9,11 +9,13 @@ are not, however many there are of them. So interactions remember how scikit-lea
 from __future__ import annotations
 
 import weakref
-from typing import Any, NamedTuple, Self
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 
 __all__ = ["Cut", "Cuttable", "restore"]
+
+T = TypeVar("T")
 
 
 class Cut(NamedTuple):
@@ -47,16 +49,15 @@ class Cuttable:
         if axis != 0:
             raise ValueError(f"axis must be 0: interactions have one axis, got {axis!r}")
         positions = np.asarray(indices)
-        part: Self = self.iloc[positions if positions.size else slice(0)]
-        return part
+        return self.iloc[positions if positions.size else slice(0)]
 
     @property
-    def iloc(self) -> _Cutter:
+    def iloc(self) -> _Cutter[Self]:
         """Takes positions: ``data.iloc[index]`` equals ``data[index]``."""
         return _Cutter(self)
 
     @property
-    def loc(self) -> _Cutter:
+    def loc(self) -> _Cutter[Self]:
         """Takes masks: ``data.loc[mask]`` equals ``data[mask]``."""
         return _Cutter(self)
 
@@ -67,14 +68,14 @@ class Cuttable:
         return state
 
 
-class _Cutter:
-    def __init__(self, data: Any) -> None:
-        self._data = data
+class _Cutter(Generic[T]):
+    def __init__(self, data: T) -> None:
+        self._data: Any = data
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Any) -> T:
         n = len(self._data)
         positions = np.atleast_1d(np.arange(n)[index])
-        part = self._data[positions]
+        part: Any = self._data[positions]
         from hashlib import blake2b  # here, because few interactions are cut
 
         digest = blake2b(positions.tobytes(), digest_size=16).digest()

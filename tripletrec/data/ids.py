@@ -56,7 +56,7 @@ class Ids:
             self._row_of = index_of(self.values, f"{word}_ids")
             self.values.flags.writeable = False
             n = len(self.values)
-        self.n = n or 0
+        self.n: int = n or 0
         self._n_scans = 0  # that look for one id among all, before a table is made
 
     @classmethod

@@ -27,6 +27,7 @@ from tripletrec.evaluation.standing import NoUsersError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 __all__ = ["Comparison", "compare"]
 
@@ -96,7 +97,7 @@ class Comparison:
             f"{100 * self.level:g} % intervals{how}"
         )
 
-    def plot(self, metric: str | None = None, ax: Any = None) -> Any:
+    def plot(self, metric: str | None = None, ax: Axes | None = None) -> Axes:
         """Draw the mean of a metric of each model, with its interval; needs matplotlib.
 
         Parameters

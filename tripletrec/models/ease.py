@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,7 +174,9 @@ class EASE(Baseline):
         return {}
 
     @answer
-    def encode_histories(self, histories: Any, *, unknown: str = "raise") -> NDArray[np.float32]:
+    def encode_histories(
+        self, histories: Any, *, unknown: Literal["raise", "drop"] = "raise"
+    ) -> NDArray[np.float32]:
         """Return the rows of X of users with these histories: a 1 for each item.
 
         Parameters

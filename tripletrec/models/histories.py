@@ -73,7 +73,9 @@ class NewUsers(Recommending):
         raise NotImplementedError
 
     @answer
-    def encode_histories(self, histories: Any, *, unknown: str = "raise") -> NDArray[np.float32]:
+    def encode_histories(
+        self, histories: Any, *, unknown: Literal["raise", "drop"] = "raise"
+    ) -> NDArray[np.float32]:
         """Return the rows of factors of users that training has not seen, learnt from their histories.
 
         Of a `MatrixFactorization` with `history` they are mixes of a row of their own with the mean of the
@@ -150,7 +152,7 @@ class NewUsers(Recommending):
         exclude: Any = "seen",
         candidates: Any = None,
         output: str = "arrays",
-        unknown: str = "raise",
+        unknown: Literal["raise", "drop"] = "raise",
     ) -> Any:
         r"""Return the best items for users that training has never seen, from the items they have had.
 
@@ -260,7 +262,7 @@ class NewUsers(Recommending):
         user: str = "user",
         item: str = "item",
         timestamp: str | None = None,
-        unknown: str = "raise",
+        unknown: Literal["raise", "drop"] = "raise",
     ) -> Self:
         """Add users that training has never seen, under their ids; nothing else of the model changes.
 

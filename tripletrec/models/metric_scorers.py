@@ -16,7 +16,8 @@ class MetricScorer:
 
     def __init__(self, metric: str, exclude: Any = "seen") -> None:
         check_metric(metric, "metric")
-        self.metric, self.exclude = metric, exclude
+        self.metric: str = metric
+        self.exclude: Any = exclude
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Return the metric of a fitted model on the interactions `X`."""

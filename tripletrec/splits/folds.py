@@ -148,7 +148,7 @@ class TimeFolds:
     def __init__(
         self, n_splits: int = 5, *, test: Any = None, gap: Any = None, max_train: Any = None
     ) -> None:
-        self.n_splits = check_count(n_splits, "n_splits", 2)
+        self.n_splits: int = check_count(n_splits, "n_splits", 2)
         self.test = test
         self.gap = gap
         self.max_train = max_train
