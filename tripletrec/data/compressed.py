@@ -94,13 +94,14 @@ class CompressedRows:
         """Number of columns."""
         return self._rows.shape[1]
 
+    # Where None is possible, `| Any` and not `| None`: whoever gave ids or times knows that they are there.
     @property
-    def user_ids(self) -> NDArray[Any] | None:
+    def user_ids(self) -> NDArray[Any] | Any:
         """The ids of the rows, shape (n_users,); None if they are the row numbers."""
         return self._users.values
 
     @property
-    def item_ids(self) -> NDArray[Any] | None:
+    def item_ids(self) -> NDArray[Any] | Any:
         """The ids of the columns, shape (n_items,); None if they are the column numbers."""
         return self._items.values
 
@@ -125,12 +126,12 @@ class CompressedRows:
         return self._rows.values
 
     @property
-    def timestamps(self) -> NDArray[Any] | None:
+    def timestamps(self) -> NDArray[Any] | Any:
         """The times, int64, float64 or datetime64[ns] in UTC, of shape (nnz,); None: not known."""
         return self._rows.timestamps
 
     @property
-    def memory_map(self) -> Path | None:
+    def memory_map(self) -> Path | Any:
         """The folder in whose files the arrays are, see `read`; None: they are in memory."""
         return self._folder
 

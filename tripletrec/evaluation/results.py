@@ -35,7 +35,7 @@ class Evaluation:
 
     mean: pd.Series
     per_user: pd.DataFrame
-    by: pd.DataFrame | None = None
+    by: pd.DataFrame | Any = None  # not None if asked for
     sampled: int | None = None
     _make_lists: Callable[[], pd.DataFrame] | None = field(default=None, init=False)
     _measure: Callable[[], Measured] | None = field(default=None, init=False)

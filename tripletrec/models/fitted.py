@@ -68,8 +68,10 @@ class Fitted(Estimator):
 
     n_users_: int
     n_items_: int
-    user_ids_: NDArray[Any] | None
-    item_ids_: NDArray[Any] | None
+    n_features_in_: int
+    # None: the row numbers. `| Any` and not `| None`: whoever gave ids knows that they are there.
+    user_ids_: NDArray[Any] | Any
+    item_ids_: NDArray[Any] | Any
     n_jobs: int | None = None  # a parameter of the models that have it
 
     def _score_function(self) -> ScoreUsers:

@@ -34,7 +34,7 @@ __all__ = ["Recommending"]
 class Recommending(Fitted):
     """What fitted models say of users and items: `predict` and `recommend`."""
 
-    seen_: Interactions | None
+    seen_: Interactions | Any
 
     @answer
     def predict(self, users: Any, items: Any) -> NDArray[np.float32]:

@@ -81,7 +81,7 @@ class TimeSplit(tuple[Interactions, ...]):
         return self[0]
 
     @property
-    def valid(self) -> Interactions | None:
+    def valid(self) -> Interactions | Any:
         """Those directly before the test events; None if they were not asked for."""
         return self[1] if len(self) == 3 else None
 
