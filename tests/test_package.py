@@ -37,6 +37,7 @@ FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.spl
 # Tests of the package as a whole and of its pages.
 OF_NO_MODULE = {
     "test_package.py", "test_docs.py", "test_examples.py", "test_pages.py", "test_readme.py",
+    "test_types.py",
 }  # fmt: skip
 OF_THE_WHOLE = {"hostile", "scikit_learn"}  # folders
 
