@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import tripletrec as tr
-from machine import describe, load
+from machine import by_kernels, describe, load
 from peer_tables import spread
 
 GOWALLA = (29_858, 40_981, 810_128)
@@ -50,6 +50,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="where the checkpoint lies")
     options = parser.parse_args()
     print(*describe(), f"load {load()}", sep="\n", file=sys.stderr)
+    by_kernels()
     data = tr.datasets.make_interactions(*(SMALL if options.quick else GOWALLA), random_state=0)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = Path(folder, "fit.checkpoint")

@@ -18,7 +18,7 @@ import time
 import numpy as np
 
 import tripletrec as tr
-from machine import describe, load
+from machine import by_kernels, describe, load
 from peer_tables import spread
 
 METRIC = "ndcg@10"
@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     print(*describe(), f"load {load()}", sep="\n", file=sys.stderr)
+    by_kernels()
     sizes = (2_000, 1_000, 40_000) if options.quick else (20_000, 5_000, 600_000)
     events = tr.datasets.make_events(*sizes, random_state=0).events
     data = tr.Interactions.from_frame(events, user="user_id", item="item_id")

@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 import tripletrec as tr
-from machine import describe, load
+from machine import by_kernels, describe, load
 from peer_tables import markdown, ratio, save, spread
 from tripletrec._runtime.blas import one_blas_thread
 
@@ -101,6 +101,7 @@ def start(
     if n_negatives != "all":
         model.set_params(n_negatives=20)
     tiny = tr.datasets.make_interactions(50, 40, 300, random_state=0)
+    by_kernels()
     begin(model, tiny).run_epoch(1)  # compiles
     model.set_params(n_negatives=n_negatives)
     data = tr.datasets.make_interactions(*shape, random_state=0)

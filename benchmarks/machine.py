@@ -1,15 +1,47 @@
-"""What a table of times has to state beside the times: machine, versions, load."""
+"""What a table of times has to state beside the times: machine, versions, load; and what is timed."""
 
 from __future__ import annotations
 
 import os
 import platform
+import sys
+from contextlib import suppress
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-__all__ = ["cache_bytes", "describe", "load", "n_cores"]
+__all__ = ["by_kernels", "cache_bytes", "compile_fits", "describe", "load", "n_cores"]
 
 PACKAGES = ("tripletrec", "numpy", "numba", "llvmlite", "scipy")
+NUMPY_FIRST = ("dealing", "start_values", "user_parts")  # of tripletrec.training
+
+
+def by_kernels() -> None:
+    """Let kernels do what NumPy does of a process's first fits; call it before the fit that compiles.
+
+    Otherwise NumPy is timed, and then the compiler. Versions of tripletrec that have no such module are left
+    as they are.
+    """
+    for name in NUMPY_FIRST:
+        with suppress(ImportError, AttributeError):
+            import_module(f"tripletrec.training.{name}")._FIRST.covers(sys.maxsize)
+
+
+def compile_fits(settings: dict[str, Any], *, from_disk: bool = False) -> None:
+    """Compile all that fits with these settings run, whether their factors lie in the caches or not."""
+    import tripletrec as tr  # here, because of others only the machine is asked for
+    from tripletrec.training.from_disk import DiskTripletTraining
+
+    by_kernels()
+    for n_items in (200, 100_000):
+        tiny = tr.datasets.make_interactions(100, n_items, 1000, random_state=0)
+        model = tr.MatrixFactorization(**{**settings, "n_epochs": 1}).fit(tiny)
+        if from_disk:  # what is so small would be learnt in memory
+            with TemporaryDirectory() as folder:
+                mapped = tiny.to_memory_map(folder)
+                DiskTripletTraining(model._plan(), mapped, None, None, 1).run_epoch(1)
 
 
 def n_cores() -> int:

@@ -32,7 +32,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from machine import describe, load
+from machine import compile_fits, describe, load
 from peer_tables import markdown, save
 
 HERE = Path(__file__).parent
@@ -102,10 +102,8 @@ def fit(folder: Path, options: argparse.Namespace, where: str) -> Row:
         "n_factors": options.factors, "n_epochs": options.epochs, "n_jobs": options.threads,
         "optimizer": options.optimizer, "sampler": options.sampler, "loss": options.loss,
     }  # fmt: skip
-    tiny = tr.datasets.make_interactions(100, 100_000, 1000, random_state=0)  # compiles
-    tr.MatrixFactorization(**{**settings, "n_epochs": 1}).fit(tiny)
-    del tiny
     data = tr.Interactions.read(folder / "map")
+    compile_fits(settings, from_disk=where == "disk")
     if where == "memory":
         from scipy.sparse import csr_matrix
 

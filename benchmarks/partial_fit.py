@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 
 import tripletrec as tr
+from machine import by_kernels
 
 MODELS: dict[str, Callable[[], Any]] = {
     "bpr": tr.MatrixFactorization,
@@ -95,11 +96,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=3, default=[20_000, 5_000, 600_000])
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    by_kernels()
     events = tr.datasets.make_events(*options.size, n_days=N_DAYS, random_state=options.seed).events
     of_day = (events["time"] - events["time"].min().floor("D")).dt.days
     for kind in options.models:
-        # The first call compiles.
-        MODELS[kind]().set_params(n_epochs=1).fit(interactions(events[:5000]))
+        # The first calls compile.
+        first = MODELS[kind]().set_params(n_epochs=1).fit(interactions(events))
+        for state in (True, False):
+            copy_of(first, state=state).partial_fit(interactions(events[-1000:]), 1)
         found: dict[str, list[tuple[float, ...]]] = defaultdict(list)
         for day in options.days:
             parts = events[of_day < day], events[of_day == day], events[of_day == day + 1]

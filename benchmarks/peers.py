@@ -135,6 +135,9 @@ class Comparison:
                 }  # fmt: skip
                 if name == OURS:
                     samples[key]["compiling"] = compiling
+                    # A first fit is NumPy's in part: compile what the others run, and run it once.
+                    worker.ask("own", function="by_kernels", arguments={})
+                    worker.ask("fit", n_factors=n_factors, n_epochs=epochs, n_threads=n_threads)
 
             def measure(key: Any, worker: Worker) -> None:
                 if key[0] in self.options.once and samples[key]["included"]:

@@ -29,7 +29,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tripletrec as tr
-from machine import describe, load
+from machine import by_kernels, describe, load
 from peer_tables import markdown, save, spread
 from tripletrec.reference.towers import feature_frames
 from tripletrec.sampling import UNIFORM, UNSEEN, Sampler, dynamic, popularity, semi_hard
@@ -152,6 +152,7 @@ def main() -> None:
     parser.add_argument("--cuts", type=int, help=f"default: {CUTS}")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
+    by_kernels()
     before, started, lines = load(), time.perf_counter(), []
     for name in options.table:
         lines += TABLES[name](options.cuts or (1 if options.quick else CUTS[name]), options.quick)

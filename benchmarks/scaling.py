@@ -34,7 +34,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from machine import describe, load
+from machine import compile_fits, describe, load
 from peer_tables import markdown, save
 
 HERE = Path(__file__).parent
@@ -73,10 +73,7 @@ def fit(path: str, n_factors: int, n_jobs: int, n_epochs: int, optimizer: str) -
 
     settings = {"n_factors": n_factors, "n_jobs": n_jobs, "n_epochs": n_epochs}
     settings = {**SETTINGS, **settings, "optimizer": optimizer}
-    for n_items in (200, 100_000):  # compile what near and far tables need
-        tiny = tr.datasets.make_interactions(100, n_items, 1000, random_state=0)
-        tr.MatrixFactorization(**settings).fit(tiny)
-    del tiny
+    compile_fits(settings)
     before = memory_mb(peak=False)
     data = tr.Interactions(sp.load_npz(path))
     forget_peak()
@@ -119,11 +116,7 @@ def fit_from_disk(
     plan = tr.MatrixFactorization(**settings)._plan()
     folder = Path(path).with_suffix("")
     tr.Interactions(sp.load_npz(path)).to_memory_map(folder)
-    with tempfile.TemporaryDirectory() as other:  # compiles
-        tiny = tr.datasets.make_interactions(100, 100_000, 1000, random_state=0)
-        warm = DiskTripletTraining(plan, tiny.to_memory_map(other), None, None, 1)
-        warm.run_epoch(1)
-    del tiny, warm
+    compile_fits(settings, from_disk=True)
     before = memory_mb(peak=False)
     data = tr.Interactions.read(folder)
     forget_peak()

@@ -7,12 +7,12 @@ shuffle the positives. What *prepare* takes beyond those is Python.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import tripletrec as tr
+from machine import by_kernels
 from tripletrec.training import dealing, stratum, user_parts
 
 __all__ = ["SETTINGS", "Fit"]
@@ -68,9 +68,7 @@ class Fit:
     def __init__(self, data: tr.Interactions, n_factors: int, optimizer: str = "sgd") -> None:
         settings = {**SETTINGS, "n_factors": n_factors, "optimizer": optimizer, "n_jobs": 1}
         model = tr.MatrixFactorization(**settings)
-        # The kernels are what is timed, not NumPy in their place.
-        for module in (dealing, user_parts):
-            module._FIRST.covers(sys.maxsize)
+        by_kernels()
         plan = model._plan_for(model._plan(), data, None)
         training: Any = model._begin(plan, data, None, None).training
         self._update = _Watch(training.loop.kernel)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from machine import describe, load, n_cores
+from machine import by_kernels, describe, load, n_cores
 from peer_tables import markdown, ratio, save, spread
 from tripletrec.optimizers import adagrad
 from tripletrec.training.start_values import start_rows
@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the small tables only, three times")
     options = parser.parse_args()
     before, rows, wholes = load(), [], []
+    by_kernels()
     repeats = 3 if options.quick else options.repeats
     for shape in SIZES[:1] if options.quick else SIZES:
         tables, _ = start(shape, 1)  # compiles

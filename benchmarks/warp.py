@@ -25,6 +25,7 @@ import time
 from typing import Any
 
 import tripletrec as tr
+from machine import by_kernels
 from tripletrec import losses, optimizers
 
 LOSSES = {"warp": losses.warp(), "k-os warp": losses.k_os_warp()}
@@ -92,6 +93,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--lightfm", action="store_true", help="compare the times of fits, no more")
     options = parser.parse_args()
+    by_kernels()
     data = tr.datasets.fetch_movielens_100k()
     if options.lightfm:
         print("| times as fast as LightFM | 10 factors | 64 factors |\n|---|---|---|")

@@ -6,6 +6,7 @@ ignored, unless it is `Seconds`: of the wall clock, without what was done around
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -37,6 +38,11 @@ def start() -> str:
 
 def prepare(case: str, warm_up: bool = True, **options: Any) -> dict[str, Any]:
     """Make the data of a case, and run all that is timed once, so that it is compiled."""
+    if warm_up:
+        sys.path.append(str(Path(__file__).parents[1]))
+        from machine import by_kernels
+
+        by_kernels()
     to_time.update(CASES[case](**options))
     for run in to_time.values() if warm_up else ():
         run()
