@@ -59,7 +59,12 @@ def pytest_configure(config):
     if config.args_source is not config.ArgsSource.ARGS:
         config.args = [str(SUITES)]
     option = config.option
-    if not option.benchmark_json and not option.collectonly:
+    chosen = option.benchmark_json
+    if chosen and not Path(chosen).parent.is_dir():
+        raise pytest.UsageError(
+            f"--benchmark-json {chosen}: there is no folder {Path(chosen).parent}"
+        )
+    if not chosen and not option.collectonly:
         folder = SUITES / "results"
         folder.mkdir(exist_ok=True)
         option.benchmark_json = str(folder / f"{datetime.now():%Y%m%d-%H%M%S}.json")
@@ -123,7 +128,10 @@ def pytest_benchmark_update_json(config, benchmarks, output_json):
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter, config):
-    if config.getoption("--benchmark") and config.option.benchmark_json:
+    if not config.getoption("--benchmark"):
+        return
+    written = config.option.benchmark_json
+    if written and Path(written).exists():
         terminalreporter.write_line(f"results: {config.option.benchmark_json}")
 
 

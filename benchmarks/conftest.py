@@ -1,8 +1,14 @@
 """Shared by the suites: MovieLens-100K if it can be had, and lines for the end of the report."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 import tripletrec as tr
+
+# Suites import what lies beside them; with pytest's import mode "importlib" their folder is on no path.
+sys.path.append(str(Path(__file__).parent))
 
 _LINES = pytest.StashKey[list]()
 

@@ -74,6 +74,11 @@ def try_once(
     return rows
 
 
+def shown(row: dict[str, Any]) -> str:
+    """Return a row as JSON, with four decimals."""
+    return json.dumps({name: round(x, 4) if isinstance(x, float) else x for name, x in row.items()})
+
+
 def main() -> None:
     """Search and print the best configurations."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -91,7 +96,7 @@ def main() -> None:
     for metric in ("auc_a", "auc_b"):
         print(f"best by {metric}:")
         for row in sorted(rows, key=lambda each: -each[metric])[:8]:
-            print("  ", json.dumps({name: round(value, 4) for name, value in row.items()}))
+            print("  ", shown(row))
 
 
 if __name__ == "__main__":
