@@ -49,6 +49,12 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the checkpoint lies")
     options = parser.parse_args()
+    if options.epochs < 2:
+        parser.error(
+            f"--epochs must be at least 2, got {options.epochs}: a checkpoint lies between two"
+        )
+    if options.folder and not options.folder.is_dir():
+        parser.error(f"--folder must be a folder, got {options.folder}")
     print(*describe(), f"load {load()}", sep="\n", file=sys.stderr)
     by_kernels()
     data = tr.datasets.make_interactions(*(SMALL if options.quick else GOWALLA), random_state=0)

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tripletrec as tr
-from history import read
+from history import data_name, read
 
 MODELS = ("MatrixFactorization", "TwoTower", "MLPMatcher", "EASE", "Popularity")
 METRICS = ("ndcg@10", "recall@20", "ndcg@20")
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("settings", nargs="+", type=settings, help='such as "dropout=0.1"')
     parser.add_argument("--model", choices=MODELS, default="MatrixFactorization")
-    parser.add_argument("--data", nargs="+", default=["movielens"])
+    parser.add_argument("--data", nargs="+", type=data_name, default=["movielens"])
     parser.add_argument("--cuts", type=int, default=4)
     parser.add_argument("--users", type=int, help="of a folder, a sample")
     parser.add_argument("--known", type=int, help="positives of each user in training, at most")

@@ -27,6 +27,7 @@ import tripletrec as tr
 from machine import by_kernels, describe, load
 from peer_tables import markdown, save
 from published import read
+from split_folder import split_folder
 from tune_movielens import validation_cut, without_padding
 
 # Train, held out, left out of the ranking.
@@ -147,11 +148,13 @@ def main() -> None:
     )
     parser.add_argument("--data", nargs="+", choices=["movielens", *SHOPS, "large", "gowalla"])
     parser.add_argument("--models", nargs="+", choices=MODELS | CANDIDATES, default=list(MODELS))
-    parser.add_argument("--gowalla", type=Path, help="the folder of published.py")
+    parser.add_argument("--gowalla", type=split_folder, help="the folder of published.py")
     parser.add_argument("--n-jobs", type=int)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     by_kernels()
+    if "gowalla" in (options.data or []) and not options.gowalla:
+        parser.error("--data gowalla needs --gowalla FOLDER, the folder of published.py")
     before, lines = load(), []
     for name, n_cuts, cut in cuts(options):
         several = [cut(seed) for seed in range(n_cuts)]

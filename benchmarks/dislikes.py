@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--shares", nargs="+", type=float, default=[0.05, 0.1, 0.25, 0.5])
     parser.add_argument("--cuts", type=int, default=3)
     options = parser.parse_args(arguments)
+    if options.data and not Path(options.data).is_file():
+        parser.error(f"--data must be a file, got {options.data}")
     print(f"{'model':<12} {'share':>5}  NDCG@10      AUC in order")
     for row in rows(options):
         print(row, flush=True)

@@ -28,6 +28,7 @@ def make_features(n_rows: int, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     columns: dict[str, Any] = {}
     for name, n in CATEGORIES.items():
+        n = min(n, max(1, n_rows // 10))  # values that rows share
         values = np.array([f"{name} {i}" for i in range(n)], object)[rng.integers(n, size=n_rows)]
         values[rng.random(n_rows) < 0.05] = None
         columns[name] = values

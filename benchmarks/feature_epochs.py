@@ -18,7 +18,9 @@ from pathlib import Path
 
 import scipy.sparse as sp
 
+import peer_tables
 from cold_items import movielens, synthetic
+from machine import describe, load
 from peer_process import PeerError, Worker, default_envs, python_of
 from tripletrec.models.towers import learn_columns
 
@@ -50,6 +52,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--envs", type=Path, default=default_envs(), help="environments of peers")
     options = parser.parse_args()
+    before, versions = load(), {}
     seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         n = save(Path(folder), options.data)
@@ -59,7 +62,7 @@ def main() -> None:
                 try:
                     python = python_of(library, options.envs)
                     with Worker(library, python, options.threads) as worker:
-                        worker.ask("start")
+                        versions[library] = worker.ask("start")["versions"]
                         arguments = {"folder": folder, "settings": settings}
                         arguments |= {"n_epochs": options.epochs, "n_threads": options.threads}
                         answer = worker.ask("own", function="hybrid", arguments=arguments)
@@ -67,16 +70,21 @@ def main() -> None:
                     print(error)
                     continue
                 seconds.setdefault(name, []).append(answer["seconds"])
-    print(
+    lines = [
         f"{options.data}, {n:,} positives, {options.threads} thread(s), medians of {options.repeats}"
-    )
+    ]
     for name, each in seconds.items():
         ratios = [
             f"{statistics.median(theirs) / statistics.median(each):5.1f} x {peer}"
             for peer, theirs in seconds.items()
             if peer.startswith("lightfm") and not name.startswith("lightfm")
         ]
-        print(f"    {name:<28}{statistics.median(each) * 1e3:7.0f} ms   " + "   ".join(ratios))
+        lines.append(
+            f"    {name:<28}{statistics.median(each) * 1e3:7.0f} ms   " + "   ".join(ratios)
+        )
+    others = [each for library, each in versions.items() if library != "tripletrec"]
+    lines += ["", *describe(*others), f"Load average before the first run: {before}."]
+    print(*lines, f"\nresults: {peer_tables.save('feature_epochs', lines)}", sep="\n")
 
 
 if __name__ == "__main__":

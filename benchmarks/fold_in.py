@@ -24,6 +24,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ import numpy as np
 import scipy.sparse as sp
 
 import tripletrec as tr
+from history import data_name
+from history import read as read_parts
 
 MODELS: dict[str, Callable[..., Any]] = {
     "bpr": tr.MatrixFactorization,
@@ -50,8 +53,6 @@ def read(name: str | None) -> sp.csr_matrix:
     elif Path(name).is_dir():
         matrix = sp.csr_matrix(sp.load_npz(Path(name, "train.npz")))
     else:
-        from history import read as read_parts  # here, because other data do without
-
         matrix = sp.csr_matrix(sum(part.tocsr() for part in read_parts(name, None, 0)))
     matrix.data[:] = 1
     return matrix[np.diff(matrix.indptr) > 0]
@@ -134,7 +135,10 @@ def ratio(new: np.ndarray, old: np.ndarray) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a row for each model."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--data", help="folder of train.npz, or a name; default: MovieLens-100K")
+    parser.add_argument(
+        "--data", type=partial(data_name, parts=("train",)),
+        help="folder of train.npz, or a name; default: MovieLens-100K",
+    )  # fmt: skip
     parser.add_argument(
         "--model", nargs="+", choices=MODELS, default=["bpr", "softmax", "two_tower"]
     )

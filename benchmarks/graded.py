@@ -4,8 +4,8 @@
     python benchmarks/graded.py --validation --shares 0 0.05 0.1 0.2 0.3 0.5
 
 All ratings of the training part are positives, with their values 1 to 5; the model is `MatrixFactorization`
-with bpr and the other defaults, its negatives drawn by `sampling.graded(share)`; share 0 is the plain model.
-For each user of the test part, ten ratings each:
+with bpr and the other defaults, its negatives drawn by `sampling.graded(share)`; share 0 is the plain model,
+which is always fitted. For each user of the test part, ten ratings each:
 
 tau
     Kendall's τ-b between the scores and the ratings of the user's own test items, where these differ.
@@ -95,7 +95,7 @@ def main() -> None:
     train, test = parts(options.validation)
     print(f"| share | {' | '.join(f'{each} | more' for each in FIGURES)} |\n|{'---|' * 9}")
     plain = None
-    for share in options.shares:
+    for share in dict.fromkeys([0.0, *options.shares]):  # the others are compared with the first
         sampler = tr.sampling.graded(share) if share else "unseen"
         models = (
             tr.MatrixFactorization(loss=options.loss, sampler=sampler, random_state=seed)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import ast
 import itertools
+import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,8 +32,26 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import svds
 
 import tripletrec as tr
+from split_folder import split_folder
 
 METRICS = ("recall@20", "ndcg@20")
+FILES = ("needs", "tags", "builds", "uploads", "ratings")
+
+
+def data_name(text: str, parts: Sequence[str] = ("train", "valid")) -> str:
+    """Return the name of data, as an argument of argparse: refused if there are no such data."""
+    kind, _, rest = text.partition(":")
+    if kind == "shop":
+        if not re.fullmatch(r"\d+,\d+,\d+", rest):
+            raise argparse.ArgumentTypeError(
+                f"must be shop:USERS,ITEMS,EVENTS with three numbers, got {text}"
+            )
+    elif kind in FILES:
+        if not Path(rest).is_file():
+            raise argparse.ArgumentTypeError(f"{text}: there is no file {rest}")
+    elif text != "movielens":
+        split_folder(text, parts)
+    return text
 
 
 def read(name: str, n_users: int | None, seed: int) -> tuple[tr.Interactions, tr.Interactions]:
@@ -40,7 +59,7 @@ def read(name: str, n_users: int | None, seed: int) -> tuple[tr.Interactions, tr
     kind, _, rest = name.partition(":")
     if name == "movielens":
         data = tr.datasets.fetch_movielens_100k().train
-    elif kind in ("needs", "tags", "builds", "uploads"):
+    elif kind in FILES and kind != "ratings":
         from package_data import read_packages  # here, because other data do without
 
         data = read_packages(rest, kind)
@@ -127,7 +146,7 @@ def top_of_lists(model: Any, valid: tr.Interactions, train: tr.Interactions) -> 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a line for each configuration on each data set."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--data", nargs="+", default=["movielens"])
+    parser.add_argument("--data", nargs="+", type=data_name, default=["movielens"])
     parser.add_argument("--history", nargs="+", type=float, default=[0.0, 0.7])
     parser.add_argument("--epochs", nargs="+", type=int, help="default: as the preset")
     parser.add_argument(

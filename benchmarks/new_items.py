@@ -24,7 +24,7 @@ import scipy.sparse as sp
 
 import tripletrec as tr
 from fold_in import MODELS
-from history import read
+from history import data_name, read
 
 SHARE = 0.1  # of the items: those that come later
 PARTS = ("new", "others", "all")
@@ -66,7 +66,7 @@ def numbers(model: Any, learn: sp.csr_matrix, find: sp.csr_matrix, n_known: int)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print a line for each data set and model."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", nargs="+", default=["movielens"])
+    parser.add_argument("--data", nargs="+", type=data_name, default=["movielens"])
     parser.add_argument("--users", type=int, help="of FOLDER, at random; all")
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--most", type=int, default=10, help="positives of a new item")

@@ -5,7 +5,8 @@
     python benchmarks/out_of_core.py --folder FOLDER ... --only disk --limit 1e9      # one of the fits
 
 FOLDER keeps the parquet files (see large_data.py), the memory map that `Interactions.read` makes of them, and
-what was measured so far, so that a run can be repeated in part. 100 million interactions take 1.1 GB and 1.2
+what was measured so far with which options, so that a run can be repeated in part; with other options it is
+refused. 100 million interactions take 1.1 GB and 1.2
 GB there, and a fit some 2 GB more. Every step is a process of its own. Under the limit it is in a control
 group of Linux (version 1 or 2, by root), whose memory includes the files that the system keeps; where none
 can be made, RLIMIT_DATA limits what the process itself asks for, and TRIPLETREC_MEMORY says how much to plan
@@ -122,6 +123,10 @@ def fit(folder: Path, options: argparse.Namespace, where: str) -> Row:
     }  # fmt: skip
 
 
+# All that what is kept in a folder depends on.
+KEPT = (
+    "interactions", "users", "items", "factors", "epochs", "threads", "loss", "optimizer", "sampler", "limit",
+)  # fmt: skip
 STEPS = {
     "parquet": make,
     "map": read,
@@ -229,7 +234,22 @@ def judge(rows: dict[str, Row]) -> list[str]:
     ]
 
 
-def main() -> None:
+def read_kept(file: Path, options: dict[str, Any]) -> dict[str, Row]:
+    """Return what a folder's file has of these options; refuse what was measured with others."""
+    if not file.exists():
+        return {}
+    kept = json.loads(file.read_text())
+    known = kept.get("options", {})
+    others = [f"--{name} {known.get(name)}" for name in options if known.get(name) != options[name]]
+    if others:
+        raise ValueError(
+            f"{file} was measured with other options: give {' '.join(others)}, or another --folder"
+        )
+    rows: dict[str, Row] = kept["rows"]
+    return rows
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -251,16 +271,23 @@ def main() -> None:
     options = parser.parse_args()
     if options.step:
         inside(options)
-        return
+        return 0
     options.folder.mkdir(parents=True, exist_ok=True)
     kept, started = options.folder / "measured.json", load()
-    rows: dict[str, Row] = json.loads(kept.read_text()) if kept.exists() else {}
+    chosen = {name: getattr(options, name) for name in KEPT}
+    try:
+        rows = read_kept(kept, chosen)
+    except ValueError as error:
+        parser.error(str(error))
     for step in STEPS:
-        made = (options.folder / step).exists() and step in ("parquet", "map")
+        made = step in ("parquet", "map") and "failed" not in rows.get(
+            step, {"failed": "never made"}
+        )
+        made = made and (options.folder / step).exists()
         if step not in options.only if options.only else made:
             continue
         rows[step] = run(step, options)
-        kept.write_text(json.dumps(rows, indent=1))
+        kept.write_text(json.dumps({"options": chosen, "rows": rows}, indent=1))
         print(step, json.dumps(rows[step]), flush=True)
         if "failed" in rows[step] and step in ("parquet", "map"):
             break
@@ -272,7 +299,8 @@ def main() -> None:
         f"Load average before the first run: {started}.",
     ]  # fmt: skip
     print("", *lines, f"\nresults: {save('out_of_core', lines)}", sep="\n")
+    return int(any("failed" in row for row in rows.values()))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

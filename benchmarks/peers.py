@@ -17,7 +17,7 @@ training
     positive; these are counted all the same.
 target
     MovieLens-100K: seconds of training to a full AUC of .9154 (AUC-A: training positives count as negatives),
-    with everything compiled and without evaluation. tripletrec has 100 factors and otherwise its defaults.
+    with everything compiled and without evaluation. tripletrec has the settings of `reference.NATIVE["K1"]`.
 auc
     Full AUC of given factors. With `synthetic`: 50,000 users x 20,000 items, 64 factors, 5 positives each.
 
@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import signal
 import sys
 import tempfile
@@ -52,9 +53,11 @@ from peer_tables import (
     thread_lines,
     training_table,
 )
+from split_folder import split_folder
 
 TARGET = 0.9154
 TRAINERS = (OURS, "implicit", "lightfm", "cornac")
+MEASURED = ("included", "answers", "seconds")  # once for each repetition
 
 
 class Comparison:
@@ -67,6 +70,7 @@ class Comparison:
         self.versions: dict[str, str] = {}
         self.lines: list[str] = []
         self.raw: dict[str, Any] = {}
+        self.stopped = False
         given = dict(each.split("=", 1) for each in options.python)
         for name in dict.fromkeys([OURS, *options.peers]):
             try:
@@ -98,6 +102,16 @@ class Comparison:
                 del workers[key]
                 samples.pop(key, None)
 
+    def repeat(self, workers: dict[Any, Worker], measure: Any, samples: Samples) -> None:
+        """Measure in turn, again and again; Ctrl-C ends that, and what was measured so far is kept."""
+        try:
+            for _ in range(self.options.repeats):
+                self.in_turn(workers, measure, samples)
+        except KeyboardInterrupt:
+            self.stopped = True
+            for key in [key for key, mine in samples.items() if not any(map(mine.get, MEASURED))]:
+                del samples[key]
+
     # -- training ------------------------------------------------------------------------------------
 
     def training(self) -> None:
@@ -107,6 +121,8 @@ class Comparison:
         sp.save_npz(path, train, compressed=False)
         shape = f"{train.shape[0]:,} users x {train.shape[1]:,} items, {train.nnz:,} positives"
         for n_factors in self.options.factors:
+            if self.stopped:
+                break
             samples = self._measure_training(path, n_factors)
             self.raw[f"training, {n_factors} factors"] = named(samples)
             self.say("", f"## Training: {shape}, {n_factors} factors", "")
@@ -147,17 +163,16 @@ class Comparison:
                     for n in (1, epochs)
                 )
                 mine = samples[key]
+                mine.update(worker.ask("memory"))  # before what tells that the library was measured
                 included, excluded = per_second(
                     mine["nnz"], epochs, long["seconds"], short["seconds"], mine["convert"]
                 )
                 mine["included"].append(included / 1e6)
                 mine["excluded"].append(excluded / 1e6)
                 mine["cpu"].append(1e9 * long["cpu"] / (mine["nnz"] * epochs))
-                mine.update(worker.ask("memory"))
 
             self.in_turn(workers, prepare, samples)
-            for _ in range(self.options.repeats):
-                self.in_turn(workers, measure, samples)
+            self.repeat(workers, measure, samples)
         return samples
 
     def _compile(self, path: Path, n_factors: int) -> float:
@@ -179,13 +194,12 @@ class Comparison:
             def prepare(name: str, _: None) -> None:
                 workers[name] = self.open(stack, name, n_cores())
 
+            def measure(name: str, worker: Worker) -> None:
+                answers = samples[name]["answers"]
+                answers.append(worker.ask("reach", target=TARGET, seed=len(answers)))
+
             self.in_turn(workers, prepare, samples)
-            for seed in range(self.options.repeats):
-
-                def measure(name: str, worker: Worker, seed: int = seed) -> None:
-                    samples[name]["answers"].append(worker.ask("reach", target=TARGET, seed=seed))
-
-                self.in_turn(workers, measure, samples)
+            self.repeat(workers, measure, samples)
         self.raw["target"] = named(samples)
         self.say("", f"## Seconds of training to AUC-A {TARGET:.4f}, MovieLens-100K, warm", "")
         self.say(*target_table(samples))
@@ -222,8 +236,7 @@ class Comparison:
                 samples[key]["value"] = answer["value"]
 
             self.in_turn(workers, prepare, samples)
-            for _ in range(self.options.repeats):
-                self.in_turn(workers, measure, samples)
+            self.repeat(workers, measure, samples)
         self.raw["auc"] = named(samples)
         self.say("", f"## {title}", "", *auc_table(samples))
 
@@ -236,12 +249,19 @@ def named(samples: Samples) -> dict[str, Any]:
     }
 
 
+def known(data: str) -> str:
+    """Return the name of data, as an argument of argparse: refused if there are no such data."""
+    return data if data in ("ml100k", "synthetic") else str(split_folder(data, ("train", "test")))
+
+
 def parse() -> argparse.Namespace:
     """Return the options, with the defaults that depend on the data."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", default="ml100k", help="ml100k, synthetic, or a folder")
+    parser.add_argument(
+        "--data", type=known, default="ml100k", help="ml100k, synthetic, or a folder"
+    )
     others = [name for name in PEERS if name != OURS]
     parser.add_argument("--peers", nargs="*", choices=others, default=others)
     parser.add_argument("--parts", nargs="+", choices=("training", "target", "auc"))
@@ -264,9 +284,9 @@ def parse() -> argparse.Namespace:
         "--python", action="append", default=[], metavar="PEER=PATH", help="its own interpreter"
     )
     options = parser.parse_args()
-    if options.data not in ("ml100k", "synthetic") and not Path(options.data).is_dir():
-        parser.error(f"--data must be ml100k, synthetic or a folder, got {options.data!r}")
     for each in options.python:
+        if "=" in each and shutil.which(each.partition("=")[2]) is None:
+            parser.error(f"--python {each}: there is no such interpreter")
         if each.partition("=")[0] not in PEERS or "=" not in each:
             parser.error(f"--python must be PEER=PATH with one of {others}, got {each!r}")
     small = options.data == "ml100k"
@@ -293,11 +313,14 @@ def main() -> None:
         started = load()
         try:
             for part in options.parts:
-                getattr(comparison, part)()
+                if not comparison.stopped:
+                    getattr(comparison, part)()
         except PeerError as error:
             comparison.say(str(error))
         except KeyboardInterrupt:
-            comparison.say("", "Stopped: the parts that would follow were not measured.")
+            comparison.stopped = True
+        if comparison.stopped:
+            comparison.say("", "Stopped: what would follow was not measured.")
         comparison.say(
             "",
             *describe(*(text for name, text in comparison.versions.items() if name != OURS)),

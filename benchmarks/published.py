@@ -21,6 +21,7 @@ import numpy as np
 import scipy.sparse as sp
 
 import tripletrec as tr
+from split_folder import PARTS, split_folder
 from tripletrec import losses, part, sampling
 
 PUBLISHED: dict[tuple[int, int], dict[str, tuple[float, float]]] = {
@@ -123,9 +124,7 @@ METRICS = ("recall@20", "ndcg@20")
 
 def read(folder: Path) -> tuple[tr.Interactions, tr.Interactions, tr.Interactions, tr.Interactions]:
     """Return what to fit on and validate on, and what to refit on and test on, all disjoint."""
-    train, valid, test = (
-        sp.csr_matrix(sp.load_npz(folder / f"{name}.npz")) for name in ("train", "valid", "test")
-    )
+    train, valid, test = (sp.csr_matrix(sp.load_npz(folder / f"{name}.npz")) for name in PARTS)
     for matrix in (train, valid, test):
         matrix.data[:] = 1
     first = train - train.multiply(valid)
@@ -150,9 +149,13 @@ def popularity(folder: Path) -> str:
     )
 
 
-def make(name: str, label: str, options: argparse.Namespace) -> tr.MatrixFactorization:
+def make(
+    name: str, label: str, options: argparse.Namespace, n_items: int
+) -> tr.MatrixFactorization:
     """Return the model that a row of the table is about, in one of the configurations of its grid."""
     parameters = {"n_jobs": options.n_jobs, **GRIDS[name][label]}
+    if "n_negatives" in parameters:
+        parameters["n_negatives"] = min(parameters["n_negatives"], n_items)
     if options.epochs or not options.untuned or name in TUNED:
         parameters["n_epochs"] = options.epochs or EPOCHS[name]
     if name == "bpr":
@@ -182,7 +185,7 @@ def look(
             value, epochs = ndcg, epoch
         return epoch - epochs >= options.patience
 
-    make(name, label, options).fit(fit, callbacks=watch)
+    make(name, label, options, fit.n_items).fit(fit, callbacks=watch)
     return value, epochs
 
 
@@ -205,7 +208,7 @@ def run(name: str, options: argparse.Namespace) -> tuple[str, float, float, str]
         label, epochs = choose(name, fit, valid, options)
     chosen = time.perf_counter()
     # The schedule runs its course: epochs that were chosen within a longer one count with that one.
-    final = make(name, label, options)
+    final = make(name, label, options, whole.n_items)
     final.fit(whole, callbacks=lambda model, record: record["epoch"] == epochs)
     ended = time.perf_counter()
     cpu = time.process_time() - busy  # wall times say little where other work runs beside it
@@ -222,7 +225,7 @@ def run(name: str, options: argparse.Namespace) -> tuple[str, float, float, str]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the published rows and ours."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=split_folder, required=True)
     parser.add_argument("--model", nargs="+", choices=GRIDS, default=["softmax", "bpr"])
     parser.add_argument("--epochs", type=int, help="at most; default: as the model needs")
     parser.add_argument("--every", type=int, default=5, help="epochs between looks at valid")

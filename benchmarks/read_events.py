@@ -25,11 +25,12 @@ READ = """if 1:
     data = Interactions.read(sys.argv[1], user="user_id", item="item_id", timestamp="time")
     seconds, cpu = time.perf_counter() - imported, time.process_time() - cpu
     again = time.perf_counter()
-    small = {"user_id": data.user_ids[:1000], "item_id": data.item_ids[:1000]}
+    n = min(1000, data.n_users, data.n_items)
+    small = {"user_id": data.user_ids[:n], "item_id": data.item_ids[:n]}
     Interactions.from_frame(small, user="user_id", item="item_id", like=data)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"seconds": seconds, "cpu": cpu, "import": imported - began, "data": repr(data),
-                      "like": time.perf_counter() - again, "merged": data.n_merged,
+                      "like": time.perf_counter() - again, "rows": n, "merged": data.n_merged,
                       "gigabytes": peak / (2**30 if sys.platform == "darwin" else 2**20)}))
     """
 
@@ -83,7 +84,7 @@ def main():
                     f"{found['seconds']:.1f} s ({found['cpu']:.1f} of CPU), "
                     f"peak {found['gigabytes']:.2f} GiB "
                     f"(imports {found['import']:.1f} s): {found['data']}, "
-                    f"{found['merged']:,} merged; 1,000 rows like it: {found['like']:.2f} s",
+                    f"{found['merged']:,} merged; {found['rows']:,} rows like it: {found['like']:.2f} s",
                     flush=True,
                 )
 

@@ -6,11 +6,11 @@
 
 The data are synthetic, of the shape of 300,000 users x 500,000 items x 12 million interactions, larger or
 smaller; bpr with SGD (`--optimizer` for another), one verified negative for each positive. Every fit runs in
-a process of its own. Time is that of the two fastest epochs in a row by the model's own clock, and beside
-it that of the whole `fit`, over all its epochs; the stages are those of one thread, in seconds on a core.
-Memory is the highest resident memory during `fit` less that before the data was read, beside the least that
-is needed: factors, optimizer state, CSR (8 bytes a row, 8 an interaction) and one permutation (4 an
-interaction).
+a process of its own. Time is that of the two fastest epochs in a row by the model's own clock, of three, or
+of as many as make two million interactions, and beside it that of the whole `fit`, over all its epochs; the
+stages are those of one thread, in seconds on a core. Memory is the highest resident memory during `fit` less
+that before the data was read, beside the least that is needed: factors, optimizer state, CSR (8 bytes a row,
+8 an interaction) and one permutation (4 an interaction).
 
 With `--disk` each size is also learnt from memory-mapped interactions as if memory were too small, by the
 most threads: once with the rows of all users in memory, so that only triplets are read, and once with those
@@ -30,7 +30,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import pairwise
+from importlib.util import find_spec
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -211,9 +212,8 @@ def draw(rows: list[Row], path: Path, settings: str) -> None:
         figure, (left, right) = pyplot.subplots(1, 2, figsize=(10.5, 4.2), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.1)
         lines = []
-        for n_jobs, color in zip(
-            sorted({row["n_jobs"] for row in rows}), (_OURS, _PUBLISHED, _INK), strict=False
-        ):
+        threads = sorted({row["n_jobs"] for row in rows})
+        for n_jobs, color in zip(threads, cycle((_OURS, _PUBLISHED, _INK)), strict=False):
             mine = [row for row in rows if row["n_jobs"] == n_jobs]
             label = f"{n_jobs} thread{'s' * (n_jobs > 1)}"
             lines.append((mine, "epoch", label, color, "-", 2.0))
@@ -286,15 +286,21 @@ def main() -> None:
         return
     if options.most < 1e5:
         parser.error(f"--most must be at least 1e5, got {options.most:g}")
+    if find_spec("matplotlib") is None:
+        parser.error("the plot needs matplotlib: pip install matplotlib")
+    if not options.plot.parent.is_dir():
+        parser.error(f"--plot {options.plot}: there is no folder {options.plot.parent}")
     started = load()
     rows = measure(options)
     settings = f"bpr, {options.optimizer}, {options.factors} factors"
-    draw(rows, options.plot, settings)
     lines = [
         f"## Scaling: {settings}", "", *table(rows), "", *describe(),
-        f"Load average before the first run: {started}; the two fastest in a row of {options.epochs} epochs.",
+        f"Load average before the first run: {started}; the two fastest in a row of {options.epochs} epochs, "
+        f"or of more where there are less than {2e6 / options.epochs:,.0f} interactions.",
     ]  # fmt: skip
-    print("", *lines, f"\nplot: {options.plot}\nresults: {save('scaling', lines)}", sep="\n")
+    print("", *lines, f"\nresults: {save('scaling', lines)}", sep="\n")  # the drawing may fail
+    draw(rows, options.plot, settings)
+    print(f"plot: {options.plot}")
 
 
 if __name__ == "__main__":

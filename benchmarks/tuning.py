@@ -12,21 +12,22 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 import tripletrec as tr
 from published import read
+from split_folder import split_folder
 
 METRICS = ["auc", "ndcg@10", "recall@10", "ndcg@20", "recall@20"]
+MODELS = ("bpr", "softmax", "ease")
 SHARE_OF_USERS = 6  # one of so many users of Gowalla is validated on
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--trials", type=int, default=30)
-    parser.add_argument("--models", nargs="+", default=["bpr", "softmax", "ease"])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--metric", default="ndcg@10")
-    parser.add_argument("--gowalla", type=Path, help="the folder of published.py")
+    parser.add_argument("--gowalla", type=split_folder, help="the folder of published.py")
     parser.add_argument("--timeout", type=float, help="seconds after which no trial begins")
     parser.add_argument("--storage", help="of Optuna, to go on another time")
     parser.add_argument("--n-jobs", type=int)

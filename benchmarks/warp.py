@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from importlib.util import find_spec
 from typing import Any
 
 import tripletrec as tr
@@ -96,6 +97,8 @@ def main() -> None:
     by_kernels()
     data = tr.datasets.fetch_movielens_100k()
     if options.lightfm:
+        if find_spec("lightfm") is None:
+            parser.error("--lightfm needs LightFM: pip install lightfm-next")
         print("| times as fast as LightFM | 10 factors | 64 factors |\n|---|---|---|")
         for name in options.losses:
             fit(data, loss=LOSSES[name], **OF_OURS), fit(data, loss=LOSSES[name], **OF_LIGHTFM)

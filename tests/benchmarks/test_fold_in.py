@@ -16,7 +16,9 @@ SOURCE = Path(__file__).parents[2] / "benchmarks" / "fold_in.py"
 def fold_in():
     spec = importlib.util.spec_from_file_location("fold_in", SOURCE)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SOURCE.parent))
+        spec.loader.exec_module(module)
     return module
 
 

@@ -16,7 +16,9 @@ SOURCE = Path(__file__).parents[2] / "benchmarks" / "history.py"
 def history():
     spec = importlib.util.spec_from_file_location("history", SOURCE)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SOURCE.parent))
+        spec.loader.exec_module(module)
     return module
 
 

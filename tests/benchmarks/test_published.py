@@ -17,7 +17,9 @@ SOURCE = Path(__file__).parents[2] / "benchmarks" / "published.py"
 def published():
     spec = importlib.util.spec_from_file_location("published", SOURCE)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SOURCE.parent))
+        spec.loader.exec_module(module)
     return module
 
 
@@ -59,16 +61,16 @@ def test_every_configuration_is_one_that_a_model_takes(published):
     options = argparse.Namespace(epochs=None, n_jobs=1, untuned=False)
     for name, grid in published.GRIDS.items():
         for label in grid:
-            plan = published.make(name, label, options)._plan()
+            plan = published.make(name, label, options, 40_981)._plan()
             assert plan.loss.name == {"defaults": "bpr"}.get(name, name.split(",")[0])
             assert plan.n_epochs == published.EPOCHS[name]
 
 
 def test_an_untuned_model_takes_its_own_epochs(published):
     options = argparse.Namespace(epochs=None, n_jobs=1, untuned=True)
-    assert published.make("softmax", "the preset", options).n_epochs is None
+    assert published.make("softmax", "the preset", options, 40_981).n_epochs is None
     label = next(iter(published.GRIDS["bsl, as published"]))
-    assert published.make("bsl, as published", label, options).n_epochs == 60
+    assert published.make("bsl, as published", label, options, 40_981).n_epochs == 60
 
 
 @pytest.mark.parametrize("untuned", [True, False])
@@ -109,3 +111,11 @@ def test_published_rows_are_in_order(published):
         recalls = [recall for recall, _ in rows.values()]
         assert recalls == sorted(recalls)
         assert all(0 < ndcg < recall < 1 for recall, ndcg in rows.values())
+
+
+def test_no_more_negatives_than_items(published):
+    options = argparse.Namespace(epochs=None, n_jobs=1, untuned=False)
+    for name, grid in published.GRIDS.items():
+        for label in grid:
+            n_negatives = published.make(name, label, options, 60).n_negatives
+            assert n_negatives is None or n_negatives <= 60
