@@ -24,6 +24,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -239,7 +240,9 @@ def read_kept(file: Path, options: dict[str, Any]) -> dict[str, Row]:
     if not file.exists():
         return {}
     kept = json.loads(file.read_text())
-    known = kept.get("options", {})
+    if "options" not in kept:
+        raise ValueError(f"{file} does not tell what it was measured with: give another --folder")
+    known = kept["options"]
     others = [f"--{name} {known.get(name)}" for name in options if known.get(name) != options[name]]
     if others:
         raise ValueError(
@@ -279,6 +282,8 @@ def main() -> int:
         rows = read_kept(kept, chosen)
     except ValueError as error:
         parser.error(str(error))
+    ours = kept.exists()
+    kept.write_text(json.dumps({"options": chosen, "rows": rows}, indent=1))
     for step in STEPS:
         made = step in ("parquet", "map") and "failed" not in rows.get(
             step, {"failed": "never made"}
@@ -286,6 +291,8 @@ def main() -> int:
         made = made and (options.folder / step).exists()
         if step not in options.only if options.only else made:
             continue
+        if ours and step in ("parquet", "map"):  # of a run that was stopped, or to be made anew
+            shutil.rmtree(options.folder / step, ignore_errors=True)
         rows[step] = run(step, options)
         kept.write_text(json.dumps({"options": chosen, "rows": rows}, indent=1))
         print(step, json.dumps(rows[step]), flush=True)

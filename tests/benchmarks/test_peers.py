@@ -1,5 +1,6 @@
 """The arithmetic and the processes behind the benchmarks; no time is looked at."""
 
+import argparse
 import math
 import sys
 from pathlib import Path
@@ -140,3 +141,19 @@ def test_sizes_of_the_scaling_figure():
     assert scaling.sizes(1e6) == [100_000, 200_000, 500_000, 1_000_000]
     assert scaling.sizes(1.2e7)[-2:] == [10_000_000, 12_000_000]
     assert scaling.sizes(1e5) == [100_000]
+
+
+def test_what_was_measured_before_ctrl_c_is_kept(tmp_path):
+    import peers
+
+    options = argparse.Namespace(python=[], peers=[], repeats=3, envs=tmp_path)
+    comparison = peers.Comparison(options, tmp_path)
+    samples = {"quick": {"seconds": []}, "slow": {"seconds": []}}
+
+    def measure(key, worker):
+        if key == "slow":
+            raise KeyboardInterrupt
+        samples[key]["seconds"].append(1.0)
+
+    comparison.repeat(dict.fromkeys(samples), measure, samples)
+    assert comparison.stopped and samples == {"quick": {"seconds": [1.0]}}
