@@ -34,10 +34,10 @@ FLOORS = (
 )
 FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.split()}
 
-# Tests of the package as a whole and of its pages.
+# Tests of the package as a whole, of its pages, and of all the commands in benchmarks/.
 OF_NO_MODULE = {
     "test_package.py", "test_docs.py", "test_examples.py", "test_pages.py", "test_readme.py",
-    "test_types.py",
+    "test_types.py", "benchmarks/test_commands.py",
 }  # fmt: skip
 OF_THE_WHOLE = {"hostile", "scikit_learn"}  # folders
 

@@ -117,3 +117,19 @@ def test_shares_are_compared_with_the_plain_model(module, monkeypatch, capsys, t
     plain, other = capsys.readouterr().out.splitlines()[2:]
     assert plain == "| 0 |" + " 1.0000 |  |" * 4
     assert other.startswith("| 0.05 | 1.0000 | +0.0000")
+
+
+@pytest.mark.thorough
+def test_each_number_of_threads_has_its_line(module, monkeypatch, tmp_path):
+    from matplotlib.axes import Axes
+
+    scaling, labels = module("scaling"), []
+    rows = [
+        {"n": n, "n_jobs": n_jobs, "epoch": 50.0 / n_jobs, "memory": 3.0, "needed": 2.0}
+        for n in (10**5, 10**6)
+        for n_jobs in (1, 2, 4, 8)
+    ]
+    monkeypatch.setattr(Axes, "annotate", lambda self, label, *at, **style: labels.append(label))
+    scaling.draw(rows, tmp_path / "x.png", "bpr")
+    threads = {"1 thread", "2 threads", "4 threads", "8 threads"}
+    assert set(labels) == {*threads, "highest", "needed"}
