@@ -8,6 +8,7 @@ import pytest
 from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
 import tripletrec as tr
+from tripletrec._runtime import blas
 from tripletrec._runtime.blas import limit_newly_loaded, one_blas_thread
 
 
@@ -38,6 +39,19 @@ def test_restored_after_an_error():
     with pytest.raises(ZeroDivisionError), one_blas_thread():
         1 // 0  # noqa: B018
     assert numbers_of_threads() == {2}
+
+
+def test_a_library_that_does_not_tell_its_number_is_left_alone(monkeypatch):
+    class Silent:
+        def get_num_threads(self):
+            return None
+
+        def set_num_threads(self, number):
+            raise AssertionError
+
+    monkeypatch.setattr(blas._limit, "_libraries", lambda: [Silent()])
+    with one_blas_thread():
+        pass
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
