@@ -6,6 +6,8 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -94,12 +96,31 @@ def test_pip_that_hangs_or_is_absent(tiny, monkeypatch, tmp_path):
         fetch_from(tiny.sources, tmp_path)
 
 
-def test_a_disk_too_full_for_pip(tiny, monkeypatch, tmp_path):
+@pytest.mark.parametrize("n_wheels", [0, 2])
+def test_pip_that_brings_nothing_or_too_much(tiny, monkeypatch, tmp_path, n_wheels):
+    def run(command, **options):
+        for number in range(n_wheels):
+            Path(command[-1], f"recbole-1.2.{number}.whl").write_bytes(tiny.wheel)
+        return SimpleNamespace(returncode=0, stderr="")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(OSError, match="with pip: .*pip download recbole==1.2.1 failed: no message"):
+        fetch_from(tiny.sources, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left on device"),
+        (errno.ENOENT, "No usable temporary directory found"),
+    ],
+)
+def test_no_place_for_pip(tiny, monkeypatch, tmp_path, number, words):
     def no_folder(**options):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, words)
 
     monkeypatch.setattr(tempfile, "TemporaryDirectory", no_folder)
-    with pytest.raises(OSError, match="with pip: OSError: .*No space left"):
+    with pytest.raises(OSError, match=f"with pip: .*{words}"):
         fetch_from(tiny.sources, tmp_path)
 
 

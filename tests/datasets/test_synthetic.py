@@ -58,6 +58,22 @@ def test_every_chunk_of_users_is_complete(chunk):
     np.testing.assert_array_equal(np.diff(data.indptr), degrees)
 
 
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 2.0])
+def test_items_are_drawn_with_the_probabilities_that_are_told(exponent):
+    """Both come from integrals of the power law, of which that of exponent 1 is a logarithm."""
+    item_of_rank = np.array([2, 0, 3, 1])
+    factors = np.zeros((1, 4), np.float32)
+    world = synthetic._World(factors, factors, item_of_rank, exponent, signal=0.0)
+    x = np.linspace(1.0, 5.0, 400_001)[:-1] + 5e-6
+    mass = (x**-exponent).reshape(4, -1).sum(axis=1)
+    expected = np.empty(4)
+    expected[item_of_rank] = mass / mass.sum()
+    told = np.exp(world.log_popularity())
+    np.testing.assert_allclose(told / told.sum(), expected, rtol=1e-6)
+    drawn = world.popular_items(20_000, np.random.default_rng(0))
+    np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 20_000, expected, atol=0.015)
+
+
 def test_exponents_make_the_head_heavier():
     def top_share(counts):
         return np.sort(counts)[-len(counts) // 10 :].sum() / counts.sum()

@@ -150,7 +150,7 @@ def read_archive(content: bytes, sources: Sources) -> Tables:
     return _tables(
         ratings,
         [line.split("|") for line in users.splitlines() if line],
-        [(row[0], row[1], _genres_of_flags(row[6:])) for row in item_rows],
+        [(row[1], _genres_of_flags(row[6:])) for row in item_rows],
     )
 
 
@@ -193,7 +193,7 @@ def read_wheel(content: bytes, sources: Sources) -> Tables:
     return _tables(
         texts["ml-100k.inter"],
         [line.split("\t") for line in texts["ml-100k.user"].split("\n") if line],
-        [(row[0], _title(row[1], row[2]), _genres_of_words(row[3])) for row in item_rows],
+        [(_title(row[1], row[2]), _genres_of_words(row[3])) for row in item_rows],
     )
 
 
@@ -211,10 +211,9 @@ def _genres_of_words(words: str) -> list[int]:
     return [int(genre in present) for genre in GENRES]
 
 
-def _tables(ratings: str, users: list[list[str]], items: list[tuple[str, str, Any]]) -> Tables:
-    _check_numbered([row[0] for row in users], "users")
-    _check_numbered([row[0] for row in items], "items")
-    titles = [" ".join(title.split()) for _, title, _ in items]
+def _tables(ratings: str, users: list[list[str]], items: list[tuple[str, list[int]]]) -> Tables:
+    """Make the tables of verified files, in which users and items are numbered from 1 without gaps."""
+    titles = [" ".join(title.split()) for title, _ in items]
     return Tables(
         ratings=np.array(ratings.split(), dtype=np.int32).reshape(-1, 4),
         age=np.array([int(row[1]) for row in users], dtype=np.int32),
@@ -223,13 +222,8 @@ def _tables(ratings: str, users: list[list[str]], items: list[tuple[str, str, An
         zip_code=np.array([row[4] for row in users]),
         title=np.array(titles),
         release_year=np.array([_year_in(title) for title in titles], dtype=np.int32),
-        genres=np.array([genres for _, _, genres in items], dtype=np.uint8),
+        genres=np.array([genres for _, genres in items], dtype=np.uint8),
     )
-
-
-def _check_numbered(numbers: list[str], what: str) -> None:
-    if [int(number) for number in numbers] != list(range(1, len(numbers) + 1)):
-        raise ValueError(f"the {what} are not numbered from 1 without gaps")
 
 
 def _year_in(title: str) -> int:
