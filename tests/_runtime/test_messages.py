@@ -10,6 +10,7 @@ from tripletrec._runtime.messages import (
     said_by,
     shorten,
     shown,
+    shown_names,
     warn_of_all,
     warn_user,
     warnings_of,
@@ -45,6 +46,16 @@ def test_values_are_shown_in_one_short_line():
     assert shorten(" two\n lines ") == "two lines" and len(shorten("long" * 100)) <= 160
     long = shown("x" * 10**6)
     assert len(long) < 80 and long.startswith("'xxx") and long.endswith("xxx'")
+
+
+def test_what_just_fits_is_shown_whole():
+    assert shorten("x" * 160) == "x" * 160 and shown("x" * 78) == repr("x" * 78)
+    assert shorten("a" * 90 + "z" * 71) == "a" * 80 + "..." + "z" * 40
+
+
+def test_names_are_shown_with_commas():
+    assert shown_names(["a", 2]) == "'a', 2" and shown_names([]) == ""
+    assert shown_names(f"column {n}" for n in range(99)).endswith("'column 98'")
 
 
 def test_errors_are_named_in_one_short_line():
