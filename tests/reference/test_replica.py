@@ -5,7 +5,7 @@ import pytest
 
 import tripletrec as tr
 from tripletrec.neural.layers import glorot_uniform, uniform
-from tripletrec.reference import SYSTEMS, draw_negatives, train_replica, training_task
+from tripletrec.reference import SYSTEMS, draw_negatives, replica, train_replica, training_task
 from tripletrec.reference.keras import Embedding, TripletModel
 from tripletrec.reference.replica import build_model
 
@@ -31,6 +31,28 @@ def test_same_seed_same_bits(tiny_movielens):
     one, two, other = (train_replica("K4", tiny_movielens, 3, seed) for seed in (1, 1, 2))
     assert (one.auc, one.loss) == (two.auc, two.loss)
     assert one.loss != other.loss
+
+
+@pytest.mark.parametrize(("key", "n_distinct"), [("K1", 3), ("K2", 1), ("K3-own", 3)])
+def test_negatives_are_drawn_once_or_for_each_epoch(key, n_distinct, tiny_movielens, monkeypatch):
+    seen = set()
+
+    def no_training(model, optimizer, triplets, *rest):
+        task = task_of(key, tiny_movielens)
+        np.testing.assert_array_equal(triplets[0], task.users)
+        np.testing.assert_array_equal(triplets[1], task.positives)
+        seen.add(triplets[2].tobytes())
+        return 0.0
+
+    monkeypatch.setattr(replica, "train_epoch", no_training)
+    run = train_replica(key, tiny_movielens, 3)
+    assert len(seen) == n_distinct
+    assert run.auc == [run.auc_before] * 3, "the model is measured as it starts"
+    rng = np.random.default_rng(0)
+    recipe = SYSTEMS[key].recipe
+    task = training_task(recipe, SYSTEMS[key].protocol, tiny_movielens, rng)
+    model, _ = build_model(recipe, task.shape, rng)
+    assert run.auc_before == task.auc(model.users.table, model.items.table, recipe.scorer)
 
 
 def test_the_first_notebook_prints_a_negative_loss(tiny_movielens):
