@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 
 from tiers import quick
@@ -31,6 +32,26 @@ def test_one_panel_for_each_system(keys, tmp_path):
     for key in keys:
         assert f"<!-- {key} -->" in drawn
     assert "<!-- ours, mean of 2 seeds -->" in drawn and "<!-- published -->" in drawn
+
+
+def test_what_a_panel_shows():
+    pytest.importorskip("matplotlib")
+    result = result_of("K1", "K6", "K4", "K2")
+    result["systems"]["K6"] = {"title": "not trained"}
+    figure = draw_reference(result)
+    k1 = figure.axes[0]
+    shown = [axis.get_title("left") for axis in figure.axes if axis.get_visible()]
+    assert shown == ["K1", "K4", "K2"]
+    system = result["systems"]["K1"]
+    ours, published = k1.lines
+    assert list(ours.get_xdata()) == list(range(1, 21)) and k1.get_xlim() == (0.5, 20.5)
+    np.testing.assert_allclose(ours.get_ydata(), system["auc"])
+    assert dict(zip(*published.get_data(), strict=True)) == SYSTEMS["K1"].published
+    (spread,) = k1.collections
+    heights = spread.get_paths()[0].vertices
+    assert {tuple(each) for each in heights.round(9)} >= {(1.0, 0.5), (1.0, 0.51), (20.0, 0.7)}
+    (caption,) = (text.get_text() for text in k1.texts)
+    assert caption == "below: 0.6950, published 0.9154"
 
 
 def test_a_single_epoch_is_a_dot():
