@@ -12,6 +12,7 @@ from cluster.fits import CASES, DATA, assert_same, fit_locally, fit_serially, mo
 from cluster.here import Here
 from contracts.support import interactions
 from tiers import quick, quick_rows
+from tripletrec.cluster.driver import _placed
 from tripletrec.cluster.engine import SerialEngine
 from tripletrec.cluster.events import EventsSource
 from tripletrec.cluster.fitting import fit_with
@@ -233,3 +234,13 @@ def test_companions_are_those_of_a_fit(tmp_path):
     expected = model_of(n_epochs=1).fit(data)
     assert model.companions_["sampler"].name == "dynamic"
     assert_same(model, expected)
+
+
+def test_which_worker_has_which_part():
+    assert _placed(6, {"b": 2, "a": 1}, {}) == dict(enumerate("aabbbb"))
+    before = dict(enumerate("caabba"))
+    assert _placed(6, {"a": 1, "b": 1, "c": 1}, before) == before
+    after = _placed(6, {"c": 1, "b": 3}, before)
+    assert after == dict(enumerate("cbbbbc")), "the fewest for their threads"
+    assert _placed(6, {"c": 2, "b": 2}, before) == dict(enumerate("ccbbbc"))
+    assert list(after) == list(range(6))

@@ -15,6 +15,7 @@ import pytest
 import tripletrec as tr
 from cluster.fits import CASES, DATA, assert_same, fit_locally, fit_serially, model_of
 from tripletrec import sampling
+from tripletrec.cluster.fitting import _check_of_events
 from tripletrec.cluster.folders import Folder
 from tripletrec.cluster.store import last_epoch
 
@@ -292,3 +293,15 @@ def test_one_worker_after_the_other_is_killed(tmp_path, rng):
             killer.join()
     print(f"killed after epochs {killed}")
     assert_same(model, expected)
+
+
+def test_weights_and_negatives_of_events():
+    assert _check_of_events(None, None, "stars") is False
+    assert _check_of_events("values", None, "stars") is True
+    for weight, value in (("values", None), ("users", "stars"), (np.ones(3), "stars"), (2.0, None)):
+        with pytest.raises(
+            ValueError, match="sample_weight must be None for events or, with a column"
+        ):
+            _check_of_events(weight, None, value)
+    with pytest.raises(ValueError, match="negatives must be None for events: give source as Inter"):
+        _check_of_events(None, DATA, None)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tripletrec as tr
+from tripletrec.models import explaining
 
 
 @pytest.mark.parametrize("n_items", [3, 40])
@@ -35,6 +36,17 @@ def test_a_mixed_user_whose_row_is_zero_has_a_score_of_nothing_but_the_bias():
         assert why.contributions.tolist() == [0.0] * len(why.items)
         assert (why.other_items, why.rest) == (0.0, 0.0)
         assert why.score == why.bias == float(model.item_biases_[0])
+
+
+def test_a_user_beyond_those_whose_items_are_known_has_none(monkeypatch):
+    data = tr.Interactions(1 - np.eye(5))
+    model = tr.MatrixFactorization(4, n_epochs=2, random_state=0).fit(data)
+    monkeypatch.setattr(explaining, "known_seen", lambda model: tr.Interactions(1 - np.eye(5)[:3]))
+    assert set(model.explain(2, 0).items) == {0, 1, 3, 4}
+    for user in (3, 4):
+        why = model.explain(user, 0)
+        assert len(why.items) == 0 and why.other_items == 0.0
+        assert why.rest + why.bias == pytest.approx(why.score)
 
 
 def test_planted_groups_speak_for_their_own():
