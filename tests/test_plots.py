@@ -42,6 +42,12 @@ def test_a_line_for_each_fit(model, parts):
         tr.plots.learning_curves(model, "recall")
 
 
+def test_a_model_without_the_metric_has_no_line(model, parts):
+    plain = tr.MatrixFactorization(n_factors=4, n_epochs=2).fit(parts[0])
+    ax = tr.plots.learning_curves({"one": model, "two": plain}, "validation_auc")
+    assert [line.get_label() for line in ax.lines] == ["one", "_kept"]
+
+
 def test_the_kept_epoch_is_marked_and_a_single_one_is_a_dot(model, parts):
     best = next(each for each in model.history_ if each["epoch"] == model.best_epoch_)
     once = tr.MatrixFactorization(n_factors=4, n_epochs=1).fit(parts[0])
@@ -111,7 +117,10 @@ def test_a_map_has_a_place_for_each_item(parts, n_factors):
     if n_factors == 2:  # turned, but no longer or shorter
         rows = model.item_factors_ - model.item_factors_.mean(0)
         np.testing.assert_allclose((places**2).sum(1), (rows**2).sum(1), rtol=1e-3, atol=1e-6)
-    most = np.argsort(-model.item_counts_, kind="stable")[:2]
+    counts = model.item_counts_
+    sizes = ax.collections[0].get_sizes()
+    np.testing.assert_allclose(sizes, 4 + 60 * counts / counts.max())
+    most = np.argsort(-counts, kind="stable")[:2]
     assert [text.get_text() for text in ax.texts] == [f"n{item}" for item in most]
     with pytest.raises(ValueError, match="names must be of the 60 items, got 1"):
         tr.plots.item_map(model, names=["a"])

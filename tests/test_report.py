@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tripletrec as tr
+from tripletrec import report
 
 pytest.importorskip("matplotlib", reason="needs an optional library")
 
@@ -89,6 +90,32 @@ def test_the_page_is_whole_and_needs_nothing_else(path):
     assert page.tags["svg"] == page.tags["figure"] == 2 + 1 + 3 + 2
     assert "<title>My &lt;shop&gt;</title>" in text and "one & only" in page.text
     assert "<b>" not in text and "nan" not in page.text and "None" not in page.text
+
+
+def test_pictures_are_drawn(path):
+    page = Page(path.read_text(encoding="utf-8"))
+    for words, n in (("first principal direction", 2), ("validation auc", 1), ("one & only", 5)):
+        assert page.text.count(words) >= n, words
+    assert page.tags["image"] + page.tags["path"] + page.tags["use"] > 50
+
+
+@pytest.mark.thorough
+def test_a_training_of_one_epoch_has_no_picture(models, parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "_svg", lambda draw, number: "")
+    once = tr.MatrixFactorization(n_factors=4, n_epochs=1).fit(parts[0])
+    for name, given in (("once", {"once": once}), ("more", {"once": once} | models)):
+        tr.write_report(tmp_path / name, given, parts[1], n_users=1)
+        found = "<figcaption>Training<" in (tmp_path / name).read_text(encoding="utf-8")
+        assert found == (name == "more")
+
+
+def test_rows_that_belong_together_are_a_body():
+    rows = [("a", 1), ("b", 2), ("c", 3)]
+    cells = [f"<tr><td>{name}</td><td class=number>{n}</td></tr>" for name, n in rows]
+    for n_together, bodies in ((None, ["".join(cells)]), (2, ["".join(cells[:2]), cells[2]])):
+        found = report._table(["x", "y"], rows, n_together=n_together)
+        assert "".join(f"<tbody>{body}</tbody>" for body in bodies) + "</table>" in found
+    assert "<tbody></tbody></table>" in report._table(["x"], [])
 
 
 def test_numbers_are_those_of_compare(path, models, parts):
