@@ -386,6 +386,7 @@ def test_unknown_part_in_a_file(data, tmp_path):
         {"part": 3},
         {"other": {}},
         {},
+        None,
     ):
         path.write_bytes(whole)
         rewrite(path, lambda d, _, loss=loss: d["parameters"].update(loss=loss))
