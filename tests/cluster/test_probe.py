@@ -15,8 +15,8 @@ def test_a_worker_that_is_like_itself():
     assert {"python", "numpy", "numba", "llvmlite", "tripletrec"} == one.versions.keys()
     other = probe({}, model_of(optimizer="adam", random_state=1)._plan(), False, False)
     assert other.digest != one.digest
-    given = probe({}, plan, True, True)
-    assert given.digest != one.digest
+    others = [probe({}, plan, *each) for each in ((True, False), (False, True), (True, True))]
+    assert len({one.digest, *(each.digest for each in others)}) == 4
 
 
 @pytest.mark.parametrize(
