@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -167,7 +167,10 @@ def check_n_jobs(n_jobs: Any, work: float = math.inf) -> int:
     return min(wanted, _MOST_THREADS) if wanted > 0 else max(1, n_cores + 1 + wanted)
 
 
-Seed: TypeAlias = "int | np.integer[Any] | np.random.Generator | np.random.RandomState | None"
+if TYPE_CHECKING:
+    Seed: TypeAlias = int | np.integer[Any] | np.random.Generator | np.random.RandomState | None
+else:  # to name them takes the import of all random numbers of NumPy
+    Seed: TypeAlias = Any
 """What a `random_state` is."""
 
 

@@ -8,7 +8,6 @@ import pytest
 from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
 import tripletrec as tr
-from tripletrec._runtime import blas
 from tripletrec._runtime.blas import limit_newly_loaded, one_blas_thread
 
 
@@ -42,14 +41,13 @@ def test_restored_after_an_error():
 
 
 def test_a_library_that_does_not_tell_its_number_is_left_alone(monkeypatch):
-    class Silent:
-        def get_num_threads(self):
-            return None
+    (library, *_) = ThreadpoolController().select(user_api="blas").lib_controllers
 
-        def set_num_threads(self, number):
-            raise AssertionError
+    def never(self, number):
+        raise AssertionError
 
-    monkeypatch.setattr(blas._limit, "_libraries", lambda: [Silent()])
+    monkeypatch.setattr(type(library), "get_num_threads", lambda self: None)
+    monkeypatch.setattr(type(library), "set_num_threads", never)
     with one_blas_thread():
         pass
 

@@ -31,7 +31,7 @@ def test_files_behind_a_url_are_read_by_name(folder, path, names):
 
 
 def test_a_piece_is_of_some_rows(folder, monkeypatch):
-    monkeypatch.setattr(pieces, "_ROWS", 3)
+    monkeypatch.setattr(pieces, "ROWS", 3)
     path = str(folder / "a.parquet")
     found = pieces_of(path, NAMES)
     assert found == [FilePiece(path, groups) for groups in ((0, 1), (2, 3), (4,))]

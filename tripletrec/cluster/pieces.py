@@ -19,7 +19,7 @@ from tripletrec.data.paths import find_files
 
 __all__ = ["FilePiece", "is_table", "name_of", "pieces_of", "read_piece"]
 
-_ROWS = 1 << 22  # of a piece of a file, about
+ROWS = 1 << 22  # of a piece of a file, about
 
 
 class FilePiece(NamedTuple):
@@ -134,11 +134,11 @@ def _paths_behind(url: str) -> list[str]:
 
 
 def _groups_of(metadata: Any) -> list[tuple[int, ...]]:
-    """Return runs of row groups of a file, each of some `_ROWS` rows."""
+    """Return runs of row groups of a file, each of some `ROWS` rows."""
     runs: list[list[int]] = []
-    n = _ROWS
+    n = ROWS
     for group in range(metadata.num_row_groups):
-        if n >= _ROWS:
+        if n >= ROWS:
             runs.append([])
             n = 0
         runs[-1].append(group)
