@@ -34,10 +34,8 @@ class TripletFiles:
         *,
         weighted: bool,
     ) -> None:
-        self._parts, self._k = (
-            parts,
-            epoch_layout.plan.n_negatives if epoch_layout.stores_negatives else 1,
-        )
+        self._parts = parts
+        self._k = epoch_layout.plan.n_negatives if epoch_layout.stores_negatives else 1
         self._kinds = epoch_layout.codes.dtype, np.int32, np.float32
         self._has = True, epoch_layout.stores_negatives, weighted
         lengths = [self._k * n_positives * has for has in self._has]

@@ -156,11 +156,8 @@ def bucket_part(
     int64 array of shape (n_strata + 1,)
         Of the strata of all parts; there is nothing in those of others.
     """
-    strata, sampler, n_blocks = (
-        epoch_layout.strata,
-        epoch_layout.plan.sampler,
-        len(part.users.bounds) - 1,
-    )
+    strata, sampler = epoch_layout.strata, epoch_layout.plan.sampler
+    n_blocks = len(part.users.bounds) - 1
     executor, tasks = executor or SerialExecutor(), tasks or [(0, n_blocks)]
     given = None
     if part.given is not None and epoch_layout.stores_negatives:
