@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 SMALLEST = {
     "checkpoint": "--quick --epochs 2 --repeats 1",
     "encode_features": "--rows 2000 --repeats 1",
+    "fit_memory": "--models softmax --interactions 3e3 --threads 1",
     "read_events": "--rows 2000 --users 500 --items 100",
     "start_values": "--quick",
 }
