@@ -37,7 +37,10 @@ def compile_fits(settings: dict[str, Any], *, from_disk: bool = False) -> None:
     by_kernels()
     for n_items in (200, 100_000):
         tiny = tr.datasets.make_interactions(100, n_items, 1000, random_state=0)
-        model = tr.MatrixFactorization(**{**settings, "n_epochs": 1}).fit(tiny)
+        fewer = {"n_epochs": 1}
+        if isinstance(settings.get("n_negatives"), int):
+            fewer["n_negatives"] = min(settings["n_negatives"], n_items)
+        model = tr.MatrixFactorization(**{**settings, **fewer}).fit(tiny)
         if from_disk:  # what is so small would be learnt in memory
             with TemporaryDirectory() as folder:
                 mapped = tiny.to_memory_map(folder)

@@ -21,6 +21,7 @@ import numpy as np
 import scipy.sparse as sp
 
 import tripletrec as tr
+from machine import compile_fits
 from split_folder import PARTS, split_folder
 from tripletrec import losses, part, sampling
 
@@ -202,6 +203,7 @@ def choose(
 def run(name: str, options: argparse.Namespace) -> tuple[str, float, float, str]:
     """Choose, refit, test once; return a row of the table."""
     fit, valid, whole, test = read(options.data)
+    compile_fits(make(name, next(iter(GRIDS[name])), options, whole.n_items).get_params(deep=False))
     started, busy = time.perf_counter(), time.process_time()
     label, epochs = next(iter(GRIDS[name])), None
     if not options.untuned:
