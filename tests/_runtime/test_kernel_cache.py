@@ -14,6 +14,7 @@ import pytest
 from numba.core.registry import cpu_target
 
 import tripletrec
+from tiers import quick
 from tripletrec._runtime.digests import COMPILING
 from tripletrec._runtime.jit import kernel
 from tripletrec._runtime.kernel_cache import enable_cache, environment, provide_symbols
@@ -160,6 +161,19 @@ def test_nowhere_to_write(project):
         check(dict(enumerate(results)), [0, 1])
     assert all(each["got"] == each["expected"] for each in results)
     assert project.compiled() == set()
+
+
+@pytest.mark.parametrize("named", quick(["cache", ""], "cache"))
+def test_a_folder_that_can_only_be_read_is_read(named, project):
+    """That of the variable, and the one beside the file: both may be of the image of a container."""
+    named = str(project.cache) if named else ""
+    compiled, found = project.run("nowhere.py", NUMBA_CACHE_DIR=named)
+    check({"compiled": compiled}, [0, 1])
+    check({"found": found}, [1, 0])
+    files = project.compiled()
+    results = project.run("nowhere.py", NUMBA_CACHE_DIR=named, READ_ONLY="1")
+    check(dict(enumerate(results)), [1, 0])
+    assert project.compiled() == files
 
 
 @pytest.mark.thorough

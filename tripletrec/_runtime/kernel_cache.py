@@ -11,6 +11,9 @@ the old code. Here a file is named by a digest of
 So a file is never out of date or overwritten with something else, processes cannot mistake each other's code,
 and no index is needed.
 
+It is looked for also where it cannot be written, such as in the image of a container, in which another user
+compiled it; what is compiled then goes to the next folder that can be written.
+
 Where this does not tell whether code has changed, it is compiled in each process and not kept on disk
 (`UndecidableError` says which cases these are). A file that is missing, damaged or cannot be written means
 the same; nothing is raised. The logger "tripletrec" says at level DEBUG why a kernel was not kept or found.
@@ -21,6 +24,7 @@ Files hold pickles: whoever may write to the cache folder may run code in the pr
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 import pickle
 import sys
@@ -34,7 +38,8 @@ import numba
 import numpy as np
 from llvmlite.binding import address_of_symbol, llvm_version_info
 from numba.core import config
-from numba.core.caching import CompileResultCacheImpl, NullCache
+from numba.core.caching import CompileResultCacheImpl, NullCache, _CacheLocator
+from numba.core.compiler import CompileResult
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
@@ -72,37 +77,52 @@ class _KernelCache(NullCache):
         self._keys: dict[Any, str] = {}
 
     @cached_property
-    def _numba(self) -> Any:
-        """What in Numba finds a folder to write to and makes code into bytes; None if nothing is kept."""
+    def cache_path(self) -> str | None:
+        """The folder that is written to; None if there is none."""
         try:
-            return _ENVIRONMENT and CompileResultCacheImpl(self._py_func)
+            return str(CompileResultCacheImpl(self._py_func).locator.get_cache_path())
         except (RuntimeError, OSError):
             return None
 
-    @property
-    def cache_path(self) -> str | None:
-        """The folder, None if nothing is kept."""
-        return self._numba and str(self._numba.locator.get_cache_path())
+    @cached_property
+    def _folders(self) -> list[Path]:
+        """Where code is looked for: in the folder of choice, which need not be writable, and in that one."""
+        if _ENVIRONMENT is None:
+            return []
+        file, folders = Path(inspect.getfile(self._py_func)), []
+        if file.exists():  # not so for a cell of a notebook
+            chosen = config.CACHE_DIR and _CacheLocator.get_suitable_cache_subpath(str(file))
+            folders = [Path(config.CACHE_DIR, chosen) if chosen else file.with_name("__pycache__")]
+        return list(dict.fromkeys([*folders, *map(Path, filter(None, [self.cache_path]))]))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the code for types of arguments from the disk, None to have it compiled."""
         self._keys.pop(sig, None)
-        if self.cache_path is None:
+        if not self._folders:
             return None
         try:
             # Before compiling: the values that are digested are those that will be compiled.
             self._keys[sig] = key = self._key(sig, target_context)
-            content = self._file(key).read_bytes()
+        except Exception as error:  # UndecidableError, and whatever a user's values raise
+            _LOG.debug("%s is compiled anew: %r", self._py_func.__qualname__, error)
+            return None
+        found = (self._read(self._file(folder, key), target_context) for folder in self._folders)
+        return next((code for code in found if code is not None), None)
+
+    def _read(self, file: Path, target_context: Any) -> Any:
+        """Return the code of a file, None if there is none that can be run."""
+        try:
+            content = file.read_bytes()
             checksum, data = content[:32], content[32:]
             if hashlib.sha256(data).digest() != checksum:
                 return None
             needed, code = pickle.loads(data)
             provide_symbols(needed, target_context)
-            return self._numba.rebuild(target_context, code)
-        except FileNotFoundError:
+            return CompileResult._rebuild(target_context, *code)
+        except (FileNotFoundError, NotADirectoryError):
             pass
         except Exception as error:  # what is damaged, or of another program, may raise anything
-            _LOG.debug("%s is compiled anew: %r", self._py_func.__qualname__, error)
+            _LOG.debug("%s is not read: %r", file, error)
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -110,21 +130,24 @@ class _KernelCache(NullCache):
         key = self._keys.pop(sig, None)
         if key is None or data.lifted or data.library.has_dynamic_globals:
             return
+        if self.cache_path is None:
+            _LOG.debug("%s is not kept: no folder can be written", self._py_func.__qualname__)
+            return
         try:
             # Once more: a value may have changed while it was compiled.
             if self._key(sig, data.target_context) == key:
-                self._write(self._file(key), data)
+                self._write(self._file(Path(self.cache_path), key), data)
         except Exception as error:  # a full disk, no folder, something that cannot be pickled
             _LOG.debug("%s is not kept on disk: %r", self._py_func.__qualname__, error)
 
     def _write(self, file: Path, data: Any) -> None:
-        content = dumps((_needed_symbols(data.library), self._numba.reduce(data)))
+        content = dumps((_needed_symbols(data.library), data._reduce()))
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as temporary:
             temporary.write_bytes(hashlib.sha256(content).digest() + content)
 
-    def _file(self, key: str) -> Path:
-        return Path(self.cache_path or "", f"{self._py_func.__name__.strip('<>')}-{key}.nbc")
+    def _file(self, folder: Path, key: str) -> Path:
+        return folder / f"{self._py_func.__name__.strip('<>')}-{key}.nbc"
 
     def _key(self, sig: Any, target_context: Any) -> str:
         settings = [getattr(config, name, None) for name in _SETTINGS]
