@@ -1,7 +1,6 @@
 """Parameters: what is taken, what is refused, and in which words."""
 
 import math
-import os
 from functools import partial
 
 import numpy as np
@@ -19,6 +18,7 @@ from tripletrec._checks import (
     check_random_state,
     check_share,
 )
+from tripletrec._runtime.cores import available_cores
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_flags_and_cutoffs():
 
 
 def test_n_jobs():
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    n_cores = available_cores()
     assert check_n_jobs(None, work=1e3) == 1, "a second thread is not worth it"
     assert check_n_jobs(None, work=1e12) == check_n_jobs(None) == check_n_jobs(-1) == n_cores
     assert check_n_jobs(-10_000) == 1 and check_n_jobs(np.int64(7)) == 7

@@ -6,13 +6,13 @@ Each function returns the checked value in the form that the rest of the package
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
+from tripletrec._runtime.cores import available_cores
 from tripletrec._runtime.messages import shown
 
 T = TypeVar("T")
@@ -149,22 +149,19 @@ def check_n_jobs(n_jobs: Any, work: float = math.inf) -> int:
     Parameters
     ----------
     n_jobs : int or None
-        None: one thread where `work` is small, else all cores; -1: all cores, -2: all but one, and
-        so on as in scikit-learn; otherwise that many.
+        None: one thread where `work` is small, else all cores that the process may use; -1: all of
+        these, -2: all but one, and so on as in scikit-learn; otherwise that many.
     work : float, default inf
         Multiply-adds of the whole computation.
     """
-    # The cores this process may use, which in a container are fewer than the machine's.
-    affinity = getattr(os, "sched_getaffinity", None)
-    n_cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
     if n_jobs is None:
-        return 1 if work < _WORTH_A_THREAD else n_cores
+        return 1 if work < _WORTH_A_THREAD else available_cores()
     if not is_number(n_jobs, Integral):
         raise TypeError(f"n_jobs must be None or an integer other than 0, got {shown(n_jobs)}")
     if n_jobs == 0:
         raise ValueError("n_jobs must be None or an integer other than 0, got 0")
     wanted = int(n_jobs)
-    return min(wanted, _MOST_THREADS) if wanted > 0 else max(1, n_cores + 1 + wanted)
+    return min(wanted, _MOST_THREADS) if wanted > 0 else max(1, available_cores() + 1 + wanted)
 
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tripletrec._runtime.control_groups import folders, own_groups
+
 __all__ = ["NotEnoughMemoryError", "available_memory", "check_memory", "left_in_groups"]
 
 _UNITS = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
@@ -93,19 +95,10 @@ def _of_linux() -> int | None:
 
 def _of_groups() -> int | None:
     """Return what the control groups of Linux, of either version, leave to this process."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text("ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return None
-    found = []
-    for line in lines:
-        _, controllers, path = (*line.split(":", 2), "", "")[:3]
-        if not controllers:
-            found.append(left_in_groups(Path("/sys/fs/cgroup"), path, _VERSION_2))
-        elif "memory" in controllers.split(","):
-            found.append(left_in_groups(Path("/sys/fs/cgroup/memory"), path, _VERSION_1))
-    left = [each for each in found if each is not None]
-    return min(left, default=None)
+    names = {1: _VERSION_1, 2: _VERSION_2}
+    groups = own_groups("memory")
+    left = [left_in_groups(root, path, names[version]) for version, root, path in groups]
+    return min((each for each in left if each is not None), default=None)
 
 
 _VERSION_1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"
@@ -129,8 +122,7 @@ def left_in_groups(root: Path, path: str, names: tuple[str, str, str] = _VERSION
     int or None
         None: there is no limit.
     """
-    group = root / path.strip("/")
-    left = [_left_in(each, *names) for each in (group, *group.parents) if each.is_relative_to(root)]
+    left = [_left_in(each, *names) for each in folders(root, path)]
     return min((each for each in left if each is not None), default=None)
 
 
