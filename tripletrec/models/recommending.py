@@ -155,7 +155,8 @@ class Recommending(Fitted):
         ids : array of shape (n, width), or (m,) for a single user
             The width is k, or the number of distinct candidates where that is smaller (of lists of users'
             own, the longest). Ids of items have the type that they were given in; ``ids.tolist()`` and
-            ``scores.tolist()`` are plain Python, ready for JSON where the ids are numbers or strings.
+            ``scores.tolist()`` are plain Python, ready for JSON where the ids are numbers or strings and no
+            row is filled up (JSON has no -inf): of several users ``table.to_dict("records")`` always is.
         scores : float32 array of the same shape
             They are the same bits for a user alone and among others, at any `n_jobs`. If `exclude` leaves
             fewer items for a user, the row is filled up with scores of -inf and ids of -1 (None if the items'
