@@ -74,6 +74,19 @@ def test_a_bar_that_cannot_be_written_loses_no_work(error, n_taken, monkeypatch)
         progress.advance()
 
 
+@pytest.mark.parametrize(("module", "seconds"), [("ipykernel.iostream", 0.1), ("io", 10.0)])
+@pytest.mark.parametrize("delay", [0.0, 10.0])
+def test_it_moves_where_someone_looks_at_it_and_seldom_in_a_file(
+    module, seconds, delay, monkeypatch
+):
+    """A stream of a notebook says that it is no terminal."""
+    given = []
+    monkeypatch.setattr("sys.stderr", type("OutStream", (io.StringIO,), {"__module__": module})())
+    monkeypatch.setattr("tqdm.auto.tqdm", lambda **options: given.append(options["mininterval"]))
+    Progress(3, "work", "piece", shown=True, delay=delay)
+    assert given == [seconds]
+
+
 def test_standard_error_that_is_closed(monkeypatch):
     closed = io.StringIO()
     closed.close()

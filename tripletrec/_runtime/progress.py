@@ -15,9 +15,9 @@ __all__ = ["Forgiving", "Progress"]
 class Progress:
     """A progress bar, or nothing; to be used as a context, so that it is closed after an error, too.
 
-    In a notebook it is one of the notebook's. Where standard error is a file it is written rarely; where it
-    takes no more, as a full disk or a pipe that nobody reads, the work goes on. While code is compiled, as in
-    a first fit ever, "(compiling)" stands beside `what`: it is not stuck.
+    In a notebook it is one of the notebook's and moves as in a terminal. Where standard error is a file it
+    is written rarely; where it takes no more, as a full disk or a pipe that nobody reads, the work goes on.
+    While code is compiled, as in a first fit ever, "(compiling)" stands beside `what`: it is not stuck.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Progress:
             from tqdm.auto import tqdm
 
             file = Forgiving(sys.stderr)
-            seconds = 0.1 if file.isatty() else (delay or 10.0)
+            seconds = 0.1 if file.isatty() or _is_of_notebook(sys.stderr) else (delay or 10.0)
             self._bar = tqdm(
                 total=total, initial=done, desc=what, unit=unit, file=file,
                 mininterval=seconds, dynamic_ncols=True, delay=delay,
@@ -129,6 +129,11 @@ class Forgiving:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
+
+
+def _is_of_notebook(file: Any) -> bool:
+    """Tell whether what is written is shown in a notebook, though its streams say they are no terminals."""
+    return type(file).__module__.partition(".")[0] == "ipykernel"
 
 
 def _short(value: Any) -> str:
