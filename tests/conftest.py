@@ -3,6 +3,8 @@
 import math
 import os
 import secrets
+import threading
+from contextlib import contextmanager
 
 import hypothesis
 import numpy as np
@@ -38,6 +40,22 @@ def many(request):
     option = request.config.getoption
     share = option("--hostile") or option("--thorough") or 0.1
     return lambda n: math.ceil(n * share)
+
+
+@pytest.fixture
+def no_threads(monkeypatch):
+    """A function: a block in which the system gives no thread, as where their number is limited."""
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    @contextmanager
+    def block():
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            yield
+
+    return block
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import tripletrec as tr
+from contracts.support import run_python
 from tripletrec._runtime.threads import (
     Executor,
     SerialExecutor,
     ThreadExecutor,
+    ThreadPool,
     UninterruptedThread,
     executor_for,
 )
@@ -80,6 +82,79 @@ def test_an_exception_is_raised_when_no_task_runs_any_more(executor, guilty):
         assert running == []
         executor.run(running.append, [(1,)])  # still usable
     assert running == [1]
+
+
+def test_a_pool_makes_calls_in_threads_and_in_order():
+    made = []
+    with ThreadPool(1, "pool") as pool:
+        futures = [pool.submit(made.append, number) for number in range(20)]
+        assert pool.submit(divmod, 7, 2).result() == (3, 1)
+        assert isinstance(pool.submit(divmod, 7, 0).exception(), ZeroDivisionError)
+        name = pool.submit(threading.current_thread).result().name
+    assert name == "pool_0"
+    assert made == list(range(20))
+    assert all(each.done() for each in futures)
+
+
+def test_calls_that_are_dropped_are_not_made():
+    begun, go_on, made = threading.Event(), threading.Event(), []
+    with ThreadPool(1, "pool") as pool:
+        pool.submit(lambda: begun.set() or go_on.wait(60.0) or made.append("late"))
+        begun.wait(60.0)
+        pool.submit(made.append, "dropped")
+        pool.drop()
+        go_on.set()
+        pool.submit(made.append, "last").result()
+    assert made == ["last"]
+
+
+def test_a_pool_that_nobody_enters_ends_with_its_last_reference():
+    pool = ThreadPool(2, "forgotten")
+    threads = [each for each in threading.enumerate() if each.name.startswith("forgotten")]
+    assert len(threads) == 2
+    del pool
+    for each in threads:
+        each.join(60.0)
+        assert not each.is_alive()
+
+
+def test_a_pool_without_threads_makes_calls_where_they_are_submitted(no_threads):
+    with no_threads(), ThreadPool(3, "pool") as pool:
+        assert pool.submit(threading.current_thread).result() is threading.current_thread()
+        with pytest.raises(ZeroDivisionError):
+            pool.submit(divmod, 7, 0)
+        pool.drop()
+
+
+def test_a_fit_without_threads_has_the_same_bits(no_threads):
+    data = tr.datasets.make_interactions(300, 200, 6_000, random_state=0)
+
+    def learnt():
+        return tr.MatrixFactorization(n_factors=4, n_epochs=2, n_jobs=2, random_state=0).fit(data)
+
+    with no_threads():
+        found = learnt()
+    np.testing.assert_array_equal(found.user_factors_, learnt().user_factors_)
+
+
+AFTER_THE_END = """
+import threading
+import tripletrec as tr
+
+data = tr.datasets.make_interactions(300, 200, 6_000, random_state=0)
+
+def work():
+    threading.main_thread().join()
+    model = tr.MatrixFactorization(n_factors=4, n_epochs=2, n_jobs=2, random_state=0).fit(data)
+    print(model.recommend(k=3)[0].shape)
+
+threading.Thread(target=work).start()
+"""
+
+
+@pytest.mark.thorough
+def test_a_thread_fits_after_the_main_thread_has_ended():
+    assert run_python(AFTER_THE_END) == "(300, 3)\n"
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)

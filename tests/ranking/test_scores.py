@@ -40,6 +40,13 @@ def test_batches_cover_all_rows_in_order(shared, n_jobs, rng):
         map_batches(lambda *_: 1 // 0, function, rows, 7, n_jobs, SMALL)
 
 
+def test_batches_are_scored_where_there_are_no_threads(no_threads):
+    function = factor_scores(np.ones((50, 3)), np.ones((7, 3)), np.zeros(7))
+    with no_threads():
+        batches = map_batches(lambda *batch: batch[:2], function, np.arange(50), 7, 2, SMALL)
+    assert batches == [(0, 16), (16, 32), (32, 48), (48, 50)]
+
+
 def test_never_more_than_a_batch_of_scores():
     sizes = []
 

@@ -109,6 +109,16 @@ def test_the_bits_are_those_of_the_fit_in_memory(case, data, mapped):
     assert all(map(np.array_equal, disk.release(), ours))  # as after Ctrl-C
 
 
+def test_the_bits_are_the_same_where_there_are_no_threads(data, mapped, no_threads):
+    options, layout, n_jobs = options_of("four parts", data)
+    disk = from_disk(mapped, layout, n_jobs=n_jobs, **options)
+    with no_threads():
+        records = run(disk, [1, 2])
+    memory = start(data, **options)
+    assert records == run(memory, [1, 2])
+    assert_same(disk.state(), memory.state())
+
+
 def test_strata_that_are_too_long_for_a_filter_look_their_pairs_up(data, mapped):
     limits = SHARED._replace(filter_words=64)
     memory, disk = (

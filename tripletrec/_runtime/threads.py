@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from typing import Any, Self
+from concurrent.futures import Future, wait
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from typing import Any, Self, TypeVar
 
-__all__ = ["Executor", "SerialExecutor", "ThreadExecutor", "UninterruptedThread", "executor_for"]
+__all__ = [
+    "Executor",
+    "SerialExecutor",
+    "ThreadExecutor",
+    "ThreadPool",
+    "UninterruptedThread",
+    "executor_for",
+]
+
+T = TypeVar("T")
 
 Arguments = Sequence[tuple[Any, ...]]
 """The positional arguments of each task of a round."""
@@ -93,7 +104,7 @@ class ThreadExecutor(Executor):
 
     def __init__(self, n_jobs: int) -> None:
         self.n_jobs = n_jobs
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: ThreadPool | None = None
 
     @contextmanager
     def threads(self) -> Iterator[None]:
@@ -101,7 +112,7 @@ class ThreadExecutor(Executor):
         if self.n_jobs == 1:
             yield
             return
-        with ThreadPoolExecutor(self.n_jobs - 1, thread_name_prefix="tripletrec") as pool:
+        with ThreadPool(self.n_jobs - 1, "tripletrec") as pool:
             self._pool = pool
             try:
                 yield
@@ -124,8 +135,10 @@ class ThreadExecutor(Executor):
                     return
                 task(*each)
 
-        futures = [self._pool.submit(work) for _ in range(min(self.n_jobs, len(arguments)) - 1)]
+        futures: list[Future[None]] = []
         try:
+            for _ in range(min(self.n_jobs, len(arguments)) - 1):
+                futures.append(self._pool.submit(work))
             work()
             for future in futures:
                 future.result()
@@ -138,11 +151,89 @@ def executor_for(n_jobs: int) -> Executor:
     return SerialExecutor() if n_jobs == 1 else ThreadExecutor(n_jobs)
 
 
+class ThreadPool:
+    """Threads that make calls; it is to be used as a context, which ends when all calls have been made.
+
+    Unlike that of ``concurrent.futures`` it works on in a thread that goes on when the main thread has ended.
+
+    Parameters
+    ----------
+    n_threads : int
+        >= 1. There are fewer where the system gives no more; where it gives none, calls are made by whoever
+        submits them.
+    name : str
+        Of the threads.
+    """
+
+    def __init__(self, n_threads: int, name: str) -> None:
+        self._calls: SimpleQueue[Any] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        # Should Ctrl-C keep anyone from entering the context, the threads end with the object.
+        self._end = weakref.finalize(self, _say_end, self._calls, n_threads)
+        for number in range(n_threads):
+            thread = threading.Thread(target=_work, args=(self._calls,), name=f"{name}_{number}")
+            try:
+                thread.start()
+            except RuntimeError:
+                break
+            self._threads.append(thread)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait for all calls, and for the ends of the threads."""
+        self._end()
+        for thread in self._threads:
+            thread.join()
+
+    def submit(self, call: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Have a call made after those submitted before; without threads it is made now, and may raise."""
+        future: Future[T] = Future()
+        if self._threads:
+            self._calls.put((future, call, arguments))
+        else:
+            future.set_result(call(*arguments))
+        return future
+
+    def drop(self) -> None:
+        """Leave out the calls that no thread has begun; nobody may wait for them."""
+        with suppress(Empty):
+            while True:
+                self._calls.get_nowait()
+
+
+def _say_end(calls: SimpleQueue[Any], n_threads: int) -> None:
+    for _ in range(n_threads):
+        calls.put(None)
+
+
+def _work(calls: SimpleQueue[Any]) -> None:
+    while _make(calls.get()):
+        pass
+
+
+def _make(submitted: tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None) -> bool:
+    """Make a call, and let go of it before the next one is waited for; return whether it was one."""
+    if submitted is None:
+        return False
+    future, call, arguments = submitted
+    try:
+        future.set_result(call(*arguments))
+    except BaseException as error:  # it is raised where the result is asked for
+        future.set_exception(error)
+    return True
+
+
 class UninterruptedThread:
     """A thread for calls that Ctrl-C must not cut in two.
 
     Python raises KeyboardInterrupt in the main thread only. That thread may therefore be interrupted while
-    it waits for a call in this one, but the call itself is not: leaving the context waits for its end.
+    it waits for a call in this one, but the call itself is not: leaving the context waits for its end. Where
+    the system gives no thread, calls run in the calling one.
 
     Parameters
     ----------
@@ -163,11 +254,9 @@ class UninterruptedThread:
 
     def __init__(self, stop: Callable[[], None], cancel: Callable[[], None]) -> None:
         self._stop, self._cancel = stop, cancel
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="tripletrec-uninterrupted")
 
     def __enter__(self) -> Self:
-        # A pool that is interrupted while it starts its thread forgets the thread. So it starts here, idle.
-        self._pool.submit(_nothing).result()
+        self._pool = ThreadPool(1, "tripletrec-uninterrupted")
         return self
 
     def run(self, call: Callable[[], None]) -> None:
@@ -185,7 +274,7 @@ class UninterruptedThread:
             self._wait()
             raise
         finally:
-            self._pool.shutdown()
+            self._pool.close()
 
     def _wait(self) -> None:
         # Calls run one after the other: when this empty one has run, so have those before it. Joining the

@@ -213,14 +213,15 @@ def run_batches(work: Callable[[int], T], firsts: Sequence[int], n_jobs: int) ->
     if n_jobs < 2 or len(firsts) < 2:
         return [work(first) for first in firsts]
     # Here, because a single short list needs no threads.
-    from concurrent.futures import ThreadPoolExecutor
+    from tripletrec._runtime.threads import ThreadPool
 
-    pool = ThreadPoolExecutor(min(n_jobs, len(firsts)))
-    try:
-        return list(pool.map(work, firsts))
-    finally:
-        # After an error or an interrupt, batches that no thread has begun are left out.
-        pool.shutdown(cancel_futures=True)
+    with ThreadPool(min(n_jobs, len(firsts)), "tripletrec") as pool:
+        try:
+            futures = [pool.submit(work, first) for first in firsts]
+            return [future.result() for future in futures]
+        finally:
+            # After an error or an interrupt, batches that no thread has begun are left out.
+            pool.drop()
 
 
 def refuse_nan(users: NDArray[np.int64], row: int) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from tripletrec._runtime.arrays import check_alike, check_rows, copy_into
 from tripletrec._runtime.memory import available_memory
 from tripletrec._runtime.scratch import ScratchFolder
-from tripletrec._runtime.threads import executor_for
+from tripletrec._runtime.threads import ThreadPool, executor_for
 from tripletrec.data.interactions import Interactions
 from tripletrec.training.block_order import BlockOrder, PartBuffers, PartsOnDisk
 from tripletrec.training.bucketing import Stored
@@ -392,12 +392,12 @@ class DiskTripletTraining(StratumLearner):
 class _OneByOne:
     """Calls that run one after the other, in a thread of their own while there is one."""
 
-    _pool: ThreadPoolExecutor | None = None
+    _pool: ThreadPool | None = None
 
     @contextmanager
     def thread(self) -> Iterator[None]:
         """Keep the thread alive inside the block."""
-        with ThreadPoolExecutor(1, thread_name_prefix="tripletrec-disk") as pool:
+        with ThreadPool(1, "tripletrec-disk") as pool:
             self._pool = pool
             try:
                 yield
