@@ -283,7 +283,11 @@ class ContinuingContract(Contract):
             model.partial_fit(new, callbacks=fails)
         with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="diverged"):
             model.set_params(learning_rate=1e30).partial_fit(new, 3)
-        model.set_params(learning_rate=of_today.learning_rate)
+        model.set_params(learning_rate=of_today.learning_rate, n_jobs=0)
+        for learn in (model.partial_fit, model.fit):
+            with pytest.raises(ValueError, match="n_jobs must be None or an integer other than 0"):
+                learn(new)
+        model.set_params(n_jobs=of_today.n_jobs)
         assert learnt(model) == before
         assert all(vars(model)[name] is each for name, each in attributes.items())
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._checks import check_count
+from tripletrec._checks import check_count, check_n_jobs
 from tripletrec.data.id_codecs import check_savable
 from tripletrec.data.interactions import Interactions, as_interactions
 from tripletrec.data.union import MergedData, Merger
@@ -235,6 +235,7 @@ class ContinuedModel(TrainedModel):
             }
             return self._fit_in_part(X, n_epochs, **options, **features)
         listeners = check_callbacks(callbacks)
+        check_n_jobs(self.n_jobs)
         verbose = check_count(self.verbose, "verbose", 0)
         self._shapes()  # what is no array is refused before the work
         plan = self._late_plan(n_epochs)

@@ -152,6 +152,7 @@ class TrainedModel(Recommender):
         patience = check_patience(self.early_stopping, self.validation_metric, validation)
         check_validate_every(self.validate_every)
         check_validation_users(self.validation_users)
+        check_n_jobs(self.n_jobs)
         verbose = check_count(self.verbose, "verbose", 0)
         listeners = check_callbacks(callbacks)
         data = as_interactions(X, "X")
