@@ -117,6 +117,16 @@ def test_it_ends_with_the_model(made):
     assert gone() is None and factors() is None
 
 
+def test_another_fit_lets_go_of_earlier_data():
+    events = np.eye(6, 5)  # the last user has none, and gets what is popular
+    for model in (tr.MatrixFactorization(6, n_epochs=1), tr.EASE(), tr.Popularity()):
+        model.fit(events).recommend()
+        earlier = weakref.ref(model.seen_)
+        model.fit(events[::-1])
+        gc.collect()
+        assert earlier() is None, model
+
+
 def test_threads_get_the_same_answers(made):
     model = twin(made[0])
     expected = answers(twin(made[0]))

@@ -54,9 +54,6 @@ _MULTIPLY_ADDS = 1e5  # of an item of a history, roughly: what it takes to learn
 class NewUsers(Recommending):
     """What fitted models say of users that training has never seen."""
 
-    seen_: Interactions | Any
-    item_counts_: NDArray[np.int64]
-
     def _fold_in_basis(self) -> tuple[Any, ...]:
         """Return what a `FoldIn` depends on: a plan, then learnt arrays, which are compared by identity."""
         raise NotImplementedError

@@ -35,6 +35,7 @@ class Recommending(Fitted):
     """What fitted models say of users and items: `predict` and `recommend`."""
 
     seen_: Interactions | Any
+    item_counts_: NDArray[np.int64]
 
     @answer
     def predict(self, users: Any, items: Any) -> NDArray[np.float32]:
@@ -372,23 +373,14 @@ class Recommending(Fitted):
 
     def _item_counts(self) -> NDArray[np.int64]:
         """Return how many users each item had in training; those that were added since had none."""
-        counts, seen, n_items = (
-            vars(self).get("item_counts_"),
-            self._seen,
-            self.n_items_,
-        )
+        counts, n_items = self.item_counts_, self.n_items_
 
-        def count() -> NDArray[np.int64]:
-            if counts is not None:
-                found = np.zeros(n_items, np.int64)
-                found[: len(counts)] = counts
-                return found
-            if seen is None:
-                return np.zeros(n_items, np.int64)
-            seen._check_still_inside("what the model was trained on")
-            return np.bincount(seen.indices, minlength=n_items)
+        def fill_up() -> NDArray[np.int64]:
+            found = np.zeros(n_items, np.int64)
+            found[: len(counts)] = counts
+            return found
 
-        return self._once("item counts", (counts, seen, (n_items,)), count)
+        return self._once("item counts", (counts, (n_items,)), fill_up)
 
     def _on_unknown_events(self, counts: NDArray[np.int64]) -> dict[str, Any]:
         """Return what is known of all events where only `counts` are, those of before and these of new ones.
