@@ -75,4 +75,4 @@ def assert_same(found, expected):
     assert found.companions_ == expected.companions_
     assert found.best_epoch_ == expected.best_epoch_
     assert vars(found).keys() == vars(expected).keys()
-    assert found.n_users_, found.n_items_ == expected._space().shape
+    assert (found.n_users_, found.n_items_) == expected._space().shape
