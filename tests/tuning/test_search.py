@@ -7,7 +7,7 @@ import pytest
 from sklearn.base import clone
 
 import tripletrec as tr
-from tests.tiers import quick_rows
+from tiers import quick_rows
 
 optuna = pytest.importorskip("optuna")
 
