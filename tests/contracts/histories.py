@@ -63,6 +63,27 @@ class HistoriesContract(Contract):
             listed = fitted.recommend_history(ids, k=4)
             np.testing.assert_array_equal(fitted.recommend_history(np.array(ids), k=4), listed)
 
+    @pytest.mark.parametrize("output", ["pandas", "polars"])
+    def test_lists_of_histories_as_tables(self, output, fitted):
+        """Users of lists have numbers, and those of interactions their ids."""
+        module = pytest.importorskip(output)
+        ids, scores = fitted.recommend_history(HISTORIES, k=38)
+        users, ranks = np.nonzero(scores > -np.inf)
+        assert len(users) < ids.size  # the longest history leaves 20 items
+        items, best = ids[users, ranks], scores[users, ranks]
+        expected = {"user": users, "item": items, "rank": ranks + 1, "score": best}
+        table = fitted.recommend_history(HISTORIES, k=38, output=output)
+        assert isinstance(table, module.DataFrame) and list(table.columns) == list(expected)
+        for name, values in expected.items():
+            assert table[name].to_list() == values.tolist()
+        one = fitted.recommend_history([3, 7], k=2, output=output)
+        assert one["user"].to_list() == [0, 0]
+        named = tr.Interactions.from_arrays([0, 1], [3, 4], shape=(2, 40), user_ids=["ann", "bea"])
+        two = fitted.recommend_history(named, k=2, output=output)
+        assert two["user"].to_list() == ["ann", "ann", "bea", "bea"]
+        with pytest.raises(ValueError, match="output must be one of 'arrays', 'pandas', 'polars'"):
+            fitted.recommend_history(HISTORIES, output="list")
+
     def test_nothing_depends_on_others_or_on_threads(self, fitted, rng):
         lists = [rng.choice(40, n, replace=False) for n in rng.integers(0, 12, 60)]
         rows = fitted.encode_histories(lists)
@@ -239,7 +260,7 @@ class HistoriesContract(Contract):
     def test_a_model_that_knows_nothing_of_its_training_learns_nothing_of_it(self, fitted):
         model = copy.deepcopy(fitted)
         del model.seen_
-        model.add_users([[0.0] * 39 + [1.0]] and tr.Interactions.from_arrays([0], [39]))
+        model.add_users(tr.Interactions.from_arrays([0], [39]))
         assert "seen_" not in vars(model) and model.n_users_ == 31
 
     def test_readers_go_on_while_users_are_added(self, pairs):
