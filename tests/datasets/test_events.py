@@ -37,6 +37,20 @@ def test_same_seed_same_tables():
     assert not one.events.equals(other.events)
 
 
+@pytest.mark.parametrize(
+    "start", ["2019-02-27", np.datetime64("2019-02-27"), pd.Timestamp("2019-02-27")]
+)
+def test_another_first_day_moves_all_times(start):
+    shop, moved = (
+        make_events(40, 30, 500, start=day, random_state=1) for day in ("2024-01-01", start)
+    )
+    days = pd.Timestamp("2024-01-01") - pd.Timestamp("2019-02-27")
+    for table, name in (("events", "time"), ("users", "joined"), ("items", "launched")):
+        before, after = (getattr(each, table) for each in (shop, moved))
+        assert (before[name] - after[name] == days).all()
+        pd.testing.assert_frame_equal(after.drop(columns=name), before.drop(columns=name))
+
+
 def test_ids_are_distinct_and_look_like_uuids():
     ids = make_events(500, 400, 10, random_state=0).users["user_id"]
     assert ids.str.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").all()

@@ -57,6 +57,14 @@ def test_a_file_that_cannot_be_written_whole_is_none(shop, kind, tmp_path):
     assert path.read_bytes() == b"an older one" and len(list(tmp_path.iterdir())) == 1
 
 
+def test_numbers_are_those_of_the_index(shop):
+    pytest.importorskip("usearch.index", reason="needs an optional library")
+    model = tr.MatrixFactorization(4, n_epochs=1).fit(shop)
+    index = model.to_index("usearch", n_neighbors=7, depth=50)
+    found = index.connectivity, index.expansion_add, index.expansion_search
+    assert found == (7, 50, 50)
+
+
 @pytest.mark.parametrize("name", ["n_neighbors", "depth"])
 def test_numbers_are_checked(shop, name):
     model = tr.MatrixFactorization(4, n_epochs=1).fit(shop)
