@@ -3,6 +3,7 @@
 import math
 import os
 import secrets
+import signal
 import threading
 from contextlib import contextmanager
 
@@ -56,6 +57,14 @@ def no_threads(monkeypatch):
             yield
 
     return block
+
+
+@pytest.fixture
+def heeds_ctrl_c():
+    """As in a shell: what a script starts in the background ignores Ctrl-C, and so do its children."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 @pytest.fixture(scope="session")

@@ -200,6 +200,7 @@ def test_damaged_gzip_gets_one_sentence(tmp_path):
             Interactions.read(path)
 
 
+@pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_ctrl_c_is_one(tmp_path, n, monkeypatch):
     """At any read: of the header, and of what is below it."""

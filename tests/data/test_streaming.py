@@ -274,6 +274,7 @@ def test_files_that_change_meanwhile(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
+@pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize("number", quick(["SIGINT", "SIGKILL"], "SIGKILL"))
 def test_an_interrupted_read_leaves_nothing(tmp_path, number):
     """After a kill, the next one tidies up."""

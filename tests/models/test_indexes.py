@@ -73,6 +73,7 @@ def test_numbers_are_checked(shop, name):
 
 
 @pytest.mark.thorough  # many items
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_is_one(monkeypatch):
     usearch = pytest.importorskip("usearch.index", reason="needs an optional library")
     data = tr.datasets.make_interactions(200, 20_000, 6_000, random_state=0)

@@ -295,14 +295,6 @@ def test_factors_that_are_not_finite_are_never_handed_over(n_epochs, split, monk
         run_epochs(training, n_epochs, turn_seconds=0.0)
 
 
-@pytest.fixture
-def heeds_ctrl_c():
-    """As in a shell: what a script starts in the background ignores Ctrl-C."""
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, former)
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal of POSIX")
 @pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize("n_jobs", quick([1, 2], 2))
