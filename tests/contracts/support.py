@@ -40,9 +40,9 @@ def interactions(n_users, n_items, nnz, seed=7):
     return tr.Interactions.from_arrays(users, items, shape=(n_users, n_items))
 
 
-def negatives_of(data, seed=2):
+def negatives_of(data, seed=2, share=0.02):
     """Return some pairs that are not positives, as a matrix of truth values."""
-    others = np.random.default_rng(seed).random(data.space.shape) < 0.02
+    others = np.random.default_rng(seed).random(data.space.shape) < share
     return others & ~data.tocsr().toarray().astype(bool)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 import tripletrec as tr
+from contracts.support import negatives_of as random_negatives
 from tripletrec import losses, optimizers, sampling, scorers
 from tripletrec.sampling.draw import ItemsOfUsers
 from tripletrec.training.strata import LIMITS
@@ -15,6 +16,11 @@ from tripletrec.training.triplet import TripletTraining
 SHARED = LIMITS._replace(least_run=1, least_searched=LIMITS.least_triplets)
 PARTS = (losses.LOSSES, scorers.SCORERS, optimizers.OPTIMIZERS)
 NAMES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
+LIST_LOSSES = {
+    "softmax": losses.softmax(0.4),
+    "bsl": losses.bsl(0.3, 0.5),
+    "ccl": losses.ccl(-0.2, 3.0),
+}
 
 
 def covering(*axes):
@@ -87,6 +93,20 @@ def run(training, epochs=(1, 2, 3)):
     return [{k: v for k, v in each.items() if k != "seconds"} for each in records]
 
 
+def latest_importance(training):
+    """Return what holds the candidates of the latest batch of a list-wise training, and their weights."""
+    draw, importance = training.candidates.draw, {}
+
+    def note(key, items, weights):
+        n = draw(key, items, weights)
+        importance.clear()
+        importance.update(zip(items[:n].tolist(), weights[:n].tolist(), strict=True))
+        return n
+
+    training.candidates.draw = note
+    return importance
+
+
 def assert_same_tables(one, other):
     for name in NAMES:
         ours, theirs = (getattr(each.settle(), name) for each in (one, other))
@@ -94,8 +114,7 @@ def assert_same_tables(one, other):
 
 
 def negatives_of(data, share=0.02):
-    others = np.random.default_rng(2).random(data.space.shape) < share
-    return tr.Interactions(others & ~data.tocsr().toarray().astype(bool))
+    return tr.Interactions(random_negatives(data, share=share))
 
 
 def weights_of(data):

@@ -8,11 +8,11 @@ import pytest
 import tripletrec as tr
 from contracts.support import assert_same, interactions
 from tiers import quick_rows
+from training.fits import NAMES
 from tripletrec import losses, optimizers, rates, sampling, scorers
 from tripletrec.training.listwise import ListwiseTraining, PieceSizes
 
 SMALL_PIECES = PieceSizes(scores=8, least=4)  # several of them in data of any size
-TABLES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
 
 
 def make(**overrides):
@@ -35,7 +35,7 @@ def training_of(
     )  # fmt: skip
 
 
-def bits(training, names=TABLES):
+def bits(training, names=NAMES):
     return {name: getattr(training.tables, name).tobytes() for name in names}
 
 

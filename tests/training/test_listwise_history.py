@@ -9,17 +9,10 @@ import tripletrec as tr
 from contracts.support import interactions
 from naive_history import HistoryTwin, mixed_user
 from tiers import quick_rows
-from training.fits import covering, few_likes
+from training.fits import LIST_LOSSES, NAMES, covering, few_likes, latest_importance
 from tripletrec import losses, scorers
 from tripletrec.training.listwise import ListwiseTraining, PieceSizes
 from tripletrec.training.plan import Factors
-
-CASES = {
-    "softmax": losses.softmax(0.4),
-    "bsl": losses.bsl(0.3, 0.5),
-    "ccl": losses.ccl(-0.2, 3.0),
-}
-TABLES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
 
 
 def training_of(
@@ -39,7 +32,7 @@ def training_of(
 
 
 def bits(training):
-    return {name: getattr(training.tables, name).tobytes() for name in TABLES}
+    return {name: getattr(training.tables, name).tobytes() for name in NAMES}
 
 
 def twin_of(training, data, weights):
@@ -55,16 +48,9 @@ def twin_of(training, data, weights):
 
 def train_both(training, twin, n_epochs=2):
     """Train both on the same batches, candidates and thinned histories; compare the loss of each batch."""
-    learn, draw, importance, n_alone = training.learn_from, training.candidates.draw, {}, 0
-
-    def note(key, items, weights):
-        n = draw(key, items, weights)
-        importance.clear()
-        importance.update(zip(items[:n].tolist(), weights[:n].tolist(), strict=True))
-        return n
+    learn, importance = training.learn_from, latest_importance(training)
 
     def learn_from(users, keys, rate):
-        nonlocal n_alone
         value = learn(users, keys, rate)
         positives, slots, *_, histories, _ = training._batch
         twin.kept, twin.alone = {}, set()
@@ -74,21 +60,19 @@ def train_both(training, twin, n_epochs=2):
             twin.kept[u] = slots.items[positives.slots[left]].tolist()
             if histories.history_shares[r] == 1.0:
                 twin.alone.add(u)
-        n_alone += len(twin.alone)
         expected = twin.learn_from(users.tolist(), importance)
         assert value == pytest.approx(expected, rel=1e-4, abs=1e-4)
         return value
 
-    training.learn_from, training.candidates.draw = learn_from, note
+    training.learn_from = learn_from
     for number in range(1, n_epochs + 1):
         training.run_epoch(number)
-    return n_alone
 
 
 @pytest.mark.parametrize(
     ("loss", "scorer", "n_negatives", "mix"),
     quick_rows(
-        covering(CASES, scorers.SCORERS, (None, 5), ((0.6, 0.0), (0.8, 0.5))),
+        covering(LIST_LOSSES, scorers.SCORERS, (None, 5), ((0.6, 0.0), (0.8, 0.5))),
         ("softmax", "cosine", None, (0.8, 0.5)),
         ("bsl", "dot", 5, (0.6, 0.0)),
     ),
@@ -98,7 +82,7 @@ def test_against_the_twin(loss, scorer, n_negatives, mix, rng):
     data = few_likes(rng)
     weights = rng.uniform(0.5, 2.0, data.nnz).astype(np.float32)
     training = training_of(
-        data, weights, n_negatives, loss=CASES[loss], scorer=scorer,
+        data, weights, n_negatives, loss=LIST_LOSSES[loss], scorer=scorer,
         history=share, history_dropout=history_dropout,
     )  # fmt: skip
     twin = twin_of(training, data, weights)

@@ -8,17 +8,12 @@ import pytest
 import naive
 import tripletrec as tr
 from tiers import quick_rows
-from training.fits import covering, few_likes
-from tripletrec import losses, scorers
+from training.fits import LIST_LOSSES, covering, few_likes, latest_importance
+from tripletrec import scorers
 from tripletrec.training.listwise import ListwiseTraining, PieceSizes
 
-CASES = {
-    "softmax": losses.softmax(0.4),
-    "bsl": losses.bsl(0.3, 0.5),
-    "ccl": losses.ccl(-0.2, 3.0),
-}
 # Adam has a test of its own below.
-COVERING = covering(CASES, scorers.SCORERS, ("sgd", "adagrad"))
+COVERING = covering(LIST_LOSSES, scorers.SCORERS, ("sgd", "adagrad"))
 QUICK = [("softmax", "cosine", "adagrad"), ("bsl", "dot", "adagrad"), ("ccl", "dot", "sgd")]
 
 
@@ -49,13 +44,7 @@ def pair(data, weights=None, n_negatives=None, *, given=None, **params):
 
 def train_both(training, twin, n_epochs=2):
     """Train both on the same batches and candidates; compare the loss of each batch."""
-    learn, draw, importance = training.learn_from, training.candidates.draw, {}
-
-    def note(key, items, weights):
-        n = draw(key, items, weights)
-        importance.clear()
-        importance.update(zip(items[:n].tolist(), weights[:n].tolist(), strict=True))
-        return n
+    learn, importance = training.learn_from, latest_importance(training)
 
     def learn_from(users, keys, rate):
         value = learn(users, keys, rate)
@@ -64,7 +53,7 @@ def train_both(training, twin, n_epochs=2):
         )
         return value
 
-    training.learn_from, training.candidates.draw = learn_from, note
+    training.learn_from = learn_from
     for number in range(1, n_epochs + 1):
         training.run_epoch(number)
 
@@ -97,7 +86,7 @@ CANDIDATES = [("unseen", None), ("uniform", None), ("unseen", 5), ("uniform", 5)
 def test_against_the_twin(loss, scorer, optimizer, sampler, n_negatives, rng):
     data, weights = random_data(rng)
     training, twin = pair(
-        data, weights, n_negatives, loss=CASES[loss], scorer=scorer, sampler=sampler,
+        data, weights, n_negatives, loss=LIST_LOSSES[loss], scorer=scorer, sampler=sampler,
         optimizer=optimizer,
     )  # fmt: skip
     train_both(training, twin)
@@ -110,7 +99,7 @@ def test_given_negatives_against_the_twin(loss, scorer, optimizer, n_negatives, 
     data, weights = random_data(rng)
     others = (data.tocsr().toarray() == 0) & (rng.random(data.space.shape) < 0.4)
     others[0] = False
-    choice = {"loss": CASES[loss], "scorer": scorer, "optimizer": optimizer}
+    choice = {"loss": LIST_LOSSES[loss], "scorer": scorer, "optimizer": optimizer}
     training, twin = pair(
         data, weights, n_negatives, given=tr.Interactions(1.0 * others),
         sampler=tr.sampling.explicit(0.3), **choice,
@@ -124,6 +113,6 @@ def test_adam_against_the_twin():
     # Adam's first steps are of one size whatever the gradient: only where none is near zero can
     # two ways to compute it agree.
     data = tr.Interactions(np.random.default_rng(0).random((7, 11)) < 0.4)
-    training, twin = pair(data, loss=CASES["softmax"], scorer="cosine")
+    training, twin = pair(data, loss=LIST_LOSSES["softmax"], scorer="cosine")
     train_both(training, twin)
     assert_close(training, twin, rtol=5e-3, atol=5e-4)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from training.fits import NAMES
 from tripletrec import optimizers
 from tripletrec.training.plan import Factors
 from tripletrec.training.tables import FactorTables
 
-NAMES = ("users", "items", "biases", "user_step_counts", "item_step_counts")
 OPTIMIZERS = [make() for make in optimizers.OPTIMIZERS.values()]
 
 
