@@ -4,6 +4,7 @@ import numpy as np
 
 import tripletrec as tr
 from contracts.support import interactions
+from training.fits import negatives_of, weights_of
 from tripletrec import losses, sampling
 from tripletrec.cluster.engine import SerialEngine
 from tripletrec.cluster.fitting import fit_with
@@ -12,12 +13,7 @@ from tripletrec.cluster.sources import InteractionsSource
 from tripletrec.models.fit_arguments import check_negatives
 
 DATA = interactions(40, 300, 6000)  # of four user blocks
-GIVEN = tr.Interactions(
-    (np.random.default_rng(2).random(DATA.space.shape) < 0.02)
-    & ~DATA.tocsr().toarray().astype(bool)
-)
-WEIGHTS = np.random.default_rng(1).uniform(0.5, 2, DATA.nnz).astype(np.float32)
-
+GIVEN, WEIGHTS = negatives_of(DATA), weights_of(DATA)
 GRADED = tr.Interactions(DATA.tocsr().multiply(np.arange(300) % 4 + 1))
 
 # Every two of loss or sampler, optimizer, weights and given negatives, with kernels other tests need too.
@@ -55,6 +51,12 @@ def fit_serially(
     source = InteractionsSource(data, given.get("sample_weight"), check_negatives(negatives, data))
     fit_with(engine, model, model._plan(), source, Folder(path), every=every, collect=collect)
     return model, engine
+
+
+def interrupt_in_second_epoch(engine, worker, function, arguments):
+    """Press Ctrl-C before the first task that learns in the second epoch."""
+    if function.__name__ == "learn_tile" and arguments[1][0] == 2:
+        raise KeyboardInterrupt
 
 
 def fit_locally(model, data=DATA, **given):

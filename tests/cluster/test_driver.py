@@ -8,7 +8,15 @@ import pytest
 
 import tripletrec as tr
 import tripletrec.cluster.store
-from cluster.fits import CASES, DATA, assert_same, fit_locally, fit_serially, model_of
+from cluster.fits import (
+    CASES,
+    DATA,
+    assert_same,
+    fit_locally,
+    fit_serially,
+    interrupt_in_second_epoch,
+    model_of,
+)
 from cluster.here import Here
 from contracts.support import interactions
 from tiers import quick, quick_rows
@@ -125,13 +133,9 @@ def test_an_interrupted_fit_goes_on(every, plain, tmp_path, rng):
 
 
 def test_a_resumed_fit_takes_the_seed_of_the_checkpoint(tmp_path):
-    def before(engine, worker, function, arguments):
-        if function.__name__ == "learn_tile" and arguments[1][0] == 2:
-            raise KeyboardInterrupt
-
     model = model_of(random_state=np.random.RandomState(3))
     with pytest.raises(KeyboardInterrupt):
-        fit_serially(model, tmp_path, before=before)
+        fit_serially(model, tmp_path, before=interrupt_in_second_epoch)
     fit_serially(model, tmp_path)
     assert_same(model, model_of(random_state=np.random.RandomState(3)).fit(DATA))
 
@@ -174,12 +178,8 @@ def test_a_fit_goes_on_with_the_same_events_only(tmp_path):
         model, engine = model_of(sampler="unseen"), SerialEngine(2, 1, before)
         return fit_with(engine, model, model._plan(), source, Folder(tmp_path))
 
-    def interrupt(engine, worker, function, arguments):
-        if function.__name__ == "learn_tile" and arguments[1][0] == 2:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        fit(one, interrupt)
+        fit(one, interrupt_in_second_epoch)
     with pytest.raises(ValueError, match="is of another fit: the argument source differs"):
         fit(other)
     found = fit(one, n=3)

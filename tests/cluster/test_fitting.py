@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 
 import tripletrec as tr
-from cluster.fits import CASES, DATA, assert_same, fit_locally, fit_serially, model_of
+from cluster.fits import (
+    CASES,
+    DATA,
+    assert_same,
+    fit_locally,
+    fit_serially,
+    interrupt_in_second_epoch,
+    model_of,
+)
 from tripletrec import sampling
 from tripletrec.cluster.fitting import _check_of_events
 from tripletrec.cluster.folders import Folder
@@ -164,7 +172,7 @@ def test_the_client_is_killed_and_another_goes_on(client, long, tmp_path):
 def n_fits():
     from tripletrec.cluster import dask_engine
 
-    return sum(map(len, [vars(dask_engine)["_MEMORY"]]))
+    return len(vars(dask_engine)["_MEMORY"])
 
 
 def carried(dask_worker):
@@ -245,12 +253,8 @@ def test_what_is_refused(client, tmp_path):
 
 @pytest.mark.thorough
 def test_a_checkpoint_of_another_fit_is_refused(client, tmp_path):
-    def before(engine, worker, function, arguments):
-        if function.__name__ == "learn_tile" and arguments[1][0] == 2:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        fit_serially(model_of(), tmp_path, before=before)
+        fit_serially(model_of(), tmp_path, before=interrupt_in_second_epoch)
     for model, data, text in (
         (model_of(user_l2=0.7), DATA, "user_l2 is None there and 0.7 here"),
         (model_of(), DATA[:-1], "the argument source differs"),
