@@ -158,6 +158,20 @@ def test_users_with_what_they_get(path, models, parts):
 
 
 @pytest.mark.thorough
+def test_the_seed_decides_on_users_and_intervals(models, parts, tmp_path):
+    every = {"popularity": tr.Popularity().fit(parts[0]), "two": models["two"]}
+    users = []
+    for seed in (0, 1):
+        path = tmp_path / f"{seed}"
+        tr.write_report(path, models["two"], parts[1], n_users=5, random_state=seed)
+        page = Page(path.read_text(encoding="utf-8"))
+        table = tr.compare(every, parts[1], k=10, random_state=seed).table
+        assert all(f"{value:.4f}" in page.text for value in table["low"])
+        users.append(set(re.findall(r"User ([-0-9a-f]{36})", page.text)))
+    assert len(users[0]) == len(users[1]) == 5 and users[0] != users[1]
+
+
+@pytest.mark.thorough
 def test_names_are_no_formulas(models, parts, tmp_path):
     path, names = tmp_path / "page.html", dict.fromkeys(parts[0].item_ids, "$5 | 10% | $10")
     named = {"$b$_<i>": models["two"], "_tmp": models["one & only"]}

@@ -71,6 +71,42 @@ def test_p_values_are_corrected_within_each_metric(found):
         np.testing.assert_allclose(np.sort(part["p_corrected"].dropna()), expected)
 
 
+def test_intervals_have_the_level_asked_for(found, parts):
+    half = compare(found.results, parts[1], level=0.5, random_state=3, n_resamples=400)
+    assert repr(half).startswith("Comparison of mf, ease with popular: 50 % intervals\n")
+    own = found.results["mf"].interval(0.5, n_resamples=400, random_state=3)
+    part = half.table.xs("mf", level="model")
+    np.testing.assert_array_equal(part[["low", "high"]], own[["low", "high"]])
+    narrow, wide = (each.loc[("auc", "mf")] for each in (half.table, found.table))
+    assert wide["difference_low"] < narrow["difference_low"]
+    assert narrow["difference_high"] < wide["difference_high"]
+
+
+def test_p_values_are_of_the_permutations_and_the_seed_asked_for(found, parts):
+    def p_values(n_permutations, seed):
+        options = {"n_permutations": n_permutations, "random_state": seed, "n_resamples": 9}
+        return compare(found.results, parts[1], **options).table["p_value"].dropna().tolist()
+
+    assert set(p_values(1, 0)) <= {0.5, 1.0}
+    one, again, other = (p_values(99, seed) for seed in (0, 0, 1))
+    assert one == again != other
+    np.testing.assert_allclose(np.multiply(one, 100), np.round(np.multiply(one, 100)), rtol=1e-9)
+
+
+def test_gains_are_those_asked_for(models, parts):
+    test = parts[1]
+    grades = 1.0 + np.arange(len(test)) % 3
+    graded = tr.Interactions.from_arrays(
+        test.rows, test.indices, grades, shape=(test.n_users, test.n_items)
+    )
+    two = {name: models[name] for name in ("popular", "mf")}
+    found = {gains: compare(two, graded, gains=gains).mean for gains in ("binary", "values")}
+    for gains, mean in found.items():
+        for name, model in two.items():
+            assert mean.loc[name].equals(evaluate(model, graded, k=10, gains=gains).mean)
+    assert not found["values"].equals(found["binary"])
+
+
 def test_a_model_beside_itself_does_not_differ(models, parts):
     found = compare({"a": models["mf"], "b": models["mf"]}, parts[1]).table.xs("b", level="model")
     assert (found["difference"] == 0).all() and (found["p_value"] == 1).all()

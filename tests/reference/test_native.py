@@ -6,6 +6,7 @@ import pytest
 import tripletrec as tr
 from tiers import quick
 from tripletrec.reference import NATIVE, native, train_native
+from tripletrec.reference.replica import known_and_first_item
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,14 @@ def test_the_last_auc_is_that_of_the_fitted_model(curve, tiny_movielens):
     assert len(curve["auc"]) == len(curve["seconds"]) == 10
     assert curve["auc"][-1] == tr.full_auc(model, tiny_movielens.test, exclude=None)
     assert curve["auc"][-1] > 0.55
+
+
+def test_protocol_b_leaves_out_known_items_and_the_seed_is_the_one_given(tiny_movielens):
+    train, test = tiny_movielens.train, tiny_movielens.test
+    found = train_native("defaults-B", tiny_movielens, random_state=3)["auc"]
+    model = tr.MatrixFactorization(n_epochs=15, random_state=3).fit(train)
+    assert len(found) == 15
+    assert found[-1] == tr.full_auc(model, test, exclude=known_and_first_item(train))
 
 
 def test_section(curve, tiny_movielens):
