@@ -83,6 +83,12 @@ def test_lost_workers_change_nothing(every, plain, tmp_path, rng):
         assert_same(model, plain)
 
 
+@pytest.mark.parametrize(("every", "kept"), [(1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (7, [5])])
+def test_epochs_are_kept_as_often_as_asked_for(every, kept, tmp_path, commits):
+    fit_serially(model_of(n_epochs=5, optimizer="adam"), tmp_path, every=every)
+    assert commits == kept
+
+
 def test_at_most_the_epoch_under_way_is_lost(plain, tmp_path):
     begun = []
 

@@ -73,6 +73,17 @@ def test_partitions_of_any_size_are_learnt_as_in_memory(client, frame, tmp_path)
     assert_same_models(found, expected)
 
 
+def test_events_of_one_pair_are_merged_as_asked(client, frame, tmp_path):
+    dask_frames = pytest.importorskip("dask.dataframe", reason="it is Dask's")
+    names = {"user": "who", "item": "what", "value": "n", "duplicates": "max"}
+    expected = model_of().fit(tr.Interactions.from_frame(frame, **names), sample_weight="values")
+    found = tr.cluster.fit(
+        model_of(), dask_frames.from_pandas(frame, npartitions=3), client=client, **names,
+        sample_weight="values", checkpoint=tmp_path / "fit",
+    )  # fmt: skip
+    assert_same_models(found, expected)
+
+
 def test_lists_and_metrics_are_those_of_one_machine(client, frame, tmp_path):
     train, test = tr.splits.train_test_split(
         tr.Interactions.from_frame(frame, user="who", item="what"), random_state=0

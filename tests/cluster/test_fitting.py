@@ -63,7 +63,7 @@ def until(is_true, seconds=60.0):
         time.sleep(0.02)
 
 
-def test_workers_of_this_process_learn_the_bits_of_a_fit(tmp_path):
+def test_workers_of_this_process_learn_the_bits_of_a_fit(tmp_path, commits):
     """All else here starts processes."""
     distributed = pytest.importorskip("distributed", reason="needs Dask: the extra cluster")
     expected, found = model_of().fit(DATA), model_of()
@@ -74,8 +74,10 @@ def test_workers_of_this_process_learn_the_bits_of_a_fit(tmp_path):
         ) as running,
         running.get_client() as client,
     ):  # fmt: skip
-        assert tr.cluster.fit(found, DATA, client=client, checkpoint=tmp_path) is found
+        options = {"client": client, "checkpoint": tmp_path, "every": 2}
+        assert tr.cluster.fit(found, DATA, **options) is found
     assert_same(found, expected)
+    assert commits == [2, 3]
 
 
 @pytest.mark.thorough
