@@ -138,6 +138,25 @@ class TestFeatures:
         again = copy.copy(some).partial_fit(new)
         assert len(again.history_) == len(some.history_) + 1
 
+    def test_ids_may_be_in_columns(self, shop):
+        shop, days = shop
+        model, *features = self.fit(shop, days)
+        new = of_days(shop, days, [8, 9])
+        users, items = (each.sample(frac=1, random_state=0).reset_index() for each in features)
+        found = copy.copy(model).partial_fit(
+            new, user_features=users, user_id="user_id", item_features=items, item_id="item_id"
+        )
+        expected = copy.copy(model).partial_fit(
+            new, user_features=features[0], item_features=features[1]
+        )
+        assert_same(found, expected)
+        for name in ("user_id", "item_id"):
+            with pytest.raises(ValueError, match=f"{name[:4]}_features has no column 'sku'"):
+                model.partial_fit(
+                    new, user_features=users, item_features=items,
+                    **{"user_id": "user_id", "item_id": "item_id", name: "sku"},
+                )  # fmt: skip
+
     def test_all_keep_features_where_what_was_seen_is_not_known(self, shop, tmp_path):
         shop, days = shop
         model, users, items = self.fit(shop, days, own_factors=False, history=0.0)

@@ -119,6 +119,10 @@ def test_a_column_of_ids_must_be_there_and_belong_to_something(base):
     for answer in (base.encode_items, base.add_items):
         with pytest.raises(ValueError, match="item_features has no column 'id', its columns are"):
             answer(pd.DataFrame(item_table(2, first=50)), id="id")
+    told_by_features = fitted(own_factors=False)
+    for answer in (told_by_features.encode_users, told_by_features.recommend_unseen):
+        with pytest.raises(ValueError, match="user_features has no column 'id', its columns are"):
+            answer(pd.DataFrame({"kind": ["k0"]}), id="id")
     with pytest.raises(ValueError, match="item_features has no index .* item_id='sku'"):
         tr.TwoTower().fit(interactions(), item_features=item_table(N_ITEMS))
     frame = pd.DataFrame(item_table(N_ITEMS))
