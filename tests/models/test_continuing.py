@@ -169,9 +169,10 @@ class TestFeatures:
             if not state:
                 with pytest.raises(ValueError, match="user_features must have a row for every id"):
                     again.partial_fit(new, user_features=own, item_features=items)
-            again.partial_fit(new, item_features=items, **every)
+            # By small steps: those of an optimizer without state are large at first.
+            again.set_params(learning_rate=0.003).partial_fit(new, item_features=items, **every)
             now = catalogue(again)[: len(before), : before.shape[1]]
-            assert np.corrcoef(before.ravel(), now.ravel())[0, 1] > 0.9
+            assert np.corrcoef(before.ravel(), now.ravel())[0, 1] > 0.99
 
     def test_items_that_were_added_are_known(self, shop):
         shop, days = shop

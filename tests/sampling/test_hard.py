@@ -55,7 +55,7 @@ def still(kind, sampler, data):
 def test_negatives_are_as_hard_as_their_choice(kind, small):
     samplers = (sampling.UNSEEN, sampling.dynamic(8), sampling.semi_hard(8), own(easiest))
     right = [still(kind, each, small).history_[0]["train_auc"] for each in samplers]
-    assert 0.4 < right[0] < 0.6
+    assert 0.3 < right[0] < 0.7  # chance, but scores of a start may go with popularity
     assert right[1] < 0.25  # the positive must be the best of nine
     assert right[2] > 0.75  # the positive must not be the worst of nine
     assert right[3] > 0.75
