@@ -189,12 +189,13 @@ class ListsContract(Contract):
         users, ranks = np.nonzero(filled)
         everyone = np.arange(30) if kind == "number" else data.user_ids
         columns = {name: table[name].to_list() for name in table.columns}
-        wanted = np.empty(len(users), object)  # dates have no common unit
-        wanted[:] = list(everyone[users])
-        assert [str(a)[:10] for a in columns["user"]] == [str(b)[:10] for b in wanted]
-        assert [str(a)[-8:] for a in columns["item"]] == [
-            str(b)[-8:].replace("T", " ") for b in ids[filled].tolist()
-        ] or columns["item"] == ids[filled].tolist()
+        for name, wanted in (("user", list(everyone[users])), ("item", list(ids[filled]))):
+            if kind == "date":  # which have no common unit
+                columns[name], wanted = (
+                    [np.datetime64(each).astype("M8[s]") for each in some]
+                    for some in (columns[name], wanted)
+                )
+            assert columns[name] == wanted
         assert columns["rank"] == (ranks + 1).tolist()
         assert columns["score"] == scores[filled].tolist()
         if kind in ("number", "int"):
