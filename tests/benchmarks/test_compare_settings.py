@@ -1,5 +1,6 @@
 """Settings in pairs: what is read from a command line, and data from a list of packages."""
 
+import argparse
 import gzip
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ def test_settings_are_read(compare):
     read = compare.settings("loss='bpr', n_factors=8, sampler=dynamic(3)")
     assert read == {"loss": "bpr", "n_factors": 8, "sampler": tr.sampling.dynamic(3)}
     for wrong in ("3", "n_factors", "sampler=open('x')", "sampler=dynamic(x)", "a=1)("):
-        with pytest.raises(Exception, match="must be arguments such as"):
+        with pytest.raises(argparse.ArgumentTypeError, match="must be arguments such as"):
             compare.settings(wrong)
 
 

@@ -9,6 +9,7 @@ import json
 import math
 import struct
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -384,7 +385,7 @@ for file in files:
 def test_small_files_take_little_memory(tmp_path):
     """In another process, with 150 MB of address space beside what the imports take."""
     pytest.importorskip("resource")
-    if not tmp_path.joinpath("/proc/self/statm").exists():
+    if not Path("/proc/self/statm").exists():
         pytest.skip("asks Linux how much a process has")
     n = 10_000
     ids = ["x" * 50_000, *map(str, range(1, n))]

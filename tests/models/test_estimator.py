@@ -51,7 +51,7 @@ def test_not_fitted():
 
 def test_what_is_borrowed_is_of_the_estimator_itself():
     model = Bare(depth=4)
-    assert "depth=4" in model._repr_html_() or "Bare" in model._repr_html_()
+    assert "<pre>Bare(depth=4)</pre>" in model._repr_html_()
     assert get_tags(model).estimator_type is None
     again = pickle.loads(pickle.dumps(model.fit(None)))
     assert type(again) is Bare and again.n_users_ == 1
