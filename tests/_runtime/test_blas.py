@@ -1,3 +1,5 @@
+"""BLAS has one thread within a block, and its former number afterwards, whatever happens."""
+
 import subprocess
 import sys
 import threading

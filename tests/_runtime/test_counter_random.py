@@ -1,3 +1,5 @@
+"""Random numbers as functions of a key and a counter: against SplitMix64 in whole numbers, and uniform."""
+
 import numpy as np
 import pytest
 from hypothesis import given

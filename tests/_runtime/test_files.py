@@ -1,3 +1,5 @@
+"""Files that are written whole or not at all: modes, links, leftovers, errors in a sentence."""
+
 import errno
 import gzip
 import io

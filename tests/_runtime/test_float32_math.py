@@ -1,3 +1,5 @@
+"""Exponentials and logarithms in float32: their errors, compiled or not, and numbers at the limits."""
+
 import math
 
 import numpy as np

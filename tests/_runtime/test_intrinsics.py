@@ -1,3 +1,5 @@
+"""Products of small matrices as BLAS and NumPy give them, the same bits in any tile, hints."""
+
 import os
 import re
 from typing import NamedTuple

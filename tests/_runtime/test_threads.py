@@ -1,3 +1,5 @@
+"""Executors: every task once and one round after the other, errors, threads that end, Ctrl-C."""
+
 import contextvars
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""Parts and parameters in the description of a saved model: what comes back, and what is refused."""
+
 import json
 
 import numpy as np
