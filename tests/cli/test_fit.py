@@ -25,12 +25,20 @@ def test_the_model_is_that_of_the_library(shop, as_json, tmp_path):
 
 
 def test_validation_and_early_stopping(shop, as_json, tmp_path):
+    path, columns = tmp_path / "m.safetensors", {"value": "value", "timestamp": "time"}
     arguments = ["--validation", shop / "parts/valid.csv", "--early-stopping", "1"]
     told = as_json(
         "fit", shop / "parts/train.csv", *SMALL, *arguments, "--metric", "ndcg@10",
-        "--set", "validate_every=1", "-o", tmp_path / "m.safetensors",
+        "--set", "validate_every=1", "-o", path,
     )  # fmt: skip
-    assert 0 < told["validation_ndcg@10"] <= 1
+    train = tr.Interactions.read(shop / "parts/train.csv", **columns)
+    valid = tr.Interactions.read(shop / "parts/valid.csv", **columns, like=train, unknown="drop")
+    given = {"early_stopping": 1, "validation_metric": "ndcg@10", "validate_every": 1}
+    model = tr.MatrixFactorization(4, n_epochs=2, random_state=0, **given)
+    model.fit(train, validation=valid)
+    best = model.history_[model.best_epoch_ - 1]
+    assert told["validation_ndcg@10"] == best["validation_ndcg@10"]
+    assert given.items() <= tr.load(path).get_params().items()
 
 
 @pytest.mark.parametrize("name", ["fit", "tune"])
