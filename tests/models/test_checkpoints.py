@@ -71,6 +71,23 @@ def test_features_belong_to_a_fit(tmp_path):
     assert_same(model.fit(data, item_features=items, checkpoint=path), expected)
 
 
+def test_values_belong_to_a_fit_whose_sampler_goes_by_them(pairs, tmp_path):
+    path, make = tmp_path / "fit.checkpoint", TestFactorization().make
+    matrix = pairs.tocsr()
+    grades, others = (matrix.multiply(np.arange(40) % n + 1).tocsr() for n in (3, 4))
+    for sampler, refused in (("unseen", False), ("graded", True)):
+        expected = make(sampler=sampler).fit(grades)
+        with pytest.raises(CutError):
+            make(sampler=sampler).fit(grades, callbacks=cut_at(3), checkpoint=path)
+        if refused:
+            with pytest.raises(
+                ValueError, match="of another fit: the argument values of X differs"
+            ):
+                make(sampler=sampler).fit(others, checkpoint=path)
+        else:
+            assert_same(make(sampler=sampler).fit(others, checkpoint=path), expected)
+
+
 @pytest.mark.thorough
 def test_the_code_of_a_part_belongs_to_a_fit(pairs, tmp_path):
     path = tmp_path / "fit.checkpoint"
