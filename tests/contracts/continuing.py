@@ -166,7 +166,11 @@ class ContinuingContract(Contract):
         some = np.arange(len(new)) % 2
         half = copy.copy(of_today).partial_fit(new, sample_weight=some)
         assert_same(half, copy.copy(of_today).partial_fit(new[some > 0]))
-        copy.copy(of_today).partial_fit(new, sample_weight="values")
+        known = pairs_of(of_today.seen_)
+        ids = new.user_ids[new.rows].tolist(), new.item_ids[new.indices].tolist()
+        first = new[np.array([each not in known for each in zip(*ids, strict=True)])]
+        by_value = copy.copy(of_today).partial_fit(first, sample_weight="values")
+        assert_same(by_value, copy.copy(of_today).partial_fit(first))  # all values are 1
         of_users = copy.copy(of_today).partial_fit(new, sample_weight="users")
         assert not np.array_equal(plain.item_factors_, of_users.item_factors_)
 

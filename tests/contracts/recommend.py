@@ -114,6 +114,12 @@ class RecommendContract(Contract):
         assert not (ids == np.arange(n)[:, None]).any()
         assert (np.diff(scores, axis=1) <= 0).all()
         assert np.abs(scores).max() <= 1 + 1e-5
+        rows = getattr(fitted, f"{what[:-1]}_factors_", None)
+        if rows is not None:
+            units = rows / np.linalg.norm(rows.astype(float), axis=1, keepdims=True)
+            cosines = units @ units.T - 3 * np.eye(n)  # of others only
+            np.testing.assert_allclose(scores, -np.sort(-cosines, axis=1)[:, :5], atol=1e-5)
+            np.testing.assert_allclose(np.take_along_axis(cosines, ids, axis=1), scores, atol=1e-5)
         single = similar(3, k=5)
         assert single[0].shape == (5,)
         np.testing.assert_array_equal(single[0], ids[3])
