@@ -8,7 +8,7 @@ import pytest
 
 from tripletrec import _drawing as drawing
 
-pyplot = pytest.importorskip("matplotlib.pyplot", reason="needs an optional library")
+pyplot = pytest.importorskip("matplotlib.pyplot", reason="needs matplotlib")
 
 NAMES = ["$5 | 10% | $10", "sub_$_$", "$b$_<i>", r"\$ \alpha $x$", "_tmp", "^ { $"]
 

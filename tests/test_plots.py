@@ -7,7 +7,7 @@ import pytest
 
 import tripletrec as tr
 
-pyplot = pytest.importorskip("matplotlib.pyplot", reason="needs an optional library")
+pyplot = pytest.importorskip("matplotlib.pyplot", reason="needs matplotlib")
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import pytest
 import tripletrec as tr
 from tripletrec import report
 
-pytest.importorskip("matplotlib", reason="needs an optional library")
+pytest.importorskip("matplotlib", reason="needs matplotlib")
 
 VOID = {"meta", "path", "use", "image", "circle", "rect", "line"}
 

@@ -133,7 +133,7 @@ def test_a_model_that_does_not_say_what_it_has_seen(shop, of_other_training, com
 @pytest.mark.parametrize("word", ["user", "item"])
 def test_ids_and_row_numbers_are_not_matched(name, word, shop, failed, tmp_path):
     if name == "report":
-        pytest.importorskip("matplotlib", reason="needs an optional library")
+        pytest.importorskip("matplotlib", reason="needs matplotlib")
     seen = tr.load(shop / "model.safetensors").seen_
     ids = {"user_ids": seen.user_ids, "item_ids": seen.item_ids} | {f"{word}_ids": None}
     path, page = tmp_path / "rows.st", tmp_path / "page.html"

@@ -4,7 +4,7 @@ import pytest
 
 import tripletrec as tr
 
-pytest.importorskip("matplotlib", reason="needs an optional library")
+pytest.importorskip("matplotlib", reason="needs matplotlib")
 
 
 def test_a_page_with_names_of_items(shop, command, tmp_path):

@@ -45,7 +45,7 @@ class VectorsContract(Contract):
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_an_index_finds_the_lists(self, fitted, kind, tmp_path):
-        pytest.importorskip(LIBRARIES[kind], reason="needs an optional library")
+        pytest.importorskip(LIBRARIES[kind], reason=f"needs {kind}")
         _, exact = fitted.recommend(np.arange(30), k=5, exclude=None)
         index = fitted.to_index(kind, tmp_path / "items.index")
         found = neighbours(index, kind, fitted.user_vectors(np.arange(30)), 5)

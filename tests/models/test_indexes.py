@@ -20,7 +20,7 @@ def shop():
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("preset", quick(["bpr", "softmax"], "softmax"))
 def test_lists_are_nearly_those_of_all_items(shop, kind, preset):
-    pytest.importorskip(LIBRARIES[kind], reason="needs an optional library")
+    pytest.importorskip(LIBRARIES[kind], reason=f"needs {kind}")
     model = tr.MatrixFactorization.preset(preset, n_factors=16, n_epochs=2).fit(shop)
     exact, _ = model.recommend(np.arange(200), k=20, exclude=None)
     found = neighbours(model.to_index(kind), kind, model.user_vectors(), 20)
@@ -29,7 +29,7 @@ def test_lists_are_nearly_those_of_all_items(shop, kind, preset):
 
 
 def test_a_saved_index_answers_the_same(shop, tmp_path):
-    usearch = pytest.importorskip("usearch.index", reason="needs an optional library")
+    usearch = pytest.importorskip("usearch.index", reason="needs usearch")
     model = tr.MatrixFactorization(16, n_epochs=2).fit(shop)
     path = tmp_path / "items.usearch"
     path.write_bytes(b"an older one")
@@ -44,7 +44,7 @@ def test_a_saved_index_answers_the_same(shop, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_that_cannot_be_written_whole_is_none(shop, kind, tmp_path):
     resource = pytest.importorskip("resource", reason="needs limits of Unix")
-    pytest.importorskip(LIBRARIES[kind], reason="needs an optional library")
+    pytest.importorskip(LIBRARIES[kind], reason=f"needs {kind}")
     model, path = tr.MatrixFactorization(4, n_epochs=1).fit(shop), tmp_path / "items.index"
     path.write_bytes(b"an older one")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -58,7 +58,7 @@ def test_a_file_that_cannot_be_written_whole_is_none(shop, kind, tmp_path):
 
 
 def test_numbers_are_those_of_the_index(shop):
-    pytest.importorskip("usearch.index", reason="needs an optional library")
+    pytest.importorskip("usearch.index", reason="needs usearch")
     model = tr.MatrixFactorization(4, n_epochs=1).fit(shop)
     index = model.to_index("usearch", n_neighbors=7, depth=50)
     found = index.connectivity, index.expansion_add, index.expansion_search
@@ -75,7 +75,7 @@ def test_numbers_are_checked(shop, name):
 @pytest.mark.thorough  # many items
 @pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_is_one(monkeypatch):
-    usearch = pytest.importorskip("usearch.index", reason="needs an optional library")
+    usearch = pytest.importorskip("usearch.index", reason="needs usearch")
     data = tr.datasets.make_interactions(200, 20_000, 6_000, random_state=0)
     model, add = tr.MatrixFactorization(16, n_epochs=1).fit(data), usearch.Index.add
 
