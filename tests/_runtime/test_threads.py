@@ -120,6 +120,18 @@ def test_a_pool_that_nobody_enters_ends_with_its_last_reference():
         assert not each.is_alive()
 
 
+KEPT = """
+from tripletrec._runtime.threads import ThreadPool
+
+kept = ThreadPool(2, "kept")
+print(kept.submit(sum, [1, 2]).result())
+"""
+
+
+def test_python_ends_beside_a_pool_that_a_traceback_keeps():
+    assert run_python(KEPT, timeout=60) == "3\n"
+
+
 def test_a_pool_without_threads_makes_calls_where_they_are_submitted(no_threads):
     with no_threads(), ThreadPool(3, "pool") as pool:
         assert pool.submit(threading.current_thread).result() is threading.current_thread()

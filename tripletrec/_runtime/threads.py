@@ -168,10 +168,13 @@ class ThreadPool:
     def __init__(self, n_threads: int, name: str) -> None:
         self._calls: SimpleQueue[Any] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        # Should Ctrl-C keep anyone from entering the context, the threads end with the object.
+        # Should Ctrl-C keep anyone from entering the context, the threads end with the object; and where a
+        # traceback keeps that, Python does not wait for them at its end.
         self._end = weakref.finalize(self, _say_end, self._calls, n_threads)
         for number in range(n_threads):
-            thread = threading.Thread(target=_work, args=(self._calls,), name=f"{name}_{number}")
+            thread = threading.Thread(
+                target=_work, args=(self._calls,), name=f"{name}_{number}", daemon=True
+            )
             try:
                 thread.start()
             except RuntimeError:
