@@ -321,3 +321,13 @@ def test_arguments_are_checked_before_anything_is_evaluated(models, parts):
             (TypeError, ValueError), match=r"models\['b'\] (must be a|EASE|scores 2)"
         ):
             compare({"a": never, "b": last}, parts[1])
+
+
+def test_models_that_know_other_users_or_items_are_refused(models, parts):
+    more = tr.Popularity().fit(np.ones((60, 41)))
+    message = (
+        r"models\['more'\] knows 60 users and 41 items, and models\['mf'\] 60 and 40: evaluate"
+    )
+    for test in (parts[1], np.ones((60, 41))):
+        with pytest.raises(ValueError, match=message):
+            compare({"scores": lambda users: users, "mf": models["mf"], "more": more}, test)

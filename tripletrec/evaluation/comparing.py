@@ -235,6 +235,7 @@ def compare(
     from tripletrec.ranking.scores import score_function  # here, as in `stand`
 
     given = {name: each for name, each in models.items() if isinstance(each, Evaluation)}
+    _check_one_catalogue(models)
     for name, each in models.items():  # before any is evaluated
         check_utf8(str(name), "names of models")
         if name not in given:
@@ -266,6 +267,22 @@ def _evaluation(
         return evaluate(model, test, exclude, **options)
     except NoUsersError as error:
         raise NoUsersError(f"{name}: {error}") from None
+
+
+def _check_one_catalogue(models: Mapping[str, Any]) -> None:
+    """Raise if fitted models know different numbers of users or items: no one test is of both."""
+    from tripletrec.ranking.scores import FittedModel  # here, as in `stand`
+
+    fitted = {name: each for name, each in models.items() if isinstance(each, FittedModel)}
+    shapes = {name: (each.n_users_, each.n_items_) for name, each in fitted.items()}
+    for name, shape in shapes.items():
+        first, wanted = next(iter(shapes.items()))
+        if shape != wanted:
+            raise ValueError(
+                f"models[{name!r}] knows {shape[0]} users and {shape[1]} items, and models[{first!r}] "
+                f"{wanted[0]} and {wanted[1]}: evaluate each by itself, on the same pairs like its own "
+                "seen_, with candidates= that both know"
+            )
 
 
 def _check_alike(results: dict[str, Evaluation]) -> None:
