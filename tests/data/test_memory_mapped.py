@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -165,6 +166,16 @@ def damages(folder):
         yield f"{name}.npy has [0-9]+ bytes, and had", lambda p=path, w=whole: p.write_bytes(w[:-1])
         yield f"{name}.npy has 0 bytes, and had", lambda p=path: p.write_bytes(b"")
         yield "", lambda p=path, w=whole: p.write_bytes(b"\xff" * len(w))
+    indices = folder / "indices.npy"
+    kind = "{'descr': '<i4', 'fortran_order': False, 'shape': "
+    for text in ("", kind + "(", kind + f"({10**30},)}}", "-" * 9000 + "1", "  a\n b"):
+        header = b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text.encode()
+        for content in (header, b"", b"PK\3\4"):
+            sizes = {"bytes": {**about["bytes"], "indices": len(content)}}
+            yield (
+                "indices.npy is no array: ",
+                lambda c=content, s=sizes: (indices.write_bytes(c), say(**s)),
+            )
     path = folder / "indptr.npy"
     whole = path.read_bytes()
     yield (
@@ -172,6 +183,17 @@ def damages(folder):
         lambda: path.write_bytes(whole[:-16] + b"\x7f" * 8 + whole[-8:]),
     )
     yield "indptr ends at", lambda: path.write_bytes(whole[:-8] + whole[-16:-8])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+@pytest.mark.parametrize("name", ["interactions.json", "indices.npy"])
+def test_nothing_waits_for_a_fifo(tmp_path, mapped, name):
+    folder = tmp_path / "map"
+    shutil.copytree(mapped.memory_map, folder)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ValueError, match="map' is damaged: OSError: .*a FIFO, not a regular file"):
+        Interactions.read(folder)
 
 
 def test_damaged_folders_get_one_sentence(tmp_path, mapped):
@@ -192,7 +214,18 @@ def test_indices_that_were_changed_are_never_followed(tmp_path, mapped):
     content = path.read_bytes()
     path.write_bytes(content[:-4] + b"\xff" * 4)
     changed = Interactions.read(folder)
-    for use in (tr.Popularity().fit, tr.MatrixFactorization(n_epochs=1, n_factors=2).fit):
+    for use in (
+        tr.Popularity().fit,
+        tr.MatrixFactorization(n_epochs=1, n_factors=2).fit,
+        Interactions.describe,
+        Interactions._repr_html_,
+        Interactions.to_frame,
+        Interactions.tocsr,
+        Interactions.transpose,
+        Interactions.filter,
+        lambda data: data[1:],  # a part has indices of its own: nobody would ask again
+        lambda data: data.iloc[1:],
+    ):
         with pytest.raises(ValueError, match="shares its indices with a matrix or a file that was"):
             use(changed)
 
@@ -225,20 +258,16 @@ def other(data):
 
 @pytest.mark.parametrize("name", ["interactions.json", "indptr.npy", "user_ids.npy"])
 def test_all_is_of_one_state_while_the_folder_is_replaced(name, tmp_path, data, monkeypatch):
-    new, stat, read_text, done = other(data), Path.stat, Path.read_text, []
+    new, opened, done = other(data), os.open, []
     data.to_memory_map(tmp_path / "map")
 
-    def replacing_before(read):
-        def replaced(self, *arguments, **options):
-            if self.name == name and not done:
-                done.append(name)
-                new.to_memory_map(tmp_path / "map")
-            return read(self, *arguments, **options)
+    def replacing_before(path, *arguments, **options):
+        if Path(path).name == name and not done:
+            done.append(name)
+            new.to_memory_map(tmp_path / "map")
+        return opened(path, *arguments, **options)
 
-        return replaced
-
-    monkeypatch.setattr(Path, "stat", replacing_before(stat))
-    monkeypatch.setattr(Path, "read_text", replacing_before(read_text))
+    monkeypatch.setattr(os, "open", replacing_before)
     found = Interactions.read(tmp_path / "map")
     assert done
     same(found, new)

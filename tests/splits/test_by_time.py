@@ -543,3 +543,13 @@ def test_as_many_as_asked_for_are_left():
 def test_bad_last_out(data, n, error, message):
     with pytest.raises(error, match=message):
         leave_last_out(data, n)
+
+
+@pytest.mark.parametrize("split", [leave_last_out, lambda data: time_split(data, test=0.5)])
+def test_indices_that_were_changed_are_never_followed(split, tmp_path):
+    frame = {"user": [1, 1, 2, 2], "item": [1, 2, 1, 2], "timestamp": [1, 2, 3, 4]}
+    Interactions.from_frame(frame, timestamp="timestamp").to_memory_map(tmp_path / "map")
+    path = tmp_path / "map/indices.npy"
+    path.write_bytes(path.read_bytes()[:-4] + b"\xff" * 4)
+    with pytest.raises(ValueError, match="a file that was changed: .* from 0 to 1, got -1"):
+        split(Interactions.read(tmp_path / "map"))

@@ -72,7 +72,7 @@ class CompressedRows:
         if not self.nnz:
             raise ValueError(f"{name} has no interaction: at least one positive is needed")
 
-    def _check_still_inside(self, name: str) -> None:
+    def _check_still_inside(self, name: str = "interactions") -> None:
         """Raise if indices are out of range, because the matrix or file they are shared with was changed."""
         if not self._rows.borrowed:
             return

@@ -66,6 +66,7 @@ class Describable(CompressedRows):
         """
         import pandas as pd
 
+        self._check_still_inside()
         per_user = np.diff(self.indptr)
         per_item = np.bincount(self.indices, minlength=self.n_items)
         first, last = None, None

@@ -62,6 +62,7 @@ class Filterable(CompressedRows):
             check_count(min_per_user, "min_per_user", 0),
             check_count(min_per_item, "min_per_item", 0),
         )
+        self._check_still_inside()
         enough = np.ones(self.nnz, np.bool_)
         if min_value is not None:
             # In the precision of the values, so that 0.1 is not less than 0.1.

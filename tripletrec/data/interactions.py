@@ -230,6 +230,7 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
 
     def transpose(self) -> Interactions:
         """Return a copy with users and items exchanged."""
+        self._check_still_inside()
         rows = assemble(
             self.space.shape[::-1], self.indices, self.rows, self.values, self.timestamps
         )
@@ -239,6 +240,7 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
         """Return a ``scipy.sparse.csr_matrix`` that shares the (read-only) values and indices."""
         from scipy.sparse import csr_matrix
 
+        self._check_still_inside()
         arrays = self.values, self.indices, self.indptr
         matrix = csr_matrix(arrays, shape=self.space.shape, copy=False)
         matrix.has_canonical_format = True
@@ -258,6 +260,7 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
         IndexError
             If `index` points beyond the interactions.
         """
+        self._check_still_inside()  # the part has indices of its own, which nobody asks about again
         if isinstance(index, tuple) and len(index) == 2 and index[1] is Ellipsis:
             index = index[0]
         if isinstance(index, tuple):

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.files import with_sentence
+from tripletrec._runtime.files import reading, with_sentence
 from tripletrec._runtime.folders import check_disk, replacing_folder, settled
 from tripletrec._runtime.messages import said_by, shown
 from tripletrec._runtime.tensors import parse_json
@@ -241,7 +241,8 @@ def open_memory_map(path: Any) -> MappedInteractions:
 
 def _contents(folder: Path) -> MappedInteractions:
     try:
-        about = _check_about(parse_json((folder / _ABOUT).read_text("utf-8")))
+        with reading(folder / _ABOUT) as (file, _):
+            about = _check_about(parse_json(str(file.read(), "utf-8")))
         arrays = {name: _map(folder / f"{name}.npy", size) for name, size in about["bytes"].items()}
         return _interactions_of(about, arrays)
     except (ValueError, TypeError, LookupError, OSError) as error:
@@ -269,11 +270,15 @@ def _check_about(about: Any) -> dict[str, Any]:
 
 
 def _map(path: Path, size: Any) -> NDArray[Any]:
-    found = path.stat().st_size
-    if found != size:
-        raise ValueError(f"{path.name} has {found} bytes, and had {shown(size)}")
-    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+    with reading(path) as (_, found):  # which waits for no FIFO
+        if found != size:
+            raise ValueError(f"{path.name} has {found} bytes, and had {shown(size)}")
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except OSError:
+        raise
+    except Exception as error:  # over a header that is damaged NumPy raises nearly anything
+        raise ValueError(f"{path.name} is no array: {said_by(error)}") from None
 
 
 def _ids_of(word: str, n: int, about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Ids:

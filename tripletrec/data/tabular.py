@@ -344,6 +344,7 @@ class Tabular(CompressedRows):
         from tripletrec.data.tidy import TidyColumn, check_table_kind, table_of
 
         check_table_kind(output)
+        self._check_still_inside()
         users, items = self._users.values, self._items.values
         columns = {
             "user": TidyColumn(self.rows) if users is None else TidyColumn(users, self.rows),

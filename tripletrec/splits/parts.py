@@ -38,6 +38,7 @@ def times_of(data: Interactions, name: str, why: str) -> NDArray[Any]:
     """Return the timestamps, or say why they are needed."""
     if data.timestamps is None:
         raise ValueError(f"{name} must have timestamps: {why}")
+    data._check_still_inside(name)
     return data.timestamps
 
 
