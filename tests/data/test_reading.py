@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import uuid
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -223,6 +224,12 @@ def test_other_matrices_get_one_sentence(tmp_path):
         whole[:-30],
         whole[:100] + b"\xff" * 60 + whole[160:],
     ]
+    encrypted = bytearray(whole)
+    for mark, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # where the flags of a member are
+        encrypted[encrypted.index(mark) + place] |= 1
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("format.npy", b"\x93NUMPY\1\0\2\0((")
+    contents += [bytes(encrypted), path.read_bytes()]
     np.savez(path, format=np.array(["csr"], object), x=np.array([uuid.UUID(int=1)], object))
     for content in [path.read_bytes(), *contents]:
         path.write_bytes(content)

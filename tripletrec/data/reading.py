@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,17 +62,13 @@ def read_matrix(paths: list[Path]) -> Any:
     path = paths[0]
     try:
         return load_npz(path)
-    except OSError as error:
-        if error.errno is not None:
-            raise with_sentence(error, f"cannot read {str(path)!r}") from None
-        wrong: Exception = error
     except (
-        ValueError, KeyError, EOFError, TypeError, AttributeError, NotImplementedError,
-        MemoryError, zipfile.BadZipFile, zlib.error,
-    ) as error:  # fmt: skip
-        wrong = error
-    advice = "pickle" in str(wrong)  # to load it unsafely
-    raise ValueError(
-        f"{str(path)!r} is damaged, or no matrix that scipy.sparse.save_npz wrote"
-        f"{'' if advice else f' ({said_by(wrong)})'}"
-    ) from None
+        Exception
+    ) as error:  # over what is damaged zipfile, NumPy and SciPy raise nearly anything
+        if isinstance(error, OSError) and error.errno is not None:
+            raise with_sentence(error, f"cannot read {str(path)!r}") from None
+        advice = "pickle" in str(error)  # to load it unsafely
+        raise ValueError(
+            f"{str(path)!r} is damaged, or no matrix that scipy.sparse.save_npz wrote"
+            f"{'' if advice else f' ({said_by(error)})'}"
+        ) from None
