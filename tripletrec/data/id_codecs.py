@@ -58,6 +58,8 @@ def _decode_timestamp(text: str) -> Any:
     import pandas as pd
 
     instant, zone, unit = text.split(" ")
+    if len(instant) > _LONGEST_TIME:
+        raise ValueError(f"a time of {len(instant)} characters")
     time = pd.Timestamp(instant).as_unit(unit)
     try:
         # pandas takes "dateutil/" and a path for a zone, and opens whatever is there.
@@ -66,6 +68,7 @@ def _decode_timestamp(text: str) -> Any:
         return time
 
 
+_LONGEST_TIME = 64  # characters, twice what any has: over a long text pandas ponders for hours
 _CODECS = {
     "str": _Codec(str, str),
     "int": _Codec(lambda each: format(each, "x"), lambda text: int(text, 16)),
@@ -189,7 +192,11 @@ def _unpack_numbers(form: str, unit: str, content: Any) -> NDArray[Any]:
 
 
 def _date_type(form: str, unit: str) -> np.dtype[Any]:
+    wrong = ValueError(f"ids of the form {shown(form + '[' + unit)}: no such unit")
     try:
-        return np.dtype(f"{'M8' if form == 'dates' else 'm8'}[{unit}")
+        dtype = np.dtype(f"{'M8' if form == 'dates' else 'm8'}[{unit}")
     except TypeError:
-        raise ValueError(f"ids of the form {shown(form + '[' + unit)}: no such unit") from None
+        raise wrong from None
+    if dtype.kind not in "mM":  # "[D],i8" makes records
+        raise wrong
+    return dtype
