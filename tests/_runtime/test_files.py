@@ -473,6 +473,7 @@ def test_a_file_that_knows_its_path_is_a_file(tmp_path):
     with writing(opened := Opened()) as file:
         file.write(b"1")
     assert opened.getvalue() == b"1" and displayed(opened) == "an open Opened"
+    assert displayed("a b") == "a b" and displayed(b"a\x1b[31m") == r"'a\x1b[31m'"
 
     class OldPath:
         def __fspath__(self):

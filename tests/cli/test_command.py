@@ -179,6 +179,31 @@ def test_a_file_whose_name_is_no_text(shop, monkeypatch, tmp_path):
     assert json.loads(stdout.buffer.getvalue())["file"] == str(path)
 
 
+class Terminal(io.TextIOWrapper):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("kind", [Terminal, io.TextIOWrapper])
+def test_no_id_steers_a_terminal(kind, monkeypatch, tmp_path, capsys):
+    """What is handed on, to a file or a pipe, stays as it is."""
+    items = ["red \x1b[31m", "a\u202eb\x9b\u2066", "a\tb\nü"]
+    data = tr.Interactions.from_frame({"user": [1, 2, 3], "item": items})
+    tr.Popularity().fit(data).save(tmp_path / "m")
+    monkeypatch.setattr(sys, "stdout", stdout := kind(io.BytesIO(), "utf-8", newline="\n"))
+    assert main(["recommend", str(tmp_path / "m"), "-k", "3", "--with-seen", "--quiet"]) == 0
+    text = stdout.buffer.getvalue().decode()
+    shown = ["red \\x1b[31m", r"a\u202eb\x9b\u2066", "a\tb\nü"] if kind is Terminal else items
+    assert all(each in text for each in shown) and text.count("\t") == 3 + 9 * 3 + 3
+
+
+def test_no_name_of_a_file_steers_a_terminal(failed, tmp_path):
+    path = tmp_path / "m\x1b[31m"
+    path.write_bytes(b"nothing")
+    for arguments in (["info", path], ["info", f"{path}2"], ["fit", path, "-o", tmp_path / "m"]):
+        assert "\x1b" not in (said := failed(*arguments)) and r"m\x1b[31m" in said
+
+
 class ClosedPipe:
     def write(self, text):
         raise BrokenPipeError

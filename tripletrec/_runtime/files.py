@@ -235,8 +235,11 @@ def check_writable(path: str | os.PathLike[str], name: str) -> None:
 
 
 def displayed(file: Any) -> str:
-    """Return what messages call a file: its path, or what kind of open file it is."""
-    return str(os.fsdecode(file)) if _names_a_file(file) else f"an open {type(file).__name__}"
+    """Return what messages call a file: its path, on one line, or what kind of open file it is."""
+    if not _names_a_file(file):
+        return f"an open {type(file).__name__}"
+    path = str(os.fsdecode(file))
+    return path if path.isprintable() else repr(path)  # a terminal would do what it says
 
 
 def with_sentence(error: OSError, what: str) -> OSError:

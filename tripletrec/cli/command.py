@@ -11,6 +11,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
 from tripletrec._runtime.files import with_sentence
+from tripletrec._runtime.progress import Forgiving
 from tripletrec._runtime.versions import version_of
 from tripletrec.cli import (
     compare,
@@ -25,7 +26,7 @@ from tripletrec.cli import (
     split,
     tune,
 )
-from tripletrec.cli.options import Parser, UsageError, say
+from tripletrec.cli.options import Parser, UsageError, for_terminal, say
 
 __all__ = ["build_parser", "main"]
 
@@ -176,14 +177,14 @@ def _standard_output() -> Iterator[None]:
 
 
 class _Named:
-    """Standard output, whose errors name it."""
+    """Standard output, whose errors name it; a terminal is not steered by what is printed."""
 
     def __init__(self, stream: Any) -> None:
-        self._stream = stream
+        self._stream, self._is_terminal = stream, Forgiving(stream).isatty()
 
     def write(self, text: str) -> None:
         with _named_output():
-            self._stream.write(text)
+            self._stream.write(for_terminal(text) if self._is_terminal else text)
 
     def flush(self) -> None:
         with _named_output():

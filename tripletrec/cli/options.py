@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,7 @@ __all__ = [
     "as_usage",
     "check_output_path",
     "count",
+    "for_terminal",
     "note",
     "positive",
     "say",
@@ -31,8 +33,9 @@ __all__ = [
     "share",
 ]
 
-
 N = TypeVar("N", int, float)
+# What steers a terminal, tabs and ends of lines apart, or turns the order of the letters beside it.
+_STEERING = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class UsageError(Exception):
@@ -55,7 +58,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:  # noqa: D102
-        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+        self.exit(2, f"{self.prog}: error: {for_terminal(' '.join(message.split()))}\n")
 
 
 def add_command(
@@ -179,10 +182,15 @@ def _parsed(text: str, kind: Callable[[str], N], allows: Callable[[N], bool], ru
     raise argparse.ArgumentTypeError(f"must be {rule}, got {text!r}")
 
 
+def for_terminal(text: str) -> str:
+    """Return a text as people may see it: ids and names of files or columns may be anybody's."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def say(text: str) -> None:
     """Write a line to standard error, if that takes it: nothing that is said is worth a model."""
     if sys.stderr is not None:
-        print(f"tripletrec: {text}", file=Forgiving(sys.stderr))
+        print(f"tripletrec: {for_terminal(text)}", file=Forgiving(sys.stderr))
 
 
 def note(options: argparse.Namespace, text: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.files import displayed, with_sentence
+from tripletrec._runtime.files import with_sentence
 from tripletrec.data.foreign import need_pyarrow
 
 __all__ = ["appending", "as_text", "id_text", "write_table"]
@@ -100,7 +100,7 @@ def write_table(table: Any, path: str | os.PathLike[str], ending: str, name: Any
         with appending(path, ending) as append:
             append(table)
     except OSError as error:
-        raise with_sentence(error, f"cannot write {displayed(name)!r}") from None
+        raise with_sentence(error, f"cannot write {str(os.fsdecode(name))!r}") from None
 
 
 def _write_parquet(table: Any, path: str | os.PathLike[str]) -> None:
