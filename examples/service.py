@@ -76,7 +76,7 @@ def warm(model: Any) -> None:
 def id_of(text: str, ids: np.ndarray | None) -> str | int:
     """Return the id that a URL names, in the type of the model's."""
     are_numbers = ids is None or ids.dtype.kind in "iu"
-    return int(text) if are_numbers and text.isdecimal() else text
+    return int(text) if are_numbers and text.isascii() and text.isdecimal() else text
 
 
 def listed(ids: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:

@@ -185,7 +185,14 @@ def test_a_service_takes_over_a_new_file(days, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "ids", "wanted"),
-    [("7", None, 7), ("7", [7, 8], 7), ("7", ["7"], "7"), ("x", None, "x"), ("-1", [7], "-1")],
+    [
+        ("7", None, 7),
+        ("7", [7, 8], 7),
+        ("7", ["7"], "7"),
+        ("x", None, "x"),
+        ("-1", [7], "-1"),
+        ("٣", None, "٣"),
+    ],
 )
 def test_ids_of_urls(text, ids, wanted):
     found = imported("service").id_of(text, None if ids is None else np.array(ids))

@@ -62,9 +62,7 @@ def read_matrix(paths: list[Path]) -> Any:
     path = paths[0]
     try:
         return load_npz(path)
-    except (
-        Exception
-    ) as error:  # over what is damaged zipfile, NumPy and SciPy raise nearly anything
+    except Exception as error:  # what is damaged may make zipfile, NumPy and SciPy raise anything
         if isinstance(error, OSError) and error.errno is not None:
             raise with_sentence(error, f"cannot read {str(path)!r}") from None
         advice = "pickle" in str(error)  # to load it unsafely
