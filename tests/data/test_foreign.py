@@ -54,6 +54,10 @@ def table(pa):
     return pa.table(dict(COLUMNS))
 
 
+def dataset(pa):
+    return pytest.importorskip("pyarrow.dataset").dataset(table(pa))
+
+
 def views(pa):
     try:
         return table(pa).set_column(0, "user", table(pa)["user"].cast(pa.string_view()))
@@ -74,6 +78,8 @@ ARROW = {
         table(pa)[:2].set_column(0, "user", table(pa)["user"][:2].cast(pa.large_string())),
         table(pa)[2:].set_column(2, "weight", table(pa)["weight"][2:].cast(pa.int32())),
     ],
+    "dataset": lambda pa: dataset(pa),
+    "scanner": lambda pa: dataset(pa).scanner(),
     "to_arrow": lambda pa: Foreign("to_arrow", table(pa)),
     "string views": lambda pa: views(pa),
     "dictionaries in chunks": lambda pa: pa.concat_tables([
@@ -120,8 +126,12 @@ def test_ways_to_pandas(way):
 def test_only_the_named_columns_are_read():
     pa = pytest.importorskip("pyarrow")
     assert in_memory(Stream(table(pa)), ["item", "user"]).column_names == ["user", "item"]
-    with pytest.raises(ValueError, match="frame has no column 'User': its columns are .*'user'"):
-        Interactions.from_frame(Stream(table(pa)), user="User")
+    assert in_memory(dataset(pa), ["item", "user", "user"]).column_names == ["item", "user"]
+    for frame in (Stream(table(pa)), dataset(pa)):
+        with pytest.raises(
+            ValueError, match="frame has no column 'User': its columns are .*'user'"
+        ):
+            Interactions.from_frame(frame, user="User")
     twice = pa.Table.from_arrays([pa.array([1])] * 3, names=["user", "user", "item"])
     for frame in (twice, Stream(twice), [twice]):
         with pytest.raises(ValueError, match="frame has 2 columns of the name 'user'"):

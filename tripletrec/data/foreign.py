@@ -19,7 +19,8 @@ __all__ = [
     "need_pyarrow",
 ]
 
-_WAYS = ("to_arrow", "to_pandas", "toPandas", "compute")  # of Ibis and cuDF, Modin, Spark, Dask
+# Of Ibis and cuDF, Modin, Spark, Dask, and what scans a dataset.
+_WAYS = ("to_arrow", "to_pandas", "toPandas", "compute", "to_reader")
 
 
 class Dictionary:
@@ -42,8 +43,8 @@ def in_memory(frame: Any, names: Iterable[Any]) -> Any:
     ----------
     frame : table
         Of these libraries or a dict of columns, which are returned as they are; lazy; wrapped by Narwhals; a
-        record batch, a reader or a sequence of batches; or whatever else gives Arrow's stream, or a table of
-        pandas or pyarrow by one of the methods that other libraries have for it.
+        record batch, a reader or a sequence of batches; a dataset or its scanner; or whatever else gives
+        Arrow's stream, or a table of pandas or pyarrow by a method that other libraries have for it.
     names : iterable of column names
     """
     wanted = list(names)
@@ -64,9 +65,12 @@ def in_memory(frame: Any, names: Iterable[Any]) -> Any:
 
 
 def _collected(frame: Any, wanted: list[Any]) -> Any:
-    if hasattr(frame, "collect_schema"):
+    """Return the named columns of a lazy table or of a dataset of pyarrow; anything else as it is."""
+    if hasattr(frame, "collect_schema") or hasattr(frame, "scanner"):
         for name in wanted:  # here, while all are known
             check_column(name, names_of(frame))
+    if hasattr(frame, "scanner"):
+        return frame.to_table(columns=list(dict.fromkeys(wanted)))
     return eager(frame, wanted)
 
 

@@ -59,7 +59,8 @@ class Tabular(CompressedRows):
         frame : pandas, polars (also lazy) or pyarrow table, or dict of columns
             Read only, by position: an index has no effect. Of a lazy table the columns named here are
             collected. Anything else that gives Arrow's stream or has a way to pandas will do: record batches
-            (one, a list or a reader), a DuckDB relation, tables of Narwhals, Ibis or Dask.
+            (one, a list or a reader), a dataset of pyarrow, a DuckDB relation, tables of Narwhals, Ibis or
+            Dask.
         user, item : str, default "user" and "item"
             Columns of ids: strings, numbers, dates, or of any other hashable type.
         value, timestamp : str, optional
