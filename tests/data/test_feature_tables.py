@@ -34,6 +34,32 @@ DICT = {name: PANDAS[name].tolist() for name in PANDAS} | {
 }
 
 
+class Partitioned:
+    """A table with an index that pandas computes, as Dask's; without a way to compute it, as Modin's."""
+
+    def __init__(self, frame, computes):
+        self.frame, self.iloc, self.index = frame, frame.iloc, frame.index
+        self.columns = frame.columns
+        if computes:
+            self.compute = lambda: frame
+
+    def __getitem__(self, name):
+        return self.frame[name].to_numpy()
+
+
+class Relation:
+    """What has names of columns and gives Arrow's stream, as a DuckDB relation; its columns are none."""
+
+    def __init__(self, table):
+        self.table, self.columns = table, table.column_names
+
+    def __getitem__(self, name):
+        return self
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
 def tables():
     """The same table in every form that can be had here, by name."""
     found = {
@@ -45,10 +71,13 @@ def tables():
         "dict": DICT,
         "arrays": {name: PANDAS[name].to_numpy() for name in PANDAS},
         "categories": PANDAS.astype({"text": "category"}),
+        "computed": Partitioned(PANDAS.set_index("id"), computes=True),
+        "partitioned": Partitioned(PANDAS.set_index("id"), computes=False),
     }
     try:
         import polars as pl
         import pyarrow as pa
+        import pyarrow.dataset
     except ImportError:
         return found
     arrow = pa.Table.from_pandas(PANDAS, preserve_index=False)
@@ -57,6 +86,8 @@ def tables():
         "arrow": arrow,
         "arrow with an index": pa.Table.from_pandas(PANDAS.set_index("id")),
         "batch": arrow.to_batches()[0],
+        "relation": Relation(arrow),
+        "dataset": pa.dataset.dataset(arrow),
         "dictionary": arrow.set_column(1, "text", arrow["text"].dictionary_encode()),
         "pandas on arrow": arrow.to_pandas(types_mapper=pd.ArrowDtype),
         "dict of arrow": {name: arrow[name] for name in arrow.column_names},
@@ -66,6 +97,21 @@ def tables():
         "dict of polars": {name: polars[name] for name in polars.columns},
     }
     return found
+
+
+@pytest.mark.parametrize("computes", [True, False])
+def test_rows_of_other_libraries_are_found_by_their_index(computes):
+    frame = pd.DataFrame({"n": [20, 0, 10]}, index=[2, 0, 1])
+    rows = aligned_frame(Partitioned(frame, computes), None, np.ones(3, bool), "f", None)
+    assert rows["n"].tolist() == [0, 10, 20]
+
+
+def test_what_can_be_read_only_once_is_no_table_of_features():
+    pa = pytest.importorskip("pyarrow")
+    reader = pa.table({"n": [1, 2]}).to_reader()
+    message = "f must be a table, got a RecordBatchReader, which can be read only once: .* read_all"
+    with pytest.raises(TypeError, match=message):
+        align(reader, None, np.ones(2, bool), "f", "n")
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from tripletrec._runtime.messages import shown
 from tripletrec.data.checks import is_absent, is_of_128_bits, refuse_masked
 
 __all__ = [
+    "arrow_names",
     "check_column",
     "column_of",
     "eager",
@@ -73,15 +74,20 @@ def names_of(frame: Any) -> list[Any]:
         return list(frame.collect_schema().names())
     if is_dict(frame):
         return list(frame)
-    names = getattr(getattr(frame, "schema", None), "names", None)
-    if isinstance(names, list):
-        return names  # pyarrow: its .columns are the arrays
+    if (names := arrow_names(frame)) is not None:
+        return names  # its .columns are the arrays
     if not hasattr(frame, "columns") or not hasattr(frame, "__getitem__"):
         raise TypeError(
             "frame must be a DataFrame or a dict of columns (or a polars or pyarrow table), "
             f"got {type(frame)}"
         )
     return list(frame.columns)
+
+
+def arrow_names(frame: Any) -> list[Any] | None:
+    """Return the names of the columns of a table, reader or dataset of pyarrow; None: it is none."""
+    names = getattr(getattr(frame, "schema", None), "names", None)
+    return names if isinstance(names, list) else None
 
 
 def to_array(values: Any, name: str, what: str = "values") -> NDArray[Any]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 from tripletrec.data.checks import is_of_128_bits
-from tripletrec.data.columns import eager, is_dict, is_native, names_of, to_array
+from tripletrec.data.columns import arrow_names, is_dict, is_native, names_of, to_array
+from tripletrec.data.foreign import in_memory
 from tripletrec.data.id_arrays import plain, refuse_rounded
 from tripletrec.data.ids import is_single
 
@@ -23,15 +24,17 @@ def is_table(features: Any) -> bool:
     if isinstance(features, (Mapping, np.ndarray)):
         return is_dict(features)
     # polars warns of the latter.
-    return hasattr(features, "collect_schema") or hasattr(features, "columns")
+    named = hasattr(features, "collect_schema") or hasattr(features, "columns")
+    return named or arrow_names(features) is not None
 
 
 def as_frame(features: Any, name: str, only: Collection[Any] | None = None) -> Any:
-    """Return a table as a pandas DataFrame; one of pandas' own keeps its index, any other gets 0, 1, 2, ...
+    """Return a table as a pandas DataFrame; one that has an index keeps it, any other gets 0, 1, 2, ...
 
     Parameters
     ----------
-    features : DataFrame of pandas or polars (also lazy), pyarrow Table, or dict of columns
+    features : table
+        Of any library that `in_memory` knows, or a dict of columns.
     name : str
         What error messages call it.
     only : collection of names or None, default None
@@ -39,13 +42,19 @@ def as_frame(features: Any, name: str, only: Collection[Any] | None = None) -> A
     """
     import pandas as pd
 
+    if hasattr(features, "__next__"):  # for it may be asked for again
+        raise TypeError(
+            f"{name} must be a table, got a {type(features).__name__}, which can be read only once: give the "
+            "table that its read_all() returns"
+        )
+    if not isinstance(features, (pd.DataFrame, Mapping)):
+        features = _in_memory(features, only)
     if isinstance(features, pd.DataFrame):
         return _checked(features, name)
-    if hasattr(features, "collect_schema") and hasattr(features, "collect"):
-        features = eager(features, names_of(features) if only is None else only)
-    if isinstance(getattr(getattr(features, "schema", None), "names", None), list):
-        # pyarrow: its index, if it has one, is a column like others.
+    if arrow_names(features) is not None:
+        # Its index, if it has one, is a column like others.
         return _checked(features.to_pandas(ignore_metadata=True, date_as_object=False), name)
+    index = features.index if hasattr(features, "iloc") else None  # of Modin
     if not isinstance(features, Mapping):
         features = {each: features[each] for each in features.columns}
     columns = {
@@ -53,7 +62,20 @@ def as_frame(features: Any, name: str, only: Collection[Any] | None = None) -> A
         for label, values in features.items()
         if only is None or label in only
     }
-    return _checked(pd.DataFrame(_of_one_length(columns, name)), name)
+    frame = pd.DataFrame(_of_one_length(columns, name))
+    return _checked(frame if index is None else frame.set_index(pd.Index(index)), name)
+
+
+def _in_memory(features: Any, only: Collection[Any] | None) -> Any:
+    """Return a table of pandas, with its index if it has one, of polars, pyarrow or Modin."""
+    if hasattr(features, "iloc"):  # of Dask or cuDF
+        for way in ("to_pandas", "compute"):
+            if callable(getattr(features, way, None)):
+                return getattr(features, way)()
+        return features
+    return in_memory(
+        features, [each for each in names_of(features) if only is None or each in only]
+    )
 
 
 def aligned_frame(

@@ -278,14 +278,15 @@ class TwoTower(ContinuedTowers, Unseen):
         y : as `X`, or what scikit-learn gives, default None
             The validation data, as `validation`; None and scikit-learn's 1-D y have no effect.
         user_features, item_features : table, sparse matrix or array, default None
-            A table is a DataFrame of pandas or polars (also lazy), a pyarrow Table or a dict of columns.
+            A table is a DataFrame of pandas or polars (also lazy), a pyarrow Table, a table of another
+            library as of `Interactions.from_frame`, or a dict of columns.
             Columns of strings, categories, lists, texts, booleans, numbers, dates and durations are
             recognised, see `tripletrec.data.features`. A matrix has one row for each user or item and is
             used as it is.
         user_id, item_id : str, default None
             The column of the table that holds the ids of `X` (or row numbers). None: the index of a
-            pandas DataFrame holds them; any other table has none and needs the column, unless `X` has no
-            ids: then it has one row for each user or item.
+            DataFrame of pandas, Dask or Modin holds them; any other table has none and needs the column,
+            unless `X` has no ids: then it has one row for each user or item.
         validation : as `X`, default None
             Held-out positives; `validation_metric` is computed on them as often as `validate_every`
             says.

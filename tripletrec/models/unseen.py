@@ -175,8 +175,8 @@ class Unseen(PlannedTowers):
             One row for each new item.
         id : str or sequence of n ids, default None
             The column that holds the ids of the new items, or the ids themselves (a matrix has no column).
-            None: the index of a pandas DataFrame holds them. A model of row numbers needs none: the new
-            items get the next numbers.
+            None: the index of a DataFrame of pandas, Dask or Modin holds them. A model of row numbers needs
+            none: the new items get the next numbers.
 
         Returns
         -------
