@@ -22,6 +22,7 @@ IDS = {
     "dates": np.array(["2020-01-01", "2021-01-01", "1960-02-03"], "M8[D]"),
     "hours": np.array(["2020-01-01T05", "2021-01-01T06", "1960-02-03T07"], "M8[h]"),
     "nanoseconds": np.array(["2020-01-01", "2021-01-01", "1960-02-03"], "M8[ns]"),
+    "hours that passed": np.array([5, 24, -7], "m8[h]"),
     "mixed": ["a", 3, 0.5],
     "UUIDs": [uuid.UUID(int=n) for n in (3, 1, 2)],
 }
@@ -46,8 +47,8 @@ def test_ids_keep_their_types(kind, output):
     lists = lists_of(IDS[kind])
     table = frame_of(lists, output)
     expected = lists.item_ids
-    if expected.dtype.kind == "M":
-        expected = expected.astype("M8[us]")
+    if expected.dtype.kind in "mM":
+        expected = expected.astype(f"{expected.dtype.kind}8[us]")
 
     def plain(each):
         if isinstance(each, datetime.date) and not isinstance(each, datetime.datetime):
@@ -61,6 +62,19 @@ def test_ids_keep_their_types(kind, output):
     assert table["score"].to_list() == [3, 2, 1, 7, 6]
     if kind == "int8":
         assert str(table["item"].dtype).lower() == "int8"
+    if kind == "hours that passed":
+        assert str(table["item"].dtype).startswith(("Duration", "timedelta64"))
+
+
+def test_no_date_is_cut_to_microseconds(tmp_path):
+    pytest.importorskip("polars")
+    pytest.importorskip("pyarrow")
+    from tripletrec.models.lists import frame_of, write_lists
+
+    lists = lists_of(np.array([7, 8, 9], "M8[ps]"))
+    assert frame_of(lists, "polars")["item"].to_list() == list(lists.item_ids[[2, 0, 1, 0, 1]])
+    with pytest.raises(ValueError, match=r"write .csv \(microseconds cannot hold .*\[ps\]"):
+        write_lists(lists, tmp_path / "lists.parquet")
 
 
 @pytest.mark.parametrize(

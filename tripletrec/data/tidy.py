@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 
-__all__ = ["TidyColumn", "as_series", "check_table_kind", "table_of"]
+__all__ = ["TidyColumn", "as_series", "as_taken", "check_table_kind", "table_of"]
 
 
 class TidyColumn(NamedTuple):
@@ -41,6 +42,21 @@ def as_series(elements: Any) -> Any:
         return pd.Series(elements, dtype=object)
 
 
+def as_taken(elements: NDArray[Any]) -> Any:
+    """Return elements as polars and pyarrow take all of them: dates in their units, strings beyond a NUL."""
+    kind = elements.dtype.kind
+    if kind in "mM" and np.datetime_data(elements.dtype) not in _UNITS[kind]:
+        taken = elements.astype(f"{kind}8[us]")
+        if (taken.astype(elements.dtype) != elements).any():
+            raise ValueError(f"microseconds cannot hold all of dtype {elements.dtype}")
+        return taken
+    return elements.tolist() if kind in "US" else elements
+
+
+_FINE = [("ms", 1), ("us", 1), ("ns", 1)]
+_UNITS = {"M": [("D", 1), *_FINE], "m": _FINE}
+
+
 def table_of(columns: Mapping[str, TidyColumn], output: str) -> Any:
     """Return columns as a table of pandas or polars, which shares no memory with them."""
     check_table_kind(output)
@@ -48,9 +64,12 @@ def table_of(columns: Mapping[str, TidyColumn], output: str) -> Any:
     make = as_series if output == "pandas" else library.Series
 
     def series(column: TidyColumn) -> Any:
-        # Texts become objects once, not once per row.
-        texts = column.elements.dtype.kind == "U"
-        elements = make(column.elements.tolist() if texts else column.elements.copy())
+        elements = column.elements.copy()
+        if output == "polars":
+            elements = as_taken(elements)
+        elif elements.dtype.kind == "U":  # objects once, not once per row
+            elements = elements.tolist()
+        elements = make(elements)
         if column.positions is None:
             return elements
         if output == "polars":

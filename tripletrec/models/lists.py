@@ -282,10 +282,13 @@ class _Polars(_Pandas):
     def _whole(self, ids: NDArray[Any]) -> Any:
         import polars as pl
 
+        from tripletrec.data.id_arrays import each_of
+        from tripletrec.data.tidy import as_taken
+
         try:
-            return pl.Series(_as_taken(ids))
+            return pl.Series(as_taken(ids))
         except (TypeError, ValueError, OverflowError):
-            return pl.Series(ids.tolist(), dtype=pl.Object)  # numbers and texts side by side, UUIDs
+            return pl.Series(each_of(ids), dtype=pl.Object)  # numbers and texts side by side, UUIDs
 
     def _take(self, column: Any, rows: NDArray[np.int64]) -> Any:
         return column.gather(rows)
@@ -300,23 +303,15 @@ class _Arrow(_Pandas):
     def _whole(self, ids: NDArray[Any]) -> Any:
         import pyarrow as pa
 
+        from tripletrec.data.tidy import as_taken
+
         try:
-            return pa.array(_as_taken(ids))
+            return pa.array(as_taken(ids))
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise ValueError(
                 f"ids must be of one type that Parquet has, got {shown(ids[0])} as the first of those that "
                 f"have none: write .csv ({error})"
             ) from None
-
-
-def _as_taken(ids: NDArray[Any]) -> Any:
-    """Return ids as polars and pyarrow take all of them: dates in their units, strings beyond a NUL."""
-    if ids.dtype.kind == "M" and np.datetime_data(ids.dtype) not in _UNITS:
-        return ids.astype("M8[us]")
-    return ids.tolist() if ids.dtype.kind in "US" else ids
-
-
-_UNITS = [("D", 1), ("ms", 1), ("us", 1), ("ns", 1)]
 
 
 def check_output(output: Any) -> str:
