@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from tripletrec.data.checks import as_array, check_factors, check_scores
+from tripletrec.data.features import as_feature_matrix
 from tripletrec.data.interactions import Interactions, as_interactions
 
 FORMATS = ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"]
@@ -141,3 +142,29 @@ def test_whole_numbers_are_not_rounded(dtype):
         with pytest.raises(ValueError, match=rf"V must hold whole numbers .* got {beyond}"):
             check_factors(exact, wrong)
     assert check_scores(np.empty((0, 3), dtype), (0, 3)).dtype == np.float64
+
+
+class Sparse:
+    """A sparse array of another library than SciPy, which makes none of NumPy's of itself."""
+
+    shape = 3, 4
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("Cannot convert a sparse array to dense automatically.")
+
+    def todense(self):
+        return DENSE
+
+
+def test_sparse_arrays_where_numbers_must_be_dense():
+    U, V = np.ones((3, 2)), np.ones((4, 2))
+    with pytest.raises(TypeError, match=r"U must be an array, got a sparse csr_array: .* toarray"):
+        check_factors(sp.csr_array(U), V)
+    with pytest.raises(TypeError, match=r"b must be an array, got a sparse Sparse: .* todense\(\)"):
+        check_factors(U, V, Sparse())
+    with pytest.raises(TypeError, match="scores must be an array, got a sparse coo_matrix"):
+        check_scores(sp.coo_matrix(DENSE), (3, 4))
+    with pytest.raises(TypeError, match="X must be .* a scipy sparse matrix or .*, got Sparse"):
+        as_interactions(Sparse())
+    with pytest.raises(TypeError, match="f must be .* a SciPy sparse matrix, got a sparse Sparse"):
+        as_feature_matrix(Sparse(), "f")

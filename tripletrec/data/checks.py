@@ -40,6 +40,11 @@ def as_array(value: Any, name: str, kind: str = "an array") -> NDArray[Any]:
     whole and none is a float. What is masked or missing has no number and is refused. `kind` is what the
     error message asks for.
     """
+    if hasattr(value, "todense"):  # to NumPy one object, or an error that names no argument
+        how = "toarray" if hasattr(value, "toarray") else "todense"
+        raise TypeError(
+            f"{name} must be {kind}, got a sparse {type(value).__name__}: use its {how}()"
+        )
     refuse_masked(value, name)
     value = value.to_list() if is_of_128_bits(value) else value
     try:

@@ -58,7 +58,8 @@ def _as_table(matrix: Any, name: str) -> NDArray[Any]:
             f"{name} must be a matrix of users x items, got a {type(matrix).__name__}: "
             "use Interactions.from_frame for a table with one row per interaction"
         )
-    if not isinstance(matrix, (np.ndarray, list)) and not hasattr(matrix, "__array__"):
+    foreign = not hasattr(matrix, "__array__") or hasattr(matrix, "todense")  # sparse, not of SciPy
+    if foreign and not isinstance(matrix, (np.ndarray, list)):
         raise TypeError(
             f"{name} must be Interactions, a scipy sparse matrix or a two-dimensional ndarray, "
             f"got {type(matrix).__name__}"

@@ -238,7 +238,7 @@ def _arrays_of(features: Any, name: str) -> tuple[tuple[Any, ...], tuple[int, in
     from scipy.sparse import issparse
 
     if not issparse(features):
-        array = as_array(features, name)
+        array = as_array(features, name, "a table, an array or a SciPy sparse matrix")
         if array.ndim != 2:
             raise ValueError(f"{name} must be two-dimensional, got shape {array.shape}")
         return (array,), array.shape
