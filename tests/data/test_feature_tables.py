@@ -38,7 +38,7 @@ class Partitioned:
     """A table with an index that pandas computes, as Dask's; without a way to compute it, as Modin's."""
 
     def __init__(self, frame, computes):
-        self.frame, self.iloc, self.index = frame, frame.iloc, frame.index
+        self.frame, self.index, self.reset_index = frame, frame.index, frame.reset_index
         self.columns = frame.columns
         if computes:
             self.compute = lambda: frame

@@ -45,6 +45,25 @@ def test_groups_in_columns_of_other_libraries(rng, library):
         pd.testing.assert_frame_equal(evaluate(model, test, out, k=3, by=column).by, expected)
 
 
+@pytest.mark.parametrize("computes", [True, False])
+def test_groups_of_a_series_of_another_library_go_by_its_index(computes):
+    class Series:
+        """As Dask's, which pandas computes, or as Modin's."""
+
+        ndim, index, name = 1, pd.Index([2, 0, 1], name="user"), "kind"
+        reset_index = None
+
+        def __iter__(self):
+            return iter(["c", "a", "b"])
+
+    series = Series()
+    if computes:
+        series.compute = lambda: pd.Series(list(series), series.index, name=series.name)
+    scores = np.array([[3.0, 2, 1], [3, 2, 1], [3, 2, 1]])
+    found = evaluate(lambda rows: scores[rows], np.eye(3), by=series).by
+    assert found["auc"].to_dict() == {"a": 1, "b": 0.5, "c": 0} and found.index.name == "kind"
+
+
 def test_groups_of_items_count_their_positives_alone(rng):
     """Against the definition: hits of the group in the lists of all, other positives no negatives."""
     scores = np.array([rng.permutation(15) for _ in range(12)], float)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tripletrec._runtime.messages import shown
 from tripletrec.data.checks import is_of_128_bits
 from tripletrec.data.columns import arrow_names, is_dict, is_native, names_of, to_array
-from tripletrec.data.foreign import in_memory
+from tripletrec.data.foreign import in_memory, indexed
 from tripletrec.data.id_arrays import plain, refuse_rounded
 from tripletrec.data.ids import is_single
 
@@ -47,14 +47,24 @@ def as_frame(features: Any, name: str, only: Collection[Any] | None = None) -> A
             f"{name} must be a table, got a {type(features).__name__}, which can be read only once: give the "
             "table that its read_all() returns"
         )
-    if not isinstance(features, (pd.DataFrame, Mapping)):
-        features = _in_memory(features, only)
+    features, index = indexed(features)
+    if index is None and not isinstance(features, Mapping):
+        names = [each for each in names_of(features) if only is None or each in only]
+        features = in_memory(features, names)
     if isinstance(features, pd.DataFrame):
-        return _checked(features, name)
-    if arrow_names(features) is not None:
+        frame = features
+    elif arrow_names(features) is not None:
         # Its index, if it has one, is a column like others.
-        return _checked(features.to_pandas(ignore_metadata=True, date_as_object=False), name)
-    index = features.index if hasattr(features, "iloc") else None  # of Modin
+        frame = features.to_pandas(ignore_metadata=True, date_as_object=False)
+    else:
+        frame = _of_columns(features, name, only)
+        frame = frame if index is None else frame.set_index(index)
+    return _checked(frame, name)
+
+
+def _of_columns(features: Any, name: str, only: Collection[Any] | None) -> Any:
+    import pandas as pd
+
     if not isinstance(features, Mapping):
         features = {each: features[each] for each in features.columns}
     columns = {
@@ -62,20 +72,7 @@ def as_frame(features: Any, name: str, only: Collection[Any] | None = None) -> A
         for label, values in features.items()
         if only is None or label in only
     }
-    frame = pd.DataFrame(_of_one_length(columns, name))
-    return _checked(frame if index is None else frame.set_index(pd.Index(index)), name)
-
-
-def _in_memory(features: Any, only: Collection[Any] | None) -> Any:
-    """Return a table of pandas, with its index if it has one, of polars, pyarrow or Modin."""
-    if hasattr(features, "iloc"):  # of Dask or cuDF
-        for way in ("to_pandas", "compute"):
-            if callable(getattr(features, way, None)):
-                return getattr(features, way)()
-        return features
-    return in_memory(
-        features, [each for each in names_of(features) if only is None or each in only]
-    )
+    return pd.DataFrame(_of_one_length(columns, name))
 
 
 def aligned_frame(

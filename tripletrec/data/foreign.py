@@ -16,6 +16,7 @@ __all__ = [
     "dictionary_chunks",
     "dictionary_of",
     "in_memory",
+    "indexed",
     "need_pyarrow",
 ]
 
@@ -62,6 +63,18 @@ def in_memory(frame: Any, names: Iterable[Any]) -> Any:
         if callable(getattr(frame, way, None)) and not isinstance(frame, type):
             return in_memory(getattr(frame, way)(), wanted)
     return frame
+
+
+def indexed(values: Any) -> tuple[Any, Any]:
+    """Return a table or column in memory, and its index as pandas has it; None: it has none.
+
+    Of Dask and cuDF it becomes one of pandas; of Modin it stays what it is.
+    """
+    if not hasattr(values, "reset_index"):
+        return values, None
+    way = next((each for each in ("to_pandas", "compute") if hasattr(values, each)), None)
+    values = values if way is None else getattr(values, way)()
+    return values, values.index
 
 
 def _collected(frame: Any, wanted: list[Any]) -> Any:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.messages import shown
 from tripletrec.data.columns import is_dict, to_array
+from tripletrec.data.foreign import indexed
 from tripletrec.data.interactions import Interactions
 from tripletrec.evaluation.metrics import means_of, metrics_of
 from tripletrec.evaluation.standing import Standing
@@ -58,8 +59,11 @@ def read_groups(by: Any, test: Interactions) -> Groups:
     import pandas as pd
 
     axes = {"user": (test.n_users, test.user_ids), "item": (test.n_items, test.item_ids)}
-    if is_dict(by) or isinstance(by, pd.Series):
+    by, index = indexed(by)
+    if isinstance(by, pd.Series) or is_dict(by):
         found = _of_series(pd.Series(by), axes)
+    elif index is not None and np.ndim(by) == 1:
+        found = _of_series(pd.Series(list(by), index, name=by.name), axes)
     else:
         # Of polars dates stay Python's own.
         values = by.to_list() if hasattr(by, "to_list") else by
