@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,8 +71,15 @@ def files_at(text: str) -> list[Path]:
     found = [text] if os.path.lexists(text) else sorted(glob(text, recursive=True))
     if not found:
         what = "no file matches" if has_magic(text) else "there is no file or folder"
-        raise FileNotFoundError(f"{what} {text!r}")
+        raise FileNotFoundError(f"{what} {text!r}{_of_an_address(text)}")
     return [each for place in found for each in _files_of(Path(place))]
+
+
+def _of_an_address(text: str) -> str:
+    """Return what to do instead where a path is an address, such as "s3://logs/day.parquet"."""
+    if not re.match("[A-Za-z][A-Za-z0-9+.-]+:/", text):  # of one letter it is a drive
+        return ""
+    return "; what is at an address, another library must read: give its table to from_frame"
 
 
 def _files_of(place: Path) -> list[Path]:
