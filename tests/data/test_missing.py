@@ -34,7 +34,17 @@ def in_arrow(frame):
     return pytest.importorskip("pyarrow").Table.from_pandas(frame, preserve_index=False)
 
 
+def in_strings_of_numpy(frame):
+    strings = getattr(np.dtypes, "StringDType", None)
+    if strings is None:
+        pytest.skip("NumPy 1 has none")
+    columns = {name: frame[name].to_numpy() for name in frame}
+    texts = {name: with_none(frame)[name].to_numpy() for name in ("user", "item")}
+    return columns | {name: each.astype(strings(na_object=None)) for name, each in texts.items()}
+
+
 KINDS = {
+    "strings of NumPy": in_strings_of_numpy,
     "objects": with_none,
     "floats": lambda frame: frame,
     "nullable": lambda frame: frame.convert_dtypes(),

@@ -167,8 +167,11 @@ def id_column(column: Any, name: str) -> Any:
         there, numbers = known
         codes = np.where(there, np.cumsum(there) - 1, -1)
         return Dictionary(codes, to_array(numbers, name, "ids"))
-    texts = dictionary_of(column, name)
-    return to_array(column, name, "ids") if texts is None else texts
+    if (texts := dictionary_of(column, name)) is not None:
+        return texts
+    array = to_array(column, name, "ids")
+    # As an array of NumPy's strings it would not tell what is missing.
+    return array.astype(object) if array.dtype.kind == "T" else array
 
 
 def check_any_rows(
