@@ -56,7 +56,7 @@ def read_candidates(
     ValueError
         If an item is unknown or there is a list for more or fewer users.
     TypeError
-        If it is a dict or a table, or holds one.
+        If it is a dict or a table, or holds one, or a Series of lists with an index of labels.
     """
     if candidates is None:
         return Candidates()
@@ -70,6 +70,7 @@ def read_candidates(
     if not listed or is_single(listed[0]):
         return Candidates(distinct(known_rows(items, listed, "candidates")))
     _check_lists(listed, n_asked, allowed)
+    _check_order(candidates, allowed)
     lists = [list(each) for each in listed]
     rows = known_rows(items, list(chain.from_iterable(lists)), "candidates")
     bounds = np.cumsum([len(each) for each in lists])[:-1]
@@ -83,4 +84,14 @@ def _check_lists(listed: list[Any], n_asked: int, allowed: str) -> None:
     if len(listed) != n_asked or any(is_single(each) for each in listed):
         raise ValueError(
             f"candidates must be {allowed}, got {len(listed)} of which the first is {shown(listed[0])}"
+        )
+
+
+def _check_order(candidates: Any, allowed: str) -> None:
+    """Raise if a Series says by its index whose lists they are: they are taken in their order."""
+    index = getattr(candidates, "index", None)  # that of a list is a method
+    if index is not None and not callable(index) and type(index).__name__ != "RangeIndex":
+        raise TypeError(
+            f"candidates must be {allowed}, in their order, got a Series with an index of labels, which is "
+            "not read: use its loc[users].tolist()"
         )
