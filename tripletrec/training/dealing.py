@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tripletrec._runtime.counter_random import below, derive, shuffle
 from tripletrec._runtime.first_work import FirstWork
-from tripletrec._runtime.jit import kernel
+from tripletrec._runtime.jit import kernel, part
 from tripletrec.training.strata import place_bits
 
 __all__ = ["Partition", "deal"]
@@ -45,8 +45,8 @@ def deal(ranking: NDArray[np.int32], n_blocks: int, key: Any) -> Partition:
     ----------
     ranking : int32 array of shape (n_rows,)
         The rows by falling weight. Runs of it are shuffled and dealt out in turn, so every block gets its
-        part of the heavy rows and of the light ones. A run is many times the number of blocks, so that rows
-        of similar weight meet as often as others do.
+        part of the heavy rows and of the light ones. A run, the last one too, is many times the number of
+        blocks, so that rows of similar weight meet as often as others do.
     n_blocks : int
     key : uint64
         The stream of random numbers.
@@ -63,11 +63,18 @@ def deal(ranking: NDArray[np.int32], n_blocks: int, key: Any) -> Partition:
     return Partition(order, np.append(0, sizes.cumsum()), block_of, position_of)
 
 
+@part
+def _n_runs(n_rows, run):
+    """Return the number of runs; the last one has from one half to one and a half of what others have."""
+    return max(1, (n_rows + run // 2) // run)
+
+
 @kernel
 def _shuffle_runs(rows, run, key):
-    for first in range(0, rows.shape[0], run):
-        last = first + run
-        shuffle(rows, first, last if last < rows.shape[0] else rows.shape[0], derive(key, first))
+    n_runs = _n_runs(rows.shape[0], run)
+    for r in range(n_runs):
+        first, last = r * run, (r + 1) * run if r < n_runs - 1 else rows.shape[0]
+        shuffle(rows, first, last, derive(key, first))
 
 
 def _shuffle_first(rows: NDArray[np.int32], run: int, key: Any) -> None:
@@ -75,8 +82,9 @@ def _shuffle_first(rows: NDArray[np.int32], run: int, key: Any) -> None:
     if len(rows) < 2:  # of an array of one element NumPy before 2.4 warns
         return
     at = np.arange(len(rows))
-    t = at % run
-    other = at - t + below(derive(key, at - t), t, t + 1)
+    first = np.minimum(at // run, _n_runs(len(rows), run) - 1) * run
+    t = at - first
+    other = first + below(derive(key, first), t, t + 1)
     shuffled = rows.tolist()
     for a, b in zip(at[::-1].tolist(), other[::-1].tolist(), strict=True):
         shuffled[a], shuffled[b] = shuffled[b], shuffled[a]
