@@ -125,6 +125,21 @@ def test_no_bit_depends_on_others_or_on_threads(scorer, n_candidates, rng):
         np.testing.assert_array_equal(fold_in.learn(histories_of([lists[u]]))[0], rows[u])
 
 
+@pytest.mark.parametrize("name", quick(list(LOSSES), "ccl"))
+def test_items_that_nobody_has_change_no_row(name, rng):
+    """Where only used ones are candidates."""
+    V, b = items_of(rng)
+    counts = rng.integers(1, 9, N_ITEMS)
+    more, none = rng.normal(size=(60, N_FACTORS)).astype(np.float32), np.zeros(60, np.int64)
+    plan, lists = plan_of(loss=LOSSES[name], scorer="cosine"), histories_of(lists_of(rng, 5))
+    few = ListwiseFoldIn(plan, V, b, 0.5, counts, only_used=True)
+    many = ListwiseFoldIn(
+        plan, np.concatenate([V, more]), np.append(b, np.zeros(60, np.float32)), 0.5,
+        np.append(counts, none), only_used=True,
+    )  # fmt: skip
+    np.testing.assert_array_equal(many.learn(lists), few.learn(lists))
+
+
 def test_candidates(rng):
     counts = rng.integers(0, 50, 500)
     counts[7] = 10**6

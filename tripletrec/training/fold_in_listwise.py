@@ -144,6 +144,7 @@ class ListwiseFoldIn:
         self._learn = _build_learn(plan.loss.functions(), cosine=self._cosine)
         vectors = normalize_rows(factors)[0] if self._cosine else factors
         counts = np.ones(len(biases), np.int64) if counts is None else counts
+        self._represented = counts > 0 if only_used else np.ones(len(biases), bool)
         chosen = choose_candidates(counts, only_used=only_used, descent=descent)
         self._frozen = _freeze(read_only(vectors), biases / np.float32(temperature), *chosen)
 
@@ -163,11 +164,12 @@ class ListwiseFoldIn:
         executor = executor_for(max(1, min(n_jobs, len(cuts))))
 
         known = read_only(histories.indptr), read_only(histories.indices)
+        n_unknown = read_only(self._n_unknown(histories))
 
         def task(first: int) -> None:
             last = min(n, first + _USERS)
             self._learn(
-                first, last, known, tuple(self._frozen), self._masked, self._numbers,
+                first, last, known, n_unknown, tuple(self._frozen), self._masked, self._numbers,
                 self.descent.n_steps, np.float32(self.descent.first), rows,
                 tuple(self._scratch(longest)),
             )  # fmt: skip
@@ -175,6 +177,13 @@ class ListwiseFoldIn:
         with executor.threads():
             executor.run(task, [(first,) for first in cuts])
         return rows
+
+    def _n_unknown(self, histories: ItemsOfUsers) -> NDArray[np.int64]:
+        """Return how many items the candidates of each user stand for."""
+        own = np.zeros(len(histories.indices) + 1, np.int64)
+        if self._masked:
+            np.cumsum(self._represented[histories.indices], out=own[1:])
+        return np.count_nonzero(self._represented) - np.diff(own[histories.indptr])
 
     def _scratch(self, longest: int) -> _Scratch:
         n_factors, n_slots = self._frozen.vectors.shape[1], len(self._frozen.importance)
@@ -348,7 +357,7 @@ def _build_learn(loss: ListLoss, *, cosine: bool) -> Callable[..., None]:
     exponentiate, reduce = loss.exponentiate, loss.reduce
 
     @part
-    def evaluate(r, first, last, indices, masked, n_items, penalty, frozen, scratch):
+    def evaluate(r, first, last, indices, masked, n_unknown, penalty, frozen, scratch):
         """Return the loss of user r; turn its scores into the gradient by them, note that by its items."""
         n_factors, n_slots = frozen.vectors.shape[1], frozen.importance.shape[0]
         of_user = scratch.scores[r * n_slots : (r + 1) * n_slots]
@@ -362,7 +371,6 @@ def _build_learn(loss: ListLoss, *, cosine: bool) -> Callable[..., None]:
             of_user, frozen.candidate_biases, frozen.importance, scale, parameters
         )
         _score_history(row, first, last, indices, masked, scale, of_user, frozen, scratch)
-        n_unknown = n_items - (last - first if masked else 0)
         value, factor = reduce(
             0, last - first, peak, mass, n_unknown, scratch.logits, scratch.weights, scratch.hits,
             scratch.slopes[r], parameters,
@@ -377,16 +385,16 @@ def _build_learn(loss: ListLoss, *, cosine: bool) -> Callable[..., None]:
 
     @kernel
     def learn(
-        first, last, histories, frozen, masked, numbers, n_steps, first_length, out, scratch
+        first, last, histories, n_unknown, frozen, masked, numbers, n_steps, first_length, out, scratch
     ):  # fmt: skip
         """Learn users first ... last - 1; write their rows to `out`.
 
-        `numbers`: scale of the scores, L2, parameters of the loss.
+        `n_unknown`: of items, by user. `numbers`: scale of the scores, L2, parameters of the loss.
         """
         prefer_wide_vectors()
         indptr, indices = histories
         frozen, scratch = _Frozen(*frozen), _Scratch(*scratch)
-        (n_items, n_factors), n_slots = frozen.vectors.shape, frozen.importance.shape[0]
+        n_factors, n_slots = frozen.vectors.shape[1], frozen.importance.shape[0]
         n_columns, values = scratch.gradients.shape[1], scratch.losses
         gradients = scratch.gradients.reshape(-1)
         for block in range(first, last, TILE_ROWS):
@@ -402,7 +410,7 @@ def _build_learn(loss: ListLoss, *, cosine: bool) -> Callable[..., None]:
                 for r in range(n_rows):
                     a, b = indptr[block + r], indptr[block + r + 1]
                     values[r] = evaluate(
-                        r, a, b, indices, masked, n_items, numbers, frozen, scratch
+                        r, a, b, indices, masked, n_unknown[block + r], numbers, frozen, scratch
                     )
                 _multiply(
                     scratch.scores, n_rows, n_slots, frozen.by_factor, frozen.zeros, n_columns,
