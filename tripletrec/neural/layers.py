@@ -246,7 +246,7 @@ class Dropout(Layer):
     rate : float
         Share of the inputs, in (0, 1).
     seed : int, default 0
-        From 0 to 2**64 - 1.
+        From 0 to 2**64 - 1, best drawn at random: only its upper 32 bits count.
 
     Attributes
     ----------

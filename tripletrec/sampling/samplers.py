@@ -273,7 +273,10 @@ def dynamic(n_candidates: int = 8, share: float = 0.0) -> Sampler:
         How many are drawn, uniformly, and scored for each negative; >= 2.
     share : float, default 0.0
         Share of the negatives taken from the user's given ones, the argument `negatives` of ``fit``, from 0
-        to less than 1; nothing is chosen there. 0: a tenth, where there are any.
+        to less than 1; nothing is chosen there. 0: a tenth, where there are any. In `MatrixFactorization`
+        users with few given ones do not reach a large share: with a single one it is 1 / B at most, B being
+        the number of item blocks, which is 8, of small data less and of many items more; see
+        `tripletrec.training.placed_negatives`.
 
     Returns
     -------
@@ -312,8 +315,7 @@ def semi_hard(n_candidates: int = 8, share: float = 0.0) -> Sampler:
     n_candidates : int, default 8
         How many are drawn, uniformly, and scored for each negative; >= 2.
     share : float, default 0.0
-        Share of the negatives taken from the user's given ones, the argument `negatives` of ``fit``, from 0
-        to less than 1; nothing is chosen there. 0: a tenth, where there are any.
+        Of the user's given negatives, from 0 to less than 1; as of `dynamic`.
 
     Returns
     -------
