@@ -175,6 +175,17 @@ def test_another_kind_than_in_fit_is_refused(learnt, given, message):
     encoded(spec, [])
 
 
+@pytest.mark.parametrize("n", [3, 10, 100, 1000])
+def test_rounding_of_a_mean_is_no_deviation(n):
+    for number in (0.1, 0.3, -19.99, 123456.789):
+        spec = learn(np.full(n, number))
+        assert spec == {"name": "c", "kind": "number", "mean": number, "scale": 1.0}
+        assert encoded(spec, [number, number + 2.0, None]) == [[0.0], [2.0], [0.0]]
+    assert learn([0.1 + 0.2, 0.3] * n)["scale"] == 1.0
+    assert learn(pd.to_timedelta([8] * n, unit="h"))["scale"] == 1.0
+    assert learn([1e6, 1e6 + 1e-6] * n)["scale"] == pytest.approx(5e-7, rel=1e-3)
+
+
 def test_moments_must_fit():
     with pytest.raises(ValueError, match="must have a mean and a deviation in float64"):
         learn([1e308, 1.5e308, -1e308, 1e308])

@@ -36,6 +36,7 @@ _LEAST_SHARED = 0.1  # of the rows with a value: less says nothing of other rows
 _LEAST_WITH_WORDS = 0.5  # of the texts, for splitting them to be worth it
 _FEW = 20  # rows that show nothing yet
 _SKEWED = 2.0  # as the exponential distribution
+_ROUNDING = 1e-13  # of a mean: no deviation that small tells numbers apart
 _CATEGORIES = ("categorical", "several", "words")
 _MOMENTS = ("number", "logarithm", "duration", "date")
 SINGLE = ("flag", "number", "logarithm", "duration")  # of one column each
@@ -119,14 +120,16 @@ def learn_column(column: Any, label: Any, name: str) -> dict[str, Any]:
 
 
 def _moments(numbers: NDArray[np.float64], what: str) -> dict[str, float]:
-    """Return mean and deviation, 0 and 1 where there is no number."""
+    """Return mean and deviation: 0 and 1 of no number, the number and 1 where all are the same."""
     if not len(numbers):
         return {"mean": 0.0, "scale": 1.0}
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = float(numbers.mean()), float(numbers.std())
     if not math.isfinite(mean) or not math.isfinite(scale):
         raise ValueError(f"{what} must have a mean and a deviation in float64, got beyond")
-    return {"mean": mean, "scale": scale or 1.0}
+    if scale <= _ROUNDING * abs(mean):
+        return {"mean": float(numbers[0]), "scale": 1.0}
+    return {"mean": mean, "scale": scale}
 
 
 def _is_skewed(numbers: NDArray[np.float64]) -> bool:
