@@ -163,6 +163,12 @@ def test_columns_that_are_all_missing_say_nothing():
         (pd.to_timedelta([1, 2], unit="D"), [1.5], "must hold durations, as in fit, got float64"),
         (["a", "a"], [1, 2], "must hold strings, as in fit, got 1"),
         (pd.Categorical([1, 1]), ["1", "2"], "must hold numbers, as in fit, got '1'"),
+        (["one tea", "two tea", "a"], [1, 2], "must hold texts, as in fit, got int64"),
+        (
+            ["one tea", "two tea", "a"],
+            pd.to_datetime(["2024"]),
+            "must hold texts, as in fit, got date",
+        ),
         ([0, 1], [1e300], "must fit float32, got a number beyond it"),
     ],
     ids=str,

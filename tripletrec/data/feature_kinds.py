@@ -283,6 +283,8 @@ def _encode_parts(
 def _encode_categories(
     read: FeatureColumn, column: Any, spec: dict[str, Any], what: str
 ) -> Entries:
+    if spec["kind"] == "words" and read.kind != "cells" and not column.isna().all():
+        raise TypeError(f"{what} must hold texts, as in fit, got {column.dtype}")
     values = read.values if read.kind == "cells" else column
     elements = elements_of(values, what, words_of if spec["kind"] == "words" else None)
     categories = spec["categories"]
