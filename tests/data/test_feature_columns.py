@@ -126,7 +126,7 @@ def test_elements_of_cells():
     assert entries(pd.Series(["b", None]).astype("category")) == [(0, "b"), (1, None)]
     assert entries(cells(np.str_("b"), b"x", (), np.int64(3))[[0, 1, 3]]) == [
         (0, "b"),
-        (1, "b'x'"),
+        (1, "x"),
         (2, 3),
     ]
     lists = cells(["b", "a", "b"], (), None, {"a"}, np.array(["c", "c"]), "b", [None, pd.NA, "a"])
@@ -172,3 +172,21 @@ def test_pairs_are_distinct(rng):
     expected = sorted(set(zip(rows.tolist(), numbers.tolist(), strict=True)))
     assert list(zip(*(each.tolist() for each in found), strict=True)) == expected
     assert [len(each) for each in distinct_pairs(rows[:0], rows[:0], 4)] == [0, 0]
+
+
+def test_categories_that_are_lists_are_lists():
+    tags = [("a", "b"), ("b",), None, ("a", "b")]
+    for values in (tags, pd.Categorical(tags)):
+        read = read_column(pd.Series(values), "tags")
+        elements = elements_of(read.values, "tags")
+        assert elements.several and elements.found == ["a", "b"]
+        assert elements.rows.tolist() == [0, 0, 1, 2, 3, 3]
+        assert elements.codes.tolist() == [0, 1, 1, -1, 0, 1]
+
+
+def test_bytes_are_texts():
+    for values in ([b"tea", "té".encode(), b"tea"], [b"tea", "té", "tea"]):
+        read = read_column(pd.Series(values), "kind")
+        elements = elements_of(read.values, "kind")
+        assert elements.found == ["tea", "té"] and elements.codes.tolist() == [0, 1, 0]
+    assert elements_of(np.array([b"\xff"], object), "kind").found == ["\\xff"]

@@ -88,6 +88,8 @@ def read_column(column: Any, what: str) -> FeatureColumn:
         return read_column(column.sparse.to_dense(), what)
     if isinstance(dtype, pd.PeriodDtype):
         return read_column(column.dt.to_timestamp(), what)
+    if isinstance(dtype, pd.CategoricalDtype) and _holds_lists(dtype.categories):
+        return read_column(column.astype(object), what)
     if isinstance(dtype, (pd.CategoricalDtype, pd.StringDtype)):
         return FeatureColumn("cells", column)
     if types.is_complex_dtype(dtype):
@@ -309,6 +311,8 @@ def _plain(value: Any) -> Any:
         value = value.item()
     if isinstance(value, (str, int)):
         return value
+    if isinstance(value, bytes):  # of an array of NumPy's strings
+        return value.decode(errors="backslashreplace")
     if is_missing(value):
         return None
     return value if isinstance(value, float) else str(value)
