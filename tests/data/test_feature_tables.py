@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -262,3 +263,22 @@ def test_a_missing_column_of_ids_is_told_with_those_that_there_are(kind):
 def test_only_the_columns_that_are_needed_are_read():
     table = {"a": [1, 2], "b": {1, 2}}
     assert list(as_frame(table, "f", ["a"])) == ["a"]
+
+
+def test_an_index_that_only_counts_beside_a_column_of_ids_is_warned_of():
+    frame = pd.DataFrame({"id": [1, 2, 3, 4], "kind": ["a", "b", "a", "b"], "flag": [1, 2, 3, 3]})
+    ids, used = np.array([1, 2, 3]), np.ones(3, bool)
+    with pytest.warns(UserWarning, match="column 'id' holds ids, too: give item_id='id', or name"):
+        found = aligned_frame(frame, ids, used, "item_features", None)
+    assert found["kind"].tolist() == ["b", "a", "b"]
+    for table, id in (
+        (frame, "id"),
+        (frame.set_index("id"), None),
+        (frame.rename_axis("item"), None),
+        (frame.drop(columns="id"), None),
+        (frame.assign(id=range(4)), None),
+        (frame.assign(id=pd.array(range(4), dtype="Int64")), None),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            aligned_frame(table, ids, used, "item_features", id)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletrec._runtime.messages import shown
+from tripletrec._runtime.messages import shown, warn_user
 from tripletrec.data.checks import is_of_128_bits
 from tripletrec.data.columns import arrow_names, is_dict, is_native, names_of, to_array
 from tripletrec.data.foreign import in_memory, indexed
@@ -102,6 +102,8 @@ def aligned_frame(
             f"{name} must have a row for every id with interactions: {int(missing.sum())} are "
             f"missing from {where}, the first is {shown(plain(wanted[missing][0]))}{hint}"
         )
+    if id is None and ids is not None and _only_counts(frame.index):
+        _warn_of_ids(frame, wanted[used], name)
     frame = frame.reset_index(drop=True)
     if (positions >= 0).all():
         return frame.take(positions)
@@ -265,6 +267,21 @@ def _columns_with(frame: Any, wanted: NDArray[Any]) -> list[Any]:
         except (TypeError, ValueError):  # what cannot be hashed or compared holds no ids
             continue
     return held
+
+
+def _warn_of_ids(frame: Any, wanted: NDArray[Any], name: str) -> None:
+    """Warn if rows are found by an index that only counts, and a column has other ids for them."""
+    import pandas as pd
+
+    counted = frame.index.astype(object)
+    for label in _columns_with(frame, wanted):
+        column = pd.Index(frame[label]).astype(object)
+        if column.is_unique and not column.equals(counted):
+            warn_user(
+                f"the rows of {name} are found by its index, which only counts, but column {shown(label)} "
+                f"holds ids, too: give {id_keyword(name)}={shown(label)}, or name the index if it is right"
+            )
+            return
 
 
 def _only_counts(index: Any) -> bool:
