@@ -399,3 +399,26 @@ def test_lists_belong_to_one_catalogue_while_items_come():
     stop.set()
     reader.join()
     assert not wrong, wrong[0]
+
+
+@pytest.mark.parametrize("combine", ["sum", "concatenation"])
+def test_what_no_row_of_training_has_says_nothing(combine):
+    data = tr.datasets.make_interactions(20, 12, 60, random_state=0)
+    features = {"user_features": np.ones((20, 1))}
+    model = tr.TwoTower(
+        n_factors=4,
+        n_epochs=1,
+        user_layers=(3,),
+        item_layers=(3,),
+        own_factors=False,
+        combine=combine,
+    )
+    items = pd.DataFrame({"kind": list("abc") * 4, "tax": [0.19] * 12, "stock": [np.nan] * 12})
+    model.fit(data, item_features=items, **features)
+    new = items.assign(tax=1e6, stock=np.arange(12.0))
+    np.testing.assert_array_equal(model.encode_items(new), model.item_factors_)
+    assert not model.item_table_[3].any()  # that of an unknown kind
+    matrix = np.eye(12, 4, -1)
+    model.fit(data, item_features=matrix * [1, 1, 1, 0], **features)
+    matrix[:, 3] = 7.0
+    np.testing.assert_array_equal(model.encode_items(matrix), model.item_factors_)

@@ -22,7 +22,8 @@ Categories, means and deviations are learnt from the rows that training sees. A 
 one row only says nothing about other rows. Such categories share the column "unknown", so that its
 weights are trained by the time a new category is encoded there. If that is nearly all rows, texts are split
 into words where half of the rows share some that not all have, and any other column is refused. A matrix
-is taken as it is.
+is taken as it is. A column of the encoding that is 0 in all these rows, such as that of a number that never
+differs, says nothing of new rows either: its factors are 0.
 """
 
 from __future__ import annotations

@@ -63,12 +63,14 @@ class Columns(NamedTuple):
 
     The columns are those of the features, a constant and, with own factors, one for each user or item.
     `groups` holds the group of each column; groups have their own places in the input of a tower. None: the
-    factors of all columns are added up.
+    factors of all columns are added up. `untold` are the columns of features that no row with interactions
+    has: training says nothing of them.
     """
 
     matrix: csr_matrix
     groups: NDArray[np.int64] | None
     encoding: dict[str, Any]
+    untold: NDArray[np.int64]
 
 
 class Encoded(NamedTuple):
@@ -124,13 +126,15 @@ def learn_columns(
         aligned = align(features, ids, used, name, id)
         encoding = learn_encoding(aligned, np.flatnonzero(used), name)
         matrix = encode(encoding, aligned, name)
+    rows = np.flatnonzero(used)
+    n_entries = np.bincount(matrix[rows].indices, minlength=matrix.shape[1])
     parts = [matrix, csr_matrix(np.ones((n, 1), np.float32))]
     if own:
         # A row without interactions has no own factors: they would stay as they started.
-        rows = np.flatnonzero(used)
         entries = (np.ones(len(rows), np.float32), (rows, rows))
         parts.append(csr_matrix(entries, shape=(n, n)))
-    return Columns(hstack(parts, "csr"), _groups(encoding, n if own else 0, combine), encoding)
+    groups = _groups(encoding, n if own else 0, combine)
+    return Columns(hstack(parts, "csr"), groups, encoding, np.flatnonzero(n_entries == 0))
 
 
 def start_training(

@@ -368,6 +368,7 @@ class TwoTower(ContinuedTowers, Unseen):
         columns = learn_columns(*given, data, word, own=own, combine=self.combine)
         n_factors = check_count(self.n_factors, "n_factors")
         table = uniform(rng, (columns.matrix.shape[1], n_factors), plan.init_scale)
+        table[columns.untold] = 0.0  # not noise of which a large number would make much
         layer = FeatureEmbedding(table, columns.matrix, columns.groups)
         sizes = f"{word}_layers"
         widths = [layer.width, *check_widths(getattr(self, sizes), sizes)]
