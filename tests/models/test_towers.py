@@ -52,6 +52,11 @@ def test_wrong_columns(data, users):
         ValueError, match=r"own_factors=False needs features: fit\(X, user_features="
     ):
         learn_columns(None, None, data, "user", own=False, combine="sum")
+    for empty in (users[[]], np.empty((5, 0))):
+        with pytest.raises(
+            ValueError, match="own_factors=False needs .*, got some without a column"
+        ):
+            learn_columns(empty, None, data, "user", own=False, combine="sum")
     with pytest.raises(ValueError, match="combine must be one of .*, got 'product'"):
         learn_columns(users, None, data, "user", own=True, combine="product")
     with pytest.raises(ValueError, match="item_features must have 6 rows, got 3"):

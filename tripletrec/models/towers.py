@@ -109,8 +109,6 @@ def learn_columns(
     from scipy.sparse import csr_matrix, hstack  # here, because answers do without
 
     name = f"{word}_features"
-    if features is None and not own:
-        raise ValueError(f"own_factors=False needs features: fit(X, {name}=...)")
     if features is None and id is not None:
         raise ValueError(f"{word}_id names a column of {name}, which is None: got {shown(id)}")
     _check_combine(combine)
@@ -126,6 +124,9 @@ def learn_columns(
         aligned = align(features, ids, used, name, id)
         encoding = learn_encoding(aligned, np.flatnonzero(used), name)
         matrix = encode(encoding, aligned, name)
+    if not own and not encoding["n_columns"]:
+        found = "None" if features is None else "some without a column"
+        raise ValueError(f"own_factors=False needs features: fit(X, {name}=...), got {found}")
     rows = np.flatnonzero(used)
     n_entries = np.bincount(matrix[rows].indices, minlength=matrix.shape[1])
     parts = [matrix, csr_matrix(np.ones((n, 1), np.float32))]
