@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import fractions
 import zoneinfo
 
 import numpy as np
@@ -35,6 +36,10 @@ NAIVE = MOMENT.replace(tzinfo=None)
         np.array([True, False], object),
         np.array([decimal.Decimal(1), decimal.Decimal(0)], object),
         np.array([np.float32(1), 0], object),
+        np.array([decimal.Decimal(1), 0], object),
+        np.array([decimal.Decimal(1), 0.0], object),
+        np.array([fractions.Fraction(1), np.False_], object),
+        np.array([True, 0], object),
     ],
     ids=lambda values: str(getattr(values, "dtype", type(values[0]))),
 )

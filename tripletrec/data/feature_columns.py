@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import chain
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,7 +114,9 @@ def _kind_of(cells: NDArray[Any], what: str) -> str:
     if found == "complex":
         raise TypeError(_ALLOWED.format(what=what, found=found))
     kind = next((kind for kind, names in _INFERRED.items() if found in names), "cells")
-    return "date" if found == "mixed" and _all_dates(cells) else kind
+    if found in ("mixed", "mixed-integer"):
+        return "date" if _all_dates(cells) else "number" if _all_numbers(cells) else kind
+    return kind
 
 
 def comparable(column: Any) -> Any:
@@ -249,9 +252,18 @@ def _in_utc(each: Any) -> Any:
     return each
 
 
+def _types_of(cells: NDArray[Any]) -> set[type]:
+    """Return the types of cells that are not missing, but for float, for NaN is one."""
+    found = set(map(type, cells)) - {float, type(None)}
+    return {each for each in found if each.__name__ not in ("NAType", "NaTType")}
+
+
+def _all_numbers(cells: NDArray[Any]) -> bool:
+    return all(issubclass(each, (Real, Decimal, np.bool_)) for each in _types_of(cells))
+
+
 def _all_dates(cells: NDArray[Any]) -> bool:
-    found = [each for each in set(map(type, cells)) if each not in (float, type(None))]
-    known = [each for each in found if each.__name__ not in ("NAType", "NaTType")]
+    known = _types_of(cells)
     dates = bool(known) and all(issubclass(each, (date, np.datetime64)) for each in known)
     return dates and not any(type(each) is float and each == each for each in cells)
 
