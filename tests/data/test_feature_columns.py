@@ -167,6 +167,12 @@ def test_words():
     ]
 
 
+def test_marks_belong_to_the_letters_that_they_are_of():
+    assert words_of("की, (का) के!") == ["की", "का", "के"]
+    assert words_of("cafe\u0301! caf\u00e9") == ["caf\u00e9"] * 2
+    assert words_of("tea\u2764\ufe0f \u2764\ufe0f") == ["tea"]
+
+
 def test_lists_are_words_already():
     assert sorted(entries(cells(["a b"], "b"), words_of)) == [(0, "a b"), (1, "b")]
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import chain
 from numbers import Real
 from typing import Any, NamedTuple
+from unicodedata import category, normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,13 +176,20 @@ def words_of(text: str) -> list[str]:
     >>> words_of("Toy Story (1995)")
     ['toy', 'story', '1995']
     """
-    parts = text.casefold().split()
+    parts = normalize("NFC", text.casefold()).split()
     return [word for each in parts if (word := each if each.isalnum() else _bare(each))]
 
 
 def _bare(word: str) -> str:
     inside = [place for place, each in enumerate(word) if each.isalnum()]
-    return word[inside[0] : inside[-1] + 1] if inside else ""
+    if not inside:
+        return ""
+    end = inside[-1] + 1
+    while (
+        end < len(word) and category(word[end])[0] == "M"
+    ):  # a vowel or an accent of the last letter
+        end += 1
+    return word[inside[0] : end]
 
 
 def _numbers(column: Any, what: str) -> NDArray[np.float64]:
