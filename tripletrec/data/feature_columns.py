@@ -185,9 +185,7 @@ def _bare(word: str) -> str:
     if not inside:
         return ""
     end = inside[-1] + 1
-    while (
-        end < len(word) and category(word[end])[0] == "M"
-    ):  # a vowel or an accent of the last letter
+    while end < len(word) and category(word[end])[0] == "M":  # a mark of the last letter
         end += 1
     return word[inside[0] : end]
 
