@@ -43,6 +43,45 @@ def test_from_frame():
     assert "timestamps" in repr(data)
 
 
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda given: Interactions.from_frame(given, value="value", timestamp="timestamp"),
+        lambda given: Interactions.from_frame(
+            pd.DataFrame(given, copy=False), value="value", timestamp="timestamp"
+        ),
+        lambda given: Interactions.from_arrays(
+            given["user"], given["item"], given["value"], timestamps=given["timestamp"]
+        ),
+        lambda given: Interactions(
+            sp.coo_array((given["value"], (given["user"], given["item"]))),
+            timestamps=given["timestamp"],
+        ),
+        lambda given: Interactions(
+            sp.csr_array((given["value"].copy(), (given["user"], given["item"]))),
+            timestamps=given["timestamp"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("times", [[5, 6, 4], [0.5, 6.5, 4.5], ["2024-01", "2024-03", "2024-02"]])
+def test_what_was_given_may_be_changed_afterwards(build, times):
+    kind = "M8[ns]" if isinstance(times[0], str) else None
+    given = {
+        "user": np.array([0, 0, 1]),
+        "item": np.array([0, 1, 0]),
+        "value": np.array([1, 2, 3], np.float32),
+        "timestamp": np.array(times, kind),
+    }
+    data = build(given)
+    before = copy.deepcopy((data.rows, data.indices, data.values, data.timestamps))
+    for array in given.values():
+        array[:] = array[::-1].copy()
+    for array, wanted in zip(
+        (data.rows, data.indices, data.values, data.timestamps), before, strict=True
+    ):
+        np.testing.assert_array_equal(array, wanted)
+
+
 def test_from_frame_with_given_order():
     data = Interactions.from_frame(FRAME, user_ids=["u3", "u2", "u1"], item_ids=[10, 20, 30])
     assert data.space.shape == (3, 3)

@@ -100,15 +100,13 @@ def _from_csr(
         return where(int(np.searchsorted(indptr, entry, side="right")) - 1, int(items[entry]))
 
     values = check_values(data, name, locate)
-    if timestamps is not None:
-        timestamps = check_timestamps(timestamps, nnz, "timestamps")
+    times = None if timestamps is None else check_timestamps(timestamps, nnz, "timestamps")
     if values.all() and _ascending_in_rows(indptr, items):
         indices = items.astype(np.int32, copy=False)
-        return CsrRows(
-            shape, indptr, indices, values, timestamps, indices is items and can_change(items)
-        )
+        borrowed = indices is items and can_change(items)
+        return CsrRows(shape, indptr, indices, values, _own(times, times), borrowed)
     users = np.repeat(np.arange(shape[0], dtype=np.int32), np.diff(indptr))
-    return from_coordinates(users, items, data, timestamps, shape, name)
+    return from_coordinates(users, items, data, times, shape, name)
 
 
 def _ascending_in_rows(indptr: NDArray[np.int64], items: NDArray[Any]) -> bool:
@@ -141,7 +139,16 @@ def from_coordinates(
     else:
         weights = check_length(values, len(users), name, "interaction")
         check_values(weights, name, lambda e: where(int(users[e]), int(items[e]), axes))
-    return assemble(shape, users, items, weights, timestamps, duplicates, axes=axes)
+    rows = assemble(shape, users, items, weights, timestamps, duplicates, axes=axes)
+    return rows._replace(
+        values=_own(rows.values, weights), timestamps=_own(rows.timestamps, timestamps)
+    )
+
+
+def _own(kept: Any, given: Any) -> Any:
+    """Return an array, or a copy of one that is memory of what was given, which its owner may change."""
+    shared = kept is not None and can_change(kept) and np.may_share_memory(kept, given)
+    return kept.copy() if shared else kept
 
 
 def count_rows(positions: NDArray[Any], name: str) -> int:

@@ -34,8 +34,9 @@ class Interactions(Cuttable, Filterable, Describable, Tabular):
     Duplicate coordinates are summed (their latest timestamp is kept; `from_frame` knows other ways; of
     booleans in a matrix, as in SciPy, two trues are one true) and stored zeros dropped.
     The input is never modified. Values and indices of a canonical CSR matrix of float32 and int32 are
-    not copied either, memory-mapped or not; of another, only the arrays that need it are. There may be
-    no interactions at all: only what learns from them or ranks them needs some.
+    not copied either, memory-mapped or not; of another CSR matrix, only the arrays that need it are. All else
+    is, so that tables and arrays may be changed afterwards. There may be no interactions at all: only what
+    learns from them or ranks them needs some.
 
     Parameters
     ----------
