@@ -31,7 +31,7 @@ class Dropped(NamedTuple):
         How many events; of `n_all` in the part.
     n_all : int
     users, items : ndarray
-        The ids that the training part lacks, sorted.
+        The ids that the training part lacks, sorted; of Interactions, in the order of their rows or columns.
     """
 
     n_events: int
