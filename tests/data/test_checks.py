@@ -110,7 +110,7 @@ def test_masked_factors_and_scores(number):
         ([Fraction(4, 2), -1], np.array([2, -1])),
         ([Fraction(1, 2), Decimal("1.5")], np.array([0.5, 1.5])),
         (["a", 1], np.array(["a", 1], object)),
-        ([], np.array([], object)),
+        ([], np.array([])),
     ],
 )
 def test_objects_that_are_numbers(given, expected):

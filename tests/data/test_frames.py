@@ -327,3 +327,21 @@ def test_ids_of_many_kinds_come_out_as_they_went_in(kind):
     for each in ids:
         assert each in ids and len(model.similar_items(each, k=2)[0]) == 2
     np.testing.assert_array_equal(model.predict(0, iter(ids)), model.predict(0, ids))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame(columns=["user", "item", "v", "t"]),
+        {"user": [], "item": [], "v": [], "t": []},
+        {"user": ["a", None], "item": [None, "x"], "v": [decimal.Decimal(1)] * 2, "t": [1, 2]},
+    ],
+    ids=["pandas", "lists", "incomplete decimals"],
+)
+@pytest.mark.filterwarnings("ignore:all 2 rows of frame lack an id")
+def test_values_of_no_rows_are_of_any_type(frame):
+    like = Interactions.from_frame({"user": ["a", "b"], "item": ["x", "x"]})
+    names = {"value": "v", "timestamp": "t", "missing": "drop"}
+    data = Interactions.from_frame(frame, like=like, **names)
+    assert data.space.shape == (2, 1) and data.nnz == 0 and data.n_dropped == len(frame["user"])
+    assert data.values.dtype == np.float32 and len(data.timestamps) == 0

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -26,12 +27,15 @@ def parquet(path, frame, **options):
     return path
 
 
-def streamed(path, folder, sizes, like=None, unknown="raise", duplicates="sum", **names):
+def streamed(
+    path, folder, sizes, like=None, unknown="raise", duplicates="sum", missing="raise", **names
+):
     """What `Interactions.read` does with a memory map, in small pieces and runs."""
     names = {"user": "user", "item": "item", **names}
     known = None if like is None else (like._users, like._items)
     files = find_files(path)
-    stream_to_memory_map(files, names, known, unknown, duplicates, str(path), folder, sizes)
+    policy = unknown, duplicates, str(path), folder, sizes, missing
+    stream_to_memory_map(files, names, known, *policy)
     return Interactions.read(folder)
 
 
@@ -128,6 +132,15 @@ def test_names_of_folders_are_columns(tmp_path, rng):
     ):
         whole = Interactions.read(tmp_path / "log", **names)
         same(streamed(tmp_path / "log", tmp_path / "map", StreamSizes(3, 3), **names), whole)
+
+
+def test_decimals_of_a_piece_without_whole_rows(tmp_path):
+    prices = pa.array([Decimal("1.5"), Decimal(2), None, None], pa.decimal128(9, 2))
+    table = pa.table({"user": [1, 2, 3, 1], "item": [4, 5, 4, 5], "v": prices})
+    path, names = parquet(tmp_path / "a.parquet", table), {"value": "v", "missing": "drop"}
+    mapped = streamed(path, tmp_path / "map", StreamSizes(2, 2), **names)
+    same(mapped, Interactions.read(path, **names))
+    assert mapped.values.tolist() == [1.5, 2] and mapped.n_dropped == 2
 
 
 NUMBERS = {"user": [3, 1, 3, 2, 1], "item": [1, 2, 1, 3, 3], "v": [1.0, 2, 3, 4, 5], "t": range(5)}

@@ -82,7 +82,7 @@ def _as_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
         if is_absent(each):
             raise ValueError(f"{name} must not have missing entries, got {each} at {position}")
     if not elements:
-        return array
+        return array.astype(np.float64)  # as NumPy has it of an empty list
     if all(isinstance(each, (bool, np.bool_)) for each in elements):
         return array.astype(bool)
     types = set(map(type, elements))
