@@ -101,6 +101,7 @@ def test_a_half_life_halves():
         "0D",
         "-3D",
         "soon",
+        "14",
         "",
         timedelta(-1),
         np.timedelta64("NaT", "s"),

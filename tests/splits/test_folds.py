@@ -182,6 +182,8 @@ def test_searches_over_folds_in_time():
         ({"max_train": "1ns"}, ValueError, "leaves fold 1 no training"),
         ({"test": 7}, ValueError, "test must be a share between 0 and 1 or a period, such as '14D', got 7"),
         ({"test": "2024-01-31"}, ValueError, "test must be .*, got '2024-01-31'"),
+        ({"gap": "7"}, ValueError, "gap must be a share between 0 and 1 or a period, such as '14D', got '7'"),
+        ({"gap": np.timedelta64(7)}, ValueError, "gap must be a share between 0 and 1 or a period"),
         ({"gap": "0D"}, ValueError, "gap must be longer than no time at all, got '0D'"),
         ({"max_train": True}, ValueError, "max_train must be a share"),
         ({"test": pd.NaT}, ValueError, "test must be a share .*, got NaT"),

@@ -236,6 +236,10 @@ def _seconds_of_text(text: str) -> float:
         return float(simple[1]) * _SECONDS[simple[2]]
     import pandas as pd  # here, because most periods do without
 
+    from tripletrec.splits.timeline import has_unit
+
+    if not has_unit(text):
+        return 0.0
     try:
         return float(pd.Timedelta(text).total_seconds())
     except (ValueError, OverflowError):

@@ -17,9 +17,10 @@ from tripletrec._runtime.messages import shown
 from tripletrec.data.times import check_timestamps
 from tripletrec.splits.parts import is_share
 
-__all__ = ["Timeline"]
+__all__ = ["Timeline", "has_unit"]
 
 _PERIOD = re.compile(r"\s*[+-]?(P|[\d.]+\s*[a-zA-Zµ])")  # "14D", "1.5 hours", "P2W"
+_UNIT = re.compile("[a-zA-Zµ:]")  # "7 days", "12:00:00"
 _DATE = re.compile(r"\s*\d{4}-\d\d")  # not "now" or "10:00", which another day means another date
 _DURATIONS = (timedelta, np.timedelta64)
 _TIMES = (Real, Decimal, date, np.datetime64)
@@ -127,7 +128,7 @@ class Timeline:
     def _nanoseconds(self, value: Any, name: str) -> int:
         import pandas as pd
 
-        if not isinstance(value, (str, *_DURATIONS)):
+        if not has_unit(value):
             self._refuse(value, name, "a share between 0 and 1 or a period, such as '14D'")
         try:
             length = pd.Timedelta(value)
@@ -173,3 +174,11 @@ class Timeline:
         elif allowed is None:
             allowed = "a share between 0 and 1 or a number, as the timestamps are"
         raise error(f"{name} must be {allowed}, got {shown(value)}") from None
+
+
+def has_unit(value: Any) -> bool:
+    """Tell whether this can be a period, not a number alone, of which pandas makes nanoseconds."""
+    if isinstance(value, str):
+        return _UNIT.search(value) is not None
+    generic = isinstance(value, np.timedelta64) and np.datetime_data(value.dtype)[0] == "generic"
+    return isinstance(value, _DURATIONS) and not generic
