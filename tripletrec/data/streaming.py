@@ -180,7 +180,7 @@ def _count(
     )
     value_types, time_types, start = _Types(), _Types(), 0
     for n_rows, columns in pieces:
-        with _positions_from(start):
+        with _counted_from(start, start + n_rows, pieces.n_rows):
             kept = count.add(columns)
             values, times = values_and_times(columns, names, duplicates)
             refuse_missing_values(values, kept, names)
@@ -322,12 +322,14 @@ def _bytes_of_ids(ids: Ids) -> int:
 
 
 @contextmanager
-def _positions_from(start: int) -> Iterator[None]:
-    """Let errors count positions from the first row of all, not of the piece."""
+def _counted_from(start: int, stop: int, n_rows: int) -> Iterator[None]:
+    """Let errors of a piece count positions from the first row of all, and say up to where they counted."""
     try:
         yield
     except (ValueError, TypeError) as error:
-        text = re.sub(r"(?<=at position )\d+", lambda found: str(int(found[0]) + start), str(error))
-        if not start or type(error) not in (ValueError, TypeError):
+        if type(error) not in (ValueError, TypeError):
             raise
+        text = re.sub(r"(?<=at position )\d+", lambda found: str(int(found[0]) + start), str(error))
+        if stop < n_rows:
+            text = re.sub(r"(, and \d+) in all", rf"\1 in the first {stop} rows", text)
         raise type(error)(text) from None
