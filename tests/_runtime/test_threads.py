@@ -1,10 +1,12 @@
 """Executors: every task once and one round after the other, errors, threads that end, Ctrl-C."""
 
 import contextvars
+import gc
 import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from tripletrec._runtime.threads import (
     UninterruptedThread,
     executor_for,
 )
+from tripletrec.ranking.scores import run_batches
 from tripletrec.training.triplet import TripletTraining
 
 EXECUTORS = [SerialExecutor(), SerialExecutor(reversed), *map(ThreadExecutor, (1, 2, 5))]
@@ -84,6 +87,37 @@ def test_an_exception_is_raised_when_no_task_runs_any_more(executor, guilty):
         assert running == []
         executor.run(running.append, [(1,)])  # still usable
     assert running == [1]
+
+
+def in_executor(task):
+    executor = ThreadExecutor(2)
+    with executor.threads():
+        executor.run(task, [(number,) for number in range(4)])
+
+
+@pytest.mark.parametrize("run", [in_executor, lambda task: run_batches(task, range(4), 2)])
+@pytest.mark.parametrize("guilty", ["tripletrec_0", "anybody"])
+def test_what_a_failed_call_saw_is_let_go_at_once(run, guilty):
+    """Such as the arrays of someone who tries again with less after a MemoryError."""
+    both = threading.Barrier(2, timeout=60)
+    large = np.zeros(3)
+    kept = weakref.ref(large)
+
+    def task(number, large=large):
+        if number < 2:
+            both.wait()
+        if guilty in (threading.current_thread().name, "anybody"):
+            raise MemoryError
+
+    del large
+    gc.disable()
+    try:
+        with pytest.raises(MemoryError) as caught:
+            run(task)
+        del task, caught
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 def test_a_pool_makes_calls_in_threads_and_in_order():

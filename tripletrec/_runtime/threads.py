@@ -140,10 +140,11 @@ class ThreadExecutor(Executor):
             for _ in range(min(self.n_jobs, len(arguments)) - 1):
                 futures.append(self._pool.submit(work))
             work()
-            for future in futures:
-                future.result()
+            for _ in map(Future.result, futures):
+                pass
         finally:
             wait(futures)  # after Ctrl-C too: no thread may go on writing to the caller's arrays
+            futures.clear()  # an error that is raised knows this frame: else they would keep each other
 
 
 def executor_for(n_jobs: int) -> Executor:
@@ -228,6 +229,7 @@ def _make(submitted: tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | N
         future.set_result(call(*arguments))
     except BaseException as error:  # it is raised where the result is asked for
         future.set_exception(error)
+        del future, submitted  # the error knows this frame: else it and all that it saw would keep each other
     return True
 
 

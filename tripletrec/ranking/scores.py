@@ -5,6 +5,7 @@ Never n_users x n_items scores are in memory at once.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, Self, TypeGuard, TypeVar, runtime_checkable
 
@@ -217,8 +218,9 @@ def run_batches(work: Callable[[int], T], firsts: Sequence[int], n_jobs: int) ->
 
     with ThreadPool(min(n_jobs, len(firsts)), "tripletrec") as pool:
         try:
-            futures = [pool.submit(work, first) for first in firsts]
-            return [future.result() for future in futures]
+            futures = deque(pool.submit(work, first) for first in firsts)
+            # Each is let go: an error would keep it, and it the error.
+            return [futures.popleft().result() for _ in firsts]
         finally:
             # After an error or an interrupt, batches that no thread has begun are left out.
             pool.drop()
