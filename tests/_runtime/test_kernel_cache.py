@@ -149,6 +149,12 @@ def test_a_symbol_that_is_not_known_yet_is_looked_for(needed, n_loads, monkeypat
     assert len(loads) == n_loads
 
 
+def test_a_function_whose_file_cannot_be_looked_at():
+    """The name is too long for the system, which says so as of a folder that it keeps shut."""
+    exec(compile("def twice(x):\n    return 2 * x\n", "x" * 300, "exec"), space := {})
+    assert kernel(space["twice"])(21) == 42
+
+
 @pytest.mark.thorough
 def test_nowhere_to_write(project):
     """Neither the chosen folder nor that of the kernel's file nor the user's: compiled, but not kept."""

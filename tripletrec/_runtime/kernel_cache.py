@@ -26,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
+import os
 import pickle
 import sys
 from collections.abc import Callable
@@ -90,7 +91,8 @@ class _KernelCache(NullCache):
         if _ENVIRONMENT is None:
             return []
         file, folders = Path(inspect.getfile(self._py_func)), []
-        if file.exists():  # not so for a cell of a notebook
+        # Not so for a cell of a notebook; of a file that may not be looked at, Path.exists would raise.
+        if os.path.exists(file):
             chosen = config.CACHE_DIR and _CacheLocator.get_suitable_cache_subpath(str(file))
             folders = [Path(config.CACHE_DIR, chosen) if chosen else file.with_name("__pycache__")]
         return list(dict.fromkeys([*folders, *map(Path, filter(None, [self.cache_path]))]))
