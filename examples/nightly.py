@@ -1,10 +1,10 @@
-"""The job of a night: learn from the day's events, check that nothing got worse, write all lists, save.
+"""A nightly job: learn from the day's events, check that lists are no worse, write them for all, save.
 
     python examples/nightly.py model.safetensors today.parquet lists.parquet
 
 The model was saved with `state=True`, the events have the columns user_id, item_id and time. A server that
 reads the model's file meanwhile (`examples/service.py`) finds the old one or the new one, and never a part.
-If the new model ranks worse than yesterday's, both files stay as they were and the exit code is 1.
+If the new model ranks clearly worse than yesterday's, both files stay as they were and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tripletrec as tr
 
 COLUMNS = {"user": "user_id", "item": "item_id", "timestamp": "time"}
 METRIC = "ndcg@10"
-LEAST = 0.9  # of yesterday's number: a single evening says no more
+LEAST = 0.9  # of yesterday's number: smaller differences may be chance in a single evening
 
 
 def main() -> int:

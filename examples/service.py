@@ -2,7 +2,7 @@
 
     pip install fastapi uvicorn
     MODEL=model.safetensors uvicorn --app-dir examples --factory service:create_app --workers 2
-    curl localhost:8000/users/7?k=3
+    curl 'localhost:8000/users/7?k=3'
     curl localhost:8000/history -H 'Content-Type: application/json' -d '{"items": [4, 8]}'
 
 A file that takes the place of the model's, as `save` and `examples/nightly.py` put it there, is served within
@@ -56,7 +56,7 @@ class Server:
         while not self._stopped.wait(EVERY):
             try:
                 self.look()
-            except (OSError, ValueError):
+            except Exception:  # whatever it is, the next file may be better
                 LOG.exception("still serving the former model")
 
     def stop(self) -> None:

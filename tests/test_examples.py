@@ -183,6 +183,23 @@ def test_a_service_takes_over_a_new_file(days, tmp_path):
     assert server.model is taken
 
 
+def test_a_service_goes_on_looking_whatever_a_file_raises(days, tmp_path):
+    module, looks = imported("service"), []
+    module.EVERY = 0.0
+    fitted(days[0]).save(tmp_path / "model.safetensors")
+    server = module.Server(tmp_path / "model.safetensors")
+
+    def look():
+        looks.append(server.model)
+        if len(looks) == 2:
+            server.stop()
+        raise MemoryError
+
+    server.look = look
+    server.watch()
+    assert looks == [server.model] * 2
+
+
 @pytest.mark.parametrize(
     ("text", "ids", "wanted"),
     [
