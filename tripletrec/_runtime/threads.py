@@ -169,9 +169,9 @@ class ThreadPool:
     def __init__(self, n_threads: int, name: str) -> None:
         self._calls: SimpleQueue[Any] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        # Should Ctrl-C keep anyone from entering the context, the threads end with the object; and where a
+        # Should Ctrl-C come before the context or in its end, the threads end with the object; and where a
         # traceback keeps that, Python does not wait for them at its end.
-        self._end = weakref.finalize(self, _say_end, self._calls, n_threads)
+        weakref.finalize(self, _say_end, self._calls, n_threads)
         for number in range(n_threads):
             thread = threading.Thread(
                 target=_work, args=(self._calls,), name=f"{name}_{number}", daemon=True
@@ -190,7 +190,7 @@ class ThreadPool:
 
     def close(self) -> None:
         """Wait for all calls, and for the ends of the threads."""
-        self._end()
+        _say_end(self._calls, len(self._threads))
         for thread in self._threads:
             thread.join()
 
@@ -229,7 +229,8 @@ def _make(submitted: tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | N
         future.set_result(call(*arguments))
     except BaseException as error:  # it is raised where the result is asked for
         future.set_exception(error)
-        del future, submitted  # the error knows this frame: else it and all that it saw would keep each other
+        # The error knows this frame: else it and all that it saw would keep each other.
+        del future, submitted
     return True
 
 
