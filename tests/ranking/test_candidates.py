@@ -36,7 +36,13 @@ def test_lists_of_a_series_are_in_order_unless_its_index_says_whose_they_are():
     lists = pd.Series([[3], [1, 0]])
     own = read_candidates(lists, Ids(None, 4, "item"), 2).own
     assert [each.tolist() for each in own] == [[3], [0, 1]]
-    with pytest.raises(TypeError, match=r"in their order, got a Series with an index of labels"):
-        read_candidates(lists.set_axis(["v", "u"]), Ids(None, 4, "item"), 2)
+    for labels in (
+        ["v", "u"],
+        pd.RangeIndex(1, 3),
+        pd.RangeIndex(1, -1, -1),
+        pd.RangeIndex(0, 4, 2),
+    ):
+        with pytest.raises(TypeError, match=r"their order, got a Series with an index of labels"):
+            read_candidates(lists.set_axis(labels), Ids(None, 4, "item"), 2)
     shared = pd.Series([3, 1], index=["a", "b"])  # of one list for all the order says nothing
     assert read_candidates(shared, Ids(None, 4, "item"), 2).shared.tolist() == [1, 3]

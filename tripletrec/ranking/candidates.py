@@ -90,7 +90,10 @@ def _check_lists(listed: list[Any], n_asked: int, allowed: str) -> None:
 def _check_order(candidates: Any, allowed: str) -> None:
     """Raise if a Series says by its index whose lists they are: they are taken in their order."""
     index = getattr(candidates, "index", None)  # that of a list is a method
-    if index is not None and not callable(index) and type(index).__name__ != "RangeIndex":
+    if index is None or callable(index):
+        return
+    # Of some filtered Series the labels are a range, too; in which cases goes by the version of pandas.
+    if type(index).__name__ != "RangeIndex" or (index.start, index.step) != (0, 1):
         raise TypeError(
             f"candidates must be {allowed}, in their order, got a Series with an index of labels, which is "
             "not read: use its loc[users].tolist()"
