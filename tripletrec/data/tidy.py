@@ -43,12 +43,17 @@ def as_series(elements: Any) -> Any:
 
 
 def as_taken(elements: NDArray[Any]) -> Any:
-    """Return elements as polars and pyarrow take all of them: dates in their units, strings beyond a NUL."""
+    """Return elements as polars and pyarrow take all of them: dates in their units, strings beyond a NUL.
+
+    None of them may be missing.
+    """
     kind = elements.dtype.kind
     if kind in "mM" and np.datetime_data(elements.dtype) not in _UNITS[kind]:
         taken = elements.astype(f"{kind}8[us]")
         if (taken.astype(elements.dtype) != elements).any():
-            raise ValueError(f"microseconds cannot hold all of dtype {elements.dtype}")
+            raise ValueError(
+                f"microseconds cannot hold all dates or durations of dtype {elements.dtype}: round them"
+            )
         return taken
     return elements.tolist() if kind in "US" else elements
 

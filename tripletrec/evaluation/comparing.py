@@ -280,8 +280,8 @@ def _check_one_catalogue(models: Mapping[str, Any]) -> None:
         if shape != wanted:
             raise ValueError(
                 f"models[{name!r}] knows {shape[0]} users and {shape[1]} items, and models[{first!r}] "
-                f"{wanted[0]} and {wanted[1]}: evaluate each by itself, on the same pairs like its own "
-                "seen_, with candidates= that both know"
+                f"{wanted[0]} and {wanted[1]}: evaluate each by itself, on the same pairs read "
+                "with like=model.seen_, with candidates= that both know"
             )
 
 
