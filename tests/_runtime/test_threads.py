@@ -123,13 +123,14 @@ def test_what_a_failed_call_saw_is_let_go_at_once(run, guilty):
 def test_a_pool_makes_calls_in_threads_and_in_order():
     made = []
     with ThreadPool(1, "pool") as pool:
-        futures = [pool.submit(made.append, number) for number in range(20)]
+        calls = [pool.submit(made.append, number) for number in range(20)]
         assert pool.submit(divmod, 7, 2).result() == (3, 1)
-        assert isinstance(pool.submit(divmod, 7, 0).exception(), ZeroDivisionError)
+        with pytest.raises(ZeroDivisionError):
+            pool.submit(divmod, 7, 0).result()
         name = pool.submit(threading.current_thread).result().name
     assert name == "pool_0"
     assert made == list(range(20))
-    assert all(each.done() for each in futures)
+    assert [each.result() for each in calls] == [None] * 20
 
 
 def test_calls_that_are_dropped_are_not_made():
@@ -316,3 +317,49 @@ def test_ctrl_c_waits_for_the_end_of_the_call(n_signals, asked):
     command = [sys.executable, "-c", CTRL_C, str(n_signals)]
     result = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120)
     assert result.stdout.strip() == f"end interrupted {asked}", result.stderr
+
+
+AT_ANY_TIME = """
+import faulthandler, random, signal, time
+from tripletrec._runtime.threads import ThreadExecutor, ThreadPool, UninterruptedThread
+
+def short(number=0):
+    time.sleep(1e-4)
+
+def in_executor():
+    executor = ThreadExecutor(4)
+    with executor.threads():
+        for _ in range(4):
+            executor.run(short, [(number,) for number in range(8)])
+
+def in_pool():
+    with ThreadPool(3, "pool") as pool:
+        for each in [pool.submit(short, number) for number in range(12)]:
+            each.result()
+
+def uninterrupted():
+    with UninterruptedThread(lambda: None, lambda: None) as thread:
+        for _ in range(8):
+            thread.run(short)
+
+def interrupted(run):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 3e-3))
+        run()
+        time.sleep(5e-3)
+    except (KeyboardInterrupt, RuntimeError):  # which Python makes of it while a thread starts
+        pass
+
+rng = random.Random(0)
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+faulthandler.dump_traceback_later(60.0, exit=True)
+for number in range(1500):
+    interrupted((in_executor, in_pool, uninterrupted)[number % 3])
+print("end")
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(sys.platform == "win32", reason="sets a timer of POSIX")
+def test_nobody_waits_for_ever_whenever_ctrl_c_comes():
+    assert run_python(AT_ANY_TIME) == "end\n"

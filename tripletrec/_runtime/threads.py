@@ -11,12 +11,12 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 __all__ = [
+    "Call",
     "Executor",
     "SerialExecutor",
     "ThreadExecutor",
@@ -135,21 +135,62 @@ class ThreadExecutor(Executor):
                     return
                 task(*each)
 
-        futures: list[Future[None]] = []
+        calls: list[Call[None]] = []
         try:
             for _ in range(min(self.n_jobs, len(arguments)) - 1):
-                futures.append(self._pool.submit(work))
+                calls.append(self._pool.submit(work))
             work()
-            for _ in map(Future.result, futures):
+            for _ in map(Call.result, calls):
                 pass
         finally:
-            wait(futures)  # after Ctrl-C too: no thread may go on writing to the caller's arrays
-            futures.clear()  # an error that is raised knows this frame: else they would keep each other
+            while calls:  # after Ctrl-C too: no thread may go on writing to the caller's arrays
+                calls.pop().wait()
 
 
 def executor_for(n_jobs: int) -> Executor:
     """Return an executor for so many threads: a `SerialExecutor` for one, else a `ThreadExecutor`."""
     return SerialExecutor() if n_jobs == 1 else ThreadExecutor(n_jobs)
+
+
+class Call(Generic[T]):
+    """A call that a `ThreadPool` makes.
+
+    A ``Future`` would do, were it not for Ctrl-C: in an unlucky moment of ``Future.result`` it leaves a lock
+    behind for which the thread then waits for ever. The lock here is only let go by the thread.
+    """
+
+    _error: BaseException | None = None
+
+    def __init__(self, call: Callable[..., T], arguments: tuple[Any, ...]) -> None:
+        self._call, self._arguments = call, arguments
+        self._made = threading.Lock()
+        self._made.acquire()
+
+    def make(self) -> None:
+        """Make the call, once; what it raises is raised by `result`."""
+        made = self._made
+        try:
+            self._result = self._call(*self._arguments)
+        except BaseException as error:
+            self._error = error
+        del self._call, self._arguments
+        del self  # the error knows this frame: else it and all that it saw would keep each other
+        made.release()
+
+    def wait(self) -> None:
+        """Wait until the call has been made."""
+        with self._made:
+            pass
+
+    def result(self) -> T:
+        """Wait, and return or raise what the call has returned or raised."""
+        self.wait()
+        try:
+            if self._error is not None:
+                raise self._error
+            return self._result
+        finally:
+            del self  # as in `make`
 
 
 class ThreadPool:
@@ -167,11 +208,12 @@ class ThreadPool:
     """
 
     def __init__(self, n_threads: int, name: str) -> None:
-        self._calls: SimpleQueue[Any] = SimpleQueue()
+        self._calls: SimpleQueue[Call[Any] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._n_threads = n_threads
         # Should Ctrl-C come before the context or in its end, the threads end with the object; and where a
         # traceback keeps that, Python does not wait for them at its end.
-        weakref.finalize(self, _say_end, self._calls, n_threads)
+        self._end = weakref.finalize(self, _say_end, self._calls, n_threads)
         for number in range(n_threads):
             thread = threading.Thread(
                 target=_work, args=(self._calls,), name=f"{name}_{number}", daemon=True
@@ -190,18 +232,21 @@ class ThreadPool:
 
     def close(self) -> None:
         """Wait for all calls, and for the ends of the threads."""
-        _say_end(self._calls, len(self._threads))
+        # For all: after Ctrl-C in its start, of which Python may make a RuntimeError, one may run unknown.
+        _say_end(self._calls, self._n_threads)
         for thread in self._threads:
             thread.join()
+        self._end.detach()
 
-    def submit(self, call: Callable[..., T], *arguments: Any) -> Future[T]:
+    def submit(self, call: Callable[..., T], *arguments: Any) -> Call[T]:
         """Have a call made after those submitted before; without threads it is made now, and may raise."""
-        future: Future[T] = Future()
+        submitted = Call(call, arguments)
         if self._threads:
-            self._calls.put((future, call, arguments))
+            self._calls.put(submitted)
         else:
-            future.set_result(call(*arguments))
-        return future
+            submitted.make()
+            submitted.result()
+        return submitted
 
     def drop(self) -> None:
         """Leave out the calls that no thread has begun; nobody may wait for them."""
@@ -210,28 +255,15 @@ class ThreadPool:
                 self._calls.get_nowait()
 
 
-def _say_end(calls: SimpleQueue[Any], n_threads: int) -> None:
+def _say_end(calls: SimpleQueue[Call[Any] | None], n_threads: int) -> None:
     for _ in range(n_threads):
         calls.put(None)
 
 
-def _work(calls: SimpleQueue[Any]) -> None:
-    while _make(calls.get()):
-        pass
-
-
-def _make(submitted: tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None) -> bool:
-    """Make a call, and let go of it before the next one is waited for; return whether it was one."""
-    if submitted is None:
-        return False
-    future, call, arguments = submitted
-    try:
-        future.set_result(call(*arguments))
-    except BaseException as error:  # it is raised where the result is asked for
-        future.set_exception(error)
-        # The error knows this frame: else it and all that it saw would keep each other.
-        del future, submitted
-    return True
+def _work(calls: SimpleQueue[Call[Any] | None]) -> None:
+    while (submitted := calls.get()) is not None:
+        submitted.make()
+        del submitted  # before the next one is waited for
 
 
 class UninterruptedThread:

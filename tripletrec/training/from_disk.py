@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from tripletrec._runtime.arrays import check_alike, check_rows, copy_into
 from tripletrec._runtime.memory import available_memory
 from tripletrec._runtime.scratch import ScratchFolder
-from tripletrec._runtime.threads import ThreadPool, executor_for
+from tripletrec._runtime.threads import Call, ThreadPool, executor_for
 from tripletrec.data.interactions import Interactions
 from tripletrec.training.block_order import BlockOrder, PartBuffers, PartsOnDisk
 from tripletrec.training.bucketing import Stored
@@ -250,7 +249,7 @@ class DiskTripletTraining(StratumLearner):
                 if following and n_buffers == 1:
                     loading = self._io.run(self._load, following[0], self._open.buffers[0], None)
         finally:
-            loading.exception()  # no thread may go on writing to what the caller sees
+            loading.wait()  # no thread may go on writing to what the caller sees
         return record_of(
             number, totals, self._n * self.plan.n_negatives, self.loop.searches,
             time.perf_counter() - started,
@@ -404,13 +403,13 @@ class _OneByOne:
             finally:
                 self._pool = None
 
-    def run(self, call: Callable[..., _Visit], *arguments: Any) -> Future[_Visit]:
+    def run(self, call: Callable[..., _Visit], *arguments: Any) -> Call[_Visit]:
         """Begin a call."""
         if self._pool is not None:
             return self._pool.submit(call, *arguments)
-        done: Future[_Visit] = Future()
-        done.set_result(call(*arguments))
-        return done
+        begun = Call(call, arguments)
+        begun.make()
+        return begun
 
 
 def _factors_of(tables: FactorTables) -> dict[str, NDArray[Any]]:
