@@ -409,6 +409,7 @@ class _OneByOne:
             return self._pool.submit(call, *arguments)
         begun = Call(call, arguments)
         begun.make()
+        begun.result()  # what it raises, such as Ctrl-C, is raised at once
         return begun
 
 
