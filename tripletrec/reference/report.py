@@ -7,12 +7,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tripletrec._checks import check_count, check_n_jobs
+from tripletrec._runtime.threads import ThreadPool
 from tripletrec.reference.replica import Run, train_replica
 from tripletrec.reference.systems import SYSTEMS, ReferenceSystem
 
@@ -124,19 +125,19 @@ def _train_all(
 
         return train_replica(key, data, random_state=seed, on_epoch=watch)
 
-    with ThreadPoolExecutor(max(1, n_threads - bool(extra))) as pool:
-        futures = {key: [pool.submit(train, key, seed) for seed in range(seeds)] for key in keys}
+    with ThreadPool(max(1, n_threads - bool(extra)), "tripletrec") as pool:
         try:
+            calls = {key: [pool.submit(train, key, seed) for seed in range(seeds)] for key in keys}
             # In the main thread, where Ctrl-C ends them at once. A thread of the pool that has no
             # replica left to train works on them too, from the other end.
             waiting = deque(range(len(extra)))
             helper = pool.submit(_take, waiting.pop, extra, data, seeds)
             sections = _take(waiting.popleft, extra, data, seeds)
-            runs = {key: [future.result() for future in each] for key, each in futures.items()}
+            runs = {key: [call.result() for call in each] for key, each in calls.items()}
             sections |= helper.result()
         except BaseException:  # Ctrl-C, too: each thread ends after the epoch under way
             stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.drop()
             raise
     return runs, [sections[number] for number in sorted(sections)]
 
