@@ -166,6 +166,14 @@ class Call(Generic[T]):
         self._made = threading.Lock()
         self._made.acquire()
 
+    @classmethod
+    def made(cls, call: Callable[..., T], arguments: tuple[Any, ...]) -> Call[T]:
+        """Return a call that this thread makes, at once; what it raises, such as Ctrl-C, is raised here."""
+        made = cls(call, arguments)
+        made.make()
+        made.result()
+        return made
+
     def make(self) -> None:
         """Make the call, once; what it raises is raised by `result`."""
         made = self._made
@@ -240,12 +248,10 @@ class ThreadPool:
 
     def submit(self, call: Callable[..., T], *arguments: Any) -> Call[T]:
         """Have a call made after those submitted before; without threads it is made now, and may raise."""
+        if not self._threads:
+            return Call.made(call, arguments)
         submitted = Call(call, arguments)
-        if self._threads:
-            self._calls.put(submitted)
-        else:
-            submitted.make()
-            submitted.result()
+        self._calls.put(submitted)
         return submitted
 
     def drop(self) -> None:

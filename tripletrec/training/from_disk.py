@@ -407,10 +407,7 @@ class _OneByOne:
         """Begin a call."""
         if self._pool is not None:
             return self._pool.submit(call, *arguments)
-        begun = Call(call, arguments)
-        begun.make()
-        begun.result()  # what it raises, such as Ctrl-C, is raised at once
-        return begun
+        return Call.made(call, arguments)
 
 
 def _factors_of(tables: FactorTables) -> dict[str, NDArray[Any]]:
